@@ -1,0 +1,70 @@
+SHELL := /bin/sh
+VENV ?= .venv
+PORT ?= 8080
+BIN := $(VENV)/bin
+OLDEST := 3.11
+
+# The first Python on this machine that is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version $(OLDEST) --generate-hashes \
+	--custom-compile-command 'make lock'
+SAM := SAM_CLI_TELEMETRY=0 $(BIN)/sam
+AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-unit test-integration test-e2e check fix lock check-lock build deploy clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.complete ## Make the development environment (the other targets do it by themselves)
+
+$(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.toml tools/setup.py
+	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later, and there is none here" \
+		"($$(python3 --version 2>&1)). Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) tools/setup.py $(VENV)
+	@touch $@
+
+run: setup ## Start the whole application on this machine (PORT=8080)
+	@exec $(BIN)/callhooks run --port $(PORT)
+
+test: test-unit test-integration test-e2e ## Run every test
+
+test-unit: setup
+	@$(BIN)/python -m pytest tests/unit
+
+test-integration: setup
+	@$(BIN)/python -m pytest tests/integration
+
+test-e2e: setup
+	@$(BIN)/python -m pytest tests/e2e
+
+check: setup check-lock ## Lint, types, template, lock files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint template.yaml
+	@$(SAM) validate --lint --region us-east-1
+	@$(BIN)/callhooks plan check
+
+fix: setup ## Format and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup ## Lock the dependencies again after a change of pyproject.toml (UPGRADE=--upgrade takes newer ones)
+	@$(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o requirements/dev.txt
+	@$(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o layers/callhooks/requirements.txt
+	@$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o requirements/engine.txt
+	@$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
+
+build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
+	@$(AWS) $(SAM) build
+
+deploy: build ## Deploy to AWS, with questions the first time
+	@$(AWS) $(SAM) deploy --guided
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) .local .aws-sam

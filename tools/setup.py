@@ -1,0 +1,89 @@
+"""Makes the development environment; runs on any Python, to say clearly when that one is too old.
+
+Usage: python3 tools/setup.py VENV
+"""
+
+from __future__ import print_function
+
+import os
+import subprocess
+import sys
+
+OLDEST = (3, 11)
+
+
+def run(what, *command):
+    print("    " + what)
+    sys.stdout.flush()
+    if subprocess.call(command) != 0:
+        sys.exit("\ncallhooks: this step failed: {0}. The lines above say why.".format(what))
+
+
+def main(venv):
+    if sys.version_info < OLDEST:
+        sys.exit("callhooks needs Python 3.11 or later; this one is {0}.".format(sys.version.split()[0]))
+    python = os.path.join(venv, "bin", "python")
+    uv = os.path.join(venv, "bin", "uv")
+    engine = os.path.join(venv, "engine")
+    print("Setting up {0} with Python {1} (once)".format(venv, sys.version.split()[0]))
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        sys.exit("callhooks: this Python has no venv module. On Debian or Ubuntu: apt install python3-venv")
+    run("an environment of its own", sys.executable, "-m", "venv", venv)
+    run(
+        "the installer",
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "-r",
+        "requirements/bootstrap.txt",
+    )
+    run(
+        "the packages of requirements/dev.txt",
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--require-hashes",
+        "-r",
+        "requirements/dev.txt",
+    )
+    run(
+        "callhooks itself",
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ".",
+        "-e",
+        "layers/callhooks",
+    )
+    run("the local AWS engine", uv, "venv", "--quiet", "--clear", "--python", python, engine)
+    run(
+        "the packages of requirements/engine.txt",
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        os.path.join(engine, "bin", "python"),
+        "--require-hashes",
+        "-r",
+        "requirements/engine.txt",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
