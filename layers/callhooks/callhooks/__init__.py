@@ -1,0 +1,1 @@
+"""callhooks: every voice webhook answered, verified and kept exactly once."""

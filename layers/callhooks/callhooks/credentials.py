@@ -1,0 +1,97 @@
+"""A provider's secrets, cached in the container; an outage of the secret store does not undo what is cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from aws_lambda_powertools import Logger
+
+MAX_AGE_SECONDS = 300.0
+REFRESH_INTERVAL_SECONDS = 60.0
+
+CredentialsT = TypeVar("CredentialsT")
+SecretValue = Mapping[str, object]
+
+logger = Logger(child=True)
+
+
+class CredentialsUnavailable(Exception):
+    """The secret store could not be read, and nothing is cached."""
+
+
+class CredentialStore(Generic[CredentialsT]):
+    """Credentials made of one or more secrets, each a JSON object.
+
+    Args:
+        secret_ids: ARNs or names; a text that begins with `{` is the secret itself (`sam local --env-vars`).
+        build: makes the credentials of the secrets' values, in the order of `secret_ids`.
+        read_secret: gives a secret's text by its ARN or name.
+        monotonic: seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        secret_ids: Sequence[str],
+        *,
+        build: Callable[[Sequence[SecretValue]], CredentialsT],
+        read_secret: Callable[[str], str],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._secret_ids = tuple(secret_ids)
+        self._build = build
+        self._read_secret = read_secret
+        self._monotonic = monotonic
+        self._cached: CredentialsT | None = None
+        self._read_at = 0.0
+        self._tried_at = 0.0
+
+    def current(self) -> CredentialsT:
+        """The credentials, read again when they are older than five minutes.
+
+        Raises:
+            CredentialsUnavailable: they were never read, and cannot be read now.
+        """
+        now = self._monotonic()
+        if self._cached is None:
+            return self._read(now)
+        if now - self._read_at >= MAX_AGE_SECONDS:
+            self._refresh(now)
+        return self._cached
+
+    def newer(self) -> CredentialsT | None:
+        """Credentials that differ from the cached ones, to be tried after a failed check.
+
+        At most one read a minute, so that refused requests cannot become load on the secret store.
+        """
+        before = self._cached
+        return self._cached if self._refresh(self._monotonic()) and self._cached != before else None
+
+    def _refresh(self, now: float) -> bool:
+        if now - self._tried_at < REFRESH_INTERVAL_SECONDS:
+            return False
+        try:
+            self._read(now)
+        except CredentialsUnavailable as error:
+            logger.warning("secrets not refreshed, the cached ones go on", extra={"reason": str(error)})
+            return False
+        return True
+
+    def _read(self, now: float) -> CredentialsT:
+        self._tried_at = now
+        try:
+            self._cached = self._build([self._value(secret_id) for secret_id in self._secret_ids])
+        except CredentialsUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - no fault of the secret store may leave a call unanswered
+            # Whatever botocore or a malformed secret raises, only its type is told: its text may hold the value.
+            raise CredentialsUnavailable(type(error).__name__) from None
+        self._read_at = now
+        return self._cached
+
+    def _value(self, secret_id: str) -> SecretValue:
+        value = json.loads(secret_id if secret_id.startswith("{") else self._read_secret(secret_id))
+        if not isinstance(value, dict):
+            raise CredentialsUnavailable("a secret is not a JSON object")
+        return value

@@ -1,0 +1,1 @@
+"""jambonz, and Graine, which is the same API under another name."""

@@ -1,0 +1,160 @@
+"""The CallHook document: what jambonz tells of a new call.
+
+Written from jambonz's reference (New Call), Graine's (CallHook schema), and from what feature-server 0.9.8 really
+sends. Only `call_sid` is indispensable. A member of an unexpected type is read as absent, and unknown members are
+kept; the raw body is stored beside, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+MemberT = TypeVar("MemberT")
+
+
+def _absent_if_invalid(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
+
+Text = Lenient[str]
+Integer = Lenient[int]
+Flag = Lenient[bool]
+JsonObject = Lenient[dict[str, JsonValue]]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="allow", populate_by_name=True, coerce_numbers_to_str=True, str_strip_whitespace=True
+    )
+
+
+class SipPayload(_Document):
+    """One part of the INVITE's body."""
+
+    type: Text = None
+    content: Text = None
+
+
+class SipRequest(_Document):
+    """The INVITE. Well-known header names come in lower case, others as they were sent."""
+
+    headers: Lenient[dict[str, JsonValue]] = None
+    raw: Text = None
+    body: Text = None
+    method: Text = None
+    version: Text = None
+    uri: Text = None
+    payload: Lenient[list[SipPayload]] = None
+
+    def header(self, name: str) -> str | None:
+        """A header's value, whatever the case of its name."""
+        wanted = name.lower()
+        values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
+        return next((str(value) for value in values), None)
+
+
+class Synthesizer(_Document):
+    """The application's default voice."""
+
+    vendor: Text = None
+    label: Text = None
+    language: Text = None
+    voice: JsonValue = None
+    fallback_vendor: Text = None
+    fallback_label: Text = None
+    fallback_language: Text = None
+    fallback_voice: JsonValue = None
+
+
+class Recognizer(_Document):
+    """The application's default speech recognition."""
+
+    vendor: Text = None
+    label: Text = None
+    language: Text = None
+    fallback_vendor: Text = None
+    fallback_label: Text = None
+    fallback_language: Text = None
+
+
+class SpeechDefaults(_Document):
+    """The application's speech defaults; only the first webhook of a call carries them."""
+
+    synthesizer: Lenient[Synthesizer] = None
+    recognizer: Lenient[Recognizer] = None
+
+
+class Participant(_Document):
+    """A party of a recorded (SIPREC) call."""
+
+    participant: Text = None
+    uri_user: Text = None
+    uri_host: Text = None
+
+
+class CallHook(_Document):
+    """A call as jambonz describes it in the call hook.
+
+    `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
+    and may be another one. `caller_name` may come in literal double quotes.
+    """
+
+    call_sid: Annotated[str, StringConstraints(min_length=1), Field(strict=True)]
+    call_id: Text = None
+    sbc_callid: Text = None
+    account_sid: Text = None
+    application_sid: Text = None
+    service_provider_sid: Text = None
+    parent_call_sid: Text = None
+    direction: Text = None
+    from_: Text = Field(default=None, alias="from")
+    to: Text = None
+    caller_name: Text = None
+    caller_id: Text = None
+    call_status: Text = None
+    sip_status: Integer = None
+    sip_reason: Text = None
+    trace_id: Text = None
+    has_recording: Flag = None
+    originating_sip_ip: Text = None
+    originating_sip_trunk_name: Text = None
+    local_sip_address: Text = None
+    fs_sip_address: Text = None
+    fs_public_ip: Text = None
+    public_ip: Text = None
+    api_base_url: Text = None
+    sip: Lenient[SipRequest] = None
+    defaults: Lenient[SpeechDefaults] = None
+    env_vars: JsonObject = None
+    customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
+    participants: Lenient[list[Participant]] = None
+
+    @property
+    def is_first_webhook(self) -> bool:
+        """Whether the call has not asked for verbs before: `redirect` and REST updates come to the same hook.
+
+        jambonz sends `sip`, `defaults` and `env_vars` only with the first webhook, and every later one carries a
+        status past `trying`.
+        """
+        return (
+            not {"sip", "defaults", "env_vars"}.isdisjoint(self.model_fields_set)
+            or self.call_status is None
+            or self.call_status == "trying"
+        )

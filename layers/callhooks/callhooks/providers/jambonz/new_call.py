@@ -1,0 +1,163 @@
+"""A new call: jambonz asks what to do with it and waits for an array of verbs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from urllib.parse import urlencode
+
+from aws_lambda_powertools.utilities.parser import ValidationError, parse
+
+from callhooks.event import CallEvent, Kind, clean_text
+from callhooks.http import BadRequest, Request, Response
+from callhooks.plan import CallToRoute, Plan, Verbs
+from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.verify import JambonzCredentials, read_signature, verify
+from callhooks.receiver import Webhook
+
+PROVIDER = "jambonz"
+NEW_CALL_KEY = "new-call"
+LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
+
+KIND_OF_STATUS = {
+    "queued": Kind.INITIATED,
+    "trying": Kind.INITIATED,
+    "ringing": Kind.RINGING,
+    "early-media": Kind.EARLY_MEDIA,
+    "in-progress": Kind.ANSWERED,
+    "completed": Kind.COMPLETED,
+    "busy": Kind.BUSY,
+    "no-answer": Kind.NO_ANSWER,
+    "failed": Kind.FAILED,
+}
+"""jambonz's `call_status`, as feature-server 0.9.8 knows it."""
+
+
+def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCredentials, CallHook | None]:
+    """The new-call webhook, answered from a call plan."""
+    return Webhook(
+        verify=verify,
+        parse=parse_call_hook,
+        normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
+        answer=lambda call, _request: verbs_response(plan.verbs_for(call_to_route(call))),
+        fallback=verbs_response(plan.fallback),
+    )
+
+
+def verbs_response(verbs: Verbs) -> Response:
+    """Verbs as jambonz takes them: 200, JSON, an array."""
+    return Response(200, json.dumps(verbs, separators=(",", ":")))
+
+
+def parse_call_hook(request: Request) -> CallHook | None:
+    """The call of a request; `None` for a `GET` that names none, as jambonz 0.9 sends it.
+
+    Raises:
+        BadRequest: this is not a call.
+    """
+    document: dict[str, object]
+    if request.method == "GET":
+        document = {name: _with_plus(value) for name, value in request.query}
+        if not document.get("call_sid"):
+            return None
+    else:
+        document = _json_object(request.body)
+    try:
+        return parse(event=document, model=CallHook)
+    except ValidationError:
+        # Every other member is lenient, so that this alone can be wrong.
+        raise BadRequest(
+            "call_sid is not a text." if document.get("call_sid") else "call_sid is missing or empty."
+        ) from None
+
+
+def call_to_route(call: CallHook | None) -> CallToRoute:
+    """What the plan's routes look at."""
+    return CallToRoute() if call is None else CallToRoute(to=call.to, from_=call.from_, direction=_direction(call))
+
+
+def normalise(call: CallHook | None, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+    """The event of a new call, or of a later request for verbs at the same hook."""
+    signature = read_signature(request.header(signature_header))
+    occurred_at = now
+    if signature is not None and abs(now.timestamp() - int(signature.timestamp)) <= LARGEST_CLOCK_DIFFERENCE_SECONDS:
+        occurred_at = signature.signed_at
+    if call is None:
+        return CallEvent(
+            provider=PROVIDER,
+            call_id=None,
+            dedupe_key=hook_key(request, signature_header=signature_header),
+            kind=Kind.INITIATED,
+            name=NEW_CALL_KEY,
+            occurred_at=occurred_at,
+            received_at=now,
+        )
+    first = call.is_first_webhook
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=clean_text(call.call_sid),
+        dedupe_key=NEW_CALL_KEY if first else hook_key(request, signature_header=signature_header),
+        kind=KIND_OF_STATUS.get(call.call_status or "trying", Kind.OTHER) if first else Kind.VERB,
+        name=_cleaned(call.call_status) or NEW_CALL_KEY,
+        occurred_at=occurred_at,
+        received_at=now,
+        direction=_direction(call),
+        from_=_cleaned(call.from_),
+        to=_cleaned(call.to),
+        details=_details(call),
+    )
+
+
+def hook_key(request: Request, *, signature_header: str) -> str:
+    """What tells one jambonz hook from another, while a retry keeps it.
+
+    A retry repeats the signature byte for byte; the signature does not cover the URL, and different hooks of a call
+    share it. Without one the body stands in, and where there is neither, the request itself.
+    """
+    sender_mark = request.header(signature_header) or request.body.hex() or request.request_id
+    parts = [request.method, request.path, urlencode(sorted(request.query)), sender_mark]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not valid UTF-8.") from None
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON.") from None
+    if not isinstance(document, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return document
+
+
+def _with_plus(value: str) -> str:
+    # An unescaped + of a number arrives as a blank.
+    return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
+
+
+def _direction(call: CallHook) -> str | None:
+    return _cleaned(call.direction.lower()) if call.direction else None
+
+
+def _details(call: CallHook) -> dict[str, str]:
+    members = {
+        "call_status": call.call_status,
+        "sip_status": None if call.sip_status is None else str(call.sip_status),
+        "sip_reason": call.sip_reason,
+        "caller_name": (call.caller_name or "").strip().strip('"'),
+        "sip_call_id": call.call_id,
+        "sbc_callid": call.sbc_callid,
+        "parent_call_sid": call.parent_call_sid,
+        "account_sid": call.account_sid,
+        "application_sid": call.application_sid,
+        "trunk": call.originating_sip_trunk_name,
+        "originating_sip_ip": call.originating_sip_ip,
+        "trace_id": call.trace_id,
+    }
+    return {name: text for name, value in members.items() if (text := _cleaned(value))}
+
+
+def _cleaned(value: str | None) -> str | None:
+    return (clean_text(value) or None) if value else None

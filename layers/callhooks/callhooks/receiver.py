@@ -1,0 +1,183 @@
+"""The way of every webhook, once: verify, parse, normalise, answer, commit, respond."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
+
+from callhooks.credentials import CredentialStore, CredentialsUnavailable
+from callhooks.event import CallEvent
+from callhooks.http import BodyTooLarge, HttpApiEvent, HttpPayload, HttpProblem, Request, Response, Unauthorized
+from callhooks.store import EventStore, Item, event_item
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+
+LARGEST_BODY_BYTES = 128 * 1024
+REPLAYED_HEADER = "idempotent-replayed"
+UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
+
+CredentialsT = TypeVar("CredentialsT")
+MessageT = TypeVar("MessageT")
+
+logger = Logger(child=True)
+
+
+class LambdaContext(Protocol):
+    """The member of Lambda's context that is used here."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook(Generic[CredentialsT, MessageT]):
+    """What is particular to one webhook, all of it pure functions.
+
+    `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `answer` says what the sender gets. `fallback` is
+    the answer of a call that must not be left without one; `None` where the sender sends again instead.
+    """
+
+    verify: Callable[[Request, CredentialsT, datetime], None]
+    parse: Callable[[Request], MessageT]
+    normalise: Callable[[MessageT, Request, datetime], CallEvent]
+    answer: Callable[[MessageT, Request], Response]
+    fallback: Response | None = None
+
+
+class Receiver(Generic[CredentialsT, MessageT]):
+    """Takes HTTP API events of one webhook.
+
+    Args:
+        webhook: the webhook's own functions.
+        credentials: what senders are verified with.
+        store: where events are kept.
+        clock: the time now, aware.
+        retention_days: how long events are kept; 0 is for ever.
+    """
+
+    def __init__(
+        self,
+        webhook: Webhook[CredentialsT, MessageT],
+        *,
+        credentials: CredentialStore[CredentialsT],
+        store: EventStore,
+        clock: Callable[[], datetime],
+        retention_days: int,
+    ) -> None:
+        self._webhook = webhook
+        self._credentials = credentials
+        self._store = store
+        self._clock = clock
+        self._retention_days = retention_days
+        self._idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
+        # The store is asked before the first event brings its configuration.
+        store.configure(self._idempotency)
+        self._commit_once = idempotent_function(
+            _payload, data_keyword_argument="item", persistence_store=store, config=self._idempotency
+        )
+
+    def receive(self, event: HttpApiEvent, context: LambdaContext) -> HttpPayload:
+        """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
+        self._idempotency.register_lambda_context(context)  # type: ignore[arg-type]
+        try:
+            request = Request.from_event(event)
+            self._verify(request)
+        except HttpProblem as problem:
+            return _refuse(problem)
+        except CredentialsUnavailable as error:
+            logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
+            return self._last_answer(HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment."))
+        try:
+            return self._take(request)
+        except HttpProblem as problem:
+            return _refuse(problem)
+        except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is broken
+            _log_unstored(
+                {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
+                failure=f"{type(error).__name__} at {_place(error)}",
+            )
+            return self._last_answer(HttpProblem(500, "Internal error", "The delivery could not be processed."))
+
+    def _verify(self, request: Request) -> None:
+        now = self._clock()
+        try:
+            self._webhook.verify(request, self._credentials.current(), now)
+        except Unauthorized:
+            newer = self._credentials.newer()
+            if newer is None:
+                raise
+            self._webhook.verify(request, newer, now)
+
+    def _take(self, request: Request) -> HttpPayload:
+        if len(request.body) > LARGEST_BODY_BYTES:
+            raise BodyTooLarge(LARGEST_BODY_BYTES)
+        message = self._webhook.parse(request)
+        event = self._webhook.normalise(message, request, self._clock())
+        answer = self._webhook.answer(message, request)
+        return self._commit(event, event_item(event, request, answer, retention_days=self._retention_days), answer)
+
+    def _commit(self, event: CallEvent, item: Item, answer: Response) -> HttpPayload:
+        failure = "the store has not seen the event"
+        try:
+            payload: HttpPayload = self._commit_once(item=item)
+        except IdempotencyPersistenceLayerError as error:
+            failure = type(error.__cause__).__name__
+            payload = answer.as_payload()
+        stored = self._store.holds(item)
+        if not stored:
+            _log_unstored(item, failure=failure)
+            if self._webhook.fallback is None:
+                return HttpProblem(503, "Unavailable", "The event could not be stored.").as_response().as_payload()
+        logger.info(
+            "answered",
+            extra={
+                "provider": event.provider,
+                "call_id": item["pk"]["S"].partition("#")[2],
+                "kind": event.kind.value,
+                "stored": stored,
+                "replayed": REPLAYED_HEADER in payload["headers"],
+            },
+        )
+        return payload
+
+    def _last_answer(self, problem: HttpProblem) -> HttpPayload:
+        return (self._webhook.fallback or problem.as_response()).as_payload()
+
+
+def _payload(*, item: Item) -> HttpPayload:
+    return Response(int(item["answer_status"]["N"]), item["answer"]["S"]).as_payload()
+
+
+def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001
+    response["headers"][REPLAYED_HEADER] = "true"
+    return response
+
+
+def _refuse(problem: HttpProblem) -> HttpPayload:
+    logger.warning("refused", extra={"status": problem.status, "reason": problem.reason})
+    return problem.as_response().as_payload()
+
+
+def _log_unstored(delivery: Mapping[str, object], *, failure: str) -> None:
+    """Write all of a delivery to the log, packed: the last place where an accepted event is kept."""
+    whole = json.dumps(delivery, default=lambda value: {"base64": base64.b64encode(value).decode("ascii")})
+    packed = base64.b64encode(gzip.compress(whole.encode("utf-8"))).decode("ascii")
+    logger.error(UNSTORED_MARKER, extra={"failure": failure, "delivery": packed})
+
+
+def _place(error: BaseException) -> str:
+    # The text of an exception may hold what was sent; where it was raised does not.
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -1,0 +1,173 @@
+"""EventStore: one conditional write that keeps an event, its raw body and its answer.
+
+The stored event is the idempotency record itself. Powertools' own DynamoDB layer writes a record before and after
+the function; here the answer is known before anything is written, so that a single `PutItem` does both.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+from botocore.exceptions import ClientError
+
+from callhooks.event import CallEvent, utc_text
+from callhooks.http import Request, Response
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
+
+COMPRESS_ABOVE_BYTES = 1024
+LONGEST_ID_BYTES = 200
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._:@+=~/-]+", re.ASCII)
+_HASHED_PREFIX = "sha256-"
+
+
+def key_part(identifier: str) -> str:
+    """An identifier as a part of a key: as it is where it is short and plain, else hashed.
+
+    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys.
+    """
+    if (
+        len(identifier) <= LONGEST_ID_BYTES
+        and _PLAIN_ID.fullmatch(identifier)
+        and not identifier.startswith(_HASHED_PREFIX)
+    ):
+        return identifier
+    return _HASHED_PREFIX + hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def event_key(event: CallEvent) -> tuple[str, str]:
+    """The partition key and the sort key of an event."""
+    call = key_part(event.call_id) if event.call_id else f"none#{event.received_at:%Y-%m-%d}"
+    return f"{event.provider}#{call}", f"event#{key_part(event.dedupe_key)}"
+
+
+def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: int) -> Item:
+    """Everything that is kept of a delivery, as one item of the events table.
+
+    `body` holds the raw bytes, gzipped above 1 KB (`body_encoding`). `retention_days` of 0 keeps it for ever.
+    """
+    pk, sk = event_key(event)
+    compressed = len(request.body) > COMPRESS_ABOVE_BYTES
+    texts = {
+        "pk": pk,
+        "sk": sk,
+        "provider": event.provider,
+        "call_id": event.call_id,
+        "kind": event.kind.value,
+        "event_name": event.name,
+        "direction": event.direction,
+        "from": event.from_,
+        "to": event.to,
+        "occurred_at": utc_text(event.occurred_at),
+        "received_at": utc_text(event.received_at),
+        "request_id": request.request_id,
+        "body_encoding": "gzip" if compressed else "identity",
+        "answer": answer.body,
+    }
+    item: Item = {name: {"S": text} for name, text in texts.items() if text}
+    item["answer_status"] = {"N": str(answer.status)}
+    item["body"] = {"B": gzip.compress(request.body, mtime=0) if compressed else request.body}
+    item["details"] = {"M": {name: {"S": text} for name, text in event.details.items()}}
+    if retention_days:
+        expires_at = event.received_at + timedelta(days=retention_days)
+        item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
+    return item
+
+
+def answer_of(item: Item) -> Response:
+    """The answer that a stored event was given."""
+    return Response(int(item["answer_status"]["N"]), item["answer"]["S"])
+
+
+class EventStore(BasePersistenceLayer):
+    """A Powertools persistence layer whose record is the event.
+
+    `idempotent_function` hands `save_inprogress` the whole item. A new one is written and the function answers; a
+    repeat raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without an expiry,
+    so that there is no state in between and a repeat in flight is never an error. A container remembers the last
+    answers it gave and asks the table nothing for them.
+    """
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._client = client
+        self._table_name = table_name
+
+    def holds(self, item: Item) -> bool:
+        """Whether this container has seen this event in the table."""
+        return self._retrieve_from_cache(_record_key(item)) is not None
+
+    def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
+        """Write the item unless its key is taken.
+
+        Raises:
+            IdempotencyItemAlreadyExistsError: the event is a repeat; carries the first answer.
+            ClientError, BotoCoreError: the write failed.
+        """
+        known = self._retrieve_from_cache(_record_key(data))
+        if known is not None:
+            raise IdempotencyItemAlreadyExistsError(old_data_record=known)
+        try:
+            self._client.put_item(
+                TableName=self._table_name,
+                Item=data,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            first: Item = error.response.get("Item", {})  # type: ignore[assignment]
+            record = self._remember(data, answer_of(first))
+            # A write whose reply was lost and that the SDK sent again meets itself: that is no repeat.
+            if not _same_write(first, data):
+                raise IdempotencyItemAlreadyExistsError(old_data_record=record) from error
+        else:
+            self._remember(data, answer_of(data))
+
+    def save_success(self, data: Item, result: object) -> None:
+        """Nothing is left to do: the item was written whole."""
+
+    def delete_record(self, data: Item, exception: Exception) -> None:
+        """Nothing is taken back: what was accepted is kept."""
+
+    def _remember(self, item: Item, answer: Response) -> DataRecord:
+        record = DataRecord(
+            idempotency_key=_record_key(item),
+            status=STATUS_CONSTANTS["COMPLETED"],
+            response_data=json.dumps(answer.as_payload()),
+        )
+        self._save_to_cache(record)
+        return record
+
+    def _get_record(self, idempotency_key: str) -> NoReturn:
+        raise IdempotencyItemNotFoundError(idempotency_key)
+
+    def _put_record(self, data_record: DataRecord) -> NoReturn:  # noqa: ARG002
+        raise RuntimeError("save_inprogress writes the item whole")
+
+    _update_record = _delete_record = _put_record
+
+
+def _record_key(item: Item) -> str:
+    return f"{item['pk']['S']}|{item['sk']['S']}"
+
+
+def _same_write(first: Item, second: Item) -> bool:
+    return "request_id" in second and all(first.get(name) == second.get(name) for name in ("request_id", "answer"))
