@@ -1,0 +1,1 @@
+"""The `callhooks` command and the local run of the whole application."""

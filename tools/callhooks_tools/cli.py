@@ -1,0 +1,309 @@
+"""The `callhooks` command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import httpx
+import typer
+from boto3.session import Session
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from callhooks_tools import deliveries, jambonz_secrets, plan_builder
+from callhooks_tools.engine import EngineFailed
+from callhooks_tools.local_run import LocalRunFailed, local_run
+from callhooks_tools.stack import ROOT, STACK_FILE, LocalStack, StackUnknown, use_local_engine
+
+DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
+LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
+FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
+
+app = typer.Typer(
+    help="Run, try and operate callhooks: every voice webhook answered, verified and kept.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+)
+plan_app = typer.Typer(help="Check the call plan and try calls on it.", no_args_is_help=True)
+secret_app = typer.Typer(help="The webhook secrets that jambonz signs with.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
+app.add_typer(secret_app, name="secret")
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
+PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
+
+
+@app.command()
+def run(port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.1.")] = 8080) -> None:
+    """Start the whole application on this machine, without an AWS account."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    started = time.monotonic()
+    try:
+        with local_run(port=port, folder=ROOT / ".local" / "run", stack_file=STACK_FILE, step=_step) as stack:
+            _show(stack, time.monotonic() - started)
+            while True:
+                signal.pause()
+    except (LocalRunFailed, EngineFailed) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing is left running.")
+
+
+@app.command()
+def send(
+    files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/jambonz/new_call.json.")],
+    new_call: Annotated[bool, typer.Option("--new-call", help="Give each a call_sid not seen before.")] = False,
+) -> None:
+    """Sign recorded deliveries for now and post them to the running stack."""
+    stack = _local_stack()
+    failed = False
+    with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
+        for file in files:
+            with _errors():
+                delivery = deliveries.read_delivery(file)
+                if new_call:
+                    delivery = deliveries.with_new_call_sid(delivery)
+                delivery = deliveries.signed_for_jambonz(delivery, stack.credentials.jambonz, datetime.now(UTC))
+            request = delivery.request
+            started = time.monotonic()
+            try:
+                response = client.request(
+                    request.method,
+                    request.path,
+                    params=request.query,
+                    headers=delivery.headers_to_send,
+                    content=request.body,
+                )
+            except httpx.TransportError as error:
+                _fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
+            replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
+            console.print(
+                f"{request.method} {request.path}  {file.name}  "
+                f"[bold]{response.status_code}[/]  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
+            )
+            console.print(_pretty(response.text), markup=False)
+            failed = failed or not response.is_success
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def event(
+    file: EventFile,
+    env_vars: Annotated[
+        Path, typer.Option(help="Take the credentials from this sam local file.", show_default="events/local-env.json")
+    ] = LOCAL_ENV_FILE,
+    running: Annotated[bool, typer.Option("--running", help="Take those of the running stack instead.")] = False,
+) -> None:
+    """Print a recorded event signed for now, to be piped into sam local invoke -e -."""
+    with _errors():
+        access = _local_stack().credentials.jambonz if running else deliveries.access_of_env_vars(env_vars)
+        signed = deliveries.signed_for_jambonz(deliveries.read_delivery(file), access, datetime.now(UTC))
+    print(json.dumps(signed.event, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
+    """Print the signature header of a body for the running stack, for curl -H."""
+    stack = _local_stack()
+    secret = stack.credentials.jambonz.webhook_secret
+    if secret is None:
+        _fail("No webhook secret is configured. Add one: callhooks secret add")
+    try:
+        content = body.read_bytes()
+    except OSError as error:
+        _fail(f"{body}: {error.strerror}")
+    value = signature_header_value(secret, datetime.now(UTC), content)
+    print(f"{DEFAULT_SIGNATURE_HEADER}: {value}")
+
+
+@plan_app.command("check")
+def plan_check(file: PlanFile = DEFAULT_PLAN) -> None:
+    """Check a call plan as the build does, and say everything that is wrong with it."""
+    plan = _read_plan(file)
+    verbs = sum(len(flow) for flow in plan.flows.values())
+    console.print(f"{file} is a valid call plan: {len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs.")
+
+
+@plan_app.command("build")
+def plan_build(
+    file: Annotated[Path, typer.Argument(help="The call plan.")],
+    folder: Annotated[Path, typer.Argument(help="The folder for the package callhooks_plan.")],
+) -> None:
+    """Check a call plan and prepare it for the functions (the layer's build does this)."""
+    console.print(f"prepared {plan_builder.write_package(_read_plan(file), folder)}")
+
+
+@plan_app.command("try")
+def plan_try(
+    to: Annotated[str, typer.Option(help="The called number or SIP user.")],
+    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    direction: Annotated[str, typer.Option(help="inbound or outbound.")] = "inbound",
+    file: PlanFile = DEFAULT_PLAN,
+) -> None:
+    """Show which flow takes a call, and the verbs that answer it."""
+    flow, verbs = plan_builder.answer_for(_read_plan(file), to=to, from_=from_, direction=direction)
+    console.print(f"flow [bold]{escape(flow)}[/]")
+    console.print(json.dumps(verbs, indent=2, ensure_ascii=False), markup=False)
+
+
+StackName = Annotated[
+    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
+]
+
+
+@secret_app.command("list")
+def secret_list(stack_name: StackName = None) -> None:
+    """Show the ends of the webhook secrets that are valid now, the newest first."""
+    known = jambonz_secrets.read_webhook_secrets(*_webhook_secrets(stack_name))
+    if not known:
+        console.print("No webhook secret is configured: signatures are not checked.")
+    for secret in known:
+        console.print(_masked(secret))
+
+
+@secret_app.command("add")
+def secret_add(stack_name: StackName = None) -> None:
+    """Make one more webhook secret valid; asks for it, or reads it from standard input."""
+    webhook_secret = _ask_secret()
+    jambonz_secrets.add_webhook_secret(*_webhook_secrets(stack_name), webhook_secret)
+    console.print(f"{_masked(webhook_secret)} is valid. Functions take it up within five minutes.")
+
+
+@secret_app.command("remove")
+def secret_remove(stack_name: StackName = None) -> None:
+    """Take a webhook secret away; asks for it, or reads it from standard input."""
+    webhook_secret = _ask_secret()
+    if not jambonz_secrets.remove_webhook_secret(*_webhook_secrets(stack_name), webhook_secret):
+        _fail("That webhook secret is not configured.")
+    console.print(f"{_masked(webhook_secret)} is removed. Functions forget it within five minutes.")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    console.print("\nStopping ...")
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    started = time.monotonic()
+    console.print(f"{name} ... ", end="")
+    try:
+        yield
+    except BaseException:
+        console.print()
+        raise
+    console.print(f"{time.monotonic() - started:.1f} s")
+
+
+def _show(stack: LocalStack, seconds: float) -> None:
+    access = stack.credentials.jambonz
+    new_call_url = f"{stack.base_url}/webhooks/call"
+    body = STACK_FILE.with_name("new_call.json")
+    body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
+
+    console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s\n")
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in (
+        ("New calls (jambonz)", new_call_url),
+        ("  user name", access.username),
+        ("  password", access.password),
+        ("  webhook secret", access.webhook_secret or ""),
+        ("AWS endpoint", stack.aws_endpoint_url),
+        ("Table of events", stack.events_table),
+        ("For programs", str(STACK_FILE)),
+    ):
+        table.add_row(name, escape(value))
+    console.print(table)
+    command = Path(sys.prefix) / "bin" / "callhooks"
+    curl = (
+        f"curl -u {shlex.quote(f'{access.username}:{access.password}')} -H 'Content-Type: application/json' "
+        f'-H "$({shlex.quote(str(command))} sign {shlex.quote(str(body))})" '
+        f"--data-binary @{shlex.quote(str(body))} {new_call_url}"
+    )
+    console.print("\nA new call, as jambonz posts it (send it twice: it is stored once):\n")
+    console.print(f"  {curl}\n", markup=False)
+    console.print("Ctrl-C stops everything.")
+
+
+def _local_stack() -> LocalStack:
+    try:
+        return LocalStack.read()
+    except StackUnknown as error:
+        _fail(str(error))
+
+
+def _webhook_secrets(stack_name: str | None) -> tuple[Session, str]:
+    if stack_name is None:
+        session, stack_name = use_local_engine(_local_stack().aws_endpoint_url), _local_stack().stack_name
+    else:
+        session = Session()
+    try:
+        return session, jambonz_secrets.webhook_secrets_id(session, stack_name)
+    except jambonz_secrets.AwsProblem as error:
+        _fail(str(error))
+
+
+def _ask_secret() -> str:
+    text = typer.prompt("Webhook secret", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    webhook_secret = str(text).strip()
+    if not webhook_secret:
+        _fail("No webhook secret was given.")
+    return webhook_secret
+
+
+def _masked(secret: str) -> str:
+    return f"...{secret[-4:]}"
+
+
+def _read_plan(file: Path) -> plan_builder.PlanSpec:
+    try:
+        return plan_builder.read_plan_file(file)
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    except plan_builder.PlanProblems as error:
+        _fail("\n".join(f"{file}: {problem}" for problem in error.problems))
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except deliveries.DeliveryUnusable as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(message, markup=False, style="red")
+    raise typer.Exit(1)

@@ -1,0 +1,231 @@
+"""The HTTP API in front of the local engine.
+
+The engine does not import routes from the `Body` that SAM writes, and answers `OPTIONS` itself. So the routes are read
+from the processed template, which stays the only place where they are written, and functions are called through
+Lambda's Invoke with payload 2.0 events, as API Gateway does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from pydantic import BaseModel, Field, JsonValue, ValidationError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+LARGEST_BODY_BYTES = 10 * 1024 * 1024
+CONCURRENT_INVOCATIONS = 32
+
+_FUNCTION_IN_URI = re.compile(r"\$\{(\w+)\.Arn\}")
+_PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
+_TEXT_TYPE = re.compile(r"text/|application/(.+\+)?(json|xml|javascript)|application/problem", re.IGNORECASE)
+_ANY_METHOD = "x-amazon-apigateway-any-method"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path of the HTTP API, and the function behind it."""
+
+    method: str
+    path: str
+    function_name: str
+
+    def match(self, method: str, path: str) -> dict[str, str] | None:
+        """The path parameters where the route takes this request."""
+        if self.method not in (method, "ANY"):
+            return None
+        found = re.fullmatch(self._pattern, path)
+        return found.groupdict() if found else None
+
+    @property
+    def key(self) -> str:
+        """The route key, as API Gateway writes it."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def precedence(self) -> tuple[int, int, bool]:
+        """Fewer parameters go first, then greedy ones last, then a method before ANY."""
+        return self.path.count("{"), self.path.count("+}"), self.method == "ANY"
+
+    @property
+    def _pattern(self) -> str:
+        parts = _PARAMETER.split(self.path)
+        pattern = re.escape(parts[0])
+        for name, greedy, literal in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+            pattern += f"(?P<{name}>{'.+' if greedy else '[^/]+'}){re.escape(literal)}"
+        return pattern
+
+
+def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> list[Route]:
+    """The routes of all HTTP APIs in a processed template, in the order in which they are tried.
+
+    `function_names` gives a function's name by its logical id.
+    """
+    return sorted(_routes(template, function_names), key=lambda route: route.precedence)
+
+
+def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> Iterator[Route]:
+    resources = template["Resources"]
+    if not isinstance(resources, dict):
+        raise TypeError("a template has a mapping of resources")
+    for resource in resources.values():
+        if not isinstance(resource, dict) or resource.get("Type") != "AWS::ApiGatewayV2::Api":
+            continue
+        document = json.loads(json.dumps(resource))
+        for path, operations in document["Properties"]["Body"]["paths"].items():
+            for method, operation in operations.items():
+                uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
+                logical_id = _FUNCTION_IN_URI.search(uri)
+                if logical_id is None:
+                    raise ValueError(f"{method} {path} has no function behind it")
+                yield Route(
+                    "ANY" if method == _ANY_METHOD else method.upper(), path, function_names[logical_id.group(1)]
+                )
+
+
+class ProxyResponse(BaseModel):
+    """What a function answers, in payload format 2.0."""
+
+    status_code: int = Field(alias="statusCode")
+    headers: dict[str, str | int | bool] = {}
+    cookies: list[str] = []
+    body: str = ""
+    is_base64_encoded: bool = Field(default=False, alias="isBase64Encoded")
+
+
+class Front:
+    """Serves the routes on a socket that is bound already, in a thread of its own."""
+
+    def __init__(self, routes: list[Route], client: LambdaClient, listener: socket.socket) -> None:
+        self._routes = routes
+        self._client = client
+        self._listener = listener
+        self._pool = ThreadPoolExecutor(CONCURRENT_INVOCATIONS, thread_name_prefix="invoke")
+        self._loop = asyncio.new_event_loop()
+        self._serving = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="front", daemon=True)
+
+    def start(self) -> None:
+        """Return when requests are taken."""
+        self._thread.start()
+        self._serving.wait()
+
+    def stop(self) -> None:
+        """Stop taking requests and end the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        runner = web.AppRunner(self._application(), access_log=None)
+        self._loop.run_until_complete(runner.setup())
+        self._loop.run_until_complete(web.SockSite(runner, self._listener).start())
+        self._serving.set()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(runner.cleanup())
+            self._loop.close()
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=LARGEST_BODY_BYTES)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        return application
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0]
+        for route in self._routes:
+            parameters = route.match(request.method, path)
+            if parameters is not None:
+                event = _event(request, await request.read(), route, parameters)
+                return await self._loop.run_in_executor(self._pool, self._invoke, route.function_name, event)
+        return _message(404, "Not Found")
+
+    def _invoke(self, function_name: str, event: Mapping[str, object]) -> web.Response:
+        reply = self._client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
+        if reply.get("FunctionError"):
+            return _message(500, "Internal Server Error")
+        try:
+            answer = ProxyResponse.model_validate_json(reply["Payload"].read())
+        except ValidationError:
+            return _message(500, "Internal Server Error")
+        headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+        if "www-authenticate" in headers:
+            headers["x-amzn-remapped-www-authenticate"] = headers.pop("www-authenticate")
+        headers.setdefault("content-type", "text/plain; charset=utf-8")
+        body = base64.b64decode(answer.body) if answer.is_base64_encoded else answer.body.encode()
+        response = web.Response(status=answer.status_code, headers=headers, body=body)
+        for cookie in answer.cookies:
+            response.headers.add("set-cookie", cookie)
+        return response
+
+
+def _event(request: web.Request, body: bytes, route: Route, parameters: Mapping[str, str]) -> dict[str, object]:
+    path, _, query = request.raw_path.partition("?")
+    headers = {name.lower(): ",".join(request.headers.getall(name)) for name in request.headers}
+    cookies = [cookie.strip() for cookie in headers.pop("cookie", "").split(";") if cookie.strip()]
+    text, encoded = _body_text(body, headers.get("content-type", ""))
+    now = time.time()
+    event: dict[str, object] = {
+        "version": "2.0",
+        "routeKey": route.key,
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "local",
+            "domainName": request.host,
+            "domainPrefix": "local",
+            "http": {
+                "method": request.method,
+                "path": path,
+                "protocol": f"HTTP/{request.version.major}.{request.version.minor}",
+                "sourceIp": request.remote or "",
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": uuid.uuid4().hex,
+            "routeKey": route.key,
+            "stage": "$default",
+            "time": datetime.fromtimestamp(now, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": encoded,
+    }
+    if cookies:
+        event["cookies"] = cookies
+    if request.query:
+        event["queryStringParameters"] = {name: ",".join(request.query.getall(name)) for name in request.query}
+    if parameters:
+        event["pathParameters"] = dict(parameters)
+    if body:
+        event["body"] = text
+    return event
+
+
+def _body_text(body: bytes, content_type: str) -> tuple[str, bool]:
+    if _TEXT_TYPE.match(content_type):
+        try:
+            return body.decode("utf-8"), False
+        except UnicodeDecodeError:
+            return base64.b64encode(body).decode("ascii"), True
+    return base64.b64encode(body).decode("ascii"), True
+
+
+def _message(status: int, text: str) -> web.Response:
+    return web.json_response({"message": text}, status=status)

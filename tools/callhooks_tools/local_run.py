@@ -1,0 +1,192 @@
+"""The whole application on this machine: engine, `sam build`, `sam deploy`, and the front of its HTTP API."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from boto3.session import Session
+from botocore.config import Config
+from pydantic import JsonValue
+
+from callhooks_tools.engine import LOOPBACK, Engine
+from callhooks_tools.front import CONCURRENT_INVOCATIONS, Front, routes_of
+from callhooks_tools.jambonz_secrets import add_webhook_secret, read_access
+from callhooks_tools.stack import (
+    LOCAL_REGION,
+    ROOT,
+    LocalStack,
+    StackCredentials,
+    local_aws_environment,
+    use_local_engine,
+)
+
+STACK_NAME = "callhooks"
+WEBHOOK_SECRET_BYTES = 16
+
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+class LocalRunFailed(Exception):
+    """The application could not be started; says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackOutputs:
+    """The outputs of the deployed stack that the local run needs."""
+
+    events_table: str
+    jambonz_credentials: str
+    jambonz_webhook_secrets: str
+
+
+@contextmanager
+def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Iterator[LocalStack]:
+    """Start everything, and end it when the block is left.
+
+    Args:
+        port: where the HTTP API listens on loopback; 0 takes any free one.
+        folder: for logs and everything temporary; its `tmp` is removed at the end.
+        stack_file: what is written for other programs, and removed at the end.
+        step: opens a named step of the progress.
+
+    Raises:
+        LocalRunFailed, EngineFailed: with what to do about it.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(port))
+        temporary = folder / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+
+        engine = Engine(folder)
+        with step("Starting the local AWS engine"):
+            stack.callback(engine.stop)
+            engine.start()
+        sam = Sam(folder, engine.url)
+        with step("sam build"):
+            sam.build()
+        with step("sam deploy"):
+            sam.deploy()
+        with step("Opening the HTTP API"):
+            session = use_local_engine(engine.url)
+            outputs = _outputs(session)
+            add_webhook_secret(
+                session, outputs.jambonz_webhook_secrets, f"wh_secret_{secrets.token_hex(WEBHOOK_SECRET_BYTES)}"
+            )
+            front = _front(session, listener)
+            front.start()
+            stack.callback(front.stop)
+        local_stack = LocalStack(
+            base_url=f"http://{LOOPBACK}:{listener.getsockname()[1]}",
+            aws_endpoint_url=engine.url,
+            region=LOCAL_REGION,
+            stack_name=STACK_NAME,
+            events_table=outputs.events_table,
+            credentials=StackCredentials(
+                jambonz=read_access(session, outputs.jambonz_credentials, outputs.jambonz_webhook_secrets)
+            ),
+        )
+        local_stack.write(stack_file)
+        stack.callback(stack_file.unlink, missing_ok=True)
+        yield local_stack
+
+
+class Sam:
+    """The SAM CLI, pointed at the local engine."""
+
+    def __init__(self, folder: Path, endpoint_url: str) -> None:
+        self._log = folder / "sam.log"
+        self._log.unlink(missing_ok=True)
+        self._build_folder = folder / "build"
+        self._environment = local_aws_environment(endpoint_url) | {
+            "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "TMPDIR": str(folder / "tmp"),
+            "CALLHOOKS_VENV": sys.prefix,
+            "LAYER_PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "LAYER_PLATFORM": "host",
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.2",
+            "__SAM_CLI_APP_DIR": str(folder / "tmp" / "sam"),
+        }
+
+    def build(self) -> None:
+        """Build the template and its layers for this machine's Python."""
+        self._run("build", "--build-dir", str(self._build_folder))
+
+    def deploy(self) -> None:
+        """Deploy what was built."""
+        # The engine runs functions in its own interpreter, whatever the parameter says; the default need not be built.
+        self._run("deploy", "--config-env", "local", "--template-file", str(self._build_folder / "template.yaml"))
+
+    def _run(self, command: str, *arguments: str) -> None:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [Path(sys.prefix) / "bin" / "sam", command, "--config-file", str(ROOT / "samconfig.toml"), *arguments],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if status != 0:
+            tail = "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-20:])
+            raise LocalRunFailed(f"sam {command} failed. The end of {self._log}:\n\n{tail}")
+
+
+@contextmanager
+def _listener(port: int) -> Iterator[socket.socket]:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise LocalRunFailed(
+            f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}. "
+            f"Choose another one: make run PORT={port % 60000 + 1}"
+        ) from error
+    with listener:
+        yield listener
+
+
+def _outputs(session: Session) -> StackOutputs:
+    stacks = session.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+    return StackOutputs(outputs["EventsTable"], outputs["JambonzCredentials"], outputs["JambonzWebhookSecrets"])
+
+
+def _front(session: Session, listener: socket.socket) -> Front:
+    cloudformation = session.client("cloudformation")
+    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
+    template: dict[str, JsonValue] = json.loads(body if isinstance(body, str) else json.dumps(body))
+    function_names = {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+    client = session.client(
+        "lambda",
+        config=Config(read_timeout=30, retries={"total_max_attempts": 1}, max_pool_connections=CONCURRENT_INVOCATIONS),
+    )
+    return Front(routes_of(template, function_names), client, listener)

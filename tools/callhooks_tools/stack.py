@@ -1,0 +1,95 @@
+"""The running stack: where it is and how to prove oneself to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from boto3.session import Session
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK_FILE = ROOT / ".local" / "stack.json"
+
+LOCAL_REGION = "us-east-1"
+LOCAL_ACCESS_KEY = "test"
+
+
+class StackUnknown(Exception):
+    """There is no running local stack."""
+
+
+class JambonzAccess(BaseModel):
+    """What a jambonz application is configured with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    password: str
+    webhook_secret: str | None = None
+
+
+class StackCredentials(BaseModel):
+    """Credentials by provider."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jambonz: JambonzAccess
+
+
+class LocalStack(BaseModel):
+    """What `.local/stack.json` tells of the stack that `make run` has started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    base_url: str
+    aws_endpoint_url: str
+    region: str
+    stack_name: str
+    events_table: str
+    credentials: StackCredentials
+
+    @classmethod
+    def read(cls, path: Path = STACK_FILE) -> LocalStack:
+        """Read the file.
+
+        Raises:
+            StackUnknown: there is none, or it is not such a file; says what to do.
+        """
+        try:
+            return cls.model_validate_json(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise StackUnknown("No local stack is running. Start one with: make run") from None
+        except ValidationError:
+            raise StackUnknown(f"{path} was not written by this version. Start the stack again: make run") from None
+
+    def write(self, path: Path) -> None:
+        """Write the file, readable by its owner alone."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+
+def local_aws_environment(endpoint_url: str) -> dict[str, str]:
+    """This process's environment with the local engine in place of every AWS setting of the user's."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return environment | {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": LOCAL_ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": LOCAL_ACCESS_KEY,
+        "AWS_DEFAULT_REGION": LOCAL_REGION,
+        "AWS_REGION": LOCAL_REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def use_local_engine(endpoint_url: str) -> Session:
+    """A session on the local engine; from here on this process knows no profile of the user's."""
+    environment = local_aws_environment(endpoint_url)
+    os.environ.clear()
+    os.environ.update(environment)
+    return Session(aws_access_key_id=LOCAL_ACCESS_KEY, aws_secret_access_key=LOCAL_ACCESS_KEY, region_name=LOCAL_REGION)
