@@ -9,9 +9,17 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
+export SAM_CLI_TELEMETRY := 0
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
-SAM := SAM_CLI_TELEMETRY=0 $(BIN)/sam
+define LOCK_INTO
+$(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o $(1)/requirements/dev.txt && \
+$(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
+$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
+$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt
+endef
+LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt
+SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
@@ -55,10 +63,15 @@ fix: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .
 
 lock: setup ## Lock the dependencies again after a change of pyproject.toml (UPGRADE=--upgrade takes newer ones)
-	@$(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o requirements/dev.txt
-	@$(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o layers/callhooks/requirements.txt
-	@$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o requirements/engine.txt
-	@$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
+	@$(call LOCK_INTO,.)
+
+# Locks copies with the same pins: they differ where a pyproject.toml was changed and `make lock` was forgotten.
+check-lock: setup
+	@mkdir -p .local/lock/requirements .local/lock/layers/callhooks
+	@for file in $(LOCKED); do cp $$file .local/lock/$$file; done
+	@$(call LOCK_INTO,.local/lock)
+	@for file in $(LOCKED); do diff -u $$file .local/lock/$$file || \
+		{ echo "callhooks: $$file is not up to date: run 'make lock'" >&2; exit 1; }; done
 
 build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build

@@ -20,7 +20,6 @@ from boto3.session import Session
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from callhooks_tools import deliveries, jambonz_secrets, plan_builder
 from callhooks_tools.engine import EngineFailed
@@ -56,7 +55,7 @@ def run(port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.
         signal.signal(number, _interrupt)
     started = time.monotonic()
     try:
-        with local_run(port=port, folder=ROOT / ".local" / "run", stack_file=STACK_FILE, step=_step) as stack:
+        with local_run(port=port, folder=STACK_FILE.with_name("run"), stack_file=STACK_FILE, step=_step) as stack:
             _show(stack, time.monotonic() - started)
             while True:
                 signal.pause()
@@ -227,7 +226,6 @@ def _show(stack: LocalStack, seconds: float) -> None:
     body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
 
     console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s\n")
-    table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in (
         ("New calls (jambonz)", new_call_url),
         ("  user name", access.username),
@@ -237,8 +235,7 @@ def _show(stack: LocalStack, seconds: float) -> None:
         ("Table of events", stack.events_table),
         ("For programs", str(STACK_FILE)),
     ):
-        table.add_row(name, escape(value))
-    console.print(table)
+        console.print(f"  {name:<20} {escape(value)}")
     command = Path(sys.prefix) / "bin" / "callhooks"
     curl = (
         f"curl -u {shlex.quote(f'{access.username}:{access.password}')} -H 'Content-Type: application/json' "

@@ -10,7 +10,7 @@ from boto3.session import Session
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 ROOT = Path(__file__).resolve().parents[2]
-STACK_FILE = ROOT / ".local" / "stack.json"
+STACK_FILE = Path(os.environ.get("CALLHOOKS_STACK_FILE", ROOT / ".local" / "stack.json"))
 
 LOCAL_REGION = "us-east-1"
 LOCAL_ACCESS_KEY = "test"

@@ -67,9 +67,9 @@ def parse_call_hook(request: Request) -> CallHook | None:
         return parse(event=document, model=CallHook)
     except ValidationError:
         # Every other member is lenient, so that this alone can be wrong.
-        raise BadRequest(
-            "call_sid is not a text." if document.get("call_sid") else "call_sid is missing or empty."
-        ) from None
+        given = document.get("call_sid", "")
+        is_text = given is None or isinstance(given, str)
+        raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a text.") from None
 
 
 def call_to_route(call: CallHook | None) -> CallToRoute:
@@ -122,7 +122,11 @@ def hook_key(request: Request, *, signature_header: str) -> str:
 
 def _json_object(body: bytes) -> dict[str, object]:
     try:
-        document = json.loads(body.decode("utf-8"))
+        text = body.decode("utf-8")
+        document = json.loads(text)
+        if "\\ud" in text.lower():
+            # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
+            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.") from None
     except (ValueError, RecursionError):

@@ -1,0 +1,135 @@
+"""jambonz posts a new call to the deployed application."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+from callhooks_tools.deliveries import Delivery
+from jambonz_sdk.validator import JambonzValidator
+
+from tests.e2e.conftest import RunningStack
+from tests.support import body_of, recorded
+
+
+def items_of(running: RunningStack, delivery: Delivery) -> list[dict[str, dict[str, object]]]:
+    call_sid = json.loads(delivery.request.body)["call_sid"]
+    return [item for item in running.items() if item.get("call_id") == {"S": call_sid}]
+
+
+def test_a_new_call_is_answered_and_kept(running: RunningStack) -> None:
+    delivery = running.recorded("new_call")
+    response = running.post(delivery)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    validator = JambonzValidator()
+    assert validator.validate_app(response.json()) == []
+    assert [error for verb in response.json() for error in validator.validate_verb(verb)] == []
+
+    (item,) = items_of(running, delivery)
+    assert item["pk"] == {"S": f"jambonz#{body_of('new_call')['call_sid']}"}
+    assert item["answer"] == {"S": response.text}
+    assert gzip.decompress(item["body"]["B"]).decode() == recorded("new_call")["body"]  # type: ignore[arg-type]
+    assert {name: item[name]["S"] for name in ("kind", "provider", "direction", "from", "to")} == {
+        "kind": "call.initiated",
+        "provider": "jambonz",
+        "direction": "inbound",
+        "from": "+12125550187",
+        "to": "+14155550123",
+    }
+
+
+def test_the_same_call_twice_is_kept_once(running: RunningStack) -> None:
+    delivery = running.new_call()
+    first, again = running.post(delivery), running.post(delivery)
+    assert first.text == again.text
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(items_of(running, delivery)) == 1
+
+
+def test_ten_deliveries_of_a_call_at_once_leave_one_item_and_get_one_answer(running: RunningStack) -> None:
+    delivery = running.new_call()
+    with ThreadPoolExecutor(10) as pool:
+        responses = list(pool.map(running.post, [delivery] * 10))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.text for response in responses}) == 1
+    assert len([response for response in responses if "idempotent-replayed" not in response.headers]) == 1
+    assert len(items_of(running, delivery)) == 1
+
+
+@pytest.mark.parametrize("name", ["new_call_outbound", "new_call_siprec", "new_call_get", "redirect_to_call_hook"])
+def test_every_recorded_delivery_is_answered(running: RunningStack, name: str) -> None:
+    response = running.post(running.recorded(name))
+    assert response.status_code == 200
+    assert response.json()
+
+
+def test_who_proves_nothing_is_refused_and_leaves_nothing(running: RunningStack) -> None:
+    before = len(running.items())
+    url = f"{running.stack.base_url}/webhooks/call"
+    access = running.stack.credentials.jambonz
+    unsigned = httpx.post(url, auth=(access.username, access.password), json={"call_sid": "unsigned"})
+    stranger = httpx.post(url, auth=("jambonz", "wrong"), json={"call_sid": "stranger"})
+    nobody = httpx.get(url)
+    for response in (unsigned, stranger, nobody):
+        assert response.status_code == 401
+        assert response.json()["title"] == "Unauthorized"
+    assert len(running.items()) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"not JSON", 400),
+        (b"\xff\xfe", 400),
+        (b'{"to": "+14155550123"}', 400),
+        (b'{"call_sid": "' + b"x" * 140_000 + b'"}', 413),
+    ],
+)
+def test_what_is_no_call_is_told_so(running: RunningStack, body: bytes, status: int) -> None:
+    event = running.recorded("new_call").event
+    delivery = Delivery({**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True})
+    response = running.post(running.signed(delivery))
+    assert response.status_code == status
+    assert response.json()["status"] == status
+
+
+def test_other_paths_and_methods_are_not_there(running: RunningStack) -> None:
+    for method, path in (("POST", "/"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call/")):
+        assert httpx.request(method, f"{running.stack.base_url}{path}").status_code == 404
+
+
+def test_permissions_are_really_checked(running: RunningStack) -> None:
+    # Otherwise a function without a permission would pass here and fail in AWS.
+    iam = running.client("iam")
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        running.client("dynamodb", key["AccessKeyId"], key["SecretAccessKey"]).scan(
+            TableName=running.stack.events_table
+        )
+
+
+def test_the_command_sends_recorded_deliveries(running: RunningStack) -> None:
+    sent = running.command("send", "events/jambonz/new_call.json", "--new-call")
+    assert sent.returncode == 0, sent.stderr
+    assert "POST /webhooks/call  new_call.json  200" in sent.stdout
+    assert '"verb": "gather"' in sent.stdout
+
+
+def test_the_command_adds_and_removes_webhook_secrets(running: RunningStack) -> None:
+    secret = running.stack.credentials.jambonz.webhook_secret or ""
+    assert running.command("secret", "add", stdin="wh_secret_another\n").returncode == 0
+    listed = running.command("secret", "list").stdout.split()
+    assert listed == ["...ther", f"...{secret[-4:]}"]
+    assert running.post(running.new_call()).status_code == 200
+    assert running.command("secret", "remove", stdin="wh_secret_another\n").returncode == 0
+    assert running.command("secret", "list").stdout.split() == [f"...{secret[-4:]}"]
+    missing = running.command("secret", "remove", stdin="wh_secret_another\n")
+    assert (missing.returncode, missing.stderr.strip()) == (1, "That webhook secret is not configured.")

@@ -1,0 +1,94 @@
+"""`make run` as its user meets it: what it prints, and what is left when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import CALLHOOKS, RunningStack, start
+from tests.support import ROOT
+
+
+def processes_with(text: str) -> list[str]:
+    """Command lines and environments of all processes that mention a text."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            about = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in about and int(process.name) != os.getpid():
+            found.append(process.name)
+    return found
+
+
+@pytest.fixture
+def own_run() -> RunningStack:
+    return start(ROOT / ".local" / "e2e-run")
+
+
+def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: RunningStack, tmp_path: Path) -> None:
+    stack_file = own_run.folder / "stack.json"
+    assert stat.S_IMODE(stack_file.stat().st_mode) == 0o600
+    for step in ("Starting the local AWS engine", "sam build", "sam deploy", "Ready", own_run.stack.base_url):
+        assert step in own_run.output
+
+    (curl,) = [line for line in own_run.output.splitlines() if line.strip().startswith("curl ")]
+    environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(stack_file)}
+    pasted = [
+        subprocess.run(["bash", "-c", curl], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+        for _ in range(2)
+    ]
+    assert '"verb"' in pasted[0].stdout
+    assert pasted[0].stdout == pasted[1].stdout
+    assert len(own_run.items()) == 1
+
+    own_run.client("dynamodb").delete_table(TableName=own_run.stack.events_table)
+    assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
+
+    temporary = str(own_run.folder / "run" / "tmp")
+    assert processes_with(temporary)
+    assert own_run.stop(signal.SIGINT) == 0
+    assert not processes_with(temporary)
+    assert not Path(temporary).exists()
+    assert not stack_file.exists()
+
+
+def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
+    listening = {
+        fields[1].rpartition(":")[0]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for fields in (line.split() for line in Path(table).read_text().splitlines()[1:])
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) in ports_of(running)
+    }
+    assert listening == {"0100007F"}
+
+
+def ports_of(running: RunningStack) -> set[int]:
+    return {int(url.rpartition(":")[2]) for url in (running.stack.base_url, running.stack.aws_endpoint_url)}
+
+
+def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(tmp_path / "stack.json")}
+        ended = subprocess.run(
+            [CALLHOOKS, "run", "--port", str(port)], capture_output=True, text=True, env=environment, check=False
+        )
+    assert ended.returncode == 1
+    assert f"Port {port} cannot be used: Address already in use." in ended.stderr
+    assert "make run PORT=" in ended.stderr
+
+
+def test_a_python_that_is_too_old_is_told() -> None:
+    made = subprocess.run(
+        ["make", "run", "PYTHON=", "VENV=.local/no-such-venv"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert "callhooks needs Python 3.11 or later" in made.stderr

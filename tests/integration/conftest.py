@@ -1,0 +1,99 @@
+"""The new-call function as it is deployed, on a DynamoDB and a Secrets Manager that moto simulates."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from callhooks.http import HttpApiEvent
+from callhooks_tools.plan_builder import read_plan_file, write_package
+from moto import mock_aws
+
+from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Context, create_events_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE = "events"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The call plan layer, built from the repository's plan."""
+    folder = tmp_path_factory.mktemp("layer")
+    write_package(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"), folder)
+    sys.path.insert(0, str(folder))
+    yield
+    sys.path.remove(str(folder))
+
+
+@dataclass
+class Aws:
+    """The simulated AWS account, and every call that was made to it."""
+
+    dynamodb: DynamoDBClient
+    calls: list[str] = field(default_factory=list)
+
+    def items(self) -> list[dict[str, Any]]:
+        return self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """An account with the table of the template and the two secrets."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "EVENTS_TABLE": TABLE,
+        "RETENTION_DAYS": "90",
+        "JAMBONZ_CREDENTIALS": "credentials",
+        "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",
+        "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        account = Aws(boto3.client("dynamodb"))
+        create_events_table(account.dynamodb, TABLE)
+        secrets = boto3.client("secretsmanager")
+        secrets.create_secret(Name="credentials", SecretString=json.dumps({"username": USERNAME, "password": PASSWORD}))
+        secrets.create_secret(Name="webhook-secrets", SecretString=json.dumps({"webhook_secrets": [WEBHOOK_SECRET]}))
+        # Clients that are made from now on tell of every call.
+        session = boto3.session.Session()
+        session.events.register("before-call", lambda model, **_: account.calls.append(model.name))
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+        yield account
+
+
+Handler = Callable[[HttpApiEvent], Answer]
+
+
+@pytest.fixture
+def new_container(aws: Aws) -> Callable[[], Handler]:
+    """Starts a fresh container of the new-call function."""
+
+    assert not aws.calls
+
+    def start() -> Handler:
+        path = ROOT / "functions" / "jambonz_new_call" / "app.py"
+        return _handler(path)
+
+    return start
+
+
+def _handler(path: Path) -> Handler:
+    spec = importlib.util.spec_from_file_location("app", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda event: Answer(**module.handler(event, Context()))

@@ -1,0 +1,275 @@
+"""What the tests share: events as API Gateway makes them, a table as DynamoDB keeps it, time that stands still."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from botocore.exceptions import ClientError
+from callhooks.credentials import CredentialStore
+from callhooks.http import HttpApiEvent
+from callhooks.plan import PartyPattern, Plan, Route
+from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.new_call import new_call_webhook
+from callhooks.providers.jambonz.verify import (
+    DEFAULT_SIGNATURE_HEADER,
+    JambonzCredentials,
+    basic_header_value,
+    read_credentials,
+    signature_header_value,
+)
+from callhooks.receiver import Receiver
+from callhooks.store import EventStore, Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ROOT = Path(__file__).resolve().parents[1]
+EVENTS = ROOT / "events"
+NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
+USERNAME, PASSWORD = "jambonz", "s3cr3t"
+WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
+RECEPTION = [{"verb": "say", "text": "Welcome"}, {"verb": "hangup"}]
+VOICEMAIL = [{"verb": "say", "text": "Leave a message"}]
+APOLOGY = [{"verb": "say", "text": "Sorry"}]
+
+PLAN = Plan(
+    routes=(Route("reception", to=(PartyPattern("14155550123"),)), Route("voicemail")),
+    flows={"reception": RECEPTION, "voicemail": VOICEMAIL},
+    fallback=APOLOGY,
+)
+
+
+class Context:
+    """Lambda's context."""
+
+    function_name = "new-call"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:new-call"
+    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 8000
+
+
+@dataclass
+class Clock:
+    """The time, which passes only when told to."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeDynamoDB:
+    """DynamoDB's PutItem, as far as the store uses it; `fault` makes it fail, `lose_reply` after it has written."""
+
+    items: dict[tuple[str, str], Item] = field(default_factory=dict)
+    calls: int = 0
+    fault: Exception | None = None
+    lose_reply: bool = False
+
+    def put_item(self, *, Item: Item, ConditionExpression: str, **_: object) -> None:  # noqa: N803
+        assert ConditionExpression == "attribute_not_exists(pk)"
+        self.calls += 1
+        if self.fault is not None:
+            raise self.fault
+        key = (Item["pk"]["S"], Item["sk"]["S"])
+        if self.lose_reply:
+            self.items.setdefault(key, Item)
+        if key in self.items:
+            reply: Any = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": self.items[key]}
+            raise ClientError(reply, "PutItem")
+        self.items[key] = Item
+
+    @property
+    def item(self) -> Item:
+        """The only item there is."""
+        (item,) = self.items.values()
+        return item
+
+    def as_client(self) -> DynamoDBClient:
+        client: Any = self
+        return client  # type: ignore[no-any-return]
+
+
+@dataclass
+class FakeSecrets:
+    """Secrets Manager's GetSecretValue."""
+
+    webhook_secrets: list[str] = field(default_factory=lambda: [WEBHOOK_SECRET])
+    password: str = PASSWORD
+    reads: int = 0
+    fault: Exception | None = None
+    text: str | None = None
+
+    def read(self, secret_id: str) -> str:
+        self.reads += 1
+        if self.fault is not None:
+            raise self.fault
+        values = {
+            "credentials": {"username": USERNAME, "password": self.password},
+            "webhook-secrets": {"webhook_secrets": self.webhook_secrets},
+        }
+        return json.dumps(values[secret_id]) if self.text is None else self.text
+
+
+@dataclass
+class Container:
+    """One warm Lambda container of the new-call function, with everything outside of it in the tests' hands."""
+
+    database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    clock: Clock = field(default_factory=Clock)
+    plan: Plan = PLAN
+
+    def __post_init__(self) -> None:
+        self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
+            new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER),
+            credentials=credential_store(self.secrets, self.clock),
+            store=EventStore(self.database.as_client(), "events"),
+            clock=self.clock,
+            retention_days=90,
+        )
+
+    def receive(self, event: HttpApiEvent) -> Answer:
+        return Answer(**self.receiver.receive(event, Context()))
+
+    def receive_call(self, document: object, **changes: Any) -> Answer:
+        return self.receive(signed_event(document, now=self.clock.now, **changes))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What API Gateway gets."""
+
+    statusCode: int  # noqa: N815 - payload format 2.0
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def verbs(self) -> object:
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> dict[str, object]:
+        assert self.headers["content-type"] == "application/problem+json"
+        problem: dict[str, object] = json.loads(self.body)
+        assert problem["status"] == self.statusCode
+        return problem
+
+    @property
+    def replayed(self) -> bool:
+        return self.headers.get("idempotent-replayed") == "true"
+
+
+def credential_store(secrets: FakeSecrets, clock: Clock) -> CredentialStore[JambonzCredentials]:
+    return CredentialStore(
+        ["credentials", "webhook-secrets"],
+        build=lambda values: read_credentials(values, signature_header=DEFAULT_SIGNATURE_HEADER),
+        read_secret=secrets.read,
+        monotonic=clock.monotonic,
+    )
+
+
+def recorded(name: str) -> HttpApiEvent:
+    """A recorded delivery of jambonz, unsigned, as it lies in events/."""
+    event: HttpApiEvent = json.loads((EVENTS / "jambonz" / f"{name}.json").read_text("utf-8"))
+    return event
+
+
+def body_of(name: str) -> dict[str, Any]:
+    """The document in a recorded delivery."""
+    document: dict[str, Any] = json.loads(recorded(name).get("body") or "null")
+    return document
+
+
+def signed(event: HttpApiEvent, *, now: datetime = NOW, secret: str = WEBHOOK_SECRET) -> HttpApiEvent:
+    """A recorded delivery signed now."""
+    body = (event.get("body") or "").encode()
+    headers = {**event["headers"], "jambonz-signature": signature_header_value(secret, now, body)}
+    return {**event, "headers": headers}
+
+
+def signed_event(
+    body: object,
+    *,
+    now: datetime = NOW,
+    secret: str = WEBHOOK_SECRET,
+    method: str = "POST",
+    path: str = "/webhooks/call",
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    request_id: str = "request-1",
+    base64_encoded: bool = False,
+) -> HttpApiEvent:
+    """An HTTP API event with jambonz's credentials; `body` is a document, a text, or raw bytes (base64 encoded)."""
+    raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+    base64_encoded = base64_encoded or isinstance(body, bytes)
+    return {
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": {
+            "authorization": basic_header_value(USERNAME, PASSWORD),
+            "content-type": "application/json",
+            "jambonz-signature": signature_header_value(secret, now, raw),
+            **(headers or {}),
+        },
+        "requestContext": {"http": {"method": method, "path": path}, "requestId": request_id},
+        "body": base64.b64encode(raw).decode() if base64_encoded else raw.decode(),
+        "isBase64Encoded": base64_encoded,
+    }
+
+
+def without_header(event: HttpApiEvent, name: str) -> HttpApiEvent:
+    return {**event, "headers": {key: value for key, value in event["headers"].items() if key != name}}
+
+
+def with_header(event: HttpApiEvent, name: str, value: str) -> HttpApiEvent:
+    return {**event, "headers": {**event["headers"], name: value}}
+
+
+def template() -> dict[str, Any]:
+    """template.yaml, with intrinsic functions in their long form."""
+    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
+    return document
+
+
+def resource(logical_id: str) -> dict[str, Any]:
+    """The properties of one resource of the template."""
+    properties: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
+    return properties
+
+
+def create_events_table(client: DynamoDBClient, name: str) -> None:
+    """The table of events exactly as the template describes it."""
+    properties = resource("EventsTable")
+    members = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    client.create_table(TableName=name, **{member: properties[member] for member in members})
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: !Ref, !Sub, !GetAtt."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, object]:
+    value = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else loader.construct_object(node)
+    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
+
+
+_TemplateLoader.add_multi_constructor("!", _intrinsic)

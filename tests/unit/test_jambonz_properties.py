@@ -1,0 +1,69 @@
+"""Whatever is sent, nothing raises, and what is a call is answered and can be stored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import Container, signed_event, with_header
+
+texts = st.text(st.characters(), max_size=40)  # lone surrogates included
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+member_names = st.sampled_from(
+    ["from", "to", "direction", "call_status", "sip_status", "sip", "defaults", "env_vars", "caller_name", "call_id",
+     "customerData", "participants", "has_recording", "trace_id", "originating_sip_trunk_name"]
+)  # fmt: skip
+call_sids = st.text(st.characters(), min_size=1, max_size=300).filter(lambda text: bool(text.strip()))
+
+
+@given(call_sid=call_sids, members=st.dictionaries(member_names | texts, json_values, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: dict[str, Any]) -> None:
+    container = Container()
+    answer = container.receive_call({**members, "call_sid": call_sid})
+    assert answer.statusCode == 200
+    assert answer.verbs
+    item = container.database.item
+    assert len(item["pk"]["S"].encode()) <= 2048
+    assert len(item["sk"]["S"].encode()) <= 1024
+    assert all(value for value in TypeDeserializer().deserialize({"M": item})["details"].values())
+    json.dumps(item, default=repr, ensure_ascii=False).encode()  # no lone surrogate is left
+
+
+@given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=300, deadline=None)
+def test_no_body_is_a_reason_to_fail(body: bytes) -> None:
+    container = Container()
+    assert container.receive_call(body).statusCode in (200, 400)
+
+
+@given(authorization=texts, signature=texts | texts.map(lambda text: f"t=1795242600,v1={text}"))
+@settings(max_examples=300, deadline=None)
+def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> None:
+    event = signed_event({"call_sid": "abc"})
+    container = Container()
+    assert container.receive(with_header(event, "authorization", authorization)).statusCode == 401
+    assert container.receive(with_header(event, "jambonz-signature", signature)).statusCode == 401
+    assert container.database.calls == 0
+
+
+@given(call_sid=call_sids, times=st.integers(1, 5), containers=st.integers(1, 3))
+@settings(max_examples=50, deadline=None)
+def test_however_often_and_wherever_a_call_comes_it_is_kept_once(call_sid: str, times: int, containers: int) -> None:
+    first = Container()
+    everywhere = [first, *(Container(first.database) for _ in range(containers))]
+    answers = {
+        container.receive_call({"call_sid": call_sid, "attempt": number}, request_id=f"{number}").body
+        for number in range(times)
+        for container in everywhere
+    }
+    assert len(answers) == 1
+    assert len(first.database.items) == 1
