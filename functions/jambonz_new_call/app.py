@@ -32,7 +32,8 @@ receiver = Receiver(
 )
 
 
-@logger.inject_lambda_context
+# An event holds credentials and numbers: it is never logged, whatever the environment says.
+@logger.inject_lambda_context(log_event=False)
 def handler(event: HttpApiEvent, context: LambdaContext) -> HttpPayload:
     """Answer one event of the HTTP API."""
     return receiver.receive(event, context)

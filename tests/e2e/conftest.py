@@ -86,6 +86,7 @@ class RunningStack:
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it, if it still runs, and return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(30)
 
@@ -109,7 +110,8 @@ def start(folder: Path) -> RunningStack:
     deadline = time.monotonic() + START_SECONDS
     while "Ctrl-C" not in (folder / "output.txt").read_text():
         if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+            process.terminate()
+            process.wait(30)
             pytest.fail(f"callhooks run did not start:\n{(folder / 'output.txt').read_text()}")
         time.sleep(0.1)
     return RunningStack(folder, process, LocalStack.read(stack_file))

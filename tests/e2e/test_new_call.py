@@ -123,6 +123,12 @@ def test_the_command_sends_recorded_deliveries(running: RunningStack) -> None:
     assert '"verb": "gather"' in sent.stdout
 
 
+def test_the_command_tells_what_jambonz_is_configured_with(running: RunningStack) -> None:
+    told = running.command("urls").stdout
+    assert f"{running.stack.base_url}/webhooks/call#rc=2&rp=ct,5xx" in told
+    assert running.stack.credentials.jambonz.password in told
+
+
 def test_the_command_adds_and_removes_webhook_secrets(running: RunningStack) -> None:
     secret = running.stack.credentials.jambonz.webhook_secret or ""
     assert running.command("secret", "add", stdin="wh_secret_another\n").returncode == 0

@@ -7,8 +7,11 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.e2e.conftest import CALLHOOKS, RunningStack, start
@@ -29,8 +32,10 @@ def processes_with(text: str) -> list[str]:
 
 
 @pytest.fixture
-def own_run() -> RunningStack:
-    return start(ROOT / ".local" / "e2e-run")
+def own_run() -> Iterator[RunningStack]:
+    own_run = start(ROOT / ".local" / "e2e-run")
+    yield own_run
+    own_run.stop()
 
 
 def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: RunningStack, tmp_path: Path) -> None:
@@ -92,3 +97,32 @@ def test_a_python_that_is_too_old_is_told() -> None:
     )
     assert made.returncode != 0
     assert "callhooks needs Python 3.11 or later" in made.stderr
+
+
+# What the Lambda runtime brings besides the standard library.
+RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py")
+
+
+def test_the_layers_carry_all_that_the_function_needs_as_bytecode(running: RunningStack, tmp_path: Path) -> None:
+    build = running.folder / "run" / "build"
+    for package in RUNTIME_PACKAGES:
+        (tmp_path / package).symlink_to(Path(boto3.__file__).parents[1] / package)
+    layers = [build / layer / "python" for layer in ("CallhooksLayer", "CallPlanLayer")]
+    assert list(layers[0].glob("callhooks/__pycache__/receiver.*.pyc"))
+    assert list(layers[0].glob("aws_lambda_powertools/**/*.pyc"))
+    program = f"""
+import sys
+sys.path[:0] = {[str(path) for path in (ROOT / "functions" / "jambonz_new_call", *layers, tmp_path)]!r}
+import app
+assert app.receiver
+"""
+    environment = {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "EVENTS_TABLE": "events",
+        "RETENTION_DAYS": "90",
+        "JAMBONZ_CREDENTIALS": "{}",
+        "JAMBONZ_WEBHOOK_SECRETS": "{}",
+        "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
+    }
+    # -I and -S: no site-packages, so that nothing of the development environment can stand in.
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], env=environment, check=True)

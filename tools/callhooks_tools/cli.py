@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,9 @@ import typer
 from boto3.session import Session
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from rich.console import Console
-from rich.markup import escape
 
 from callhooks_tools import deliveries, jambonz_secrets, plan_builder
-from callhooks_tools.engine import EngineFailed
-from callhooks_tools.local_run import LocalRunFailed, local_run
-from callhooks_tools.stack import ROOT, STACK_FILE, LocalStack, StackUnknown, use_local_engine
+from callhooks_tools.stack import ROOT, STACK_FILE, LocalStack, StackOutputs, StackUnknown, use_local_engine
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
@@ -41,16 +38,26 @@ secret_app = typer.Typer(help="The webhook secrets that jambonz signs with.", no
 app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# No markup and no emoji but where it is written here: passwords and paths may look like either.
+console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
 
 
+StackName = Annotated[
+    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
+]
+
+
 @app.command()
 def run(port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.1.")] = 8080) -> None:
     """Start the whole application on this machine, without an AWS account."""
+    # The web server of the front is imported by the one command that needs it.
+    from callhooks_tools.engine import EngineFailed  # noqa: PLC0415
+    from callhooks_tools.local_run import LocalRunFailed, local_run  # noqa: PLC0415
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()
@@ -95,9 +102,9 @@ def send(
             replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
             console.print(
                 f"{request.method} {request.path}  {file.name}  "
-                f"[bold]{response.status_code}[/]  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
+                f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
             )
-            console.print(_pretty(response.text), markup=False)
+            console.print(_pretty(response.text))
             failed = failed or not response.is_success
     if failed:
         raise typer.Exit(1)
@@ -133,6 +140,24 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
     print(f"{DEFAULT_SIGNATURE_HEADER}: {value}")
 
 
+@app.command()
+def urls(stack_name: StackName = None) -> None:
+    """Show what a jambonz application is to be configured with. Prints the password."""
+    session, outputs = _stack_in_aws(stack_name)
+    access = jambonz_secrets.read_access(session, outputs)
+    new_call_url = outputs.new_call_url
+    if stack_name is None:
+        new_call_url = f"{_local_stack().base_url}/webhooks/call#{new_call_url.partition('#')[2]}"
+    _show_lines(
+        {
+            "Call hook (POST)": new_call_url,
+            "  user name": access.username,
+            "  password": access.password,
+            "  webhook secret": "none" if access.webhook_secret is None else _masked(access.webhook_secret),
+        }
+    )
+
+
 @plan_app.command("check")
 def plan_check(file: PlanFile = DEFAULT_PLAN) -> None:
     """Check a call plan as the build does, and say everything that is wrong with it."""
@@ -159,13 +184,8 @@ def plan_try(
 ) -> None:
     """Show which flow takes a call, and the verbs that answer it."""
     flow, verbs = plan_builder.answer_for(_read_plan(file), to=to, from_=from_, direction=direction)
-    console.print(f"flow [bold]{escape(flow)}[/]")
-    console.print(json.dumps(verbs, indent=2, ensure_ascii=False), markup=False)
-
-
-StackName = Annotated[
-    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
-]
+    console.print(f"flow {flow}", style="bold")
+    console.print(json.dumps(verbs, indent=2, ensure_ascii=False))
 
 
 @secret_app.command("list")
@@ -225,17 +245,18 @@ def _show(stack: LocalStack, seconds: float) -> None:
     body = STACK_FILE.with_name("new_call.json")
     body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
 
-    console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s\n")
-    for name, value in (
-        ("New calls (jambonz)", new_call_url),
-        ("  user name", access.username),
-        ("  password", access.password),
-        ("  webhook secret", access.webhook_secret or ""),
-        ("AWS endpoint", stack.aws_endpoint_url),
-        ("Table of events", stack.events_table),
-        ("For programs", str(STACK_FILE)),
-    ):
-        console.print(f"  {name:<20} {escape(value)}")
+    console.print(f"\nReady after {seconds:.0f} s\n", style="bold green")
+    _show_lines(
+        {
+            "New calls (jambonz)": new_call_url,
+            "  user name": access.username,
+            "  password": access.password,
+            "  webhook secret": access.webhook_secret or "",
+            "AWS endpoint": stack.aws_endpoint_url,
+            "Table of events": stack.events_table,
+            "For programs": str(STACK_FILE),
+        }
+    )
     command = Path(sys.prefix) / "bin" / "callhooks"
     curl = (
         f"curl -u {shlex.quote(f'{access.username}:{access.password}')} -H 'Content-Type: application/json' "
@@ -243,8 +264,13 @@ def _show(stack: LocalStack, seconds: float) -> None:
         f"--data-binary @{shlex.quote(str(body))} {new_call_url}"
     )
     console.print("\nA new call, as jambonz posts it (send it twice: it is stored once):\n")
-    console.print(f"  {curl}\n", markup=False)
+    console.print(f"  {curl}\n")
     console.print("Ctrl-C stops everything.")
+
+
+def _show_lines(lines: Mapping[str, str]) -> None:
+    for name, value in lines.items():
+        console.print(f"  {name:<20} {value}")
 
 
 def _local_stack() -> LocalStack:
@@ -254,15 +280,21 @@ def _local_stack() -> LocalStack:
         _fail(str(error))
 
 
-def _webhook_secrets(stack_name: str | None) -> tuple[Session, str]:
+def _stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
     if stack_name is None:
-        session, stack_name = use_local_engine(_local_stack().aws_endpoint_url), _local_stack().stack_name
+        local = _local_stack()
+        session, stack_name = use_local_engine(local.aws_endpoint_url), local.stack_name
     else:
         session = Session()
     try:
-        return session, jambonz_secrets.webhook_secrets_id(session, stack_name)
-    except jambonz_secrets.AwsProblem as error:
+        return session, StackOutputs.read(session, stack_name)
+    except StackUnknown as error:
         _fail(str(error))
+
+
+def _webhook_secrets(stack_name: str | None) -> tuple[Session, str]:
+    session, outputs = _stack_in_aws(stack_name)
+    return session, outputs.jambonz_webhook_secrets
 
 
 def _ask_secret() -> str:
@@ -302,5 +334,5 @@ def _errors() -> Iterator[None]:
 
 
 def _fail(message: str) -> NoReturn:
-    errors.print(message, markup=False, style="red")
+    errors.print(message, style="red")
     raise typer.Exit(1)

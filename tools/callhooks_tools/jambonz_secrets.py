@@ -5,36 +5,15 @@ from __future__ import annotations
 import json
 
 from boto3.session import Session
-from botocore.exceptions import BotoCoreError, ClientError
 
-from callhooks_tools.stack import JambonzAccess
-
-
-class AwsProblem(Exception):
-    """AWS could not be asked, or there is no such stack."""
+from callhooks_tools.stack import JambonzAccess, StackOutputs
 
 
-def webhook_secrets_id(session: Session, stack_name: str) -> str:
-    """The secret that a stack keeps jambonz's webhook secrets in.
-
-    Raises:
-        AwsProblem: there is no such stack, or AWS cannot be asked.
-    """
-    try:
-        stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-    except (BotoCoreError, ClientError) as error:
-        raise AwsProblem(f"The stack {stack_name} cannot be read: {error}") from error
-    for output in stacks[0].get("Outputs", []):
-        if output["OutputKey"] == "JambonzWebhookSecrets":
-            return output["OutputValue"]
-    raise AwsProblem(f"The stack {stack_name} is not a callhooks stack.")
-
-
-def read_access(session: Session, credentials_id: str, webhook_secrets_id: str) -> JambonzAccess:
+def read_access(session: Session, outputs: StackOutputs) -> JambonzAccess:
     """What jambonz is to be configured with; the newest webhook secret of several."""
     client = session.client("secretsmanager")
-    generated = json.loads(client.get_secret_value(SecretId=credentials_id)["SecretString"])
-    webhook_secrets = read_webhook_secrets(session, webhook_secrets_id)
+    generated = json.loads(client.get_secret_value(SecretId=outputs.jambonz_credentials)["SecretString"])
+    webhook_secrets = read_webhook_secrets(session, outputs.jambonz_webhook_secrets)
     return JambonzAccess(
         username=generated["username"],
         password=generated["password"],

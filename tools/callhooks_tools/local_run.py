@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from boto3.session import Session
@@ -27,6 +26,7 @@ from callhooks_tools.stack import (
     ROOT,
     LocalStack,
     StackCredentials,
+    StackOutputs,
     local_aws_environment,
     use_local_engine,
 )
@@ -39,15 +39,6 @@ Step = Callable[[str], AbstractContextManager[None]]
 
 class LocalRunFailed(Exception):
     """The application could not be started; says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class StackOutputs:
-    """The outputs of the deployed stack that the local run needs."""
-
-    events_table: str
-    jambonz_credentials: str
-    jambonz_webhook_secrets: str
 
 
 @contextmanager
@@ -81,7 +72,7 @@ def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Itera
             sam.deploy()
         with step("Opening the HTTP API"):
             session = use_local_engine(engine.url)
-            outputs = _outputs(session)
+            outputs = StackOutputs.read(session, STACK_NAME)
             add_webhook_secret(
                 session, outputs.jambonz_webhook_secrets, f"wh_secret_{secrets.token_hex(WEBHOOK_SECRET_BYTES)}"
             )
@@ -94,9 +85,7 @@ def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Itera
             region=LOCAL_REGION,
             stack_name=STACK_NAME,
             events_table=outputs.events_table,
-            credentials=StackCredentials(
-                jambonz=read_access(session, outputs.jambonz_credentials, outputs.jambonz_webhook_secrets)
-            ),
+            credentials=StackCredentials(jambonz=read_access(session, outputs)),
         )
         local_stack.write(stack_file)
         stack.callback(stack_file.unlink, missing_ok=True)
@@ -167,12 +156,6 @@ def _listener(port: int) -> Iterator[socket.socket]:
         ) from error
     with listener:
         yield listener
-
-
-def _outputs(session: Session) -> StackOutputs:
-    stacks = session.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
-    return StackOutputs(outputs["EventsTable"], outputs["JambonzCredentials"], outputs["JambonzWebhookSecrets"])
 
 
 def _front(session: Session, listener: socket.socket) -> Front:

@@ -14,7 +14,6 @@ from typing import Literal
 
 import yaml
 from callhooks.plan import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, CallToRoute, Verbs, read_plan
-from jambonz_sdk._models._registry import all_verb_models
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 from yaml.nodes import MappingNode
 
@@ -122,7 +121,10 @@ def answer_for(plan: PlanSpec, *, to: str, from_: str, direction: str) -> tuple[
 
 def verb_problems(verbs: Sequence[Mapping[str, JsonValue]], place: str) -> Iterator[str]:
     """What jambonz would refuse in a list of verbs, with the place of each fault."""
-    models = all_verb_models()
+    # Half a second to import, which only a check of verbs should cost.
+    from jambonz_sdk._models._registry import all_verb_models  # noqa: PLC0415
+
+    models: dict[str, type[BaseModel]] = all_verb_models()
     for number, verb in enumerate(verbs):
         name = verb.get("verb")
         if not isinstance(name, str):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +19,7 @@ LOCAL_ACCESS_KEY = "test"
 
 
 class StackUnknown(Exception):
-    """There is no running local stack."""
+    """There is no such stack; says what to do."""
 
 
 class JambonzAccess(BaseModel):
@@ -70,6 +72,38 @@ class LocalStack(BaseModel):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class StackOutputs:
+    """The outputs of a deployed stack."""
+
+    new_call_url: str
+    events_table: str
+    jambonz_credentials: str
+    jambonz_webhook_secrets: str
+
+    @classmethod
+    def read(cls, session: Session, stack_name: str) -> StackOutputs:
+        """Ask CloudFormation.
+
+        Raises:
+            StackUnknown: there is no such stack, it is not a callhooks stack, or AWS cannot be asked.
+        """
+        try:
+            stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+        except (BotoCoreError, ClientError) as error:
+            raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+        try:
+            return cls(
+                new_call_url=outputs["NewCallUrl"],
+                events_table=outputs["EventsTable"],
+                jambonz_credentials=outputs["JambonzCredentials"],
+                jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
+            )
+        except KeyError as error:
+            raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no output {error}.") from None
 
 
 def local_aws_environment(endpoint_url: str) -> dict[str, str]:
