@@ -46,18 +46,6 @@ PLAN = Plan(
 )
 
 
-class Context:
-    """Lambda's context."""
-
-    function_name = "new-call"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:new-call"
-    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 8000
-
-
 @dataclass
 class Clock:
     """The time, which passes only when told to."""
@@ -147,7 +135,7 @@ class Container:
         )
 
     def receive(self, event: HttpApiEvent) -> Answer:
-        return Answer(**self.receiver.receive(event, Context()))
+        return Answer(**self.receiver.receive(event))
 
     def receive_call(self, document: object, **changes: Any) -> Answer:
         return self.receive(signed_event(document, now=self.clock.now, **changes))

@@ -12,7 +12,7 @@ from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.plan import installed_plan
 from callhooks.providers.jambonz.new_call import new_call_webhook
 from callhooks.providers.jambonz.verify import read_credentials
-from callhooks.receiver import LambdaContext, Receiver
+from callhooks.receiver import Receiver
 from callhooks.settings import JambonzSettings
 from callhooks.store import EventStore
 
@@ -32,8 +32,8 @@ receiver = Receiver(
 )
 
 
-# An event holds credentials and numbers: it is never logged, whatever the environment says.
-@logger.inject_lambda_context(log_event=False)
-def handler(event: HttpApiEvent, context: LambdaContext) -> HttpPayload:
+def handler(event: HttpApiEvent, context: object) -> HttpPayload:
     """Answer one event of the HTTP API."""
-    return receiver.receive(event, context)
+    # Powertools' decorator would repeat the function's ARN in every line, and log whole events where it is told to.
+    logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+    return receiver.receive(event)

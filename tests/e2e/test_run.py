@@ -12,23 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 from tests.e2e.conftest import CALLHOOKS, RunningStack, start
 from tests.support import ROOT
 
 
-def processes_with(text: str) -> list[str]:
-    """Command lines and environments of all processes that mention a text."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            about = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if text.encode() in about and int(process.name) != os.getpid():
-            found.append(process.name)
-    return found
+def processes_of(running: RunningStack) -> list[psutil.Process]:
+    """The process of `callhooks run` and all that it has started."""
+    own = psutil.Process(running.process.pid)
+    return [own, *own.children(recursive=True)]
 
 
 @pytest.fixture
@@ -57,26 +51,25 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
     own_run.client("dynamodb").delete_table(TableName=own_run.stack.events_table)
     assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
 
-    temporary = str(own_run.folder / "run" / "tmp")
-    assert processes_with(temporary)
+    temporary = own_run.folder / "run" / "tmp"
+    assert temporary.exists()
+    started = processes_of(own_run)
+    assert len(started) >= 3  # itself, the engine, a function's container
     assert own_run.stop(signal.SIGINT) == 0
-    assert not processes_with(temporary)
-    assert not Path(temporary).exists()
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert not alive
+    assert not temporary.exists()
     assert not stack_file.exists()
 
 
 def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
     listening = {
-        fields[1].rpartition(":")[0]
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        for fields in (line.split() for line in Path(table).read_text().splitlines()[1:])
-        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) in ports_of(running)
+        connection.laddr.ip
+        for process in processes_of(running)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
     }
-    assert listening == {"0100007F"}
-
-
-def ports_of(running: RunningStack) -> set[int]:
-    return {int(url.rpartition(":")[2]) for url in (running.stack.base_url, running.stack.aws_endpoint_url)}
+    assert listening == {"127.0.0.1"}
 
 
 def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from callhooks.http import HttpApiEvent
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
-from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Context, create_events_table
+from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, create_events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -96,4 +96,4 @@ def _handler(path: Path) -> Handler:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda event: Answer(**module.handler(event, Context()))
+    return lambda event: Answer(**module.handler(event, None))

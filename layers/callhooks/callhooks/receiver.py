@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPe
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
 from callhooks.event import CallEvent
 from callhooks.http import BodyTooLarge, HttpApiEvent, HttpPayload, HttpProblem, Request, Response, Unauthorized
-from callhooks.store import EventStore, Item, event_item
+from callhooks.store import EventStore, Item, answer_of, event_item
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
@@ -32,13 +32,6 @@ CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
 
 logger = Logger(child=True)
-
-
-class LambdaContext(Protocol):
-    """The member of Lambda's context that is used here."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +74,15 @@ class Receiver(Generic[CredentialsT, MessageT]):
         self._store = store
         self._clock = clock
         self._retention_days = retention_days
-        self._idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
-        # The store is asked before the first event brings its configuration.
-        store.configure(self._idempotency)
+        idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
+        # With idempotency switched off Powertools never configures the store, which is asked all the same.
+        store.configure(idempotency)
         self._commit_once = idempotent_function(
-            _payload, data_keyword_argument="item", persistence_store=store, config=self._idempotency
+            _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
         )
 
-    def receive(self, event: HttpApiEvent, context: LambdaContext) -> HttpPayload:
+    def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
-        self._idempotency.register_lambda_context(context)  # type: ignore[arg-type]
         try:
             request = Request.from_event(event)
             self._verify(request)
@@ -157,7 +149,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
 
 def _payload(*, item: Item) -> HttpPayload:
-    return Response(int(item["answer_status"]["N"]), item["answer"]["S"]).as_payload()
+    return answer_of(item).as_payload()
 
 
 def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001
