@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
-from callhooks.http import HttpApiEvent
 from callhooks.plan import PartyPattern, Plan, Route
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.new_call import new_call_webhook
@@ -29,6 +28,8 @@ from callhooks.store import EventStore, Item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+Event: TypeAlias = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = ROOT / "events"
@@ -134,7 +135,7 @@ class Container:
             retention_days=90,
         )
 
-    def receive(self, event: HttpApiEvent) -> Answer:
+    def receive(self, event: Event) -> Answer:
         return Answer(**self.receiver.receive(event))
 
     def receive_call(self, document: object, **changes: Any) -> Answer:
@@ -175,9 +176,9 @@ def credential_store(secrets: FakeSecrets, clock: Clock) -> CredentialStore[Jamb
     )
 
 
-def recorded(name: str) -> HttpApiEvent:
+def recorded(name: str) -> Event:
     """A recorded delivery of jambonz, unsigned, as it lies in events/."""
-    event: HttpApiEvent = json.loads((EVENTS / "jambonz" / f"{name}.json").read_text("utf-8"))
+    event: Event = json.loads((EVENTS / "jambonz" / f"{name}.json").read_text("utf-8"))
     return event
 
 
@@ -187,7 +188,7 @@ def body_of(name: str) -> dict[str, Any]:
     return document
 
 
-def signed(event: HttpApiEvent, *, now: datetime = NOW, secret: str = WEBHOOK_SECRET) -> HttpApiEvent:
+def signed(event: Event, *, now: datetime = NOW, secret: str = WEBHOOK_SECRET) -> Event:
     """A recorded delivery signed now."""
     body = (event.get("body") or "").encode()
     headers = {**event["headers"], "jambonz-signature": signature_header_value(secret, now, body)}
@@ -205,7 +206,7 @@ def signed_event(
     headers: Mapping[str, str] | None = None,
     request_id: str = "request-1",
     base64_encoded: bool = False,
-) -> HttpApiEvent:
+) -> Event:
     """An HTTP API event with jambonz's credentials; `body` is a document, a text, or raw bytes (base64 encoded)."""
     raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     base64_encoded = base64_encoded or isinstance(body, bytes)
@@ -224,11 +225,11 @@ def signed_event(
     }
 
 
-def without_header(event: HttpApiEvent, name: str) -> HttpApiEvent:
+def without_header(event: Event, name: str) -> Event:
     return {**event, "headers": {key: value for key, value in event["headers"].items() if key != name}}
 
 
-def with_header(event: HttpApiEvent, name: str, value: str) -> HttpApiEvent:
+def with_header(event: Event, name: str, value: str) -> Event:
     return {**event, "headers": {**event["headers"], name: value}}
 
 

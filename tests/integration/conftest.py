@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from callhooks.http import HttpApiEvent
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
-from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, create_events_table
+from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -74,7 +73,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         yield account
 
 
-Handler = Callable[[HttpApiEvent], Answer]
+Handler = Callable[[Event], Answer]
 
 
 @pytest.fixture

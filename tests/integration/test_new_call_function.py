@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from callhooks.http import HttpApiEvent
 from jambonz_sdk.validator import JambonzValidator
 
 from tests.integration.conftest import TABLE, Aws, Handler
-from tests.support import EVENTS, recorded, signed, signed_event, with_header
+from tests.support import EVENTS, Event, recorded, signed, signed_event, with_header
 
 
-def fresh(name: str) -> HttpApiEvent:
+def fresh(name: str) -> Event:
     """A recorded delivery signed for the real time, which the function asks."""
     return signed(recorded(name), now=datetime.now(UTC))
 

@@ -21,7 +21,7 @@ member_names = st.sampled_from(
     ["from", "to", "direction", "call_status", "sip_status", "sip", "defaults", "env_vars", "caller_name", "call_id",
      "customerData", "participants", "has_recording", "trace_id", "originating_sip_trunk_name"]
 )  # fmt: skip
-call_sids = st.text(st.characters(), min_size=1, max_size=300).filter(lambda text: bool(text.strip()))
+call_sids = st.text(st.characters(), min_size=1, max_size=300).filter(lambda text: bool(text.strip(" \t\r\n")))
 
 
 @given(call_sid=call_sids, members=st.dictionaries(member_names | texts, json_values, max_size=8))

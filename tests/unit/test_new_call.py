@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support import (
     RECEPTION,
     VOICEMAIL,
     WEBHOOK_SECRET,
+    Clock,
     Container,
     FakeDynamoDB,
     body_of,
@@ -92,6 +94,7 @@ class TestANewCall:
             {"caller_name": "\ud83d", "from": "\udc00", "to": "  ", "unknown": {"deep": [None]}},
             {"sip": {"headers": {"X-CID": 5, "via": None}, "payload": [1, {"type": []}]}},
             {"from": 12125550187, "to": 14155550123, "sip_status": 1e400},
+            {"sip_status": float("nan"), "env_vars": {"KEY": float("inf")}, "customerData": {"a": 10**4000}},
         ],
     )
     def test_members_of_unexpected_types_are_no_reason_to_lose_a_call(self, odd: dict[str, Any]) -> None:
@@ -100,6 +103,17 @@ class TestANewCall:
         assert answer.statusCode == 200
         assert answer.verbs
         json.dumps(container.database.item, default=repr).encode()
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"call_sid": "abc", "n": ' + "9" * 5000 + "}",
+            '\ufeff{"call_sid": "abc"}',
+            '{"call_sid": "abc", "call_sid": "abc"}',
+        ],
+    )
+    def test_odd_json_is_no_reason_to_lose_a_call(self, body: str) -> None:
+        assert Container().receive_call(body).verbs == VOICEMAIL
 
     def test_a_number_as_a_number_is_understood(self) -> None:
         assert Container().receive_call({"call_sid": "abc", "to": 14155550123}).verbs == RECEPTION
@@ -117,8 +131,8 @@ class TestANewCall:
     def test_a_name_cut_within_an_emoji_is_kept_as_far_as_it_goes(self) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "caller_name": "Jane \ud83d", "from": "+1\udc00"})
-        assert container.database.item["details"]["M"]["caller_name"] == {"S": "Jane ?"}
-        assert container.database.item["from"] == {"S": "+1?"}
+        assert container.database.item["details"]["M"]["caller_name"] == {"S": "Jane \\ud83d"}
+        assert container.database.item["from"] == {"S": "+1\\udc00"}
 
 
 class TestTheSameCallAgain:
@@ -172,6 +186,65 @@ class TestTheSameCallAgain:
         container.receive(signed(recorded("redirect_to_call_hook"), now=NOW.replace(second=1)))
         assert len(container.database.items) == 3
 
+    def test_an_event_file_that_is_sent_twice_gets_the_stored_answer_even_so(self) -> None:
+        # Its request id is that of the first delivery, as with a reply that was lost; the plan is another one by now.
+        database = FakeDynamoDB()
+        first = Container(database).receive_call(CALL)
+        changed = Plan(routes=(Route("new"),), flows={"new": [{"verb": "hangup"}]}, fallback=APOLOGY)
+        assert Container(database, plan=changed).receive_call(CALL).body == first.body
+
+    def test_without_a_request_id_is_a_repeat(self) -> None:
+        database = FakeDynamoDB()
+        Container(database).receive_call(CALL, request_id="")
+        assert Container(database).receive_call(CALL, request_id="").replayed
+
+    def test_redirected_before_it_is_answered_is_an_event_of_its_own(self) -> None:
+        container = Container()
+        container.receive(signed(recorded("new_call")))
+        redirect = {**body_of("redirect_to_call_hook"), "call_status": "trying", "sip_status": 100}
+        assert not container.receive_call(redirect).replayed
+        assert len(container.database.items) == 2
+
+
+class TestAnEventThatApiGatewayDoesNotMake:
+    """Whoever may invoke the function can send it anything."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"requestContext": None},
+            {"requestContext": []},
+            {"requestContext": {"http": None}},
+            {"requestContext": {"http": {"method": None, "path": 5}, "requestId": 5}},
+            {"rawPath": None, "rawQueryString": None},
+            {"isBase64Encoded": None},
+            {"rawQueryString": "\ud800=%ff&&=&a"},
+        ],
+    )
+    def test_is_understood_as_far_as_it_goes(self, changes: dict[str, Any]) -> None:
+        container = Container()
+        assert container.receive({**signed_event(CALL), **changes}).verbs == RECEPTION
+        redirect = signed_event(body_of("redirect_to_call_hook"))
+        assert container.receive({**redirect, **changes}).verbs == RECEPTION
+
+    @pytest.mark.parametrize(
+        ("changes", "status"),
+        [
+            ({"headers": None}, 401),
+            ({"headers": ["a"]}, 401),
+            ({"headers": {"authorization": 5, "jambonz-signature": ["x"]}}, 401),
+            ({"body": {}, "isBase64Encoded": True}, 401),
+            ({"body": {"call_sid": "abc"}}, 400),
+            ({"body": 5}, 400),
+            ({"body": None}, 401),
+        ],
+    )
+    def test_or_refused(self, changes: dict[str, Any], status: int) -> None:
+        assert Container().receive({**signed_event(CALL), **changes}).statusCode == status
+
+    def test_an_empty_one_is_refused(self) -> None:
+        assert Container().receive({}).statusCode == 401
+
 
 class TestAGet:
     def test_without_parameters_is_answered_by_the_last_route_and_kept(self) -> None:
@@ -193,7 +266,21 @@ class TestAGet:
         query = "call_sid=abc&from=%2B12125550187&to=+14155550123&call_status=trying&direction=inbound"
         assert container.receive_call("", method="GET", query=query).verbs == RECEPTION
         assert container.database.item["to"] == {"S": "+14155550123"}
-        assert container.database.item["sk"] == {"S": "event#new-call"}
+        assert container.database.item["sk"] == {"S": "event#new-call-get"}
+
+    def test_cannot_answer_a_signed_post_in_advance(self) -> None:
+        container = Container()
+        container.receive_call("", method="GET", query="call_sid=d2515c3b&call_status=trying")
+        answer = container.receive_call(CALL)
+        assert answer.verbs == RECEPTION
+        assert not answer.replayed
+
+    def test_retried_over_midnight_is_still_the_same(self) -> None:
+        container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
+        event = signed_event("", method="GET", now=container.clock.now)
+        container.receive(event)
+        container.clock.advance(2)
+        assert container.receive(event).replayed
 
     def test_cannot_be_held_to_its_signature(self) -> None:
         event = signed_event("", method="GET", secret="another")
@@ -314,11 +401,30 @@ class TestSecrets:
         container.receive_call({"call_sid": "much later"})
         assert container.secrets.reads == reads
 
-    @pytest.mark.parametrize("value", ["not JSON", "[]", "{}", '{"username": "jambonz", "password": ""}'])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "not JSON",
+            "[]",
+            "{}",
+            '{"username": "jambonz", "password": "", "webhook_secrets": []}',
+            '{"username": "jambonz", "password": "\\ud800", "webhook_secrets": []}',
+            '{"username": "jambonz", "password": "s3cr3t", "webhook_secret": "misnamed"}',
+            '{"username": "jambonz", "password": "s3cr3t", "webhook_secrets": "one"}',
+            '{"username": "jambonz", "password": "s3cr3t", "webhook_secrets": ["\\ud800", "right"]}',
+        ],
+    )
     def test_that_make_no_sense_leave_a_call_the_fallback(self, value: str) -> None:
         container = Container()
         container.secrets.text = value
         assert container.receive_call(CALL).verbs == APOLOGY
+
+    def test_that_make_no_sense_any_more_leave_the_cached_ones_in_use(self) -> None:
+        container = Container()
+        container.receive_call(CALL)
+        container.secrets.webhook_secrets = ["\ud800"]
+        container.clock.advance(301)
+        assert container.receive_call(CALL).statusCode == 200
 
 
 class TestWhatIsNotACall:
@@ -328,8 +434,7 @@ class TestWhatIsNotACall:
             ("", "The body is not JSON."),
             ("call_sid=abc", "The body is not JSON."),
             ('{"call_sid": "abc"', "The body is not JSON."),
-            ("[" * 100_000, "The body is not JSON."),
-            ('{"call_sid": "abc", "n": ' + "9" * 5000 + "}", "The body is not JSON."),
+            ("[" * 100_000, "The body is nested too deeply."),
             (b'{"call_sid": "\xff"}', "The body is not valid UTF-8."),
             ("null", "The body is not a JSON object."),
             ("[]", "The body is not a JSON object."),
@@ -338,9 +443,9 @@ class TestWhatIsNotACall:
             ('{"call_sid": ""}', "call_sid is missing or empty."),
             ('{"call_sid": null}', "call_sid is missing or empty."),
             ('{"call_sid": "   "}', "call_sid is missing or empty."),
-            ('{"call_sid": 5}', "call_sid is not a text."),
-            ('{"call_sid": ["abc"]}', "call_sid is not a text."),
-            ('{"call_sid": {"a": 1}}', "call_sid is not a text."),
+            ('{"call_sid": 5}', "call_sid is not a string."),
+            ('{"call_sid": ["abc"]}', "call_sid is not a string."),
+            ('{"call_sid": {"a": 1}}', "call_sid is not a string."),
         ],
     )
     def test_gets_400_with_the_reason(self, body: str | bytes, detail: str) -> None:
@@ -352,7 +457,7 @@ class TestWhatIsNotACall:
 
     def test_broken_base64_gets_400(self) -> None:
         event = {**signed_event(CALL, base64_encoded=True), "body": "!!!"}
-        assert Container().receive(event).problem["detail"] == "The body is marked as base64 and is not."  # type: ignore[arg-type]
+        assert Container().receive(event).problem["detail"] == "The body is marked as base64 and is not."
 
     def test_a_body_over_128_kb_gets_413(self) -> None:
         container = Container()
@@ -364,18 +469,32 @@ class TestWhatIsNotACall:
 
 
 class TestIdentifiers:
-    @pytest.mark.parametrize("call_sid", ["x" * 201, "a#b", "call", "sms#1", "\u0000", "\ud800", "a b", "sha256-0"])
-    def test_odd_ones_and_long_ones_become_part_of_a_key(self, call_sid: str) -> None:
+    @pytest.mark.parametrize(
+        "call_sid",
+        ["x" * 201, "a#b", "none#2026-11-21", "sms#1", "\u0000", "\u001c", "\ud800", "a b", "sha256-0", "+14155550123",
+         "sip:jane@example.com", "\u00e9"],
+    )  # fmt: skip
+    def test_odd_ones_and_long_ones_are_hashed_into_the_key(self, call_sid: str) -> None:
         container = Container()
-        assert container.receive_call({"call_sid": f"{call_sid}!"}).statusCode == 200
-        partition_key = container.database.item["pk"]["S"]
-        assert len(partition_key.encode()) < 300
-        assert partition_key.count("#") == 1
+        assert container.receive_call({"call_sid": call_sid}).statusCode == 200
+        ((partition_key, _),) = container.database.items
+        assert re.fullmatch("jambonz#sha256-[0-9a-f]{64}", partition_key)
 
-    def test_of_two_long_ones_stay_apart(self) -> None:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("x" * 300 + "1", "x" * 300 + "2"),
+            ("\ud800", "\ud801"),
+            ("a\ud800", "a?"),
+            ("\u001c", "\u001f"),
+            ("\u001cabc", "abc"),
+            (" abc", "abc"),
+        ],
+    )
+    def test_that_differ_stay_apart(self, one: str, other: str) -> None:
         container = Container()
-        container.receive_call({"call_sid": "x" * 300 + "1"})
-        container.receive_call({"call_sid": "x" * 300 + "2"})
+        container.receive_call({"call_sid": one})
+        assert not container.receive_call({"call_sid": other}).replayed
         assert len(container.database.items) == 2
 
 
@@ -426,6 +545,15 @@ class TestTheLastResort:
         answer = container.receive_call(CALL)
         assert (answer.statusCode, answer.verbs) == (200, APOLOGY)
         assert container.database.calls == 0
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [("not JSON", 400), ("{}", 400), (" " * 140_000, 413), (json.dumps(body_of("redirect_to_call_hook")), 503)],
+    )
+    def test_and_only_a_new_call(self, body: str, status: int) -> None:
+        container = Container()
+        container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        assert container.receive_call(body).statusCode == status
 
     def test_a_plan_that_breaks_leaves_a_call_the_fallback_and_its_event_in_the_log(self, log: io.StringIO) -> None:
         plan = Plan(routes=(Route("missing"),), flows={}, fallback=APOLOGY)

@@ -61,12 +61,11 @@ class CredentialStore(Generic[CredentialsT]):
         return self._cached
 
     def newer(self) -> CredentialsT | None:
-        """Credentials that differ from the cached ones, to be tried after a failed check.
+        """Credentials read again, to be tried after a failed check; `None` where it is too early for that.
 
         At most one read a minute, so that refused requests cannot become load on the secret store.
         """
-        before = self._cached
-        return self._cached if self._refresh(self._monotonic()) and self._cached != before else None
+        return self._cached if self._refresh(self._monotonic()) else None
 
     def _refresh(self, now: float) -> bool:
         if now - self._tried_at < REFRESH_INTERVAL_SECONDS:

@@ -42,9 +42,9 @@ class Kind(StrEnum):
 class CallEvent:
     """One delivery of a provider.
 
-    `call_id` is the provider's own id of the call, `None` where the delivery names none. `from_` and `to` are
-    as they were sent. `occurred_at` is the provider's clock where it sends one, else `received_at`; both are
-    aware UTC. `details` holds what else was understood, as short trimmed strings.
+    `call_id` is the provider's own id of the call, as it was sent, `None` where the delivery names none. `from_` and
+    `to` are as they were sent, but trimmed. `occurred_at` is the provider's clock where it sends one, else
+    `received_at`; both are aware UTC. `details` holds what else was understood, as short trimmed strings.
     """
 
     provider: str
@@ -61,8 +61,8 @@ class CallEvent:
 
 
 def clean_text(value: str) -> str:
-    """A string that every store takes: trimmed, lone surrogates replaced."""
-    return value.encode("utf-8", "replace").decode("utf-8").strip()
+    """A string that every store takes: trimmed, lone surrogates escaped."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8").strip()
 
 
 def canonical_party(party: str) -> str:

@@ -8,32 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NotRequired, TypedDict
+from typing import TypeAlias, TypedDict
 from urllib.parse import parse_qsl
 
 JSON_CONTENT_TYPE = "application/json"
 
 
-class _Http(TypedDict, total=False):
-    method: str
-    path: str
-    sourceIp: str
-
-
-class _RequestContext(TypedDict, total=False):
-    http: _Http
-    requestId: str
-
-
-class HttpApiEvent(TypedDict):
-    """The members of an HTTP API event, payload format 2.0, that callhooks reads."""
-
-    rawPath: NotRequired[str]
-    rawQueryString: NotRequired[str]
-    headers: NotRequired[dict[str, str]]
-    requestContext: NotRequired[_RequestContext]
-    body: NotRequired[str | None]
-    isBase64Encoded: NotRequired[bool]
+HttpApiEvent: TypeAlias = Mapping[str, object]
+"""An HTTP API event, payload format 2.0. API Gateway makes it, but anybody who may invoke the function can, too."""
 
 
 class HttpPayload(TypedDict):
@@ -117,15 +99,15 @@ class Request:
         Raises:
             BadRequest: the body is marked as base64 and is not.
         """
-        context = event.get("requestContext") or {}
-        http = context.get("http") or {}
+        http = _mapping(_mapping(event.get("requestContext")).get("http"))
+        headers = _mapping(event.get("headers"))
         return cls(
-            method=http.get("method", "POST").upper(),
-            path=event.get("rawPath") or http.get("path", "/"),
-            query=tuple(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True)),
-            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            method=(_text(http.get("method")) or "POST").upper(),
+            path=_text(event.get("rawPath")) or _text(http.get("path")) or "/",
+            query=tuple(parse_qsl(_text(event.get("rawQueryString")), keep_blank_values=True)),
+            headers={name.lower(): value for name, value in headers.items() if isinstance(value, str)},
             body=_body_bytes(event),
-            request_id=context.get("requestId", ""),
+            request_id=_text(_mapping(event.get("requestContext")).get("requestId")),
         )
 
     def header(self, name: str) -> str | None:
@@ -151,8 +133,18 @@ class Response:
         }
 
 
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _body_bytes(event: HttpApiEvent) -> bytes:
     body = event.get("body") or ""
+    if not isinstance(body, str):
+        raise BadRequest("The body is not a text.")
     if event.get("isBase64Encoded"):
         try:
             return base64.b64decode(body, validate=True)

@@ -106,10 +106,11 @@ def read_plan(text: str) -> Plan:
             flows=document["flows"],
             fallback=document["fallback"],
         )
-        if not plan.routes or not all(plan.flows[route.flow] for route in plan.routes):
-            raise PlanUnavailable("the plan has no route, or a flow without verbs")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        answers = [plan.fallback, *(plan.flows[route.flow] for route in plan.routes)]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise PlanUnavailable(f"the prepared plan is broken: {type(error).__name__}") from error
+    if not plan.routes or not all(_is_answer(verbs) for verbs in answers):
+        raise PlanUnavailable("the plan has no route, or a flow or a fallback without verbs")
     return plan
 
 
@@ -120,9 +121,13 @@ def installed_plan() -> Plan:
     """
     try:
         return read_plan((files(PLAN_PACKAGE) / PLAN_FILE).read_text("utf-8"))
-    except (PlanUnavailable, ImportError, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
         logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
         return Plan(routes=(Route("last_resort"),), flows={"last_resort": LAST_RESORT}, fallback=LAST_RESORT)
+
+
+def _is_answer(verbs: object) -> bool:
+    return isinstance(verbs, list) and bool(verbs) and all(isinstance(verb, dict) for verb in verbs)
 
 
 def _read_route(route: Mapping[str, object]) -> Route:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
-from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
 
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
 from callhooks.event import CallEvent
@@ -39,7 +38,8 @@ class Webhook(Generic[CredentialsT, MessageT]):
     """What is particular to one webhook, all of it pure functions.
 
     `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `answer` says what the sender gets. `fallback` is
-    the answer of a call that must not be left without one; `None` where the sender sends again instead.
+    the answer of a call that must not be left without one; `None` where the sender sends again instead. While no
+    sender can be verified, it is for a message that `is_new_call`.
     """
 
     verify: Callable[[Request, CredentialsT, datetime], None]
@@ -47,6 +47,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     normalise: Callable[[MessageT, Request, datetime], CallEvent]
     answer: Callable[[MessageT, Request], Response]
     fallback: Response | None = None
+    is_new_call: Callable[[MessageT], bool] = lambda _: False
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -85,22 +86,20 @@ class Receiver(Generic[CredentialsT, MessageT]):
         """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
         try:
             request = Request.from_event(event)
-            self._verify(request)
-        except HttpProblem as problem:
-            return _refuse(problem)
-        except CredentialsUnavailable as error:
-            logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
-            return self._last_answer(HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment."))
-        try:
+            try:
+                self._verify(request)
+            except CredentialsUnavailable as error:
+                logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
+                return self._answer_unverified(request)
             return self._take(request)
         except HttpProblem as problem:
             return _refuse(problem)
-        except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is broken
-            _log_unstored(
-                {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
-                failure=f"{type(error).__name__} at {_place(error)}",
-            )
-            return self._last_answer(HttpProblem(500, "Internal error", "The delivery could not be processed."))
+
+    def _answer_unverified(self, request: Request) -> HttpPayload:
+        """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
+        if self._webhook.fallback is not None and self._webhook.is_new_call(self._parse(request)):
+            return self._webhook.fallback.as_payload()
+        raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
 
     def _verify(self, request: Request) -> None:
         now = self._clock()
@@ -112,26 +111,42 @@ class Receiver(Generic[CredentialsT, MessageT]):
                 raise
             self._webhook.verify(request, newer, now)
 
-    def _take(self, request: Request) -> HttpPayload:
+    def _parse(self, request: Request) -> MessageT:
         if len(request.body) > LARGEST_BODY_BYTES:
             raise BodyTooLarge(LARGEST_BODY_BYTES)
-        message = self._webhook.parse(request)
-        event = self._webhook.normalise(message, request, self._clock())
-        answer = self._webhook.answer(message, request)
-        return self._commit(event, event_item(event, request, answer, retention_days=self._retention_days), answer)
+        return self._webhook.parse(request)
+
+    def _take(self, request: Request) -> HttpPayload:
+        try:
+            message = self._parse(request)
+            event = self._webhook.normalise(message, request, self._clock())
+            answer = self._webhook.answer(message, request)
+            item = event_item(event, request, answer, retention_days=self._retention_days)
+        except HttpProblem:
+            raise
+        except Exception as error:
+            # A proven sender's delivery is lost for nothing that is wrong on our side, and a call gets its answer.
+            _log_unstored(
+                {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
+                failure=f"{type(error).__name__} at {_place(error)}",
+            )
+            if self._webhook.fallback is None:
+                raise HttpProblem(500, "Internal error", "The delivery could not be processed.") from error
+            return self._webhook.fallback.as_payload()
+        return self._commit(event, item, answer)
 
     def _commit(self, event: CallEvent, item: Item, answer: Response) -> HttpPayload:
         failure = "the store has not seen the event"
         try:
             payload: HttpPayload = self._commit_once(item=item)
-        except IdempotencyPersistenceLayerError as error:
-            failure = type(error.__cause__).__name__
+        except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
+            failure = type(error.__cause__ or error).__name__
             payload = answer.as_payload()
         stored = self._store.holds(item)
         if not stored:
             _log_unstored(item, failure=failure)
             if self._webhook.fallback is None:
-                return HttpProblem(503, "Unavailable", "The event could not be stored.").as_response().as_payload()
+                raise HttpProblem(503, "Unavailable", "The event could not be stored.")
         logger.info(
             "answered",
             extra={
@@ -143,9 +158,6 @@ class Receiver(Generic[CredentialsT, MessageT]):
             },
         )
         return payload
-
-    def _last_answer(self, problem: HttpProblem) -> HttpPayload:
-        return (self._webhook.fallback or problem.as_response()).as_payload()
 
 
 def _payload(*, item: Item) -> HttpPayload:

@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 from botocore.exceptions import ClientError
 
-from callhooks.event import CallEvent, utc_text
+from callhooks.event import CallEvent, clean_text, utc_text
 from callhooks.http import Request, Response
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 COMPRESS_ABOVE_BYTES = 1024
 LONGEST_ID_BYTES = 200
 
-_PLAIN_ID = re.compile(r"[A-Za-z0-9._:@+=~/-]+", re.ASCII)
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._~=-]+", re.ASCII)
 _HASHED_PREFIX = "sha256-"
 
 
 def key_part(identifier: str) -> str:
     """An identifier as a part of a key: as it is where it is short and plain, else hashed.
 
-    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys.
+    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys. What
+    may be a number in international form or a SIP URI is hashed too, since keys are logged.
     """
     if (
         len(identifier) <= LONGEST_ID_BYTES
@@ -53,7 +54,7 @@ def key_part(identifier: str) -> str:
 
 def event_key(event: CallEvent) -> tuple[str, str]:
     """The partition key and the sort key of an event."""
-    call = key_part(event.call_id) if event.call_id else f"none#{event.received_at:%Y-%m-%d}"
+    call = key_part(event.call_id) if event.call_id else f"none#{event.occurred_at:%Y-%m-%d}"
     return f"{event.provider}#{call}", f"event#{key_part(event.dedupe_key)}"
 
 
@@ -68,7 +69,7 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "pk": pk,
         "sk": sk,
         "provider": event.provider,
-        "call_id": event.call_id,
+        "call_id": event.call_id and clean_text(event.call_id),
         "kind": event.kind.value,
         "event_name": event.name,
         "direction": event.direction,
@@ -78,9 +79,9 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "received_at": utc_text(event.received_at),
         "request_id": request.request_id,
         "body_encoding": "gzip" if compressed else "identity",
-        "answer": answer.body,
     }
     item: Item = {name: {"S": text} for name, text in texts.items() if text}
+    item["answer"] = {"S": answer.body}
     item["answer_status"] = {"N": str(answer.status)}
     item["body"] = {"B": gzip.compress(request.body, mtime=0) if compressed else request.body}
     item["details"] = {"M": {name: {"S": text} for name, text in event.details.items()}}

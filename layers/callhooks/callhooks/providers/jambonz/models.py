@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -29,6 +30,12 @@ def _absent_if_invalid(value: object, validate: ValidatorFunctionWrapHandler) ->
         return validate(value)
     except ValidationError:
         return None
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip(" \t\r\n"):
+        raise ValueError("blank")
+    return value
 
 
 Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
@@ -116,7 +123,7 @@ class CallHook(_Document):
     and may be another one. `caller_name` may come in literal double quotes.
     """
 
-    call_sid: Annotated[str, StringConstraints(min_length=1), Field(strict=True)]
+    call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(_not_blank)]
     call_id: Text = None
     sbc_callid: Text = None
     account_sid: Text = None
@@ -150,11 +157,10 @@ class CallHook(_Document):
     def is_first_webhook(self) -> bool:
         """Whether the call has not asked for verbs before: `redirect` and REST updates come to the same hook.
 
-        jambonz sends `sip`, `defaults` and `env_vars` only with the first webhook, and every later one carries a
-        status past `trying`.
+        feature-server 0.9.8 sends `sip`, `defaults` and `env_vars` only with the first webhook, and
+        `fs_sip_address`, where they are not, only with later ones: a `redirect` before the call is answered still
+        has the status `trying`.
         """
-        return (
-            not {"sip", "defaults", "env_vars"}.isdisjoint(self.model_fields_set)
-            or self.call_status is None
-            or self.call_status == "trying"
-        )
+        if not {"sip", "defaults", "env_vars"}.isdisjoint(self.model_fields_set):
+            return True
+        return self.fs_sip_address is None and self.call_status in (None, "trying")

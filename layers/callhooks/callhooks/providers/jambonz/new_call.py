@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -19,6 +20,9 @@ from callhooks.receiver import Webhook
 PROVIDER = "jambonz"
 NEW_CALL_KEY = "new-call"
 LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
+LONGEST_WHOLE_NUMBER = 38
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -42,6 +46,7 @@ def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCre
         normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
         answer=lambda call, _request: verbs_response(plan.verbs_for(call_to_route(call))),
         fallback=verbs_response(plan.fallback),
+        is_new_call=lambda call: call is None or call.is_first_webhook,
     )
 
 
@@ -69,7 +74,7 @@ def parse_call_hook(request: Request) -> CallHook | None:
         # Every other member is lenient, so that this alone can be wrong.
         given = document.get("call_sid", "")
         is_text = given is None or isinstance(given, str)
-        raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a text.") from None
+        raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a string.") from None
 
 
 def call_to_route(call: CallHook | None) -> CallToRoute:
@@ -96,8 +101,8 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
     first = call.is_first_webhook
     return CallEvent(
         provider=PROVIDER,
-        call_id=clean_text(call.call_sid),
-        dedupe_key=NEW_CALL_KEY if first else hook_key(request, signature_header=signature_header),
+        call_id=call.call_sid,
+        dedupe_key=_new_call_key(request) if first else hook_key(request, signature_header=signature_header),
         kind=KIND_OF_STATUS.get(call.call_status or "trying", Kind.OTHER) if first else Kind.VERB,
         name=_cleaned(call.call_status) or NEW_CALL_KEY,
         occurred_at=occurred_at,
@@ -109,6 +114,11 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
     )
 
 
+def _new_call_key(request: Request) -> str:
+    # A GET is not held to its signature, and must not answer a signed POST in advance.
+    return NEW_CALL_KEY if request.method == "POST" else f"{NEW_CALL_KEY}-{request.method.lower()}"
+
+
 def hook_key(request: Request, *, signature_header: str) -> str:
     """What tells one jambonz hook from another, while a retry keeps it.
 
@@ -116,24 +126,32 @@ def hook_key(request: Request, *, signature_header: str) -> str:
     share it. Without one the body stands in, and where there is neither, the request itself.
     """
     sender_mark = request.header(signature_header) or request.body.hex() or request.request_id
-    parts = [request.method, request.path, urlencode(sorted(request.query)), sender_mark]
+    parts = [request.method, request.path, urlencode(sorted(request.query), errors="surrogatepass"), sender_mark]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _json_object(body: bytes) -> dict[str, object]:
     try:
-        text = body.decode("utf-8")
-        document = json.loads(text)
+        text = body.decode("utf-8-sig")
+        document = json.loads(text, parse_int=_whole_number)
         if "\\ud" in text.lower():
             # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
-            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
+            pairs_joined = json.dumps(document, ensure_ascii=False)
+            document = json.loads(_LONE_SURROGATE.sub(lambda half: rf"\\u{ord(half[0]):04x}", pairs_joined))
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except ValueError:
         raise BadRequest("The body is not JSON.") from None
     if not isinstance(document, dict):
         raise BadRequest("The body is not a JSON object.")
     return document
+
+
+def _whole_number(digits: str) -> int | float:
+    # Python refuses to convert more than 4,300 digits; that is no reason to lose a call.
+    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else float(digits)
 
 
 def _with_plus(value: str) -> str:

@@ -52,16 +52,16 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
     members: dict[str, object] = {}
     for secret in secrets:
         members.update(secret)
-    username, password, webhook_secrets = (
-        members.get("username"),
-        members.get("password"),
-        members.get("webhook_secrets", []),
+    webhook_secrets = members.get("webhook_secrets")
+    # An empty list switches the check off on purpose; a missing one would do so by a slip.
+    if not isinstance(webhook_secrets, list):
+        raise CredentialsUnavailable("webhook_secrets is not a list")
+    return JambonzCredentials(
+        username=_secret_text(members.get("username"), "username"),
+        password=_secret_text(members.get("password"), "password"),
+        webhook_secrets=tuple(_secret_text(secret, "a webhook secret") for secret in webhook_secrets),
+        signature_header=signature_header,
     )
-    if not (isinstance(username, str) and username and isinstance(password, str) and password):
-        raise CredentialsUnavailable("the jambonz secret has no username or no password")
-    if not isinstance(webhook_secrets, list) or not all(isinstance(s, str) and s for s in webhook_secrets):
-        raise CredentialsUnavailable("webhook_secrets is not a list of texts")
-    return JambonzCredentials(username, password, tuple(webhook_secrets), signature_header)
 
 
 def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> None:
@@ -104,6 +104,12 @@ def signature_header_value(secret: str, now: datetime, body: bytes) -> str:
 def basic_header_value(username: str, password: str) -> str:
     """A complete `Authorization` header."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
+def _secret_text(text: object, name: str) -> str:
+    if not (isinstance(text, str) and text and text.isascii()):
+        raise CredentialsUnavailable(f"{name} is missing, or is not ASCII text")
+    return text
 
 
 def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:

@@ -1,0 +1,36 @@
+"""Clients give up long before jambonz does, which waits ten seconds."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from callhooks import aws
+
+from tests.support import template
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def test_a_database_that_hangs_costs_at_most_two_attempts_of_two_seconds() -> None:
+    config = aws.dynamodb_client().meta.config
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)  # type: ignore[attr-defined]
+    assert config.retries["total_max_attempts"] == 2  # type: ignore[attr-defined]
+
+
+def test_a_secret_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {}
+    monkeypatch.setattr(boto3, "client", lambda service, config: made.update({service: config}))
+    aws.secret_reader()
+    config = made["secretsmanager"]
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)
+    assert config.retries["total_max_attempts"] == 1
+
+
+def test_a_function_ends_before_jambonz_gives_up() -> None:
+    assert template()["Globals"]["Function"]["Timeout"] == 8
