@@ -76,7 +76,7 @@ check-lock: setup
 build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
 
-deploy: build ## Deploy to AWS, with questions the first time
+deploy: build ## Deploy to AWS; asks, and keeps the answers in samconfig.toml
 	@$(AWS) $(SAM) deploy --guided
 
 clean: ## Remove everything that was built

@@ -22,6 +22,8 @@ def run(what, *command):
 def main(venv):
     if sys.version_info < OLDEST:
         sys.exit("callhooks needs Python 3.11 or later; this one is {0}.".format(sys.version.split()[0]))
+    if " " in os.getcwd():
+        sys.exit("callhooks: make cannot work in a path with a blank in it. Move the clone to another folder.")
     python = os.path.join(venv, "bin", "python")
     uv = os.path.join(venv, "bin", "uv")
     engine = os.path.join(venv, "engine")

@@ -57,7 +57,7 @@ class RunningStack:
 
     def new_call(self) -> Delivery:
         """A recorded call as one that was not seen before."""
-        return self.signed(with_new_call_sid(self.recorded("new_call")))
+        return self.signed(with_new_call_sid(self.recorded("new_call"), Path("new_call.json")))
 
     def client(self, service: str, key: str = "test", secret: str = "test") -> Any:  # noqa: S107
         return boto3.client(  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,36 @@ def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
     assert listening == {"127.0.0.1"}
 
 
+def test_a_second_one_in_the_same_folder_is_refused(running: RunningStack) -> None:
+    second = running.command("run", "--port", "0")
+    assert second.returncode == 1
+    assert "already runs in this folder" in second.stderr
+    assert running.post(running.new_call()).status_code == 200
+
+
+def test_the_engine_ends_even_when_its_parent_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    program = f"""
+import os, signal
+from pathlib import Path
+from callhooks_tools.engine import Engine
+engine = Engine(Path({str(tmp_path)!r}))
+engine.start()
+print(engine.url.rpartition(":")[2], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while True:
+        with socket.socket() as client:
+            refused = client.connect_ex(("127.0.0.1", int(killed.stdout)))
+        if refused or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    assert refused
+
+
 def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,6 +136,7 @@ def test_the_layers_carry_all_that_the_function_needs_as_bytecode(running: Runni
     assert list(layers[0].glob("aws_lambda_powertools/**/*.pyc"))
     program = f"""
 import sys
+import time
 sys.path[:0] = {[str(path) for path in (ROOT / "functions" / "jambonz_new_call", *layers, tmp_path)]!r}
 import app
 assert app.receiver

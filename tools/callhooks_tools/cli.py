@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shlex
 import signal
 import sys
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -17,6 +20,7 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 from boto3.session import Session
+from botocore.exceptions import BotoCoreError
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from rich.console import Console
 
@@ -25,6 +29,7 @@ from callhooks_tools.stack import ROOT, STACK_FILE, LocalStack, StackOutputs, St
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
+SHORTEST_SHOWN_SECRET = 12
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
 app = typer.Typer(
@@ -51,8 +56,19 @@ StackName = Annotated[
 ]
 
 
+class Direction(StrEnum):
+    """The directions that a route can ask for."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
 @app.command()
-def run(port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.1.")] = 8080) -> None:
+def run(
+    port: Annotated[
+        int, typer.Option(help="Port of the HTTP API on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
+) -> None:
     """Start the whole application on this machine, without an AWS account."""
     # The web server of the front is imported by the one command that needs it.
     from callhooks_tools.engine import EngineFailed  # noqa: PLC0415
@@ -61,8 +77,13 @@ def run(port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()
+    folder = STACK_FILE.with_name("run")
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=folder / "front.log")
     try:
-        with local_run(port=port, folder=STACK_FILE.with_name("run"), stack_file=STACK_FILE, step=_step) as stack:
+        with local_run(
+            port=port, folder=folder, stack_file=STACK_FILE, step=_step, tell_request=_tell_request
+        ) as stack:
             _show(stack, time.monotonic() - started)
             while True:
                 signal.pause()
@@ -85,7 +106,7 @@ def send(
             with _errors():
                 delivery = deliveries.read_delivery(file)
                 if new_call:
-                    delivery = deliveries.with_new_call_sid(delivery)
+                    delivery = deliveries.with_new_call_sid(delivery, file)
                 delivery = deliveries.signed_for_jambonz(delivery, stack.credentials.jambonz, datetime.now(UTC))
             request = delivery.request
             started = time.monotonic()
@@ -160,7 +181,7 @@ def urls(stack_name: StackName = None) -> None:
 
 @plan_app.command("check")
 def plan_check(file: PlanFile = DEFAULT_PLAN) -> None:
-    """Check a call plan as the build does, and say everything that is wrong with it."""
+    """Check a call plan as the build does, and say what is wrong with it."""
     plan = _read_plan(file)
     verbs = sum(len(flow) for flow in plan.flows.values())
     console.print(f"{file} is a valid call plan: {len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs.")
@@ -179,11 +200,13 @@ def plan_build(
 def plan_try(
     to: Annotated[str, typer.Option(help="The called number or SIP user.")],
     from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
-    direction: Annotated[str, typer.Option(help="inbound or outbound.")] = "inbound",
+    direction: Annotated[
+        Direction, typer.Option(help="Who began the call: inbound is the other side.")
+    ] = Direction.INBOUND,
     file: PlanFile = DEFAULT_PLAN,
 ) -> None:
     """Show which flow takes a call, and the verbs that answer it."""
-    flow, verbs = plan_builder.answer_for(_read_plan(file), to=to, from_=from_, direction=direction)
+    flow, verbs = plan_builder.answer_for(_read_plan(file), to=to, from_=from_, direction=direction.value)
     console.print(f"flow {flow}", style="bold")
     console.print(json.dumps(verbs, indent=2, ensure_ascii=False))
 
@@ -210,9 +233,12 @@ def secret_add(stack_name: StackName = None) -> None:
 def secret_remove(stack_name: StackName = None) -> None:
     """Take a webhook secret away; asks for it, or reads it from standard input."""
     webhook_secret = _ask_secret()
-    if not jambonz_secrets.remove_webhook_secret(*_webhook_secrets(stack_name), webhook_secret):
+    session, secret_id = _webhook_secrets(stack_name)
+    if not jambonz_secrets.remove_webhook_secret(session, secret_id, webhook_secret):
         _fail("That webhook secret is not configured.")
     console.print(f"{_masked(webhook_secret)} is removed. Functions forget it within five minutes.")
+    if not jambonz_secrets.read_webhook_secrets(session, secret_id):
+        console.print("No webhook secret is left: signatures are not checked any more.")
 
 
 def main() -> None:
@@ -254,12 +280,14 @@ def _show(stack: LocalStack, seconds: float) -> None:
             "  webhook secret": access.webhook_secret or "",
             "AWS endpoint": stack.aws_endpoint_url,
             "Table of events": stack.events_table,
+            "Logs of the functions": str(STACK_FILE.with_name("run") / "engine.log"),
             "For programs": str(STACK_FILE),
         }
     )
     command = Path(sys.prefix) / "bin" / "callhooks"
     curl = (
-        f"curl -u {shlex.quote(f'{access.username}:{access.password}')} -H 'Content-Type: application/json' "
+        f"curl -sS -w '\\n' -u {shlex.quote(f'{access.username}:{access.password}')} "
+        f"-H 'Content-Type: application/json' "
         f'-H "$({shlex.quote(str(command))} sign {shlex.quote(str(body))})" '
         f"--data-binary @{shlex.quote(str(body))} {new_call_url}"
     )
@@ -268,9 +296,13 @@ def _show(stack: LocalStack, seconds: float) -> None:
     console.print("Ctrl-C stops everything.")
 
 
+def _tell_request(line: str) -> None:
+    console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
+
+
 def _show_lines(lines: Mapping[str, str]) -> None:
     for name, value in lines.items():
-        console.print(f"  {name:<20} {value}")
+        console.print(f"  {name:<21} {value}")
 
 
 def _local_stack() -> LocalStack:
@@ -285,11 +317,19 @@ def _stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
         local = _local_stack()
         session, stack_name = use_local_engine(local.aws_endpoint_url), local.stack_name
     else:
-        session = Session()
+        session = _users_session()
     try:
         return session, StackOutputs.read(session, stack_name)
     except StackUnknown as error:
         _fail(str(error))
+
+
+def _users_session() -> Session:
+    try:
+        # boto3 itself looks at AWS_DEFAULT_REGION alone, Lambda and other SDKs at AWS_REGION.
+        return Session(region_name=os.environ.get("AWS_REGION"))
+    except BotoCoreError as error:
+        _fail(f"AWS cannot be asked: {error}")
 
 
 def _webhook_secrets(stack_name: str | None) -> tuple[Session, str]:
@@ -302,11 +342,13 @@ def _ask_secret() -> str:
     webhook_secret = str(text).strip()
     if not webhook_secret:
         _fail("No webhook secret was given.")
+    if not (webhook_secret.isascii() and webhook_secret.isprintable()):
+        _fail("A webhook secret has only printable ASCII characters.")
     return webhook_secret
 
 
 def _masked(secret: str) -> str:
-    return f"...{secret[-4:]}"
+    return f"...{secret[-4:] if len(secret) >= SHORTEST_SHOWN_SECRET else ''}"
 
 
 def _read_plan(file: Path) -> plan_builder.PlanSpec:

@@ -61,11 +61,11 @@ def read_delivery(path: Path) -> Delivery:
         raise DeliveryUnusable(f"{path}: not a JSON object") from error
     if document.get("version") != "2.0" or "requestContext" not in document:
         raise DeliveryUnusable(f"{path}: not an HTTP API event of payload format 2.0")
-    event: HttpApiEvent = document  # type: ignore[assignment]
+    event: HttpApiEvent = document
     return Delivery(event)
 
 
-def with_new_call_sid(delivery: Delivery) -> Delivery:
+def with_new_call_sid(delivery: Delivery, path: Path) -> Delivery:
     """The same delivery for a call that has not been seen.
 
     Raises:
@@ -76,7 +76,7 @@ def with_new_call_sid(delivery: Delivery) -> Delivery:
     except ValueError:
         document = None
     if not isinstance(document, dict) or "call_sid" not in document:
-        raise DeliveryUnusable("this delivery has no call_sid to renew")
+        raise DeliveryUnusable(f"{path}: has no call_sid to renew")
     document["call_sid"] = str(uuid.uuid4())
     event: HttpApiEvent = {**delivery.event, "body": json.dumps(document), "isBase64Encoded": False}
     return Delivery(event)

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
 CONCURRENT_INVOCATIONS = 32
+STOP_SECONDS = 1.0
 
 _FUNCTION_IN_URI = re.compile(r"\$\{(\w+)\.Arn\}")
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
@@ -108,9 +109,19 @@ class ProxyResponse(BaseModel):
 
 
 class Front:
-    """Serves the routes on a socket that is bound already, in a thread of its own."""
+    """Serves the routes on a socket that is bound already, in a thread of its own.
 
-    def __init__(self, routes: list[Route], client: LambdaClient, listener: socket.socket) -> None:
+    `tell_request` gets a line about each request that reached a function.
+    """
+
+    def __init__(
+        self,
+        routes: list[Route],
+        client: LambdaClient,
+        listener: socket.socket,
+        tell_request: Callable[[str], None],
+    ) -> None:
+        self._tell_request = tell_request
         self._routes = routes
         self._client = client
         self._listener = listener
@@ -132,7 +143,7 @@ class Front:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        runner = web.AppRunner(self._application(), access_log=None)
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         self._loop.run_until_complete(runner.setup())
         self._loop.run_until_complete(web.SockSite(runner, self._listener).start())
         self._serving.set()
@@ -153,7 +164,13 @@ class Front:
             parameters = route.match(request.method, path)
             if parameters is not None:
                 event = _event(request, await request.read(), route, parameters)
-                return await self._loop.run_in_executor(self._pool, self._invoke, route.function_name, event)
+                started = time.monotonic()
+                response = await self._loop.run_in_executor(self._pool, self._invoke, route.function_name, event)
+                # The route and not the path, in which a token may be.
+                self._tell_request(
+                    f"{request.method} {route.path}  {response.status}  {1000 * (time.monotonic() - started):.0f} ms"
+                )
+                return response
         return _message(404, "Not Found")
 
     def _invoke(self, function_name: str, event: Mapping[str, object]) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -32,6 +33,7 @@ from callhooks_tools.stack import (
 )
 
 STACK_NAME = "callhooks"
+LAST_PORT = 65535
 WEBHOOK_SECRET_BYTES = 16
 
 Step = Callable[[str], AbstractContextManager[None]]
@@ -42,7 +44,9 @@ class LocalRunFailed(Exception):
 
 
 @contextmanager
-def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Iterator[LocalStack]:
+def local_run(
+    *, port: int, folder: Path, stack_file: Path, step: Step, tell_request: Callable[[str], None]
+) -> Iterator[LocalStack]:
     """Start everything, and end it when the block is left.
 
     Args:
@@ -50,12 +54,14 @@ def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Itera
         folder: for logs and everything temporary; its `tmp` is removed at the end.
         stack_file: what is written for other programs, and removed at the end.
         step: opens a named step of the progress.
+        tell_request: gets a line about each request.
 
     Raises:
         LocalRunFailed, EngineFailed: with what to do about it.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(port))
+        stack.enter_context(_sole_run(folder))
         temporary = folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -76,7 +82,7 @@ def local_run(*, port: int, folder: Path, stack_file: Path, step: Step) -> Itera
             add_webhook_secret(
                 session, outputs.jambonz_webhook_secrets, f"wh_secret_{secrets.token_hex(WEBHOOK_SECRET_BYTES)}"
             )
-            front = _front(session, listener)
+            front = _front(session, listener, tell_request)
             front.start()
             stack.callback(front.stop)
         local_stack = LocalStack(
@@ -142,6 +148,19 @@ class Sam:
 
 
 @contextmanager
+def _sole_run(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LocalRunFailed(
+                "The application already runs in this folder. Stop it first, or start the second one in another clone."
+            ) from error
+        yield
+
+
+@contextmanager
 def _listener(port: int) -> Iterator[socket.socket]:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,13 +171,13 @@ def _listener(port: int) -> Iterator[socket.socket]:
         listener.close()
         raise LocalRunFailed(
             f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}. "
-            f"Choose another one: make run PORT={port % 60000 + 1}"
+            f"Choose another one: make run PORT={port + 1 if port < LAST_PORT else 8080}"
         ) from error
     with listener:
         yield listener
 
 
-def _front(session: Session, listener: socket.socket) -> Front:
+def _front(session: Session, listener: socket.socket, tell_request: Callable[[str], None]) -> Front:
     cloudformation = session.client("cloudformation")
     resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
@@ -172,4 +191,4 @@ def _front(session: Session, listener: socket.socket) -> Front:
         "lambda",
         config=Config(read_timeout=30, retries={"total_max_attempts": 1}, max_pool_connections=CONCURRENT_INVOCATIONS),
     )
-    return Front(routes_of(template, function_names), client, listener)
+    return Front(routes_of(template, function_names), client, listener, tell_request)

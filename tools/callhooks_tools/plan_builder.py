@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from callhooks.event import canonical_party
 from callhooks.plan import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, CallToRoute, Verbs, read_plan
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
-from yaml.nodes import MappingNode
+from pydantic_core import ErrorDetails
+from yaml.constructor import ConstructorError
+from yaml.nodes import MappingNode, ScalarNode
 
 Verb = dict[str, JsonValue]
+
+FALLBACK_VERBS = frozenset({"answer", "config", "hangup", "pause", "play", "say", "sip:decline", "tag"})
+"""Verbs that need no webhook and no other party."""
 
 
 class PlanProblems(Exception):
@@ -40,12 +46,19 @@ class RouteSpec(BaseModel):
 
     @field_validator("to", "from_", mode="before")
     @classmethod
-    def _as_texts(cls, value: object) -> list[str]:
-        # YAML reads an unquoted +14155551234 as a whole number.
+    def _as_texts(cls, value: object) -> list[object]:
         patterns = value if isinstance(value, list) else [value]
-        if not patterns or not all(isinstance(p, str | int) and not isinstance(p, bool) and str(p) for p in patterns):
-            raise ValueError("must be a number or a pattern such as +1415*, or a list of them")
-        return [str(pattern) for pattern in patterns]
+        # YAML reads an unquoted 0301234567 as an octal number, which no caller has.
+        if not patterns:
+            raise ValueError("has no number")
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise ValueError('must be a number in quotes, a pattern such as "+1415*", or a list of them')  # noqa: TRY004
+            if "*" in pattern[:-1]:
+                raise ValueError(f"{pattern!r}: a * belongs at the end")
+            if pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
+                raise ValueError(f'{pattern!r} matches nobody; "*" matches everybody')
+        return patterns
 
     @property
     def takes_every_call(self) -> bool:
@@ -72,7 +85,7 @@ def read_plan_file(path: Path) -> PlanSpec:
     """
     try:
         document = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise PlanProblems([f"not YAML: {' '.join(str(error).split())}"]) from error
     except UnicodeDecodeError as error:
         raise PlanProblems(["not UTF-8"]) from error
@@ -81,8 +94,9 @@ def read_plan_file(path: Path) -> PlanSpec:
     try:
         plan = PlanSpec.model_validate(document)
     except ValidationError as error:
-        raise PlanProblems([_problem("", fault["loc"], fault["msg"]) for fault in error.errors()]) from error
-    problems = [*_route_problems(plan), *_flow_problems(plan)]
+        faults = [_problem("", fault["loc"], _message(fault)) for fault in error.errors()]
+        raise PlanProblems([*faults, *_flow_problems(document.get("flows"))]) from error
+    problems = [*_route_problems(plan), *_flow_problems(plan.flows)]
     if problems:
         raise PlanProblems(problems)
     return plan
@@ -143,9 +157,11 @@ def _verb_faults(model: type[BaseModel], verb: Mapping[str, JsonValue]) -> dict[
     faults: dict[tuple[int | str, ...], str] = {}
     try:
         # As on the wire: "1" is not 1.
-        model.model_validate_json(json.dumps(verb), strict=True, by_alias=True, by_name=False)
+        model.model_validate_json(json.dumps(verb, allow_nan=False), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        faults.update((fault["loc"], fault["msg"]) for fault in error.errors())
+        faults.update((fault["loc"], _message(fault)) for fault in error.errors())
+    except ValueError:
+        faults[()] = "JSON has no infinite number"
     try:
         # Pydantic lets the Python name of a member (action_hook) pass in JSON, though not in a dictionary.
         model.model_validate(verb, by_alias=True, by_name=False)
@@ -165,29 +181,43 @@ def _route_problems(plan: PlanSpec) -> Iterator[str]:
         yield "routes: the last route must take every call: give it a flow and nothing else"
     if plan.fallback not in plan.flows:
         yield f"fallback: there is no flow {plan.fallback!r}"
+    needs_others = sorted({str(verb.get("verb")) for verb in plan.flows.get(plan.fallback, [])} - FALLBACK_VERBS)
+    if needs_others:
+        yield f"fallback: the flow {plan.fallback!r} must work when nothing else does: no {', '.join(needs_others)}"
 
 
-def _flow_problems(plan: PlanSpec) -> Iterator[str]:
-    for name, verbs in plan.flows.items():
-        if not verbs:
+def _flow_problems(flows: object) -> Iterator[str]:
+    """What is wrong with the verbs, as far as the flows are lists of them."""
+    for name, verbs in flows.items() if isinstance(flows, dict) else ():
+        if verbs == []:
             yield f"flows.{name}: has no verbs; jambonz rejects a call that is answered with none"
-        yield from verb_problems(verbs, f"flows.{name}")
+        if isinstance(verbs, list) and all(isinstance(verb, dict) for verb in verbs):
+            yield from verb_problems(verbs, f"flows.{name}")
+
+
+def _message(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown member"
+    if fault["type"] in ("model_type", "dict_type"):
+        return "must be a mapping"
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def _problem(place: str, location: tuple[int | str, ...], message: str) -> str:
     for part in location:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    return f"{place}: {message[0].lower()}{message[1:]}"
+    return f"{place}: {message if message.startswith('JSON') else message[:1].lower() + message[1:]}"
 
 
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that stands twice; YAML itself would drop the first one silently."""
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[object] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
-            seen.add(key)
+            if not isinstance(key_node, ScalarNode):
+                raise ConstructorError(None, None, "a key is not a plain text", key_node.start_mark)
+            if key_node.value in seen:
+                raise ConstructorError(None, None, f"{key_node.value!r} stands twice", key_node.start_mark)
+            seen.add(key_node.value)
         return super().construct_mapping(node, deep)
