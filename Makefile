@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
-UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version $(OLDEST) --generate-hashes \
+UV_COMPILE := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
 define LOCK_INTO
 $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o $(1)/requirements/dev.txt && \

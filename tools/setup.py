@@ -6,6 +6,7 @@ Usage: python3 tools/setup.py VENV
 from __future__ import print_function
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,10 @@ def run(what, *command):
     sys.stdout.flush()
     if subprocess.call(command) != 0:
         sys.exit("\ncallhooks: this step failed: {0}. The lines above say why.".format(what))
+
+
+def install(uv, python, *what):
+    return [uv, "pip", "install", "--quiet", "--system-certs", "--python", python] + list(what)
 
 
 def main(venv):
@@ -33,58 +38,20 @@ def main(venv):
     except ImportError:
         sys.exit("callhooks: this Python has no venv module. On Debian or Ubuntu: apt install python3-venv")
     run("an environment of its own", sys.executable, "-m", "venv", venv)
-    run(
-        "the installer",
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--require-hashes",
-        "-r",
-        "requirements/bootstrap.txt",
-    )
-    run(
-        "the packages of requirements/dev.txt",
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        python,
-        "--require-hashes",
-        "-r",
-        "requirements/dev.txt",
-    )
-    run(
-        "callhooks itself",
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        python,
-        "--no-deps",
-        "--no-build-isolation",
-        "-e",
-        ".",
-        "-e",
-        "layers/callhooks",
-    )
-    run("the local AWS engine", uv, "venv", "--quiet", "--clear", "--python", python, engine)
-    run(
-        "the packages of requirements/engine.txt",
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        os.path.join(engine, "bin", "python"),
-        "--require-hashes",
-        "-r",
-        "requirements/engine.txt",
-    )
+    temporary = os.path.join(venv, "tmp")
+    if not os.path.isdir(temporary):
+        os.mkdir(temporary)
+    os.environ["TMPDIR"] = os.path.abspath(temporary)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    run("the installer", *(pip + ["-r", "requirements/bootstrap.txt"]))
+    locked = ["--require-hashes", "-r"]
+    run("the packages of requirements/dev.txt", *install(uv, python, *(locked + ["requirements/dev.txt"])))
+    editable = ["--no-deps", "--no-build-isolation", "-e", ".", "-e", "layers/callhooks"]
+    run("callhooks itself", *install(uv, python, *editable))
+    run("an environment for the local AWS engine", uv, "venv", "--quiet", "--clear", "--python", python, engine)
+    engine_python = os.path.join(engine, "bin", "python")
+    run("the packages of requirements/engine.txt", *install(uv, engine_python, *(locked + ["requirements/engine.txt"])))
+    shutil.rmtree(temporary)
 
 
 if __name__ == "__main__":
