@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,9 +105,11 @@ class FakeSecrets:
     reads: int = 0
     fault: Exception | None = None
     text: str | None = None
+    on_read: Callable[[], None] = lambda: None
 
     def read(self, secret_id: str) -> str:
         self.reads += 1
+        self.on_read()
         if self.fault is not None:
             raise self.fault
         values = {

@@ -55,6 +55,22 @@ def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> No
     assert container.database.calls == 0
 
 
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(["rawPath", "rawQueryString", "headers", "requestContext", "body", "isBase64Encoded"]),
+        json_values
+        | st.fixed_dictionaries({"http": json_values, "requestId": json_values})
+        | st.fixed_dictionaries({"http": st.fixed_dictionaries({"method": json_values, "path": json_values})})
+        | st.fixed_dictionaries({"authorization": json_values, "jambonz-signature": json_values}),
+        max_size=4,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_no_event_is_a_reason_to_fail(changes: dict[str, Any]) -> None:
+    answer = Container().receive({**signed_event({"call_sid": "abc"}), **changes})
+    assert answer.statusCode in (200, 400, 401)
+
+
 @given(call_sid=call_sids, times=st.integers(1, 5), containers=st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
 def test_however_often_and_wherever_a_call_comes_it_is_kept_once(call_sid: str, times: int, containers: int) -> None:

@@ -528,6 +528,16 @@ class TestTheDatabaseDown:
         assert not container.receive_call(CALL).replayed
         assert len(container.database.items) == 1
 
+    @pytest.mark.parametrize(("seconds", "writes"), [(1.9, 1), (2.1, 0)])
+    def test_is_not_asked_when_the_secret_store_has_taken_the_time(
+        self, seconds: float, writes: int, log: io.StringIO
+    ) -> None:
+        container = Container()
+        container.secrets.on_read = lambda: container.clock.advance(seconds)
+        assert container.receive_call(CALL).verbs == RECEPTION
+        assert container.database.calls == writes
+        assert ("CALLHOOKS_UNSTORED_EVENT" in log.getvalue()) is not bool(writes)
+
     def test_powertools_idempotency_switched_off_acknowledges_nothing_in_silence(
         self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
     ) -> None:

@@ -8,7 +8,7 @@ import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST_BODY_BYTES = 128 * 1024
 REPLAYED_HEADER = "idempotent-replayed"
+COMMIT_WITHIN = timedelta(seconds=4)
+"""After this time no commit is begun: one that hangs takes 3 s more, and the function ends after 8."""
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
 
 CredentialsT = TypeVar("CredentialsT")
@@ -84,6 +86,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
+        deadline = self._clock() + COMMIT_WITHIN
         try:
             request = Request.from_event(event)
             try:
@@ -91,7 +94,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             except CredentialsUnavailable as error:
                 logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
                 return self._answer_unverified(request)
-            return self._take(request)
+            return self._take(request, deadline)
         except HttpProblem as problem:
             return _refuse(problem)
 
@@ -116,7 +119,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             raise BodyTooLarge(LARGEST_BODY_BYTES)
         return self._webhook.parse(request)
 
-    def _take(self, request: Request) -> HttpPayload:
+    def _take(self, request: Request, deadline: datetime) -> HttpPayload:
         try:
             message = self._parse(request)
             event = self._webhook.normalise(message, request, self._clock())
@@ -133,15 +136,17 @@ class Receiver(Generic[CredentialsT, MessageT]):
             if self._webhook.fallback is None:
                 raise HttpProblem(500, "Internal error", "The delivery could not be processed.") from error
             return self._webhook.fallback.as_payload()
-        return self._commit(event, item, answer)
+        return self._commit(event, item, answer, deadline)
 
-    def _commit(self, event: CallEvent, item: Item, answer: Response) -> HttpPayload:
-        failure = "the store has not seen the event"
-        try:
-            payload: HttpPayload = self._commit_once(item=item)
-        except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
-            failure = type(error.__cause__ or error).__name__
-            payload = answer.as_payload()
+    def _commit(self, event: CallEvent, item: Item, answer: Response, deadline: datetime) -> HttpPayload:
+        payload = answer.as_payload()
+        failure = "no time was left"
+        if self._clock() < deadline:
+            failure = "the store has not seen it"
+            try:
+                payload = self._commit_once(item=item)
+            except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
+                failure = type(error.__cause__ or error).__name__
         stored = self._store.holds(item)
         if not stored:
             _log_unstored(item, failure=failure)
