@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
 from callhooks.plan import PartyPattern, Plan, Route
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import new_call_webhook
 from callhooks.providers.jambonz.verify import (
     DEFAULT_SIGNATURE_HEADER,
     JambonzCredentials,
@@ -25,6 +24,7 @@ from callhooks.providers.jambonz.verify import (
 )
 from callhooks.receiver import Receiver
 from callhooks.store import EventStore, Item
+from callhooks.webhooks.jambonz_new_call import new_call_webhook
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

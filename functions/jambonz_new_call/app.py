@@ -10,11 +10,11 @@ from callhooks.aws import dynamodb_client, secret_reader
 from callhooks.credentials import CredentialStore
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.plan import installed_plan
-from callhooks.providers.jambonz.new_call import new_call_webhook
 from callhooks.providers.jambonz.verify import read_credentials
 from callhooks.receiver import Receiver
 from callhooks.settings import JambonzSettings
 from callhooks.store import EventStore
+from callhooks.webhooks.jambonz_new_call import new_call_webhook
 
 logger = Logger()
 settings = JambonzSettings.from_environment(os.environ)

@@ -15,7 +15,7 @@ from callhooks_tools.deliveries import (
 )
 from callhooks_tools.stack import JambonzAccess
 
-from tests.support import EVENTS, NOW, ROOT, WEBHOOK_SECRET, Container, template
+from tests.support import EVENTS, NOW, WEBHOOK_SECRET, Container, template
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
 ACCESS = JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret=WEBHOOK_SECRET)
@@ -99,13 +99,3 @@ def test_an_env_vars_file_without_credentials_is_told(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(DeliveryUnusable, match="no credentials"):
         access_of_env_vars(path)
-
-
-def test_nothing_in_the_layer_imports_upwards() -> None:
-    ground_up = ["http", "event", "credentials", "aws", "settings", "store", "plan", "receiver", "providers"]
-    package = ROOT / "layers" / "callhooks" / "callhooks"
-    for rank, name in enumerate(ground_up):
-        files = [package / f"{name}.py"] if name != "providers" else list((package / name).rglob("*.py"))
-        for file in files:
-            text = file.read_text()
-            assert not [upper for upper in ground_up[rank + 1 :] if f"from callhooks.{upper}" in text], file

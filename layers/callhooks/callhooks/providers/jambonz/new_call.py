@@ -1,4 +1,4 @@
-"""A new call: jambonz asks what to do with it and waits for an array of verbs."""
+"""A new call, or a later request for verbs at the same hook: parse, key, normalise."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
 from callhooks.event import CallEvent, Kind, clean_text
-from callhooks.http import BadRequest, Request, Response
-from callhooks.plan import CallToRoute, Plan, Verbs
+from callhooks.http import BadRequest, Request
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.verify import JambonzCredentials, read_signature, verify
-from callhooks.receiver import Webhook
+from callhooks.providers.jambonz.verify import read_signature
 
 PROVIDER = "jambonz"
 NEW_CALL_KEY = "new-call"
@@ -38,23 +36,6 @@ KIND_OF_STATUS = {
 """jambonz's `call_status`, as feature-server 0.9.8 knows it."""
 
 
-def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCredentials, CallHook | None]:
-    """The new-call webhook, answered from a call plan."""
-    return Webhook(
-        verify=verify,
-        parse=parse_call_hook,
-        normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
-        answer=lambda call, _request: verbs_response(plan.verbs_for(call_to_route(call))),
-        fallback=verbs_response(plan.fallback),
-        is_new_call=lambda call: call is None or call.is_first_webhook,
-    )
-
-
-def verbs_response(verbs: Verbs) -> Response:
-    """Verbs as jambonz takes them: 200, JSON, an array."""
-    return Response(200, json.dumps(verbs, separators=(",", ":")))
-
-
 def parse_call_hook(request: Request) -> CallHook | None:
     """The call of a request; `None` for a `GET` that names none, as jambonz 0.9 sends it.
 
@@ -75,11 +56,6 @@ def parse_call_hook(request: Request) -> CallHook | None:
         given = document.get("call_sid", "")
         is_text = given is None or isinstance(given, str)
         raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a string.") from None
-
-
-def call_to_route(call: CallHook | None) -> CallToRoute:
-    """What the plan's routes look at."""
-    return CallToRoute() if call is None else CallToRoute(to=call.to, from_=call.from_, direction=_direction(call))
 
 
 def normalise(call: CallHook | None, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
@@ -107,7 +83,7 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
         name=_cleaned(call.call_status) or NEW_CALL_KEY,
         occurred_at=occurred_at,
         received_at=now,
-        direction=_direction(call),
+        direction=direction_of(call),
         from_=_cleaned(call.from_),
         to=_cleaned(call.to),
         details=_details(call),
@@ -159,7 +135,8 @@ def _with_plus(value: str) -> str:
     return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
 
 
-def _direction(call: CallHook) -> str | None:
+def direction_of(call: CallHook) -> str | None:
+    """`inbound` or `outbound`, or whatever else was sent, in lower case."""
     return _cleaned(call.direction.lower()) if call.direction else None
 
 
