@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -45,8 +44,8 @@ class Aws:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """An account with the table of the template and the two secrets."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function's environment as the template sets it, and nothing of the user's own AWS settings."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -60,6 +59,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+@pytest.fixture
+def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """An account with the table of the template and the two secrets."""
     with mock_aws():
         account = Aws(boto3.client("dynamodb"))
         create_events_table(account.dynamodb, TABLE)
@@ -77,22 +82,22 @@ Handler = Callable[[Event], Answer]
 
 
 @pytest.fixture
-def new_container(aws: Aws) -> Callable[[], Handler]:
-    """Starts a fresh container of the new-call function."""
+def new_function() -> Callable[[], Handler]:
+    """Loads the new-call function afresh, as a cold start does."""
+    path = ROOT / "functions" / "jambonz_new_call" / "app.py"
 
-    assert not aws.calls
+    def load() -> Handler:
+        spec = importlib.util.spec_from_file_location("app", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return lambda event: Answer(**module.handler(event, None))
 
-    def start() -> Handler:
-        path = ROOT / "functions" / "jambonz_new_call" / "app.py"
-        return _handler(path)
-
-    return start
+    return load
 
 
-def _handler(path: Path) -> Handler:
-    spec = importlib.util.spec_from_file_location("app", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda event: Answer(**module.handler(event, None))
+@pytest.fixture
+def new_container(aws: Aws, new_function: Callable[[], Handler]) -> Callable[[], Handler]:
+    """Starts a fresh container of the function in the simulated account."""
+    return new_function

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from callhooks_tools.front import Route, routes_of
+from callhooks_tools.front import Front, Route, routes_of
 from pydantic import JsonValue
 
 
@@ -56,6 +58,13 @@ def test_a_request_goes_to_the_function_of_its_most_specific_route(
 ) -> None:
     matches = ((route.function_name, route.match(method, path)) for route in routes_of(TEMPLATE, NAMES))
     assert next(((name, found) for name, found in matches if found is not None), (None, None)) == (function, parameters)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_front_that_cannot_serve_says_so_and_does_not_wait_for_ever() -> None:
+    nothing: Any = None
+    with pytest.raises(RuntimeError, match="did not start"):
+        Front([], nothing, nothing, print).start()
 
 
 def test_the_dot_of_a_path_is_a_dot() -> None:

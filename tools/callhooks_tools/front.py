@@ -131,9 +131,15 @@ class Front:
         self._thread = threading.Thread(target=self._serve, name="front", daemon=True)
 
     def start(self) -> None:
-        """Return when requests are taken."""
+        """Return when requests are taken.
+
+        Raises:
+            RuntimeError: the thread ended instead; its traceback is on standard error.
+        """
         self._thread.start()
-        self._serving.wait()
+        while not self._serving.wait(0.1):
+            if not self._thread.is_alive():
+                raise RuntimeError("the front of the HTTP API did not start")
 
     def stop(self) -> None:
         """Stop taking requests and end the thread."""
@@ -144,10 +150,10 @@ class Front:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
-        self._loop.run_until_complete(runner.setup())
-        self._loop.run_until_complete(web.SockSite(runner, self._listener).start())
-        self._serving.set()
         try:
+            self._loop.run_until_complete(runner.setup())
+            self._loop.run_until_complete(web.SockSite(runner, self._listener).start())
+            self._serving.set()
             self._loop.run_forever()
         finally:
             self._loop.run_until_complete(runner.cleanup())

@@ -93,8 +93,8 @@ def local_run(
             events_table=outputs.events_table,
             credentials=StackCredentials(jambonz=read_access(session, outputs)),
         )
-        local_stack.write(stack_file)
         stack.callback(stack_file.unlink, missing_ok=True)
+        local_stack.write(stack_file)
         yield local_stack
 
 

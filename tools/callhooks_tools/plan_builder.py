@@ -200,13 +200,15 @@ def _message(fault: ErrorDetails) -> str:
         return "unknown member"
     if fault["type"] in ("model_type", "dict_type"):
         return "must be a mapping"
-    return fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return fault["msg"].removeprefix("Value error, ")
+    return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 def _problem(place: str, location: tuple[int | str, ...], message: str) -> str:
     for part in location:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    return f"{place}: {message if message.startswith('JSON') else message[:1].lower() + message[1:]}"
+    return f"{place}: {message}"
 
 
 class _StrictLoader(yaml.SafeLoader):

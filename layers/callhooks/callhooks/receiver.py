@@ -128,7 +128,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         except HttpProblem:
             raise
         except Exception as error:
-            # A proven sender's delivery is lost for nothing that is wrong on our side, and a call gets its answer.
+            # No fault of ours may lose what a proven sender has sent, or leave a call without an answer.
             _log_unstored(
                 {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
                 failure=f"{type(error).__name__} at {_place(error)}",

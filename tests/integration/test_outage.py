@@ -1,0 +1,74 @@
+"""The deployed function, with its own clients and their time-outs, against services that are really not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.integration.conftest import Handler
+from tests.support import EVENTS, body_of, recorded
+
+
+@pytest.fixture
+def silent_service() -> Iterator[str]:
+    """Takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def missing_service() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def cold_container(
+    environment: None, monkeypatch: pytest.MonkeyPatch, new_function: Callable[[], Handler]
+) -> Callable[[str, str], Handler]:
+    """Starts the function with one service at another address, and its secrets as `sam local` gives them."""
+
+    def start(variable: str, url: str) -> Handler:
+        monkeypatch.setenv(variable, url)
+        if variable == "AWS_ENDPOINT_URL_DYNAMODB":
+            variables = json.loads((EVENTS / "local-env.json").read_text())["JambonzNewCallFunction"]
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+        return new_function()
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("service", "failure"), [("silent_service", "ReadTimeoutError"), ("missing_service", "EndpointConnectionError")]
+)
+def test_a_database_that_is_not_there_costs_no_caller_the_answer(
+    service: str,
+    failure: str,
+    request: pytest.FixtureRequest,
+    cold_container: Callable[[str, str], Handler],
+    log: io.StringIO,
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert answer.verbs
+    unstored = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
+    assert [line["failure"] for line in unstored] == [failure]
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_secret_store_that_is_not_there_leaves_a_new_call_the_fallback(
+    service: str, request: pytest.FixtureRequest, cold_container: Callable[[str, str], Handler]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert [verb["verb"] for verb in json.loads(answer.body)] == ["say", "hangup"]
+    assert body_of("new_call")["call_sid"] not in answer.body
+    assert handler(recorded("redirect_to_call_hook")).statusCode == 503
