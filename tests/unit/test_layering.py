@@ -9,8 +9,22 @@ import pytest
 from tests.support import ROOT
 
 PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
-FROM_THE_GROUND_UP = ["http", "credentials", "event", "store", "providers", "plan", "receiver", "webhooks"]
-"""The order of the design; `webhooks` puts together what is below it. `aws` and `settings` import none of them."""
+FROM_THE_GROUND_UP = [
+    "http",
+    "credentials",
+    "event",
+    "store",
+    "providers",
+    "plan",
+    "metrics",
+    "receiver",
+    "webhooks",
+    "deployed",
+]
+"""The order of the design; `webhooks` puts together what is below it, and `deployed` puts it on AWS.
+
+`aws` and `settings` import none of them.
+"""
 
 
 def imported_by(name: str) -> set[str]:
@@ -33,9 +47,21 @@ def test_nothing_imports_upwards(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["aws", "settings"])
-def test_the_outside_world_is_reached_by_handlers_alone(name: str) -> None:
+def test_the_outside_world_is_reached_from_the_top_alone(name: str) -> None:
     assert imported_by(name) == set()
-    assert not [floor for floor in FROM_THE_GROUND_UP if name in imported_by(floor)]
+    assert {floor for floor in FROM_THE_GROUND_UP if name in imported_by(floor)} <= {"deployed"}
+
+
+@pytest.mark.parametrize("provider", ["wavix", "bird", "voipstudio", "jambonz"])
+def test_no_provider_knows_another(provider: str) -> None:
+    others = {"wavix", "bird", "voipstudio", "jambonz"} - {provider}
+    folder = PACKAGE / "providers"
+    files = (
+        [folder / f"{provider}.py"] if (folder / f"{provider}.py").exists() else list((folder / provider).glob("*.py"))
+    )
+    assert files
+    text = "".join(file.read_text("utf-8") for file in files)
+    assert not [other for other in others if f"callhooks.providers.{other}" in text]
 
 
 def test_every_module_has_its_floor() -> None:

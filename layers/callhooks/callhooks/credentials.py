@@ -94,3 +94,27 @@ class CredentialStore(Generic[CredentialsT]):
         if not isinstance(value, dict):
             raise CredentialsUnavailable("a secret is not a JSON object")
         return value
+
+
+def secret_text(value: object, name: str) -> str:
+    """A member of a secret that must be text.
+
+    Raises:
+        CredentialsUnavailable: it is missing, or is something else.
+    """
+    # A lone surrogate cannot be encoded, so that nothing could be compared with it.
+    if not (isinstance(value, str) and value and value.isprintable()):
+        raise CredentialsUnavailable(f"{name} is missing, or is not printable text")
+    return value
+
+
+def secret_texts(secret: SecretValue, name: str) -> tuple[str, ...]:
+    """The generated member of a secret, and those of the list `further_<name>s`, which an operator may have added.
+
+    Raises:
+        CredentialsUnavailable: a member is missing or of a wrong type.
+    """
+    further = secret.get(f"further_{name}s", [])
+    if not isinstance(further, list):
+        raise CredentialsUnavailable(f"further_{name}s is not a list")
+    return tuple(secret_text(value, name) for value in [secret.get(name), *further])

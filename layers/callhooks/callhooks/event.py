@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
+
+INBOUND = "inbound"
+OUTBOUND = "outbound"
+
+Detail: TypeAlias = str | bool | int | Decimal
+Details: TypeAlias = Mapping[str, Detail]
 
 
 class Kind(StrEnum):
@@ -42,9 +50,11 @@ class Kind(StrEnum):
 class CallEvent:
     """One delivery of a provider.
 
-    `call_id` is the provider's own id of the call, as it was sent, `None` where the delivery names none. `from_` and
-    `to` are as they were sent, but trimmed. `occurred_at` is the provider's clock where it sends one, else
-    `received_at`; both are aware UTC. `details` holds what else was understood, as short trimmed strings.
+    `call_id` is the provider's own id of the call, as it was sent, `None` where the delivery names none; what tells
+    of an SMS has an `sms_id` instead. `name` and `status` are the provider's own words for what happened and for the
+    state of the call. `from_` and `to` are as they were sent, but trimmed. `sent_at` is the provider's clock, `None`
+    where it sends none; both moments are aware UTC. `details` holds what else was understood: trimmed strings,
+    flags, and numbers, of which none is a float.
     """
 
     provider: str
@@ -52,17 +62,70 @@ class CallEvent:
     dedupe_key: str
     kind: Kind
     name: str
-    occurred_at: datetime
     received_at: datetime
+    sent_at: datetime | None = None
+    sms_id: str | None = None
+    status: str | None = None
     direction: str | None = None
     from_: str | None = None
     to: str | None = None
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it happened: by the provider's clock where it sends one, else by ours."""
+        return self.sent_at or self.received_at
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """A proven delivery that is kept in quarantine; `reason` repeats nothing of what was sent."""
+
+    provider: str
+    reason: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A proven delivery that is acknowledged and not kept, on purpose: a probe, or one that a filter leaves out."""
+
+    reason: str
+
+
+_DIRECTIONS = {"in": INBOUND, "incoming": INBOUND, "out": OUTBOUND, "outgoing": OUTBOUND}
+
+
+def direction_of(word: str | None) -> str | None:
+    """`inbound` or `outbound` for any provider's word, or that word in lower case where nobody knows it."""
+    if not word:
+        return None
+    lowered = clean_text(word).lower()
+    return _DIRECTIONS.get(lowered, lowered) or None
+
+
+def known_details(members: Mapping[str, Detail | datetime | None]) -> Details:
+    """The members that hold something, their strings trimmed, their moments in the form of `utc_text`."""
+    details: dict[str, Detail] = {}
+    for name, value in members.items():
+        if isinstance(value, datetime):
+            details[name] = utc_text(value)
+        elif isinstance(value, str):
+            if text := clean_text(value):
+                details[name] = text
+        elif value is not None:
+            details[name] = value
+    return details
 
 
 def clean_text(value: str) -> str:
     """A string that every store takes: trimmed, lone surrogates escaped."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8").strip()
+
+
+def cleaned(value: str | None) -> str | None:
+    """`clean_text`, with `None` for what is empty."""
+    return (clean_text(value) or None) if value else None
 
 
 def canonical_party(party: str) -> str:

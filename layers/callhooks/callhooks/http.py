@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias, TypedDict
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 JSON_CONTENT_TYPE = "application/json"
 
@@ -69,28 +69,39 @@ class BodyTooLarge(HttpProblem):
 
 
 class Unauthorized(HttpProblem):
-    """401: the sender has not proven who they are; only the log tells which proof failed."""
+    """401: the sender has not proven who they are; only the log tells which proof failed.
 
-    def __init__(self, reason: str) -> None:
+    `challenge` is the `WWW-Authenticate` header, where there is a scheme to name.
+    """
+
+    def __init__(self, reason: str, *, challenge: str | None = None) -> None:
         super().__init__(
             401,
             "Unauthorized",
             "The credentials or the signature of this request are missing or wrong.",
             reason=reason,
-            headers={"www-authenticate": 'Basic realm="callhooks"'},
+            headers={"www-authenticate": challenge} if challenge else {},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request: header names in lower case, the body as the bytes that were signed."""
+    """One HTTP request: header names in lower case, the body as the bytes that were signed.
+
+    `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
+    holds no token. `source_address` is who connected, as API Gateway saw it.
+    """
 
     method: str
     path: str
-    query: tuple[tuple[str, str], ...] = ()
+    raw_query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     request_id: str = ""
+    host: str = ""
+    route: str = ""
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    source_address: str = ""
 
     @classmethod
     def from_event(cls, event: HttpApiEvent) -> Request:
@@ -99,20 +110,41 @@ class Request:
         Raises:
             BadRequest: the body is marked as base64 and is not.
         """
-        http = _mapping(_mapping(event.get("requestContext")).get("http"))
-        headers = _mapping(event.get("headers"))
+        context = _mapping(event.get("requestContext"))
+        http = _mapping(context.get("http"))
+        headers = {name.lower(): value for name, value in _texts(event.get("headers")).items()}
         return cls(
             method=(_text(http.get("method")) or "POST").upper(),
             path=_text(event.get("rawPath")) or _text(http.get("path")) or "/",
-            query=tuple(parse_qsl(_text(event.get("rawQueryString")), keep_blank_values=True)),
-            headers={name.lower(): value for name, value in headers.items() if isinstance(value, str)},
+            raw_query=_text(event.get("rawQueryString")),
+            headers=headers,
             body=_body_bytes(event),
-            request_id=_text(_mapping(event.get("requestContext")).get("requestId")),
+            request_id=_text(context.get("requestId")),
+            host=_text(context.get("domainName")) or headers.get("host", ""),
+            route=_text(context.get("routeKey")) or _text(event.get("routeKey")),
+            path_parameters=_texts(event.get("pathParameters")),
+            source_address=_text(http.get("sourceIp")),
         )
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query's names and values, decoded, in the order in which they were sent."""
+        return tuple(parse_qsl(self.raw_query, keep_blank_values=True))
 
     def header(self, name: str) -> str | None:
         """The value of a header, whatever the case of its name."""
         return self.headers.get(name.lower())
+
+    def url(self, public_url: str = "") -> str:
+        """The URL that the sender called.
+
+        `public_url` is the address under which the API is known; without it the request's own host is taken, which
+        API Gateway knows for sure. An API mapping may have put the path of the public address into the request's.
+        """
+        base = (public_url or f"https://{self.host}").rstrip("/")
+        mapped = urlsplit(public_url).path.rstrip("/")
+        path = self.path.removeprefix(mapped) if self.path.startswith(f"{mapped}/") else self.path
+        return f"{base}{path}{'?' if self.raw_query else ''}{self.raw_query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +167,10 @@ class Response:
 
 def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {name: text for name, text in _mapping(value).items() if isinstance(text, str)}
 
 
 def _text(value: object) -> str:

@@ -16,9 +16,19 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
 
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
-from callhooks.event import CallEvent
-from callhooks.http import BodyTooLarge, HttpApiEvent, HttpPayload, HttpProblem, Request, Response, Unauthorized
-from callhooks.store import EventStore, Item, answer_of, event_item
+from callhooks.event import CallEvent, Ignored, NotUnderstood
+from callhooks.http import (
+    BadRequest,
+    BodyTooLarge,
+    HttpApiEvent,
+    HttpPayload,
+    HttpProblem,
+    Request,
+    Response,
+    Unauthorized,
+)
+from callhooks.metrics import count
+from callhooks.store import EventStore, Item, answer_of, event_item, quarantine_item
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
@@ -28,6 +38,7 @@ REPLAYED_HEADER = "idempotent-replayed"
 COMMIT_WITHIN = timedelta(seconds=4)
 """After this time no commit is begun: one that hangs takes 3 s more, and the function ends after 8."""
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
+STORED = Response(200, '{"status":"stored"}')
 
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
@@ -40,14 +51,16 @@ class Webhook(Generic[CredentialsT, MessageT]):
     """What is particular to one webhook, all of it pure functions.
 
     `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `answer` says what the sender gets. `fallback` is
-    the answer of a call that must not be left without one; `None` where the sender sends again instead. While no
-    sender can be verified, it is for a message that `is_new_call`.
+    the answer of a call that must not be left without one; while no sender can be verified, it is for a message that
+    `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not be stored,
+    and what was not understood is accepted into quarantine, since a refusal would only make the sender repeat it.
     """
 
+    provider: str
     verify: Callable[[Request, CredentialsT, datetime], None]
     parse: Callable[[Request], MessageT]
-    normalise: Callable[[MessageT, Request, datetime], CallEvent]
-    answer: Callable[[MessageT, Request], Response]
+    normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
+    answer: Callable[[MessageT, Request], Response] = lambda _message, _request: STORED
     fallback: Response | None = None
     is_new_call: Callable[[MessageT], bool] = lambda _: False
 
@@ -96,7 +109,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
                 return self._answer_unverified(request)
             return self._take(request, deadline)
         except HttpProblem as problem:
-            return _refuse(problem)
+            return self._refuse(problem)
 
     def _answer_unverified(self, request: Request) -> HttpPayload:
         """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
@@ -120,25 +133,63 @@ class Receiver(Generic[CredentialsT, MessageT]):
         return self._webhook.parse(request)
 
     def _take(self, request: Request, deadline: datetime) -> HttpPayload:
+        fallback = self._webhook.fallback
         try:
             message = self._parse(request)
             event = self._webhook.normalise(message, request, self._clock())
+            if isinstance(event, Ignored):
+                return self._ignore(event)
             answer = self._webhook.answer(message, request)
             item = event_item(event, request, answer, retention_days=self._retention_days)
+        except BadRequest as problem:
+            if fallback is not None:
+                raise
+            return self._quarantine(request, problem.detail, deadline)
         except HttpProblem:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # No fault of ours may lose what a proven sender has sent, or leave a call without an answer.
+            failure = f"{type(error).__name__} at {_place(error)}"
+            if fallback is None:
+                logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure})
+                return self._quarantine(request, "The delivery could not be processed.", deadline)
             _log_unstored(
                 {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
-                failure=f"{type(error).__name__} at {_place(error)}",
+                failure=failure,
             )
-            if self._webhook.fallback is None:
-                raise HttpProblem(500, "Internal error", "The delivery could not be processed.") from error
-            return self._webhook.fallback.as_payload()
-        return self._commit(event, item, answer, deadline)
+            return fallback.as_payload()
+        call_id = item["pk"]["S"].partition("#")[2]
+        payload, outcome = self._commit(item, answer, deadline)
+        logger.info(
+            "answered",
+            extra={"provider": event.provider, "call_id": call_id, "kind": event.kind.value, **outcome},
+        )
+        return payload
 
-    def _commit(self, event: CallEvent, item: Item, answer: Response, deadline: datetime) -> HttpPayload:
+    def _ignore(self, ignored: Ignored) -> HttpPayload:
+        logger.info("ignored", extra={"provider": self._webhook.provider, "reason": ignored.reason})
+        return Response(200, _json({"status": "ignored", "reason": ignored.reason})).as_payload()
+
+    def _quarantine(self, request: Request, reason: str, deadline: datetime) -> HttpPayload:
+        """Accept and keep what was not understood; a repeat is the same item."""
+        provider = self._webhook.provider
+        answer = Response(202, _json({"status": "quarantined", "reason": reason}))
+        delivery = NotUnderstood(provider, reason, self._clock())
+        item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
+        payload, outcome = self._commit(item, answer, deadline)
+        logger.warning("quarantined", extra={"provider": provider, "reason": reason, **outcome})
+        if not outcome["replayed"]:
+            count("EventQuarantined", provider=provider, reason=reason)
+        return payload
+
+    def _refuse(self, problem: HttpProblem) -> HttpPayload:
+        provider = self._webhook.provider
+        logger.warning("refused", extra={"provider": provider, "status": problem.status, "reason": problem.reason})
+        if problem.status < 500:
+            count("WebhookRefused", provider=provider, reason=problem.reason)
+        return problem.as_response().as_payload()
+
+    def _commit(self, item: Item, answer: Response, deadline: datetime) -> tuple[HttpPayload, Mapping[str, bool]]:
         payload = answer.as_payload()
         failure = "no time was left"
         if self._clock() < deadline:
@@ -152,17 +203,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             _log_unstored(item, failure=failure)
             if self._webhook.fallback is None:
                 raise HttpProblem(503, "Unavailable", "The event could not be stored.")
-        logger.info(
-            "answered",
-            extra={
-                "provider": event.provider,
-                "call_id": item["pk"]["S"].partition("#")[2],
-                "kind": event.kind.value,
-                "stored": stored,
-                "replayed": REPLAYED_HEADER in payload["headers"],
-            },
-        )
-        return payload
+        return payload, {"stored": stored, "replayed": REPLAYED_HEADER in payload["headers"]}
 
 
 def _payload(*, item: Item) -> HttpPayload:
@@ -174,9 +215,8 @@ def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noq
     return response
 
 
-def _refuse(problem: HttpProblem) -> HttpPayload:
-    logger.warning("refused", extra={"status": problem.status, "reason": problem.reason})
-    return problem.as_response().as_payload()
+def _json(document: Mapping[str, str]) -> str:
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _log_unstored(delivery: Mapping[str, object], *, failure: str) -> None:

@@ -1,36 +1,96 @@
-"""What the template tells a function, from its environment."""
+"""What the template tells a function, from its environment.
+
+Every `from_environment` raises `KeyError` for a variable that is missing, and names it, and `ValueError` for a number
+that is none. `credentials` is a secret's ARN, or for `sam local` its JSON value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where events are kept, and for how long; 0 days is for ever."""
+
+    events_table: str
+    retention_days: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(events_table=environment["EVENTS_TABLE"], retention_days=int(environment["RETENTION_DAYS"]))
 
 
 @dataclass(frozen=True, slots=True)
 class JambonzSettings:
-    """Settings of the functions that jambonz calls.
+    """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is."""
 
-    Each of `credentials` and `webhook_secrets` is a secret's ARN, or for `sam local` its JSON value.
-    """
-
-    events_table: str
     credentials: str
     webhook_secrets: str
     signature_header: str
-    retention_days: int
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> JambonzSettings:
-        """Read the environment.
-
-        Raises:
-            KeyError: a variable is missing; names it.
-            ValueError: RETENTION_DAYS is not a whole number.
-        """
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
         return cls(
-            events_table=environment["EVENTS_TABLE"],
             credentials=environment["JAMBONZ_CREDENTIALS"],
             webhook_secrets=environment["JAMBONZ_WEBHOOK_SECRETS"],
             signature_header=environment["JAMBONZ_SIGNATURE_HEADER"],
-            retention_days=int(environment["RETENTION_DAYS"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WavixSettings:
+    """Settings of the function that Wavix calls."""
+
+    credentials: str
+    allowed_addresses: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(
+            credentials=environment["WAVIX_CREDENTIALS"], allowed_addresses=environment["WAVIX_ALLOWED_ADDRESSES"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VoipstudioSettings:
+    """Settings of the function that VoIPstudio calls."""
+
+    credentials: str
+    allowed_addresses: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(
+            credentials=environment["VOIPSTUDIO_CREDENTIALS"],
+            allowed_addresses=environment["VOIPSTUDIO_ALLOWED_ADDRESSES"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BirdSettings:
+    """Settings of the function that Bird calls."""
+
+    credentials: str
+    public_url: str
+    signature_window: timedelta
+    statuses: str
+    channel_id: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(
+            credentials=environment["BIRD_CREDENTIALS"],
+            public_url=environment["PUBLIC_URL"],
+            signature_window=timedelta(hours=int(environment["BIRD_SIGNATURE_WINDOW_HOURS"])),
+            statuses=environment["BIRD_STATUSES"],
+            channel_id=environment["BIRD_CHANNEL_ID"],
         )

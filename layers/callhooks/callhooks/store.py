@@ -10,7 +10,9 @@ import gzip
 import hashlib
 import json
 import re
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
@@ -21,7 +23,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 from botocore.exceptions import ClientError
 
-from callhooks.event import CallEvent, clean_text, utc_text
+from callhooks.event import CallEvent, Detail, NotUnderstood, canonical_party, clean_text, utc_text
 from callhooks.http import Request, Response
 
 if TYPE_CHECKING:
@@ -32,9 +34,11 @@ Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 
 COMPRESS_ABOVE_BYTES = 1024
 LONGEST_ID_BYTES = 200
+MOST_DIGITS = 38
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._~=-]+", re.ASCII)
 _HASHED_PREFIX = "sha256-"
+_KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
 
 
 def key_part(identifier: str) -> str:
@@ -53,9 +57,14 @@ def key_part(identifier: str) -> str:
 
 
 def event_key(event: CallEvent) -> tuple[str, str]:
-    """The partition key and the sort key of an event."""
-    call = key_part(event.call_id) if event.call_id else f"none#{event.occurred_at:%Y-%m-%d}"
-    return f"{event.provider}#{call}", f"event#{key_part(event.dedupe_key)}"
+    """The partition key and the sort key of an event: a repeat has the same, whenever it comes."""
+    if event.call_id:
+        about = key_part(event.call_id)
+    elif event.sms_id:
+        about = f"sms#{key_part(event.sms_id)}"
+    else:
+        about = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
+    return f"{event.provider}#{about}", f"event#{key_part(event.dedupe_key)}"
 
 
 def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: int) -> Item:
@@ -64,7 +73,6 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
     `body` holds the raw bytes, gzipped above 1 KB (`body_encoding`). `retention_days` of 0 keeps it for ever.
     """
     pk, sk = event_key(event)
-    compressed = len(request.body) > COMPRESS_ABOVE_BYTES
     texts = {
         "pk": pk,
         "sk": sk,
@@ -72,21 +80,77 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "call_id": event.call_id and clean_text(event.call_id),
         "kind": event.kind.value,
         "event_name": event.name,
+        "status": event.status,
         "direction": event.direction,
         "from": event.from_,
         "to": event.to,
+        "from_canonical": event.from_ and canonical_party(event.from_),
+        "to_canonical": event.to and canonical_party(event.to),
         "occurred_at": utc_text(event.occurred_at),
         "received_at": utc_text(event.received_at),
-        "request_id": request.request_id,
-        "body_encoding": "gzip" if compressed else "identity",
     }
-    item: Item = {name: {"S": text} for name, text in texts.items() if text}
-    item["answer"] = {"S": answer.body}
-    item["answer_status"] = {"N": str(answer.status)}
-    item["body"] = {"B": gzip.compress(request.body, mtime=0) if compressed else request.body}
-    item["details"] = {"M": {name: {"S": text} for name, text in event.details.items()}}
+    return {
+        **_attributes(texts),
+        "details": {"M": _attributes(event.details)},
+        **_delivery(request, answer, event.received_at, retention_days),
+    }
+
+
+def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: int) -> Item:
+    """A delivery of a proven sender that was not understood: all that it takes to try it again later.
+
+    The path is kept as the template writes it, since it may hold a token.
+    """
+    texts = {
+        "pk": f"quarantine#{delivery.provider}#{delivery.received_at:%Y-%m-%d}",
+        "sk": hashlib.sha256(request.body).hexdigest(),
+        "provider": delivery.provider,
+        "reason": delivery.reason,
+        "received_at": utc_text(delivery.received_at),
+        "route": request.route,
+        "query": request.raw_query and clean_text(request.raw_query),
+    }
+    headers = {name: clean_text(request.header(name) or "") for name in _KEPT_HEADERS}
+    parameters = {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
+    return {
+        **_attributes(texts),
+        "headers": {"M": _attributes(headers)},
+        "path_parameters": {"M": _attributes(parameters)},
+        **_delivery(request, answer, delivery.received_at, retention_days),
+    }
+
+
+def _attributes(members: Mapping[str, Detail | None]) -> Item:
+    return {name: _attribute(value) for name, value in members.items() if value not in (None, "")}
+
+
+def _attribute(value: Detail | None) -> AttributeValueTypeDef:
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | Decimal):
+        number = Decimal(value)
+        # DynamoDB refuses the whole item for a number that is too long or too large.
+        if (
+            number.is_finite()
+            and len(number.as_tuple().digits) <= MOST_DIGITS
+            and abs(number.adjusted()) <= MOST_DIGITS
+        ):
+            return {"N": f"{number:f}"}
+    return {"S": str(value)}
+
+
+def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: int) -> Item:
+    compressed = len(request.body) > COMPRESS_ABOVE_BYTES
+    item: Item = {
+        "body": {"B": gzip.compress(request.body, mtime=0) if compressed else request.body},
+        "body_encoding": {"S": "gzip" if compressed else "identity"},
+        "answer": {"S": answer.body},
+        "answer_status": {"N": str(answer.status)},
+    }
+    if request.request_id:
+        item["request_id"] = {"S": request.request_id}
     if retention_days:
-        expires_at = event.received_at + timedelta(days=retention_days)
+        expires_at = received_at + timedelta(days=retention_days)
         item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
     return item
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from callhooks.event import direction_of
 from callhooks.http import Response
 from callhooks.plan import CallToRoute, Plan, Verbs
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import direction_of, normalise, parse_call_hook
+from callhooks.providers.jambonz.new_call import PROVIDER, normalise, parse_call_hook
 from callhooks.providers.jambonz.verify import JambonzCredentials, verify
 from callhooks.receiver import Webhook
 
@@ -15,6 +16,7 @@ from callhooks.receiver import Webhook
 def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCredentials, CallHook | None]:
     """The new-call webhook, answered from a call plan."""
     return Webhook(
+        provider=PROVIDER,
         verify=verify,
         parse=parse_call_hook,
         normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
@@ -31,4 +33,6 @@ def verbs_response(verbs: Verbs) -> Response:
 
 def call_to_route(call: CallHook | None) -> CallToRoute:
     """What the plan's routes look at."""
-    return CallToRoute() if call is None else CallToRoute(to=call.to, from_=call.from_, direction=direction_of(call))
+    if call is None:
+        return CallToRoute()
+    return CallToRoute(to=call.to, from_=call.from_, direction=direction_of(call.direction))

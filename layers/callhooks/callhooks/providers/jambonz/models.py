@@ -1,65 +1,26 @@
 """The CallHook document: what jambonz tells of a new call.
 
 Written from jambonz's reference (New Call), Graine's (CallHook schema), and from what feature-server 0.9.8 really
-sends. Only `call_sid` is indispensable. A member of an unexpected type is read as absent, and unknown members are
-kept; the raw body is stored beside, so that nothing is lost.
+sends. Only `call_sid` is indispensable.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AfterValidator, AliasChoices, Field, JsonValue, StringConstraints
 
-MemberT = TypeVar("MemberT")
+from callhooks.providers.lenient import Document, Flag, Integer, JsonObject, Lenient, Text, not_blank
 
 
-def _absent_if_invalid(value: object, validate: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip(" \t\r\n"):
-        raise ValueError("blank")
-    return value
-
-
-Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
-
-Text = Lenient[str]
-Integer = Lenient[int]
-Flag = Lenient[bool]
-JsonObject = Lenient[dict[str, JsonValue]]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="allow", populate_by_name=True, coerce_numbers_to_str=True, str_strip_whitespace=True
-    )
-
-
-class SipPayload(_Document):
+class SipPayload(Document):
     """One part of the INVITE's body."""
 
     type: Text = None
     content: Text = None
 
 
-class SipRequest(_Document):
+class SipRequest(Document):
     """The INVITE. Well-known header names come in lower case, others as they were sent."""
 
     headers: Lenient[dict[str, JsonValue]] = None
@@ -77,7 +38,7 @@ class SipRequest(_Document):
         return next((str(value) for value in values), None)
 
 
-class Synthesizer(_Document):
+class Synthesizer(Document):
     """The application's default voice."""
 
     vendor: Text = None
@@ -90,7 +51,7 @@ class Synthesizer(_Document):
     fallback_voice: JsonValue = None
 
 
-class Recognizer(_Document):
+class Recognizer(Document):
     """The application's default speech recognition."""
 
     vendor: Text = None
@@ -101,14 +62,14 @@ class Recognizer(_Document):
     fallback_language: Text = None
 
 
-class SpeechDefaults(_Document):
+class SpeechDefaults(Document):
     """The application's speech defaults; only the first webhook of a call carries them."""
 
     synthesizer: Lenient[Synthesizer] = None
     recognizer: Lenient[Recognizer] = None
 
 
-class Participant(_Document):
+class Participant(Document):
     """A party of a recorded (SIPREC) call."""
 
     participant: Text = None
@@ -116,14 +77,14 @@ class Participant(_Document):
     uri_host: Text = None
 
 
-class CallHook(_Document):
+class CallHook(Document):
     """A call as jambonz describes it in the call hook.
 
     `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
     and may be another one. `caller_name` may come in literal double quotes.
     """
 
-    call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(_not_blank)]
+    call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
     call_id: Text = None
     sbc_callid: Text = None
     account_sid: Text = None

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from datetime import datetime
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
-from callhooks.event import CallEvent, Kind, clean_text
+from callhooks.event import CallEvent, Details, Kind, cleaned, direction_of, known_details
 from callhooks.http import BadRequest, Request
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.verify import read_signature
+from callhooks.providers.lenient import json_object
 
 PROVIDER = "jambonz"
 NEW_CALL_KEY = "new-call"
 LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
-LONGEST_WHOLE_NUMBER = 38
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -48,7 +44,7 @@ def parse_call_hook(request: Request) -> CallHook | None:
         if not document.get("call_sid"):
             return None
     else:
-        document = _json_object(request.body)
+        document = json_object(request.body)
     try:
         return parse(event=document, model=CallHook)
     except ValidationError:
@@ -61,9 +57,9 @@ def parse_call_hook(request: Request) -> CallHook | None:
 def normalise(call: CallHook | None, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
     """The event of a new call, or of a later request for verbs at the same hook."""
     signature = read_signature(request.header(signature_header))
-    occurred_at = now
+    sent_at = None
     if signature is not None and abs(now.timestamp() - int(signature.timestamp)) <= LARGEST_CLOCK_DIFFERENCE_SECONDS:
-        occurred_at = signature.signed_at
+        sent_at = signature.signed_at
     if call is None:
         return CallEvent(
             provider=PROVIDER,
@@ -71,8 +67,8 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
             dedupe_key=hook_key(request, signature_header=signature_header),
             kind=Kind.INITIATED,
             name=NEW_CALL_KEY,
-            occurred_at=occurred_at,
             received_at=now,
+            sent_at=sent_at,
         )
     first = call.is_first_webhook
     return CallEvent(
@@ -80,12 +76,13 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
         call_id=call.call_sid,
         dedupe_key=_new_call_key(request) if first else hook_key(request, signature_header=signature_header),
         kind=KIND_OF_STATUS.get(call.call_status or "trying", Kind.OTHER) if first else Kind.VERB,
-        name=_cleaned(call.call_status) or NEW_CALL_KEY,
-        occurred_at=occurred_at,
+        name=cleaned(call.call_status) or NEW_CALL_KEY,
         received_at=now,
-        direction=direction_of(call),
-        from_=_cleaned(call.from_),
-        to=_cleaned(call.to),
+        sent_at=sent_at,
+        status=cleaned(call.call_status),
+        direction=direction_of(call.direction),
+        from_=cleaned(call.from_),
+        to=cleaned(call.to),
         details=_details(call),
     )
 
@@ -106,57 +103,24 @@ def hook_key(request: Request, *, signature_header: str) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _json_object(body: bytes) -> dict[str, object]:
-    try:
-        text = body.decode("utf-8-sig")
-        document = json.loads(text, parse_int=_whole_number)
-        if "\\ud" in text.lower():
-            # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
-            pairs_joined = json.dumps(document, ensure_ascii=False)
-            document = json.loads(_LONE_SURROGATE.sub(lambda half: rf"\\u{ord(half[0]):04x}", pairs_joined))
-    except UnicodeDecodeError:
-        raise BadRequest("The body is not valid UTF-8.") from None
-    except RecursionError:
-        raise BadRequest("The body is nested too deeply.") from None
-    except ValueError:
-        raise BadRequest("The body is not JSON.") from None
-    if not isinstance(document, dict):
-        raise BadRequest("The body is not a JSON object.")
-    return document
-
-
-def _whole_number(digits: str) -> int | float:
-    # Python refuses to convert more than 4,300 digits; that is no reason to lose a call.
-    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else float(digits)
-
-
 def _with_plus(value: str) -> str:
     # An unescaped + of a number arrives as a blank.
     return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
 
 
-def direction_of(call: CallHook) -> str | None:
-    """`inbound` or `outbound`, or whatever else was sent, in lower case."""
-    return _cleaned(call.direction.lower()) if call.direction else None
-
-
-def _details(call: CallHook) -> dict[str, str]:
-    members = {
-        "call_status": call.call_status,
-        "sip_status": None if call.sip_status is None else str(call.sip_status),
-        "sip_reason": call.sip_reason,
-        "caller_name": (call.caller_name or "").strip().strip('"'),
-        "sip_call_id": call.call_id,
-        "sbc_callid": call.sbc_callid,
-        "parent_call_sid": call.parent_call_sid,
-        "account_sid": call.account_sid,
-        "application_sid": call.application_sid,
-        "trunk": call.originating_sip_trunk_name,
-        "originating_sip_ip": call.originating_sip_ip,
-        "trace_id": call.trace_id,
-    }
-    return {name: text for name, value in members.items() if (text := _cleaned(value))}
-
-
-def _cleaned(value: str | None) -> str | None:
-    return (clean_text(value) or None) if value else None
+def _details(call: CallHook) -> Details:
+    return known_details(
+        {
+            "sip_status": call.sip_status,
+            "sip_reason": call.sip_reason,
+            "caller_name": (call.caller_name or "").strip().strip('"'),
+            "sip_call_id": call.call_id,
+            "sbc_callid": call.sbc_callid,
+            "parent_call_sid": call.parent_call_sid,
+            "account_sid": call.account_sid,
+            "application_sid": call.application_sid,
+            "trunk": call.originating_sip_trunk_name,
+            "originating_sip_ip": call.originating_sip_ip,
+            "trace_id": call.trace_id,
+        }
+    )

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from callhooks.credentials import CredentialsUnavailable, SecretValue
+from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text
 from callhooks.http import Request, Unauthorized
 
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
 TOLERANCE_SECONDS = 300
+CHALLENGE = 'Basic realm="callhooks"'
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -57,9 +58,9 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
     if not isinstance(webhook_secrets, list):
         raise CredentialsUnavailable("webhook_secrets is not a list")
     return JambonzCredentials(
-        username=_secret_text(members.get("username"), "username"),
-        password=_secret_text(members.get("password"), "password"),
-        webhook_secrets=tuple(_secret_text(secret, "a webhook secret") for secret in webhook_secrets),
+        username=secret_text(members.get("username"), "username"),
+        password=secret_text(members.get("password"), "password"),
+        webhook_secrets=tuple(secret_text(secret, "a webhook secret") for secret in webhook_secrets),
         signature_header=signature_header,
     )
 
@@ -106,36 +107,30 @@ def basic_header_value(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _secret_text(text: object, name: str) -> str:
-    if not (isinstance(text, str) and text and text.isascii()):
-        raise CredentialsUnavailable(f"{name} is missing, or is not ASCII text")
-    return text
-
-
 def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
     if header is None:
-        raise Unauthorized("no Authorization header")
+        raise Unauthorized("no Authorization header", challenge=CHALLENGE)
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthorized("not Basic authentication")
+        raise Unauthorized("not Basic authentication", challenge=CHALLENGE)
     try:
         given = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise Unauthorized("Basic credentials that are not base64") from None
+        raise Unauthorized("Basic credentials that are not base64", challenge=CHALLENGE) from None
     if not hmac.compare_digest(given, f"{credentials.username}:{credentials.password}".encode()):
-        raise Unauthorized("wrong Basic credentials")
+        raise Unauthorized("wrong Basic credentials", challenge=CHALLENGE)
 
 
 def _verify_signature(header: str | None, body: bytes, secrets: Iterable[str], now: datetime) -> None:
     if header is None:
-        raise Unauthorized("no signature")
+        raise Unauthorized("no signature", challenge=CHALLENGE)
     signature = read_signature(header)
     if signature is None or not signature.digests:
-        raise Unauthorized("a signature that cannot be read")
+        raise Unauthorized("a signature that cannot be read", challenge=CHALLENGE)
     if abs(now.timestamp() - int(signature.timestamp)) > TOLERANCE_SECONDS:
-        raise Unauthorized("a signature outside the tolerance of 300 seconds")
+        raise Unauthorized("a signature outside the tolerance of 300 seconds", challenge=CHALLENGE)
     given = [digest.encode("utf-8", "replace") for digest in signature.digests]
     expected = [sign(secret, signature.timestamp, body).encode("ascii") for secret in secrets]
     # Every pair is compared, so that the time tells nothing about which secret came close.
     if not sum(hmac.compare_digest(one, other) for one in given for other in expected):
-        raise Unauthorized("a wrong signature")
+        raise Unauthorized("a wrong signature", challenge=CHALLENGE)

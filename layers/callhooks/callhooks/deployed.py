@@ -1,0 +1,56 @@
+"""A function's receiver as it is deployed: on AWS, the real clock and the function's environment."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from aws_lambda_powertools import Logger
+
+from callhooks.aws import dynamodb_client, secret_reader
+from callhooks.credentials import CredentialStore, SecretValue
+from callhooks.receiver import Receiver, Webhook
+from callhooks.settings import StoreSettings
+from callhooks.store import EventStore
+
+CredentialsT = TypeVar("CredentialsT")
+MessageT = TypeVar("MessageT")
+
+logger = Logger()
+
+
+def deployed_receiver(
+    webhook: Webhook[CredentialsT, MessageT],
+    *,
+    secrets: Sequence[str],
+    read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
+) -> Receiver[CredentialsT, MessageT]:
+    """The receiver of a webhook.
+
+    Args:
+        webhook: the webhook's own functions.
+        secrets: the secrets that hold its senders' credentials, by ARN.
+        read_credentials: makes the credentials of the secrets' values.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    settings = StoreSettings.from_environment(os.environ)
+    return Receiver(
+        webhook,
+        credentials=CredentialStore(
+            secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic
+        ),
+        store=EventStore(dynamodb_client(), settings.events_table),
+        clock=lambda: datetime.now(UTC),
+        retention_days=settings.retention_days,
+    )
+
+
+def log_invocation(context: object) -> None:
+    """Name the invocation in every line that is logged from here on."""
+    # Powertools' decorator would repeat the function's ARN in every line, and log whole events where it is told to.
+    logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))

@@ -1,0 +1,117 @@
+"""JSON documents as providers really send them.
+
+A member of an unexpected type is read as absent, and unknown members are kept; the raw body is stored beside, so that
+nothing is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from callhooks.http import BadRequest
+
+LONGEST_WHOLE_NUMBER = 38
+EARLIEST_YEAR = 1971
+
+MemberT = TypeVar("MemberT")
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _absent_if_invalid(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+def not_blank(value: str) -> str:
+    """The value itself.
+
+    Raises:
+        ValueError: there is nothing in it.
+    """
+    if not value.strip(" \t\r\n"):
+        raise ValueError("blank")
+    return value
+
+
+def _as_utc(moment: datetime) -> datetime:
+    if moment.year < EARLIEST_YEAR:
+        raise ValueError("a zero date")
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
+
+Text = Lenient[str]
+Identifier = Lenient[Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]]
+"""As it was sent, since what differs must stay apart; a number becomes its digits."""
+Integer = Lenient[int]
+Number = Lenient[Decimal]
+Flag = Lenient[bool]
+Moment = Lenient[Annotated[datetime, AfterValidator(_as_utc)]]
+"""Aware UTC; a moment without a zone is UTC, the zero dates of Go and MySQL are absent."""
+JsonObject = Lenient[dict[str, JsonValue]]
+
+
+class Document(BaseModel):
+    """A JSON object of a provider."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", populate_by_name=True, coerce_numbers_to_str=True, str_strip_whitespace=True
+    )
+
+
+def json_object(body: bytes, *, parse_float: Callable[[str], Any] | None = None) -> dict[str, object]:
+    """The JSON object in a body.
+
+    Args:
+        body: the raw bytes.
+        parse_float: makes a number with a fraction of its text; `Decimal` where it is money.
+
+    Raises:
+        BadRequest: it is not UTF-8, not JSON, or not an object.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+        document = json.loads(text, parse_int=_whole_number, parse_float=parse_float)
+        if "\\ud" in text.lower():
+            # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
+            pairs_joined = json.dumps(document, ensure_ascii=False, default=str)
+            document = json.loads(_LONE_SURROGATE.sub(lambda half: rf"\\u{ord(half[0]):04x}", pairs_joined))
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not valid UTF-8.") from None
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except ValueError:
+        raise BadRequest("The body is not JSON.") from None
+    if not isinstance(document, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return document
+
+
+def _whole_number(digits: str) -> int | float:
+    # Python refuses to convert more than 4,300 digits; that is no reason to lose a call.
+    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else float(digits)
