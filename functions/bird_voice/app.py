@@ -1,0 +1,26 @@
+"""`POST /webhooks/bird` and `/webhooks/bird/{channel_id}`: Bird tells what happens to a call."""
+
+import os
+
+from callhooks.deployed import deployed_receiver, log_invocation
+from callhooks.http import HttpApiEvent, HttpPayload
+from callhooks.providers.bird import read_filter, read_signing_keys
+from callhooks.settings import BirdSettings
+from callhooks.webhooks.bird_voice import bird_voice_webhook
+
+settings = BirdSettings.from_environment(os.environ)
+receiver = deployed_receiver(
+    bird_voice_webhook(
+        public_url=settings.public_url,
+        window=settings.signature_window,
+        wanted=read_filter(settings.statuses, settings.channel_id),
+    ),
+    secrets=[settings.credentials],
+    read_credentials=read_signing_keys,
+)
+
+
+def handler(event: HttpApiEvent, context: object) -> HttpPayload:
+    """Answer one event of the HTTP API."""
+    log_invocation(context)
+    return receiver.receive(event)

@@ -1,0 +1,298 @@
+"""Bird (formerly MessageBird): the webhooks `voice.inbound` and `voice.outbound` of the Channels product.
+
+Written from Bird's pages Voice webhooks, Verifying a webhook subscription and Retries. No page shows a delivered
+event, so that it is read as the envelope `service`, `event`, `payload` around the `ChannelCall` of the Voice API, with
+the call's id and status alone indispensable, as handlers in the field have found it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import AliasChoices, Field, JsonValue
+
+from callhooks.credentials import SecretValue, secret_texts
+from callhooks.event import (
+    INBOUND,
+    OUTBOUND,
+    CallEvent,
+    Details,
+    Ignored,
+    Kind,
+    cleaned,
+    direction_of,
+    known_details,
+)
+from callhooks.http import BadRequest, Request, Unauthorized
+from callhooks.providers.lenient import Document, Identifier, Integer, Lenient, Moment, Text, json_object
+
+PROVIDER = "bird"
+SIGNATURE_HEADER = "messagebird-signature"
+TIMESTAMP_HEADER = "messagebird-request-timestamp"
+REQUEST_ID_HEADER = "messagebird-request-id"
+
+DIRECTION_OF_EVENT = {"voice.inbound": INBOUND, "voice.outbound": OUTBOUND}
+
+KIND_OF_STATUS = {
+    "accepted": Kind.INITIATED,
+    "starting": Kind.INITIATED,
+    "ringing": Kind.RINGING,
+    "ongoing": Kind.ANSWERED,
+    "completed": Kind.COMPLETED,
+    "no-answer": Kind.NO_ANSWER,
+    "busy": Kind.BUSY,
+    "failed": Kind.FAILED,
+    "cancelled": Kind.CANCELLED,
+}
+"""`payload.status`, for both events; `accepted` and `cancelled` are of outbound calls alone."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,11}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The signing keys that are valid now."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFilter:
+    """The event filters of a Bird subscription: any of several statuses, and one channel. Empty, it takes all."""
+
+    statuses: frozenset[str] = frozenset()
+    channel_id: str | None = None
+
+    def takes(self, event: BirdEvent, request: Request) -> bool:
+        """Whether an event is wanted. One that does not say its channel is not held to it."""
+        channel_id = channel_of(event, request)
+        return (not self.statuses or (event.call.status or "").lower() in self.statuses) and (
+            self.channel_id is None or channel_id is None or channel_id.lower() == self.channel_id
+        )
+
+
+def read_filter(statuses: str, channel_id: str) -> SubscriptionFilter:
+    """A filter from statuses separated by commas and a channel's id; what is empty filters nothing."""
+    return SubscriptionFilter(
+        statuses=frozenset(status.strip().lower() for status in statuses.split(",") if status.strip()),
+        channel_id=channel_id.strip().lower() or None,
+    )
+
+
+def read_signing_keys(secrets: Sequence[SecretValue]) -> SigningKeys:
+    """The keys of a secret: the generated `signing_key`, and `further_signing_keys` where an operator has added some.
+
+    Raises:
+        CredentialsUnavailable: a member is missing or of a wrong type.
+    """
+    (secret,) = secrets
+    return SigningKeys(secret_texts(secret, "signing_key"))
+
+
+def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
+    """The signature as Bird computes it.
+
+    Base64 of the HMAC-SHA256 over timestamp, URL and the raw SHA-256 of the body, joined by newlines. The key is used
+    as it is written, even where it looks like base64.
+    """
+    signed = b"\n".join(
+        [timestamp.encode("ascii"), url.encode("utf-8", "surrogatepass"), hashlib.sha256(body).digest()]
+    )
+    return base64.b64encode(hmac.new(key.encode("utf-8"), signed, hashlib.sha256).digest()).decode("ascii")
+
+
+def verify(request: Request, credentials: SigningKeys, now: datetime, *, public_url: str, window: timedelta) -> None:
+    """Check the signature.
+
+    `window` is how far the timestamp may be from now: Bird's retries go on for hours and carry the first one.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    signature = request.header(SIGNATURE_HEADER)
+    timestamp = request.header(TIMESTAMP_HEADER)
+    if signature is None or timestamp is None:
+        raise Unauthorized("no signature")
+    sent_at = _sent_at(timestamp)
+    if sent_at is None:
+        raise Unauthorized("a timestamp that cannot be read")
+    if abs(now - sent_at) > window:
+        raise Unauthorized("a timestamp outside the window")
+    # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
+    given = signature.encode("utf-8", "surrogatepass")
+    url = request.url(public_url)
+    expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
+    # Every key is compared, so that the time tells nothing about which came close.
+    if not sum(hmac.compare_digest(given, one) for one in expected):
+        raise Unauthorized("wrong signature")
+
+
+class PhoneNumber(Document):
+    """The number of a party."""
+
+    number: Text = None
+    caller_id_name: Text = Field(default=None, alias="callerIdName")
+
+
+class Contact(Document):
+    """The contact of a party."""
+
+    identifier_value: Text = Field(default=None, alias="identifierValue")
+
+
+class Party(Document):
+    """The originator or the receiver (`CallIdentifier`)."""
+
+    number: Lenient[PhoneNumber] = None
+    contact: Lenient[Contact] = None
+
+    @property
+    def identifier(self) -> str | None:
+        """The number, or whatever else the contact is known by."""
+        return (self.number or PhoneNumber()).number or (self.contact or Contact()).identifier_value
+
+    @property
+    def name(self) -> str | None:
+        """The name that came with the number."""
+        return (self.number or PhoneNumber()).caller_id_name
+
+
+class ChannelCall(Document):
+    """A call as the Voice API describes it. `duration` is in seconds, `hangup_cause_code` is of Q.850."""
+
+    id: Identifier = Field(default=None, validation_alias=AliasChoices("id", "callId"))
+    channel_id: Text = Field(default=None, alias="channelId")
+    status: Text = None
+    direction: Text = None
+    from_: Text = Field(default=None, alias="from")
+    to: Text = None
+    originator: Lenient[Party] = None
+    receiver: Lenient[Party] = None
+    parent_id: Text = Field(default=None, alias="parentId")
+    reason: Text = None
+    type: Text = None
+    duration: Integer = None
+    hangup_cause_code: Integer = Field(default=None, alias="hangupCauseCode")
+    hangup_source: Text = Field(default=None, alias="hangupSource")
+    hangup_sip_code: Text = Field(default=None, alias="hangupSipCode")
+    created_at: Moment = Field(default=None, alias="createdAt")
+    updated_at: Moment = Field(default=None, alias="updatedAt")
+    ringing_at: Moment = Field(default=None, alias="ringingAt")
+    answered_at: Moment = Field(default=None, alias="answeredAt")
+    ended_at: Moment = Field(default=None, alias="endedAt")
+    tags: Lenient[list[JsonValue]] = None
+    amd_result: Text = Field(default=None, alias="amdResult")
+
+
+@dataclass(frozen=True, slots=True)
+class BirdEvent:
+    """A delivery: the event's name, where the envelope has one, and the call."""
+
+    event: str | None
+    call: ChannelCall
+
+
+_OUTER_MEMBERS = ("callId", "status", "channelId")
+
+
+class _Envelope(Document):
+    event: Text = None
+    payload: Lenient[dict[str, JsonValue]] = None
+
+
+def parse_event(request: Request) -> BirdEvent:
+    """The event of a request, whose envelope may be missing.
+
+    Raises:
+        BadRequest: there is no id or no status of a call.
+    """
+    document = json_object(request.body)
+    envelope = _Envelope.model_validate(document)
+    # Without an envelope the document is the call itself; with one, a member may have slipped out of the payload.
+    outer = {name: value for name, value in document.items() if not envelope.payload or name in _OUTER_MEMBERS}
+    members = [*outer.items(), *(envelope.payload or {}).items()]
+    call = parse(event={name: value for name, value in members if value is not None}, model=ChannelCall)
+    if call.id is None:
+        raise BadRequest("There is no id of a call.")
+    if not call.status:
+        raise BadRequest("There is no status of a call.")
+    return BirdEvent(envelope.event, call)
+
+
+def dedupe_key(request: Request) -> str:
+    """Whether Bird's request id stays the same in a retry is not known: the hash of the raw body does."""
+    return hashlib.sha256(request.body).hexdigest()
+
+
+def channel_of(event: BirdEvent, request: Request) -> str | None:
+    """The channel: of the call, else of the URL that was subscribed for it."""
+    return event.call.channel_id or request.path_parameters.get("channel_id")
+
+
+def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: SubscriptionFilter) -> CallEvent | Ignored:
+    """The event in the common vocabulary, unless the filter leaves it out."""
+    if not wanted.takes(event, request):
+        return Ignored("filtered")
+    call = event.call
+    status = cleaned(call.status) or ""
+    name = cleaned(event.event)
+    is_known = name is None or name.lower() in DIRECTION_OF_EVENT
+    kind = KIND_OF_STATUS.get(status.lower(), Kind.OTHER) if is_known else Kind.OTHER
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=call.id,
+        dedupe_key=dedupe_key(request),
+        kind=kind,
+        name=name or status,
+        received_at=now,
+        sent_at=_moment_of(call, kind) or _sent_at(request.header(TIMESTAMP_HEADER) or ""),
+        status=status,
+        direction=DIRECTION_OF_EVENT.get((name or "").lower()) or direction_of(call.direction),
+        from_=cleaned(call.from_ or (call.originator or Party()).identifier),
+        to=cleaned(call.to or (call.receiver or Party()).identifier),
+        details=_details(event, request),
+    )
+
+
+def _moment_of(call: ChannelCall, kind: Kind) -> datetime | None:
+    if kind is Kind.INITIATED:
+        return call.updated_at or call.created_at
+    if kind is Kind.OTHER:
+        return call.updated_at
+    moments = {Kind.RINGING: call.ringing_at, Kind.ANSWERED: call.answered_at}
+    return moments.get(kind, call.ended_at) or call.updated_at
+
+
+def _sent_at(timestamp: str) -> datetime | None:
+    return datetime.fromtimestamp(int(timestamp), UTC) if _TIMESTAMP.fullmatch(timestamp) else None
+
+
+def _details(event: BirdEvent, request: Request) -> Details:
+    call = event.call
+    return known_details(
+        {
+            "channel_id": channel_of(event, request),
+            "created_at": call.created_at,
+            "ringing_at": call.ringing_at,
+            "answered_at": call.answered_at,
+            "ended_at": call.ended_at,
+            "duration_seconds": call.duration,
+            "reason": call.reason,
+            "cause_code": call.hangup_cause_code,
+            "sip_status": call.hangup_sip_code,
+            "hangup_source": call.hangup_source,
+            "parent_call_id": call.parent_id,
+            "type": call.type,
+            "amd_result": call.amd_result,
+            "caller_name": (call.originator or Party()).name,
+            "tag": ", ".join(str(tag) for tag in call.tags or []),
+            "bird_request_id": request.header(REQUEST_ID_HEADER),
+        }
+    )

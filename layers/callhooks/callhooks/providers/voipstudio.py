@@ -1,0 +1,134 @@
+"""VoIPstudio: call events, DTMF, SMS and the wrap-up panel of queues.
+
+Written from VoIPstudio's page Integrations - Webhooks. No request is signed; a token in the path stands in
+(`path_token`). One phone call sends events for each object of the PBX that takes part: a user, a queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from aws_lambda_powertools.utilities.parser import parse
+
+from callhooks.event import INBOUND, CallEvent, Details, Ignored, Kind, cleaned, direction_of, known_details
+from callhooks.http import BadRequest, Request
+from callhooks.providers.lenient import Document, Identifier, Integer, Moment, Text, json_object
+
+PROVIDER = "voipstudio"
+
+KIND_OF_EVENT_NAME = {
+    "call.initial": Kind.INITIATED,
+    "call.ringing": Kind.RINGING,
+    "call.missed": Kind.MISSED,
+    "call.connected": Kind.ANSWERED,
+    "call.hangup": Kind.COMPLETED,
+    "call.hold": Kind.HELD,
+    "call.unhold": Kind.RESUMED,
+    "call.dtmf": Kind.DTMF,
+    "sms.received": Kind.SMS_RECEIVED,
+    "queue.wrapup": Kind.QUEUE_WRAPUP,
+}
+"""`event_name`. `state` tells nothing by itself: in a `queue.wrapup` it is that of the panel."""
+
+
+class VoipstudioEvent(Document):
+    """Every event. `duration` is in seconds; ids are integers in the document and strings in its sample."""
+
+    id: Identifier = None
+    event_time: Moment = None
+    event_name: Text = None
+    call_id: Identifier = None
+    state: Text = None
+    connected_at: Moment = None
+    start_time: Moment = None
+    context: Text = None
+    destination: Text = None
+    duration: Integer = None
+    t_cause: Text = None
+    src: Text = None
+    src_id: Text = None
+    src_name: Text = None
+    src_hash: Text = None
+    dst: Text = None
+    dst_id: Text = None
+    dst_name: Text = None
+    dtmf_tag: Text = None
+    dtmf_target: Text = None
+    customer_id: Text = None
+    user_id: Text = None
+    from_no: Text = None
+    to_no: Text = None
+    text: Text = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the event tells."""
+        return KIND_OF_EVENT_NAME.get((self.event_name or "").lower(), Kind.OTHER)
+
+
+def parse_event(request: Request) -> VoipstudioEvent | None:
+    """The event of a request; `None` for the probe that the dashboard sends before it saves a URL.
+
+    Raises:
+        BadRequest: this is not an event.
+    """
+    if request.method != "POST" or not request.body.strip():
+        return None
+    event = parse(event=json_object(request.body), model=VoipstudioEvent)
+    if not event.event_name:
+        raise BadRequest("There is no event_name.")
+    if event.call_id is None and event.kind not in (Kind.SMS_RECEIVED, Kind.OTHER):
+        raise BadRequest("There is no call_id.")
+    return event
+
+
+def dedupe_key(event: VoipstudioEvent, request: Request) -> str:
+    """The event's own id, or the hash of the raw body where it has none."""
+    return event.id or hashlib.sha256(request.body).hexdigest()
+
+
+def normalise(event: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:
+    """The event in the common vocabulary; a probe is nothing to keep."""
+    if event is None:
+        return Ignored("probe")
+    kind = event.kind
+    is_sms = kind is Kind.SMS_RECEIVED
+    key = dedupe_key(event, request)
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=None if is_sms else event.call_id,
+        sms_id=key if is_sms else None,
+        dedupe_key=key,
+        kind=kind,
+        name=cleaned(event.event_name) or "",
+        received_at=now,
+        sent_at=event.event_time,
+        status=cleaned(event.state),
+        direction=INBOUND if is_sms else direction_of(event.destination),
+        from_=cleaned(event.src or event.from_no),
+        to=cleaned(event.dst or event.to_no),
+        details=_details(event),
+    )
+
+
+def _details(event: VoipstudioEvent) -> Details:
+    return known_details(
+        {
+            "context": event.context,
+            "started_at": event.start_time,
+            "answered_at": event.connected_at,
+            "duration_seconds": event.duration,
+            "reason": event.t_cause,
+            "src_id": event.src_id,
+            "src_hash": event.src_hash,
+            "caller_name": event.src_name,
+            "dst_id": event.dst_id,
+            "called_name": event.dst_name,
+            "digits": event.dtmf_tag,
+            "dtmf_target": event.dtmf_target,
+            "customer_id": event.customer_id,
+            "user_id": event.user_id,
+            "text": event.text,
+        }
+    )

@@ -1,0 +1,196 @@
+"""Wavix: the on-call and the post-call webhook.
+
+Written from Wavix's pages On-call event and Post-call event, from the OpenAPI documents of December 2025 and June 2026,
+the Node SDK of 2024, and Wavix's own sample receiver, which looks for the same member in several places. No request
+is signed; a token in the path stands in (`path_token`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import AliasChoices, Field
+
+from callhooks.event import CallEvent, Details, Kind, cleaned, direction_of, known_details
+from callhooks.http import BadRequest, Request
+from callhooks.providers.lenient import (
+    Document,
+    Flag,
+    Identifier,
+    Integer,
+    JsonObject,
+    Moment,
+    Number,
+    Text,
+    json_object,
+)
+
+PROVIDER = "wavix"
+POST_CALL = "post-call"
+
+KIND_OF_EVENT_TYPE = {
+    "call_setup": Kind.INITIATED,
+    "ringing": Kind.RINGING,
+    "early_media": Kind.EARLY_MEDIA,
+    "answered": Kind.ANSWERED,
+    "completed": Kind.COMPLETED,
+    "busy": Kind.BUSY,
+    "cancelled": Kind.CANCELLED,
+    "rejected": Kind.REJECTED,
+    "on_call_event": Kind.MEDIA,
+    "in_call_event": Kind.MEDIA,
+    "incoming_call": Kind.INITIATED,
+    POST_CALL: Kind.BILLED,
+}
+"""`event_type`. `in_call_event` is that of 2024; `incoming_call` stands in Wavix's sample receiver."""
+
+
+class WavixEvent(Document):
+    """Both webhooks, in every generation: a post-call event has no `event_type`, but `disposition` or `charge`.
+
+    `duration` is in seconds; `charge` and `per_minute` are US dollars.
+    """
+
+    id: Identifier = None
+    uuid: Identifier = None
+    call_id: Identifier = None
+    event_type: Text = None
+    event: Text = Field(default=None, validation_alias=AliasChoices("event", "type"))
+    event_time: Moment = None
+    event_payload: JsonObject = None
+    in_call_event: Text = None
+    in_call_event_data: JsonObject = None
+    direction: Text = None
+    from_: Text = Field(default=None, alias="from")
+    to: Text = None
+    call_started: Moment = None
+    call_answered: Moment = None
+    call_completed: Moment = Field(default=None, validation_alias=AliasChoices("call_completed", "call_finished"))
+    machine_detected: Flag = None
+    tag: Text = None
+    date: Moment = None
+    disposition: Text = None
+    duration: Integer = None
+    charge: Number = None
+    per_minute: Number = None
+    forward_fee: Number = None
+    destination: Text = None
+    answered_by: Text = None
+    sip_trunk: Text = None
+    parent_uuid: Text = None
+
+    @property
+    def call(self) -> str | None:
+        """The call's id: `uuid` is deprecated in favour of `id`, and the only one in older generations."""
+        return self.id or self.uuid or self.call_id
+
+    @property
+    def name(self) -> str | None:
+        """The event type, `post-call` for the event that has none."""
+        if self.event_type:
+            return self.event_type
+        return POST_CALL if self.is_post_call else self.event
+
+    @property
+    def is_post_call(self) -> bool:
+        """Whether this is the event after the end of a call, with its cost."""
+        return not self.event_type and (self.disposition is not None or self.charge is not None)
+
+
+def parse_event(request: Request) -> WavixEvent:
+    """The event of a request.
+
+    Raises:
+        BadRequest: this is not an event of a call.
+    """
+    document = json_object(request.body, parse_float=Decimal)
+    # Wavix's sample receiver looks into `call` and `data` for what is missing at the top.
+    places = [document.get("call"), document.get("data"), document]
+    members = {
+        name: value for place in places if isinstance(place, dict) for name, value in place.items() if value is not None
+    }
+    event = parse(event=members, model=WavixEvent)
+    if event.name is None:
+        raise BadRequest("There is neither an event_type nor a disposition.")
+    if event.call is None:
+        raise BadRequest("There is no id or uuid of a call.")
+    return event
+
+
+def dedupe_key(request: Request) -> str:
+    """Wavix sends no id of the event: the hash of the raw body stands in."""
+    return hashlib.sha256(request.body).hexdigest()
+
+
+def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
+    """The event in the common vocabulary."""
+    name = cleaned(event.name) or POST_CALL
+    kind = KIND_OF_EVENT_TYPE.get(name.lower(), Kind.OTHER)
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=event.call,
+        dedupe_key=dedupe_key(request),
+        kind=kind,
+        name=name,
+        received_at=now,
+        sent_at=event.event_time or event.date,
+        status=cleaned(event.disposition) if event.is_post_call else name,
+        direction=direction_of(event.direction),
+        from_=cleaned(event.from_),
+        to=cleaned(event.to),
+        # The document's own example has a media payload in a call_setup.
+        details={**_call_details(event), **(_media_details(event) if kind is Kind.MEDIA else {})},
+    )
+
+
+def _call_details(event: WavixEvent) -> Details:
+    return known_details(
+        {
+            "started_at": event.call_started,
+            "answered_at": event.call_answered,
+            "ended_at": event.call_completed,
+            "machine_detected": event.machine_detected,
+            "tag": event.tag,
+            "disposition": event.disposition,
+            "duration_seconds": event.duration,
+            "charge": event.charge,
+            "per_minute": event.per_minute,
+            "forward_fee": event.forward_fee,
+            "destination": event.destination,
+            "answered_by": event.answered_by,
+            "trunk": event.sip_trunk,
+            "parent_call_id": event.parent_uuid,
+        }
+    )
+
+
+class _MediaPayload(Document):
+    status: Text = None
+    playback_id: Text = None
+    digits: Text = None
+    reason: Text = None
+
+
+class _InCallPayload(Document):
+    """`{"type", "payload"}` of 2026, or `{"in_call_event", "in_call_event_data"}` of 2024."""
+
+    type: Text = Field(default=None, validation_alias=AliasChoices("type", "in_call_event"))
+    payload: JsonObject = Field(default=None, validation_alias=AliasChoices("payload", "in_call_event_data"))
+
+
+def _media_details(event: WavixEvent) -> Details:
+    flat = {"in_call_event": event.in_call_event, "in_call_event_data": event.in_call_event_data}
+    in_call = _InCallPayload.model_validate(event.event_payload or flat)
+    payload = _MediaPayload.model_validate(in_call.payload or {})
+    return known_details(
+        {
+            "media": in_call.type,
+            "media_status": payload.status,
+            "playback_id": payload.playback_id,
+            "digits": payload.digits,
+            "reason": payload.reason,
+        }
+    )

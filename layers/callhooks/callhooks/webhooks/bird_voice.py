@@ -1,0 +1,36 @@
+"""Bird tells what happens to a call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from callhooks.providers.bird import (
+    PROVIDER,
+    BirdEvent,
+    SigningKeys,
+    SubscriptionFilter,
+    normalise,
+    parse_event,
+    verify,
+)
+from callhooks.receiver import Webhook
+
+
+def bird_voice_webhook(
+    *, public_url: str, window: timedelta, wanted: SubscriptionFilter
+) -> Webhook[SigningKeys, BirdEvent]:
+    """Bird's webhook.
+
+    Args:
+        public_url: the address under which Bird calls the API; empty for the request's own host.
+        window: how old a signature may be.
+        wanted: the events that are kept.
+    """
+    return Webhook(
+        provider=PROVIDER,
+        verify=lambda request, credentials, now: verify(
+            request, credentials, now, public_url=public_url, window=window
+        ),
+        parse=parse_event,
+        normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),
+    )

@@ -1,0 +1,17 @@
+"""VoIPstudio tells of calls, SMS and queues."""
+
+from __future__ import annotations
+
+from callhooks.providers.path_token import Networks, PathTokens, verify
+from callhooks.providers.voipstudio import PROVIDER, VoipstudioEvent, normalise, parse_event
+from callhooks.receiver import Webhook
+
+
+def voipstudio_event_webhook(*, allowed: Networks) -> Webhook[PathTokens, VoipstudioEvent | None]:
+    """VoIPstudio's webhook, from everywhere or from the allowed addresses alone."""
+    return Webhook(
+        provider=PROVIDER,
+        verify=lambda request, credentials, _now: verify(request, credentials, allowed=allowed),
+        parse=parse_event,
+        normalise=normalise,
+    )

@@ -1,0 +1,17 @@
+"""Wavix tells what happens to a call, and afterwards what it cost."""
+
+from __future__ import annotations
+
+from callhooks.providers.path_token import Networks, PathTokens, verify
+from callhooks.providers.wavix import PROVIDER, WavixEvent, normalise, parse_event
+from callhooks.receiver import Webhook
+
+
+def wavix_call_webhook(*, allowed: Networks) -> Webhook[PathTokens, WavixEvent]:
+    """Wavix's webhook, from everywhere or from the allowed addresses alone."""
+    return Webhook(
+        provider=PROVIDER,
+        verify=lambda request, credentials, _now: verify(request, credentials, allowed=allowed),
+        parse=parse_event,
+        normalise=normalise,
+    )

@@ -1,0 +1,195 @@
+"""Wavix, Bird and VoIPstudio as senders, and a warm container of each one's function."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from callhooks.credentials import CredentialStore
+from callhooks.providers import bird
+from callhooks.providers.bird import SubscriptionFilter, read_signing_keys
+from callhooks.providers.path_token import Networks, read_tokens
+from callhooks.receiver import Receiver
+from callhooks.store import EventStore, Item
+from callhooks.webhooks.bird_voice import bird_voice_webhook
+from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
+from callhooks.webhooks.wavix_call import wavix_call_webhook
+
+from tests.support import EVENTS, NOW, Answer, Clock, Event, FakeDynamoDB, FakeSecrets
+
+TOKEN = "tok3n"
+SIGNING_KEY = "mysecretkey"
+PUBLIC_URL = "https://hooks.example.com"
+CHANNEL = "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10"
+
+
+_REQUESTS = itertools.count()
+
+
+@dataclass
+class Sender:
+    """One warm container of a function, and the provider that calls it."""
+
+    provider: str
+    receiver: Callable[[Sender], Receiver[Any, Any]]
+    secret: Mapping[str, object]
+    path: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.secrets.text = json.dumps(self.secret)
+        self._receiver = self.receiver(self)
+
+    def another_container(self) -> Sender:
+        """A fresh container of the same function, on the same table."""
+        return replace(self)
+
+    def receive(self, event: Event) -> Answer:
+        """Deliver an event, as a request of its own."""
+        context = {**event["requestContext"], "requestId": f"request-{next(_REQUESTS)}"}
+        return Answer(**self._receiver.receive({**event, "requestContext": context}))
+
+    def event(self, body: object, **changes: Any) -> Event:
+        """A delivery as API Gateway hands it on; `body` is a document, a text, or raw bytes (base64 encoded)."""
+        raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+        event = http_event(raw, path=self.path, parameters=self.parameters, encoded=isinstance(body, bytes))
+        return signed_by_bird({**event, **changes}) if self.provider == "bird" else {**event, **changes}
+
+    def send(self, body: object, **changes: Any) -> Answer:
+        return self.receive(self.event(body, **changes))
+
+    def stored(self, body: object) -> Stored:
+        """What is kept of a delivery that is taken."""
+        assert self.send(body).statusCode == 200
+        return Stored(self.database.item)
+
+    @property
+    def items(self) -> list[Item]:
+        return list(self.database.items.values())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An item of the table, read as easily as it is meant to be."""
+
+    item: Item
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.item[name]["S"])
+
+    def get(self, name: str) -> str | None:
+        return self[name] if name in self.item else None
+
+    @property
+    def details(self) -> dict[str, object]:
+        details: Any = self.item["details"]["M"]
+        return {name: next(iter(value.values())) for name, value in details.items()}
+
+
+def http_event(
+    raw: bytes,
+    *,
+    path: str,
+    parameters: Mapping[str, str],
+    method: str = "POST",
+    encoded: bool = False,
+    source: str = "198.51.100.20",
+) -> Event:
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {
+            "domainName": "abcdef1234.execute-api.us-east-1.amazonaws.com",
+            "http": {"method": method, "path": path, "sourceIp": source},
+            "routeKey": f"{method} /webhooks/recorded",
+        },
+        "pathParameters": dict(parameters),
+        "body": base64.b64encode(raw).decode() if encoded else raw.decode(),
+        "isBase64Encoded": encoded,
+    }
+
+
+def signed_by_bird(event: Event, *, key: str = SIGNING_KEY, now: datetime = NOW, public_url: str = PUBLIC_URL) -> Event:
+    """A delivery signed as Bird signs it."""
+    body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()
+    timestamp = str(int(now.timestamp()))
+    query = f"?{event['rawQueryString']}" if event["rawQueryString"] else ""
+    signature = bird.sign(key, timestamp, f"{public_url}{event['rawPath']}{query}", body)
+    headers = {bird.TIMESTAMP_HEADER: timestamp, bird.SIGNATURE_HEADER: signature}
+    return {**event, "headers": {**event["headers"], **headers}}
+
+
+def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[Any, Any]:
+    return Receiver(
+        webhook,
+        credentials=CredentialStore(
+            ["credentials"],
+            build=read_credentials,
+            read_secret=sender.secrets.read,
+            monotonic=sender.clock.monotonic,
+        ),
+        store=EventStore(sender.database.as_client(), "events"),
+        clock=sender.clock,
+        retention_days=90,
+    )
+
+
+def wavix(*, allowed: Networks = (), **changes: Any) -> Sender:
+    return Sender(
+        provider="wavix",
+        receiver=lambda sender: _receiver(sender, wavix_call_webhook(allowed=allowed), read_tokens),
+        secret=changes.pop("secret", {"token": TOKEN}),
+        path=f"/webhooks/wavix/{TOKEN}",
+        parameters={"token": TOKEN},
+        **changes,
+    )
+
+
+def voipstudio(*, allowed: Networks = (), **changes: Any) -> Sender:
+    return Sender(
+        provider="voipstudio",
+        receiver=lambda sender: _receiver(sender, voipstudio_event_webhook(allowed=allowed), read_tokens),
+        secret=changes.pop("secret", {"token": TOKEN}),
+        path=f"/webhooks/voipstudio/{TOKEN}",
+        parameters={"token": TOKEN},
+        **changes,
+    )
+
+
+def bird_voice(
+    *,
+    public_url: str = PUBLIC_URL,
+    window: timedelta = timedelta(hours=24),
+    wanted: SubscriptionFilter | None = None,
+    channel_id: str | None = None,
+    **changes: Any,
+) -> Sender:
+    webhook = bird_voice_webhook(public_url=public_url, window=window, wanted=wanted or SubscriptionFilter())
+    return Sender(
+        provider="bird",
+        receiver=lambda sender: _receiver(sender, webhook, read_signing_keys),
+        secret=changes.pop("secret", {"signing_key": SIGNING_KEY}),
+        path=f"/webhooks/bird/{channel_id}" if channel_id else "/webhooks/bird",
+        parameters={"channel_id": channel_id} if channel_id else {},
+        **changes,
+    )
+
+
+SENDERS: dict[str, Callable[[], Sender]] = {"wavix": wavix, "bird": bird_voice, "voipstudio": voipstudio}
+
+
+def document_of(provider: str, name: str) -> dict[str, Any]:
+    """The document in a recorded delivery."""
+    event = json.loads((EVENTS / provider / f"{name}.json").read_text("utf-8"))
+    document: dict[str, Any] = json.loads(event["body"])
+    return document

@@ -1,0 +1,320 @@
+"""Given a delivery of Bird at /webhooks/bird, what is kept, and how it proves itself."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from callhooks.providers.bird import read_filter, sign
+
+from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
+from tests.support import NOW, Event, with_header, without_header
+
+CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
+
+
+class TestAnEventOfACall:
+    def test_is_stored_with_what_it_tells(self) -> None:
+        stored = bird_voice().stored(document_of("bird", "voice_inbound_completed"))
+        names = ("pk", "kind", "event_name", "call_id", "direction", "from", "to", "occurred_at", "status")
+        assert {name: stored[name] for name in names} == {
+            "pk": f"bird#{CALL}",
+            "kind": "call.completed",
+            "event_name": "voice.inbound",
+            "call_id": CALL,
+            "direction": "inbound",
+            "from": "+31612345678",
+            "to": "+31201234567",
+            "occurred_at": "2026-11-21T06:30:48.000Z",
+            "status": "completed",
+        }
+        assert stored.details == {
+            "channel_id": CHANNEL,
+            "created_at": "2026-11-21T06:30:00.000Z",
+            "ringing_at": "2026-11-21T06:30:01.500Z",
+            "answered_at": "2026-11-21T06:30:06.000Z",
+            "ended_at": "2026-11-21T06:30:48.000Z",
+            "duration_seconds": "42",
+            "cause_code": "16",
+            "sip_status": "200",
+            "hangup_source": "callee",
+            "type": "pstn",
+        }
+
+    def test_needs_nothing_but_the_call_s_id_and_status(self) -> None:
+        stored = bird_voice().stored({"payload": {"id": "call-1", "status": "ringing"}})
+        assert (stored["kind"], stored["call_id"], stored.get("direction")) == ("call.ringing", "call-1", None)
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {"id": "call-1", "status": "ringing", "direction": "outgoing"},
+            {"event": "voice.outbound", "payload": {"callId": "call-1", "status": "ringing"}},
+            {"event": "voice.outbound", "callId": "call-1", "payload": {"id": None, "status": "ringing"}},
+            {"event": "voice.outbound", "status": "ringing", "payload": {"id": "call-1"}},
+            {"event": "voice.outbound", "id": "call-1", "status": "ringing", "payload": "none"},
+        ],
+    )
+    def test_may_come_without_its_envelope_or_half_out_of_it(self, document: dict[str, Any]) -> None:
+        stored = bird_voice().stored(document)
+        assert (stored["call_id"], stored["kind"], stored["direction"]) == ("call-1", "call.ringing", "outbound")
+
+    def test_takes_the_parties_from_where_they_are(self) -> None:
+        document = document_of("bird", "voice_outbound_ringing")
+        del document["payload"]["from"], document["payload"]["to"]
+        document["payload"]["receiver"] = {"contact": {"identifierValue": "jane@example.com"}}
+        stored = bird_voice().stored(document)
+        assert (stored["from"], stored["to"]) == ("+31201234567", "jane@example.com")
+
+    def test_knows_its_channel_from_the_url_where_the_body_is_silent(self) -> None:
+        sender = bird_voice(channel_id=CHANNEL)
+        stored = sender.stored({"payload": {"id": "call-1", "status": "starting"}})
+        assert stored.details["channel_id"] == CHANNEL
+
+    @pytest.mark.parametrize(
+        ("members", "occurred_at"),
+        [
+            ({"status": "ringing", "ringingAt": "2026-11-21T06:29:58Z"}, "2026-11-21T06:29:58.000Z"),
+            ({"status": "ongoing", "answeredAt": "2026-11-21T06:29:58Z"}, "2026-11-21T06:29:58.000Z"),
+            ({"status": "busy", "endedAt": "2026-11-21T06:29:58Z"}, "2026-11-21T06:29:58.000Z"),
+            ({"status": "ringing", "updatedAt": "2026-11-21T06:29:57Z"}, "2026-11-21T06:29:57.000Z"),
+            (
+                {"status": "odd", "updatedAt": "2026-11-21T06:29:57Z", "endedAt": "2026-01-01"},
+                "2026-11-21T06:29:57.000Z",
+            ),
+            ({"status": "starting", "createdAt": "2026-11-21T06:29:56Z"}, "2026-11-21T06:29:56.000Z"),
+            # A call that was created an hour ago did not end then.
+            ({"status": "completed", "createdAt": "2026-11-21T05:29:56Z"}, "2026-11-21T06:30:00.000Z"),
+            ({"status": "completed", "endedAt": "0001-01-01T00:00:00Z"}, "2026-11-21T06:30:00.000Z"),
+        ],
+    )
+    def test_happened_at_the_time_of_its_status_else_when_it_was_first_sent(
+        self, members: dict[str, Any], occurred_at: str
+    ) -> None:
+        assert bird_voice().stored({"payload": {"id": "call-1", **members}})["occurred_at"] == occurred_at
+
+    def test_keeps_bird_s_reference_for_its_webhook_logs(self) -> None:
+        sender = bird_voice()
+        event = with_header(sender.event({"payload": {"id": "1", "status": "busy"}}), "messagebird-request-id", "ref-1")
+        sender.receive(event)
+        assert Stored(sender.database.item).details["bird_request_id"] == "ref-1"
+
+    def test_that_comes_at_two_urls_is_one(self) -> None:
+        document = document_of("bird", "voice_inbound_ringing")
+        first = bird_voice()
+        first.send(document)
+        assert bird_voice(channel_id=CHANNEL, database=first.database).send(document).replayed
+        assert len(first.items) == 1
+
+
+class TestTheFilters:
+    @pytest.mark.parametrize(
+        ("statuses", "kept"),
+        [
+            ("", ["starting", "ringing", "completed"]),
+            ("completed", ["completed"]),
+            (" Completed, starting ", ["starting", "completed"]),
+            ("failed", []),
+        ],
+    )
+    def test_on_status_take_any_of_several(self, statuses: str, kept: list[str]) -> None:
+        sender = bird_voice(wanted=read_filter(statuses, ""))
+        for status in ("starting", "ringing", "completed"):
+            assert sender.send(document_of("bird", f"voice_inbound_{status}")).statusCode == 200
+        assert [item["status"]["S"] for item in sender.items] == kept
+
+    def test_answer_200_and_say_so(self) -> None:
+        answer = bird_voice(wanted=read_filter("failed", "")).send(document_of("bird", "voice_inbound_busy"))
+        assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "ignored", "reason": "filtered"})
+
+    @pytest.mark.parametrize(
+        ("in_body", "in_url", "kept"),
+        [
+            (CHANNEL, None, True),
+            (CHANNEL.upper(), None, True),
+            ("another", None, False),
+            (None, CHANNEL, True),
+            (None, "another", False),
+            ("another", CHANNEL, False),
+            # What does not say its channel is not lost for it.
+            (None, None, True),
+        ],
+    )
+    def test_on_the_channel_look_at_body_and_url(self, in_body: str | None, in_url: str | None, kept: bool) -> None:
+        sender = bird_voice(wanted=read_filter("", CHANNEL), channel_id=in_url)
+        payload = {"id": "call-1", "status": "busy", **({"channelId": in_body} if in_body else {})}
+        assert sender.send({"payload": payload}).statusCode == 200
+        assert len(sender.items) == int(kept)
+
+    def test_hold_both(self) -> None:
+        sender = bird_voice(wanted=read_filter("busy", CHANNEL))
+        sender.send({"payload": {"id": "1", "status": "busy", "channelId": "another"}})
+        sender.send({"payload": {"id": "2", "status": "failed", "channelId": CHANNEL}})
+        assert sender.items == []
+
+    def test_let_nobody_in_without_a_signature(self) -> None:
+        sender = bird_voice(wanted=read_filter("failed", ""))
+        event = without_header(sender.event(document_of("bird", "voice_inbound_busy")), "messagebird-signature")
+        assert sender.receive(event).statusCode == 401
+
+
+VECTORS = [
+    (
+        "simple",
+        '{"service":"channels","event":"voice.inbound","payload":{"id":"call-1","from":"+61411111111","status":"starting"}}',
+        "02Lu8N87/KtyUr8nME1HEpr4uE4CaMc7gIzXwFvILYU=",
+    ),
+    ("empty", "", "ve3texM6KgjiXMgkRjz15MypWu+fYnrLUp+jtglS7yM="),
+    ("utf8", '{"payload":{"callerIdName":"Zo\u00eb"}}', "74+WKXygrhJ0zrdKGz1CdaHaBBmFl3pbVOt9nqgTfTA="),
+    ("a digest with a newline in it", '{"n":0}', "tD80LINjodTYDWdeTzoD6Jkxd7YQLM9zLywE579munc="),
+]
+"""Computed from the documented algorithm: key `mysecretkey`, timestamp 1719823259, https://hooks.example.com/bird."""
+
+
+class TestTheSignature:
+    @pytest.mark.parametrize(("body", "signature"), [vector[1:] for vector in VECTORS], ids=[v[0] for v in VECTORS])
+    def test_is_the_one_that_is_documented(self, body: str, signature: str) -> None:
+        assert sign("mysecretkey", "1719823259", "https://hooks.example.com/bird", body.encode()) == signature
+
+    @pytest.mark.parametrize(("body", "signature"), [vector[1:] for vector in VECTORS], ids=[v[0] for v in VECTORS])
+    def test_of_every_vector_lets_a_delivery_in(self, body: str, signature: str) -> None:
+        sender = bird_voice()
+        sender.clock.now = sender.clock.now.fromtimestamp(1719823259 + 3600, tz=sender.clock.now.tzinfo)
+        event = sender.event(body)
+        event["rawPath"] = "/bird"
+        event = with_header(event, "messagebird-request-timestamp", "1719823259")
+        event = with_header(event, "messagebird-signature", signature)
+        assert sender.receive(event).statusCode in (200, 202)
+        for changed in (signature.swapcase(), signature[:-1], signature + "="):
+            assert sender.receive(with_header(event, "messagebird-signature", changed)).statusCode == 401
+
+    def test_does_not_hold_for_any_other_byte_of_it(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        signature = event["headers"]["messagebird-signature"]
+        for at, byte in enumerate(signature):
+            for other in {"A", "B", "z", "-", "=", chr(ord(byte) ^ 1)} - {byte}:
+                changed = signature[:at] + other + signature[at + 1 :]
+                assert sender.receive(with_header(event, "messagebird-signature", changed)).statusCode == 401
+
+    def test_does_not_hold_for_any_other_byte_of_the_body(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        for at in range(len(event["body"])):
+            body = event["body"][:at] + chr(ord(event["body"][at]) ^ 1) + event["body"][at + 1 :]
+            assert sender.receive({**event, "body": body}).statusCode == 401
+
+    def test_does_not_hold_for_any_other_timestamp(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        timestamp = event["headers"]["messagebird-request-timestamp"]
+        changes = [str(int(timestamp) + 1), f"0{timestamp}", f" {timestamp}", f"{timestamp}.0", f"+{timestamp}"]
+        for changed in changes:
+            assert sender.receive(with_header(event, "messagebird-request-timestamp", changed)).statusCode == 401
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"rawPath": "/webhooks/birD"},
+            {"rawPath": f"/webhooks/bird/{CHANNEL}"},
+            {"rawPath": "/webhooks/bird/"},
+            {"rawQueryString": "a=1"},
+        ],
+    )
+    def test_does_not_hold_for_any_other_url(self, change: Event) -> None:
+        sender = bird_voice()
+        event = {**sender.event({"payload": {"id": "1", "status": "busy"}}), **change}
+        assert sender.receive(event).statusCode == 401
+
+    @pytest.mark.parametrize("name", ["messagebird-signature", "messagebird-request-timestamp"])
+    @pytest.mark.parametrize("value", [None, "", "\u00e9", "\ud800", "0", "9" * 400, "\u0661\u0662\u0663"])
+    def test_is_refused_where_it_cannot_be_read(self, name: str, value: str | None) -> None:
+        sender = bird_voice()
+        event = without_header(sender.event({"payload": {"id": "1", "status": "busy"}}), name)
+        if value is not None:
+            event = with_header(event, name, value)
+        answer = sender.receive(event)
+        assert answer.statusCode == 401
+        assert "www-authenticate" not in answer.headers
+
+    def test_covers_the_public_url_and_not_the_host_that_was_called(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        event["requestContext"]["domainName"] = "another.example.com"
+        assert sender.receive(event).statusCode == 200
+        assert sender.receive(signed_by_bird(event, public_url="https://another.example.com")).statusCode == 401
+
+    def test_covers_the_request_s_own_host_where_no_public_url_is_set(self) -> None:
+        sender = bird_voice(public_url="")
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        host = event["requestContext"]["domainName"]
+        assert sender.receive(signed_by_bird(event, public_url=f"https://{host}")).statusCode == 200
+        assert sender.receive(event).statusCode == 401
+
+    @pytest.mark.parametrize("path", ["/webhooks/bird", "/voice/webhooks/bird"])
+    def test_covers_a_public_url_with_a_path_once(self, path: str) -> None:
+        # Whether API Gateway hands the path of an API mapping on is not the same everywhere.
+        sender = bird_voice(public_url="https://hooks.example.com/voice/")
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        signed = signed_by_bird({**event, "rawPath": "/webhooks/bird"}, public_url="https://hooks.example.com/voice")
+        assert sender.receive({**signed, "rawPath": path}).statusCode == 200
+
+    def test_covers_a_query_that_was_registered(self) -> None:
+        sender = bird_voice()
+        event = signed_by_bird(
+            {**sender.event({"payload": {"id": "1", "status": "busy"}}), "rawQueryString": "b=2&a=%20"}
+        )
+        assert sender.receive(event).statusCode == 200
+
+    def test_covers_the_bytes_of_a_base64_body(self) -> None:
+        assert bird_voice().send(json.dumps({"payload": {"id": "1", "status": "busy"}}).encode()).statusCode == 200
+
+
+class TestTheTimestamp:
+    @pytest.mark.parametrize(
+        ("hours", "status"), [(-24.01, 401), (-23.99, 200), (-9, 200), (0, 200), (23.99, 200), (24.01, 401)]
+    )
+    def test_may_be_a_day_old_since_retries_keep_the_first_one(self, hours: float, status: int) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        sender.clock.now = NOW - timedelta(hours=hours)
+        assert sender.receive(event).statusCode == status
+
+    def test_has_the_window_that_is_configured(self) -> None:
+        sender = bird_voice(window=timedelta(hours=2))
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        sender.clock.advance(3 * 3600)
+        assert sender.receive(event).statusCode == 401
+
+    def test_of_a_retry_hours_later_still_finds_the_first_delivery(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        sender.receive(event)
+        later = sender.another_container()
+        later.clock.advance(8 * 3600)
+        assert later.receive(event).replayed
+        assert len(sender.items) == 1
+
+
+class TestSigningKeys:
+    @pytest.mark.parametrize("key", [SIGNING_KEY, "older", "KeV+/HGo0qk=", "cl\u00e9"])
+    def test_are_several_and_used_as_they_are_written(self, key: str) -> None:
+        further = ["older", "KeV+/HGo0qk=", "cl\u00e9"]
+        sender = bird_voice(secret={"signing_key": SIGNING_KEY, "further_signing_keys": further})
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        assert sender.receive(signed_by_bird(event, key=key)).statusCode == 200
+
+    def test_that_are_not_known_let_nobody_in(self) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        assert sender.receive(signed_by_bird(event, key="another")).statusCode == 401
+
+    @pytest.mark.parametrize(
+        "secret", [{}, {"signing_key": ""}, {"signing_key": 5}, {"signing_key": "a", "further_signing_keys": "b"}]
+    )
+    def test_that_make_no_sense_let_nobody_in_and_lose_nothing(self, secret: dict[str, object]) -> None:
+        sender = bird_voice(secret=secret)
+        assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 503
+        assert sender.items == []

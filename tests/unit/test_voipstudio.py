@@ -1,0 +1,174 @@
+"""Given a delivery of VoIPstudio at /webhooks/voipstudio/{token}, what is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.senders import Stored, document_of, voipstudio
+from tests.support import Clock
+
+
+class TestAnEventOfACall:
+    def test_is_stored_with_what_it_tells(self) -> None:
+        stored = voipstudio().stored(document_of("voipstudio", "call_hangup"))
+        names = ("pk", "sk", "kind", "call_id", "direction", "from", "to", "occurred_at", "received_at", "status")
+        assert {name: stored[name] for name in names} == {
+            "pk": "voipstudio#151200345",
+            "sk": "event#uk003.69200f085f7ac3.77053208",
+            "kind": "call.completed",
+            "call_id": "151200345",
+            "direction": "inbound",
+            "from": "447700900123",
+            "to": "442079460123",
+            "occurred_at": "2026-11-21T06:30:48.000Z",
+            "received_at": "2026-11-21T06:30:00.250Z",
+            "status": "HANGUP",
+        }
+        assert stored.details == {
+            "context": "LOCAL_USER",
+            "started_at": "2026-11-21T06:30:00.000Z",
+            "answered_at": "2026-11-21T06:30:06.000Z",
+            "duration_seconds": "42",
+            "reason": "Normal Clearing",
+            "src_id": "0",
+            "src_hash": "9a3f5cefbc82fc4e924bdaa21342a49c18c5dd90",
+            "caller_name": '"447700900123" <7700900123>',
+            "dst_id": "10002",
+            "called_name": "John Smith",
+        }
+
+    def test_by_dtmf_tells_the_key_and_who_pressed_it(self) -> None:
+        stored = voipstudio().stored(document_of("voipstudio", "call_dtmf"))
+        assert stored["kind"] == "call.dtmf"
+        assert (stored.details["digits"], stored.details["dtmf_target"]) == ("*", "U:10002")
+
+    def test_missed_in_a_queue_says_so(self) -> None:
+        stored = voipstudio().stored(document_of("voipstudio", "call_missed_queue"))
+        assert (stored["kind"], stored.details["context"], stored["call_id"]) == ("call.missed", "QUEUE", "151200348")
+
+    def test_has_ids_as_integers_or_strings(self) -> None:
+        sender = voipstudio()
+        document = document_of("voipstudio", "call_connected")
+        sender.send({**document, "call_id": 139543232, "src_id": 0, "id": 77})
+        again = sender.send({**document, "call_id": "139543232", "src_id": "0", "id": "77"})
+        assert again.replayed
+        stored = Stored(sender.database.item)
+        assert (stored["pk"], stored["sk"], stored.details["src_id"]) == ("voipstudio#139543232", "event#77", "0")
+
+    @pytest.mark.parametrize(
+        ("destination", "direction"), [("in", "inbound"), ("out", "outbound"), ("IN", "inbound"), ("side", "side")]
+    )
+    def test_has_the_direction_of_everybody_else(self, destination: str, direction: str) -> None:
+        document = {**document_of("voipstudio", "call_ringing"), "destination": destination}
+        assert voipstudio().stored(document)["direction"] == direction
+
+    @pytest.mark.parametrize("context", ["IVR", "CONFERENCE", "HUNT_GROUP", 5])
+    def test_of_any_part_of_the_pbx_is_kept(self, context: Any) -> None:
+        stored = voipstudio().stored({**document_of("voipstudio", "call_ringing"), "context": context})
+        assert stored.details["context"] == str(context)
+
+    @pytest.mark.parametrize("zero", [None, "", "0000-00-00 00:00:00", "0001-01-01 00:00:00"])
+    def test_has_no_time_where_there_is_none(self, zero: str | None) -> None:
+        stored = voipstudio().stored({**document_of("voipstudio", "call_connected"), "connected_at": zero})
+        assert "answered_at" not in stored.details
+
+    @pytest.mark.parametrize(
+        "time", ["2026-11-21 06:30:06", "2026-11-21T06:30:06Z", "2026-11-21T07:30:06+01:00", 1795242606]
+    )
+    def test_has_a_time_in_utc(self, time: Any) -> None:
+        stored = voipstudio().stored({**document_of("voipstudio", "call_connected"), "event_time": time})
+        assert stored["occurred_at"] == "2026-11-21T06:30:06.000Z"
+
+
+class TestADelivery:
+    def test_again_is_stored_once_whatever_else_has_changed(self) -> None:
+        sender = voipstudio()
+        document = document_of("voipstudio", "call_ringing")
+        sender.send(document)
+        assert sender.send({**document, "duration": 5}).replayed
+        assert len(sender.items) == 1
+
+    def test_without_an_id_is_known_by_its_body(self) -> None:
+        sender = voipstudio()
+        document = {name: value for name, value in document_of("voipstudio", "call_ringing").items() if name != "id"}
+        sender.send(document)
+        assert sender.send(document).replayed
+        assert not sender.send({**document, "duration": 5}).replayed
+        assert len(sender.items) == 2
+
+    def test_of_an_unknown_event_needs_no_call_and_is_kept_once_even_days_later(self) -> None:
+        sender = voipstudio()
+        document = {"event_name": "voicemail.received", "id": "v1"}
+        sender.send(document)
+        later = sender.another_container()
+        later.clock = Clock()
+        later.clock.advance(3 * 86400)
+        assert later.send(document).replayed
+        assert Stored(sender.database.item)["pk"] == "voipstudio#none#undated"
+
+    def test_of_an_unknown_event_without_a_call_lies_with_those_of_its_day(self) -> None:
+        stored = voipstudio().stored({"event_name": "voicemail.received", "event_time": "2026-11-20 23:59:59"})
+        assert stored["pk"] == "voipstudio#none#2026-11-20"
+
+
+class TestAnSms:
+    def test_is_kept_apart_from_calls(self) -> None:
+        stored = voipstudio().stored(document_of("voipstudio", "sms_received"))
+        assert stored["pk"] == "voipstudio#sms#uk003.69200f0e5f7ac3.77053214"
+        names = ("kind", "direction", "from", "to", "occurred_at")
+        assert {name: stored[name] for name in names} == {
+            "kind": "sms.received",
+            "direction": "inbound",
+            "from": "447700900123",
+            "to": "442079460123",
+            "occurred_at": "2026-11-21T06:35:00.000Z",
+        }
+        assert stored.get("call_id") is None
+        assert stored.details == {"customer_id": "9855", "text": "Please call me back"}
+
+    def test_without_an_id_is_known_by_its_body(self) -> None:
+        sender = voipstudio()
+        document = {name: value for name, value in document_of("voipstudio", "sms_received").items() if name != "id"}
+        sender.send(document)
+        assert sender.send(document).replayed
+        assert len(sender.items) == 1
+
+
+class TestQueueWrapUp:
+    @pytest.mark.parametrize("state", ["START", "END", "TIMEOUT"])
+    def test_is_about_the_panel_and_not_about_the_call(self, state: str) -> None:
+        stored = voipstudio().stored(document_of("voipstudio", f"queue_wrapup_{state.lower()}"))
+        assert (stored["kind"], stored["status"], stored["call_id"]) == ("queue.wrapup", state, "151200345")
+
+
+class TestTheProbeOfTheDashboard:
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+    def test_is_answered_and_not_kept(self, method: str) -> None:
+        sender = voipstudio()
+        event = sender.event("")
+        event["requestContext"]["http"]["method"] = method
+        answer = sender.receive(event)
+        assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "ignored", "reason": "probe"})
+        assert sender.items == []
+
+    @pytest.mark.parametrize("body", ["", " \r\n"])
+    def test_by_an_empty_post_is_answered_and_not_kept(self, body: str) -> None:
+        sender = voipstudio()
+        assert sender.send(body).statusCode == 200
+        assert sender.items == []
+
+    @pytest.mark.parametrize("body", ["{}", '{"test": true}', "test=1", "[]", "null"])
+    def test_by_an_unrelated_body_is_answered_and_can_be_looked_at(self, body: str) -> None:
+        sender = voipstudio()
+        assert sender.send(body).statusCode == 202
+        assert len(sender.items) == 1
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+    def test_needs_the_token(self, method: str) -> None:
+        sender = voipstudio()
+        event = sender.event("", pathParameters={"token": "wrong"})
+        event["requestContext"]["http"]["method"] = method
+        assert sender.receive(event).statusCode == 401
