@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery, read_delivery, signed_for_jambonz, with_new_call_sid
+from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery, with_new_call_id
 from callhooks_tools.stack import LocalStack
 
 from tests.support import EVENTS, ROOT
@@ -50,14 +50,16 @@ class RunningStack:
         )
 
     def signed(self, delivery: Delivery) -> Delivery:
-        return signed_for_jambonz(delivery, self.stack.credentials.jambonz, datetime.now(UTC))
+        """The delivery as its provider sends it now."""
+        access = self.stack.credentials.of(delivery.provider)
+        return as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=self.stack.base_url)
 
     def recorded(self, name: str) -> Delivery:
         return self.signed(read_delivery(EVENTS / "jambonz" / f"{name}.json"))
 
     def new_call(self) -> Delivery:
         """A recorded call as one that was not seen before."""
-        return self.signed(with_new_call_sid(self.recorded("new_call"), Path("new_call.json")))
+        return self.signed(with_new_call_id(self.recorded("new_call"), Path("new_call.json")))
 
     def client(self, service: str, key: str = "test", secret: str = "test") -> Any:  # noqa: S107
         return boto3.client(  # type: ignore[call-overload]

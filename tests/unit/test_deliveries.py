@@ -6,19 +6,40 @@ import json
 from pathlib import Path
 
 import pytest
+from callhooks.http import Request
 from callhooks_tools.deliveries import (
+    Delivery,
     DeliveryUnusable,
     access_of_env_vars,
+    as_sent_by,
     read_delivery,
-    signed_for_jambonz,
-    with_new_call_sid,
+    with_new_call_id,
 )
-from callhooks_tools.stack import JambonzAccess
+from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 
-from tests.support import EVENTS, NOW, WEBHOOK_SECRET, Container, template
+from tests.senders import PUBLIC_URL, SENDERS, SIGNING_KEY, TOKEN, bird_voice
+from tests.support import EVENTS, NOW, WEBHOOK_SECRET, Answer, Container, template
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
-ACCESS = JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret=WEBHOOK_SECRET)
+PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
+CREDENTIALS = StackCredentials(
+    jambonz=JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret=WEBHOOK_SECRET),
+    wavix=TokenAccess(token=TOKEN),
+    bird=BirdAccess(signing_key=SIGNING_KEY),
+    voipstudio=TokenAccess(token=TOKEN),
+)
+
+
+def sent(delivery: Delivery) -> Delivery:
+    provider = delivery.provider
+    return as_sent_by(provider, delivery, CREDENTIALS.of(provider), NOW, base_url=PUBLIC_URL)
+
+
+def receive(delivery: Delivery) -> tuple[Answer, int]:
+    """The answer of the provider's function, and how many items it leaves."""
+    container = Container() if delivery.provider == Provider.JAMBONZ else SENDERS[delivery.provider.value]()
+    answer = container.receive(dict(delivery.event))
+    return answer, len(container.database.items)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -26,24 +47,31 @@ class TestEveryRecordedDelivery:
     def test_carries_no_frozen_signature(self, path: Path) -> None:
         assert "signature" not in json.dumps(read_delivery(path).event["headers"]).lower()
 
-    def test_is_taken_when_it_is_signed_for_now(self, path: Path) -> None:
-        container = Container()
-        assert container.receive(dict(signed_for_jambonz(read_delivery(path), ACCESS, NOW).event)).statusCode == 200
+    def test_is_taken_when_it_is_sent_now(self, path: Path) -> None:
+        answer, items = receive(sent(read_delivery(path)))
+        assert (answer.statusCode, items) == (200, 0 if path in PROBES else 1)
 
-    def test_is_held_to_a_signature_where_it_has_a_body(self, path: Path) -> None:
+    def test_is_refused_as_it_lies_there(self, path: Path) -> None:
         delivery = read_delivery(path)
-        # A GET cannot be held to its signature.
-        refused = delivery.request.method != "GET"
-        assert Container().receive(dict(delivery.event)).statusCode == (401 if refused else 200)
+        # A GET of jambonz cannot be held to its signature.
+        refused = delivery.provider != Provider.JAMBONZ or delivery.request.method != "GET"
+        assert receive(delivery)[0].statusCode == (401 if refused else 200)
+
+    def test_lies_in_the_folder_of_its_provider(self, path: Path) -> None:
+        assert read_delivery(path).provider == path.parent.name
 
     def test_goes_to_a_route_of_the_template(self, path: Path) -> None:
         routes = {
-            (event["Properties"]["Method"], event["Properties"]["Path"])
+            f"{event['Properties']['Method']} {event['Properties']['Path']}"
             for function in template()["Resources"].values()
             for event in function["Properties"].get("Events", {}).values()
         }
-        request = read_delivery(path).request
-        assert (request.method, request.path) in routes
+        event = read_delivery(path).event
+        request = Request.from_event(event)
+        assert request.route in routes
+        assert event["routeKey"] == request.route
+        method, _, route = request.route.partition(" ")
+        assert (method, route.format(**request.path_parameters)) == (request.method, request.path)
 
 
 def test_headers_of_the_transport_are_left_to_the_client() -> None:
@@ -51,19 +79,30 @@ def test_headers_of_the_transport_are_left_to_the_client() -> None:
     assert not {"host", "content-length", "connection"} & set(headers)
 
 
-def test_a_new_call_sid_leaves_the_rest() -> None:
-    path = EVENTS / "jambonz" / "new_call.json"
+@pytest.mark.parametrize("path", [path for path in RECORDED if read_delivery(path).request.body], ids=lambda p: p.stem)
+def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) -> None:
     recorded = read_delivery(path)
-    renewed = json.loads(with_new_call_sid(recorded, path).request.body)
-    original = json.loads(recorded.request.body)
-    assert renewed.pop("call_sid") != original.pop("call_sid")
-    assert renewed == original
+    renewed = with_new_call_id(recorded, path)
+    container = Container() if recorded.provider == Provider.JAMBONZ else SENDERS[recorded.provider.value]()
+    for delivery in (recorded, renewed):
+        assert not container.receive(dict(sent(delivery).event)).replayed
+    first, second = container.database.items.values()
+    assert first["pk"] != second["pk"]
+    same = ("kind", "event_name", "from", "to", "direction", "occurred_at", "provider")
+    assert [first.get(name) for name in same] == [second.get(name) for name in same]
 
 
-def test_what_has_no_call_sid_cannot_be_renewed() -> None:
-    path = EVENTS / "jambonz" / "new_call_get.json"
-    with pytest.raises(DeliveryUnusable, match="has no call_sid to renew"):
-        with_new_call_sid(read_delivery(path), path)
+@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty"])
+def test_what_names_no_call_cannot_be_renewed(name: str) -> None:
+    path = EVENTS / f"{name}.json"
+    with pytest.raises(DeliveryUnusable, match="has no call id to renew"):
+        with_new_call_id(read_delivery(path), path)
+
+
+def test_what_is_no_webhook_cannot_be_sent() -> None:
+    event = {**read_delivery(EVENTS / "wavix" / "ringing.json").event, "rawPath": "/calls"}
+    with pytest.raises(DeliveryUnusable, match="/calls is no webhook"):
+        _ = Delivery(event).provider
 
 
 @pytest.mark.parametrize(
@@ -87,15 +126,37 @@ def test_sam_local_gets_only_variables_that_the_template_has() -> None:
 
 
 def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:
-    access = access_of_env_vars(EVENTS / "local-env.json")
+    access = access_of_env_vars(EVENTS / "local-env.json", Provider.JAMBONZ)
+    assert isinstance(access, JambonzAccess)
     container = Container()
     container.secrets.password = access.password
     container.secrets.webhook_secrets = []
     assert container.receive(dict(read_delivery(EVENTS / "jambonz" / "new_call.json").event)).statusCode == 200
 
 
-def test_an_env_vars_file_without_credentials_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["wavix/ringing", "voipstudio/call_ringing", "voipstudio/probe_get"])
+def test_sam_local_has_the_tokens_of_recorded_deliveries(name: str) -> None:
+    delivery = read_delivery(EVENTS / f"{name}.json")
+    access = access_of_env_vars(EVENTS / "local-env.json", delivery.provider)
+    assert isinstance(access, TokenAccess)
+    sender = SENDERS[delivery.provider.value]()
+    sender.secrets.text = json.dumps({"token": access.token})
+    assert sender.receive(dict(delivery.event)).statusCode == 200
+
+
+def test_sam_local_has_a_key_to_sign_bird_s_deliveries_with() -> None:
+    delivery = read_delivery(EVENTS / "bird" / "voice_inbound_ringing.json")
+    access = access_of_env_vars(EVENTS / "local-env.json", Provider.BIRD)
+    assert isinstance(access, BirdAccess)
+    # sam local knows no public URL: what is signed is the host that the event was recorded with.
+    signed = as_sent_by(Provider.BIRD, delivery, access, NOW, base_url="")
+    sender = bird_voice(public_url="", secret={"signing_key": access.signing_key})
+    assert sender.receive(dict(signed.event)).statusCode == 200
+
+
+@pytest.mark.parametrize("provider", Provider)
+def test_an_env_vars_file_without_credentials_is_told(provider: Provider, tmp_path: Path) -> None:
     path = tmp_path / "env.json"
     path.write_text("{}")
     with pytest.raises(DeliveryUnusable, match="no credentials"):
-        access_of_env_vars(path)
+        access_of_env_vars(path, provider)

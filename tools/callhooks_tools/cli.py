@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import secrets as generated_secrets
 import shlex
 import signal
 import sys
@@ -24,12 +26,31 @@ from botocore.exceptions import BotoCoreError
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from rich.console import Console
 
-from callhooks_tools import deliveries, jambonz_secrets, plan_builder
-from callhooks_tools.stack import ROOT, STACK_FILE, LocalStack, StackOutputs, StackUnknown, use_local_engine
+from callhooks_tools import deliveries, plan_builder
+from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
+from callhooks_tools.stack import (
+    ROOT,
+    STACK_FILE,
+    LocalStack,
+    Provider,
+    StackCredentials,
+    StackOutputs,
+    StackUnknown,
+    use_local_engine,
+)
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 SHORTEST_SHOWN_SECRET = 12
+SHORTEST_TOKEN = 20
+TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
+GENERATED_SECRET_BYTES = 20
+SECRET_NAMES = {
+    Provider.JAMBONZ: "webhook secret",
+    Provider.WAVIX: "token",
+    Provider.BIRD: "signing key",
+    Provider.VOIPSTUDIO: "token",
+}
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
 app = typer.Typer(
@@ -39,7 +60,10 @@ app = typer.Typer(
     add_completion=False,
 )
 plan_app = typer.Typer(help="Check the call plan and try calls on it.", no_args_is_help=True)
-secret_app = typer.Typer(help="The webhook secrets that jambonz signs with.", no_args_is_help=True)
+secret_app = typer.Typer(
+    help="What providers prove themselves with: jambonz's webhook secrets, Bird's signing keys, tokens in URLs.",
+    no_args_is_help=True,
+)
 app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 
@@ -54,6 +78,9 @@ PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="l
 StackName = Annotated[
     str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
 ]
+
+
+SecretProvider = Annotated[Provider, typer.Option("--provider", help="Whose secrets.")]
 
 
 class Direction(StrEnum):
@@ -96,9 +123,9 @@ def run(
 @app.command()
 def send(
     files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/jambonz/new_call.json.")],
-    new_call: Annotated[bool, typer.Option("--new-call", help="Give each a call_sid not seen before.")] = False,
+    new_call: Annotated[bool, typer.Option("--new-call", help="Give each the id of a call not seen before.")] = False,
 ) -> None:
-    """Sign recorded deliveries for now and post them to the running stack."""
+    """Send recorded deliveries to the running stack, signed or addressed for the provider they belong to."""
     stack = _local_stack()
     failed = False
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
@@ -106,8 +133,10 @@ def send(
             with _errors():
                 delivery = deliveries.read_delivery(file)
                 if new_call:
-                    delivery = deliveries.with_new_call_sid(delivery, file)
-                delivery = deliveries.signed_for_jambonz(delivery, stack.credentials.jambonz, datetime.now(UTC))
+                    delivery = deliveries.with_new_call_id(delivery, file)
+                provider = delivery.provider
+                access = stack.credentials.of(provider)
+                delivery = deliveries.as_sent_by(provider, delivery, access, datetime.now(UTC), base_url=stack.base_url)
             request = delivery.request
             started = time.monotonic()
             try:
@@ -122,7 +151,7 @@ def send(
                 _fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
             replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
             console.print(
-                f"{request.method} {request.path}  {file.name}  "
+                f"{request.method} {request.route.rpartition(' ')[2]}  {file.name}  "
                 f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
             )
             console.print(_pretty(response.text))
@@ -139,16 +168,20 @@ def event(
     ] = LOCAL_ENV_FILE,
     running: Annotated[bool, typer.Option("--running", help="Take those of the running stack instead.")] = False,
 ) -> None:
-    """Print a recorded event signed for now, to be piped into sam local invoke -e -."""
+    """Print a recorded event as its provider sends it now, to be piped into sam local invoke -e -."""
+    stack = _local_stack() if running else None
     with _errors():
-        access = _local_stack().credentials.jambonz if running else deliveries.access_of_env_vars(env_vars)
-        signed = deliveries.signed_for_jambonz(deliveries.read_delivery(file), access, datetime.now(UTC))
-    print(json.dumps(signed.event, indent=2, ensure_ascii=False))
+        delivery = deliveries.read_delivery(file)
+        provider = delivery.provider
+        access = stack.credentials.of(provider) if stack else deliveries.access_of_env_vars(env_vars, provider)
+        base_url = stack.base_url if stack else ""
+        sent = deliveries.as_sent_by(provider, delivery, access, datetime.now(UTC), base_url=base_url)
+    print(json.dumps(sent.event, indent=2, ensure_ascii=False))
 
 
 @app.command()
 def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
-    """Print the signature header of a body for the running stack, for curl -H."""
+    """Print jambonz's signature header of a body for the running stack, for curl -H."""
     stack = _local_stack()
     secret = stack.credentials.jambonz.webhook_secret
     if secret is None:
@@ -163,20 +196,12 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
 
 @app.command()
 def urls(stack_name: StackName = None) -> None:
-    """Show what a jambonz application is to be configured with. Prints the password."""
+    """Show what each provider is to be configured with. Prints passwords, tokens and keys."""
     session, outputs = _stack_in_aws(stack_name)
-    access = jambonz_secrets.read_access(session, outputs)
-    new_call_url = outputs.new_call_url
-    if stack_name is None:
-        new_call_url = f"{_local_stack().base_url}/webhooks/call#{new_call_url.partition('#')[2]}"
-    _show_lines(
-        {
-            "Call hook (POST)": new_call_url,
-            "  user name": access.username,
-            "  password": access.password,
-            "  webhook secret": "none" if access.webhook_secret is None else _masked(access.webhook_secret),
-        }
-    )
+    credentials = read_credentials(session, outputs)
+    webhook_secret = credentials.jambonz.webhook_secret
+    shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
+    _show_lines(_configuration(outputs.new_call_url, outputs.base_url, credentials, webhook_secret=shown_secret))
 
 
 @plan_app.command("check")
@@ -212,9 +237,9 @@ def plan_try(
 
 
 @secret_app.command("list")
-def secret_list(stack_name: StackName = None) -> None:
-    """Show the ends of the webhook secrets that are valid now, the newest first."""
-    known = jambonz_secrets.read_webhook_secrets(*_webhook_secrets(stack_name))
+def secret_list(provider: SecretProvider = Provider.JAMBONZ, stack_name: StackName = None) -> None:
+    """Show the ends of the secrets that are valid now, the newest first."""
+    known = _secrets_of(provider, stack_name).read()
     if not known:
         console.print("No webhook secret is configured: signatures are not checked.")
     for secret in known:
@@ -222,22 +247,32 @@ def secret_list(stack_name: StackName = None) -> None:
 
 
 @secret_app.command("add")
-def secret_add(stack_name: StackName = None) -> None:
-    """Make one more webhook secret valid; asks for it, or reads it from standard input."""
-    webhook_secret = _ask_secret()
-    jambonz_secrets.add_webhook_secret(*_webhook_secrets(stack_name), webhook_secret)
-    console.print(f"{_masked(webhook_secret)} is valid. Functions take it up within five minutes.")
+def secret_add(
+    provider: SecretProvider = Provider.JAMBONZ,
+    generate: Annotated[bool, typer.Option("--generate", help="Make a random one instead of asking.")] = False,
+    stack_name: StackName = None,
+) -> None:
+    """Make one more secret valid; asks for it, or reads it from standard input."""
+    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(provider)
+    _secrets_of(provider, stack_name).add(secret)
+    console.print(f"{_masked(secret)} is valid. Functions take it up within five minutes.")
+    if provider is not Provider.JAMBONZ:
+        console.print("callhooks urls shows it. Remove the old one when the provider has the new one.")
 
 
 @secret_app.command("remove")
-def secret_remove(stack_name: StackName = None) -> None:
-    """Take a webhook secret away; asks for it, or reads it from standard input."""
-    webhook_secret = _ask_secret()
-    session, secret_id = _webhook_secrets(stack_name)
-    if not jambonz_secrets.remove_webhook_secret(session, secret_id, webhook_secret):
-        _fail("That webhook secret is not configured.")
-    console.print(f"{_masked(webhook_secret)} is removed. Functions forget it within five minutes.")
-    if not jambonz_secrets.read_webhook_secrets(session, secret_id):
+def secret_remove(provider: SecretProvider = Provider.JAMBONZ, stack_name: StackName = None) -> None:
+    """Take a secret away; asks for it, or reads it from standard input."""
+    secret = _ask_secret(provider)
+    known = _secrets_of(provider, stack_name)
+    try:
+        removed = known.remove(secret)
+    except LastSecret:
+        _fail(f"That is the only {SECRET_NAMES[provider]}: add another one first, or nothing would be let in.")
+    if not removed:
+        _fail(f"That {SECRET_NAMES[provider]} is not configured.")
+    console.print(f"{_masked(secret)} is removed. Functions forget it within five minutes.")
+    if not known.read():
         console.print("No webhook secret is left: signatures are not checked any more.")
 
 
@@ -268,16 +303,14 @@ def _step(name: str) -> Iterator[None]:
 def _show(stack: LocalStack, seconds: float) -> None:
     access = stack.credentials.jambonz
     new_call_url = f"{stack.base_url}/webhooks/call"
+    webhook_secret = access.webhook_secret or ""
     body = STACK_FILE.with_name("new_call.json")
     body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
 
     console.print(f"\nReady after {seconds:.0f} s\n", style="bold green")
     _show_lines(
         {
-            "New calls (jambonz)": new_call_url,
-            "  user name": access.username,
-            "  password": access.password,
-            "  webhook secret": access.webhook_secret or "",
+            **_configuration(new_call_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret),
             "AWS endpoint": stack.aws_endpoint_url,
             "Table of events": stack.events_table,
             "Logs of the functions": str(STACK_FILE.with_name("run") / "engine.log"),
@@ -294,6 +327,21 @@ def _show(stack: LocalStack, seconds: float) -> None:
     console.print("\nA new call, as jambonz posts it (send it twice: it is stored once):\n")
     console.print(f"  {curl}\n")
     console.print("Ctrl-C stops everything.")
+
+
+def _configuration(
+    new_call_url: str, base_url: str, credentials: StackCredentials, *, webhook_secret: str
+) -> dict[str, str]:
+    return {
+        "jambonz call hook": new_call_url,
+        "  user name": credentials.jambonz.username,
+        "  password": credentials.jambonz.password,
+        "  webhook secret": webhook_secret,
+        "Wavix callback URL": f"{base_url}/webhooks/wavix/{credentials.wavix.token}",
+        "Bird webhook URL": f"{base_url}/webhooks/bird",
+        "  signing key": credentials.bird.signing_key,
+        "VoIPstudio URL": f"{base_url}/webhooks/voipstudio/{credentials.voipstudio.token}",
+    }
 
 
 def _tell_request(line: str) -> None:
@@ -332,19 +380,21 @@ def _users_session() -> Session:
         _fail(f"AWS cannot be asked: {error}")
 
 
-def _webhook_secrets(stack_name: str | None) -> tuple[Session, str]:
-    session, outputs = _stack_in_aws(stack_name)
-    return session, outputs.jambonz_webhook_secrets
+def _secrets_of(provider: Provider, stack_name: str | None) -> SenderSecrets:
+    return SenderSecrets.of(provider, *_stack_in_aws(stack_name))
 
 
-def _ask_secret() -> str:
-    text = typer.prompt("Webhook secret", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-    webhook_secret = str(text).strip()
-    if not webhook_secret:
-        _fail("No webhook secret was given.")
-    if not (webhook_secret.isascii() and webhook_secret.isprintable()):
-        _fail("A webhook secret has only printable ASCII characters.")
-    return webhook_secret
+def _ask_secret(provider: Provider) -> str:
+    name = SECRET_NAMES[provider]
+    text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    secret = str(text).strip()
+    if not secret:
+        _fail(f"No {name} was given.")
+    if name == "token" and not TOKEN.fullmatch(secret):
+        _fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
+    if not (secret.isascii() and secret.isprintable()):
+        _fail(f"A {name} has only printable ASCII characters.")
+    return secret
 
 
 def _masked(secret: str) -> str:

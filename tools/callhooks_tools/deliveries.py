@@ -1,15 +1,18 @@
-"""Recorded deliveries: HTTP API events in `events/`, signed when they are sent."""
+"""Recorded deliveries: HTTP API events in `events/`, signed and addressed when they are sent."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from callhooks.http import HttpApiEvent, Request
+from callhooks.providers import bird
 from callhooks.providers.jambonz.verify import (
     DEFAULT_SIGNATURE_HEADER,
     basic_header_value,
@@ -17,12 +20,26 @@ from callhooks.providers.jambonz.verify import (
 )
 from pydantic import TypeAdapter, ValidationError
 
-from callhooks_tools.stack import JambonzAccess
+from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, Provider, TokenAccess
 
 RECORDING_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 """Signs for a function that has no webhook secret configured, and so does not look at the signature."""
 
-_EVENT = TypeAdapter(dict[str, object])
+PROVIDER_OF_PATH = {
+    "/webhooks/call": Provider.JAMBONZ,
+    "/webhooks/wavix": Provider.WAVIX,
+    "/webhooks/bird": Provider.BIRD,
+    "/webhooks/voipstudio": Provider.VOIPSTUDIO,
+}
+_FUNCTION_AND_SECRET = {
+    Provider.JAMBONZ: ("JambonzNewCallFunction", "JAMBONZ_CREDENTIALS"),
+    Provider.WAVIX: ("WavixCallFunction", "WAVIX_CREDENTIALS"),
+    Provider.BIRD: ("BirdVoiceFunction", "BIRD_CREDENTIALS"),
+    Provider.VOIPSTUDIO: ("VoipstudioEventFunction", "VOIPSTUDIO_CREDENTIALS"),
+}
+_CALL_IDS = ("call_sid", "uuid", "call_id", "id")
+
+_EVENT = TypeAdapter(dict[str, Any])
 _NOT_SENT = {"host", "content-length", "connection"}
 
 
@@ -46,6 +63,19 @@ class Delivery:
         """The headers, without those that an HTTP client makes itself."""
         return {name: value for name, value in self.request.headers.items() if name not in _NOT_SENT}
 
+    @property
+    def provider(self) -> Provider:
+        """Whose webhook it is, by its path.
+
+        Raises:
+            DeliveryUnusable: it is no webhook's.
+        """
+        path = self.request.path
+        for prefix, provider in PROVIDER_OF_PATH.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return provider
+        raise DeliveryUnusable(f"{path} is no webhook: it must begin with one of {', '.join(PROVIDER_OF_PATH)}")
+
 
 def read_delivery(path: Path) -> Delivery:
     """Read a recorded delivery.
@@ -61,53 +91,102 @@ def read_delivery(path: Path) -> Delivery:
         raise DeliveryUnusable(f"{path}: not a JSON object") from error
     if document.get("version") != "2.0" or "requestContext" not in document:
         raise DeliveryUnusable(f"{path}: not an HTTP API event of payload format 2.0")
-    event: HttpApiEvent = document
-    return Delivery(event)
+    return Delivery(document)
 
 
-def with_new_call_sid(delivery: Delivery, path: Path) -> Delivery:
-    """The same delivery for a call that has not been seen.
+def with_new_call_id(delivery: Delivery, path: Path) -> Delivery:
+    """The same delivery for a call that has not been seen, or for another SMS.
 
     Raises:
-        DeliveryUnusable: its body has no call_sid.
+        DeliveryUnusable: its body names no call.
     """
     try:
         document = json.loads(delivery.request.body)
     except ValueError:
         document = None
-    if not isinstance(document, dict) or "call_sid" not in document:
-        raise DeliveryUnusable(f"{path}: has no call_sid to renew")
-    document["call_sid"] = str(uuid.uuid4())
-    event: HttpApiEvent = {**delivery.event, "body": json.dumps(document), "isBase64Encoded": False}
+    renewed = _renewed(document) if isinstance(document, dict) else document
+    if renewed == document:
+        raise DeliveryUnusable(f"{path}: has no call id to renew")
+    event: HttpApiEvent = {**delivery.event, "body": json.dumps(renewed), "isBase64Encoded": False}
     return Delivery(event)
 
 
-def signed_for_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime) -> Delivery:
-    """The delivery with jambonz's credentials, signed now."""
-    secret = access.webhook_secret or RECORDING_SECRET
-    headers = {
-        **delivery.request.headers,
-        "authorization": basic_header_value(access.username, access.password),
-        DEFAULT_SIGNATURE_HEADER.lower(): signature_header_value(secret, now, delivery.request.body),
+def _renewed(document: Mapping[str, object]) -> dict[str, object]:
+    text, number = str(uuid.uuid4()), secrets.randbelow(10**9)
+    renewed: dict[str, object] = {
+        name: number if isinstance(value, int) else text for name, value in document.items() if name in _CALL_IDS
     }
-    event: HttpApiEvent = {**delivery.event, "headers": headers}
+    payload = document.get("payload")
+    if isinstance(payload, dict):
+        renewed["payload"] = _renewed(payload)
+    return {**document, **renewed}
+
+
+def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: datetime, *, base_url: str) -> Delivery:
+    """The delivery as its provider sends it now: with its credentials, signed, or addressed with its token.
+
+    `base_url` is where the receiving API believes to be, which Bird signs; empty for the event's own host.
+    """
+    match access:
+        case JambonzAccess():
+            return _signed_by_jambonz(delivery, access, now)
+        case BirdAccess():
+            return _signed_by_bird(delivery, access, now, base_url)
+        case TokenAccess():
+            return _addressed(delivery, provider, access)
+
+
+def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime) -> Delivery:
+    body = delivery.request.body
+    return _with_headers(
+        delivery,
+        {
+            "authorization": basic_header_value(access.username, access.password),
+            DEFAULT_SIGNATURE_HEADER.lower(): signature_header_value(
+                access.webhook_secret or RECORDING_SECRET, now, body
+            ),
+        },
+    )
+
+
+def _signed_by_bird(delivery: Delivery, access: BirdAccess, now: datetime, base_url: str) -> Delivery:
+    request, timestamp = delivery.request, str(int(now.timestamp()))
+    signature = bird.sign(access.signing_key, timestamp, request.url(base_url), request.body)
+    return _with_headers(delivery, {bird.TIMESTAMP_HEADER: timestamp, bird.SIGNATURE_HEADER: signature})
+
+
+def _addressed(delivery: Delivery, provider: Provider, access: TokenAccess) -> Delivery:
+    path = f"/webhooks/{provider.value}/{access.token}"
+    context: Any = delivery.event["requestContext"]
+    event: HttpApiEvent = {
+        **delivery.event,
+        "rawPath": path,
+        "pathParameters": {"token": access.token},
+        "requestContext": {**context, "http": {**context["http"], "path": path}},
+    }
     return Delivery(event)
 
 
-def access_of_env_vars(path: Path) -> JambonzAccess:
-    """jambonz's credentials in a `sam local --env-vars` file.
+def _with_headers(delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
+    event: HttpApiEvent = {**delivery.event, "headers": {**delivery.request.headers, **headers}}
+    return Delivery(event)
+
+
+def access_of_env_vars(path: Path, provider: Provider) -> Access:
+    """A provider's credentials in a `sam local --env-vars` file.
 
     Raises:
         DeliveryUnusable: the file has none.
     """
+    function, secret = _FUNCTION_AND_SECRET[provider]
     try:
-        functions = json.loads(path.read_text("utf-8"))
-        variables: Mapping[str, str] = functions["JambonzNewCallFunction"]
-        secrets = json.loads(variables["JAMBONZ_WEBHOOK_SECRETS"])["webhook_secrets"]
-        return JambonzAccess.model_validate(
-            {**json.loads(variables["JAMBONZ_CREDENTIALS"]), "webhook_secret": next(iter(secrets), None)}
-        )
+        variables: Mapping[str, str] = json.loads(path.read_text("utf-8"))[function]
+        members = json.loads(variables[secret])
+        if provider is Provider.JAMBONZ:
+            webhook_secrets = json.loads(variables["JAMBONZ_WEBHOOK_SECRETS"])["webhook_secrets"]
+            return JambonzAccess.model_validate({**members, "webhook_secret": next(iter(webhook_secrets), None)})
+        return (BirdAccess if provider is Provider.BIRD else TokenAccess).model_validate(members)
     except OSError as error:
         raise DeliveryUnusable(f"{path}: {error.strerror}") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise DeliveryUnusable(f"{path}: has no credentials for JambonzNewCallFunction") from error
+        raise DeliveryUnusable(f"{path}: has no credentials for {function}") from error

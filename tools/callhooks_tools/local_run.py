@@ -21,12 +21,12 @@ from pydantic import JsonValue
 
 from callhooks_tools.engine import LOOPBACK, Engine
 from callhooks_tools.front import CONCURRENT_INVOCATIONS, Front, routes_of
-from callhooks_tools.jambonz_secrets import add_webhook_secret, read_access
+from callhooks_tools.sender_secrets import SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     LOCAL_REGION,
     ROOT,
     LocalStack,
-    StackCredentials,
+    Provider,
     StackOutputs,
     local_aws_environment,
     use_local_engine,
@@ -61,6 +61,7 @@ def local_run(
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(port))
+        base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         stack.enter_context(_sole_run(folder))
         temporary = folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)
@@ -75,23 +76,22 @@ def local_run(
         with step("sam build"):
             sam.build()
         with step("sam deploy"):
-            sam.deploy()
+            sam.deploy(public_url=base_url)
         with step("Opening the HTTP API"):
             session = use_local_engine(engine.url)
             outputs = StackOutputs.read(session, STACK_NAME)
-            add_webhook_secret(
-                session, outputs.jambonz_webhook_secrets, f"wh_secret_{secrets.token_hex(WEBHOOK_SECRET_BYTES)}"
-            )
+            webhook_secrets = SenderSecrets.of(Provider.JAMBONZ, session, outputs)
+            webhook_secrets.add(f"wh_secret_{secrets.token_hex(WEBHOOK_SECRET_BYTES)}")
             front = _front(session, listener, tell_request)
             front.start()
             stack.callback(front.stop)
         local_stack = LocalStack(
-            base_url=f"http://{LOOPBACK}:{listener.getsockname()[1]}",
+            base_url=base_url,
             aws_endpoint_url=engine.url,
             region=LOCAL_REGION,
             stack_name=STACK_NAME,
             events_table=outputs.events_table,
-            credentials=StackCredentials(jambonz=read_access(session, outputs)),
+            credentials=read_credentials(session, outputs),
         )
         stack.callback(stack_file.unlink, missing_ok=True)
         local_stack.write(stack_file)
@@ -120,10 +120,12 @@ class Sam:
         """Build the template and its layers for this machine's Python."""
         self._run("build", "--build-dir", str(self._build_folder))
 
-    def deploy(self) -> None:
-        """Deploy what was built."""
+    def deploy(self, *, public_url: str) -> None:
+        """Deploy what was built, for an HTTP API at this address."""
         # The engine runs functions in its own interpreter, whatever the parameter says; the default need not be built.
-        self._run("deploy", "--config-env", "local", "--template-file", str(self._build_folder / "template.yaml"))
+        built = str(self._build_folder / "template.yaml")
+        parameters = f"PublicUrl={public_url}"
+        self._run("deploy", "--config-env", "local", "--template-file", built, "--parameter-overrides", parameters)
 
     def _run(self, command: str, *arguments: str) -> None:
         with self._log.open("ab") as log:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,6 +24,15 @@ class StackUnknown(Exception):
     """There is no such stack; says what to do."""
 
 
+class Provider(StrEnum):
+    """The providers whose webhooks are taken."""
+
+    JAMBONZ = "jambonz"
+    WAVIX = "wavix"
+    BIRD = "bird"
+    VOIPSTUDIO = "voipstudio"
+
+
 class JambonzAccess(BaseModel):
     """What a jambonz application is configured with."""
 
@@ -32,12 +43,39 @@ class JambonzAccess(BaseModel):
     webhook_secret: str | None = None
 
 
+class TokenAccess(BaseModel):
+    """The token in the URL of a provider that signs nothing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str
+
+
+class BirdAccess(BaseModel):
+    """The signing key of Bird's subscriptions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    signing_key: str
+
+
+Access: TypeAlias = JambonzAccess | TokenAccess | BirdAccess
+
+
 class StackCredentials(BaseModel):
     """Credentials by provider."""
 
     model_config = ConfigDict(frozen=True)
 
     jambonz: JambonzAccess
+    wavix: TokenAccess
+    bird: BirdAccess
+    voipstudio: TokenAccess
+
+    def of(self, provider: Provider) -> Access:
+        """The credentials of one provider."""
+        access: Access = getattr(self, provider.value)
+        return access
 
 
 class LocalStack(BaseModel):
@@ -78,10 +116,14 @@ class LocalStack(BaseModel):
 class StackOutputs:
     """The outputs of a deployed stack."""
 
+    base_url: str
     new_call_url: str
     events_table: str
     jambonz_credentials: str
     jambonz_webhook_secrets: str
+    wavix_credentials: str
+    bird_credentials: str
+    voipstudio_credentials: str
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -97,10 +139,14 @@ class StackOutputs:
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
         try:
             return cls(
+                base_url=outputs["BaseUrl"].rstrip("/"),
                 new_call_url=outputs["NewCallUrl"],
                 events_table=outputs["EventsTable"],
                 jambonz_credentials=outputs["JambonzCredentials"],
                 jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
+                wavix_credentials=outputs["WavixCredentials"],
+                bird_credentials=outputs["BirdCredentials"],
+                voipstudio_credentials=outputs["VoipstudioCredentials"],
             )
         except KeyError as error:
             raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no output {error}.") from None
