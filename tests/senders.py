@@ -55,7 +55,11 @@ class Sender:
     def receive(self, event: Event) -> Answer:
         """Deliver an event, as a request of its own."""
         context = {**event["requestContext"], "requestId": f"request-{next(_REQUESTS)}"}
-        return Answer(**self._receiver.receive({**event, "requestContext": context}))
+        return self.deliver({**event, "requestContext": context})
+
+    def deliver(self, event: Event) -> Answer:
+        """Deliver an event exactly as it is."""
+        return Answer(**self._receiver.receive(event))
 
     def event(self, body: object, **changes: Any) -> Event:
         """A delivery as API Gateway hands it on; `body` is a document, a text, or raw bytes (base64 encoded)."""

@@ -1,4 +1,4 @@
-"""The new-call function as it is deployed, on a DynamoDB and a Secrets Manager that moto simulates."""
+"""The functions as they are deployed, on a DynamoDB and a Secrets Manager that moto simulates."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
+from tests.senders import PUBLIC_URL, SIGNING_KEY, TOKEN
 from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_events_table
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "JAMBONZ_CREDENTIALS": "credentials",
         "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",
         "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
+        "WAVIX_CREDENTIALS": "wavix-credentials",
+        "WAVIX_ALLOWED_ADDRESSES": "",
+        "BIRD_CREDENTIALS": "bird-credentials",
+        "BIRD_SIGNATURE_WINDOW_HOURS": "24",
+        "BIRD_STATUSES": "",
+        "BIRD_CHANNEL_ID": "",
+        "PUBLIC_URL": PUBLIC_URL,
+        "VOIPSTUDIO_CREDENTIALS": "voipstudio-credentials",
+        "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -64,13 +74,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """An account with the table of the template and the two secrets."""
+    """An account with the table of the template and the secrets."""
     with mock_aws():
         account = Aws(boto3.client("dynamodb"))
         create_events_table(account.dynamodb, TABLE)
         secrets = boto3.client("secretsmanager")
         secrets.create_secret(Name="credentials", SecretString=json.dumps({"username": USERNAME, "password": PASSWORD}))
         secrets.create_secret(Name="webhook-secrets", SecretString=json.dumps({"webhook_secrets": [WEBHOOK_SECRET]}))
+        for provider in ("wavix", "voipstudio"):
+            secrets.create_secret(Name=f"{provider}-credentials", SecretString=json.dumps({"token": TOKEN}))
+        secrets.create_secret(Name="bird-credentials", SecretString=json.dumps({"signing_key": SIGNING_KEY}))
         # Clients that are made from now on tell of every call.
         session = boto3.session.Session()
         session.events.register("before-call", lambda model, **_: account.calls.append(model.name))
@@ -82,11 +95,11 @@ Handler = Callable[[Event], Answer]
 
 
 @pytest.fixture
-def new_function() -> Callable[[], Handler]:
-    """Loads the new-call function afresh, as a cold start does."""
-    path = ROOT / "functions" / "jambonz_new_call" / "app.py"
+def new_function() -> Callable[..., Handler]:
+    """Loads a function afresh, as a cold start does: that of new calls, where no other folder is given."""
 
-    def load() -> Handler:
+    def load(folder: str = "jambonz_new_call") -> Handler:
+        path = ROOT / "functions" / folder / "app.py"
         spec = importlib.util.spec_from_file_location("app", path)
         assert spec is not None
         assert spec.loader is not None
@@ -98,6 +111,6 @@ def new_function() -> Callable[[], Handler]:
 
 
 @pytest.fixture
-def new_container(aws: Aws, new_function: Callable[[], Handler]) -> Callable[[], Handler]:
-    """Starts a fresh container of the function in the simulated account."""
+def new_container(aws: Aws, new_function: Callable[..., Handler]) -> Callable[..., Handler]:
+    """Starts a fresh container of a function in the simulated account."""
     return new_function

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
+import string
 from typing import Any
 
 import pytest
+from callhooks.providers.path_token import read_networks
+from callhooks.settings import BirdSettings, JambonzSettings, StoreSettings, VoipstudioSettings, WavixSettings
 
 from tests.support import Container, recorded, resource, signed, template
 
@@ -26,6 +29,17 @@ def test_generated_secrets_are_frozen() -> None:
         "PasswordLength": 40,
         "ExcludePunctuation": True,
     }
+    for logical_id, key in (
+        ("WavixCredentials", "token"),
+        ("BirdCredentials", "signing_key"),
+        ("VoipstudioCredentials", "token"),
+    ):
+        assert resource(logical_id)["GenerateSecretString"] == {
+            "SecretStringTemplate": "{}",
+            "GenerateStringKey": key,
+            "PasswordLength": 40,
+            "ExcludeCharacters": string.punctuation,
+        }
     # And here, it would overwrite what the operator has set.
     assert resource("JambonzWebhookSecrets")["SecretString"] == '{"webhook_secrets": []}'
 
@@ -67,11 +81,75 @@ def test_calls_are_never_throttled_and_options_reaches_our_code() -> None:
     assert not {"DefaultRouteSettings", "RouteSettings", "CorsConfiguration"} & set(api)
 
 
-def test_the_new_call_function_may_put_events_and_read_its_secrets_and_nothing_else() -> None:
-    (policy,) = functions()["JambonzNewCallFunction"]["Policies"]
+SECRETS_OF_FUNCTION = {
+    "JambonzNewCallFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
+    "WavixCallFunction": ["WavixCredentials"],
+    "BirdVoiceFunction": ["BirdCredentials"],
+    "VoipstudioEventFunction": ["VoipstudioCredentials"],
+}
+
+
+@pytest.mark.parametrize("name", functions())
+def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
+    (policy,) = functions()[name]["Policies"]
     allowed = {statement["Action"]: statement["Resource"] for statement in policy["Statement"]}
-    assert set(allowed) == {"dynamodb:PutItem", "secretsmanager:GetSecretValue"}
-    assert "*" not in json.dumps(allowed)
+    assert allowed.pop("dynamodb:PutItem") == {"Fn::GetAtt": "EventsTable.Arn"}
+    secrets = [{"Fn::GetAtt": f"{secret}.Id"} for secret in SECRETS_OF_FUNCTION[name]]
+    assert allowed == {"secretsmanager:GetSecretValue": secrets if len(secrets) > 1 else secrets[0]}
+
+
+@pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
+def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) -> None:
+    routes = [event["Properties"] for function in functions().values() for event in function["Events"].values()]
+    methods = {path: {route["Method"] for route in routes if route["Path"] == path} for path in
+               (f"/webhooks/{provider}", f"/webhooks/{provider}/{{token}}")}  # fmt: skip
+    assert methods[f"/webhooks/{provider}"] in ({"ANY"}, methods[f"/webhooks/{provider}/{{token}}"])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "is_taken"),
+    [
+        ("PublicUrl", "", True),
+        ("PublicUrl", "https://hooks.example.com", True),
+        ("PublicUrl", "http://127.0.0.1:8080", True),
+        ("PublicUrl", "hooks.example.com", False),
+        ("PublicUrl", "https://hooks.example.com/?a=1", False),
+        ("WavixAllowedAddresses", "", True),
+        ("WavixAllowedAddresses", "62.212.73.112", True),
+        ("WavixAllowedAddresses", "62.212.73.112, 198.51.100.0/24,2001:db8::/32", True),
+        ("WavixAllowedAddresses", "62.212.73", False),
+        ("VoipstudioAllowedAddresses", "256.1.1.1", False),
+        ("VoipstudioAllowedAddresses", "pbx.example.com", False),
+        ("BirdStatuses", "", True),
+        ("BirdStatuses", "completed", True),
+        ("BirdStatuses", "no-answer, completed,failed", True),
+        ("BirdStatuses", "complete", False),
+        ("BirdStatuses", "completed starting", False),
+        ("BirdChannelId", "", True),
+        ("BirdChannelId", "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10", True),
+        ("BirdChannelId", "my channel", False),
+    ],
+)
+def test_a_typing_error_in_a_parameter_is_found_before_it_is_deployed(
+    parameter: str, value: str, is_taken: bool
+) -> None:
+    pattern = template()["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is is_taken
+    if is_taken and parameter.endswith("Addresses"):
+        read_networks(value)
+
+
+def test_every_variable_that_a_function_reads_is_set() -> None:
+    shared = template()["Globals"]["Function"]["Environment"]["Variables"]
+    for name, read in {
+        "JambonzNewCallFunction": JambonzSettings.from_environment,
+        "WavixCallFunction": WavixSettings.from_environment,
+        "BirdVoiceFunction": BirdSettings.from_environment,
+        "VoipstudioEventFunction": VoipstudioSettings.from_environment,
+    }.items():
+        environment = dict.fromkeys([*shared, *functions()[name]["Environment"]["Variables"]], "1")
+        StoreSettings.from_environment(environment)
+        read(environment)
 
 
 @pytest.mark.parametrize("name", functions())
