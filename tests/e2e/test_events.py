@@ -1,0 +1,190 @@
+"""Wavix, Bird and VoIPstudio call the deployed application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from callhooks.http import HttpApiEvent
+from callhooks_tools.deliveries import Delivery, read_delivery, with_new_call_id
+
+from tests.e2e.conftest import RunningStack
+from tests.senders import Stored
+from tests.support import EVENTS
+
+PROVIDERS = ("wavix", "bird", "voipstudio")
+ONE_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
+
+
+def recorded(provider: str, name: str) -> Delivery:
+    return read_delivery(EVENTS / provider / f"{name}.json")
+
+
+def one_of(running: RunningStack, provider: str) -> Delivery:
+    """An event of a call that was not seen before, as its provider sends it now."""
+    delivery = recorded(provider, ONE_OF[provider])
+    return running.signed(with_new_call_id(delivery, Path("event.json")))
+
+
+def with_body(delivery: Delivery, body: str) -> Delivery:
+    event: HttpApiEvent = {**delivery.event, "body": body, "isBase64Encoded": False}
+    return Delivery(event)
+
+
+@contextmanager
+def new_items(running: RunningStack) -> Iterator[list[Stored]]:
+    """Fills a list with what was stored within the block."""
+    before = {(item["pk"]["S"], item["sk"]["S"]) for item in running.items()}
+    items: list[Stored] = []
+    yield items
+    items += [Stored(item) for item in running.items() if (item["pk"]["S"], item["sk"]["S"]) not in before]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_recorded_delivery_is_taken_and_kept_once(running: RunningStack, provider: str) -> None:
+    paths = sorted((EVENTS / provider).glob("*.json"))
+    deliveries = [running.signed(read_delivery(path)) for path in paths]
+    with new_items(running) as items:
+        first = [running.post(delivery) for delivery in deliveries]
+        again = [running.post(delivery) for delivery in deliveries]
+    assert {response.status_code for response in (*first, *again)} == {200}
+    assert [response.text for response in first] == [response.text for response in again]
+    kept = [delivery for delivery, path in zip(deliveries, paths, strict=True) if not path.stem.startswith("probe_")]
+    assert len(items) == len(kept)
+    assert {item["provider"] for item in items} == {provider}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_event_is_found_with_what_it_tells(running: RunningStack, provider: str) -> None:
+    delivery = one_of(running, provider)
+    with new_items(running) as items:
+        assert running.post(delivery).json() == {"status": "stored"}
+    (item,) = items
+    expected = {
+        "wavix": ("call.ringing", "ringing", "+12125550187", "14155550123", "2026-11-21T06:30:00.731Z"),
+        "bird": ("call.ringing", "ringing", "+31612345678", "+31201234567", "2026-11-21T06:30:01.500Z"),
+        "voipstudio": ("call.ringing", "RINGING", "447700900123", "442079460123", "2026-11-21T06:30:01.000Z"),
+    }
+    assert tuple(item[name] for name in ("kind", "status", "from", "to", "occurred_at")) == expected[provider]
+    assert item["direction"] == "inbound"
+    assert item["pk"] == f"{provider}#{item['call_id']}"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_ten_at_once_leave_one_item(running: RunningStack, provider: str) -> None:
+    delivery = one_of(running, provider)
+    with new_items(running) as items, ThreadPoolExecutor(10) as pool:
+        responses = list(pool.map(running.post, [delivery] * 10))
+    assert {response.status_code for response in responses} == {200}
+    assert len(items) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("body", ["not JSON", "[]", "{}", '{"unrelated": true}'])
+def test_what_is_not_understood_is_accepted_and_kept_once(running: RunningStack, provider: str, body: str) -> None:
+    delivery = running.signed(with_body(recorded(provider, ONE_OF[provider]), f"{body} "))
+    with new_items(running) as items:
+        responses = [running.post(delivery) for _ in range(2)]
+    assert [response.status_code for response in responses] == [202, 202]
+    assert responses[0].json()["status"] == "quarantined"
+    (item,) = items
+    assert item["pk"].startswith(f"quarantine#{provider}#")
+    assert item["route"].startswith("POST /webhooks/")
+    assert "token" not in json.dumps(item.item, default=repr).replace("{token}", "")
+
+
+def tampered(delivery: Delivery, **changes: Any) -> Delivery:
+    headers = {**delivery.request.headers, **changes.pop("headers", {})}
+    event: HttpApiEvent = {**delivery.event, "headers": headers, **changes}
+    return Delivery(event)
+
+
+def test_bird_is_refused_with_a_byte_changed_anywhere(running: RunningStack) -> None:
+    delivery = one_of(running, "bird")
+    headers, body = delivery.request.headers, delivery.request.body.decode()
+    signature, timestamp = headers["messagebird-signature"], headers["messagebird-request-timestamp"]
+    flipped = "A" if signature[0] != "A" else "B"
+    # The last letter before the padding has two bits that decode to nothing.
+    loose = signature[:-2] + chr(ord(signature[-2]) + 1) + "="
+    with new_items(running) as items:
+        refused = [
+            tampered(delivery, headers={"messagebird-signature": flipped + signature[1:]}),
+            tampered(delivery, headers={"messagebird-signature": loose}),
+            tampered(delivery, headers={"messagebird-signature": signature[:-1]}),
+            tampered(delivery, headers={"messagebird-request-timestamp": str(int(timestamp) - 1)}),
+            tampered(delivery, body=body + " "),
+            tampered(delivery, body=body.replace("ringing", "Ringing")),
+            tampered(delivery, rawPath="/webhooks/bird/another-channel"),
+            tampered(delivery, rawQueryString="a=1"),
+        ]
+        assert [running.post(one).status_code for one in refused] == [401] * len(refused)
+    assert items == []
+    assert running.post(delivery).status_code == 200
+
+
+def test_nobody_learns_whether_a_token_is_wrong_or_missing(running: RunningStack) -> None:
+    for provider in ("wavix", "voipstudio"):
+        url = f"{running.stack.base_url}/webhooks/{provider}"
+        answers = [httpx.post(url, json={}), httpx.post(f"{url}/wrong", json={})]
+        assert {answer.status_code for answer in answers} == {401}
+        assert answers[0].text == answers[1].text
+        assert dict(answers[0].headers) | {"date": ""} == dict(answers[1].headers) | {"date": ""}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_the_probe_of_voipstudio_s_dashboard_is_answered(running: RunningStack, method: str) -> None:
+    url = f"{running.stack.base_url}/webhooks/voipstudio"
+    with new_items(running) as items:
+        assert httpx.request(method, f"{url}/{running.stack.credentials.voipstudio.token}").status_code == 200
+        assert httpx.request(method, f"{url}/wrong").status_code == 401
+        assert httpx.request(method, url).status_code == 401
+    assert items == []
+
+
+def test_the_command_sends_the_deliveries_of_every_provider(running: RunningStack) -> None:
+    files = [f"events/{provider}/{name}.json" for provider, name in ONE_OF.items()]
+    sent = running.command("send", *files, "--new-call")
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.count('"status": "stored"') == 3
+    assert "POST /webhooks/wavix/{token}  ringing.json  200" in sent.stdout
+    assert running.stack.credentials.wavix.token not in sent.stdout
+
+
+def test_the_command_tells_what_every_provider_is_configured_with(running: RunningStack) -> None:
+    told = running.command("urls").stdout
+    base, credentials = running.stack.base_url, running.stack.credentials
+    assert f"{base}/webhooks/wavix/{credentials.wavix.token}" in told
+    assert f"{base}/webhooks/voipstudio/{credentials.voipstudio.token}" in told
+    assert f"{base}/webhooks/bird" in told
+    assert credentials.bird.signing_key in told
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_command_rotates_what_was_generated(running: RunningStack, provider: str) -> None:
+    access = getattr(running.stack.credentials, provider)
+    generated = access.signing_key if provider == "bird" else access.token
+    option = ("--provider", provider)
+    refused = running.command("secret", "remove", *option, stdin=f"{generated}\n")
+    assert refused.returncode == 1
+    assert "add another one first" in refused.stderr
+
+    added = "another-one-that-is-long-enough"
+    assert running.command("secret", "add", *option, stdin=f"{added}\n").returncode == 0
+    assert running.command("secret", "list", *option).stdout.split() == ["...ough", f"...{generated[-4:]}"]
+    assert added in running.command("urls").stdout
+    assert running.command("secret", "add", "--generate", *option).returncode == 0
+    assert len(running.command("secret", "list", *option).stdout.split()) == 3
+    assert running.post(one_of(running, provider)).status_code == 200
+
+
+def test_the_command_takes_no_token_that_a_url_cannot_hold(running: RunningStack) -> None:
+    for token in ("short", "with/a/slash/that/is/long/enough"):
+        refused = running.command("secret", "add", "--provider", "wavix", stdin=f"{token}\n")
+        assert refused.returncode == 1
+        assert "A token stands in a URL" in refused.stderr
