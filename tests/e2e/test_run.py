@@ -127,17 +127,21 @@ def test_a_python_that_is_too_old_is_told() -> None:
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py")
 
 
-def test_the_layers_carry_all_that_the_function_needs_as_bytecode(running: RunningStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["jambonz_new_call", "wavix_call", "bird_voice", "voipstudio_event"])
+def test_the_layers_carry_all_that_a_function_needs_as_bytecode(
+    running: RunningStack, folder: str, tmp_path: Path
+) -> None:
     build = running.folder / "run" / "build"
     for package in RUNTIME_PACKAGES:
         (tmp_path / package).symlink_to(Path(boto3.__file__).parents[1] / package)
-    layers = [build / layer / "python" for layer in ("CallhooksLayer", "CallPlanLayer")]
+    attached = ["CallhooksLayer", "CallPlanLayer"] if folder == "jambonz_new_call" else ["CallhooksLayer"]
+    layers = [build / layer / "python" for layer in attached]
     assert list(layers[0].glob("callhooks/__pycache__/receiver.*.pyc"))
     assert list(layers[0].glob("aws_lambda_powertools/**/*.pyc"))
     program = f"""
 import sys
 import time
-sys.path[:0] = {[str(path) for path in (ROOT / "functions" / "jambonz_new_call", *layers, tmp_path)]!r}
+sys.path[:0] = {[str(path) for path in (ROOT / "functions" / folder, *layers, tmp_path)]!r}
 import app
 assert app.receiver
 """
@@ -148,6 +152,15 @@ assert app.receiver
         "JAMBONZ_CREDENTIALS": "{}",
         "JAMBONZ_WEBHOOK_SECRETS": "{}",
         "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
+        "WAVIX_CREDENTIALS": "{}",
+        "WAVIX_ALLOWED_ADDRESSES": "",
+        "BIRD_CREDENTIALS": "{}",
+        "BIRD_SIGNATURE_WINDOW_HOURS": "24",
+        "BIRD_STATUSES": "",
+        "BIRD_CHANNEL_ID": "",
+        "PUBLIC_URL": "",
+        "VOIPSTUDIO_CREDENTIALS": "{}",
+        "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
     }
     # -I and -S: no site-packages, so that nothing of the development environment can stand in.
     subprocess.run([sys.executable, "-I", "-S", "-c", program], env=environment, check=True)
