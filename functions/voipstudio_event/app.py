@@ -5,10 +5,10 @@ import os
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.path_token import read_networks, read_tokens
-from callhooks.settings import VoipstudioSettings
+from callhooks.settings import PathTokenSettings
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
 
-settings = VoipstudioSettings.from_environment(os.environ)
+settings = PathTokenSettings.from_environment(os.environ, provider="VOIPSTUDIO")
 receiver = deployed_receiver(
     voipstudio_event_webhook(allowed=read_networks(settings.allowed_addresses)),
     secrets=[settings.credentials],

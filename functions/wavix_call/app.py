@@ -5,10 +5,10 @@ import os
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.path_token import read_networks, read_tokens
-from callhooks.settings import WavixSettings
+from callhooks.settings import PathTokenSettings
 from callhooks.webhooks.wavix_call import wavix_call_webhook
 
-settings = WavixSettings.from_environment(os.environ)
+settings = PathTokenSettings.from_environment(os.environ, provider="WAVIX")
 receiver = deployed_receiver(
     wavix_call_webhook(allowed=read_networks(settings.allowed_addresses)),
     secrets=[settings.credentials],

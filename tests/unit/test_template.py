@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 from callhooks.providers.path_token import read_networks
-from callhooks.settings import BirdSettings, JambonzSettings, StoreSettings, VoipstudioSettings, WavixSettings
+from callhooks.settings import BirdSettings, JambonzSettings, PathTokenSettings, StoreSettings
 
 from tests.support import Container, recorded, resource, signed, template
 
@@ -141,12 +143,13 @@ def test_a_typing_error_in_a_parameter_is_found_before_it_is_deployed(
 
 def test_every_variable_that_a_function_reads_is_set() -> None:
     shared = template()["Globals"]["Function"]["Environment"]["Variables"]
-    for name, read in {
+    readers: dict[str, Callable[[Mapping[str, str]], object]] = {
         "JambonzNewCallFunction": JambonzSettings.from_environment,
-        "WavixCallFunction": WavixSettings.from_environment,
+        "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
-        "VoipstudioEventFunction": VoipstudioSettings.from_environment,
-    }.items():
+        "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),
+    }
+    for name, read in readers.items():
         environment = dict.fromkeys([*shared, *functions()[name]["Environment"]["Variables"]], "1")
         StoreSettings.from_environment(environment)
         read(environment)

@@ -44,33 +44,18 @@ class JambonzSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WavixSettings:
-    """Settings of the function that Wavix calls."""
+class PathTokenSettings:
+    """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
 
     credentials: str
     allowed_addresses: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+    def from_environment(cls, environment: Mapping[str, str], *, provider: str) -> Self:
         """Read the environment."""
         return cls(
-            credentials=environment["WAVIX_CREDENTIALS"], allowed_addresses=environment["WAVIX_ALLOWED_ADDRESSES"]
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class VoipstudioSettings:
-    """Settings of the function that VoIPstudio calls."""
-
-    credentials: str
-    allowed_addresses: str
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment."""
-        return cls(
-            credentials=environment["VOIPSTUDIO_CREDENTIALS"],
-            allowed_addresses=environment["VOIPSTUDIO_ALLOWED_ADDRESSES"],
+            credentials=environment[f"{provider}_CREDENTIALS"],
+            allowed_addresses=environment[f"{provider}_ALLOWED_ADDRESSES"],
         )
 
 
