@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery, with_new_call_id
+from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
 from callhooks_tools.stack import LocalStack
 
 from tests.support import EVENTS, ROOT
@@ -59,7 +59,7 @@ class RunningStack:
 
     def new_call(self) -> Delivery:
         """A recorded call as one that was not seen before."""
-        return self.signed(with_new_call_id(self.recorded("new_call"), Path("new_call.json")))
+        return self.signed(NewCallIds().renew(self.recorded("new_call"), Path("new_call.json")))
 
     def client(self, service: str, key: str = "test", secret: str = "test") -> Any:  # noqa: S107
         return boto3.client(  # type: ignore[call-overload]
@@ -93,7 +93,7 @@ class RunningStack:
         return self.process.wait(30)
 
 
-def start(folder: Path) -> RunningStack:
+def start(folder: Path, *options: str) -> RunningStack:
     """Start the application as `make run` does, on free ports."""
     folder.mkdir(parents=True, exist_ok=True)
     stack_file = folder / "stack.json"
@@ -107,7 +107,11 @@ def start(folder: Path) -> RunningStack:
     }
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(
-            [CALLHOOKS, "run", "--port", "0"], stdout=output, stderr=subprocess.STDOUT, env=environment, text=True
+            [CALLHOOKS, "run", "--port", "0", *options],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
         )
     deadline = time.monotonic() + START_SECONDS
     while "Ctrl-C" not in (folder / "output.txt").read_text():

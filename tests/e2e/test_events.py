@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from callhooks.http import HttpApiEvent
-from callhooks_tools.deliveries import Delivery, read_delivery, with_new_call_id
+from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
 
 from tests.e2e.conftest import RunningStack
 from tests.senders import Stored
@@ -29,7 +30,7 @@ def recorded(provider: str, name: str) -> Delivery:
 def one_of(running: RunningStack, provider: str) -> Delivery:
     """An event of a call that was not seen before, as its provider sends it now."""
     delivery = recorded(provider, ONE_OF[provider])
-    return running.signed(with_new_call_id(delivery, Path("event.json")))
+    return running.signed(NewCallIds().renew(delivery, Path("event.json")))
 
 
 def with_body(delivery: Delivery, body: str) -> Delivery:
@@ -169,22 +170,62 @@ def test_the_command_tells_what_every_provider_is_configured_with(running: Runni
 def test_the_command_rotates_what_was_generated(running: RunningStack, provider: str) -> None:
     access = getattr(running.stack.credentials, provider)
     generated = access.signing_key if provider == "bird" else access.token
-    option = ("--provider", provider)
-    refused = running.command("secret", "remove", *option, stdin=f"{generated}\n")
+    refused = running.command("secret", "remove", provider, stdin=f"{generated}\n")
     assert refused.returncode == 1
     assert "add another one first" in refused.stderr
 
     added = "another-one-that-is-long-enough"
-    assert running.command("secret", "add", *option, stdin=f"{added}\n").returncode == 0
-    assert running.command("secret", "list", *option).stdout.split() == ["...ough", f"...{generated[-4:]}"]
+    assert running.command("secret", "add", provider, stdin=f"{added}\n").returncode == 0
+    assert running.command("secret", "list", provider).stdout.split() == ["...ough", f"...{generated[-4:]}"]
     assert added in running.command("urls").stdout
-    assert running.command("secret", "add", "--generate", *option).returncode == 0
-    assert len(running.command("secret", "list", *option).stdout.split()) == 3
+    assert running.command("secret", "add", "--generate", provider).returncode == 0
+    newest, *others = running.command("secret", "list", provider, "--reveal").stdout.split()
+    assert (len(newest), others) == (40, [added, generated])
+    assert newest in running.command("urls").stdout
     assert running.post(one_of(running, provider)).status_code == 200
+    for secret in (newest, added):
+        assert running.command("secret", "remove", provider, stdin=f"{secret}\n").returncode == 0
+
+
+def test_the_command_makes_no_secret_that_only_jambonz_can_make(running: RunningStack) -> None:
+    refused = running.command("secret", "add", "jambonz", "--generate")
+    assert refused.returncode == 1
+    assert "made by jambonz" in refused.stderr
+    short = running.command("secret", "add", "bird", stdin="short\n")
+    assert short.stderr.strip() == "A signing key has at least 8 printable characters."
+
+
+def test_the_command_sends_nothing_when_one_of_several_files_is_unusable(running: RunningStack) -> None:
+    with new_items(running) as items:
+        refused = running.command("send", "events/wavix/busy.json", "README.md", "--new-call")
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == "README.md: not a JSON object"
+    assert refused.stdout == ""
+    assert items == []
+
+
+def test_the_command_sends_a_body_as_its_provider_would(running: RunningStack, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{"payload": {"id": "a body alone", "status": "busy"}}\n')
+    with new_items(running) as items:
+        sent = running.command("send", str(body), "--as", "bird")
+    assert sent.returncode == 0, sent.stderr
+    assert [item["call_id"] for item in items] == ["a body alone"]
+
+
+def test_a_compressed_body_is_taken_as_the_bytes_that_were_sent(running: RunningStack) -> None:
+    # API Gateway does not unpack what is sent, and a signature is over what is sent.
+    delivery = one_of(running, "wavix")
+    packed = gzip.compress(delivery.request.body)
+    url = f"{running.stack.base_url}{delivery.request.path}"
+    with new_items(running) as items:
+        response = httpx.post(url, content=packed, headers={"content-encoding": "gzip"})
+    assert response.status_code == 202
+    assert items[0].item["body"]["B"] == packed
 
 
 def test_the_command_takes_no_token_that_a_url_cannot_hold(running: RunningStack) -> None:
     for token in ("short", "with/a/slash/that/is/long/enough"):
-        refused = running.command("secret", "add", "--provider", "wavix", stdin=f"{token}\n")
+        refused = running.command("secret", "add", "wavix", stdin=f"{token}\n")
         assert refused.returncode == 1
         assert "A token stands in a URL" in refused.stderr

@@ -131,11 +131,11 @@ def test_the_command_tells_what_jambonz_is_configured_with(running: RunningStack
 
 def test_the_command_adds_and_removes_webhook_secrets(running: RunningStack) -> None:
     secret = running.stack.credentials.jambonz.webhook_secret or ""
-    assert running.command("secret", "add", stdin="wh_secret_another\n").returncode == 0
-    listed = running.command("secret", "list").stdout.split()
+    assert running.command("secret", "add", "jambonz", stdin="wh_secret_another\n").returncode == 0
+    listed = running.command("secret", "list", "jambonz").stdout.split()
     assert listed == ["...ther", f"...{secret[-4:]}"]
     assert running.post(running.new_call()).status_code == 200
-    assert running.command("secret", "remove", stdin="wh_secret_another\n").returncode == 0
-    assert running.command("secret", "list").stdout.split() == [f"...{secret[-4:]}"]
-    missing = running.command("secret", "remove", stdin="wh_secret_another\n")
+    assert running.command("secret", "remove", "jambonz", stdin="wh_secret_another\n").returncode == 0
+    assert running.command("secret", "list", "jambonz").stdout.split() == [f"...{secret[-4:]}"]
+    missing = running.command("secret", "remove", "jambonz", stdin="wh_secret_another\n")
     assert (missing.returncode, missing.stderr.strip()) == (1, "That webhook secret is not configured.")

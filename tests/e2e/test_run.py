@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import httpx
 import psutil
 import pytest
+from callhooks_tools.deliveries import read_delivery
 
 from tests.e2e.conftest import CALLHOOKS, RunningStack, start
-from tests.support import ROOT
+from tests.support import EVENTS, ROOT
 
 
 def processes_of(running: RunningStack) -> list[psutil.Process]:
@@ -61,6 +63,36 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
     assert not alive
     assert not temporary.exists()
     assert not stack_file.exists()
+
+
+def test_it_takes_parameters_of_the_template() -> None:
+    own_run = start(ROOT / ".local" / "e2e-run", "--parameter", "BirdStatuses=completed, busy")
+    answers = {}
+    for status in ("ringing", "busy", "completed"):
+        delivery = own_run.signed(read_delivery(EVENTS / "bird" / f"voice_inbound_{status}.json"))
+        answers[status] = own_run.post(delivery).json()["status"]
+    kept = {item["status"]["S"] for item in own_run.items()}
+    own_run.stop()
+    assert answers == {"ringing": "ignored", "busy": "stored", "completed": "stored"}
+    assert kept == {"busy", "completed"}
+
+
+@pytest.mark.parametrize("parameter", ["BirdStatuses", "=completed", 'BirdStatuses="x"'])
+def test_a_parameter_that_is_none_is_told(parameter: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [CALLHOOKS, "run", "--parameter", parameter], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (1, f"--parameter takes NAME=VALUE, and not {parameter}")
+
+
+def test_a_request_to_nowhere_is_told_without_its_token(running: RunningStack) -> None:
+    token = running.stack.credentials.wavix.token
+    assert httpx.post(f"{running.stack.base_url}/webhooks/wavix/{token}/").status_code == 404
+    assert httpx.get(f"{running.stack.base_url}/webhook/call").status_code == 404
+    told = [line for line in running.output.splitlines() if "no route of the template" in line]
+    assert any("POST /webhooks/wavix...  404" in line for line in told)
+    assert any("GET /webhook/call...  404" in line for line in told)
+    assert token not in "".join(told)
 
 
 def test_it_listens_on_loopback_alone(running: RunningStack) -> None:

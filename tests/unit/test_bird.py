@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from callhooks.providers.bird import read_filter, sign
 
-from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
+from tests.senders import CHANNEL, PUBLIC_URL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
 from tests.support import NOW, Event, with_header, without_header
 
 CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
@@ -318,3 +319,13 @@ class TestSigningKeys:
         sender = bird_voice(secret=secret)
         assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 503
         assert sender.items == []
+
+
+class TestTheLogOfARefusal:
+    def test_names_the_url_that_was_checked_since_it_is_mostly_that(self, log: io.StringIO) -> None:
+        sender = bird_voice(channel_id=CHANNEL)
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        sender.receive(signed_by_bird(event, public_url="https://elsewhere.example.com"))
+        sender.receive({**event, "rawQueryString": "a=secret"})
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert {line["url"] for line in lines} == {f"{PUBLIC_URL}/webhooks/recorded"}

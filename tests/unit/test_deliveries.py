@@ -10,10 +10,11 @@ from callhooks.http import Request
 from callhooks_tools.deliveries import (
     Delivery,
     DeliveryUnusable,
+    NewCallIds,
     access_of_env_vars,
     as_sent_by,
+    delivery_of_body,
     read_delivery,
-    with_new_call_id,
 )
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 
@@ -28,6 +29,10 @@ CREDENTIALS = StackCredentials(
     bird=BirdAccess(signing_key=SIGNING_KEY),
     voipstudio=TokenAccess(token=TOKEN),
 )
+
+
+def changed(**members: object) -> str:
+    return json.dumps({**read_delivery(EVENTS / "wavix" / "ringing.json").event, **members})
 
 
 def sent(delivery: Delivery) -> Delivery:
@@ -82,7 +87,7 @@ def test_headers_of_the_transport_are_left_to_the_client() -> None:
 @pytest.mark.parametrize("path", [path for path in RECORDED if read_delivery(path).request.body], ids=lambda p: p.stem)
 def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) -> None:
     recorded = read_delivery(path)
-    renewed = with_new_call_id(recorded, path)
+    renewed = NewCallIds().renew(recorded, path)
     container = Container() if recorded.provider == Provider.JAMBONZ else SENDERS[recorded.provider.value]()
     for delivery in (recorded, renewed):
         assert not container.receive(dict(sent(delivery).event)).replayed
@@ -96,7 +101,30 @@ def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) 
 def test_what_names_no_call_cannot_be_renewed(name: str) -> None:
     path = EVENTS / f"{name}.json"
     with pytest.raises(DeliveryUnusable, match="has no call id to renew"):
-        with_new_call_id(read_delivery(path), path)
+        NewCallIds().renew(read_delivery(path), path)
+
+
+def test_the_events_of_a_call_stay_together_under_their_new_id() -> None:
+    new_ids = NewCallIds()
+    for provider, count in (("wavix", 1), ("voipstudio", 1), ("bird", 2)):
+        sender = SENDERS[provider]()
+        for path in sorted((EVENTS / provider).glob("*ringing.json")) + sorted((EVENTS / provider).glob("*hold.json")):
+            sender.receive(dict(sent(new_ids.renew(read_delivery(path), path)).event))
+        assert len({item["pk"]["S"] for item in sender.items}) == count
+
+
+@pytest.mark.parametrize("provider", Provider)
+def test_a_body_alone_is_sent_as_its_provider_sends_it(provider: Provider, tmp_path: Path) -> None:
+    bodies: dict[str, dict[str, object]] = {
+        "jambonz": {"call_sid": "1"},
+        "wavix": {"uuid": "1", "event_type": "busy"},
+        "bird": {"payload": {"id": "1", "status": "busy"}},
+        "voipstudio": {"event_name": "call.missed", "call_id": 1},
+    }
+    path = tmp_path / "body.json"
+    path.write_text(json.dumps(bodies[provider], indent=1))
+    answer, items = receive(sent(delivery_of_body(path, provider)))
+    assert (answer.statusCode, items) == (200, 1)
 
 
 def test_what_is_no_webhook_cannot_be_sent() -> None:
@@ -107,7 +135,18 @@ def test_what_is_no_webhook_cannot_be_sent() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No such file"), ("{", "not a JSON object"), ("[]", "not a JSON object"), ("{}", "not an HTTP API event")],
+    [
+        (None, "No such file"),
+        ("{", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ("{}", "not an HTTP API event"),
+        ('{"event_type": "ringing"}', "A body alone is sent with --as PROVIDER"),
+        (changed(requestContext=None), "requestContext: Input should be"),
+        (changed(requestContext={}), "requestContext.http: Field required"),
+        (changed(body={"uuid": "1"}), "body: Input should be a valid string"),
+        (changed(body="!!!", isBase64Encoded=True), "marked as base64 and is not"),
+        (changed(headers={"x": "\u00e9"}), "headers.x"),
+    ],
 )
 def test_a_file_that_is_no_delivery_is_told(content: str | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "event.json"

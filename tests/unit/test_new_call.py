@@ -69,6 +69,13 @@ class TestANewCall:
         assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
         assert container.database.item["body_encoding"] == {"S": "identity"}
 
+    @pytest.mark.parametrize("status", ["TRYING", "Trying", "trying"])
+    def test_has_a_status_in_any_case(self, status: str) -> None:
+        container = Container()
+        container.receive_call({"call_sid": "abc", "call_status": status})
+        assert container.database.item["sk"] == {"S": "event#new-call"}
+        assert container.database.item["kind"] == {"S": "call.initiated"}
+
     def test_needs_nothing_but_a_call_sid(self) -> None:
         container = Container()
         assert container.receive_call({"call_sid": "abc"}).verbs == VOICEMAIL
@@ -267,6 +274,7 @@ class TestAGet:
         assert container.receive_call("", method="GET", query=query).verbs == RECEPTION
         assert container.database.item["to"] == {"S": "+14155550123"}
         assert container.database.item["sk"] == {"S": "event#new-call-get"}
+        assert container.database.item["query"] == {"S": query}
 
     def test_cannot_answer_a_signed_post_in_advance(self) -> None:
         container = Container()

@@ -125,7 +125,8 @@ class TestOtherGenerations:
         stored = wavix().stored(document_of("wavix", "in_call_event_2024"))
         assert stored["kind"] == "call.media"
         details = stored.details
-        assert (details["media"], details["digits"], details["reason"]) == ("collect_completed", "1234", "max_digits")
+        media = {name: details[name] for name in ("media", "media_status", "digits", "reason")}
+        assert media == {"media": "collect", "media_status": "completed", "digits": "1234", "reason": "max_digits"}
 
     def test_of_2024_may_tell_them_at_the_top(self) -> None:
         document = document_of("wavix", "in_call_event_2024")
@@ -181,6 +182,11 @@ class TestThePostCallEvent:
         document = {**document_of("wavix", "post_call_answered"), "charge": "9" * 60, "duration": 10**37}
         stored = wavix().stored(document)
         assert stored.item["details"]["M"]["charge"] == {"S": "9" * 60}
+
+    def test_under_its_name_is_the_same(self) -> None:
+        document = {"event_type": "post-call", "uuid": CALL, "disposition": "noanswer"}
+        stored = wavix().stored(document)
+        assert (stored["kind"], stored["status"]) == ("call.billed", "noanswer")
 
     def test_may_be_about_nobody(self) -> None:
         document = {**document_of("wavix", "post_call_failed"), "from": None, "to": None}

@@ -42,6 +42,7 @@ from callhooks_tools.stack import (
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 SHORTEST_SHOWN_SECRET = 12
+SHORTEST_SECRET = 8
 SHORTEST_TOKEN = 20
 TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
 GENERATED_SECRET_BYTES = 20
@@ -80,7 +81,7 @@ StackName = Annotated[
 ]
 
 
-SecretProvider = Annotated[Provider, typer.Option("--provider", help="Whose secrets.")]
+SecretProvider = Annotated[Provider, typer.Argument(help="Whose secrets.")]
 
 
 class Direction(StrEnum):
@@ -95,12 +96,17 @@ def run(
     port: Annotated[
         int, typer.Option(help="Port of the HTTP API on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
     ] = 8080,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A parameter of template.yaml, such as BirdStatuses=completed."),
+    ] = None,
 ) -> None:
     """Start the whole application on this machine, without an AWS account."""
     # The web server of the front is imported by the one command that needs it.
     from callhooks_tools.engine import EngineFailed  # noqa: PLC0415
     from callhooks_tools.local_run import LocalRunFailed, local_run  # noqa: PLC0415
 
+    parameters = dict(_parameter(text) for text in parameter or [])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()
@@ -109,7 +115,11 @@ def run(
     logging.basicConfig(filename=folder / "front.log")
     try:
         with local_run(
-            port=port, folder=folder, stack_file=STACK_FILE, step=_step, tell_request=_tell_request
+            port=port,
+            parameters=parameters,
+            stack_file=STACK_FILE,
+            step=_step,
+            tell_request=_tell_request,
         ) as stack:
             _show(stack, time.monotonic() - started)
             while True:
@@ -123,20 +133,31 @@ def run(
 @app.command()
 def send(
     files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/jambonz/new_call.json.")],
-    new_call: Annotated[bool, typer.Option("--new-call", help="Give each the id of a call not seen before.")] = False,
+    new_call: Annotated[
+        bool, typer.Option("--new-call", help="Give each call an id not seen before; its events stay together.")
+    ] = False,
+    body_of: Annotated[
+        Provider | None,
+        typer.Option("--as", help="The files are bodies alone, to be sent as this provider sends them."),
+    ] = None,
 ) -> None:
     """Send recorded deliveries to the running stack, signed or addressed for the provider they belong to."""
-    stack = _local_stack()
+    stack, credentials = _running_stack()
+    new_ids = deliveries.NewCallIds()
+    to_send = []
+    with _errors():
+        for file in files:
+            delivery = deliveries.delivery_of_body(file, body_of) if body_of else deliveries.read_delivery(file)
+            provider = delivery.provider
+            if new_call:
+                delivery = new_ids.renew(delivery, file)
+            to_send.append((file, provider, delivery))
     failed = False
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
-        for file in files:
-            with _errors():
-                delivery = deliveries.read_delivery(file)
-                if new_call:
-                    delivery = deliveries.with_new_call_id(delivery, file)
-                provider = delivery.provider
-                access = stack.credentials.of(provider)
-                delivery = deliveries.as_sent_by(provider, delivery, access, datetime.now(UTC), base_url=stack.base_url)
+        for file, provider, recorded in to_send:
+            delivery = deliveries.as_sent_by(
+                provider, recorded, credentials.of(provider), datetime.now(UTC), base_url=stack.base_url
+            )
             request = delivery.request
             started = time.monotonic()
             try:
@@ -151,10 +172,11 @@ def send(
                 _fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
             replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
             console.print(
-                f"{request.method} {request.route.rpartition(' ')[2]}  {file.name}  "
+                f"{request.method} {recorded.route}  {file.name}  "
                 f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
             )
-            console.print(_pretty(response.text))
+            if response.text:
+                console.print(_pretty(response.text))
             failed = failed or not response.is_success
     if failed:
         raise typer.Exit(1)
@@ -169,12 +191,14 @@ def event(
     running: Annotated[bool, typer.Option("--running", help="Take those of the running stack instead.")] = False,
 ) -> None:
     """Print a recorded event as its provider sends it now, to be piped into sam local invoke -e -."""
-    stack = _local_stack() if running else None
     with _errors():
         delivery = deliveries.read_delivery(file)
         provider = delivery.provider
-        access = stack.credentials.of(provider) if stack else deliveries.access_of_env_vars(env_vars, provider)
-        base_url = stack.base_url if stack else ""
+        if running:
+            stack, credentials = _running_stack()
+            access, base_url = credentials.of(provider), stack.base_url
+        else:
+            access, base_url = deliveries.access_of_env_vars(env_vars, provider), ""
         sent = deliveries.as_sent_by(provider, delivery, access, datetime.now(UTC), base_url=base_url)
     print(json.dumps(sent.event, indent=2, ensure_ascii=False))
 
@@ -182,10 +206,10 @@ def event(
 @app.command()
 def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
     """Print jambonz's signature header of a body for the running stack, for curl -H."""
-    stack = _local_stack()
-    secret = stack.credentials.jambonz.webhook_secret
+    _, credentials = _running_stack()
+    secret = credentials.jambonz.webhook_secret
     if secret is None:
-        _fail("No webhook secret is configured. Add one: callhooks secret add")
+        _fail("No webhook secret is configured. Add one: callhooks secret add jambonz")
     try:
         content = body.read_bytes()
     except OSError as error:
@@ -237,31 +261,41 @@ def plan_try(
 
 
 @secret_app.command("list")
-def secret_list(provider: SecretProvider = Provider.JAMBONZ, stack_name: StackName = None) -> None:
+def secret_list(
+    provider: SecretProvider,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show them whole.")] = False,
+    stack_name: StackName = None,
+) -> None:
     """Show the ends of the secrets that are valid now, the newest first."""
     known = _secrets_of(provider, stack_name).read()
     if not known:
         console.print("No webhook secret is configured: signatures are not checked.")
     for secret in known:
-        console.print(_masked(secret))
+        console.print(secret if reveal else _masked(secret))
 
 
 @secret_app.command("add")
 def secret_add(
-    provider: SecretProvider = Provider.JAMBONZ,
+    provider: SecretProvider,
     generate: Annotated[bool, typer.Option("--generate", help="Make a random one instead of asking.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Make one more secret valid; asks for it, or reads it from standard input."""
+    if generate and provider is Provider.JAMBONZ:
+        _fail("A webhook secret is made by jambonz: take that of your account from its portal.")
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(provider)
+    _check_secret(provider, secret)
     _secrets_of(provider, stack_name).add(secret)
-    console.print(f"{_masked(secret)} is valid. Functions take it up within five minutes.")
+    console.print(f"The {provider} {SECRET_NAMES[provider]} {_masked(secret)} is valid within five minutes.")
     if provider is not Provider.JAMBONZ:
-        console.print("callhooks urls shows it. Remove the old one when the provider has the new one.")
+        console.print(
+            "callhooks urls shows it. After those five minutes give it to the provider, then remove the old one, "
+            f"which callhooks secret list {provider} --reveal shows."
+        )
 
 
 @secret_app.command("remove")
-def secret_remove(provider: SecretProvider = Provider.JAMBONZ, stack_name: StackName = None) -> None:
+def secret_remove(provider: SecretProvider, stack_name: StackName = None) -> None:
     """Take a secret away; asks for it, or reads it from standard input."""
     secret = _ask_secret(provider)
     known = _secrets_of(provider, stack_name)
@@ -271,7 +305,7 @@ def secret_remove(provider: SecretProvider = Provider.JAMBONZ, stack_name: Stack
         _fail(f"That is the only {SECRET_NAMES[provider]}: add another one first, or nothing would be let in.")
     if not removed:
         _fail(f"That {SECRET_NAMES[provider]} is not configured.")
-    console.print(f"{_masked(secret)} is removed. Functions forget it within five minutes.")
+    console.print(f"The {provider} {SECRET_NAMES[provider]} {_masked(secret)} is not valid any more in five minutes.")
     if not known.read():
         console.print("No webhook secret is left: signatures are not checked any more.")
 
@@ -279,6 +313,13 @@ def secret_remove(provider: SecretProvider = Provider.JAMBONZ, stack_name: Stack
 def main() -> None:
     """Entry point of the command."""
     app()
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isalnum() or '"' in value:
+        _fail(f"--parameter takes NAME=VALUE, and not {text}")
+    return name, value
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -360,6 +401,12 @@ def _local_stack() -> LocalStack:
         _fail(str(error))
 
 
+def _running_stack() -> tuple[LocalStack, StackCredentials]:
+    """The local run with the credentials that are valid now, and not when it was started."""
+    stack = _local_stack()
+    return stack, read_credentials(*_stack_in_aws(None))
+
+
 def _stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
     if stack_name is None:
         local = _local_stack()
@@ -390,11 +437,15 @@ def _ask_secret(provider: Provider) -> str:
     secret = str(text).strip()
     if not secret:
         _fail(f"No {name} was given.")
+    return secret
+
+
+def _check_secret(provider: Provider, secret: str) -> None:
+    name = SECRET_NAMES[provider]
     if name == "token" and not TOKEN.fullmatch(secret):
         _fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
-    if not (secret.isascii() and secret.isprintable()):
-        _fail(f"A {name} has only printable ASCII characters.")
-    return secret
+    if len(secret) < SHORTEST_SECRET or not secret.isprintable():
+        _fail(f"A {name} has at least {SHORTEST_SECRET} printable characters.")
 
 
 def _masked(secret: str) -> str:

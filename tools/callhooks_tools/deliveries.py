@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from callhooks.http import HttpApiEvent, Request
+from callhooks.http import HttpApiEvent, HttpProblem, Request
 from callhooks.providers import bird
 from callhooks.providers.jambonz.verify import (
     DEFAULT_SIGNATURE_HEADER,
     basic_header_value,
     signature_header_value,
 )
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, Provider, TokenAccess
 
@@ -37,7 +38,12 @@ _FUNCTION_AND_SECRET = {
     Provider.BIRD: ("BirdVoiceFunction", "BIRD_CREDENTIALS"),
     Provider.VOIPSTUDIO: ("VoipstudioEventFunction", "VOIPSTUDIO_CREDENTIALS"),
 }
-_CALL_IDS = ("call_sid", "uuid", "call_id", "id")
+_CALL_IDS = {
+    Provider.JAMBONZ: ("call_sid",),
+    Provider.WAVIX: ("id", "uuid", "call_id"),
+    Provider.BIRD: ("id", "callId"),
+    Provider.VOIPSTUDIO: ("call_id", "id"),
+}
 
 _EVENT = TypeAdapter(dict[str, Any])
 _NOT_SENT = {"host", "content-length", "connection"}
@@ -59,6 +65,11 @@ class Delivery:
         return Request.from_event(self.event)
 
     @property
+    def route(self) -> str:
+        """The path as the template writes it: unlike the path it holds no token."""
+        return self.request.route.rpartition(" ")[2] or f"/webhooks/{self.provider}"
+
+    @property
     def headers_to_send(self) -> dict[str, str]:
         """The headers, without those that an HTTP client makes itself."""
         return {name: value for name, value in self.request.headers.items() if name not in _NOT_SENT}
@@ -77,6 +88,24 @@ class Delivery:
         raise DeliveryUnusable(f"{path} is no webhook: it must begin with one of {', '.join(PROVIDER_OF_PATH)}")
 
 
+class _Http(BaseModel):
+    method: str
+    path: str
+
+
+class _RequestContext(BaseModel):
+    http: _Http
+
+
+class _HttpApiEvent(BaseModel):
+    version: Literal["2.0"]
+    raw_path: str = Field(alias="rawPath", pattern="^/")
+    request_context: _RequestContext = Field(alias="requestContext")
+    headers: dict[str, Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$")]] = {}
+    body: str | None = None
+    is_base64_encoded: bool = Field(default=False, alias="isBase64Encoded")
+
+
 def read_delivery(path: Path) -> Delivery:
     """Read a recorded delivery.
 
@@ -89,37 +118,82 @@ def read_delivery(path: Path) -> Delivery:
         raise DeliveryUnusable(f"{path}: {error.strerror}") from error
     except ValidationError as error:
         raise DeliveryUnusable(f"{path}: not a JSON object") from error
-    if document.get("version") != "2.0" or "requestContext" not in document:
-        raise DeliveryUnusable(f"{path}: not an HTTP API event of payload format 2.0")
-    return Delivery(document)
+    try:
+        _HttpApiEvent.model_validate(document)
+        delivery = Delivery(document)
+        _ = delivery.request
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DeliveryUnusable(
+            f"{path}: not an HTTP API event of payload format 2.0 ({where}: {first['msg']}). "
+            "A body alone is sent with --as PROVIDER."
+        ) from error
+    except HttpProblem as error:
+        raise DeliveryUnusable(f"{path}: {error.detail}") from error
+    return delivery
 
 
-def with_new_call_id(delivery: Delivery, path: Path) -> Delivery:
-    """The same delivery for a call that has not been seen, or for another SMS.
+def delivery_of_body(path: Path, provider: Provider) -> Delivery:
+    """A file with nothing but a body, as its provider would deliver it.
 
     Raises:
-        DeliveryUnusable: its body names no call.
+        DeliveryUnusable: the file cannot be read.
     """
     try:
-        document = json.loads(delivery.request.body)
-    except ValueError:
-        document = None
-    renewed = _renewed(document) if isinstance(document, dict) else document
-    if renewed == document:
-        raise DeliveryUnusable(f"{path}: has no call id to renew")
-    event: HttpApiEvent = {**delivery.event, "body": json.dumps(renewed), "isBase64Encoded": False}
-    return Delivery(event)
+        body = path.read_bytes()
+    except OSError as error:
+        raise DeliveryUnusable(f"{path}: {error.strerror}") from error
+    webhook = next(prefix for prefix, owner in PROVIDER_OF_PATH.items() if owner is provider)
+    token = "/{token}" if provider in (Provider.WAVIX, Provider.VOIPSTUDIO) else ""
+    route = f"POST {webhook}{token}"
+    return Delivery(
+        {
+            "version": "2.0",
+            "routeKey": route,
+            "rawPath": webhook,
+            "headers": {"content-type": "application/json"},
+            "requestContext": {"routeKey": route, "http": {"method": "POST", "path": webhook}},
+            "body": base64.b64encode(body).decode("ascii"),
+            "isBase64Encoded": True,
+        }
+    )
 
 
-def _renewed(document: Mapping[str, object]) -> dict[str, object]:
-    text, number = str(uuid.uuid4()), secrets.randbelow(10**9)
-    renewed: dict[str, object] = {
-        name: number if isinstance(value, int) else text for name, value in document.items() if name in _CALL_IDS
-    }
-    payload = document.get("payload")
-    if isinstance(payload, dict):
-        renewed["payload"] = _renewed(payload)
-    return {**document, **renewed}
+class NewCallIds:
+    """Ids of calls not seen before: the same for the same old one, so that the events of a call stay together."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def renew(self, delivery: Delivery, path: Path) -> Delivery:
+        """The same delivery for another call, or for another SMS.
+
+        Raises:
+            DeliveryUnusable: its body names no call.
+        """
+        members = _CALL_IDS[delivery.provider]
+        try:
+            document = json.loads(delivery.request.body)
+        except ValueError:
+            document = None
+        renewed = self._renewed(document, members) if isinstance(document, dict) else document
+        if renewed == document:
+            raise DeliveryUnusable(f"{path}: has no call id to renew")
+        event: HttpApiEvent = {**delivery.event, "body": json.dumps(renewed), "isBase64Encoded": False}
+        return Delivery(event)
+
+    def _renewed(self, document: Mapping[str, object], members: Sequence[str]) -> dict[str, object]:
+        renewed = {name: self._new(value) for name, value in document.items() if name in members and value}
+        payload = document.get("payload")
+        if isinstance(payload, dict):
+            renewed["payload"] = self._renewed(payload, members)
+        return {**document, **renewed}
+
+    def _new(self, old: object) -> object:
+        is_number = str(old).isdigit()
+        new = self._known.setdefault(str(old), str(secrets.randbelow(10**9)) if is_number else str(uuid.uuid4()))
+        return int(new) if isinstance(old, int) else new
 
 
 def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: datetime, *, base_url: str) -> Delivery:

@@ -111,7 +111,7 @@ class ProxyResponse(BaseModel):
 class Front:
     """Serves the routes on a socket that is bound already, in a thread of its own.
 
-    `tell_request` gets a line about each request that reached a function.
+    `tell_request` gets a line about each request, which names no token.
     """
 
     def __init__(
@@ -149,7 +149,10 @@ class Front:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
+        # API Gateway hands on the bytes that were sent, and a signature is over them.
+        runner = web.AppRunner(
+            self._application(), access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False
+        )
         try:
             self._loop.run_until_complete(runner.setup())
             self._loop.run_until_complete(web.SockSite(runner, self._listener).start())
@@ -177,6 +180,10 @@ class Front:
                     f"{request.method} {route.path}  {response.status}  {1000 * (time.monotonic() - started):.0f} ms"
                 )
                 return response
+        first, second = [*path.split("/")[1:3], "", ""][:2]
+        self._tell_request(
+            f"{request.method} /{first}/{second}...  404: no route of the template has this path and method"
+        )
         return _message(404, "Not Found")
 
     def _invoke(self, function_name: str, event: Mapping[str, object]) -> web.Response:

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -45,24 +45,31 @@ class LocalRunFailed(Exception):
 
 @contextmanager
 def local_run(
-    *, port: int, folder: Path, stack_file: Path, step: Step, tell_request: Callable[[str], None]
+    *,
+    port: int,
+    parameters: Mapping[str, str],
+    stack_file: Path,
+    step: Step,
+    tell_request: Callable[[str], None],
 ) -> Iterator[LocalStack]:
     """Start everything, and end it when the block is left.
 
     Args:
         port: where the HTTP API listens on loopback; 0 takes any free one.
-        folder: for logs and everything temporary; its `tmp` is removed at the end.
-        stack_file: what is written for other programs, and removed at the end.
+        parameters: of the template, where they are not to have their defaults.
+        stack_file: what is written for other programs, and removed at the end. The folder `run` beside it is for logs
+            and everything temporary.
         step: opens a named step of the progress.
         tell_request: gets a line about each request.
 
     Raises:
         LocalRunFailed, EngineFailed: with what to do about it.
     """
+    folder = stack_file.with_name("run")
     with ExitStack() as stack:
+        stack.enter_context(_sole_run(folder))
         listener = stack.enter_context(_listener(port))
         base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        stack.enter_context(_sole_run(folder))
         temporary = folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -76,7 +83,7 @@ def local_run(
         with step("sam build"):
             sam.build()
         with step("sam deploy"):
-            sam.deploy(public_url=base_url)
+            sam.deploy({"PublicUrl": base_url, **parameters})
         with step("Opening the HTTP API"):
             session = use_local_engine(engine.url)
             outputs = StackOutputs.read(session, STACK_NAME)
@@ -120,12 +127,12 @@ class Sam:
         """Build the template and its layers for this machine's Python."""
         self._run("build", "--build-dir", str(self._build_folder))
 
-    def deploy(self, *, public_url: str) -> None:
-        """Deploy what was built, for an HTTP API at this address."""
+    def deploy(self, parameters: Mapping[str, str]) -> None:
+        """Deploy what was built, with these parameters of the template."""
         # The engine runs functions in its own interpreter, whatever the parameter says; the default need not be built.
         built = str(self._build_folder / "template.yaml")
-        parameters = f"PublicUrl={public_url}"
-        self._run("deploy", "--config-env", "local", "--template-file", built, "--parameter-overrides", parameters)
+        overrides = [f'{name}="{value}"' for name, value in parameters.items()]
+        self._run("deploy", "--config-env", "local", "--template-file", built, "--parameter-overrides", *overrides)
 
     def _run(self, command: str, *arguments: str) -> None:
         with self._log.open("ab") as log:

@@ -29,7 +29,8 @@ class HttpPayload(TypedDict):
 class HttpProblem(Exception):
     """A request that ends with an error answer.
 
-    `detail` goes to the sender and never repeats anything of the request. `reason` is for the log.
+    `detail` goes to the sender and never repeats anything of the request. `reason` is for the log and the metric, one
+    of a few fixed texts; `seen` is for the log alone.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class HttpProblem(Exception):
         self.detail = detail
         self.reason = reason or detail
         self.headers = headers
+        self.seen: Mapping[str, str] = {}
 
     def as_response(self) -> Response:
         """The problem as `application/problem+json` (RFC 9457)."""
@@ -74,7 +76,9 @@ class Unauthorized(HttpProblem):
     `challenge` is the `WWW-Authenticate` header, where there is a scheme to name.
     """
 
-    def __init__(self, reason: str, *, challenge: str | None = None) -> None:
+    def __init__(
+        self, reason: str, *, challenge: str | None = None, seen: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(
             401,
             "Unauthorized",
@@ -82,6 +86,7 @@ class Unauthorized(HttpProblem):
             reason=reason,
             headers={"www-authenticate": challenge} if challenge else {},
         )
+        self.seen = seen
 
 
 @dataclass(frozen=True, slots=True)

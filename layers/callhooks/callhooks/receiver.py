@@ -177,14 +177,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
         delivery = NotUnderstood(provider, reason, self._clock())
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         payload, outcome = self._commit(item, answer, deadline)
-        logger.warning("quarantined", extra={"provider": provider, "reason": reason, **outcome})
+        body_hash = item["sk"]["S"]
+        logger.warning("quarantined", extra={"provider": provider, "reason": reason, "body_hash": body_hash, **outcome})
         if not outcome["replayed"]:
             count("EventQuarantined", provider=provider, reason=reason)
         return payload
 
     def _refuse(self, problem: HttpProblem) -> HttpPayload:
         provider = self._webhook.provider
-        logger.warning("refused", extra={"provider": provider, "status": problem.status, "reason": problem.reason})
+        told = {"provider": provider, "status": problem.status, "reason": problem.reason, **problem.seen}
+        logger.warning("refused", extra=told)
         if problem.status < 500:
             count("WebhookRefused", provider=provider, reason=problem.reason)
         return problem.as_response().as_payload()

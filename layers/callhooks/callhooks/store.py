@@ -108,7 +108,6 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "reason": delivery.reason,
         "received_at": utc_text(delivery.received_at),
         "route": request.route,
-        "query": request.raw_query and clean_text(request.raw_query),
     }
     headers = {name: clean_text(request.header(name) or "") for name in _KEPT_HEADERS}
     parameters = {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
@@ -147,8 +146,7 @@ def _delivery(request: Request, answer: Response, received_at: datetime, retenti
         "answer": {"S": answer.body},
         "answer_status": {"N": str(answer.status)},
     }
-    if request.request_id:
-        item["request_id"] = {"S": request.request_id}
+    item |= _attributes({"query": clean_text(request.raw_query), "request_id": clean_text(request.request_id)})
     if retention_days:
         expires_at = received_at + timedelta(days=retention_days)
         item["expires_at"] = {"N": str(int(expires_at.timestamp()))}

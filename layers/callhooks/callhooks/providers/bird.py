@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
@@ -131,7 +131,9 @@ def verify(request: Request, credentials: SigningKeys, now: datetime, *, public_
     expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
     # Every key is compared, so that the time tells nothing about which came close.
     if not sum(hmac.compare_digest(given, one) for one in expected):
-        raise Unauthorized("wrong signature")
+        # The URL is what is mostly wrong; its path is told as the template writes it, since anything may stand in it.
+        told = replace(request, path=request.route.rpartition(" ")[2], raw_query="")
+        raise Unauthorized("wrong signature", seen={"url": told.url(public_url)})
 
 
 class PhoneNumber(Document):
@@ -181,7 +183,7 @@ class ChannelCall(Document):
     duration: Integer = None
     hangup_cause_code: Integer = Field(default=None, alias="hangupCauseCode")
     hangup_source: Text = Field(default=None, alias="hangupSource")
-    hangup_sip_code: Text = Field(default=None, alias="hangupSipCode")
+    hangup_sip_code: Integer = Field(default=None, alias="hangupSipCode")
     created_at: Moment = Field(default=None, alias="createdAt")
     updated_at: Moment = Field(default=None, alias="updatedAt")
     ringing_at: Moment = Field(default=None, alias="ringingAt")

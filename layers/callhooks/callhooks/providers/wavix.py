@@ -97,7 +97,7 @@ class WavixEvent(Document):
     @property
     def is_post_call(self) -> bool:
         """Whether this is the event after the end of a call, with its cost."""
-        return not self.event_type and (self.disposition is not None or self.charge is not None)
+        return not self.event_type and bool(self.disposition or self.charge is not None)
 
 
 def parse_event(request: Request) -> WavixEvent:
@@ -137,7 +137,7 @@ def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
         name=name,
         received_at=now,
         sent_at=event.event_time or event.date,
-        status=cleaned(event.disposition) if event.is_post_call else name,
+        status=cleaned(event.disposition) if kind is Kind.BILLED else name,
         direction=direction_of(event.direction),
         from_=cleaned(event.from_),
         to=cleaned(event.to),
@@ -175,20 +175,25 @@ class _MediaPayload(Document):
 
 
 class _InCallPayload(Document):
-    """`{"type", "payload"}` of 2026, or `{"in_call_event", "in_call_event_data"}` of 2024."""
+    """`{"type", "payload"}` of 2026, or `{"in_call_event", "in_call_event_data"}` of 2024.
 
-    type: Text = Field(default=None, validation_alias=AliasChoices("type", "in_call_event"))
+    `in_call_event` holds both the type and the status, such as `collect_completed`.
+    """
+
+    type: Text = None
     payload: JsonObject = Field(default=None, validation_alias=AliasChoices("payload", "in_call_event_data"))
+    in_call_event: Text = None
 
 
 def _media_details(event: WavixEvent) -> Details:
     flat = {"in_call_event": event.in_call_event, "in_call_event_data": event.in_call_event_data}
     in_call = _InCallPayload.model_validate(event.event_payload or flat)
     payload = _MediaPayload.model_validate(in_call.payload or {})
+    older_type, _, older_status = (in_call.in_call_event or "").rpartition("_")
     return known_details(
         {
-            "media": in_call.type,
-            "media_status": payload.status,
+            "media": in_call.type or older_type,
+            "media_status": payload.status or older_status,
             "playback_id": payload.playback_id,
             "digits": payload.digits,
             "reason": payload.reason,

@@ -124,4 +124,4 @@ class CallHook(Document):
         """
         if not {"sip", "defaults", "env_vars"}.isdisjoint(self.model_fields_set):
             return True
-        return self.fs_sip_address is None and self.call_status in (None, "trying")
+        return self.fs_sip_address is None and (self.call_status or "trying").lower() == "trying"

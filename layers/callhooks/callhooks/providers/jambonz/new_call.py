@@ -75,7 +75,7 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
         provider=PROVIDER,
         call_id=call.call_sid,
         dedupe_key=_new_call_key(request) if first else hook_key(request, signature_header=signature_header),
-        kind=KIND_OF_STATUS.get(call.call_status or "trying", Kind.OTHER) if first else Kind.VERB,
+        kind=KIND_OF_STATUS.get((call.call_status or "trying").lower(), Kind.OTHER) if first else Kind.VERB,
         name=cleaned(call.call_status) or NEW_CALL_KEY,
         received_at=now,
         sent_at=sent_at,
