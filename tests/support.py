@@ -33,6 +33,7 @@ Event: TypeAlias = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = ROOT / "events"
+LARGEST_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
 WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
@@ -77,6 +78,9 @@ class FakeDynamoDB:
         self.calls += 1
         if self.fault is not None:
             raise self.fault
+        if size_of({"M": Item}) > LARGEST_ITEM_BYTES:
+            too_large: Any = {"Error": {"Code": "ValidationException", "Message": "Item size has exceeded 400 KB"}}
+            raise ClientError(too_large, "PutItem")
         key = (Item["pk"]["S"], Item["sk"]["S"])
         if self.lose_reply:
             self.items.setdefault(key, Item)
@@ -94,6 +98,14 @@ class FakeDynamoDB:
     def as_client(self) -> DynamoDBClient:
         client: Any = self
         return client  # type: ignore[no-any-return]
+
+
+def size_of(value: Any) -> int:
+    """About what DynamoDB counts for an attribute value."""
+    ((kind, content),) = value.items()
+    if kind == "M":
+        return sum(len(name.encode()) + size_of(member) for name, member in content.items())
+    return len(content) if kind == "B" else len(str(content).encode())
 
 
 @dataclass

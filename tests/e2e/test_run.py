@@ -89,9 +89,10 @@ def test_a_request_to_nowhere_is_told_without_its_token(running: RunningStack) -
     token = running.stack.credentials.wavix.token
     assert httpx.post(f"{running.stack.base_url}/webhooks/wavix/{token}/").status_code == 404
     assert httpx.get(f"{running.stack.base_url}/webhook/call").status_code == 404
+    assert httpx.post(f"{running.stack.base_url}/{token}").status_code == 404
     told = [line for line in running.output.splitlines() if "no route of the template" in line]
-    assert any("POST /webhooks/wavix...  404" in line for line in told)
-    assert any("GET /webhook/call...  404" in line for line in told)
+    assert any("POST /webhooks/wavix/.../  404" in line for line in told)
+    assert any("GET /.../call  404" in line for line in told)
     assert token not in "".join(told)
 
 

@@ -56,6 +56,15 @@ class TestAnEventOfACall:
             {"event": "voice.outbound", "callId": "call-1", "payload": {"id": None, "status": "ringing"}},
             {"event": "voice.outbound", "status": "ringing", "payload": {"id": "call-1"}},
             {"event": "voice.outbound", "id": "call-1", "status": "ringing", "payload": "none"},
+            {"event": "voice.outbound", "id": "event-1", "callId": "call-1", "status": "ringing"},
+            {"event": "voice.outbound", "payload": {"id": "", "callId": "call-1", "status": "ringing"}},
+            {
+                "event": "voice.outbound",
+                "callId": "no",
+                "status": "busy",
+                "payload": {"id": "call-1", "status": "ringing"},
+            },
+            {"event": "voice.outbound", "payload": {"id": "call-1", "status": "ringing", "direction": "incoming"}},
         ],
     )
     def test_may_come_without_its_envelope_or_half_out_of_it(self, document: dict[str, Any]) -> None:
@@ -68,6 +77,26 @@ class TestAnEventOfACall:
         document["payload"]["receiver"] = {"contact": {"identifierValue": "jane@example.com"}}
         stored = bird_voice().stored(document)
         assert (stored["from"], stored["to"]) == ("+31201234567", "jane@example.com")
+
+    def test_takes_its_parties_from_the_call_before_their_descriptions(self) -> None:
+        document = document_of("bird", "voice_outbound_ringing")
+        document["payload"]["originator"]["number"]["number"] = "+31999999999"
+        assert bird_voice().stored(document)["from"] == "+31201234567"
+
+    @pytest.mark.parametrize(
+        ("code", "kept"),
+        [("486", {"N": "486"}), (486, {"N": "486"}), ("603 Decline", {"S": "603 Decline"}), (None, None)],
+    )
+    def test_tells_the_sip_status_as_a_number_where_it_is_one(self, code: Any, kept: object) -> None:
+        document = {"payload": {"id": "1", "status": "busy", "hangupSipCode": code}}
+        assert bird_voice().stored(document).item["details"]["M"].get("sip_status") == kept
+
+    @pytest.mark.parametrize(
+        ("tags", "kept"), [(["vip", "sales"], "vip, sales"), ([{"a": True}, "vip", None], "vip"), ("vip", None)]
+    )
+    def test_tells_its_tags(self, tags: Any, kept: str | None) -> None:
+        stored = bird_voice().stored({"payload": {"id": "1", "status": "busy", "tags": tags}})
+        assert stored.details.get("tag") == kept
 
     def test_knows_its_channel_from_the_url_where_the_body_is_silent(self) -> None:
         sender = bird_voice(channel_id=CHANNEL)
@@ -86,6 +115,10 @@ class TestAnEventOfACall:
                 "2026-11-21T06:29:57.000Z",
             ),
             ({"status": "starting", "createdAt": "2026-11-21T06:29:56Z"}, "2026-11-21T06:29:56.000Z"),
+            (
+                {"status": "starting", "createdAt": "2026-11-21T06:29:56Z", "updatedAt": "2026-11-21T06:29:59Z"},
+                "2026-11-21T06:29:59.000Z",
+            ),
             # A call that was created an hour ago did not end then.
             ({"status": "completed", "createdAt": "2026-11-21T05:29:56Z"}, "2026-11-21T06:30:00.000Z"),
             ({"status": "completed", "endedAt": "0001-01-01T00:00:00Z"}, "2026-11-21T06:30:00.000Z"),
@@ -125,6 +158,11 @@ class TestTheFilters:
         for status in ("starting", "ringing", "completed"):
             assert sender.send(document_of("bird", f"voice_inbound_{status}")).statusCode == 200
         assert [item["status"]["S"] for item in sender.items] == kept
+
+    def test_on_status_do_not_look_at_the_case(self) -> None:
+        sender = bird_voice(wanted=read_filter("completed", ""))
+        sender.send({"payload": {"id": "1", "status": "Completed"}})
+        assert len(sender.items) == 1
 
     def test_answer_200_and_say_so(self) -> None:
         answer = bird_voice(wanted=read_filter("failed", "")).send(document_of("bird", "voice_inbound_busy"))
@@ -312,9 +350,13 @@ class TestSigningKeys:
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         assert sender.receive(signed_by_bird(event, key="another")).statusCode == 401
 
-    @pytest.mark.parametrize(
-        "secret", [{}, {"signing_key": ""}, {"signing_key": 5}, {"signing_key": "a", "further_signing_keys": "b"}]
-    )
+    @pytest.mark.parametrize("further", ["older", [5], ["\n"], [None, ""], {"a": 1}])
+    def test_that_were_added_by_a_slip_do_not_lock_out_the_others(self, further: object, log: io.StringIO) -> None:
+        sender = bird_voice(secret={"signing_key": SIGNING_KEY, "further_signing_keys": further})
+        assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 200
+        assert ("a secret that was added is not used" in log.getvalue()) is (further != "older")
+
+    @pytest.mark.parametrize("secret", [{}, {"signing_key": ""}, {"signing_key": 5}])
     def test_that_make_no_sense_let_nobody_in_and_lose_nothing(self, secret: dict[str, object]) -> None:
         sender = bird_voice(secret=secret)
         assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 503

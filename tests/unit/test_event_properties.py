@@ -84,6 +84,21 @@ def test_no_body_is_a_reason_to_fail(provider: str, body: bytes) -> None:
 
 @every_provider
 @given(
+    data=st.data(),
+    number=st.from_regex(r"-?(0|[1-9][0-9]{0,50})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,9})?", fullmatch=True),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_number_is_too_large_or_too_small(provider: str, data: st.DataObject, number: str) -> None:
+    document = data.draw(st.sampled_from(RECORDED[provider]))
+    name = data.draw(members(provider))
+    body = json.dumps(changed(document, {name: "a number"})).replace('"a number"', number)
+    sender = SENDERS[provider]()
+    assert sender.send(body).statusCode in (200, 202)
+    assert_storable(sender)
+
+
+@every_provider
+@given(
     changes=st.dictionaries(
         st.sampled_from(
             ["rawPath", "rawQueryString", "headers", "requestContext", "body", "isBase64Encoded", "pathParameters"]

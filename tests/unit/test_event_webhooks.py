@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, Stored, bird_voice, document_of, voipstudio, wavix
-from tests.support import with_header
+from tests.support import Clock, with_header
 
 EVENT_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
 THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
@@ -181,6 +182,26 @@ class TestWhatIsNotUnderstood:
         assert item["path_parameters"]["M"] == {"channel_id": {"S": "channel-1"}}
         assert item["headers"]["M"]["messagebird-request-timestamp"] == {"S": "1795242600"}
 
+    def test_at_two_urls_of_bird_is_two_since_the_url_may_tell_the_channel(self) -> None:
+        first = bird_voice(channel_id="channel-1")
+        first.send({"payload": {"status": "busy"}})
+        assert (
+            not bird_voice(channel_id="channel-2", database=first.database)
+            .send({"payload": {"status": "busy"}})
+            .replayed
+        )
+        assert len(first.items) == 2
+
+    def test_from_bird_is_one_item_even_when_it_is_sent_again_after_midnight(self) -> None:
+        sender = bird_voice()
+        event = sender.event("not JSON")
+        sender.receive(event)
+        later = sender.another_container()
+        later.clock = Clock()
+        later.clock.advance(20 * 3600)
+        assert later.receive(event).replayed
+        assert len(sender.items) == 1
+
     def test_is_not_accepted_where_it_cannot_be_kept(self, sender: Sender) -> None:
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         assert sender.send("not JSON").statusCode == 503
@@ -203,6 +224,19 @@ class TestTheLimits:
 
     def test_a_body_just_below_is_stored(self, sender: Sender, document: dict[str, Any]) -> None:
         assert sender.send({**document, "padding": "x" * (127 * 1024)}).statusCode == 200
+
+    @pytest.mark.parametrize("text", ["", "\u0130", "\ud83d", "\U0001f600"])
+    def test_no_member_is_so_long_that_it_cannot_be_stored(self, sender: Sender, text: str) -> None:
+        # Hexadecimal digits at random, so that the body does not become small when it is compressed.
+        long = "".join(
+            f"{hashlib.sha256(bytes([number % 251, number // 251])).hexdigest()}{text}" for number in range(5000)
+        )
+        short = {"event_type": "x", "event_name": "x", "status": "x", "id": "1", "call_id": "1"}
+        members = {*document_of("wavix", "ringing"), *document_of("voipstudio", "call_ringing"), "channelId", "reason"}
+        for name in sorted(members - {"event_payload"}):
+            left = 127 * 1024 - len(json.dumps({**short, name: ""}))
+            fitting = long[: int(left * len(long) / len(json.dumps(long)))]
+            assert sender.send({**short, name: fitting}).statusCode in (200, 202)
 
     def test_what_api_gateway_would_never_make_is_no_reason_to_fail(self, sender: Sender) -> None:
         assert sender.receive({**sender.event("{}"), "headers": None}).statusCode in (202, 401)
@@ -268,10 +302,14 @@ class TestTokens:
         assert sender.send({**document, "n": 1}, pathParameters={"token": "rotated"}).statusCode == 200
 
     @pytest.mark.parametrize("make", [wavix, voipstudio])
-    @pytest.mark.parametrize("secret", [{}, {"token": ""}, {"token": None}, {"token": "a", "further_tokens": [""]}])
-    def test_that_are_empty_let_nobody_in(self, make: Any, secret: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        ("secret", "status"),
+        [({}, 503), ({"token": ""}, 503), ({"token": None}, 503), ({"token": "a", "further_tokens": ["", None]}, 401)],
+    )
+    def test_that_are_empty_let_nobody_in(self, make: Any, secret: dict[str, Any], status: int) -> None:
         sender = make(secret=secret)
-        assert sender.send("{}", pathParameters={"token": ""}).statusCode == 503
+        for parameters in ({}, {"token": ""}):
+            assert sender.send("{}", pathParameters=parameters).statusCode == status
 
     def test_cost_one_read(self, sender: Sender, document: dict[str, Any]) -> None:
         for number in range(3):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from callhooks.providers.path_token import read_networks
 from callhooks.settings import BirdSettings, JambonzSettings, PathTokenSettings, StoreSettings
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support import Container, recorded, resource, signed, template
+from tests.support import NOW, Container, recorded, resource, signed, template
 
 
 def functions() -> dict[str, dict[str, Any]]:
@@ -40,7 +42,7 @@ def test_generated_secrets_are_frozen() -> None:
             "SecretStringTemplate": "{}",
             "GenerateStringKey": key,
             "PasswordLength": 40,
-            "ExcludeCharacters": string.punctuation,
+            "ExcludePunctuation": True,
         }
     # And here, it would overwrite what the operator has set.
     assert resource("JambonzWebhookSecrets")["SecretString"] == '{"webhook_secrets": []}'
@@ -118,7 +120,9 @@ def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) 
         ("PublicUrl", "https://hooks.example.com/?a=1", False),
         ("WavixAllowedAddresses", "", True),
         ("WavixAllowedAddresses", "62.212.73.112", True),
-        ("WavixAllowedAddresses", "62.212.73.112, 198.51.100.0/24,2001:db8::/32", True),
+        ("WavixAllowedAddresses", "62.212.73.112, 198.51.100.0/24,0.0.0.0/0", True),
+        ("WavixAllowedAddresses", "01.2.3.4", False),
+        ("WavixAllowedAddresses", "1.2.3.4/33", False),
         ("WavixAllowedAddresses", "62.212.73", False),
         ("VoipstudioAllowedAddresses", "256.1.1.1", False),
         ("VoipstudioAllowedAddresses", "pbx.example.com", False),
@@ -139,6 +143,19 @@ def test_a_typing_error_in_a_parameter_is_found_before_it_is_deployed(
     assert bool(re.fullmatch(pattern, value)) is is_taken
     if is_taken and parameter.endswith("Addresses"):
         read_networks(value)
+
+
+@given(st.from_regex(template()["Parameters"]["WavixAllowedAddresses"]["AllowedPattern"], fullmatch=True))
+def test_whatever_addresses_the_template_takes_the_function_takes(text: str) -> None:
+    read_networks(text)
+
+
+@pytest.mark.parametrize("days", ["0", "0.5", "90", "36500"])
+def test_whatever_retention_the_template_takes_the_function_takes(days: str) -> None:
+    limits = template()["Parameters"]["RetentionDays"]
+    assert limits["MinValue"] <= float(days) <= limits["MaxValue"]
+    settings = StoreSettings.from_environment({"EVENTS_TABLE": "events", "RETENTION_DAYS": days})
+    assert NOW + timedelta(days=settings.retention_days) < datetime.max.replace(tzinfo=UTC)
 
 
 def test_every_variable_that_a_function_reads_is_set() -> None:

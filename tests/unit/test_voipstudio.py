@@ -99,6 +99,13 @@ class TestADelivery:
         assert not sender.send({**document, "duration": 5}).replayed
         assert len(sender.items) == 2
 
+    @pytest.mark.parametrize("numbers", [(10**40 + 1, 10**40 + 2), ("3.608920055770532951", "3.608920055770532952")])
+    def test_is_not_taken_for_another_whose_id_is_nearly_the_same(self, numbers: tuple[Any, Any]) -> None:
+        sender = voipstudio()
+        for number in numbers:
+            sender.send(f'{{"event_name": "call.ringing", "call_id": 1, "id": {number}}}')
+        assert len(sender.items) == 2
+
     def test_of_an_unknown_event_needs_no_call_and_is_kept_once_even_days_later(self) -> None:
         sender = voipstudio()
         document = {"event_name": "voicemail.received", "id": "v1"}
@@ -135,6 +142,10 @@ class TestAnSms:
         sender.send(document)
         assert sender.send(document).replayed
         assert len(sender.items) == 1
+
+    def test_is_no_call_even_with_a_call_id(self) -> None:
+        stored = voipstudio().stored({**document_of("voipstudio", "sms_received"), "call_id": 5})
+        assert (stored["pk"], stored.get("call_id")) == ("voipstudio#sms#uk003.69200f0e5f7ac3.77053214", None)
 
 
 class TestQueueWrapUp:

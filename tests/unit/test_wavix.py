@@ -69,6 +69,24 @@ class TestAnEventOfACall:
         assert media == details
         assert ("playback_id" in kept) is (kept["media"] == "audio")
 
+    def test_during_the_call_loses_nothing_for_a_member_nobody_knows(self) -> None:
+        document = document_of("wavix", "on_call_event_collect_completed")
+        document["event_payload"]["payload"]["confidence"] = 0.5
+        assert wavix().stored(document).details["digits"] == "1234"
+
+    def test_is_known_by_its_id_where_it_has_both(self) -> None:
+        assert wavix().stored({"id": "new", "uuid": "old", "event_type": "ringing"})["call_id"] == "new"
+
+    def test_happened_at_its_own_time_and_not_at_the_call_s(self) -> None:
+        document = {**document_of("wavix", "ringing"), "date": "2020-01-01T00:00:00Z"}
+        assert wavix().stored(document)["occurred_at"] == "2026-11-21T06:30:00.731Z"
+
+    @pytest.mark.parametrize("number", ["1e3000000", "1e-999999999", "-1E+400", "NaN", "9" * 5000, "1.0"])
+    @pytest.mark.parametrize("member", ["duration", "charge", "event_time", "from", "machine_detected"])
+    def test_with_an_enormous_number_costs_no_time(self, member: str, number: str) -> None:
+        body = f'{{"uuid": "1", "event_type": "answered", "{member}": {number}}}'
+        assert wavix().send(body).statusCode == 200
+
     @pytest.mark.parametrize("payload", [None, {}, [], "audio", {"type": 5, "payload": "x"}, {"payload": None}])
     def test_during_the_call_needs_no_payload(self, payload: Any) -> None:
         document = {**document_of("wavix", "on_call_event_audio_started"), "event_payload": payload}
@@ -115,6 +133,10 @@ class TestOtherGenerations:
             {"type": "ringing", "call_id": CALL},
             {"data": {"event": "ringing", "call_id": CALL, "from": "1", "to": "2"}},
             {"event_type": None, "data": {"event_type": "ringing", "uuid": CALL}},
+            {"id": "event-1", "event": "ringing", "call": {"id": CALL}},
+            {"id": "event-1", "event": "ringing", "call_id": CALL},
+            {"id": "event-1", "data": {"event": "ringing", "uuid": CALL}},
+            {"event_type": "ringing", "uuid": CALL, "data": {"event_type": "busy", "from": "1"}, "from": "2"},
         ],
     )
     def test_may_look_as_wavix_s_own_sample_receiver_expects(self, document: dict[str, Any]) -> None:

@@ -180,10 +180,9 @@ class Front:
                     f"{request.method} {route.path}  {response.status}  {1000 * (time.monotonic() - started):.0f} ms"
                 )
                 return response
-        first, second = [*path.split("/")[1:3], "", ""][:2]
-        self._tell_request(
-            f"{request.method} /{first}/{second}...  404: no route of the template has this path and method"
-        )
+        known = {segment for route in self._routes for segment in route.path.split("/")}
+        told = "/".join(segment if segment in known else "..." for segment in path.split("/"))
+        self._tell_request(f"{request.method} {told}  404: no route of the template has this path and method")
         return _message(404, "Not Found")
 
     def _invoke(self, function_name: str, event: Mapping[str, object]) -> web.Response:

@@ -47,6 +47,10 @@ class SenderSecrets:
         """Make one more secret valid, beside those that are."""
         self._write([secret, *(known for known in self.read() if known != secret)])
 
+    def replace(self, secret: str) -> None:
+        """Make a secret the only one that is valid."""
+        self._write([secret])
+
     def remove(self, secret: str) -> bool:
         """Take a secret away; `False` where it was not there.
 

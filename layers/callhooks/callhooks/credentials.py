@@ -112,9 +112,14 @@ def secret_texts(secret: SecretValue, name: str) -> tuple[str, ...]:
     """The generated member of a secret, and those of the list `further_<name>s`, which an operator may have added.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: the generated member is missing or of a wrong type.
     """
+    texts = [secret_text(secret.get(name), name)]
     further = secret.get(f"further_{name}s", [])
-    if not isinstance(further, list):
-        raise CredentialsUnavailable(f"further_{name}s is not a list")
-    return tuple(secret_text(value, name) for value in [secret.get(name), *further])
+    for value in further if isinstance(further, list) else [further]:
+        try:
+            texts.append(secret_text(value, name))
+        except CredentialsUnavailable:
+            # A slip in what was added must not lock out those who use what was generated.
+            logger.error("a secret that was added is not used, it is not printable text", extra={"member": name})
+    return tuple(texts)

@@ -84,6 +84,7 @@ class NotUnderstood:
     provider: str
     reason: str
     received_at: datetime
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,6 +140,11 @@ class Request:
     def header(self, name: str) -> str | None:
         """The value of a header, whatever the case of its name."""
         return self.headers.get(name.lower())
+
+    @property
+    def body_hash(self) -> str:
+        """The SHA-256 of the raw body, in hex: what tells two deliveries apart that have no id of their own."""
+        return hashlib.sha256(self.body).hexdigest()
 
     def url(self, public_url: str = "") -> str:
         """The URL that the sender called.

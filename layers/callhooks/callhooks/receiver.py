@@ -54,6 +54,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     the answer of a call that must not be left without one; while no sender can be verified, it is for a message that
     `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not be stored,
     and what was not understood is accepted into quarantine, since a refusal would only make the sender repeat it.
+    `sent_at` is the sender's clock where a request tells it besides its body, and a retry repeats it.
     """
 
     provider: str
@@ -63,6 +64,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     answer: Callable[[MessageT, Request], Response] = lambda _message, _request: STORED
     fallback: Response | None = None
     is_new_call: Callable[[MessageT], bool] = lambda _: False
+    sent_at: Callable[[Request], datetime | None] = lambda _: None
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -83,7 +85,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         credentials: CredentialStore[CredentialsT],
         store: EventStore,
         clock: Callable[[], datetime],
-        retention_days: int,
+        retention_days: float,
     ) -> None:
         self._webhook = webhook
         self._credentials = credentials
@@ -174,7 +176,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
         answer = Response(202, _json({"status": "quarantined", "reason": reason}))
-        delivery = NotUnderstood(provider, reason, self._clock())
+        delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         payload, outcome = self._commit(item, answer, deadline)
         body_hash = item["sk"]["S"]

@@ -17,12 +17,12 @@ class StoreSettings:
     """Where events are kept, and for how long; 0 days is for ever."""
 
     events_table: str
-    retention_days: int
+    retention_days: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the environment."""
-        return cls(events_table=environment["EVENTS_TABLE"], retention_days=int(environment["RETENTION_DAYS"]))
+        return cls(events_table=environment["EVENTS_TABLE"], retention_days=float(environment["RETENTION_DAYS"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class BirdSettings:
         return cls(
             credentials=environment["BIRD_CREDENTIALS"],
             public_url=environment["PUBLIC_URL"],
-            signature_window=timedelta(hours=int(environment["BIRD_SIGNATURE_WINDOW_HOURS"])),
+            signature_window=timedelta(hours=float(environment["BIRD_SIGNATURE_WINDOW_HOURS"])),
             statuses=environment["BIRD_STATUSES"],
             channel_id=environment["BIRD_CHANNEL_ID"],
         )

@@ -67,7 +67,7 @@ def event_key(event: CallEvent) -> tuple[str, str]:
     return f"{event.provider}#{about}", f"event#{key_part(event.dedupe_key)}"
 
 
-def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: int) -> Item:
+def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
     """Everything that is kept of a delivery, as one item of the events table.
 
     `body` holds the raw bytes, gzipped above 1 KB (`body_encoding`). `retention_days` of 0 keeps it for ever.
@@ -96,27 +96,38 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
     }
 
 
-def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: int) -> Item:
+def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
     """A delivery of a proven sender that was not understood: all that it takes to try it again later.
 
     The path is kept as the template writes it, since it may hold a token.
     """
     texts = {
-        "pk": f"quarantine#{delivery.provider}#{delivery.received_at:%Y-%m-%d}",
-        "sk": hashlib.sha256(request.body).hexdigest(),
+        "pk": f"quarantine#{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
+        "sk": _quarantine_key(request),
         "provider": delivery.provider,
         "reason": delivery.reason,
         "received_at": utc_text(delivery.received_at),
         "route": request.route,
     }
     headers = {name: clean_text(request.header(name) or "") for name in _KEPT_HEADERS}
-    parameters = {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
     return {
         **_attributes(texts),
         "headers": {"M": _attributes(headers)},
-        "path_parameters": {"M": _attributes(parameters)},
+        "path_parameters": {"M": _attributes(_told_by_path(request))},
         **_delivery(request, answer, delivery.received_at, retention_days),
     }
+
+
+def _quarantine_key(request: Request) -> str:
+    told = _told_by_path(request)
+    if not told:
+        return request.body_hash
+    # The URL may be all that tells two deliveries apart.
+    return hashlib.sha256(json.dumps([request.body_hash, told], sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def _told_by_path(request: Request) -> dict[str, str]:
+    return {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
 
 
 def _attributes(members: Mapping[str, Detail | None]) -> Item:
@@ -138,7 +149,7 @@ def _attribute(value: Detail | None) -> AttributeValueTypeDef:
     return {"S": str(value)}
 
 
-def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: int) -> Item:
+def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: float) -> Item:
     compressed = len(request.body) > COMPRESS_ABOVE_BYTES
     item: Item = {
         "body": {"B": gzip.compress(request.body, mtime=0) if compressed else request.body},

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
-from pydantic import AliasChoices, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from callhooks.credentials import SecretValue, secret_texts
 from callhooks.event import (
@@ -31,7 +31,7 @@ from callhooks.event import (
     known_details,
 )
 from callhooks.http import BadRequest, Request, Unauthorized
-from callhooks.providers.lenient import Document, Identifier, Integer, Lenient, Moment, Text, json_object
+from callhooks.providers.lenient import Document, Identifier, Integer, IntegerOrText, Lenient, Moment, Text, json_object
 
 PROVIDER = "bird"
 SIGNATURE_HEADER = "messagebird-signature"
@@ -120,10 +120,10 @@ def verify(request: Request, credentials: SigningKeys, now: datetime, *, public_
     timestamp = request.header(TIMESTAMP_HEADER)
     if signature is None or timestamp is None:
         raise Unauthorized("no signature")
-    sent_at = _sent_at(timestamp)
-    if sent_at is None:
+    signed_at = sent_at(request)
+    if signed_at is None:
         raise Unauthorized("a timestamp that cannot be read")
-    if abs(now - sent_at) > window:
+    if abs(now - signed_at) > window:
         raise Unauthorized("a timestamp outside the window")
     # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
     given = signature.encode("utf-8", "surrogatepass")
@@ -134,6 +134,12 @@ def verify(request: Request, credentials: SigningKeys, now: datetime, *, public_
         # The URL is what is mostly wrong; its path is told as the template writes it, since anything may stand in it.
         told = replace(request, path=request.route.rpartition(" ")[2], raw_query="")
         raise Unauthorized("wrong signature", seen={"url": told.url(public_url)})
+
+
+def sent_at(request: Request) -> datetime | None:
+    """When Bird sent the delivery for the first time: its retries repeat the timestamp."""
+    timestamp = request.header(TIMESTAMP_HEADER) or ""
+    return datetime.fromtimestamp(int(timestamp), UTC) if _TIMESTAMP.fullmatch(timestamp) else None
 
 
 class PhoneNumber(Document):
@@ -169,7 +175,8 @@ class Party(Document):
 class ChannelCall(Document):
     """A call as the Voice API describes it. `duration` is in seconds, `hangup_cause_code` is of Q.850."""
 
-    id: Identifier = Field(default=None, validation_alias=AliasChoices("id", "callId"))
+    id: Identifier = None
+    call_id: Identifier = Field(default=None, alias="callId")
     channel_id: Text = Field(default=None, alias="channelId")
     status: Text = None
     direction: Text = None
@@ -183,7 +190,7 @@ class ChannelCall(Document):
     duration: Integer = None
     hangup_cause_code: Integer = Field(default=None, alias="hangupCauseCode")
     hangup_source: Text = Field(default=None, alias="hangupSource")
-    hangup_sip_code: Integer = Field(default=None, alias="hangupSipCode")
+    hangup_sip_code: IntegerOrText = Field(default=None, alias="hangupSipCode")
     created_at: Moment = Field(default=None, alias="createdAt")
     updated_at: Moment = Field(default=None, alias="updatedAt")
     ringing_at: Moment = Field(default=None, alias="ringingAt")
@@ -195,9 +202,10 @@ class ChannelCall(Document):
 
 @dataclass(frozen=True, slots=True)
 class BirdEvent:
-    """A delivery: the event's name, where the envelope has one, and the call."""
+    """A delivery: the event's name, where the envelope has one, and the call with its id."""
 
     event: str | None
+    call_id: str
     call: ChannelCall
 
 
@@ -220,17 +228,19 @@ def parse_event(request: Request) -> BirdEvent:
     # Without an envelope the document is the call itself; with one, a member may have slipped out of the payload.
     outer = {name: value for name, value in document.items() if not envelope.payload or name in _OUTER_MEMBERS}
     members = [*outer.items(), *(envelope.payload or {}).items()]
-    call = parse(event={name: value for name, value in members if value is not None}, model=ChannelCall)
-    if call.id is None:
+    call = parse(event={name: value for name, value in members if value not in (None, "")}, model=ChannelCall)
+    # Beside a `callId` the id of a document without an envelope is that of the event.
+    call_id = call.id or call.call_id if envelope.payload else call.call_id or call.id
+    if call_id is None:
         raise BadRequest("There is no id of a call.")
     if not call.status:
         raise BadRequest("There is no status of a call.")
-    return BirdEvent(envelope.event, call)
+    return BirdEvent(envelope.event, call_id, call)
 
 
 def dedupe_key(request: Request) -> str:
     """Whether Bird's request id stays the same in a retry is not known: the hash of the raw body does."""
-    return hashlib.sha256(request.body).hexdigest()
+    return request.body_hash
 
 
 def channel_of(event: BirdEvent, request: Request) -> str | None:
@@ -249,12 +259,12 @@ def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: Subs
     kind = KIND_OF_STATUS.get(status.lower(), Kind.OTHER) if is_known else Kind.OTHER
     return CallEvent(
         provider=PROVIDER,
-        call_id=call.id,
+        call_id=event.call_id,
         dedupe_key=dedupe_key(request),
         kind=kind,
         name=name or status,
         received_at=now,
-        sent_at=_moment_of(call, kind) or _sent_at(request.header(TIMESTAMP_HEADER) or ""),
+        sent_at=_moment_of(call, kind) or sent_at(request),
         status=status,
         direction=DIRECTION_OF_EVENT.get((name or "").lower()) or direction_of(call.direction),
         from_=cleaned(call.from_ or (call.originator or Party()).identifier),
@@ -270,10 +280,6 @@ def _moment_of(call: ChannelCall, kind: Kind) -> datetime | None:
         return call.updated_at
     moments = {Kind.RINGING: call.ringing_at, Kind.ANSWERED: call.answered_at}
     return moments.get(kind, call.ended_at) or call.updated_at
-
-
-def _sent_at(timestamp: str) -> datetime | None:
-    return datetime.fromtimestamp(int(timestamp), UTC) if _TIMESTAMP.fullmatch(timestamp) else None
 
 
 def _details(event: BirdEvent, request: Request) -> Details:
@@ -294,7 +300,7 @@ def _details(event: BirdEvent, request: Request) -> Details:
             "type": call.type,
             "amd_result": call.amd_result,
             "caller_name": (call.originator or Party()).name,
-            "tag": ", ".join(str(tag) for tag in call.tags or []),
+            "tag": ", ".join(tag for tag in call.tags or [] if isinstance(tag, str)),
             "bird_request_id": request.header(REQUEST_ID_HEADER),
         }
     )

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     JsonValue,
     StringConstraints,
     ValidationError,
@@ -70,6 +70,7 @@ Identifier = Lenient[Annotated[str, StringConstraints(strip_whitespace=False), A
 """As it was sent, since what differs must stay apart; a number becomes its digits."""
 Integer = Lenient[int]
 Number = Lenient[Decimal]
+IntegerOrText = Lenient[Annotated[int | str, Field(union_mode="left_to_right")]]
 Flag = Lenient[bool]
 Moment = Lenient[Annotated[datetime, AfterValidator(_as_utc)]]
 """Aware UTC; a moment without a zone is UTC, the zero dates of Go and MySQL are absent."""
@@ -79,27 +80,21 @@ JsonObject = Lenient[dict[str, JsonValue]]
 class Document(BaseModel):
     """A JSON object of a provider."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="allow", populate_by_name=True, coerce_numbers_to_str=True, str_strip_whitespace=True
-    )
+    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
 
-def json_object(body: bytes, *, parse_float: Callable[[str], Any] | None = None) -> dict[str, object]:
-    """The JSON object in a body.
-
-    Args:
-        body: the raw bytes.
-        parse_float: makes a number with a fraction of its text; `Decimal` where it is money.
+def json_object(body: bytes) -> dict[str, object]:
+    """The JSON object in a body; a number that is no whole one, or a very long one, stays the text that was sent.
 
     Raises:
         BadRequest: it is not UTF-8, not JSON, or not an object.
     """
     try:
         text = body.decode("utf-8-sig")
-        document = json.loads(text, parse_int=_whole_number, parse_float=parse_float)
+        document = json.loads(text, parse_int=_whole_number, parse_float=str, parse_constant=str)
         if "\\ud" in text.lower():
             # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
-            pairs_joined = json.dumps(document, ensure_ascii=False, default=str)
+            pairs_joined = json.dumps(document, ensure_ascii=False)
             document = json.loads(_LONE_SURROGATE.sub(lambda half: rf"\\u{ord(half[0]):04x}", pairs_joined))
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.") from None
@@ -112,6 +107,6 @@ def json_object(body: bytes, *, parse_float: Callable[[str], Any] | None = None)
     return document
 
 
-def _whole_number(digits: str) -> int | float:
-    # Python refuses to convert more than 4,300 digits; that is no reason to lose a call.
-    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else float(digits)
+def _whole_number(digits: str) -> int | str:
+    # Python refuses to convert more than 4,300 digits, and a float would make two identifiers one.
+    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else digits

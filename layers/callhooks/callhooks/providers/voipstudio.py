@@ -6,7 +6,6 @@ Written from VoIPstudio's page Integrations - Webhooks. No request is signed; a 
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import parse
@@ -85,7 +84,7 @@ def parse_event(request: Request) -> VoipstudioEvent | None:
 
 def dedupe_key(event: VoipstudioEvent, request: Request) -> str:
     """The event's own id, or the hash of the raw body where it has none."""
-    return event.id or hashlib.sha256(request.body).hexdigest()
+    return event.id or request.body_hash
 
 
 def normalise(event: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:

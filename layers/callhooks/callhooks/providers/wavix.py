@@ -7,9 +7,7 @@ is signed; a token in the path stands in (`path_token`).
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
-from decimal import Decimal
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import AliasChoices, Field
@@ -83,9 +81,9 @@ class WavixEvent(Document):
     parent_uuid: Text = None
 
     @property
-    def call(self) -> str | None:
+    def id_of_call(self) -> str | None:
         """The call's id: `uuid` is deprecated in favour of `id`, and the only one in older generations."""
-        return self.id or self.uuid or self.call_id
+        return self.call_id or self.id or self.uuid
 
     @property
     def name(self) -> str | None:
@@ -106,23 +104,30 @@ def parse_event(request: Request) -> WavixEvent:
     Raises:
         BadRequest: this is not an event of a call.
     """
-    document = json_object(request.body, parse_float=Decimal)
+    document = _without_nulls(json_object(request.body))
     # Wavix's sample receiver looks into `call` and `data` for what is missing at the top.
-    places = [document.get("call"), document.get("data"), document]
-    members = {
-        name: value for place in places if isinstance(place, dict) for name, value in place.items() if value is not None
-    }
+    call, data = _without_nulls(document.get("call")), _without_nulls(document.get("data"))
+    if "id" in call:
+        call["call_id"] = call.pop("id")
+    if "uuid" in data:
+        data.setdefault("call_id", data["uuid"])
+    members = {**call, **data, **document}
     event = parse(event=members, model=WavixEvent)
     if event.name is None:
         raise BadRequest("There is neither an event_type nor a disposition.")
-    if event.call is None:
+    if event.id_of_call is None:
         raise BadRequest("There is no id or uuid of a call.")
     return event
 
 
+def _without_nulls(document: object) -> dict[str, object]:
+    members = document if isinstance(document, dict) else {}
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def dedupe_key(request: Request) -> str:
     """Wavix sends no id of the event: the hash of the raw body stands in."""
-    return hashlib.sha256(request.body).hexdigest()
+    return request.body_hash
 
 
 def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
@@ -131,7 +136,7 @@ def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
     kind = KIND_OF_EVENT_TYPE.get(name.lower(), Kind.OTHER)
     return CallEvent(
         provider=PROVIDER,
-        call_id=event.call,
+        call_id=event.id_of_call,
         dedupe_key=dedupe_key(request),
         kind=kind,
         name=name,

@@ -11,6 +11,7 @@ from callhooks.providers.bird import (
     SubscriptionFilter,
     normalise,
     parse_event,
+    sent_at,
     verify,
 )
 from callhooks.receiver import Webhook
@@ -33,4 +34,5 @@ def bird_voice_webhook(
         ),
         parse=parse_event,
         normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),
+        sent_at=sent_at,
     )
