@@ -77,9 +77,8 @@ def test_an_event_is_found_with_what_it_tells(running: RunningStack, provider: s
     assert item["pk"] == f"{provider}#{item['call_id']}"
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_ten_at_once_leave_one_item(running: RunningStack, provider: str) -> None:
-    delivery = one_of(running, provider)
+def test_ten_at_once_leave_one_item(running: RunningStack) -> None:
+    delivery = one_of(running, "bird")
     with new_items(running) as items, ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(running.post, [delivery] * 10))
     assert {response.status_code for response in responses} == {200}
@@ -166,7 +165,7 @@ def test_the_command_tells_what_every_provider_is_configured_with(running: Runni
     assert credentials.bird.signing_key in told
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", ["wavix", "bird"])
 def test_the_command_rotates_what_was_generated(running: RunningStack, provider: str) -> None:
     access = getattr(running.stack.credentials, provider)
     generated = access.signing_key if provider == "bird" else access.token
@@ -177,7 +176,6 @@ def test_the_command_rotates_what_was_generated(running: RunningStack, provider:
     added = "another-one-that-is-long-enough"
     assert running.command("secret", "add", provider, stdin=f"{added}\n").returncode == 0
     assert running.command("secret", "list", provider).stdout.split() == ["...ough", f"...{generated[-4:]}"]
-    assert added in running.command("urls").stdout
     assert running.command("secret", "add", "--generate", provider).returncode == 0
     newest, *others = running.command("secret", "list", provider, "--reveal").stdout.split()
     assert (len(newest), others) == (40, [added, generated])
