@@ -97,11 +97,18 @@ def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) 
     assert [first.get(name) for name in same] == [second.get(name) for name in same]
 
 
-@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty"])
-def test_what_names_no_call_cannot_be_renewed(name: str) -> None:
-    path = EVENTS / f"{name}.json"
+@pytest.mark.parametrize("body", ["{}", '{"event_type": "ringing"}', "not JSON", '{"uuid": ""}'])
+def test_a_body_that_names_no_call_cannot_be_renewed(body: str, tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_text(changed(body=body))
     with pytest.raises(DeliveryUnusable, match="has no call id to renew"):
         NewCallIds().renew(read_delivery(path), path)
+
+
+@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty"])
+def test_what_has_no_body_stays_as_it_is(name: str) -> None:
+    path = EVENTS / f"{name}.json"
+    assert NewCallIds().renew(read_delivery(path), path) == read_delivery(path)
 
 
 def test_the_events_of_a_call_stay_together_under_their_new_id() -> None:

@@ -167,11 +167,13 @@ class NewCallIds:
         self._known: dict[str, str] = {}
 
     def renew(self, delivery: Delivery, path: Path) -> Delivery:
-        """The same delivery for another call, or for another SMS.
+        """The same delivery for another call, or for another SMS; one without a body as it is.
 
         Raises:
             DeliveryUnusable: its body names no call.
         """
+        if not delivery.request.body:
+            return delivery
         members = _CALL_IDS[delivery.provider]
         try:
             document = json.loads(delivery.request.body)
