@@ -134,6 +134,12 @@ class TestWhatIsNotUnderstood:
             ("wavix", {}, "There is neither an event_type nor a disposition."),
             ("wavix", {"uuid": "1"}, "There is neither an event_type nor a disposition."),
             ("wavix", {"event_type": ["ringing"], "uuid": "1"}, "There is neither an event_type nor a disposition."),
+            (
+                "wavix",
+                {"event_type": "", "event": " ", "uuid": "1"},
+                "There is neither an event_type nor a disposition.",
+            ),
+            ("wavix", {"disposition": "", "uuid": "1"}, "There is neither an event_type nor a disposition."),
             ("wavix", {"event_type": "ringing"}, "There is no id or uuid of a call."),
             ("wavix", {"event_type": "ringing", "uuid": " ", "id": None}, "There is no id or uuid of a call."),
             ("wavix", {"disposition": "answered", "charge": "1"}, "There is no id or uuid of a call."),

@@ -88,14 +88,8 @@ class WavixEvent(Document):
     @property
     def name(self) -> str | None:
         """The event type, `post-call` for the event that has none."""
-        if self.event_type:
-            return self.event_type
-        return POST_CALL if self.is_post_call else self.event
-
-    @property
-    def is_post_call(self) -> bool:
-        """Whether this is the event after the end of a call, with its cost."""
-        return not self.event_type and bool(self.disposition or self.charge is not None)
+        is_post_call = bool(self.disposition) or self.charge is not None
+        return self.event_type or (POST_CALL if is_post_call else self.event) or None
 
 
 def parse_event(request: Request) -> WavixEvent:
@@ -132,7 +126,7 @@ def dedupe_key(request: Request) -> str:
 
 def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
     """The event in the common vocabulary."""
-    name = cleaned(event.name) or POST_CALL
+    name = cleaned(event.name) or ""
     kind = KIND_OF_EVENT_TYPE.get(name.lower(), Kind.OTHER)
     return CallEvent(
         provider=PROVIDER,
