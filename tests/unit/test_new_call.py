@@ -76,6 +76,11 @@ class TestANewCall:
         assert container.database.item["sk"] == {"S": "event#new-call"}
         assert container.database.item["kind"] == {"S": "call.initiated"}
 
+    def test_has_a_sip_status_only_where_it_is_a_number(self) -> None:
+        container = Container()
+        container.receive_call({"call_sid": "abc", "sip_status": False})
+        assert "sip_status" not in container.database.item["details"]["M"]
+
     def test_needs_nothing_but_a_call_sid(self) -> None:
         container = Container()
         assert container.receive_call({"call_sid": "abc"}).verbs == VOICEMAIL
@@ -356,6 +361,11 @@ class TestSecrets:
         container.secrets.webhook_secrets = ["new", WEBHOOK_SECRET]
         for secret in ("new", WEBHOOK_SECRET):
             assert container.receive_call(CALL, secret=secret).statusCode == 200
+
+    def test_with_a_blank_at_the_end_do_not_make_the_others_invalid(self) -> None:
+        container = Container()
+        container.secrets.webhook_secrets = ["pasted with its line end\n", WEBHOOK_SECRET]
+        assert container.receive_call(CALL).verbs == RECEPTION
 
     def test_one_right_digest_of_several_is_enough(self) -> None:
         event = signed_event(CALL)

@@ -103,8 +103,8 @@ def secret_text(value: object, name: str) -> str:
         CredentialsUnavailable: it is missing, or is something else.
     """
     # A lone surrogate cannot be encoded, so that nothing could be compared with it.
-    if not (isinstance(value, str) and value and value.isprintable()):
-        raise CredentialsUnavailable(f"{name} is missing, or is not printable text")
+    if not (isinstance(value, str) and value.strip()) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise CredentialsUnavailable(f"{name} is missing, or is no text")
     return value
 
 
@@ -121,5 +121,5 @@ def secret_texts(secret: SecretValue, name: str) -> tuple[str, ...]:
             texts.append(secret_text(value, name))
         except CredentialsUnavailable:
             # A slip in what was added must not lock out those who use what was generated.
-            logger.error("a secret that was added is not used, it is not printable text", extra={"member": name})
+            logger.error("a secret that was added is not used, it is no text", extra={"member": name})
     return tuple(texts)

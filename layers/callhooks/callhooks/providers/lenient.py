@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -52,6 +53,12 @@ def not_blank(value: str) -> str:
     return value
 
 
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a flag is no number")  # noqa: TRY004 - Pydantic understands no TypeError
+    return value
+
+
 def _as_utc(moment: datetime) -> datetime:
     if moment.year < EARLIEST_YEAR:
         raise ValueError("a zero date")
@@ -68,9 +75,9 @@ Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
 Text = Lenient[str]
 Identifier = Lenient[Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]]
 """As it was sent, since what differs must stay apart; a number becomes its digits."""
-Integer = Lenient[int]
-Number = Lenient[Decimal]
-IntegerOrText = Lenient[Annotated[int | str, Field(union_mode="left_to_right")]]
+Integer = Lenient[Annotated[int, BeforeValidator(_no_flag)]]
+Number = Lenient[Annotated[Decimal, BeforeValidator(_no_flag)]]
+IntegerOrText = Lenient[Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)]]
 Flag = Lenient[bool]
 Moment = Lenient[Annotated[datetime, AfterValidator(_as_utc)]]
 """Aware UTC; a moment without a zone is UTC, the zero dates of Go and MySQL are absent."""
