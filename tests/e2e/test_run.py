@@ -64,6 +64,8 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
 
     own_run.client("dynamodb").delete_table(TableName=own_run.stack.events_table)
     assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
+    event = own_run.signed(read_delivery(EVENTS / "wavix" / "ringing.json"))
+    assert own_run.post(event).status_code == 503
 
     temporary = own_run.folder / "run" / "tmp"
     assert temporary.exists()
