@@ -22,7 +22,6 @@ from callhooks_tools.stack import LocalStack
 from tests.support import EVENTS, ROOT
 
 START_SECONDS = 180
-STOP_SECONDS = 90
 CALLHOOKS = Path(sys.prefix) / "bin" / "callhooks"
 
 
@@ -91,7 +90,7 @@ class RunningStack:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it, if it still runs, and return its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(STOP_SECONDS)
+        return self.process.wait(30)
 
 
 def start(folder: Path, *options: str) -> RunningStack:

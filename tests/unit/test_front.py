@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from callhooks_tools.front import Front, Route, routes_of
+from botocore.exceptions import ReadTimeoutError
+from callhooks_tools.front import Front, Route, invoke, routes_of
 from pydantic import JsonValue
 
 
@@ -65,6 +66,15 @@ def test_a_front_that_cannot_serve_says_so_and_does_not_wait_for_ever() -> None:
     nothing: Any = None
     with pytest.raises(RuntimeError, match="did not start"):
         Front([], nothing, nothing, print).start()
+
+
+def test_a_function_that_cannot_be_invoked_is_unavailable_as_in_aws() -> None:
+    class Overloaded:
+        def invoke(self, **_: object) -> None:
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    overloaded: Any = Overloaded()
+    assert invoke(overloaded, "function", {}).status == 503
 
 
 def test_the_dot_of_a_path_is_a_dot() -> None:

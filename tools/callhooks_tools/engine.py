@@ -18,7 +18,6 @@ from callhooks_tools.stack import LOCAL_ACCESS_KEY, LOCAL_REGION
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60
-STOP_SECONDS = 10
 
 
 class EngineFailed(Exception):
@@ -87,14 +86,10 @@ class Engine:
         """End the process and every worker that it has started."""
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # It has nothing to save, and would end its workers one by one, which takes many seconds when there are many.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._process = None
 
     def _environment(self) -> dict[str, str]:

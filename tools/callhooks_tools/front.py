@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import re
 import socket
 import threading
@@ -22,6 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _FUNCTION_IN_URI = re.compile(r"\$\{(\w+)\.Arn\}")
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
 _TEXT_TYPE = re.compile(r"text/|application/(.+\+)?(json|xml|javascript)|application/problem", re.IGNORECASE)
 _ANY_METHOD = "x-amazon-apigateway-any-method"
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,9 @@ class Front:
             if parameters is not None:
                 event = _event(request, await request.read(), route, parameters)
                 started = time.monotonic()
-                response = await self._loop.run_in_executor(self._pool, self._invoke, route.function_name, event)
+                response = await self._loop.run_in_executor(
+                    self._pool, invoke, self._client, route.function_name, event
+                )
                 # The route and not the path, in which a token may be.
                 self._tell_request(
                     f"{request.method} {route.path}  {response.status}  {1000 * (time.monotonic() - started):.0f} ms"
@@ -185,23 +192,29 @@ class Front:
         self._tell_request(f"{request.method} {told}  404: no route of the template has this path and method")
         return _message(404, "Not Found")
 
-    def _invoke(self, function_name: str, event: Mapping[str, object]) -> web.Response:
-        reply = self._client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
-        if reply.get("FunctionError"):
-            return _message(500, "Internal Server Error")
-        try:
-            answer = ProxyResponse.model_validate_json(reply["Payload"].read())
-        except ValidationError:
-            return _message(500, "Internal Server Error")
-        headers = {name.lower(): str(value) for name, value in answer.headers.items()}
-        if "www-authenticate" in headers:
-            headers["x-amzn-remapped-www-authenticate"] = headers.pop("www-authenticate")
-        headers.setdefault("content-type", "text/plain; charset=utf-8")
-        body = base64.b64decode(answer.body) if answer.is_base64_encoded else answer.body.encode()
-        response = web.Response(status=answer.status_code, headers=headers, body=body)
-        for cookie in answer.cookies:
-            response.headers.add("set-cookie", cookie)
-        return response
+
+def invoke(client: LambdaClient, function_name: str, event: Mapping[str, object]) -> web.Response:
+    """What API Gateway makes of an answer: 500 where the function raised, or made no sense, 503 where it did not run."""
+    try:
+        reply = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("%s could not be invoked: %s", function_name, error)
+        return _message(503, "Service Unavailable")
+    if reply.get("FunctionError"):
+        return _message(500, "Internal Server Error")
+    try:
+        answer = ProxyResponse.model_validate_json(reply["Payload"].read())
+    except ValidationError:
+        return _message(500, "Internal Server Error")
+    headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+    if "www-authenticate" in headers:
+        headers["x-amzn-remapped-www-authenticate"] = headers.pop("www-authenticate")
+    headers.setdefault("content-type", "text/plain; charset=utf-8")
+    body = base64.b64decode(answer.body) if answer.is_base64_encoded else answer.body.encode()
+    response = web.Response(status=answer.status_code, headers=headers, body=body)
+    for cookie in answer.cookies:
+        response.headers.add("set-cookie", cookie)
+    return response
 
 
 def _event(request: web.Request, body: bytes, route: Route, parameters: Mapping[str, str]) -> dict[str, object]:
