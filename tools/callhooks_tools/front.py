@@ -194,7 +194,7 @@ class Front:
 
 
 def invoke(client: LambdaClient, function_name: str, event: Mapping[str, object]) -> web.Response:
-    """What API Gateway makes of an answer: 500 where the function raised, or made no sense, 503 where it did not run."""
+    """What API Gateway makes of an answer: 500 where it raised or made no sense, 503 where it did not run."""
     try:
         reply = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
     except (BotoCoreError, ClientError) as error:
