@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from callhooks.event import Kind
 from callhooks.providers import bird, voipstudio, wavix
-from callhooks.providers.jambonz.new_call import KIND_OF_STATUS
+from callhooks.providers.jambonz.hook import KIND_OF_STATUS
 
 from tests.senders import SENDERS, document_of
 from tests.support import ROOT

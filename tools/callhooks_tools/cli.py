@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import secrets as generated_secrets
 import shlex
@@ -21,10 +20,7 @@ from typing import Annotated, NoReturn
 
 import httpx
 import typer
-from boto3.session import Session
-from botocore.exceptions import BotoCoreError
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
-from rich.console import Console
 
 from callhooks_tools import deliveries, plan_builder
 from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
@@ -34,10 +30,8 @@ from callhooks_tools.stack import (
     LocalStack,
     Provider,
     StackCredentials,
-    StackOutputs,
-    StackUnknown,
-    use_local_engine,
 )
+from callhooks_tools.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
@@ -68,17 +62,8 @@ secret_app = typer.Typer(
 app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 
-# No markup and no emoji but where it is written here: passwords and paths may look like either.
-console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
-
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
-
-
-StackName = Annotated[
-    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
-]
 
 
 SecretProvider = Annotated[Provider, typer.Argument(help="Whose secrets.")]
@@ -125,7 +110,7 @@ def run(
             while True:
                 signal.pause()
     except (LocalRunFailed, EngineFailed) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         console.print("Stopped; nothing is left running.")
 
@@ -142,7 +127,7 @@ def send(
     ] = None,
 ) -> None:
     """Send recorded deliveries to the running stack, signed or addressed for the provider they belong to."""
-    stack, credentials = _running_stack()
+    stack, credentials = running_stack()
     new_ids = deliveries.NewCallIds()
     to_send = []
     with _errors():
@@ -169,14 +154,14 @@ def send(
                     content=request.body,
                 )
             except httpx.TransportError as error:
-                _fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
+                fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
             replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
             console.print(
                 f"{request.method} {recorded.route}  {file.name}  "
                 f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
             )
             if response.text:
-                console.print(_pretty(response.text))
+                console.print(pretty(response.text))
             failed = failed or not response.is_success
     if failed:
         raise typer.Exit(1)
@@ -195,7 +180,7 @@ def event(
         delivery = deliveries.read_delivery(file)
         provider = delivery.provider
         if running:
-            stack, credentials = _running_stack()
+            stack, credentials = running_stack()
             access, base_url = credentials.of(provider), stack.base_url
         else:
             access, base_url = deliveries.access_of_env_vars(env_vars, provider), ""
@@ -206,14 +191,14 @@ def event(
 @app.command()
 def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
     """Print jambonz's signature header of a body for the running stack, for curl -H."""
-    _, credentials = _running_stack()
+    _, credentials = running_stack()
     secret = credentials.jambonz.webhook_secret
     if secret is None:
-        _fail("No webhook secret is configured. Add one: callhooks secret add jambonz")
+        fail("No webhook secret is configured. Add one: callhooks secret add jambonz")
     try:
         content = body.read_bytes()
     except OSError as error:
-        _fail(f"{body}: {error.strerror}")
+        fail(f"{body}: {error.strerror}")
     value = signature_header_value(secret, datetime.now(UTC), content)
     print(f"{DEFAULT_SIGNATURE_HEADER}: {value}")
 
@@ -221,7 +206,7 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
 @app.command()
 def urls(stack_name: StackName = None) -> None:
     """Show what each provider is to be configured with. Prints passwords, tokens and keys."""
-    session, outputs = _stack_in_aws(stack_name)
+    session, outputs = stack_in_aws(stack_name)
     credentials = read_credentials(session, outputs)
     webhook_secret = credentials.jambonz.webhook_secret
     shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
@@ -282,7 +267,7 @@ def secret_add(
 ) -> None:
     """Make one more secret valid; asks for it, or reads it from standard input."""
     if generate and provider is Provider.JAMBONZ:
-        _fail("A webhook secret is made by jambonz: take that of your account from its portal.")
+        fail("A webhook secret is made by jambonz: take that of your account from its portal.")
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(provider)
     _check_secret(provider, secret)
     _secrets_of(provider, stack_name).add(secret)
@@ -302,9 +287,9 @@ def secret_remove(provider: SecretProvider, stack_name: StackName = None) -> Non
     try:
         removed = known.remove(secret)
     except LastSecret:
-        _fail(f"That is the only {SECRET_NAMES[provider]}: add another one first, or nothing would be let in.")
+        fail(f"That is the only {SECRET_NAMES[provider]}: add another one first, or nothing would be let in.")
     if not removed:
-        _fail(f"That {SECRET_NAMES[provider]} is not configured.")
+        fail(f"That {SECRET_NAMES[provider]} is not configured.")
     console.print(f"The {provider} {SECRET_NAMES[provider]} {_masked(secret)} is not valid any more in five minutes.")
     if not known.read():
         console.print("No webhook secret is left: signatures are not checked any more.")
@@ -318,7 +303,7 @@ def main() -> None:
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isalnum() or '"' in value:
-        _fail(f"--parameter takes NAME=VALUE, and not {text}")
+        fail(f"--parameter takes NAME=VALUE, and not {text}")
     return name, value
 
 
@@ -394,41 +379,8 @@ def _show_lines(lines: Mapping[str, str]) -> None:
         console.print(f"  {name:<21} {value}")
 
 
-def _local_stack() -> LocalStack:
-    try:
-        return LocalStack.read()
-    except StackUnknown as error:
-        _fail(str(error))
-
-
-def _running_stack() -> tuple[LocalStack, StackCredentials]:
-    """The local run with the credentials that are valid now, and not when it was started."""
-    stack = _local_stack()
-    return stack, read_credentials(*_stack_in_aws(None))
-
-
-def _stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
-    if stack_name is None:
-        local = _local_stack()
-        session, stack_name = use_local_engine(local.aws_endpoint_url), local.stack_name
-    else:
-        session = _users_session()
-    try:
-        return session, StackOutputs.read(session, stack_name)
-    except StackUnknown as error:
-        _fail(str(error))
-
-
-def _users_session() -> Session:
-    try:
-        # boto3 itself looks at AWS_DEFAULT_REGION alone, Lambda and other SDKs at AWS_REGION.
-        return Session(region_name=os.environ.get("AWS_REGION"))
-    except BotoCoreError as error:
-        _fail(f"AWS cannot be asked: {error}")
-
-
 def _secrets_of(provider: Provider, stack_name: str | None) -> SenderSecrets:
-    return SenderSecrets.of(provider, *_stack_in_aws(stack_name))
+    return SenderSecrets.of(provider, *stack_in_aws(stack_name))
 
 
 def _ask_secret(provider: Provider) -> str:
@@ -436,16 +388,16 @@ def _ask_secret(provider: Provider) -> str:
     text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     secret = str(text).strip()
     if not secret:
-        _fail(f"No {name} was given.")
+        fail(f"No {name} was given.")
     return secret
 
 
 def _check_secret(provider: Provider, secret: str) -> None:
     name = SECRET_NAMES[provider]
     if name == "token" and not TOKEN.fullmatch(secret):
-        _fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
+        fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
     if len(secret) < SHORTEST_SECRET or not secret.isprintable():
-        _fail(f"A {name} has at least {SHORTEST_SECRET} printable characters.")
+        fail(f"A {name} has at least {SHORTEST_SECRET} printable characters.")
 
 
 def _masked(secret: str) -> str:
@@ -456,16 +408,9 @@ def _read_plan(file: Path) -> plan_builder.PlanSpec:
     try:
         return plan_builder.read_plan_file(file)
     except OSError as error:
-        _fail(f"{file}: {error.strerror}")
+        fail(f"{file}: {error.strerror}")
     except plan_builder.PlanProblems as error:
-        _fail("\n".join(f"{file}: {problem}" for problem in error.problems))
-
-
-def _pretty(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        return text
+        fail("\n".join(f"{file}: {problem}" for problem in error.problems))
 
 
 @contextmanager
@@ -473,9 +418,4 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except deliveries.DeliveryUnusable as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(message, style="red")
-    raise typer.Exit(1)
+        fail(str(error))

@@ -40,6 +40,12 @@ COMMIT_WITHIN = timedelta(seconds=4)
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
 STORED = Response(200, '{"status":"stored"}')
 
+
+def quarantined(reason: str) -> Response:
+    """Accepted, but kept aside: a refusal would only make the sender repeat what is not understood."""
+    return Response(202, _json({"status": "quarantined", "reason": reason}))
+
+
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
 
@@ -51,18 +57,20 @@ class Webhook(Generic[CredentialsT, MessageT]):
     """What is particular to one webhook, all of it pure functions.
 
     `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `answer` says what the sender gets. `fallback` is
-    the answer of a call that must not be left without one; while no sender can be verified, it is for a message that
-    `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not be stored,
-    and what was not understood is accepted into quarantine, since a refusal would only make the sender repeat it.
-    `sent_at` is the sender's clock where a request tells it besides its body, and a retry repeats it.
+    the answer of a sender who waits for one and must not be left without; while no sender can be verified, it is for a
+    message that `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not
+    be stored. `not_understood` answers what is put into quarantine, by the reason; where it is `None`, what is not
+    understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
+    repeats it.
     """
 
     provider: str
     verify: Callable[[Request, CredentialsT, datetime], None]
     parse: Callable[[Request], MessageT]
     normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
-    answer: Callable[[MessageT, Request], Response] = lambda _message, _request: STORED
+    answer: Callable[[MessageT, Request, datetime], Response] = lambda _message, _request, _now: STORED
     fallback: Response | None = None
+    not_understood: Callable[[str], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] = lambda _: False
     sent_at: Callable[[Request], datetime | None] = lambda _: None
 
@@ -135,31 +143,33 @@ class Receiver(Generic[CredentialsT, MessageT]):
         return self._webhook.parse(request)
 
     def _take(self, request: Request, deadline: datetime) -> HttpPayload:
-        fallback = self._webhook.fallback
+        now = self._clock()
         try:
             message = self._parse(request)
-            event = self._webhook.normalise(message, request, self._clock())
+            event = self._webhook.normalise(message, request, now)
             if isinstance(event, Ignored):
                 return self._ignore(event)
-            answer = self._webhook.answer(message, request)
+            answer = self._webhook.answer(message, request, now)
             item = event_item(event, request, answer, retention_days=self._retention_days)
         except BadRequest as problem:
-            if fallback is not None:
+            if self._webhook.not_understood is None:
                 raise
             return self._quarantine(request, problem.detail, deadline)
         except HttpProblem:
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # No fault of ours may lose what a proven sender has sent, or leave a call without an answer.
             failure = f"{type(error).__name__} at {_place(error)}"
-            if fallback is None:
+            if self._webhook.not_understood is not None:
                 logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure})
                 return self._quarantine(request, "The delivery could not be processed.", deadline)
             _log_unstored(
                 {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
                 failure=failure,
             )
-            return fallback.as_payload()
+            if self._webhook.fallback is None:
+                raise HttpProblem(500, "Internal error", "The delivery could not be processed.") from error
+            return self._webhook.fallback.as_payload()
         call_id = item["pk"]["S"].partition("#")[2]
         payload, outcome = self._commit(item, answer, deadline)
         logger.info(
@@ -175,7 +185,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _quarantine(self, request: Request, reason: str, deadline: datetime) -> HttpPayload:
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
-        answer = Response(202, _json({"status": "quarantined", "reason": reason}))
+        answer = (self._webhook.not_understood or quarantined)(reason)
         delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         payload, outcome = self._commit(item, answer, deadline)

@@ -7,8 +7,9 @@ import json
 from callhooks.event import direction_of
 from callhooks.http import Response
 from callhooks.plan import CallToRoute, Plan, Verbs
+from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import PROVIDER, normalise, parse_call_hook
+from callhooks.providers.jambonz.new_call import normalise, parse_call_hook
 from callhooks.providers.jambonz.verify import JambonzCredentials, verify
 from callhooks.receiver import Webhook
 
@@ -20,8 +21,9 @@ def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCre
         verify=verify,
         parse=parse_call_hook,
         normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
-        answer=lambda call, _request: verbs_response(plan.verbs_for(call_to_route(call))),
+        answer=lambda call, _request, _now: verbs_response(plan.verbs_for(call_to_route(call))),
         fallback=verbs_response(plan.fallback),
+        not_understood=None,
         is_new_call=lambda call: call is None or call.is_first_webhook,
     )
 

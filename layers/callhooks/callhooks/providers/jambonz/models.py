@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, StringConstraints
 
-from callhooks.providers.lenient import Document, Flag, Integer, JsonObject, Lenient, Text, not_blank
+from callhooks.providers.lenient import Document, Flag, Identifier, Integer, JsonObject, Lenient, Text, not_blank
 
 
 class SipPayload(Document):
@@ -77,14 +77,15 @@ class Participant(Document):
     uri_host: Text = None
 
 
-class CallHook(Document):
-    """A call as jambonz describes it in the call hook.
+class CallInfo(Document):
+    """What jambonz tells of a call in any of its hooks; a hook may tell nothing of it, not even `call_sid`.
 
     `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
-    and may be another one. `caller_name` may come in literal double quotes.
+    and may be another one. `caller_name` may come in literal double quotes. What was tagged comes as `customerData`
+    with its keys as they were, or as `customerdata` with keys in snake case.
     """
 
-    call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
+    call_sid: Identifier = None
     call_id: Text = None
     sbc_callid: Text = None
     account_sid: Text = None
@@ -99,6 +100,8 @@ class CallHook(Document):
     call_status: Text = None
     sip_status: Integer = None
     sip_reason: Text = None
+    call_termination_by: Text = None
+    duration: Integer = None
     trace_id: Text = None
     has_recording: Flag = None
     originating_sip_ip: Text = None
@@ -108,10 +111,21 @@ class CallHook(Document):
     fs_public_ip: Text = None
     public_ip: Text = None
     api_base_url: Text = None
+    customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
+
+    @property
+    def shown_caller_name(self) -> str:
+        """The caller's name without the quotes of SIP."""
+        return (self.caller_name or "").strip().strip('"')
+
+
+class CallHook(CallInfo):
+    """A call as jambonz describes it in the call hook; only `call_sid` is indispensable."""
+
+    call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
     sip: Lenient[SipRequest] = None
     defaults: Lenient[SpeechDefaults] = None
     env_vars: JsonObject = None
-    customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
     participants: Lenient[list[Participant]] = None
 
     @property

@@ -1,0 +1,66 @@
+"""What all hooks of jambonz have in common: what tells one from another, when it was sent, what it says of the call."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from urllib.parse import urlencode
+
+from callhooks.event import Details, Kind, known_details
+from callhooks.http import Request
+from callhooks.providers.jambonz.models import CallInfo
+from callhooks.providers.jambonz.verify import read_signature
+
+PROVIDER = "jambonz"
+LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
+
+KIND_OF_STATUS = {
+    "queued": Kind.INITIATED,
+    "trying": Kind.INITIATED,
+    "ringing": Kind.RINGING,
+    "early-media": Kind.EARLY_MEDIA,
+    "in-progress": Kind.ANSWERED,
+    "completed": Kind.COMPLETED,
+    "busy": Kind.BUSY,
+    "no-answer": Kind.NO_ANSWER,
+    "failed": Kind.FAILED,
+}
+"""jambonz's `call_status`, as feature-server 0.9.8 knows it."""
+
+
+def hook_key(request: Request, *, signature_header: str) -> str:
+    """What tells one jambonz hook from another, while a retry keeps it.
+
+    A retry repeats the signature byte for byte; the signature does not cover the URL, and different hooks of a call
+    share it. Without one the body stands in, and where there is neither, the request itself.
+    """
+    sender_mark = request.header(signature_header) or request.body.hex() or request.request_id
+    parts = [request.method, request.path, urlencode(sorted(request.query), errors="surrogatepass"), sender_mark]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def signed_at(request: Request, now: datetime, *, signature_header: str) -> datetime | None:
+    """jambonz's clock, which is in its signature; `None` where it is a day or more away from ours."""
+    signature = read_signature(request.header(signature_header))
+    if signature is None or abs(now.timestamp() - int(signature.timestamp)) > LARGEST_CLOCK_DIFFERENCE_SECONDS:
+        return None
+    return signature.signed_at
+
+
+def call_details(call: CallInfo) -> Details:
+    """What an event keeps of the call besides its own members."""
+    return known_details(
+        {
+            "sip_status": call.sip_status,
+            "sip_reason": call.sip_reason,
+            "caller_name": call.shown_caller_name,
+            "sip_call_id": call.call_id,
+            "sbc_callid": call.sbc_callid,
+            "parent_call_sid": call.parent_call_sid,
+            "account_sid": call.account_sid,
+            "application_sid": call.application_sid,
+            "trunk": call.originating_sip_trunk_name,
+            "originating_sip_ip": call.originating_sip_ip,
+            "trace_id": call.trace_id,
+        }
+    )

@@ -1,0 +1,72 @@
+"""What the commands share: the terminal, and the stack that a command is about."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, NoReturn
+
+import typer
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError
+from rich.console import Console
+
+from callhooks_tools.sender_secrets import read_credentials
+from callhooks_tools.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
+
+# No markup and no emoji but where it is written here: passwords and paths may look like either.
+console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+StackName = Annotated[
+    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
+]
+
+
+def local_stack() -> LocalStack:
+    """The local run; ends the command where none is running."""
+    try:
+        return LocalStack.read()
+    except StackUnknown as error:
+        fail(str(error))
+
+
+def running_stack() -> tuple[LocalStack, StackCredentials]:
+    """The local run with the credentials that are valid now, and not when it was started."""
+    stack = local_stack()
+    return stack, read_credentials(*stack_in_aws(None))
+
+
+def stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
+    """A stack in AWS, or the local run where none is named; ends the command where it cannot be read."""
+    if stack_name is None:
+        local = local_stack()
+        session, stack_name = use_local_engine(local.aws_endpoint_url), local.stack_name
+    else:
+        session = _users_session()
+    try:
+        return session, StackOutputs.read(session, stack_name)
+    except StackUnknown as error:
+        fail(str(error))
+
+
+def _users_session() -> Session:
+    try:
+        # boto3 itself looks at AWS_DEFAULT_REGION alone, Lambda and other SDKs at AWS_REGION.
+        return Session(region_name=os.environ.get("AWS_REGION"))
+    except BotoCoreError as error:
+        fail(f"AWS cannot be asked: {error}")
+
+
+def pretty(text: str) -> str:
+    """JSON to be read; other text as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with an error."""
+    errors.print(message, style="red")
+    raise typer.Exit(1)
