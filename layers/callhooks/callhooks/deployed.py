@@ -27,6 +27,7 @@ def deployed_receiver(
     *,
     secrets: Sequence[str],
     read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
+    store: EventStore | None = None,
 ) -> Receiver[CredentialsT, MessageT]:
     """The receiver of a webhook.
 
@@ -34,6 +35,7 @@ def deployed_receiver(
         webhook: the webhook's own functions.
         secrets: the secrets that hold its senders' credentials, by ARN.
         read_credentials: makes the credentials of the secrets' values.
+        store: where events are kept, where the webhook reads it as well; else one is made.
 
     Raises:
         KeyError: a variable of the environment is missing.
@@ -44,10 +46,19 @@ def deployed_receiver(
         credentials=CredentialStore(
             secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic
         ),
-        store=EventStore(dynamodb_client(), settings.events_table),
+        store=store or deployed_store(),
         clock=lambda: datetime.now(UTC),
         retention_days=settings.retention_days,
     )
+
+
+def deployed_store() -> EventStore:
+    """The table of events.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    return EventStore(dynamodb_client(), StoreSettings.from_environment(os.environ).events_table)
 
 
 def log_invocation(context: object) -> None:

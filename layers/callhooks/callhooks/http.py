@@ -146,13 +146,17 @@ class Request:
         """The SHA-256 of the raw body, in hex: what tells two deliveries apart that have no id of their own."""
         return hashlib.sha256(self.body).hexdigest()
 
+    def base_url(self, public_url: str = "") -> str:
+        """Where the API is known: `public_url`, or the request's own host, without a slash at the end."""
+        return (public_url or f"https://{self.host}").rstrip("/")
+
     def url(self, public_url: str = "") -> str:
         """The URL that the sender called.
 
         `public_url` is the address under which the API is known; without it the request's own host is taken, which
         API Gateway knows for sure. An API mapping may have put the path of the public address into the request's.
         """
-        base = (public_url or f"https://{self.host}").rstrip("/")
+        base = self.base_url(public_url)
         mapped = urlsplit(public_url).path.rstrip("/")
         path = self.path.removeprefix(mapped) if self.path.startswith(f"{mapped}/") else self.path
         return f"{base}{path}{'?' if self.raw_query else ''}{self.raw_query}"

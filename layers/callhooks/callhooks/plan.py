@@ -1,50 +1,49 @@
-"""The prepared call plan at run time: which flow takes a call, and the verbs it is answered with.
+"""The prepared call plan at run time: which flow takes a call, the verbs it is answered with, and what comes next.
 
-The plan is prepared at build (`callhooks plan build`) into the package `callhooks_plan`: a JSON file with every
-flow already checked. Nothing is checked again while a caller waits.
+Every flow was checked when the plan was built. Nothing is checked again while a caller waits.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from urllib.parse import quote, urlencode
 
-from aws_lambda_powertools import Logger
-
+from callhooks.calendars import Calendar
 from callhooks.event import canonical_party
+from callhooks.patterns import PartyPattern, TextPattern, spoken_words
+from callhooks.placeholders import Value, filled_in, place_of
+from callhooks.providers.jambonz.outcomes import Outcome
 
-Verbs: TypeAlias = Sequence[Mapping[str, object]]
+Verb: TypeAlias = Mapping[str, object]
+Verbs: TypeAlias = Sequence[Verb]
 
-PLAN_PACKAGE = "callhooks_plan"
-PLAN_FILE = "plan.json"
-PLAN_FORMAT = 1
+HOOK = "@hook"
+"""In a prepared verb, an object with this one member stands where a hook's URL will."""
+ASK_FOR_RETRIES = "#rc=2&rp=ct,5xx"
 
+HANGUP: Verbs = ({"verb": "hangup"},)
+LEAVE: Verbs = ({"verb": "leave"},)
 LAST_RESORT: Verbs = (
     {"verb": "say", "text": "We are sorry, we cannot take your call right now. Please try again later."},
     {"verb": "hangup"},
 )
 """Answered when even the plan's own fallback cannot be read."""
 
-logger = Logger(child=True)
 
+class CallFacts(Protocol):
+    """What is known of a call: what routes ask for, and what placeholders stand for."""
 
-class PlanUnavailable(Exception):
-    """The prepared plan is missing or cannot be read."""
+    def told(self, name: str) -> str | None:
+        """A member of the call by jambonz's own name, `sip.<header>` or `customerData.<key>`."""
 
+    def header(self, name: str) -> str | None:
+        """A header of the INVITE, whatever the case of its name."""
 
-@dataclass(frozen=True, slots=True)
-class PartyPattern:
-    """Matches a calling or called party: exactly, or by its first characters."""
-
-    text: str
-    prefix: bool = False
-
-    def matches(self, party: str) -> bool:
-        """Compare with a canonical party (see `canonical_party`)."""
-        return party.startswith(self.text) if self.prefix else party == self.text
+    def env_vars(self) -> Mapping[str, object]:
+        """The application's variables as they are set in jambonz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +54,160 @@ class Route:
     to: tuple[PartyPattern, ...] = ()
     from_: tuple[PartyPattern, ...] = ()
     direction: str | None = None
+    trunk: tuple[TextPattern, ...] = ()
+    application: tuple[TextPattern, ...] = ()
+    headers: tuple[tuple[str, tuple[TextPattern, ...]], ...] = ()
+    during: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
-    def matches(self, call: CallToRoute) -> bool:
+    def matches(self, call: CallFacts, calendars: Mapping[str, Calendar], now: datetime) -> bool:
         """Whether all conditions of the route hold; a member the call lacks matches no condition on it."""
         return (
-            _any_matches(self.to, call.to)
-            and _any_matches(self.from_, call.from_)
-            and (self.direction is None or self.direction == call.direction)
+            (not self.during or any(calendars[name].is_open(now) for name in self.during))
+            and not any(calendars[name].is_open(now) for name in self.outside)
+            and (self.direction is None or self.direction == call.told("direction"))
+            and _party_matches(self.to, call, "to")
+            and _party_matches(self.from_, call, "from")
+            and _text_matches(self.trunk, call, "originating_sip_trunk_name")
+            and _text_matches(self.application, call, "application_sid")
+            and all(_text_matches(patterns, call, f"sip.{name}") for name, patterns in self.headers)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class CallToRoute:
-    """What routes look at; a bare `GET` knows nothing of its call."""
+class Go:
+    """Goes on with another flow."""
 
-    to: str | None = None
-    from_: str | None = None
-    direction: str | None = None
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Goes on with the flow of the first route that matches."""
+
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Ends the call; in a waiting room, leaves the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Goes on with the verbs that jambonz has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Answers the flow again from this verb on, at most so many times; `say` is spoken before."""
+
+    times: int
+    then: Target
+    say: str | None = None
+
+
+Target: TypeAlias = "Go | Choose | End | GoOn | Repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What comes after a hook: by the digits entered, by a phrase that was said, or by the outcome's name."""
+
+    outcomes: Mapping[str, Target] = field(default_factory=dict)
+    digits: tuple[tuple[PartyPattern, Target], ...] = ()
+    phrases: tuple[tuple[str, Target], ...] = ()
+    otherwise: Target = GoOn()
+
+    def after(self, outcome: Outcome) -> Target:
+        """The target of an outcome; `otherwise` where it is not named."""
+        if outcome.changes_nothing:
+            return GoOn()
+        if outcome.digits is not None:
+            for pattern, target in self.digits:
+                if pattern.matches(outcome.digits):
+                    return target
+        for transcript in outcome.speech:
+            said = f" {spoken_words(transcript)} "
+            for phrase, target in self.phrases:
+                if f" {phrase} " in said:
+                    return target
+        return next((self.outcomes[name] for name in outcome.names if name in self.outcomes), self.otherwise)
+
+    @property
+    def targets(self) -> Iterator[tuple[str, Target]]:
+        """Every target with the word that leads to it, in the order in which they were written."""
+        yield from ((pattern.text, target) for pattern, target in self.digits)
+        yield from self.phrases
+        yield from self.outcomes.items()
+        if self.otherwise != GoOn():
+            yield "otherwise", self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A verb of a flow that reports back: its place in the flow, and what comes after each of its hooks."""
+
+    index: int
+    verb: str
+    hooks: Mapping[str, Next]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Verbs as they are answered, but for placeholders and hooks; `steps` has those that report back, by their id."""
+
+    verbs: Verbs
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the application, as it is declared to jambonz (`AppEnv`); `schema` is that declaration."""
+
+    type: str
+    default: Value
+    schema: Mapping[str, object]
+
+    def value_of(self, given: object) -> Value:
+        """What is set in jambonz where it is of the declared type, or can be read as it; else the default."""
+        if given is None or given == "":
+            return self.default
+        if self.type == "string":
+            return str(given) if isinstance(given, str | int) and not isinstance(given, bool) else self.default
+        if self.type == "boolean":
+            return _FLAGS.get(str(given).lower(), self.default)
+        return _number(given, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The next answer: a flow from one of its verbs on, with something to be said before.
+
+    `repeated` counts how often the first step has been repeated, that one included.
+    """
+
+    flow: str
+    index: int = 0
+    say: str | None = None
+    repeated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike."""
+
+    base_url: str
+    call_sid: str
+    hop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers for a number: the flow that takes its calls, and whom it may ring."""
+
+    flow: str
+    rings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,81 +215,212 @@ class Plan:
     """Routes in order, of which the last takes every call, and the named flows of verbs."""
 
     routes: tuple[Route, ...]
-    flows: Mapping[str, Verbs]
+    flows: Mapping[str, Flow]
     fallback: Verbs
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
 
-    def flow_for(self, call: CallToRoute) -> str:
+    def flow_for(self, call: CallFacts, now: datetime) -> str:
         """The flow of the first route that matches."""
-        return next((route.flow for route in self.routes if route.matches(call)), self.routes[-1].flow)
+        return self._first_match(self.routes, call, now)
 
-    def verbs_for(self, call: CallToRoute) -> Verbs:
-        """The verbs that a new call is answered with."""
-        return self.flows[self.flow_for(call)]
+    def turn_after(self, place: HookPlace, outcome: Outcome, call: CallFacts, now: datetime) -> Turn | Verbs:
+        """What comes after a hook: a turn, or verbs that need nothing filled in; no verbs to go on."""
+        flow = self.flows.get(place.flow)
+        step = flow.steps.get(place.step) if flow else None
+        following = step.hooks.get(place.hook) if step else None
+        if step is None or following is None:
+            return ()
+        return self._turn(following.after(outcome), step, place, call, now)
+
+    def verbs_of(self, turn: Turn, call: CallFacts, links: Links) -> Verbs:
+        """The verbs of a turn, with everything filled in."""
+        flow = self.flows[turn.flow]
+        repeated = next((step_id for step_id, step in flow.steps.items() if step.index == turn.index), None)
+        filling = _Filling(self, call, links, repeated if turn.repeated else None, turn.repeated)
+        verbs = [*([{"verb": "say", "text": turn.say}] if turn.say else []), *flow.verbs[turn.index :]]
+        return [filling.verb(verb) for verb in verbs]
+
+    def variables_schema(self) -> Mapping[str, Mapping[str, object]]:
+        """The declaration of the variables, as jambonz's portal takes it from `OPTIONS`."""
+        return {name: variable.schema for name, variable in self.variables.items()}
+
+    def open_calendars(self, now: datetime) -> Mapping[str, bool]:
+        """Which calendars are open."""
+        return {name: calendar.is_open(now) for name, calendar in self.calendars.items()}
+
+    def next_change(self, calendar: str, now: datetime) -> datetime | None:
+        """When a calendar next opens or closes, in UTC.
+
+        Raises:
+            KeyError: there is no such calendar.
+        """
+        return self.calendars[calendar].next_change(now)
+
+    def who_answers(self, number: str, now: datetime) -> Answering:
+        """The flow that takes an inbound call to a number now, and whom it rings at once or after any outcome."""
+        call = _InboundCall(number)
+        flow = self.flow_for(call, now)
+        return Answering(flow, tuple(dict.fromkeys(self._rings(flow, call, now))))
+
+    def _first_match(self, routes: Sequence[Route], call: CallFacts, now: datetime) -> str:
+        matching = (route.flow for route in routes if route.matches(call, self.calendars, now))
+        return next(matching, routes[-1].flow)
+
+    def _turn(self, target: Target, step: Step, place: HookPlace, call: CallFacts, now: datetime) -> Turn | Verbs:
+        match target:
+            case Go(flow):
+                return Turn(flow) if flow in self.flows else ()
+            case Choose(routes):
+                return Turn(self._first_match(routes, call, now))
+            case End():
+                return LEAVE if place.hook.endswith("enqueue.waitHook") else HANGUP
+            case GoOn():
+                return ()
+            case Repeat(times, then, say):
+                if place.repeated < times:
+                    return Turn(place.flow, step.index, say, place.repeated + 1)
+                return self._turn(then, step, place, call, now)
+
+    def _rings(self, first: str, call: CallFacts, now: datetime) -> Iterator[str]:
+        seen: set[str] = set()
+        ahead = [first]
+        while ahead:
+            name = ahead.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            flow = self.flows[name]
+            yield from _rung_by(self.verbs_of(Turn(name), call, Links("", "")))
+            for step in flow.steps.values():
+                for following in step.hooks.values():
+                    for _, target in following.targets:
+                        ahead.extend(self._flows_of(target, call, now))
+
+    def _flows_of(self, target: Target, call: CallFacts, now: datetime) -> Iterator[str]:
+        match target:
+            case Go(flow):
+                yield flow
+            case Choose(routes):
+                yield self._first_match(routes, call, now)
+            case Repeat(_, then):
+                yield from self._flows_of(then, call, now)
 
 
-def read_plan(text: str) -> Plan:
-    """Read a prepared plan.
+@dataclass(frozen=True, slots=True)
+class HookPlace:
+    """Where a hook belongs in the plan, as its URL tells; `repeated` counts how often its step was repeated."""
 
-    Raises:
-        PlanUnavailable: the text is not a prepared plan of this version.
-    """
-    try:
-        document = json.loads(text)
-        if document["format"] != PLAN_FORMAT:
-            raise PlanUnavailable(f"the plan has format {document['format']}, this version reads {PLAN_FORMAT}")
-        plan = Plan(
-            routes=tuple(_read_route(route) for route in document["routes"]),
-            flows=document["flows"],
-            fallback=document["fallback"],
-        )
-        answers = [plan.fallback, *(plan.flows[route.flow] for route in plan.routes)]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise PlanUnavailable(f"the prepared plan is broken: {type(error).__name__}") from error
-    if not plan.routes or not all(_is_answer(verbs) for verbs in answers):
-        raise PlanUnavailable("the plan has no route, or a flow or a fallback without verbs")
-    return plan
+    flow: str
+    step: str
+    hook: str
+    hop: int = 0
+    repeated: int = 0
 
 
-def installed_plan() -> Plan:
-    """The plan of the call plan layer; the last resort alone where it is missing or broken.
+class _Filling:
+    """Fills in the placeholders and hooks of verbs; what placeholders stand for is looked up once."""
 
-    A call is answered all the same, so a broken plan is logged as an error and never raised.
-    """
-    try:
-        return read_plan((files(PLAN_PACKAGE) / PLAN_FILE).read_text("utf-8"))
-    except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
-        logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
-        return Plan(routes=(Route("last_resort"),), flows={"last_resort": LAST_RESORT}, fallback=LAST_RESORT)
+    def __init__(self, plan: Plan, call: CallFacts, links: Links, repeated_step: str | None, repeated: int) -> None:
+        self._plan = plan
+        self._call = call
+        self._links = links
+        self._repeated_step = repeated_step
+        self._repeated = repeated
+        self._env_vars: Mapping[str, object] | None = None
+
+    def verb(self, verb: Verb) -> Verb:
+        name = str(verb["verb"])
+        return {key: self._filled(value, key, name) for key, value in verb.items()}
+
+    def variable(self, name: str) -> Value | None:
+        variable = self._plan.variables.get(name)
+        if variable is None:
+            return None
+        if self._env_vars is None:
+            self._env_vars = self._call.env_vars()
+        return variable.value_of(self._env_vars.get(name))
+
+    def told(self, name: str) -> str | None:
+        return self._call.told(name)
+
+    def _filled(self, value: object, key: str, verb: str) -> object:
+        if isinstance(value, str):
+            return filled_in(value, place_of(key, verb), self)
+        if isinstance(value, list):
+            return [self._filled(member, key, verb) for member in value]
+        if isinstance(value, dict):
+            if HOOK in value:
+                return self._url(value[HOOK])
+            return {name: self._filled(member, name, verb) for name, member in value.items()}
+        return value
+
+    def _url(self, hook: Sequence[str]) -> str:
+        sort, *where = hook
+        links = self._links
+        if sort == "flows":
+            flow, step, name = where
+            query = {"hook": name, "hop": str(links.hop + 1)}
+            if step == self._repeated_step:
+                query["repeated"] = str(self._repeated)
+            path = f"/webhooks/call/flows/{quote(flow, safe='')}/{quote(step, safe='')}"
+        elif sort == "events":
+            path, query = "/webhooks/call/events", {"call": links.call_sid, "hook": where[0]}
+        else:
+            path, query = f"/webhooks/tool/{quote(where[0], safe='')}", {"call": links.call_sid}
+        return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{ASK_FOR_RETRIES}"
 
 
-def _is_answer(verbs: object) -> bool:
-    return isinstance(verbs, list) and bool(verbs) and all(isinstance(verb, dict) for verb in verbs)
+class _InboundCall:
+    """A call of which only the called number is known."""
+
+    def __init__(self, number: str) -> None:
+        self._told = {"to": number, "direction": "inbound"}
+
+    def told(self, name: str) -> str | None:
+        return self._told.get(name)
+
+    def header(self, name: str) -> str | None:  # noqa: ARG002
+        return None
+
+    def env_vars(self) -> Mapping[str, object]:
+        return {}
 
 
-def _read_route(route: Mapping[str, object]) -> Route:
-    return Route(
-        flow=str(route["flow"]),
-        to=_read_patterns(route.get("to")),
-        from_=_read_patterns(route.get("from")),
-        direction=None if route.get("direction") is None else str(route["direction"]),
-    )
-
-
-def _read_patterns(patterns: object) -> tuple[PartyPattern, ...]:
-    if patterns is None:
-        return ()
-    if not isinstance(patterns, list):
-        raise TypeError("patterns are a list")
-    return tuple(parse_pattern(pattern) for pattern in patterns)
-
-
-def parse_pattern(pattern: str) -> PartyPattern:
-    """`+14155551234` matches that number, `+1415*` every number that begins so, `*` every party there is."""
-    text = pattern.removesuffix("*")
-    return PartyPattern(canonical_party(text), prefix=text != pattern)
-
-
-def _any_matches(patterns: tuple[PartyPattern, ...], party: str | None) -> bool:
+def _party_matches(patterns: tuple[PartyPattern, ...], call: CallFacts, member: str) -> bool:
     if not patterns:
         return True
+    party = call.told(member)
     return party is not None and any(pattern.matches(canonical_party(party)) for pattern in patterns)
+
+
+def _text_matches(patterns: tuple[TextPattern, ...], call: CallFacts, member: str) -> bool:
+    if not patterns:
+        return True
+    text = call.told(member)
+    return text is not None and any(pattern.matches(text) for pattern in patterns)
+
+
+def _rung_by(verbs: Verbs) -> Iterator[str]:
+    for verb in verbs:
+        if verb["verb"] in ("enqueue", "dequeue", "conference", "room"):
+            yield f"{'queue' if str(verb['verb']).endswith('queue') else 'conference'} {verb['name']}"
+        targets = verb.get("target")
+        for target in targets if isinstance(targets, list) else ():
+            if isinstance(target, dict):
+                yield str(next((target[key] for key in ("number", "sipUri", "name") if key in target), target["type"]))
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _number(given: object, default: Value) -> Value:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        return default
+    try:
+        number = float(given)
+    except ValueError:
+        return default
+    if not abs(number) < 1e15:
+        return default
+    return int(number) if number.is_integer() else number

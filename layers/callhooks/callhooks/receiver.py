@@ -61,7 +61,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     message that `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not
     be stored. `not_understood` answers what is put into quarantine, by the reason; where it is `None`, what is not
     understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
-    repeats it.
+    repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
     """
 
     provider: str
@@ -73,6 +73,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     not_understood: Callable[[str], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] = lambda _: False
     sent_at: Callable[[Request], datetime | None] = lambda _: None
+    answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -112,6 +113,9 @@ class Receiver(Generic[CredentialsT, MessageT]):
         deadline = self._clock() + COMMIT_WITHIN
         try:
             request = Request.from_event(event)
+            open_answer = self._webhook.answer_to_anybody(request)
+            if open_answer is not None:
+                return open_answer.as_payload()
             try:
                 self._verify(request)
             except CredentialsUnavailable as error:

@@ -27,11 +27,15 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class JambonzSettings:
-    """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is."""
+    """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is.
+
+    `public_url` is the address that hooks are given, empty for the one that a request came to.
+    """
 
     credentials: str
     webhook_secrets: str
     signature_header: str
+    public_url: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -40,6 +44,7 @@ class JambonzSettings:
             credentials=environment["JAMBONZ_CREDENTIALS"],
             webhook_secrets=environment["JAMBONZ_WEBHOOK_SECRETS"],
             signature_header=environment["JAMBONZ_SIGNATURE_HEADER"],
+            public_url=environment["PUBLIC_URL"],
         )
 
 

@@ -215,6 +215,24 @@ class EventStore(BasePersistenceLayer):
         else:
             self._remember(data, answer_of(data))
 
+    def read_body(self, partition_key: str, sort_key: str) -> bytes | None:
+        """The raw body of a stored event; `None` where there is no such event.
+
+        Raises:
+            ClientError, BotoCoreError: the table could not be read.
+        """
+        reply = self._client.get_item(
+            TableName=self._table_name,
+            Key={"pk": {"S": partition_key}, "sk": {"S": sort_key}},
+            ProjectionExpression="body, body_encoding",
+            ConsistentRead=True,
+        )
+        item = reply.get("Item")
+        if item is None:
+            return None
+        body = bytes(item["body"]["B"])
+        return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+
     def save_success(self, data: Item, result: object) -> None:
         """Nothing is left to do: the item was written whole."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
-from callhooks.event import direction_of
-from callhooks.http import Response
-from callhooks.plan import CallToRoute, Plan, Verbs
+from callhooks.http import Request, Response
+from callhooks.plan import Links, Plan, Turn, Verbs
+from callhooks.providers.jambonz.facts import CallFacts
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.new_call import normalise, parse_call_hook
@@ -14,18 +15,34 @@ from callhooks.providers.jambonz.verify import JambonzCredentials, verify
 from callhooks.receiver import Webhook
 
 
-def new_call_webhook(plan: Plan, *, signature_header: str) -> Webhook[JambonzCredentials, CallHook | None]:
-    """The new-call webhook, answered from a call plan."""
+def new_call_webhook(
+    plan: Plan, *, signature_header: str, public_url: str
+) -> Webhook[JambonzCredentials, CallHook | None]:
+    """The new-call webhook, answered from a call plan; it also declares the plan's variables to jambonz's portal."""
+
+    def answer(call: CallHook | None, request: Request, now: datetime) -> Response:
+        facts = facts_of(call)
+        links = Links(request.base_url(public_url), call.call_sid if call else "")
+        return verbs_response(plan.verbs_of(Turn(plan.flow_for(facts, now)), facts, links))
+
     return Webhook(
         provider=PROVIDER,
         verify=verify,
         parse=parse_call_hook,
         normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
-        answer=lambda call, _request, _now: verbs_response(plan.verbs_for(call_to_route(call))),
+        answer=answer,
         fallback=verbs_response(plan.fallback),
         not_understood=None,
         is_new_call=lambda call: call is None or call.is_first_webhook,
+        answer_to_anybody=lambda request: variables_response(plan) if request.method == "OPTIONS" else None,
     )
+
+
+def facts_of(call: CallHook | None) -> CallFacts:
+    """What the first webhook tells; a bare `GET` tells nothing."""
+    if call is None:
+        return CallFacts({})
+    return CallFacts({**call.model_dump(by_alias=True, exclude_none=True), "customerData": call.customer_data})
 
 
 def verbs_response(verbs: Verbs) -> Response:
@@ -33,8 +50,7 @@ def verbs_response(verbs: Verbs) -> Response:
     return Response(200, json.dumps(verbs, separators=(",", ":")))
 
 
-def call_to_route(call: CallHook | None) -> CallToRoute:
-    """What the plan's routes look at."""
-    if call is None:
-        return CallToRoute()
-    return CallToRoute(to=call.to, from_=call.from_, direction=direction_of(call.direction))
+def variables_response(plan: Plan) -> Response:
+    """The declaration of the plan's variables: a flat object, or nothing at all, since jambonz refuses an empty one."""
+    schema = plan.variables_schema()
+    return Response(200, json.dumps(schema, separators=(",", ":"))) if schema else Response(204, "")

@@ -1,0 +1,101 @@
+"""When somebody is there: opening hours by weekday, with days that are closed and days with hours of their own.
+
+Hours are those of the wall clock in the calendar's own time zone, so that a change to or from daylight saving time
+moves nothing. Hours over midnight belong to the day on which they begin.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+DAY_MINUTES = 1440
+LOOK_AHEAD_DAYS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """From one minute of a day to another, which is not part of them; what ends after 1440 ends on the next day."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDays:
+    """From one day to another, both closed: `YYYY-MM-DD`, or `MM-DD` for every year."""
+
+    first: str
+    last: str
+
+    def holds(self, day: date) -> bool:
+        """Whether a day is one of them; those of every year may go over its end."""
+        text = day.isoformat()[-len(self.first) :]
+        if self.first <= self.last:
+            return self.first <= text <= self.last
+        return text >= self.first or text <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Opening hours. `week` has those of each weekday from Monday on; `special` those of single days (`YYYY-MM-DD`)."""
+
+    timezone: str
+    zone: tzinfo
+    week: tuple[tuple[Hours, ...], ...]
+    closed: tuple[ClosedDays, ...] = ()
+    special: Mapping[str, tuple[Hours, ...]] = field(default_factory=dict)
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether a moment (aware) lies in the opening hours."""
+        local = now.astimezone(self.zone)
+        minute = local.hour * 60 + local.minute
+        return any(
+            hours.start <= minute + days_ago * DAY_MINUTES < hours.end
+            for days_ago in (0, 1)
+            for hours in self.hours_on(local.date() - timedelta(days=days_ago))
+        )
+
+    def next_change(self, now: datetime) -> datetime | None:
+        """When it next opens or closes, in UTC; `None` where that is more than 400 days away."""
+        is_open = self.is_open(now)
+        today = now.astimezone(self.zone).date()
+        for days in range(-1, LOOK_AHEAD_DAYS):
+            for moment in sorted(self._boundaries(today + timedelta(days=days))):
+                if moment > now and self.is_open(moment) is not is_open:
+                    return moment
+        return None
+
+    def hours_on(self, day: date) -> tuple[Hours, ...]:
+        """The hours that begin on a day: its own, or else none on a closed day, or else those of the weekday."""
+        special = self.special.get(day.isoformat())
+        if special is not None:
+            return special
+        if any(days.holds(day) for days in self.closed):
+            return ()
+        return self.week[day.weekday()]
+
+    def _boundaries(self, day: date) -> Iterator[datetime]:
+        for hours in self.hours_on(day):
+            for minute in (hours.start, hours.end):
+                local = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a wall clock
+                # An hour that the clock repeats has two such moments, one that it leaves out has its end instead.
+                for fold in (0, 1):
+                    yield local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
+
+
+def read_zone(name: str, packed: str) -> tzinfo:
+    """A time zone from its TZif file (RFC 8536) in base64.
+
+    The plan carries it, since Lambda's image need not have such files.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    # Only a plan with calendars pays for this import.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    return ZoneInfo.from_file(io.BytesIO(base64.b64decode(packed, validate=True)), key=name)

@@ -1,0 +1,118 @@
+"""An action hook: a verb of the plan has ended, or asks for something, and jambonz wants to know what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from callhooks.event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
+from callhooks.http import Request
+from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key, signed_at
+from callhooks.providers.jambonz.models import CallInfo
+from callhooks.providers.jambonz.outcomes import transcripts_of
+from callhooks.providers.lenient import json_object
+
+ACTION = "actionHook"
+MOST_HOPS = 1_000_000
+
+_WORDS = (
+    "reason",
+    "dial_call_status",
+    "queue_result",
+    "dequeue_result",
+    "message_status",
+    "completion_reason",
+    "result",
+    "type",
+    "event",
+)
+_DETAILS = (
+    "dial_call_duration",
+    "dial_call_sid",
+    "dial_call_status",
+    "dial_sip_status",
+    "digits",
+    "final_referred_call_status",
+    "message_sid",
+    "playback_milliseconds",
+    "queue_position",
+    "queue_sid",
+    "queue_size",
+    "queue_time",
+    "reason",
+    "refer_status",
+    "verb_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionHook:
+    """What jambonz tells, and where in the plan it belongs, as the hook's URL says.
+
+    `hook` is the verb and the hook's place in it (`gather.actionHook`), `hop` counts the answers of the call,
+    `repeated` how often the step has been repeated.
+    """
+
+    call: CallInfo
+    document: Mapping[str, object]
+    flow: str
+    step: str
+    hook: str
+    hop: int
+    repeated: int
+
+    @property
+    def first_webhook_of(self) -> str | None:
+        """The call SID under which the first webhook came: that of the parent for a dialled leg."""
+        return self.call.parent_call_sid or self.call.call_sid
+
+
+def parse_action_hook(request: Request) -> ActionHook:
+    """Read an action hook.
+
+    Raises:
+        BadRequest: the body is not JSON, or neither an object nor `null`.
+    """
+    # A hook that has nothing to tell is sent as null.
+    document = {} if request.body.strip() == b"null" else json_object(request.body)
+    query = dict(request.query)
+    return ActionHook(
+        call=CallInfo.model_validate(document),
+        document=document,
+        flow=request.path_parameters.get("flow", ""),
+        step=request.path_parameters.get("step", ""),
+        hook=query.get("hook", ""),
+        hop=_count(query.get("hop")),
+        repeated=_count(query.get("repeated")),
+    )
+
+
+def normalise(hook: ActionHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+    """The event of an action hook; its `status` is how the verb has ended, in jambonz's own word."""
+    call = hook.call
+    words = (hook.document.get(member) for member in _WORDS)
+    told: dict[str, Detail | datetime | None] = {name: _scalar(hook.document.get(name)) for name in _DETAILS}
+    told |= {"speech": next(iter(transcripts_of(hook.document)), None), "flow": hook.flow, "step": hook.step}
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=call.call_sid,
+        dedupe_key=hook_key(request, signature_header=signature_header),
+        kind=Kind.VERB,
+        name=cleaned(hook.hook) or ACTION,
+        received_at=now,
+        sent_at=signed_at(request, now, signature_header=signature_header),
+        status=next((cleaned(word) for word in words if isinstance(word, str) and cleaned(word)), None),
+        direction=direction_of(call.direction),
+        from_=cleaned(call.from_),
+        to=cleaned(call.to),
+        details={**call_details(call), **known_details(told)},
+    )
+
+
+def _scalar(value: object) -> Detail | None:
+    return value if isinstance(value, str | int) else None
+
+
+def _count(text: str | None) -> int:
+    return min(int(text), MOST_HOPS) if text and len(text) <= 9 and text.isascii() and text.isdigit() else 0

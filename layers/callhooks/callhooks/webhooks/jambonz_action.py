@@ -1,0 +1,51 @@
+"""jambonz tells how a verb has ended, or asks for something, and waits for the next verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from callhooks.http import Request, Response
+from callhooks.plan import HookPlace, Links, Plan, Turn
+from callhooks.providers.jambonz.action import ActionHook, normalise, parse_action_hook
+from callhooks.providers.jambonz.facts import CallFacts
+from callhooks.providers.jambonz.hook import PROVIDER
+from callhooks.providers.jambonz.outcomes import outcome_of
+from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.receiver import Webhook
+from callhooks.webhooks.jambonz_new_call import verbs_response
+
+GO_ON = verbs_response(())
+
+
+def action_webhook(
+    plan: Plan,
+    *,
+    recall: Callable[[str], Mapping[str, object] | None],
+    signature_header: str,
+    public_url: str,
+) -> Webhook[JambonzCredentials, ActionHook]:
+    """The action webhook, answered from a call plan.
+
+    `recall` gives the body of a call's first webhook by its call SID, `None` where it is not to be had; it is asked
+    only where the plan needs what the hook does not tell.
+    """
+
+    def answer(hook: ActionHook, request: Request, now: datetime) -> Response:
+        call_sid = hook.first_webhook_of
+        facts = CallFacts(hook.document, (lambda: recall(call_sid)) if call_sid else (lambda: None))
+        place = HookPlace(hook.flow, hook.step, hook.hook, hook.hop, hook.repeated)
+        turn = plan.turn_after(place, outcome_of(hook.hook, hook.document), facts, now)
+        if not isinstance(turn, Turn):
+            return verbs_response(turn)
+        links = Links(request.base_url(public_url), hook.call.call_sid or "", hook.hop)
+        return verbs_response(plan.verbs_of(turn, facts, links))
+
+    return Webhook(
+        provider=PROVIDER,
+        verify=verify,
+        parse=parse_action_hook,
+        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        answer=answer,
+        fallback=GO_ON,
+    )
