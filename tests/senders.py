@@ -20,11 +20,10 @@ from callhooks.webhooks.bird_voice import bird_voice_webhook
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
 from callhooks.webhooks.wavix_call import wavix_call_webhook
 
-from tests.support import EVENTS, NOW, Answer, Clock, Event, FakeDynamoDB, FakeSecrets
+from tests.support import EVENTS, NOW, PUBLIC_URL, Answer, Clock, Event, FakeDynamoDB, FakeSecrets
 
 TOKEN = "tok3n"
 SIGNING_KEY = "mysecretkey"
-PUBLIC_URL = "https://hooks.example.com"
 CHANNEL = "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10"
 
 

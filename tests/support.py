@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
-from callhooks.plan import PartyPattern, Plan, Route
+from callhooks.patterns import PartyPattern
+from callhooks.plan import Flow, Plan, Route
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.verify import (
     DEFAULT_SIGNATURE_HEADER,
@@ -36,6 +37,7 @@ EVENTS = ROOT / "events"
 LARGEST_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
+PUBLIC_URL = "https://hooks.example.com"
 WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 RECEPTION = [{"verb": "say", "text": "Welcome"}, {"verb": "hangup"}]
 VOICEMAIL = [{"verb": "say", "text": "Leave a message"}]
@@ -43,7 +45,7 @@ APOLOGY = [{"verb": "say", "text": "Sorry"}]
 
 PLAN = Plan(
     routes=(Route("reception", to=(PartyPattern("14155550123"),)), Route("voicemail")),
-    flows={"reception": RECEPTION, "voicemail": VOICEMAIL},
+    flows={"reception": Flow(RECEPTION), "voicemail": Flow(VOICEMAIL)},
     fallback=APOLOGY,
 )
 
@@ -139,10 +141,11 @@ class Container:
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
     plan: Plan = PLAN
+    public_url: str = PUBLIC_URL
 
     def __post_init__(self) -> None:
         self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
-            new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER),
+            new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
             credentials=credential_store(self.secrets, self.clock),
             store=EventStore(self.database.as_client(), "events"),
             clock=self.clock,

@@ -14,8 +14,8 @@ import pytest
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
-from tests.senders import PUBLIC_URL, SIGNING_KEY, TOKEN
-from tests.support import PASSWORD, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_events_table
+from tests.senders import SIGNING_KEY, TOKEN
+from tests.support import PASSWORD, PUBLIC_URL, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_events_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -15,8 +15,8 @@ from callhooks_tools.deliveries import as_sent_by, read_delivery
 from callhooks_tools.stack import Access, BirdAccess, TokenAccess
 
 from tests.integration.conftest import Aws, Handler
-from tests.senders import CHANNEL, PUBLIC_URL, SIGNING_KEY, TOKEN
-from tests.support import EVENTS, Event
+from tests.senders import CHANNEL, SIGNING_KEY, TOKEN
+from tests.support import EVENTS, PUBLIC_URL, Event
 
 FOLDERS = {"wavix": "wavix_call", "bird": "bird_voice", "voipstudio": "voipstudio_event"}
 RECORDED = [path for provider in FOLDERS for path in sorted((EVENTS / provider).glob("*.json"))]

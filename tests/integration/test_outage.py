@@ -14,8 +14,7 @@ import pytest
 from callhooks_tools.deliveries import access_of_env_vars, as_sent_by, read_delivery
 
 from tests.integration.conftest import Handler
-from tests.senders import PUBLIC_URL
-from tests.support import EVENTS, Event, body_of, recorded
+from tests.support import EVENTS, PUBLIC_URL, Event, body_of, recorded
 
 
 @pytest.fixture

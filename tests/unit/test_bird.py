@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from callhooks.providers.bird import read_filter, sign
 
-from tests.senders import CHANNEL, PUBLIC_URL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
-from tests.support import NOW, Event, with_header, without_header
+from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
+from tests.support import NOW, PUBLIC_URL, Event, with_header, without_header
 
 CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
 

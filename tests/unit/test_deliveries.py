@@ -18,8 +18,8 @@ from callhooks_tools.deliveries import (
 )
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 
-from tests.senders import PUBLIC_URL, SENDERS, SIGNING_KEY, TOKEN, bird_voice
-from tests.support import EVENTS, NOW, WEBHOOK_SECRET, Answer, Container, template
+from tests.senders import SENDERS, SIGNING_KEY, TOKEN, bird_voice
+from tests.support import EVENTS, NOW, PUBLIC_URL, WEBHOOK_SECRET, Answer, Container, template
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]

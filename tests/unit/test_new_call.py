@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
-from callhooks.plan import Plan, Route
+from callhooks.plan import Flow, Plan, Route
 
 from tests.support import (
     APOLOGY,
@@ -160,7 +160,7 @@ class TestTheSameCallAgain:
     def test_gets_the_first_answer_from_another_container_whose_plan_has_changed(self) -> None:
         database = FakeDynamoDB()
         first = Container(database).receive_call(CALL)
-        changed = Plan(routes=(Route("new"),), flows={"new": [{"verb": "hangup"}]}, fallback=APOLOGY)
+        changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
         again = Container(database, plan=changed).receive_call(CALL, request_id="request-2")
         assert again.body == first.body
         assert again.replayed
@@ -202,7 +202,7 @@ class TestTheSameCallAgain:
         # Its request id is that of the first delivery, as with a reply that was lost; the plan is another one by now.
         database = FakeDynamoDB()
         first = Container(database).receive_call(CALL)
-        changed = Plan(routes=(Route("new"),), flows={"new": [{"verb": "hangup"}]}, fallback=APOLOGY)
+        changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
         assert Container(database, plan=changed).receive_call(CALL).body == first.body
 
     def test_without_a_request_id_is_a_repeat(self) -> None:

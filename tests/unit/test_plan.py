@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 from callhooks.event import canonical_party
-from callhooks.plan import (
-    LAST_RESORT,
-    CallToRoute,
-    Plan,
-    PlanUnavailable,
-    Route,
-    installed_plan,
-    parse_pattern,
-    read_plan,
-)
+from callhooks.patterns import parse_pattern
+from callhooks.plan import LAST_RESORT, Flow, Links, Plan, Route, Turn
+from callhooks.prepared_plan import PlanUnavailable, installed_plan, read_plan
+from callhooks.providers.jambonz.facts import CallFacts
+
+from tests.support import NOW
 
 HANGUP = [{"verb": "hangup"}]
 
 
+def call(**members: str) -> CallFacts:
+    return CallFacts({name.removesuffix("_"): value for name, value in members.items()})
+
+
 def plan_of(*routes: Route) -> Plan:
-    return Plan(routes=routes, flows={route.flow: HANGUP for route in routes}, fallback=HANGUP)
+    return Plan(routes=routes, flows={route.flow: Flow(HANGUP) for route in routes}, fallback=HANGUP)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_the_first_route_that_matches_takes_the_call() -> None:
         Route("california", to=(parse_pattern("+1415*"),), direction="inbound"),
         Route("rest"),
     )
-    assert plan.flow_for(CallToRoute("+14155551234", "anonymous", "inbound")) == "blocked"
-    assert plan.flow_for(CallToRoute("14155551235", "+12125550187", "inbound")) == "sales"
-    assert plan.flow_for(CallToRoute("+14155550000", "+12125550187", "inbound")) == "california"
-    assert plan.flow_for(CallToRoute("+14155550000", "+12125550187", "outbound")) == "rest"
+    assert plan.flow_for(call(to="+14155551234", from_="anonymous", direction="inbound"), NOW) == "blocked"
+    assert plan.flow_for(call(to="14155551235", from_="+12125550187", direction="inbound"), NOW) == "sales"
+    assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="inbound"), NOW) == "california"
+    assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="outbound"), NOW) == "rest"
 
 
 def test_a_call_of_which_nothing_is_known_takes_the_last_route() -> None:
@@ -84,25 +84,50 @@ def test_a_call_of_which_nothing_is_known_takes_the_last_route() -> None:
         Route("in", direction="inbound"),
         Route("rest"),
     )
-    assert plan.flow_for(CallToRoute()) == "rest"
+    assert plan.flow_for(call(), NOW) == "rest"
+
+
+PREPARED = {
+    "format": 2,
+    "variables": {},
+    "calendars": {},
+    "routes": [{"flow": "a"}],
+    "flows": {"a": {"verbs": [{"verb": "hangup"}], "steps": {}}},
+    "fallback": [{"verb": "hangup"}],
+}
+
+
+def test_a_prepared_plan_is_read() -> None:
+    assert read_plan(json.dumps(PREPARED)).flow_for(call(), NOW) == "a"
 
 
 @pytest.mark.parametrize(
-    "text",
+    "broken",
     [
-        "",
-        "[]",
-        "null",
-        "{}",
-        '{"format": 2}',
-        '{"format": 1, "routes": [], "flows": {}, "fallback": []}',
-        '{"format": 1, "routes": [{"flow": "a"}], "flows": {}, "fallback": []}',
-        '{"format": 1, "routes": [{"flow": "a"}], "flows": {"a": []}, "fallback": []}',
-        '{"format": 1, "routes": [{"flow": "a", "to": "+1"}], "flows": {"a": [{"verb": "hangup"}]}, "fallback": []}',
-        '{"format": 1, "routes": [5], "flows": {"a": [{"verb": "hangup"}]}, "fallback": []}',
+        {"format": 1},
+        {"routes": []},
+        {"routes": [5]},
+        {"routes": [{"flow": "b"}]},
+        {"routes": [{"flow": "a", "to": "+1"}]},
+        {"routes": [{"flow": "a", "to": ["_oops"]}]},
+        {"routes": [{"flow": "a", "during": ["office"]}]},
+        {"flows": {}},
+        {"flows": {"a": []}},
+        {"flows": {"a": {"verbs": [], "steps": {}}}},
+        {"flows": {"a": {"verbs": [{"verb": "hangup"}], "steps": {"x": {"index": 0}}}}},
+        {"fallback": []},
+        {"fallback": "sorry"},
+        {"calendars": {"office": {"timezone": "UTC", "zone": "?", "week": [[]] * 7, "closed": [], "special": {}}}},
+        {"variables": {"A": {}}},
     ],
 )
-def test_a_broken_plan_is_told(text: str) -> None:
+def test_a_broken_plan_is_told(broken: dict[str, object]) -> None:
+    with pytest.raises(PlanUnavailable):
+        read_plan(json.dumps({**PREPARED, **broken}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"format": 2}', "[" * 100_000])
+def test_what_is_no_prepared_plan_is_told(text: str) -> None:
     with pytest.raises(PlanUnavailable):
         read_plan(text)
 
@@ -120,5 +145,6 @@ def test_without_a_plan_every_call_gets_the_last_resort(
     monkeypatch.syspath_prepend(tmp_path)
     plan = installed_plan()
     monkeypatch.delitem(sys.modules, "callhooks_plan", raising=False)
-    assert plan.verbs_for(CallToRoute()) == plan.fallback == LAST_RESORT
+    verbs = plan.verbs_of(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""))
+    assert verbs == list(plan.fallback) == list(LAST_RESORT)
     assert json.loads(log.getvalue())["level"] == "ERROR"

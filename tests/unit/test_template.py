@@ -87,10 +87,14 @@ def test_calls_are_never_throttled_and_options_reaches_our_code() -> None:
 
 SECRETS_OF_FUNCTION = {
     "JambonzNewCallFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
+    "JambonzActionFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "WavixCallFunction": ["WavixCredentials"],
     "BirdVoiceFunction": ["BirdCredentials"],
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
+
+
+READS_EVENTS = {"JambonzActionFunction"}
 
 
 @pytest.mark.parametrize("name", functions())
@@ -98,6 +102,8 @@ def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name
     (policy,) = functions()[name]["Policies"]
     allowed = {statement["Action"]: statement["Resource"] for statement in policy["Statement"]}
     assert allowed.pop("dynamodb:PutItem") == {"Fn::GetAtt": "EventsTable.Arn"}
+    if name in READS_EVENTS:
+        assert allowed.pop("dynamodb:GetItem") == {"Fn::GetAtt": "EventsTable.Arn"}
     secrets = [{"Fn::GetAtt": f"{secret}.Id"} for secret in SECRETS_OF_FUNCTION[name]]
     assert allowed == {"secretsmanager:GetSecretValue": secrets if len(secrets) > 1 else secrets[0]}
 
@@ -162,6 +168,7 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
     shared = template()["Globals"]["Function"]["Environment"]["Variables"]
     readers: dict[str, Callable[[Mapping[str, str]], object]] = {
         "JambonzNewCallFunction": JambonzSettings.from_environment,
+        "JambonzActionFunction": JambonzSettings.from_environment,
         "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
         "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -22,7 +21,8 @@ import httpx
 import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
-from callhooks_tools import deliveries, plan_builder
+from callhooks_tools import deliveries
+from callhooks_tools.plan_command import plan_app
 from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     ROOT,
@@ -33,7 +33,6 @@ from callhooks_tools.stack import (
 )
 from callhooks_tools.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
 
-DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 SHORTEST_SHOWN_SECRET = 12
 SHORTEST_SECRET = 8
@@ -54,7 +53,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-plan_app = typer.Typer(help="Check the call plan and try calls on it.", no_args_is_help=True)
 secret_app = typer.Typer(
     help="What providers prove themselves with: jambonz's webhook secrets, Bird's signing keys, tokens in URLs.",
     no_args_is_help=True,
@@ -63,17 +61,9 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
-PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
 
 
 SecretProvider = Annotated[Provider, typer.Argument(help="Whose secrets.")]
-
-
-class Direction(StrEnum):
-    """The directions that a route can ask for."""
-
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
 
 
 @app.command()
@@ -211,38 +201,6 @@ def urls(stack_name: StackName = None) -> None:
     webhook_secret = credentials.jambonz.webhook_secret
     shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
     _show_lines(_configuration(outputs.new_call_url, outputs.base_url, credentials, webhook_secret=shown_secret))
-
-
-@plan_app.command("check")
-def plan_check(file: PlanFile = DEFAULT_PLAN) -> None:
-    """Check a call plan as the build does, and say what is wrong with it."""
-    plan = _read_plan(file)
-    verbs = sum(len(flow) for flow in plan.flows.values())
-    console.print(f"{file} is a valid call plan: {len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs.")
-
-
-@plan_app.command("build")
-def plan_build(
-    file: Annotated[Path, typer.Argument(help="The call plan.")],
-    folder: Annotated[Path, typer.Argument(help="The folder for the package callhooks_plan.")],
-) -> None:
-    """Check a call plan and prepare it for the functions (the layer's build does this)."""
-    console.print(f"prepared {plan_builder.write_package(_read_plan(file), folder)}")
-
-
-@plan_app.command("try")
-def plan_try(
-    to: Annotated[str, typer.Option(help="The called number or SIP user.")],
-    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
-    direction: Annotated[
-        Direction, typer.Option(help="Who began the call: inbound is the other side.")
-    ] = Direction.INBOUND,
-    file: PlanFile = DEFAULT_PLAN,
-) -> None:
-    """Show which flow takes a call, and the verbs that answer it."""
-    flow, verbs = plan_builder.answer_for(_read_plan(file), to=to, from_=from_, direction=direction.value)
-    console.print(f"flow {flow}", style="bold")
-    console.print(json.dumps(verbs, indent=2, ensure_ascii=False))
 
 
 @secret_app.command("list")
@@ -402,15 +360,6 @@ def _check_secret(provider: Provider, secret: str) -> None:
 
 def _masked(secret: str) -> str:
     return f"...{secret[-4:] if len(secret) >= SHORTEST_SHOWN_SECRET else ''}"
-
-
-def _read_plan(file: Path) -> plan_builder.PlanSpec:
-    try:
-        return plan_builder.read_plan_file(file)
-    except OSError as error:
-        fail(f"{file}: {error.strerror}")
-    except plan_builder.PlanProblems as error:
-        fail("\n".join(f"{file}: {problem}" for problem in error.problems))
 
 
 @contextmanager
