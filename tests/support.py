@@ -262,10 +262,10 @@ def resource(logical_id: str) -> dict[str, Any]:
     return properties
 
 
-def create_events_table(client: DynamoDBClient, name: str) -> None:
-    """The table of events exactly as the template describes it."""
-    properties = resource("EventsTable")
-    members = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+def create_table(client: DynamoDBClient, name: str, logical_id: str) -> None:
+    """A table exactly as the template describes it."""
+    properties = resource(logical_id)
+    members = {"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"} & set(properties)
     client.create_table(TableName=name, **{member: properties[member] for member in members})
 
 

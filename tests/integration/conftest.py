@@ -15,12 +15,13 @@ from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
 from tests.senders import SIGNING_KEY, TOKEN
-from tests.support import PASSWORD, PUBLIC_URL, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_events_table
+from tests.support import PASSWORD, PUBLIC_URL, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLE = "events"
+CLIENTS_TABLE = "clients"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,6 +55,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
         "EVENTS_TABLE": TABLE,
+        "CLIENTS_TABLE": CLIENTS_TABLE,
         "RETENTION_DAYS": "90",
         "JAMBONZ_CREDENTIALS": "credentials",
         "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",
@@ -74,10 +76,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """An account with the table of the template and the secrets."""
+    """An account with the tables of the template and the secrets."""
     with mock_aws():
         account = Aws(boto3.client("dynamodb"))
-        create_events_table(account.dynamodb, TABLE)
+        create_table(account.dynamodb, TABLE, "EventsTable")
+        create_table(account.dynamodb, CLIENTS_TABLE, "ClientsTable")
         secrets = boto3.client("secretsmanager")
         secrets.create_secret(Name="credentials", SecretString=json.dumps({"username": USERNAME, "password": PASSWORD}))
         secrets.create_secret(Name="webhook-secrets", SecretString=json.dumps({"webhook_secrets": [WEBHOOK_SECRET]}))

@@ -71,7 +71,12 @@ def test_a_refusal_is_no_call(aws: Aws, new_container: Callable[[], Handler]) ->
     assert aws.calls == []
 
 
-@pytest.mark.parametrize("path", sorted((EVENTS / "jambonz").glob("*.json")), ids=lambda path: str(path.stem))
+NEW_CALLS = [
+    path for path in sorted((EVENTS / "jambonz").glob("*.json")) if recorded(path.stem)["rawPath"] == "/webhooks/call"
+]
+
+
+@pytest.mark.parametrize("path", NEW_CALLS, ids=lambda path: str(path.stem))
 def test_every_recorded_delivery_is_answered_by_jambonz_s_schemas(
     path: str, aws: Aws, new_container: Callable[[], Handler]
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from callhooks.http import Request
 from callhooks_tools.deliveries import (
+    CLIENT_AUTH_PATH,
     Delivery,
     DeliveryUnusable,
     NewCallIds,
@@ -18,10 +19,14 @@ from callhooks_tools.deliveries import (
 )
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 
-from tests.senders import SENDERS, SIGNING_KEY, TOKEN, bird_voice
+from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice
+from tests.sip_clients import ClientContainer
 from tests.support import EVENTS, NOW, PUBLIC_URL, WEBHOOK_SECRET, Answer, Container, template
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
+OF_CALLS = [
+    path for path in RECORDED if (request := read_delivery(path).request).body and request.path != CLIENT_AUTH_PATH
+]
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
 CREDENTIALS = StackCredentials(
     jambonz=JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret=WEBHOOK_SECRET),
@@ -40,9 +45,16 @@ def sent(delivery: Delivery) -> Delivery:
     return as_sent_by(provider, delivery, CREDENTIALS.of(provider), NOW, base_url=PUBLIC_URL)
 
 
+def function_of(delivery: Delivery) -> Container | ClientContainer | Sender:
+    """A warm container of the function that a delivery goes to."""
+    if delivery.request.path == CLIENT_AUTH_PATH:
+        return ClientContainer()
+    return Container() if delivery.provider == Provider.JAMBONZ else SENDERS[delivery.provider.value]()
+
+
 def receive(delivery: Delivery) -> tuple[Answer, int]:
-    """The answer of the provider's function, and how many items it leaves."""
-    container = Container() if delivery.provider == Provider.JAMBONZ else SENDERS[delivery.provider.value]()
+    """The answer of the delivery's function, and how many items it leaves."""
+    container = function_of(delivery)
     answer = container.receive(dict(delivery.event))
     return answer, len(container.database.items)
 
@@ -84,11 +96,11 @@ def test_headers_of_the_transport_are_left_to_the_client() -> None:
     assert not {"host", "content-length", "connection"} & set(headers)
 
 
-@pytest.mark.parametrize("path", [path for path in RECORDED if read_delivery(path).request.body], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", OF_CALLS, ids=lambda p: p.stem)
 def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) -> None:
     recorded = read_delivery(path)
     renewed = NewCallIds().renew(recorded, path)
-    container = Container() if recorded.provider == Provider.JAMBONZ else SENDERS[recorded.provider.value]()
+    container = function_of(recorded)
     for delivery in (recorded, renewed):
         assert not container.receive(dict(sent(delivery).event)).replayed
     first, second = container.database.items.values()
@@ -105,8 +117,8 @@ def test_a_body_that_names_no_call_cannot_be_renewed(body: str, tmp_path: Path) 
         NewCallIds().renew(read_delivery(path), path)
 
 
-@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty"])
-def test_what_has_no_body_stays_as_it_is(name: str) -> None:
+@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty", "jambonz/client_auth_invite"])
+def test_what_names_no_call_because_it_is_about_none_stays_as_it_is(name: str) -> None:
     path = EVENTS / f"{name}.json"
     assert NewCallIds().renew(read_delivery(path), path) == read_delivery(path)
 
@@ -178,6 +190,13 @@ def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:
     container.secrets.password = access.password
     container.secrets.webhook_secrets = []
     assert container.receive(dict(read_delivery(EVENTS / "jambonz" / "new_call.json").event)).statusCode == 200
+
+
+def test_sam_local_gives_every_function_of_jambonz_the_same_credentials() -> None:
+    variables = json.loads((EVENTS / "local-env.json").read_text())
+    first, *others = [values for function, values in variables.items() if function.startswith("Jambonz")]
+    assert "JambonzClientAuthFunction" in variables
+    assert all(values == first for values in others)
 
 
 @pytest.mark.parametrize("name", ["wavix/ringing", "voipstudio/call_ringing", "voipstudio/probe_get"])

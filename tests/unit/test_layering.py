@@ -14,6 +14,7 @@ FROM_THE_GROUND_UP = [
     "credentials",
     "event",
     "store",
+    "clients",
     "providers",
     "calendars",
     "patterns",

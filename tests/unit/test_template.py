@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from callhooks.providers.path_token import read_networks
-from callhooks.settings import BirdSettings, JambonzSettings, PathTokenSettings, StoreSettings
+from callhooks.settings import BirdSettings, ClientSettings, JambonzSettings, PathTokenSettings, StoreSettings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +58,17 @@ def test_the_table_keeps_what_it_promises() -> None:
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
 
 
+def test_the_table_of_clients_keeps_them_and_shows_them_to_nobody() -> None:
+    table = resource("ClientsTable")
+    assert template()["Resources"]["ClientsTable"]["DeletionPolicy"] == "Retain"
+    assert template()["Resources"]["ClientsTable"]["UpdateReplacePolicy"] == "Retain"
+    assert "TableName" not in table
+    assert "StreamSpecification" not in table
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
 def test_the_table_has_all_its_indexes_from_the_start() -> None:
     keys = {
         index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
@@ -88,24 +99,33 @@ def test_calls_are_never_throttled_and_options_reaches_our_code() -> None:
 SECRETS_OF_FUNCTION = {
     "JambonzNewCallFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "JambonzActionFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
+    "JambonzClientAuthFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "WavixCallFunction": ["WavixCredentials"],
     "BirdVoiceFunction": ["BirdCredentials"],
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
-
-
-READS_EVENTS = {"JambonzActionFunction"}
+EVENTS_TABLE = {"Fn::GetAtt": "EventsTable.Arn"}
+CLIENTS_TABLE = {"Fn::GetAtt": "ClientsTable.Arn"}
+FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
+    "JambonzActionFunction": [("dynamodb:GetItem", EVENTS_TABLE)],
+    "JambonzClientAuthFunction": [
+        ("dynamodb:GetItem", CLIENTS_TABLE),
+        ("dynamodb:PutItem", CLIENTS_TABLE),
+        ("dynamodb:UpdateItem", CLIENTS_TABLE),
+    ],
+}
 
 
 @pytest.mark.parametrize("name", functions())
 def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
     (policy,) = functions()[name]["Policies"]
-    allowed = {statement["Action"]: statement["Resource"] for statement in policy["Statement"]}
-    assert allowed.pop("dynamodb:PutItem") == {"Fn::GetAtt": "EventsTable.Arn"}
-    if name in READS_EVENTS:
-        assert allowed.pop("dynamodb:GetItem") == {"Fn::GetAtt": "EventsTable.Arn"}
+    allowed = [(statement["Action"], statement["Resource"]) for statement in policy["Statement"]]
     secrets = [{"Fn::GetAtt": f"{secret}.Id"} for secret in SECRETS_OF_FUNCTION[name]]
-    assert allowed == {"secretsmanager:GetSecretValue": secrets if len(secrets) > 1 else secrets[0]}
+    assert allowed == [
+        ("dynamodb:PutItem", EVENTS_TABLE),
+        ("secretsmanager:GetSecretValue", secrets if len(secrets) > 1 else secrets[0]),
+        *FURTHER_ACTIONS.get(name, []),
+    ]
 
 
 @pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
@@ -169,6 +189,10 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
     readers: dict[str, Callable[[Mapping[str, str]], object]] = {
         "JambonzNewCallFunction": JambonzSettings.from_environment,
         "JambonzActionFunction": JambonzSettings.from_environment,
+        "JambonzClientAuthFunction": lambda variables: (
+            JambonzSettings.from_environment(variables),
+            ClientSettings.from_environment(variables),
+        ),
         "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
         "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from callhooks.event import Kind
 from callhooks.providers import bird, voipstudio, wavix
+from callhooks.providers.jambonz.client_auth import Refusal
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS
 
 from tests.senders import SENDERS, document_of
@@ -131,6 +132,13 @@ class TestTheCatalogue:
 
     def test_jambonz(self) -> None:
         assert self.rows("jambonz") == {word: kind.value for word, kind in KIND_OF_STATUS.items()}
+
+    def test_the_clients_of_jambonz(self) -> None:
+        text = (ROOT / "docs" / "events.md").read_text("utf-8")
+        section = text.split("\n#### Client authentication\n", 1)[1].split("\n#", 1)[0]
+        rows = dict(re.findall(r"^\| `(\w+)` \| `([a-z._]+)` \|", section, re.MULTILINE))
+        assert rows == {"ok": Kind.CLIENT_REGISTERED, "fail": Kind.CLIENT_REFUSED}
+        assert [reason for reason in Refusal if f"`{reason}`" not in section] == []
 
     def test_every_kind_is_explained(self) -> None:
         text = (ROOT / "docs" / "events.md").read_text("utf-8")

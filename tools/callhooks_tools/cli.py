@@ -22,6 +22,7 @@ import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
 from callhooks_tools import deliveries
+from callhooks_tools.clients_command import clients_app
 from callhooks_tools.plan_command import plan_app
 from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
@@ -59,6 +60,7 @@ secret_app = typer.Typer(
 )
 app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
+app.add_typer(clients_app, name="clients")
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 
@@ -318,6 +320,7 @@ def _configuration(
 ) -> dict[str, str]:
     return {
         "jambonz call hook": new_call_url,
+        "  registration hook": f"{base_url}/webhooks/client-auth",
         "  user name": credentials.jambonz.username,
         "  password": credentials.jambonz.password,
         "  webhook secret": webhook_secret,

@@ -26,8 +26,12 @@ from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, Provider, T
 RECORDING_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 """Signs for a function that has no webhook secret configured, and so does not look at the signature."""
 
+CLIENT_AUTH_PATH = "/webhooks/client-auth"
+"""A SIP client says who it is: there is no call yet."""
+
 PROVIDER_OF_PATH = {
     "/webhooks/call": Provider.JAMBONZ,
+    CLIENT_AUTH_PATH: Provider.JAMBONZ,
     "/webhooks/wavix": Provider.WAVIX,
     "/webhooks/bird": Provider.BIRD,
     "/webhooks/voipstudio": Provider.VOIPSTUDIO,
@@ -167,12 +171,12 @@ class NewCallIds:
         self._known: dict[str, str] = {}
 
     def renew(self, delivery: Delivery, path: Path) -> Delivery:
-        """The same delivery for another call, or for another SMS; one without a body as it is.
+        """The same delivery for another call, or for another SMS; one without a body or about no call as it is.
 
         Raises:
             DeliveryUnusable: its body names no call.
         """
-        if not delivery.request.body:
+        if not delivery.request.body or delivery.request.path == CLIENT_AUTH_PATH:
             return delivery
         members = _CALL_IDS[delivery.provider]
         try:

@@ -119,6 +119,7 @@ class StackOutputs:
     base_url: str
     new_call_url: str
     events_table: str
+    clients_table: str
     jambonz_credentials: str
     jambonz_webhook_secrets: str
     wavix_credentials: str
@@ -142,6 +143,7 @@ class StackOutputs:
                 base_url=outputs["BaseUrl"].rstrip("/"),
                 new_call_url=outputs["NewCallUrl"],
                 events_table=outputs["EventsTable"],
+                clients_table=outputs["ClientsTable"],
                 jambonz_credentials=outputs["JambonzCredentials"],
                 jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
                 wavix_credentials=outputs["WavixCredentials"],

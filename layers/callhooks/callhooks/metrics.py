@@ -13,3 +13,9 @@ def count(name: str, *, provider: str, reason: str) -> None:
     with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
         metric.add_dimension("provider", provider)
         metric.add_dimension("reason", reason)
+
+
+def measure(name: str, value: int, *, provider: str) -> None:
+    """Tell how high something has become, for an alarm on its maximum."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
+        metric.add_dimension("provider", provider)

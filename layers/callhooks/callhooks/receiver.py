@@ -54,20 +54,23 @@ logger = Logger(child=True)
 
 @dataclass(frozen=True, slots=True)
 class Webhook(Generic[CredentialsT, MessageT]):
-    """What is particular to one webhook, all of it pure functions.
+    """What is particular to one webhook: pure functions, but for `decide`.
 
-    `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `answer` says what the sender gets. `fallback` is
-    the answer of a sender who waits for one and must not be left without; while no sender can be verified, it is for a
-    message that `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not
-    be stored. `not_understood` answers what is put into quarantine, by the reason; where it is `None`, what is not
-    understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
-    repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
+    `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `decide` puts into the message what takes more than
+    the message to know, and is called once for each delivery of a proven sender. `answer` says what the sender gets.
+    `fallback` is the answer of a sender who waits for one and must not be left without; while no sender can be
+    verified, it is for a message that `is_new_call`. Without a fallback this is a webhook of events: the sender sends
+    again what could not be stored. `not_understood` answers what is put into quarantine, by the reason; where it is
+    `None`, what is not understood is refused. `sent_at` is the sender's clock where a request tells it besides its
+    body, and a retry repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not
+    kept.
     """
 
     provider: str
     verify: Callable[[Request, CredentialsT, datetime], None]
     parse: Callable[[Request], MessageT]
     normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
+    decide: Callable[[MessageT, Request, datetime], MessageT] = lambda message, _request, _now: message
     answer: Callable[[MessageT, Request, datetime], Response] = lambda _message, _request, _now: STORED
     fallback: Response | None = None
     not_understood: Callable[[str], Response] | None = quarantined
@@ -149,7 +152,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _take(self, request: Request, deadline: datetime) -> HttpPayload:
         now = self._clock()
         try:
-            message = self._parse(request)
+            message = self._webhook.decide(self._parse(request), request, now)
             event = self._webhook.normalise(message, request, now)
             if isinstance(event, Ignored):
                 return self._ignore(event)

@@ -49,6 +49,18 @@ class JambonzSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where SIP clients are kept."""
+
+    clients_table: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(clients_table=environment["CLIENTS_TABLE"])
+
+
+@dataclass(frozen=True, slots=True)
 class PathTokenSettings:
     """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
 

@@ -120,6 +120,8 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
 
 def _quarantine_key(request: Request) -> str:
     told = _told_by_path(request)
+    if request.raw_query:
+        told["?"] = clean_text(request.raw_query)
     if not told:
         return request.body_hash
     # The URL may be all that tells two deliveries apart.

@@ -20,22 +20,27 @@ class SipPayload(Document):
     content: Text = None
 
 
-class SipRequest(Document):
-    """The INVITE. Well-known header names come in lower case, others as they were sent."""
+class SipHeaders(Document):
+    """What comes with SIP headers. Well-known names come in lower case, others as they were sent."""
 
     headers: Lenient[dict[str, JsonValue]] = None
-    raw: Text = None
-    body: Text = None
-    method: Text = None
-    version: Text = None
-    uri: Text = None
-    payload: Lenient[list[SipPayload]] = None
 
     def header(self, name: str) -> str | None:
         """A header's value, whatever the case of its name."""
         wanted = name.lower()
         values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
         return next((str(value) for value in values), None)
+
+
+class SipRequest(SipHeaders):
+    """The INVITE."""
+
+    raw: Text = None
+    body: Text = None
+    method: Text = None
+    version: Text = None
+    uri: Text = None
+    payload: Lenient[list[SipPayload]] = None
 
 
 class Synthesizer(Document):

@@ -1,0 +1,96 @@
+"""jambonz asks the deployed application whether a SIP client is who it says it is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from callhooks_tools.deliveries import CLIENT_AUTH_PATH, Delivery
+
+from tests.e2e.conftest import RunningStack
+from tests.sip_clients import REALM, attempt
+from tests.support import signed_event
+
+
+@pytest.fixture
+def username(running: RunningStack) -> Iterator[str]:
+    """A client that the command has let in, and takes away."""
+    username = f"jane-{uuid.uuid4()}"
+    added = running.command("clients", "add", username, "--realm", REALM, "--expires", "1800", stdin="s3cr3t\n")
+    assert (added.returncode, added.stderr) == (0, "")
+    yield username
+    running.command("clients", "remove", username, "--realm", REALM)
+
+
+def answer(running: RunningStack, document: dict[str, Any]) -> dict[str, Any]:
+    delivery = running.signed(Delivery(signed_event(document, path=CLIENT_AUTH_PATH)))
+    response = running.post(delivery)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert "idempotent-replayed" not in response.headers
+    told: dict[str, Any] = response.json()
+    return told
+
+
+def events_of(running: RunningStack, username: str) -> list[tuple[str, str | None]]:
+    items = [item for item in running.items() if item.get("from") == {"S": f"{username}@{REALM}"}]
+    items.sort(key=lambda item: item["received_at"]["S"])
+    return [(item["kind"]["S"], item["details"]["M"].get("reason", {}).get("S")) for item in items]
+
+
+def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_password(
+    running: RunningStack, username: str
+) -> None:
+    register = attempt(username=username)
+    assert answer(running, register) == {"status": "ok", "expires": 1800}
+    assert answer(running, register) == {"status": "fail"}
+    assert answer(running, attempt(username=username, nc="00000002", method="INVITE")) == {"status": "ok"}
+    assert answer(running, attempt(username=username, nc="00000003", password="wrong")) == {"status": "fail"}
+    assert events_of(running, username) == [
+        ("client.registered", None),
+        ("client.refused", "replayed"),
+        ("client.registered", None),
+        ("client.refused", "wrong password"),
+    ]
+
+
+def test_a_client_is_let_in_by_get_too(running: RunningStack, username: str) -> None:
+    access = running.stack.credentials.jambonz
+    members = {name: value for name, value in attempt(username=username).items() if name != "headers"}
+    response = httpx.get(
+        f"{running.stack.base_url}{CLIENT_AUTH_PATH}", params=members, auth=(access.username, access.password)
+    )
+    assert (response.status_code, response.json()["status"]) == (200, "ok")
+
+
+def test_who_is_not_jambonz_is_refused(running: RunningStack, username: str) -> None:
+    url = f"{running.stack.base_url}{CLIENT_AUTH_PATH}"
+    for response in (httpx.post(url, json=attempt(username=username)), httpx.get(url)):
+        assert response.status_code == 401
+    assert events_of(running, username) == []
+
+
+def test_the_command_shows_clients_without_their_secrets_and_replaces_none_in_silence(
+    running: RunningStack, username: str
+) -> None:
+    assert f"{username}@{REALM}  expires 1800 s" in running.command("clients", "list").stdout.splitlines()
+    again = running.command("clients", "add", username, "--realm", REALM, stdin="another\n")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert answer(running, attempt(username=username))["status"] == "ok"
+
+
+def test_the_command_removes_a_client_at_once(running: RunningStack, username: str) -> None:
+    assert answer(running, attempt(username=username))["status"] == "ok"
+    assert running.command("clients", "remove", username, "--realm", REALM).returncode == 0
+    assert answer(running, attempt(username=username, nc="00000002")) == {"status": "fail"}
+    assert f"{username}@{REALM}" not in running.command("clients", "list").stdout
+    assert running.command("clients", "remove", username, "--realm", REALM).returncode == 1
+
+
+def test_the_command_sends_a_recorded_client(running: RunningStack) -> None:
+    sent = running.command("send", "events/jambonz/client_auth_register.json", "--new-call")
+    assert sent.returncode == 0, sent.stderr
+    assert '"status": "fail"' in sent.stdout  # nobody has let jane in

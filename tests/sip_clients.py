@@ -1,0 +1,185 @@
+"""SIP clients as jambonz tells of them, and a warm container of the function that answers whether they are let in."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import ClientError
+from callhooks.clients import Client, ClientStore, client_item
+from callhooks.providers.jambonz.client_auth import ClientAuth
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
+from callhooks.receiver import Receiver
+from callhooks.store import EventStore, Item
+from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
+
+from tests.support import Answer, Clock, Event, FakeDynamoDB, FakeSecrets, credential_store, signed_event
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PATH = "/webhooks/client-auth"
+REALM = "sip.example.com"
+ADDRESS = "192.0.2.44"
+JANES_PASSWORD = "s3cr3t"
+"""Of the client in the recordings client_auth_*.json."""
+
+_REQUESTS = itertools.count()
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def client(username: str = "jane", realm: str = REALM, password: str = JANES_PASSWORD, **members: Any) -> Client:
+    return Client(username, realm, md5(f"{username}:{realm}:{password}"), **members)
+
+
+def attempt(
+    *,
+    password: str = JANES_PASSWORD,
+    method: str = "REGISTER",
+    username: str = "jane",
+    realm: str = REALM,
+    nonce: str = "InFriVGWVoKeCckYrTx7wg==",
+    nc: str | None = "00000001",
+    cnonce: str | None = "03d8d2aafd5a975f",
+    qop: str | None = "auth",
+    **members: object,
+) -> dict[str, Any]:
+    """What jambonz posts for a client with this password; `members` take the place of what belongs there."""
+    uri = f"sip:{realm}"
+    response = ":".join(
+        [
+            md5(f"{username}:{realm}:{password}"),
+            nonce,
+            *([nc or "", cnonce] if cnonce else []),
+            *([qop] if qop else []),
+            md5(f"{method}:{uri}"),
+        ]
+    )
+    document: dict[str, Any] = {
+        "source_address": ADDRESS,
+        "source_port": 5060,
+        "method": method,
+        "headers": {"call-id": "reg-1@192.0.2.44", "User-Agent": "ExampleSoftphone/1.0"},
+        "expires": 3600 if method == "REGISTER" else None,
+        "scheme": "digest",
+        "username": username,
+        "realm": realm,
+        "nonce": nonce,
+        "uri": uri,
+        "algorithm": "MD5",
+        "response": md5(response),
+        "nc": nc,
+        "cnonce": cnonce,
+        "qop": qop,
+        **members,
+    }
+    return {name: value for name, value in document.items() if value is not None or name == "expires"}
+
+
+@dataclass
+class FakeClientsTable:
+    """DynamoDB as far as the store of clients uses it; `faults` make an operation fail."""
+
+    items: dict[str, Item] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    faults: dict[str, Exception] = field(default_factory=dict)
+    lose_reply: bool = False
+
+    def get_item(self, *, Key: Item, ConsistentRead: bool, **_: object) -> dict[str, Any]:  # noqa: N803
+        assert ConsistentRead
+        self._called("GetItem")
+        item = self.items.get(Key["pk"]["S"])
+        return {} if item is None else {"Item": item}
+
+    def put_item(self, *, Item: Item, ConditionExpression: str, **_: object) -> None:  # noqa: N803
+        assert ConditionExpression == "attribute_not_exists(pk)"
+        self._called("PutItem")
+        key = Item["pk"]["S"]
+        if self.lose_reply:
+            self.items.setdefault(key, Item)
+        if key in self.items:
+            reply: Any = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": self.items[key]}
+            raise ClientError(reply, "PutItem")
+        self.items[key] = Item
+
+    def update_item(self, *, Key: Item, ExpressionAttributeValues: Item, **_: object) -> dict[str, Any]:  # noqa: N803
+        self._called("UpdateItem")
+        item = self.items.setdefault(Key["pk"]["S"], {**Key, "failures": {"N": "0"}})
+        item["failures"] = {"N": str(int(item["failures"]["N"]) + int(ExpressionAttributeValues[":one"]["N"]))}
+        item["expires_at"] = ExpressionAttributeValues[":later"]
+        return {"Attributes": item}
+
+    def _called(self, operation: str) -> None:
+        self.calls.append(operation)
+        if operation in self.faults:
+            raise self.faults[operation]
+
+    def as_client(self) -> DynamoDBClient:
+        client: Any = self
+        return client  # type: ignore[no-any-return]
+
+
+@dataclass
+class ClientContainer:
+    """One warm Lambda container of the client-auth function; jane may register."""
+
+    clients: FakeClientsTable = field(default_factory=FakeClientsTable)
+    database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.add(client())
+        self.receiver: Receiver[JambonzCredentials, ClientAuth] = Receiver(
+            client_auth_webhook(
+                ClientStore(self.clients.as_client(), "clients"), signature_header=DEFAULT_SIGNATURE_HEADER
+            ),
+            credentials=credential_store(self.secrets, self.clock),
+            store=EventStore(self.database.as_client(), "events"),
+            clock=self.clock,
+            retention_days=90,
+        )
+
+    def add(self, known: Client) -> None:
+        item = client_item(known)
+        self.clients.items[item["pk"]["S"]] = item
+
+    def receive(self, event: Event) -> Answer:
+        return Answer(**self.receiver.receive(event))
+
+    def post(self, document: object, **changes: Any) -> Answer:
+        """A request of its own, signed now."""
+        changes = {"path": PATH, "request_id": f"request-{next(_REQUESTS)}", **changes}
+        return self.receive(signed_event(document, now=self.clock.now, **changes))
+
+    def get(self, document: dict[str, Any]) -> Answer:
+        members = {name: "null" if value is None else value for name, value in document.items() if name != "headers"}
+        return self.post("", method="GET", query=urlencode(members))
+
+    def told(self, document: object, **changes: Any) -> dict[str, Any]:
+        """What the answer says, which is 200 whatever it says."""
+        return told(self.post(document, **changes))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of all events that are kept, in the order in which they came."""
+        return [item["kind"]["S"] for item in self.database.items.values()]
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Of the only event."""
+        details: Any = self.database.item["details"]["M"]
+        return {name: next(iter(value.values())) for name, value in details.items()}
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    assert (answer.statusCode, answer.headers["content-type"]) == (200, "application/json")
+    document: dict[str, Any] = json.loads(answer.body)
+    return document
