@@ -1,4 +1,4 @@
-"""Wavix, Bird and VoIPstudio as senders, and a warm container of each one's function."""
+"""Wavix, Bird, VoIPstudio and jambonz's events as senders, and a warm container of each one's function."""
 
 from __future__ import annotations
 
@@ -8,19 +8,39 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from callhooks.credentials import CredentialStore
 from callhooks.providers import bird
 from callhooks.providers.bird import SubscriptionFilter, read_signing_keys
+from callhooks.providers.jambonz.verify import (
+    DEFAULT_SIGNATURE_HEADER,
+    basic_header_value,
+    read_credentials,
+    signature_header_value,
+)
 from callhooks.providers.path_token import Networks, read_tokens
 from callhooks.receiver import Receiver
 from callhooks.store import EventStore, Item
 from callhooks.webhooks.bird_voice import bird_voice_webhook
+from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
 from callhooks.webhooks.wavix_call import wavix_call_webhook
 
-from tests.support import EVENTS, NOW, PUBLIC_URL, Answer, Clock, Event, FakeDynamoDB, FakeSecrets
+from tests.support import (
+    EVENTS,
+    NOW,
+    PASSWORD,
+    PUBLIC_URL,
+    USERNAME,
+    WEBHOOK_SECRET,
+    Answer,
+    Clock,
+    Event,
+    FakeDynamoDB,
+    FakeSecrets,
+)
 
 TOKEN = "tok3n"
 SIGNING_KEY = "mysecretkey"
@@ -39,6 +59,7 @@ class Sender:
     secret: Mapping[str, object]
     path: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    sign: Callable[[Event, datetime], Event] = lambda event, _now: event
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
@@ -64,14 +85,14 @@ class Sender:
         """A delivery as API Gateway hands it on; `body` is a document, a text, or raw bytes (base64 encoded)."""
         raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
         event = http_event(raw, path=self.path, parameters=self.parameters, encoded=isinstance(body, bytes))
-        return signed_by_bird({**event, **changes}) if self.provider == "bird" else {**event, **changes}
+        return self.sign({**event, **changes}, self.clock.now)
 
     def send(self, body: object, **changes: Any) -> Answer:
         return self.receive(self.event(body, **changes))
 
-    def stored(self, body: object) -> Stored:
+    def stored(self, body: object, **changes: Any) -> Stored:
         """What is kept of a delivery that is taken."""
-        assert self.send(body).statusCode == 200
+        assert self.send(body, **changes).statusCode == 200
         return Stored(self.database.item)
 
     @property
@@ -124,12 +145,23 @@ def http_event(
 
 def signed_by_bird(event: Event, *, key: str = SIGNING_KEY, now: datetime = NOW, public_url: str = PUBLIC_URL) -> Event:
     """A delivery signed as Bird signs it."""
-    body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()
+    body = _raw_body(event)
     timestamp = str(int(now.timestamp()))
     query = f"?{event['rawQueryString']}" if event["rawQueryString"] else ""
     signature = bird.sign(key, timestamp, f"{public_url}{event['rawPath']}{query}", body)
     headers = {bird.TIMESTAMP_HEADER: timestamp, bird.SIGNATURE_HEADER: signature}
     return {**event, "headers": {**event["headers"], **headers}}
+
+
+def signed_by_jambonz(event: Event, now: datetime) -> Event:
+    """A delivery with jambonz's credentials and signature."""
+    signature = signature_header_value(WEBHOOK_SECRET, now, _raw_body(event))
+    proof = {"authorization": basic_header_value(USERNAME, PASSWORD), "jambonz-signature": signature}
+    return {**event, "headers": {**event["headers"], **proof}}
+
+
+def _raw_body(event: Event) -> bytes:
+    return base64.b64decode(event["body"]) if event["isBase64Encoded"] else str(event["body"]).encode()
 
 
 def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[Any, Any]:
@@ -184,6 +216,21 @@ def bird_voice(
         secret=changes.pop("secret", {"signing_key": SIGNING_KEY}),
         path=f"/webhooks/bird/{channel_id}" if channel_id else "/webhooks/bird",
         parameters={"channel_id": channel_id} if channel_id else {},
+        sign=lambda event, _now: signed_by_bird(event),
+        **changes,
+    )
+
+
+def jambonz_event(**changes: Any) -> Sender:
+    webhook = jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER)
+    return Sender(
+        provider="jambonz",
+        receiver=lambda sender: _receiver(
+            sender, webhook, partial(read_credentials, signature_header=DEFAULT_SIGNATURE_HEADER)
+        ),
+        secret={"username": USERNAME, "password": PASSWORD, "webhook_secrets": [WEBHOOK_SECRET]},
+        path="/webhooks/call/events",
+        sign=signed_by_jambonz,
         **changes,
     )
 

@@ -34,6 +34,7 @@ Event: TypeAlias = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = ROOT / "events"
+JAMBONZ_EVENT_PATHS = ("/webhooks/call/events", "/adulting", "/streaming-event", "/tokens-result")
 LARGEST_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"

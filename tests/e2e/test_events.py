@@ -1,4 +1,4 @@
-"""Wavix, Bird and VoIPstudio call the deployed application."""
+"""Wavix, Bird and VoIPstudio call the deployed application, and jambonz tells it of its calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
 
 from tests.e2e.conftest import RunningStack
 from tests.senders import Stored
-from tests.support import EVENTS
+from tests.support import EVENTS, JAMBONZ_EVENT_PATHS
 
 PROVIDERS = ("wavix", "bird", "voipstudio")
 ONE_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
@@ -61,6 +61,52 @@ def test_every_recorded_delivery_is_taken_and_kept_once(running: RunningStack, p
     assert {item["provider"] for item in items} == {provider}
 
 
+def test_every_recorded_event_of_jambonz_is_taken_and_kept_once(running: RunningStack) -> None:
+    new_ids = NewCallIds()
+    recordings = [(path, read_delivery(path)) for path in sorted((EVENTS / "jambonz").glob("*.json"))]
+    deliveries = [
+        running.signed(new_ids.renew(delivery, path))
+        for path, delivery in recordings
+        if delivery.request.path in JAMBONZ_EVENT_PATHS
+    ]
+    with new_items(running) as items:
+        first = [running.post(delivery) for delivery in deliveries]
+        again = [running.post(delivery) for delivery in deliveries]
+    assert {(response.status_code, response.text) for response in (*first, *again)} == {(200, "[]")}
+    assert {"idempotent-replayed" in response.headers for response in first} == {False}
+    assert {"idempotent-replayed" in response.headers for response in again} == {True}
+    assert len(items) == len(deliveries)
+    assert {item["provider"] for item in items} == {"jambonz"}
+
+
+def test_an_event_of_jambonz_that_names_no_call_is_found_by_the_call_in_its_url(running: RunningStack) -> None:
+    path = EVENTS / "jambonz" / "llm_event_openai.json"
+    delivery = running.signed(NewCallIds().renew(read_delivery(path), path))
+    call = dict(delivery.request.query)["call"]
+    with new_items(running) as items:
+        assert running.post(delivery).status_code == 200
+    (item,) = items
+    assert (item["pk"], item["call_id"]) == (f"jambonz#{call}", call)
+    assert (item["kind"], item["event_name"], item.details) == (
+        "call.other",
+        "response.done",
+        {"hook": "llm.eventHook"},
+    )
+
+
+@pytest.mark.parametrize("path", ["/webhooks/call/events", "/adulting", "/streaming-event", "/tokens-result"])
+def test_who_is_not_jambonz_tells_nothing(running: RunningStack, path: str) -> None:
+    access = running.stack.credentials.jambonz
+    url = f"{running.stack.base_url}{path}"
+    with new_items(running) as items:
+        answers = [
+            httpx.post(url, json={"call_status": "completed"}),
+            httpx.post(url, auth=(access.username, access.password), json={"call_status": "completed"}),
+        ]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert items == []
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_event_is_found_with_what_it_tells(running: RunningStack, provider: str) -> None:
     delivery = one_of(running, provider)
@@ -83,6 +129,17 @@ def test_ten_at_once_leave_one_item(running: RunningStack) -> None:
         responses = list(pool.map(running.post, [delivery] * 10))
     assert {response.status_code for response in responses} == {200}
     assert len(items) == 1
+
+
+@pytest.mark.parametrize("body", ["not JSON", "[]", '"completed"'])
+def test_what_is_not_understood_of_jambonz_is_accepted_and_kept_once(running: RunningStack, body: str) -> None:
+    odd = with_body(recorded("jambonz", "call_status_dial_leg_ringing"), f"{body} ")
+    with new_items(running) as items:
+        responses = [running.post(running.signed(odd)) for _ in range(2)]
+    assert [response.status_code for response in responses] == [202, 202]
+    (item,) = items
+    assert item["pk"].startswith("quarantine#jambonz#")
+    assert item["route"] == "POST /webhooks/call/events"
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -1,4 +1,4 @@
-"""Given a delivery of Wavix, Bird or VoIPstudio, what the deployed function does and which AWS calls it makes."""
+"""Given a delivery of Wavix, Bird or VoIPstudio, or an event of jambonz, what the deployed function does on AWS."""
 
 from __future__ import annotations
 
@@ -11,16 +11,38 @@ from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
-from callhooks_tools.deliveries import as_sent_by, read_delivery
-from callhooks_tools.stack import Access, BirdAccess, TokenAccess
+from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
+from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, TokenAccess
 
 from tests.integration.conftest import Aws, Handler
 from tests.senders import CHANNEL, SIGNING_KEY, TOKEN
-from tests.support import EVENTS, PUBLIC_URL, Event
+from tests.support import EVENTS, JAMBONZ_EVENT_PATHS, PASSWORD, PUBLIC_URL, USERNAME, WEBHOOK_SECRET, Event
 
-FOLDERS = {"wavix": "wavix_call", "bird": "bird_voice", "voipstudio": "voipstudio_event"}
-RECORDED = [path for provider in FOLDERS for path in sorted((EVENTS / provider).glob("*.json"))]
-ONE_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
+FOLDERS = {
+    "wavix": "wavix_call",
+    "bird": "bird_voice",
+    "voipstudio": "voipstudio_event",
+    "jambonz": "jambonz_event",
+}
+RECORDED = [path for provider in ("wavix", "bird", "voipstudio") for path in sorted((EVENTS / provider).glob("*.json"))]
+RECORDED_OF_JAMBONZ = [
+    path
+    for path in sorted((EVENTS / "jambonz").glob("*.json"))
+    if read_delivery(path).request.path in JAMBONZ_EVENT_PATHS
+]
+ONE_OF = {
+    "wavix": "ringing",
+    "bird": "voice_inbound_ringing",
+    "voipstudio": "call_ringing",
+    "jambonz": "call_status_dial_leg_ringing",
+}
+SECRETS = {"jambonz": 2}
+ACCESS: dict[str, Access] = {
+    "bird": BirdAccess(signing_key=SIGNING_KEY),
+    "wavix": TokenAccess(token=TOKEN),
+    "voipstudio": TokenAccess(token=TOKEN),
+    "jambonz": JambonzAccess(username=USERNAME, password=PASSWORD, webhook_secret=WEBHOOK_SECRET),
+}
 
 WITHOUT_TIME = {"voice_inbound_minimal"}
 WITHOUT_DIRECTION = {"in_call_event_2024", "completed_2025"}
@@ -30,10 +52,12 @@ every_provider = pytest.mark.parametrize("provider", FOLDERS)
 
 def fresh(path: Path) -> Event:
     """A recorded delivery as its provider sends it now."""
-    delivery = read_delivery(path)
-    access: Access = BirdAccess(signing_key=SIGNING_KEY) if path.parent.name == "bird" else TokenAccess(token=TOKEN)
-    sent = as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=PUBLIC_URL)
-    return dict(sent.event)
+    return sent_now(read_delivery(path))
+
+
+def sent_now(delivery: Delivery) -> Event:
+    provider = delivery.provider
+    return dict(as_sent_by(provider, delivery, ACCESS[provider], datetime.now(UTC), base_url=PUBLIC_URL).event)
 
 
 def one_of(provider: str) -> Event:
@@ -63,6 +87,19 @@ def test_every_recorded_delivery_is_taken_and_kept_once(
     assert item["occurred_at"].startswith("2026-11-21T06:3") is (path.stem not in WITHOUT_TIME)
 
 
+@pytest.mark.parametrize("path", RECORDED_OF_JAMBONZ, ids=lambda path: str(path.stem))
+def test_every_recorded_event_of_jambonz_is_kept_once_by_one_write(
+    path: Path, aws: Aws, new_container: Callable[..., Handler]
+) -> None:
+    handler, event = new_container("jambonz_event"), fresh(path)
+    assert [handler(event).body, handler(event).body] == ["[]", "[]"]
+    assert aws.calls == ["GetSecretValue", "GetSecretValue", "PutItem"]
+    (item,) = [plain(item) for item in aws.items()]
+    assert item["provider"] == "jambonz"
+    assert item["event_name"]
+    assert item["answer"] == "[]"
+
+
 @every_provider
 def test_a_repeat_in_another_container_gets_the_first_answer(
     provider: str, aws: Aws, new_container: Callable[..., Handler]
@@ -76,14 +113,14 @@ def test_a_repeat_in_another_container_gets_the_first_answer(
 
 
 @every_provider
-def test_a_cold_start_reads_one_secret_and_writes_one_event(
+def test_a_cold_start_reads_its_secrets_and_writes_one_event(
     provider: str, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
-    handler = new_container(FOLDERS[provider])
-    assert handler(one_of(provider)).statusCode == 200
-    assert aws.calls == ["GetSecretValue", "PutItem"]
+    handler, event = new_container(FOLDERS[provider]), one_of(provider)
+    assert handler(event).statusCode == 200
+    assert aws.calls == ["GetSecretValue"] * SECRETS.get(provider, 1) + ["PutItem"]
     aws.calls.clear()
-    assert handler(one_of(provider)).replayed
+    assert handler(event).replayed
     assert aws.calls == []
 
 
@@ -100,12 +137,8 @@ def test_a_refusal_is_no_call(provider: str, aws: Aws, new_container: Callable[.
 def test_what_is_not_understood_is_one_item_in_quarantine(
     provider: str, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
-    recorded = json.loads((EVENTS / provider / f"{ONE_OF[provider]}.json").read_text())
-    path = EVENTS / provider / f"{ONE_OF[provider]}.json"
-    delivery = read_delivery(path)
-    access: Access = BirdAccess(signing_key=SIGNING_KEY) if provider == "bird" else TokenAccess(token=TOKEN)
-    odd = type(delivery)({**recorded, "body": "{}"})
-    event = dict(as_sent_by(delivery.provider, odd, access, datetime.now(UTC), base_url=PUBLIC_URL).event)
+    recorded = read_delivery(EVENTS / provider / f"{ONE_OF[provider]}.json")
+    event = sent_now(Delivery({**recorded.event, "body": "[]"}))
     first, again = new_container(FOLDERS[provider])(event), new_container(FOLDERS[provider])(event)
     assert (first.statusCode, again.statusCode) == (202, 202)
     assert first.body == again.body

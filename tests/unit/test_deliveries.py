@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from callhooks.http import Request
@@ -19,14 +20,13 @@ from callhooks_tools.deliveries import (
 )
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 
-from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice
+from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice, jambonz_event
 from tests.sip_clients import ClientContainer
 from tests.support import EVENTS, NOW, PUBLIC_URL, WEBHOOK_SECRET, Answer, Container, template
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
-OF_CALLS = [
-    path for path in RECORDED if (request := read_delivery(path).request).body and request.path != CLIENT_AUTH_PATH
-]
+NAMES_NO_CALL = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
+NAMES_NO_CALL += [path for path in RECORDED if path.stem.startswith("client_auth")]
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
 CREDENTIALS = StackCredentials(
     jambonz=JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret=WEBHOOK_SECRET),
@@ -45,16 +45,19 @@ def sent(delivery: Delivery) -> Delivery:
     return as_sent_by(provider, delivery, CREDENTIALS.of(provider), NOW, base_url=PUBLIC_URL)
 
 
-def function_of(delivery: Delivery) -> Container | ClientContainer | Sender:
-    """A warm container of the function that a delivery goes to."""
-    if delivery.request.path == CLIENT_AUTH_PATH:
+def container_for(delivery: Delivery) -> Container | ClientContainer | Sender:
+    """A container of the function that the delivery goes to."""
+    if delivery.provider != Provider.JAMBONZ:
+        return SENDERS[delivery.provider.value]()
+    path = delivery.request.path
+    if path == CLIENT_AUTH_PATH:
         return ClientContainer()
-    return Container() if delivery.provider == Provider.JAMBONZ else SENDERS[delivery.provider.value]()
+    return Container() if path == "/webhooks/call" else jambonz_event()
 
 
 def receive(delivery: Delivery) -> tuple[Answer, int]:
-    """The answer of the delivery's function, and how many items it leaves."""
-    container = function_of(delivery)
+    """The answer of the provider's function, and how many items it leaves."""
+    container = container_for(delivery)
     answer = container.receive(dict(delivery.event))
     return answer, len(container.database.items)
 
@@ -96,11 +99,15 @@ def test_headers_of_the_transport_are_left_to_the_client() -> None:
     assert not {"host", "content-length", "connection"} & set(headers)
 
 
-@pytest.mark.parametrize("path", OF_CALLS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in RECORDED if read_delivery(path).request.body and path not in NAMES_NO_CALL],
+    ids=lambda path: path.stem,
+)
 def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) -> None:
     recorded = read_delivery(path)
     renewed = NewCallIds().renew(recorded, path)
-    container = function_of(recorded)
+    container = container_for(recorded)
     for delivery in (recorded, renewed):
         assert not container.receive(dict(sent(delivery).event)).replayed
     first, second = container.database.items.values()
@@ -117,9 +124,12 @@ def test_a_body_that_names_no_call_cannot_be_renewed(body: str, tmp_path: Path) 
         NewCallIds().renew(read_delivery(path), path)
 
 
-@pytest.mark.parametrize("name", ["jambonz/new_call_get", "voipstudio/probe_post_empty", "jambonz/client_auth_invite"])
-def test_what_names_no_call_because_it_is_about_none_stays_as_it_is(name: str) -> None:
-    path = EVENTS / f"{name}.json"
+@pytest.mark.parametrize(
+    "path",
+    [EVENTS / "jambonz" / "new_call_get.json", EVENTS / "voipstudio" / "probe_post_empty.json", *NAMES_NO_CALL],
+    ids=lambda path: path.stem,
+)
+def test_what_need_name_no_call_stays_as_it_is(path: Path) -> None:
     assert NewCallIds().renew(read_delivery(path), path) == read_delivery(path)
 
 
@@ -130,6 +140,33 @@ def test_the_events_of_a_call_stay_together_under_their_new_id() -> None:
         for path in sorted((EVENTS / provider).glob("*ringing.json")) + sorted((EVENTS / provider).glob("*hold.json")):
             sender.receive(dict(sent(new_ids.renew(read_delivery(path), path)).event))
         assert len({item["pk"]["S"] for item in sender.items}) == count
+
+
+def renewed(new_ids: NewCallIds, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The body and the query of a recording of jambonz under new ids."""
+    path = EVENTS / "jambonz" / f"{name}.json"
+    request = new_ids.renew(read_delivery(path), path).request
+    return json.loads(request.body), dict(request.query)
+
+
+def test_the_legs_of_a_call_stay_together_under_their_new_ids() -> None:
+    new_ids = NewCallIds()
+    call, _ = renewed(new_ids, "new_call")
+    leg, _ = renewed(new_ids, "call_status_dial_leg_ringing")
+    adulting, _ = renewed(new_ids, "session_adulting")
+    vendor, query = renewed(new_ids, "llm_event_openai")
+    assert call["call_sid"] != json.loads(read_delivery(EVENTS / "jambonz" / "new_call.json").request.body)["call_sid"]
+    assert leg["parent_call_sid"] == adulting["parent_call_info"]["call_sid"] == query["call"] == call["call_sid"]
+    assert adulting["call_sid"] == leg["call_sid"] != call["call_sid"]
+    assert (query["hook"], vendor["type"]) == ("llm.eventHook", "response.done")
+
+
+def test_the_call_that_took_another_out_of_a_queue_gets_a_new_id_as_well() -> None:
+    path = EVENTS / "jambonz" / "queue_event_leave_dequeued.json"
+    old = json.loads(read_delivery(path).request.body)
+    new, _ = renewed(NewCallIds(), path.stem)
+    assert new["dequeuer"]["call_sid"] != old["dequeuer"]["call_sid"]
+    assert {**new["dequeuer"], "call_sid": ""} == {**old["dequeuer"], "call_sid": ""}
 
 
 @pytest.mark.parametrize("provider", Provider)
@@ -181,6 +218,14 @@ def test_sam_local_gets_only_variables_that_the_template_has() -> None:
     for function, values in variables.items():
         declared = template()["Resources"][function]["Properties"]["Environment"]["Variables"]
         assert set(values) <= set(declared)
+
+
+def test_sam_local_has_the_same_credentials_for_every_function_of_jambonz() -> None:
+    # callhooks event takes those of one of them, whichever function the event is for.
+    functions = json.loads((EVENTS / "local-env.json").read_text())
+    of_jambonz = [variables for name, variables in functions.items() if name.startswith("Jambonz")]
+    assert len(of_jambonz) > 1
+    assert all(variables.items() >= functions["JambonzNewCallFunction"].items() for variables in of_jambonz)
 
 
 def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:

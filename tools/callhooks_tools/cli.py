@@ -202,7 +202,11 @@ def urls(stack_name: StackName = None) -> None:
     credentials = read_credentials(session, outputs)
     webhook_secret = credentials.jambonz.webhook_secret
     shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
-    _show_lines(_configuration(outputs.new_call_url, outputs.base_url, credentials, webhook_secret=shown_secret))
+    _show_lines(
+        _configuration(
+            outputs.new_call_url, outputs.call_status_url, outputs.base_url, credentials, webhook_secret=shown_secret
+        )
+    )
 
 
 @secret_app.command("list")
@@ -288,7 +292,7 @@ def _step(name: str) -> Iterator[None]:
 
 def _show(stack: LocalStack, seconds: float) -> None:
     access = stack.credentials.jambonz
-    new_call_url = f"{stack.base_url}/webhooks/call"
+    new_call_url, call_status_url = f"{stack.base_url}/webhooks/call", f"{stack.base_url}/webhooks/call/events"
     webhook_secret = access.webhook_secret or ""
     body = STACK_FILE.with_name("new_call.json")
     body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
@@ -296,7 +300,9 @@ def _show(stack: LocalStack, seconds: float) -> None:
     console.print(f"\nReady after {seconds:.0f} s\n", style="bold green")
     _show_lines(
         {
-            **_configuration(new_call_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret),
+            **_configuration(
+                new_call_url, call_status_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret
+            ),
             "AWS endpoint": stack.aws_endpoint_url,
             "Table of events": stack.events_table,
             "Logs of the functions": str(STACK_FILE.with_name("run") / "engine.log"),
@@ -316,11 +322,13 @@ def _show(stack: LocalStack, seconds: float) -> None:
 
 
 def _configuration(
-    new_call_url: str, base_url: str, credentials: StackCredentials, *, webhook_secret: str
+    new_call_url: str, call_status_url: str, base_url: str, credentials: StackCredentials, *, webhook_secret: str
 ) -> dict[str, str]:
     return {
         "jambonz call hook": new_call_url,
         "  registration hook": f"{base_url}/webhooks/client-auth",
+        "  call status hook": call_status_url,
+        "  queue event hook": call_status_url,
         "  user name": credentials.jambonz.username,
         "  password": credentials.jambonz.password,
         "  webhook secret": webhook_secret,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from callhooks.http import HttpApiEvent, HttpProblem, Request
 from callhooks.providers import bird
@@ -32,6 +33,9 @@ CLIENT_AUTH_PATH = "/webhooks/client-auth"
 PROVIDER_OF_PATH = {
     "/webhooks/call": Provider.JAMBONZ,
     CLIENT_AUTH_PATH: Provider.JAMBONZ,
+    "/adulting": Provider.JAMBONZ,
+    "/streaming-event": Provider.JAMBONZ,
+    "/tokens-result": Provider.JAMBONZ,
     "/webhooks/wavix": Provider.WAVIX,
     "/webhooks/bird": Provider.BIRD,
     "/webhooks/voipstudio": Provider.VOIPSTUDIO,
@@ -43,11 +47,14 @@ _FUNCTION_AND_SECRET = {
     Provider.VOIPSTUDIO: ("VoipstudioEventFunction", "VOIPSTUDIO_CREDENTIALS"),
 }
 _CALL_IDS = {
-    Provider.JAMBONZ: ("call_sid",),
+    Provider.JAMBONZ: ("call_sid", "parent_call_sid"),
     Provider.WAVIX: ("id", "uuid", "call_id"),
     Provider.BIRD: ("id", "callId"),
     Provider.VOIPSTUDIO: ("call_id", "id"),
 }
+
+_NESTED = ("payload", "parent_call_info", "dequeuer")
+_NAME_NO_CALL = (CLIENT_AUTH_PATH, "/streaming-event", "/tokens-result")
 
 _EVENT = TypeAdapter(dict[str, Any])
 _NOT_SENT = {"host", "content-length", "connection"}
@@ -171,30 +178,35 @@ class NewCallIds:
         self._known: dict[str, str] = {}
 
     def renew(self, delivery: Delivery, path: Path) -> Delivery:
-        """The same delivery for another call, or for another SMS; one without a body or about no call as it is.
+        """The same delivery for another call, or for another SMS; one that need not name any as it is.
 
         Raises:
-            DeliveryUnusable: its body names no call.
+            DeliveryUnusable: it names no call.
         """
-        if not delivery.request.body or delivery.request.path == CLIENT_AUTH_PATH:
+        request = delivery.request
+        if not request.body or request.path in _NAME_NO_CALL:
             return delivery
-        members = _CALL_IDS[delivery.provider]
         try:
-            document = json.loads(delivery.request.body)
+            document = json.loads(request.body)
         except ValueError:
             document = None
-        renewed = self._renewed(document, members) if isinstance(document, dict) else document
-        if renewed == document:
+        renewed = self._renewed(document, _CALL_IDS[delivery.provider]) if isinstance(document, dict) else document
+        query = tuple((name, str(self._new(value)) if name == "call" else value) for name, value in request.query)
+        if renewed == document and query == request.query:
             raise DeliveryUnusable(f"{path}: has no call id to renew")
-        event: HttpApiEvent = {**delivery.event, "body": json.dumps(renewed), "isBase64Encoded": False}
+        event: HttpApiEvent = {
+            **delivery.event,
+            "rawQueryString": urlencode(query),
+            "body": json.dumps(renewed),
+            "isBase64Encoded": False,
+        }
         return Delivery(event)
 
     def _renewed(self, document: Mapping[str, object], members: Sequence[str]) -> dict[str, object]:
         renewed = {name: self._new(value) for name, value in document.items() if name in members and value}
-        payload = document.get("payload")
-        if isinstance(payload, dict):
-            renewed["payload"] = self._renewed(payload, members)
-        return {**document, **renewed}
+        nested = {name: document[name] for name in _NESTED if name in document}
+        inner = {name: self._renewed(value, members) for name, value in nested.items() if isinstance(value, dict)}
+        return {**document, **renewed, **inner}
 
     def _new(self, old: object) -> object:
         is_number = str(old).isdigit()

@@ -118,6 +118,7 @@ class StackOutputs:
 
     base_url: str
     new_call_url: str
+    call_status_url: str
     events_table: str
     clients_table: str
     jambonz_credentials: str
@@ -142,6 +143,7 @@ class StackOutputs:
             return cls(
                 base_url=outputs["BaseUrl"].rstrip("/"),
                 new_call_url=outputs["NewCallUrl"],
+                call_status_url=outputs["CallStatusUrl"],
                 events_table=outputs["EventsTable"],
                 clients_table=outputs["ClientsTable"],
                 jambonz_credentials=outputs["JambonzCredentials"],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from itertools import islice
 from urllib.parse import urlencode
 
-from callhooks.event import Details, Kind, known_details
+from callhooks.event import Details, Kind, clean_text, known_details
 from callhooks.http import Request
 from callhooks.providers.jambonz.models import CallInfo
 from callhooks.providers.jambonz.verify import read_signature
 
 PROVIDER = "jambonz"
 LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
+MOST_CUSTOMER_DATA = 50
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -48,7 +50,16 @@ def signed_at(request: Request, now: datetime, *, signature_header: str) -> date
 
 
 def call_details(call: CallInfo) -> Details:
-    """What an event keeps of the call besides its own members."""
+    """What an event keeps of the call besides its own members.
+
+    What was tagged is there as `customer_data.<key>`, as far as it is text, a number or a flag: what people find their
+    own records by. Its keys are jambonz's, in snake case in some hooks and as they were in others.
+    """
+    tagged = (
+        (f"customer_data.{clean_text(name)}", value)
+        for name, value in (call.customer_data or {}).items()
+        if isinstance(value, str | int)
+    )
     return known_details(
         {
             "sip_status": call.sip_status,
@@ -62,5 +73,7 @@ def call_details(call: CallInfo) -> Details:
             "trunk": call.originating_sip_trunk_name,
             "originating_sip_ip": call.originating_sip_ip,
             "trace_id": call.trace_id,
+            "call_termination_by": call.call_termination_by,
+            **dict(islice(tagged, MOST_CUSTOMER_DATA)),
         }
     )

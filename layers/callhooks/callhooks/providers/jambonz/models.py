@@ -10,7 +10,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, Field, JsonValue, StringConstraints
 
-from callhooks.providers.lenient import Document, Flag, Identifier, Integer, JsonObject, Lenient, Text, not_blank
+from callhooks.providers.lenient import (
+    Document,
+    Flag,
+    Identifier,
+    Integer,
+    JsonObject,
+    Lenient,
+    Number,
+    Text,
+    not_blank,
+)
 
 
 class SipPayload(Document):
@@ -87,7 +97,8 @@ class CallInfo(Document):
 
     `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
     and may be another one. `caller_name` may come in literal double quotes. What was tagged comes as `customerData`
-    with its keys as they were, or as `customerdata` with keys in snake case.
+    with its keys as they were, or as `customerdata` with keys in snake case. `duration` is in seconds: whole ones for
+    a call, and not for a conference.
     """
 
     call_sid: Identifier = None
@@ -106,7 +117,7 @@ class CallInfo(Document):
     sip_status: Integer = None
     sip_reason: Text = None
     call_termination_by: Text = None
-    duration: Integer = None
+    duration: Number = None
     trace_id: Text = None
     has_recording: Flag = None
     originating_sip_ip: Text = None

@@ -1,0 +1,306 @@
+"""What jambonz tells without asking for verbs: statuses, queues, conferences, speech, and the events of vendors.
+
+Read by the members of the body, since one URL serves many hooks. Written from what feature-server 0.9.8 really sends; a
+hook of an LLM or a bot hands on whatever its vendor says, without the call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import JsonValue
+
+from callhooks.event import CallEvent, Detail, Details, Kind, cleaned, direction_of, known_details
+from callhooks.http import Request
+from callhooks.providers.jambonz.hook import (
+    KIND_OF_STATUS,
+    LARGEST_CLOCK_DIFFERENCE_SECONDS,
+    PROVIDER,
+    call_details,
+    hook_key,
+    signed_at,
+)
+from callhooks.providers.jambonz.models import CallInfo
+from callhooks.providers.lenient import (
+    Document,
+    Flag,
+    Integer,
+    JsonObject,
+    Lenient,
+    Moment,
+    Number,
+    Text,
+    json_object,
+)
+
+ADULTING = "adulting"
+
+KIND_OF_QUEUE_EVENT = {"join": Kind.QUEUE_JOINED, "leave": Kind.QUEUE_LEFT}
+"""`event`, where there is a `queue`."""
+
+KIND_OF_WORD = {
+    "hold": Kind.HELD,
+    "unhold": Kind.RESUMED,
+    "reinvite": Kind.VERB,
+    "transfer-status": Kind.VERB,
+    "amd_human_detected": Kind.MEDIA,
+    "amd_machine_detected": Kind.MEDIA,
+    "amd_no_speech_detected": Kind.MEDIA,
+    "amd_decision_timeout": Kind.MEDIA,
+    "amd_machine_stopped_speaking": Kind.MEDIA,
+    "amd_tone_detected": Kind.MEDIA,
+    "amd_stopped": Kind.MEDIA,
+    "stream_open": Kind.MEDIA,
+    "stream_paused": Kind.MEDIA,
+    "stream_resumed": Kind.MEDIA,
+    "stream_closed": Kind.MEDIA,
+    "user_interruption": Kind.MEDIA,
+}
+"""`event`, `type` or `event_type`; any other word is a vendor's, or one that nobody knows."""
+
+KIND_OF_MEMBER = {
+    "parent_call_info": Kind.OTHER,
+    "error": Kind.VERB,
+    "completion_reason": Kind.VERB,
+    "reason": Kind.VERB,
+    "dtmf": Kind.DTMF,
+    "digits": Kind.VERB,
+    "speech": Kind.MEDIA,
+    "speech_event": Kind.MEDIA,
+    "translation": Kind.MEDIA,
+    "message_status": Kind.VERB,
+    "refer_status": Kind.VERB,
+    "refer_details": Kind.VERB,
+    "sip_method": Kind.VERB,
+    "result": Kind.VERB,
+    "dial_call_status": Kind.VERB,
+    "dial_call_duration": Kind.VERB,
+    "queue_sid": Kind.VERB,
+    "dequeue_result": Kind.VERB,
+    "hold_detail": Kind.VERB,
+    "dialogflow_result": Kind.VERB,
+    "lex_result": Kind.VERB,
+    "rasa_result": Kind.VERB,
+}
+"""The first of these that a body with a `call_sid` has, where it has no word.
+
+An `error` comes with the status of a call that is answered, and is none.
+"""
+
+_MACHINE_DETECTED = {"amd_machine_detected": True, "amd_human_detected": False}
+_CAUSE_CODE = re.compile(r"\AQ\.850\s*;.*?\bcause=([0-9]{1,3})\b", re.IGNORECASE | re.ASCII)
+
+
+class Alternative(Document):
+    """One reading of what was said; `confidence` is between 0 and 1."""
+
+    transcript: Text = None
+    confidence: Number = None
+
+
+class Speech(Document):
+    """What was said. `channel_tag` is 1 for the caller and 2 for the called party."""
+
+    language_code: Text = None
+    channel_tag: Integer = None
+    is_final: Flag = None
+    alternatives: Lenient[list[Alternative]] = None
+
+
+class SpeechEvent(Document):
+    """What happened to speech recognition."""
+
+    type: Text = None
+
+
+class Translation(Document):
+    """What was said, in another language."""
+
+    channel: Integer = None
+    language: Text = None
+    translation: Text = None
+
+
+class EventHook(CallInfo):
+    """Any hook that needs no verbs; no two have the same members.
+
+    `join_time` and `leave_time` are epoch milliseconds, `time` is ISO 8601, and all three are jambonz's clock.
+    `call_status` is a number in a `transfer-status`, that of the other call. `dtmf` is a pressed key.
+    """
+
+    event: Text = None
+    type: Text = None
+    event_type: Text = None
+
+    error: Text = None
+    reason: Text = None
+    leave_reason: Text = None
+    completion_reason: Text = None
+    headers: JsonObject = None
+
+    parent_call_info: JsonObject = None
+    queue: Text = None
+    length: Integer = None
+    join_time: Moment = None
+    leave_time: Moment = None
+    dequeuer: Lenient[CallInfo] = None
+
+    conference_sid: Text = None
+    friendly_name: Text = None
+    members: Integer = None
+    time: Moment = None
+
+    dtmf: Text = None
+    digits: Text = None
+    speech: Lenient[Speech] = None
+    speech_event: Lenient[SpeechEvent] = None
+    translation: Lenient[Translation] = None
+    greeting: Text = None
+    language: Text = None
+
+    on_hold: Flag = None
+    sip_method: Text = None
+    refer_status: Integer = None
+    final_referred_call_status: Integer = None
+    message_sid: Text = None
+    message_status: Text = None
+    message_failure_reason: Text = None
+    carrier: Text = None
+
+    @property
+    def word(self) -> str | None:
+        """What happened, in one word of jambonz's or of the vendor's."""
+        return self.event or self.type or self.event_type or None
+
+    @property
+    def telling_member(self) -> str | None:
+        """The member that tells what happened, where no word does."""
+        if self.call_sid is None:
+            return None
+        return next((name for name in KIND_OF_MEMBER if getattr(self, name, None) not in (None, "")), None)
+
+    @property
+    def call(self) -> CallInfo:
+        """What is told of the call: nothing in a vendor's event, whose members may have the same names."""
+        return CallInfo() if self.word and self.call_sid is None else self
+
+
+def parse_event(request: Request) -> EventHook:
+    """The event of a request. jambonz posts `null` where a hook has nothing to tell.
+
+    Raises:
+        BadRequest: this is not a JSON object.
+    """
+    document = {} if request.body.strip() == b"null" else json_object(request.body)
+    return parse(event=document, model=EventHook)
+
+
+def normalise(hook: EventHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+    """The event in the common vocabulary.
+
+    The query of the URL names the call (`call`) where the body does not, and the hook of the verb (`hook`).
+    """
+    told = dict(request.query)
+    verb_hook = cleaned(told.get("hook"))
+    kind, name = _kind_and_name(hook, verb_hook, request)
+    is_known = kind is not Kind.OTHER
+    own_clock = _own_clock(hook, now) if is_known else None
+    call = hook.call
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=hook.call_sid or (told["call"] if cleaned(told.get("call")) else None),
+        dedupe_key=hook_key(request, signature_header=signature_header),
+        kind=kind,
+        name=name,
+        received_at=now,
+        sent_at=own_clock or signed_at(request, now, signature_header=signature_header),
+        status=cleaned(call.call_status),
+        direction=direction_of(call.direction),
+        from_=cleaned(call.from_),
+        to=cleaned(call.to),
+        details={
+            **known_details({"hook": verb_hook}),
+            **call_details(call),
+            **(_details(hook) if is_known else {}),
+        },
+    )
+
+
+def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> tuple[Kind, str]:
+    word, member, status = cleaned(hook.word), hook.telling_member, cleaned(hook.call_status)
+    if word:
+        return _kind_of_word(hook, word.lower()), word
+    if member == "parent_call_info":
+        return KIND_OF_MEMBER[member], ADULTING
+    if member:
+        own_word = hook.completion_reason or hook.error or hook.reason or hook.sip_method
+        return KIND_OF_MEMBER[member], cleaned(own_word) or member
+    if verb_hook:
+        # The end of a verb may tell nothing but the call, which is as it was: that is no change of its status.
+        return (Kind.VERB if status else Kind.OTHER), verb_hook
+    if status:
+        return KIND_OF_STATUS.get(status.lower(), Kind.OTHER), status
+    return Kind.OTHER, cleaned(request.path.rpartition("/")[2]) or ""
+
+
+def _kind_of_word(hook: EventHook, word: str) -> Kind:
+    if hook.conference_sid:
+        return Kind.VERB
+    if hook.queue and word in KIND_OF_QUEUE_EVENT:
+        return KIND_OF_QUEUE_EVENT[word]
+    return KIND_OF_WORD.get(word, Kind.OTHER)
+
+
+def _own_clock(hook: EventHook, now: datetime) -> datetime | None:
+    moment = hook.leave_time or hook.join_time or hook.time
+    if moment is None or abs(now - moment) > timedelta(seconds=LARGEST_CLOCK_DIFFERENCE_SECONDS):
+        return None
+    return moment
+
+
+def _details(hook: EventHook) -> Details:
+    return known_details(
+        {
+            "duration_seconds": hook.duration,
+            "reason": hook.reason or hook.leave_reason or hook.message_failure_reason,
+            "cause_code": _cause_code(hook.headers),
+            "queue": hook.queue,
+            "queue_length": hook.length,
+            "dequeuer_call_sid": hook.dequeuer.call_sid if hook.dequeuer else None,
+            "conference_sid": hook.conference_sid,
+            "friendly_name": hook.friendly_name,
+            "members": hook.members,
+            "digits": hook.dtmf or hook.digits,
+            **_speech_details(hook),
+            "machine_detected": _MACHINE_DETECTED.get((hook.word or "").lower()),
+            "on_hold": hook.on_hold,
+            "sip_method": hook.sip_method,
+            "transfer_status": hook.call_status if hook.event == "transfer-status" else None,
+            "refer_status": hook.refer_status,
+            "final_referred_call_status": hook.final_referred_call_status,
+            "message_sid": hook.message_sid,
+            "message_status": hook.message_status,
+            "carrier": hook.carrier,
+        }
+    )
+
+
+def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
+    speech, translation = hook.speech or Speech(), hook.translation or Translation()
+    best = next(iter(speech.alternatives or ()), Alternative())
+    return {
+        "type": hook.speech_event.type if hook.speech_event else None,
+        "text": best.transcript or translation.translation or hook.greeting,
+        "confidence": best.confidence,
+        "is_final": speech.is_final,
+        "language": speech.language_code or translation.language or hook.language,
+        "channel": speech.channel_tag if translation.channel is None else translation.channel,
+    }
+
+
+def _cause_code(bye_headers: Mapping[str, JsonValue] | None) -> int | None:
+    found = _CAUSE_CODE.match(str((bye_headers or {}).get("reason", "")))
+    return int(found[1]) if found else None

@@ -1,0 +1,23 @@
+"""jambonz tells what happens to calls, queues and conferences, and expects no verbs."""
+
+from __future__ import annotations
+
+from callhooks.http import Response
+from callhooks.providers.jambonz.events import EventHook, normalise, parse_event
+from callhooks.providers.jambonz.hook import PROVIDER
+from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.receiver import Webhook
+
+NO_VERBS = Response(200, "[]")
+"""Should an event go to a hook that takes verbs, the call goes on with those it has."""
+
+
+def jambonz_event_webhook(*, signature_header: str) -> Webhook[JambonzCredentials, EventHook]:
+    """The webhook of everything that jambonz tells without asking."""
+    return Webhook(
+        provider=PROVIDER,
+        verify=verify,
+        parse=parse_event,
+        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        answer=lambda _hook, _request, _now: NO_VERBS,
+    )
