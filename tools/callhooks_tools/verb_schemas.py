@@ -1,0 +1,115 @@
+"""The verbs that a jambonz server takes, each as one JSON Schema that is closed to unknown members."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag, urljoin
+
+import yaml
+
+Schema = dict[str, Any]
+"""A JSON Schema (draft 2020-12) without references."""
+
+NOT_IN_ANSWERS = "rest:dial"
+"""What a call that REST creates starts with: jambonz makes it itself, and waits for ever where an answer holds it."""
+
+
+@cache
+def verbs_of_0_9() -> dict[str, Schema]:
+    """The verbs of the open source line by their name, from the table beside this module."""
+    table = _Table(yaml.safe_load(Path(__file__).with_name("verbs_0_9.yaml").read_text("utf-8")))
+    return {name: table.members({"verb": [name], "id": "string", **members}) for name, members in table.verbs.items()}
+
+
+@cache
+def verbs_of_the_sdk() -> dict[str, Schema]:
+    """The verbs of the v10 line by their name, from the schemas that jambonz's Python SDK carries."""
+    package = find_spec("jambonz_sdk")  # the import of the package would cost a second
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("there is no jambonz_sdk")
+    schemas = Path(package.origin).with_name("schema")
+    paths = [path for folder in ("components", "verbs") for path in sorted((schemas / folder).iterdir())]
+    files = {document["$id"]: document for document in (json.loads(path.read_text("utf-8")) for path in paths)}
+    verbs = {url.rpartition("/")[2]: _closed(files[url], url, files) for url in files if "/verbs/" in url}
+    del verbs[NOT_IN_ANSWERS]
+    # Both lines know these aliases, for which the SDK has no schema.
+    for vendor in ("microsoft", "voiceagent"):
+        name = f"{vendor}_s2s"
+        preset = {"verb": {"const": name}, "vendor": {"const": vendor}}
+        verbs[name] = {
+            **verbs["llm"],
+            "properties": {**verbs["llm"]["properties"], **preset},
+            "required": ["llmOptions"],
+        }
+    return verbs
+
+
+class _Table:
+    """The notation of the table, made JSON Schema."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.verbs: dict[str, Schema] = document["verbs"]
+        self._types: Schema = document["types"]
+        self._components: Schema = document["components"]
+
+    def members(self, members: Mapping[str, Any]) -> Schema:
+        return {
+            "type": "object",
+            "properties": {name.removesuffix("!"): self._schema(written) for name, written in members.items()},
+            "required": [name.removesuffix("!") for name in members if name.endswith("!")],
+            "additionalProperties": False,
+        }
+
+    def _schema(self, written: Any) -> Schema:
+        if isinstance(written, dict):
+            return written
+        if isinstance(written, list):
+            return {"enum": written}
+        alternatives = [self._named(name.strip()) for name in written.split("|")]
+        return {"anyOf": alternatives} if len(alternatives) > 1 else alternatives[0]
+
+    def _named(self, name: str) -> Schema:
+        if name.endswith("[]"):
+            return {"type": "array", "items": self._named(name.removesuffix("[]"))}
+        if name in self._types:
+            return self._schema(self._types[name])
+        if name in self._components:
+            return self.members(self._components[name])
+        if name in self.verbs:
+            return self.members({"id": "string", **self.verbs[name]})
+        return {"type": name}
+
+
+def _closed(schema: Schema, base: str, files: Mapping[str, Schema]) -> Schema:
+    """A schema of the SDK with its references filled in, and with no member besides those it names.
+
+    The SDK's own models are strict in just this way, but know no conditions between members.
+    """
+    if "$ref" in schema:
+        url, fragment = urldefrag(urljoin(base, schema["$ref"]))
+        return _closed(files[url]["$defs"][fragment.rpartition("/")[2]] if fragment else files[url], url, files)
+    closed = dict(schema)
+    parts = closed.pop("allOf", [])
+    bases = [_closed(part, base, files) for part in parts if "$ref" in part]
+    conditions = [condition for part in bases for condition in part.get("allOf", ())]
+    conditions += [part for part in parts if "$ref" not in part]
+    if conditions:
+        closed["allOf"] = conditions
+    if bases or "properties" in schema:
+        closed["properties"] = {name: member for part in bases for name, member in part["properties"].items()}
+        for name, member in schema.get("properties", {}).items():
+            closed["properties"][name] = _closed(member, base, files)
+        closed["required"] = [name for part in (*bases, schema) for name in part.get("required", ())]
+        closed.setdefault("additionalProperties", False)
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(closed.get(keyword), dict):
+            closed[keyword] = _closed(closed[keyword], base, files)
+    for keyword in ("oneOf", "anyOf"):
+        if keyword in closed:
+            closed[keyword] = [_closed(branch, base, files) for branch in closed[keyword]]
+    return closed
