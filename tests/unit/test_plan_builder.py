@@ -76,7 +76,7 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
     ("written", "instead", "problem"),
     [
         ("text: Sorry", "txt: Sorry", "flows.sorry[0].txt: "),
-        ("verb: say", "verb: sya", "flows.sorry[0].verb: "),
+        ("verb: say", "verb: sya", "flows.sorry[0]: unknown verb 'sya'; did you mean 'say'?"),
         ("verb: say, ", "", "flows.sorry[0]: "),
         ("type: phone, ", "", "flows.sales[0].target[0].type: "),
         ("type: phone", "type: fax", "flows.sales[0].target[0].type: "),
@@ -381,7 +381,7 @@ class TestFlowsInPython:
     @pytest.mark.parametrize(
         ("source", "problem"),
         [
-            ("def flows(): return {'main': [{'verb': 'sya'}]}", "flows.main[0].verb: "),
+            ("def flows(): return {'main': [{'verb': 'sya'}]}", "flows.main[0]: unknown verb"),
             ("def flows(): return {'main': 5}", "flows.main: must be a list of verbs"),
             ("def flows(): return {'sorry': []}", "flows.sorry: is in the plan and in its Python file"),
             ("def flows(): raise ValueError('boo')", "python: flows.py: ValueError: boo"),

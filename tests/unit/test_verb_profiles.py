@@ -9,8 +9,6 @@ import pytest
 import yaml
 from callhooks_tools.verb_profiles import Profile, VerbFault, long_form, verb_faults, verbs_of
 
-from tests.support import ROOT
-
 Verb = dict[str, Any]
 
 LLM_OPTIONS = {"messages": [{"role": "system", "content": "You take messages for Acme."}], "temperature": 0.7}
@@ -192,14 +190,6 @@ RICH: list[Verb] = [
 @pytest.mark.parametrize("verb", RICH, ids=lambda verb: verb["verb"])
 def test_a_rich_verb_is_taken(verb: Verb, profile: Profile) -> None:
     assert told(verb, profile) == {}
-
-
-def test_the_verbs_of_the_plan_that_comes_along_are_taken() -> None:
-    plan = yaml.safe_load((ROOT / "layers" / "call_plan" / "call_plan.yaml").read_text("utf-8"))
-    verbs = [long_form(item) for flow in plan["flows"].values() for item in flow]
-    verbs = [{name: value for name, value in verb.items() if name != "next"} for verb in verbs]
-    assert len(verbs) > 5
-    assert [(verb, profile) for verb in verbs for profile in Profile if told(verb, profile)] == []
 
 
 def test_every_type_that_the_table_names_is_there() -> None:
