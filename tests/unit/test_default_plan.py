@@ -69,9 +69,7 @@ def hooks_in(value: object) -> Iterator[str]:
 
 def walk(phone: Phone) -> Iterator[list[Any]]:
     """Every answer that a call can get."""
-    to_call = [
-        (number, caller) for number in ("+14155551234", "+14155550199") for caller in ("+12125550187", "anonymous")
-    ]
+    numbers, callers = ("+14155551234", "+14155550199"), ("+12125550187", "anonymous")
     ahead: list[str] = []
     seen: set[str] = set()
     for number, caller, direction in itertools.product(numbers, callers, ("inbound", "outbound")):
