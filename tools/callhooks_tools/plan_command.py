@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from callhooks.prepared_plan import read_plan
 
 from callhooks_tools import plan_builder
 from callhooks_tools.plan_document import PlanProblems, Problem
+from callhooks_tools.plan_graph import graph_of
+from callhooks_tools.plan_picture import Graph, to_mermaid, to_svg
 from callhooks_tools.stack import ROOT
 from callhooks_tools.terminal import console, fail
 from callhooks_tools.verb_profiles import Profile
@@ -42,6 +45,33 @@ def plan_build(
 ) -> None:
     """Check a call plan and prepare it for the functions (the layer's build does this)."""
     console.print(f"prepared {plan_builder.write_package(_prepared(file), folder)}")
+
+
+@plan_app.command("show")
+def plan_show(
+    file: PlanFile = DEFAULT_PLAN,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it here: a name that ends with .svg, .mmd or .md.")
+    ] = None,
+) -> None:
+    """Draw a call plan: as SVG for a browser, or in Mermaid, which goes to the terminal where no file is named."""
+    graph = graph_of(_plan(file), file.stem.replace("_", " ").capitalize())
+    if output is None:
+        print(to_mermaid(graph))
+        return
+    pictures: Mapping[str, Callable[[Graph], str]] = {
+        ".svg": to_svg,
+        ".mmd": to_mermaid,
+        ".md": lambda drawn: f"```mermaid\n{to_mermaid(drawn)}\n```\n",
+    }
+    draw = pictures.get(output.suffix.lower())
+    if draw is None:
+        fail(f"{output}: a picture is .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
+    try:
+        output.write_text(draw(graph), "utf-8")
+    except OSError as error:
+        fail(f"{output}: {error.strerror}")
+    console.print(f"{output} shows {len(graph.nodes) - 1} routes and flows.")
 
 
 def _plan(file: Path, profile: Profile | None = None) -> Plan:
