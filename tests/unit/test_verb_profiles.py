@@ -402,6 +402,8 @@ BOTH: list[tuple[str, str, Verb]] = [
      minimal("gather", actionHookDelayAction={"giveUpActions": [{"verb": "hangupp"}]})),
     ("actionHookDelayAction.giveUpActions.0", "has no verb; write it as jambonz does: {verb: say, text: Hello}",
      minimal("gather", actionHookDelayAction={"giveUpActions": [{"text": "Hi"}]})),
+    ("actionHookDelayAction.actions.0.sya", "unknown verb 'sya'; did you mean 'say'?",
+     minimal("gather", actionHookDelayAction={"actions": [{"sya": {"text": "Hi"}}]})),
     # What is no verb at all.
     ("", "unknown verb 'sya'; did you mean 'say'?", {"verb": "sya", "text": "Hi"}),
     ("", "unknown verb 'rest:dial'; did you mean 'dial'?", {"verb": "rest:dial", "to": TARGET}),

@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -22,7 +22,7 @@ from callhooks_tools.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
 
 NO_VERB = "has no verb; write it as jambonz does: {verb: say, text: Hello}"
 MOST_TARGETS = 10
-"""So many numbers jambonz rings at once; it drops the others."""
+"""So many jambonz rings at once; it drops the others."""
 NEEDED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
 NESTED_VERBS = ("say", "play", "listen", "stream", "transcribe")
 """Members that hold a verb of their own name, outside `config`."""
@@ -89,10 +89,7 @@ def _faults(verb: dict[str, Any], profile: Profile) -> Iterator[VerbFault]:
         yield from no_json
         return
     yield from _choking(verb)
-
-    def unknown(place: Location, known: Collection[str]) -> str:
-        return _unknown_member(place, known, name, profile)
-
+    unknown = partial(_unknown_member, verb=name, profile=profile)
     for location, message in told(_validator(name, profile).iter_errors(verb), unknown):
         yield VerbFault(location, message)
     yield from _faults_of_nested(verb, profile)
@@ -182,10 +179,10 @@ def _faults_of_nested(verb: Mapping[str, Any], profile: Profile) -> Iterator[Ver
                 yield VerbFault(place, str(error))
                 continue
             inside = place if "verb" in item else (*place, str(action["verb"]))
-            if member == "actions" and action["verb"] not in ("say", "play"):
-                yield VerbFault(place, "must be a say or a play")
             for fault in _faults(action, profile):
                 yield VerbFault((*inside, *fault.location), fault.message)
+            if member == "actions" and action["verb"] not in ("say", "play"):
+                yield VerbFault(inside, "must be a say or a play")
 
 
 def _nested_verbs(verb: Mapping[str, Any]) -> Iterator[tuple[Location, dict[str, Any]]]:
