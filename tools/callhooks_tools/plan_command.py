@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from callhooks.plan import Plan
 from callhooks.prepared_plan import read_plan
 
 from callhooks_tools import plan_builder
+from callhooks_tools.phone import NewCall, Outside, SimulatedCall, SimulatedClock
+from callhooks_tools.phone.script import ScriptProblem
+from callhooks_tools.phone.steps import Refused, Sent
+from callhooks_tools.phone_command import check_for, env_vars_of, scripted_caller, shown
 from callhooks_tools.plan_document import PlanProblems, Problem
 from callhooks_tools.plan_graph import graph_of
+from callhooks_tools.plan_phone import APPLICATION, PlanTransport
 from callhooks_tools.plan_picture import Graph, to_mermaid, to_svg
 from callhooks_tools.stack import ROOT
 from callhooks_tools.terminal import console, fail
@@ -72,6 +80,74 @@ def plan_show(
     except OSError as error:
         fail(f"{output}: {error.strerror}")
     console.print(f"{output} shows {len(graph.nodes) - 1} routes and flows.")
+
+
+@plan_app.command("try")
+def plan_try(  # noqa: PLR0913 - one parameter for each option
+    *,
+    to: Annotated[str, typer.Option(help="The called number or SIP user.")],
+    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    direction: Annotated[
+        Literal["inbound", "outbound"], typer.Option(help="Who began the call: inbound is the other side.")
+    ] = "inbound",
+    at: Annotated[
+        str | None,
+        typer.Option(help='When, such as "2026-12-24 18:00", by the clock of the plan\'s first calendar; else now.'),
+    ] = None,
+    press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; give it several times.")] = None,
+    script: Annotated[Path | None, typer.Option(help="Further decisions, from a file; see docs/phone.md.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable as it is set in jambonz.")
+    ] = None,
+    file: PlanFile = DEFAULT_PLAN,
+) -> None:
+    """Make a call on a plan, without a server, and print the verbs of every answer."""
+    prepared = _prepared(file)
+    plan = read_plan(prepared)
+    clock = SimulatedClock(_moment(at, plan))
+    caller = scripted_caller(script, [f"press {keys}" for keys in press or []])
+    new_call = NewCall(to=to, from_=from_, direction=direction, env_vars=env_vars_of(env))
+    outside = Outside(
+        PlanTransport(plan, clock),
+        caller,
+        check_for(Profile(json.loads(prepared)["jambonz"])),
+        clock,
+        lambda: str(uuid.uuid4()),
+    )
+    console.print(f"at {clock.now().astimezone(_zone(plan)):%a %Y-%m-%d %H:%M %Z}", style="bold")
+    refused = False
+    try:
+        for step in SimulatedCall(new_call, APPLICATION, outside).run():
+            refused = refused or isinstance(step, Refused)
+            if isinstance(step, Sent):
+                console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
+                console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
+            else:
+                console.print(shown(step))
+        caller.finish()
+    except ScriptProblem as error:
+        fail(str(error))
+    if refused:
+        fail("jambonz would have refused something.")
+
+
+def flow_of(url: str) -> str:
+    """Where in the plan a hook belongs, for people."""
+    return url.partition("/webhooks/call/flows/")[2].partition("?")[0]
+
+
+def _moment(text: str | None, plan: Plan) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f'--at takes a time such as "2026-12-24 18:00", and not {text}')
+    return moment if moment.tzinfo else moment.replace(tzinfo=_zone(plan))
+
+
+def _zone(plan: Plan) -> tzinfo:
+    return next((calendar.zone for calendar in plan.calendars.values()), UTC)
 
 
 def _plan(file: Path, profile: Profile | None = None) -> Plan:

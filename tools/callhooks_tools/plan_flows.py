@@ -56,7 +56,7 @@ REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
 _HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
-_KEYS = re.compile(r"[0-9A-D*#]{1,64}", re.ASCII)
+_KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
 Report = Callable[[Place, str], None]
 

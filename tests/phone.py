@@ -1,0 +1,249 @@
+"""A tiny application for the simulated phone, and what it was asked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from callhooks.http import Request
+from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks_tools.phone import (
+    Application,
+    Caller,
+    ConnectFailed,
+    NewCall,
+    Outside,
+    Reply,
+    SimulatedCall,
+    SimulatedClock,
+    Step,
+    TimedOut,
+)
+from callhooks_tools.phone.script import ScriptedCaller
+from callhooks_tools.phone.steps import Ended, Noted, Refused, Sent
+from pydantic import JsonValue
+
+from tests.support import NOW, WEBHOOK_SECRET
+
+BASE = "https://app.example.com"
+CALL_HOOK = "/webhooks/call"
+STATUS_HOOK = "/webhooks/call/events"
+KNOWN_VERBS = frozenset(
+    [
+        "alert",
+        "answer",
+        "conference",
+        "config",
+        "dequeue",
+        "dial",
+        "dtmf",
+        "dub",
+        "enqueue",
+        "gather",
+        "hangup",
+        "leave",
+        "listen",
+        "llm",
+        "message",
+        "openai_s2s",
+        "pause",
+        "play",
+        "rasa",
+        "redirect",
+        "say",
+        "sip:decline",
+        "sip:refer",
+        "sip:request",
+        "stream",
+        "tag",
+        "transcribe",
+    ]
+)
+CREDENTIALS = JambonzCredentials("jambonz", "s3cr3t", (WEBHOOK_SECRET,))
+
+Verbs: TypeAlias = list[dict[str, Any]]
+Answer: TypeAlias = "Verbs | Reply | Exception | JsonValue"
+Answers: TypeAlias = "Mapping[str, Answer | Callable[[Received], Answer]]"
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it reached the application."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | None
+
+    @property
+    def path(self) -> str:
+        """Without query."""
+        return self.url.partition(BASE)[2].partition("?")[0]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object."""
+        document: dict[str, Any] = json.loads(self.content or b"{}")
+        return document
+
+
+def answer(document: object) -> Reply:
+    """200 and JSON."""
+    return Reply(200, {"content-type": "application/json"}, json.dumps(document).encode())
+
+
+def in_turn(*answers: Answer) -> Callable[[Received], Answer]:
+    """One answer after the other; the last one again and again."""
+    rest = list(answers)
+    return lambda _: rest.pop(0) if len(rest) > 1 else rest[0]
+
+
+def endlessly(verbs: Verbs) -> Callable[[Received], Answer]:
+    """The same each time."""
+    return lambda _: verbs
+
+
+class RecordingClock(SimulatedClock):
+    """Remembers the waits between tries."""
+
+    def __init__(self) -> None:
+        super().__init__(NOW)
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before a request is tried again."""
+        self.slept.append(seconds)
+        super().sleep(seconds)
+
+
+@dataclass
+class FakeApplication:
+    """Answers by path; lets only signed requests in, and knows status events."""
+
+    answers: Answers
+    requests: list[Received] = field(default_factory=list)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        received = Received(method, url, headers, body)
+        self.requests.append(received)
+        if method == "POST" and "Authorization" in headers:
+            lower = {name.lower(): value for name, value in headers.items()}
+            signed_at = int(lower["jambonz-signature"].removeprefix("t=").partition(",")[0])
+            request = Request("POST", received.path, headers=lower, body=body or b"")
+            verify(request, CREDENTIALS, NOW.fromtimestamp(signed_at, NOW.tzinfo))
+        given = self.answers.get(received.path, [] if received.path == STATUS_HOOK else Reply(404, {}, b""))
+        if callable(given):
+            given = given(received)
+        if isinstance(given, Exception):
+            raise given
+        return given if isinstance(given, Reply) else answer(given)
+
+    def at(self, path: str) -> list[Received]:
+        """What was asked at a path."""
+        return [request for request in self.requests if request.path == path]
+
+    @property
+    def statuses(self) -> list[dict[str, Any]]:
+        """The status events."""
+        return [request.body for request in self.at(STATUS_HOOK)]
+
+
+@dataclass
+class Made:
+    """A call that was made."""
+
+    steps: list[Step]
+    application: FakeApplication
+    slept: list[float]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The steps of one sort."""
+        return [step for step in self.steps if isinstance(step, kind)]
+
+    @property
+    def refused(self) -> list[str]:
+        """Why something was refused."""
+        return [step.reason for step in self.of(Refused)]
+
+    @property
+    def notes(self) -> str:
+        """All that was noted."""
+        return "\n".join(step.what for step in self.of(Noted))
+
+    @property
+    def ended(self) -> Ended:
+        """How the call ended."""
+        [ended] = self.of(Ended)
+        assert self.steps[-1] is ended
+        assert isinstance(ended, Ended)
+        return ended
+
+    @property
+    def tries(self) -> list[tuple[str, int, int | None]]:
+        """Hook, attempt and status of all requests but status events."""
+        return [(sent.hook, sent.attempt, sent.status) for sent in self.of(Sent) if sent.hook != "call status"]
+
+    def body(self, path: str) -> dict[str, Any]:
+        """The body of the only request at a path."""
+        [request] = self.application.at(path)
+        return request.body
+
+    def statuses(self, leg: str = "") -> list[str]:
+        """The status events of the caller's leg, or of a dialled one."""
+        call_sid = self.application.requests[0].body["call_sid"]
+        return [
+            status["call_status"]
+            for status in self.application.statuses
+            if (status["call_sid"] != call_sid) == bool(leg)
+        ]
+
+
+def unknown_verbs(verbs: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    """A check that knows verbs by name alone, and one wrong member."""
+    faults = [f"invalid instruction: {verb['verb']}" for verb in verbs if verb["verb"] not in KNOWN_VERBS]
+    return faults + [f"{verb['verb']}: unknown property wrong" for verb in verbs if "wrong" in verb]
+
+
+def make_call(
+    answers: Answers | Verbs,
+    script: str | Caller = "",
+    *,
+    call: NewCall | None = None,
+    call_hook: str = BASE + CALL_HOOK,
+    status_events: bool = True,
+    most_hooks: int = 200,
+) -> Made:
+    """Make a call; a list of verbs answers the new call."""
+    application = FakeApplication({CALL_HOOK: answers} if isinstance(answers, list) else answers)
+    caller = ScriptedCaller(script) if isinstance(script, str) else script
+    clock = RecordingClock()
+    simulated = SimulatedCall(
+        call or NewCall(to="+14155550123", from_="+12125550187", caller_name="Jane Doe"),
+        Application(
+            call_hook,
+            CREDENTIALS.username,
+            CREDENTIALS.password,
+            WEBHOOK_SECRET,
+            BASE + STATUS_HOOK if status_events else None,
+        ),
+        Outside(application, caller, unknown_verbs, clock, ids()),
+        most_hooks=most_hooks,
+    )
+    steps = list(simulated.run())
+    if isinstance(caller, ScriptedCaller):
+        caller.finish()
+    return Made(steps, application, clock.slept)
+
+
+def ids() -> Callable[[], str]:
+    """UUIDs, the same ones in every test."""
+    numbers: Iterator[int] = itertools.count(1)
+    return lambda: str(uuid.uuid5(uuid.NAMESPACE_OID, str(next(numbers))))
+
+
+REFUSED_CONNECTION = ConnectFailed("refused")
+TIMED_OUT = TimedOut()

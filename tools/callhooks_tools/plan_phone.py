@@ -1,0 +1,56 @@
+"""A call on a plan without a server: the webhooks' own functions in the place of HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from callhooks.http import HttpProblem, Request, Response
+from callhooks.plan import Plan
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.lenient import json_object
+from callhooks.webhooks.jambonz_action import action_webhook
+from callhooks.webhooks.jambonz_new_call import new_call_webhook, verbs_response
+
+from callhooks_tools.phone import Application, Reply
+from callhooks_tools.phone.requests import Clock
+
+PUBLIC_URL = "https://callhooks.example.com"
+APPLICATION = Application(f"{PUBLIC_URL}/webhooks/call", username="jambonz", password="none", webhook_secret="none")
+
+_STEP = re.compile(r"/webhooks/call/flows/(?P<flow>[^/]+)/(?P<step>[^/]+)")
+
+
+class PlanTransport:
+    """Answers as the functions do, by the simulated call's own clock; nothing is verified and nothing is kept."""
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self._clock = clock
+        self._first: Mapping[str, object] | None = None
+        self._new_call = new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL)
+        self._action = action_webhook(
+            plan, recall=lambda _: self._first, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
+        )
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Answer one request; what belongs to no flow is answered with no verbs, as events are."""
+        parts = urlsplit(url)
+        step = _STEP.fullmatch(parts.path)
+        request = Request(
+            method, parts.path, parts.query, headers, body or b"", path_parameters=step.groupdict() if step else {}
+        )
+        try:
+            response = self._answer(request, is_step=step is not None)
+        except HttpProblem as problem:
+            response = problem.as_response()
+        return Reply(response.status, {"content-type": response.content_type}, response.body.encode())
+
+    def _answer(self, request: Request, *, is_step: bool) -> Response:
+        now = self._clock.now()
+        if is_step:
+            return self._action.answer(self._action.parse(request), request, now)
+        if request.path == "/webhooks/call":
+            self._first = self._first or json_object(request.body)
+            return self._new_call.answer(self._new_call.parse(request), request, now)
+        return verbs_response(())
