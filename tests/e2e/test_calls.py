@@ -1,0 +1,142 @@
+"""Whole calls by the simulated phone on the deployed application, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from callhooks.providers.jambonz.verify import signature_header_value
+from callhooks_tools.verb_profiles import Profile, verb_faults
+from jambonz_sdk.validator import JambonzValidator
+
+from tests.e2e.conftest import RunningStack
+from tests.support import Clock
+
+MENU = "+14155550150"
+WHOLE_CALL = """
+# menu, wrong key, repeat, sales, busy, voicemail, hang-up
+press 7
+wait
+press 1
+dial busy
+listen 12 #
+"""
+IN_THE_QUEUE = """
+press 2
+press 1
+press 2125#
+queue waits 2
+queue bridged 30
+"""
+CALL_BACK = """
+press 3
+press 4155550177#
+press 1
+"""
+BY_SPEECH = """
+low confidence mumble
+say I would like a NEW order, please
+dial answered 20
+"""
+
+
+def make_call(running: RunningStack, folder: Path, script: str, *options: str) -> list[dict[str, Any]]:
+    """The steps of a call, which jambonz would have taken from its beginning to its end."""
+    file, saved = folder / "call.txt", folder / "call.jsonl"
+    file.write_text(script, "utf-8")
+    done = running.command("call", "--to", MENU, "--script", str(file), "--save", str(saved), *options)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return [json.loads(line) for line in saved.read_text("utf-8").splitlines()]
+
+
+def answers_of(steps: list[dict[str, Any]]) -> list[Any]:
+    return [step["answer"] for step in steps if step["step"] == "Sent" and isinstance(step["answer"], list)]
+
+
+def events_of(running: RunningStack, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is kept of a call and of the legs that it dialled."""
+    sids = {step["body"]["call_sid"] for step in steps if step["step"] == "Sent"}
+    return [item for item in running.items() if item.get("call_id", {}).get("S") in sids]
+
+
+@pytest.mark.parametrize("script", [WHOLE_CALL, IN_THE_QUEUE, CALL_BACK, BY_SPEECH])
+def test_every_answer_of_a_call_is_taken_by_both_lines_of_jambonz_and_every_event_is_kept_once(
+    running: RunningStack, tmp_path: Path, script: str
+) -> None:
+    steps = make_call(running, tmp_path, script)
+    schemas = JambonzValidator()
+    for answer in answers_of(steps):
+        assert not answer or schemas.validate_app(answer) == []
+        for verb in answer:
+            assert schemas.validate_verb(verb) == []
+            assert [fault for profile in Profile for fault in verb_faults(verb, profile)] == []
+    sent = [step for step in steps if step["step"] == "Sent"]
+    assert {step["status"] for step in sent} == {200}
+    assert {step["attempt"] for step in sent} == {1}
+    assert len(events_of(running, steps)) == len(sent)
+
+
+def test_a_call_from_the_menu_to_the_voicemail(running: RunningStack, tmp_path: Path) -> None:
+    steps = make_call(running, tmp_path, WHOLE_CALL, "--env", "COMPANY=Smith & Sons", "--env", "RING_SECONDS=12")
+    heard = [step["text"] for step in steps if step["step"] == "Heard"]
+    assert heard[0].startswith("Thank you for calling Smith & Sons.")
+    assert heard[1] == "Sorry, that is not one of the choices."
+    assert heard[-1] == "Thank you. Your message has been saved. Good bye."
+    (dial,) = [verb for answer in answers_of(steps) for verb in answer if verb["verb"] == "dial"]
+    assert dial["timeout"] == 12, "a variable that only the first webhook told"
+    kinds = Counter(item["kind"]["S"] for item in events_of(running, steps))
+    assert kinds["call.verb"] == 5
+    assert {"call.initiated", "call.answered", "call.ringing", "call.busy", "call.completed"} <= set(kinds)
+
+
+def test_what_a_caller_has_entered_is_read_back(running: RunningStack, tmp_path: Path) -> None:
+    steps = make_call(running, tmp_path, CALL_BACK)
+    heard = [step["text"] for step in steps if step["step"] == "Heard"]
+    assert heard[-1].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
+
+
+def test_the_same_press_twice_is_two_events_and_a_retry_is_one(running: RunningStack, tmp_path: Path) -> None:
+    steps = make_call(running, tmp_path, "press *\npress *\nhang up\n")
+    presses = [item for item in events_of(running, steps) if item["kind"]["S"] == "call.verb"]
+    assert len(presses) == 2
+    last = [step for step in steps if step["step"] == "Sent" and step["hook"] == "gather.actionHook"][-1]
+    access = running.stack.credentials.jambonz
+    body = json.dumps(last["body"]).encode()
+    assert access.webhook_secret is not None
+    signature = signature_header_value(access.webhook_secret, Clock().now.now(Clock().now.tzinfo), body)
+    url = urlsplit(last["url"])
+    again = [
+        httpx.post(
+            f"{running.stack.base_url}{url.path}?{url.query}",
+            content=body,
+            auth=(access.username, access.password),
+            headers={"content-type": "application/json", "jambonz-signature": signature},
+            timeout=30,
+        )
+        for _ in range(2)
+    ]
+    assert again[0].text == again[1].text
+    assert "idempotent-replayed" in again[1].headers
+    assert len(events_of(running, steps)) == len([step for step in steps if step["step"] == "Sent"]) + 1
+
+
+def test_the_variables_of_the_plan_are_told_to_anybody(running: RunningStack) -> None:
+    response = httpx.options(f"{running.stack.base_url}/webhooks/call", headers={"accept": "application/json"})
+    assert response.status_code == 200
+    schema = response.json()
+    assert set(schema["RING_SECONDS"]) <= {"type", "description", "default", "required", "enum", "obscure"}
+    assert schema["RING_SECONDS"]["type"] == "number"
+    assert "env" not in schema
+
+
+def test_a_call_that_jambonz_would_refuse_ends_with_an_error(running: RunningStack, tmp_path: Path) -> None:
+    script = tmp_path / "call.txt"
+    script.write_text("press 1\n", "utf-8")
+    done = running.command("call", "--to", "+19995550100", "--script", str(script))
+    assert done.returncode == 1
+    assert "left over" in done.stderr or "line 1" in done.stderr
