@@ -8,7 +8,7 @@ import pytest
 from callhooks.calendars import Calendar, ClosedDays, Hours, read_zone
 from callhooks_tools.plan_calendars import prepared_calendar
 from callhooks_tools.plan_document import Place
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -169,6 +169,18 @@ class TestTheNextChange:
         assert calendar({}, "UTC").next_change(utc("2026-11-27T12:00")) is None
         assert calendar({"mon-sun": "00:00-24:00"}).next_change(utc("2026-11-27T12:00")) is None
 
+    def test_may_be_the_change_of_the_clock_itself(self) -> None:
+        bar = calendar({"sat": "22:00-02:15"})
+        assert bar.next_change(utc("2026-03-28T22:00")) == utc("2026-03-29T01:00"), "from 01:59 to 03:00"
+        late = calendar({"sun": "02:30-05:00"})
+        assert late.next_change(utc("2026-10-25T00:45")) == utc("2026-10-25T01:00"), "from 02:59 back to 02:00"
+
+    def test_is_told_by_the_clock_there(self) -> None:
+        change = calendar({"mon-fri": "09:00-17:00"}).next_change(utc("2026-11-27T12:00"))
+        assert change is not None
+        assert change.isoformat() == "2026-11-27T17:00:00+01:00"
+
+    @example(datetime(2026, 3, 28, 21, 0), "Europe/Amsterdam")  # noqa: DTZ001
     @given(
         st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001
         st.sampled_from(["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),

@@ -60,13 +60,13 @@ class Calendar:
         )
 
     def next_change(self, now: datetime) -> datetime | None:
-        """When it next opens or closes, in UTC; `None` where that is more than 400 days away."""
+        """When it next opens or closes, in its own time zone; `None` where that is more than 400 days away."""
         is_open = self.is_open(now)
         today = now.astimezone(self.zone).date()
         for days in range(-1, LOOK_AHEAD_DAYS):
             for moment in sorted(self._boundaries(today + timedelta(days=days))):
                 if moment > now and self.is_open(moment) is not is_open:
-                    return moment
+                    return moment.astimezone(self.zone)
         return None
 
     def hours_on(self, day: date) -> tuple[Hours, ...]:
@@ -82,9 +82,22 @@ class Calendar:
         for hours in self.hours_on(day):
             for minute in (hours.start, hours.end):
                 local = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a wall clock
-                # An hour that the clock repeats has two such moments, one that it leaves out has its end instead.
-                for fold in (0, 1):
-                    yield local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
+                first, second = (local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+                yield first
+                if first != second:
+                    # The clock shows this time twice or never, so that its change may open or close as well.
+                    yield second
+                    yield self._clock_change(*sorted((first, second)))
+
+    def _clock_change(self, before: datetime, after: datetime) -> datetime:
+        """The first minute of the other offset between two moments that have different ones."""
+        offset = before.astimezone(self.zone).utcoffset()
+        low, high = 0, int((after - before).total_seconds()) // 60
+        while high - low > 1:
+            middle = (low + high) // 2
+            same = (before + timedelta(minutes=middle)).astimezone(self.zone).utcoffset() == offset
+            low, high = (middle, high) if same else (low, middle)
+        return before + timedelta(minutes=high)
 
 
 def read_zone(name: str, packed: str) -> tzinfo:

@@ -250,7 +250,7 @@ class Plan:
         return {name: calendar.is_open(now) for name, calendar in self.calendars.items()}
 
     def next_change(self, calendar: str, now: datetime) -> datetime | None:
-        """When a calendar next opens or closes, in UTC.
+        """When a calendar next opens or closes, in its own time zone.
 
         Raises:
             KeyError: there is no such calendar.
