@@ -57,6 +57,7 @@ check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/cfn-lint template.yaml
 	@$(SAM) validate --lint --region us-east-1
 	@$(BIN)/callhooks plan check
+	@$(BIN)/callhooks tools --check
 
 fix: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix .

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TABLE = "events"
 CLIENTS_TABLE = "clients"
+TOOL_CALLS_TABLE = "tool-calls"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,6 +57,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "EVENTS_TABLE": TABLE,
         "CLIENTS_TABLE": CLIENTS_TABLE,
+        "TOOL_CALLS_TABLE": TOOL_CALLS_TABLE,
         "RETENTION_DAYS": "90",
         "JAMBONZ_CREDENTIALS": "credentials",
         "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",
@@ -81,6 +83,7 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         account = Aws(boto3.client("dynamodb"))
         create_table(account.dynamodb, TABLE, "EventsTable")
         create_table(account.dynamodb, CLIENTS_TABLE, "ClientsTable")
+        create_table(account.dynamodb, TOOL_CALLS_TABLE, "ToolCallsTable")
         secrets = boto3.client("secretsmanager")
         secrets.create_secret(Name="credentials", SecretString=json.dumps({"username": USERNAME, "password": PASSWORD}))
         secrets.create_secret(Name="webhook-secrets", SecretString=json.dumps({"webhook_secrets": [WEBHOOK_SECRET]}))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from callhooks.http import Request
+from callhooks.tools import load_toolbox
 from callhooks_tools.deliveries import (
     CLIENT_AUTH_PATH,
     Delivery,
@@ -19,10 +20,12 @@ from callhooks_tools.deliveries import (
     read_delivery,
 )
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
+from callhooks_tools.tools_command import TOOLS_FOLDER as OWN_TOOLS
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice, jambonz_event
 from tests.sip_clients import ClientContainer
 from tests.support import EVENTS, NOW, PUBLIC_URL, WEBHOOK_SECRET, Answer, Container, template
+from tests.tool_caller import ToolContainer
 
 RECORDED = sorted(EVENTS.glob("*/*.json"))
 NAMES_NO_CALL = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
@@ -45,13 +48,15 @@ def sent(delivery: Delivery) -> Delivery:
     return as_sent_by(provider, delivery, CREDENTIALS.of(provider), NOW, base_url=PUBLIC_URL)
 
 
-def container_for(delivery: Delivery) -> Container | ClientContainer | Sender:
+def container_for(delivery: Delivery) -> Container | ClientContainer | ToolContainer | Sender:
     """A container of the function that the delivery goes to."""
     if delivery.provider != Provider.JAMBONZ:
         return SENDERS[delivery.provider.value]()
     path = delivery.request.path
     if path == CLIENT_AUTH_PATH:
         return ClientContainer()
+    if path.startswith("/webhooks/tool/"):
+        return ToolContainer(load_toolbox(OWN_TOOLS))
     return Container() if path == "/webhooks/call" else jambonz_event()
 
 

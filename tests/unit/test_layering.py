@@ -11,10 +11,13 @@ from tests.support import ROOT
 PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
 FROM_THE_GROUND_UP = [
     "http",
+    "failure",
     "credentials",
     "event",
     "store",
     "clients",
+    "past_calls",
+    "tools",
     "providers",
     "calendars",
     "patterns",
@@ -23,6 +26,7 @@ FROM_THE_GROUND_UP = [
     "prepared_plan",
     "first_webhook",
     "metrics",
+    "tool_runner",
     "receiver",
     "webhooks",
     "deployed",

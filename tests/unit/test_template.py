@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 from callhooks.providers.path_token import read_networks
-from callhooks.settings import BirdSettings, ClientSettings, JambonzSettings, PathTokenSettings, StoreSettings
+from callhooks.settings import (
+    BirdSettings,
+    ClientSettings,
+    JambonzSettings,
+    PathTokenSettings,
+    StoreSettings,
+    ToolSettings,
+)
+from callhooks.tool_runner import SECONDS_FOR_TOOLS
+from callhooks.webhooks.jambonz_tool import COMMIT_WITHIN as COMMIT_TOOLS_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,11 +110,13 @@ SECRETS_OF_FUNCTION = {
     "JambonzActionFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "JambonzClientAuthFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "JambonzEventFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
+    "JambonzToolFunction": ["JambonzCredentials", "JambonzWebhookSecrets"],
     "WavixCallFunction": ["WavixCredentials"],
     "BirdVoiceFunction": ["BirdCredentials"],
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
 EVENTS_TABLE = {"Fn::GetAtt": "EventsTable.Arn"}
+TOOL_CALLS_TABLE = {"Fn::GetAtt": "ToolCallsTable.Arn"}
 CLIENTS_TABLE = {"Fn::GetAtt": "ClientsTable.Arn"}
 FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
     "JambonzActionFunction": [("dynamodb:GetItem", EVENTS_TABLE)],
@@ -113,6 +124,12 @@ FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
         ("dynamodb:GetItem", CLIENTS_TABLE),
         ("dynamodb:PutItem", CLIENTS_TABLE),
         ("dynamodb:UpdateItem", CLIENTS_TABLE),
+    ],
+    "JambonzToolFunction": [
+        ("dynamodb:GetItem", EVENTS_TABLE),
+        ("dynamodb:Query", {"Fn::Sub": "${EventsTable.Arn}/index/by_from"}),
+        ("dynamodb:PutItem", TOOL_CALLS_TABLE),
+        ("dynamodb:UpdateItem", TOOL_CALLS_TABLE),
     ],
 }
 
@@ -127,6 +144,19 @@ def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name
         ("secretsmanager:GetSecretValue", secrets if len(secrets) > 1 else secrets[0]),
         *FURTHER_ACTIONS.get(name, []),
     ]
+
+
+def test_tools_and_a_hanging_commit_fit_into_the_time_that_jambonz_waits() -> None:
+    commit_within = COMMIT_TOOLS_WITHIN.total_seconds()
+    assert commit_within > SECONDS_FOR_TOOLS
+    assert commit_within + 3 <= resource("JambonzToolFunction")["Timeout"] < 10
+
+
+def test_tool_calls_are_remembered_as_powertools_keeps_them_and_then_forgotten() -> None:
+    table = resource("ToolCallsTable")
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
 @pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
@@ -195,6 +225,10 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
             ClientSettings.from_environment(variables),
         ),
         "JambonzEventFunction": JambonzSettings.from_environment,
+        "JambonzToolFunction": lambda variables: (
+            JambonzSettings.from_environment(variables),
+            ToolSettings.from_environment(variables),
+        ),
         "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
         "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),

@@ -36,6 +36,7 @@ PROVIDER_OF_PATH = {
     "/adulting": Provider.JAMBONZ,
     "/streaming-event": Provider.JAMBONZ,
     "/tokens-result": Provider.JAMBONZ,
+    "/webhooks/tool": Provider.JAMBONZ,
     "/webhooks/wavix": Provider.WAVIX,
     "/webhooks/bird": Provider.BIRD,
     "/webhooks/voipstudio": Provider.VOIPSTUDIO,
@@ -181,7 +182,7 @@ class NewCallIds:
         """The same delivery for another call, or for another SMS; one that need not name any as it is.
 
         Raises:
-            DeliveryUnusable: it names no call.
+            DeliveryUnusable: neither its body nor its URL names a call.
         """
         request = delivery.request
         if not request.body or request.path in _NAME_NO_CALL:

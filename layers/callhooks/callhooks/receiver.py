@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger
@@ -17,6 +15,7 @@ from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idemp
 
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
 from callhooks.event import CallEvent, Ignored, NotUnderstood
+from callhooks.failure import failure_of
 from callhooks.http import (
     BadRequest,
     BodyTooLarge,
@@ -36,12 +35,12 @@ if TYPE_CHECKING:
 LARGEST_BODY_BYTES = 128 * 1024
 REPLAYED_HEADER = "idempotent-replayed"
 COMMIT_WITHIN = timedelta(seconds=4)
-"""After this time no commit is begun: one that hangs takes 3 s more, and the function ends after 8."""
+"""With the 3 s of a commit that hangs, a function has ended before its time-out of 8 s."""
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
 STORED = Response(200, '{"status":"stored"}')
 
 
-def quarantined(reason: str) -> Response:
+def quarantined(reason: str, _request: Request) -> Response:
     """Accepted, but kept aside: a refusal would only make the sender repeat what is not understood."""
     return Response(202, _json({"status": "quarantined", "reason": reason}))
 
@@ -57,13 +56,14 @@ class Webhook(Generic[CredentialsT, MessageT]):
     """What is particular to one webhook: pure functions, but for `decide`.
 
     `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `decide` puts into the message what takes more than
-    the message to know, and is called once for each delivery of a proven sender. `answer` says what the sender gets.
-    `fallback` is the answer of a sender who waits for one and must not be left without; while no sender can be
-    verified, it is for a message that `is_new_call`. Without a fallback this is a webhook of events: the sender sends
-    again what could not be stored. `not_understood` answers what is put into quarantine, by the reason; where it is
-    `None`, what is not understood is refused. `sent_at` is the sender's clock where a request tells it besides its
-    body, and a retry repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not
-    kept.
+    the message to know, and is called once for each delivery of a proven sender; where it acts, it has to see to it
+    that a repeat does not act again. `answer` says what the sender gets. `fallback` is the answer of a sender who
+    waits for one and must not be left without; while no sender can be verified, it is for a message that
+    `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not be stored.
+    `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
+    not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
+    repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
+    `commit_within` is how long after its arrival a request may still be committed: one that hangs takes 3 s more.
     """
 
     provider: str
@@ -73,10 +73,11 @@ class Webhook(Generic[CredentialsT, MessageT]):
     decide: Callable[[MessageT, Request, datetime], MessageT] = lambda message, _request, _now: message
     answer: Callable[[MessageT, Request, datetime], Response] = lambda _message, _request, _now: STORED
     fallback: Response | None = None
-    not_understood: Callable[[str], Response] | None = quarantined
+    not_understood: Callable[[str, Request], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] = lambda _: False
     sent_at: Callable[[Request], datetime | None] = lambda _: None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
+    commit_within: timedelta = COMMIT_WITHIN
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -113,7 +114,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
-        deadline = self._clock() + COMMIT_WITHIN
+        deadline = self._clock() + self._webhook.commit_within
         try:
             request = Request.from_event(event)
             open_answer = self._webhook.answer_to_anybody(request)
@@ -166,7 +167,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             raise
         except Exception as error:
             # No fault of ours may lose what a proven sender has sent, or leave a call without an answer.
-            failure = f"{type(error).__name__} at {_place(error)}"
+            failure = failure_of(error)
             if self._webhook.not_understood is not None:
                 logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure})
                 return self._quarantine(request, "The delivery could not be processed.", deadline)
@@ -192,7 +193,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _quarantine(self, request: Request, reason: str, deadline: datetime) -> HttpPayload:
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
-        answer = (self._webhook.not_understood or quarantined)(reason)
+        answer = (self._webhook.not_understood or quarantined)(reason, request)
         delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         payload, outcome = self._commit(item, answer, deadline)
@@ -245,9 +246,3 @@ def _log_unstored(delivery: Mapping[str, object], *, failure: str) -> None:
     whole = json.dumps(delivery, default=lambda value: {"base64": base64.b64encode(value).decode("ascii")})
     packed = base64.b64encode(gzip.compress(whole.encode("utf-8"))).decode("ascii")
     logger.error(UNSTORED_MARKER, extra={"failure": failure, "delivery": packed})
-
-
-def _place(error: BaseException) -> str:
-    # The text of an exception may hold what was sent; where it was raised does not.
-    frames = traceback.extract_tb(error.__traceback__)
-    return " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -61,6 +61,18 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """Where it is noted which tool calls were run."""
+
+    tool_calls_table: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(tool_calls_table=environment["TOOL_CALLS_TABLE"])
+
+
+@dataclass(frozen=True, slots=True)
 class PathTokenSettings:
     """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
 

@@ -38,7 +38,7 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
         normalise=lambda auth, request, now: normalise(auth, request, now, signature_header=signature_header),
         answer=lambda auth, _request, _now: auth_response(auth),
         fallback=refused(),
-        not_understood=refused,
+        not_understood=lambda reason, _request: refused(reason),
     )
 
 

@@ -1,0 +1,48 @@
+"""`POST /webhooks/tool/{vendor}`: a language model in a call asks for a tool, and waits for its result."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from callhooks.aws import dynamodb_client
+from callhooks.deployed import deployed_receiver, deployed_store, log_invocation
+from callhooks.first_webhook import first_webhook_reader
+from callhooks.http import HttpApiEvent, HttpPayload
+from callhooks.past_calls import PastCalls
+from callhooks.prepared_plan import installed_plan
+from callhooks.providers.jambonz.verify import read_credentials
+from callhooks.settings import JambonzSettings, StoreSettings, ToolSettings
+from callhooks.tool_runner import ToolRunner
+from callhooks.tools import load_toolbox
+from callhooks.webhooks.jambonz_tool import tool_webhook
+
+settings = JambonzSettings.from_environment(os.environ)
+client = dynamodb_client()
+store = deployed_store()
+runner = ToolRunner(
+    load_toolbox(Path(__file__).with_name("tools")),
+    store=DynamoDBPersistenceLayer(
+        table_name=ToolSettings.from_environment(os.environ).tool_calls_table, boto3_client=client
+    ),
+    monotonic=time.monotonic,
+)
+receiver = deployed_receiver(
+    tool_webhook(
+        runner,
+        plan=installed_plan(),
+        recall=first_webhook_reader(store),
+        past_calls=PastCalls(client, StoreSettings.from_environment(os.environ).events_table),
+        signature_header=settings.signature_header,
+    ),
+    secrets=[settings.credentials, settings.webhook_secrets],
+    read_credentials=partial(read_credentials, signature_header=settings.signature_header),
+    store=store,
+)
+
+
+def handler(event: HttpApiEvent, context: object) -> HttpPayload:
+    """Answer one event of the HTTP API."""
+    log_invocation(context)
+    return receiver.receive(event)

@@ -1,0 +1,173 @@
+"""The tool hook of jambonz's `llm` and speech-to-speech verbs: parse, normalise, and the answer of each vendor.
+
+Written from jambonz's reference (New Client Tool Request) and from what the vendors' adapters in feature-server 0.9.8
+send and take. An answer without its vendor's shape is dropped by the adapter and the model waits for ever; anything
+but 200 with a JSON object ends the model's session.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aws_lambda_powertools.utilities.parser import parse
+from pydantic import JsonValue
+
+from callhooks.event import CallEvent, Kind, clean_text, known_details
+from callhooks.http import BadRequest, Request, Response
+from callhooks.providers.jambonz.hook import PROVIDER, hook_key, signed_at
+from callhooks.providers.lenient import Document, Identifier, Lenient, Text, json_object
+from callhooks.tools import Outcome, ToolRequest, failed
+
+LONGEST_EVENT_NAME = 200
+GOOGLE = "google"
+
+
+class _FunctionCall(Document):
+    id: Identifier = None
+    name: Text = None
+    args: JsonValue = None
+
+
+class _ToolHookBody(Document):
+    """One call, or for Google's models a list of them under one `tool_call_id` that is always the same."""
+
+    tool_call_id: Identifier = None
+    name: Text = None
+    args: JsonValue = None
+    function_calls: Lenient[list[_FunctionCall]] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolHook:
+    """What a model asks for, and once it was run, an outcome for each request."""
+
+    vendor: str
+    call_sid: str | None
+    requests: tuple[ToolRequest, ...]
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def parse_tool_hook(request: Request) -> ToolHook:
+    """The tool calls of a request.
+
+    Raises:
+        BadRequest: it names no tool.
+    """
+    hook = _read(request, json_object(request.body))
+    if not any(wanted.name for wanted in hook.requests):
+        raise BadRequest("There is no name of a tool.")
+    return hook
+
+
+def normalise(hook: ToolHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+    """The event of a tool call; what the tools ended with is in the answer that is stored with it."""
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=hook.call_sid,
+        dedupe_key=hook_key(request, signature_header=signature_header),
+        kind=Kind.TOOL_CALLED,
+        name=_joined(wanted.name for wanted in hook.requests),
+        received_at=now,
+        sent_at=signed_at(request, now, signature_header=signature_header),
+        details=known_details(
+            {"vendor": hook.vendor, "tool_call_id": _joined(wanted.id or "" for wanted in hook.requests)}
+        ),
+    )
+
+
+def tool_response(hook: ToolHook) -> Response:
+    """The outcomes in the shape that the vendor's adapter takes."""
+    if hook.vendor == GOOGLE:
+        return _response(_google(hook))
+    shape = _SHAPES.get(hook.vendor, _documented)
+    return _response(shape(hook.requests[0], hook.outcomes[0]))
+
+
+def not_understood(reason: str, request: Request) -> Response:
+    """An error in the vendor's shape for a request that names no tool, with as much of its id as can be read."""
+    try:
+        hook = _read(request, json_object(request.body))
+    except BadRequest:
+        hook = _read(request, {})
+    return tool_response(replace(hook, outcomes=(failed(reason),) * len(hook.requests)))
+
+
+def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
+    body = parse(event=dict(document), model=_ToolHookBody)
+    calls = body.function_calls or []
+    vendor = clean_text(request.path_parameters.get("vendor", "")).lower()
+    requests = tuple(ToolRequest(call.name or "", call.args, call.id) for call in calls)
+    return ToolHook(
+        # Only the adapter of Google's models sends a list, and takes one, whatever vendor the URL names.
+        vendor=GOOGLE if requests else vendor,
+        call_sid=dict(request.query).get("call") or None,
+        requests=requests or (ToolRequest(body.name or "", body.args, body.tool_call_id),),
+    )
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return clean_text(", ".join(text for text in texts if text))[:LONGEST_EVENT_NAME]
+
+
+def _response(document: Mapping[str, object]) -> Response:
+    return Response(200, json.dumps(document, separators=(",", ":")))
+
+
+def _documented(_request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+    # jambonz adds Ultravox's `type` and `invocation_id` to an object without a `type`, and knows the id for certain.
+    return {"result": _text(outcome)}
+
+
+def _openai(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+    item = {"type": "function_call_output", "call_id": request.id, "output": _text(outcome)}
+    return {"type": "conversation.item.create", "item": _known(item)}
+
+
+def _elevenlabs(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+    data = {
+        "type": "client_tool_result",
+        "tool_call_id": request.id,
+        "result": _text(outcome),
+        "is_error": outcome.is_error,
+    }
+    return {"data": _known(data)}
+
+
+def _deepgram(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+    data = {"type": "FunctionCallResponse", "id": request.id, "name": request.name, "content": _text(outcome)}
+    return {"data": _known(data)}
+
+
+def _google(hook: ToolHook) -> Mapping[str, object]:
+    responses = [
+        _known({"id": request.id, "name": request.name, "response": _object(outcome)})
+        for request, outcome in zip(hook.requests, hook.outcomes, strict=True)
+    ]
+    return {"toolResponse": {"functionResponses": responses}}
+
+
+_SHAPES: Mapping[str, Callable[[ToolRequest, Outcome], Mapping[str, object]]] = {
+    "openai": _openai,
+    "microsoft": _openai,
+    "elevenlabs": _elevenlabs,
+    "deepgram": _deepgram,
+    "voiceagent": _deepgram,
+}
+"""By the verb's vendor. Ultravox's models take the documented shape."""
+
+
+def _text(outcome: Outcome) -> str:
+    """The outcome as a text, which is what every vendor but Google wants."""
+    return outcome.value if isinstance(outcome.value, str) else json.dumps(outcome.value, ensure_ascii=False)
+
+
+def _object(outcome: Outcome) -> object:
+    # Gemini takes an object alone, and reads anything else under `output`.
+    return outcome.value if isinstance(outcome.value, dict) else {"output": outcome.value}
+
+
+def _known(members: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: value for name, value in members.items() if value is not None}

@@ -1,0 +1,64 @@
+"""A language model in a call asks jambonz for a tool, and waits for its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from callhooks.event import direction_of
+from callhooks.http import Request
+from callhooks.past_calls import PastCalls
+from callhooks.providers.jambonz.hook import PROVIDER, hook_key
+from callhooks.providers.jambonz.models import CallInfo
+from callhooks.providers.jambonz.tool_hook import ToolHook, normalise, not_understood, parse_tool_hook, tool_response
+from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.receiver import Webhook
+from callhooks.tool_runner import SECONDS_FOR_TOOLS, ToolRunner
+from callhooks.tools import Parties, PlanFacts, ToolCall, ToolRequest, failed
+
+# Whatever fails, there is a better answer in the vendor's shape; this one tells the receiver that the sender waits.
+NO_ANSWER = tool_response(ToolHook("", None, (ToolRequest(""),), (failed("The tool cannot be run."),)))
+COMMIT_WITHIN = timedelta(seconds=SECONDS_FOR_TOOLS + 1)
+
+
+def tool_webhook(
+    runner: ToolRunner,
+    *,
+    plan: PlanFacts,
+    recall: Callable[[str], Mapping[str, object] | None],
+    past_calls: PastCalls,
+    signature_header: str,
+) -> Webhook[JambonzCredentials, ToolHook]:
+    """The tool webhook.
+
+    `recall` gives the body of a call's first webhook by its call SID, `None` where it is not to be had.
+    """
+
+    def run(hook: ToolHook, request: Request, now: datetime) -> ToolHook:
+        call = ToolCall(
+            call_sid=hook.call_sid,
+            now=now,
+            plan=plan,
+            parties=lambda: _parties(recall(hook.call_sid)) if hook.call_sid else Parties(),
+            past_calls=past_calls,
+        )
+        key = hook_key(request, signature_header=signature_header)
+        return replace(hook, outcomes=tuple(runner.run(hook.requests, call, key=key)))
+
+    return Webhook(
+        provider=PROVIDER,
+        verify=verify,
+        parse=parse_tool_hook,
+        decide=run,
+        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        answer=lambda hook, _request, _now: tool_response(hook),
+        fallback=NO_ANSWER,
+        not_understood=not_understood,
+        commit_within=COMMIT_WITHIN,
+    )
+
+
+def _parties(first_webhook: Mapping[str, object] | None) -> Parties:
+    call = CallInfo.model_validate(first_webhook or {})
+    return Parties(call.from_, call.to, direction_of(call.direction))

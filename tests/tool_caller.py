@@ -1,0 +1,205 @@
+"""A language model in a call, as jambonz passes its wishes on, and a warm container of the function that runs tools."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from botocore.exceptions import ClientError
+from callhooks.first_webhook import first_webhook_reader
+from callhooks.past_calls import PastCalls
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
+from callhooks.receiver import Receiver
+from callhooks.store import EventStore, Item
+from callhooks.tool_runner import SECONDS_FOR_TOOLS, ToolRunner
+from callhooks.tools import Parties, Toolbox, ToolCall, tool_of
+from callhooks.webhooks.jambonz_tool import tool_webhook
+
+from tests.support import NOW, Answer, Clock, Event, FakeDynamoDB, FakeSecrets, credential_store, signed_event
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CALL_SID = "d2515c3b"
+_IDS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Answering:
+    flow: str
+    rings: tuple[str, ...]
+
+
+@dataclass
+class FakePlan:
+    """A plan with two calendars and one flow."""
+
+    calendars: dict[str, tuple[bool, datetime | None]] = field(default_factory=dict)
+    answering: Answering = field(default_factory=lambda: Answering("reception", ("+14155550100", "queue support")))
+
+    def open_calendars(self, now: datetime) -> Mapping[str, bool]:
+        return {name: is_open for name, (is_open, _) in self.calendars.items()}
+
+    def next_change(self, calendar: str, now: datetime) -> datetime | None:
+        return self.calendars[calendar][1]
+
+    def who_answers(self, number: str, now: datetime) -> Answering:
+        return self.answering
+
+
+@dataclass
+class FakeEvents(FakeDynamoDB):
+    """The table of events, of which the first webhook is read and the caller's calls are asked for."""
+
+    reads: int = 0
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    calls_found: list[Item] = field(default_factory=list)
+    query_fault: Exception | None = None
+
+    def get_item(self, *, Key: Item, **_: object) -> dict[str, Item]:  # noqa: N803
+        self.reads += 1
+        item = self.items.get((Key["pk"]["S"], Key["sk"]["S"]))
+        return {} if item is None else {"Item": item}
+
+    def query(self, **parameters: Any) -> dict[str, list[Item]]:
+        self.queries.append(parameters)
+        if self.query_fault is not None:
+            raise self.query_fault
+        return {"Items": self.calls_found[: parameters["Limit"]]}
+
+    def has_call(self, document: Mapping[str, object]) -> None:
+        """Keep the first webhook of the call that tools are asked for in."""
+        key = (f"jambonz#{CALL_SID}", "event#new-call")
+        self.items[key] = {"body": {"B": json.dumps(document).encode()}, "body_encoding": {"S": "identity"}}
+
+
+@dataclass
+class FakeToolCalls:
+    """The calls that Powertools' stock layer makes to its table; `fault` and `update_fault` make them fail."""
+
+    items: dict[str, Item] = field(default_factory=dict)
+    puts: int = 0
+    fault: Exception | None = None
+    update_fault: Exception | None = None
+
+    def put_item(self, *, Item: Item, **_: object) -> None:  # noqa: N803
+        self.puts += 1
+        if self.fault is not None:
+            raise self.fault
+        key = Item["id"]["S"]
+        if key in self.items:
+            reply: Any = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": self.items[key]}
+            raise ClientError(reply, "PutItem")
+        self.items[key] = Item
+
+    def update_item(self, *, Key: Item, ExpressionAttributeValues: Item, **_: object) -> None:  # noqa: N803
+        if self.update_fault is not None:
+            raise self.update_fault
+        values = ExpressionAttributeValues
+        changes: Item = {"status": values[":status"], "data": values[":response_data"], "expiration": values[":expiry"]}
+        self.items[Key["id"]["S"]] |= changes
+
+    @property
+    def item(self) -> Item:
+        """The only item there is."""
+        (item,) = self.items.values()
+        return item
+
+
+@dataclass
+class ToolContainer:
+    """One warm container of the tool function, with everything outside of it in the tests' hands."""
+
+    toolbox: Toolbox
+    database: FakeEvents = field(default_factory=FakeEvents)
+    tool_calls: FakeToolCalls = field(default_factory=FakeToolCalls)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    clock: Clock = field(default_factory=Clock)
+    plan: FakePlan = field(default_factory=FakePlan)
+    seconds: float = SECONDS_FOR_TOOLS
+
+    def __post_init__(self) -> None:
+        client: Any = self.tool_calls
+        store = EventStore(self.database.as_client(), "events")
+        runner = ToolRunner(
+            self.toolbox,
+            store=DynamoDBPersistenceLayer(table_name="tool-calls", boto3_client=client),
+            monotonic=self.clock.monotonic,
+            seconds=self.seconds,
+        )
+        self.receiver = Receiver(
+            tool_webhook(
+                runner,
+                plan=self.plan,
+                recall=first_webhook_reader(store),
+                past_calls=PastCalls(self.database.as_client(), "events"),
+                signature_header=DEFAULT_SIGNATURE_HEADER,
+            ),
+            credentials=credential_store(self.secrets, self.clock),
+            store=store,
+            clock=self.clock,
+            retention_days=90,
+        )
+
+    def another_container(self) -> ToolContainer:
+        """A fresh container of the same function, on the same tables."""
+        return ToolContainer(self.toolbox, self.database, self.tool_calls, self.secrets, self.clock, self.plan)
+
+    def receive(self, event: Event) -> Answer:
+        """Deliver an event, as a request of its own."""
+        context = {**event["requestContext"], "requestId": f"request-{next(_IDS)}"}
+        return Answer(**self.receiver.receive({**event, "requestContext": context}))
+
+    def ask(self, name: str, arguments: object = None, **changes: Any) -> Answer:
+        """Ask for a tool in a call, as jambonz does for all vendors but Google."""
+        return self.receive(tool_event(wish(name, arguments), now=self.clock.now, **changes))
+
+    def told(self, name: str, arguments: object = None) -> Any:
+        """What the model is told."""
+        return told_by_openai(self.ask(name, arguments))
+
+
+def container_with(*functions: Callable[..., object], **changes: Any) -> ToolContainer:
+    """A container whose tools are these functions."""
+    return ToolContainer(toolbox_of(*functions), **changes)
+
+
+def toolbox_of(*functions: Callable[..., object]) -> Toolbox:
+    return Toolbox({tool.name: tool for tool in map(tool_of, functions)})
+
+
+def wish(name: str, arguments: object = None) -> dict[str, object]:
+    """The body of a request, which no other one has the id of."""
+    return {"tool_call_id": f"call_{next(_IDS)}", "name": name, "args": {} if arguments is None else arguments}
+
+
+def tool_event(
+    body: object, *, vendor: str = "openai", query: str = f"call={CALL_SID}", now: datetime = NOW, **changes: Any
+) -> Event:
+    """A tool hook as API Gateway hands it on."""
+    event = signed_event(body, path=f"/webhooks/tool/{vendor}", query=query, now=now)
+    return {**event, "pathParameters": {"vendor": vendor}, **changes}
+
+
+def told_by_openai(answer: Answer) -> Any:
+    """What the model is told in the shape for OpenAI; JSON texts as what they stand for."""
+    assert answer.statusCode == 200
+    output = json.loads(answer.body)["item"]["output"]
+    assert isinstance(output, str)
+    try:
+        return json.loads(output)
+    except ValueError:
+        return output
+
+
+def call_with(database: FakeEvents, **members: Any) -> ToolCall:
+    """The context that a tool is given, outside of any request."""
+    parties = members.pop("parties", Parties("+12125550187", "+14155550123", "inbound"))
+    client: DynamoDBClient = database.as_client()
+    given: dict[str, Any] = {"call_sid": CALL_SID, "now": NOW, "plan": FakePlan(), **members}
+    return ToolCall(parties=lambda: parties, past_calls=PastCalls(client, "events"), **given)
