@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from callhooks.calendars import Calendar, ClosedDays, Hours, read_zone
+from callhooks.plan import Plan
 from callhooks_tools.plan_calendars import prepared_calendar
 from callhooks_tools.plan_document import Place
 from hypothesis import example, given
@@ -175,8 +176,9 @@ class TestTheNextChange:
         late = calendar({"sun": "02:30-05:00"})
         assert late.next_change(utc("2026-10-25T00:45")) == utc("2026-10-25T01:00"), "from 02:59 back to 02:00"
 
-    def test_is_told_by_the_clock_there(self) -> None:
-        change = calendar({"mon-fri": "09:00-17:00"}).next_change(utc("2026-11-27T12:00"))
+    def test_is_told_by_a_plan_by_the_clock_there(self) -> None:
+        office = calendar({"mon-fri": "09:00-17:00"})
+        change = Plan((), {}, (), calendars={"office": office}).next_change("office", utc("2026-11-27T12:00"))
         assert change is not None
         assert change.isoformat() == "2026-11-27T17:00:00+01:00"
 

@@ -60,13 +60,13 @@ class Calendar:
         )
 
     def next_change(self, now: datetime) -> datetime | None:
-        """When it next opens or closes, in its own time zone; `None` where that is more than 400 days away."""
+        """When it next opens or closes, in UTC; `None` where that is more than 400 days away."""
         is_open = self.is_open(now)
         today = now.astimezone(self.zone).date()
         for days in range(-1, LOOK_AHEAD_DAYS):
             for moment in sorted(self._boundaries(today + timedelta(days=days))):
                 if moment > now and self.is_open(moment) is not is_open:
-                    return moment.astimezone(self.zone)
+                    return moment
         return None
 
     def hours_on(self, day: date) -> tuple[Hours, ...]:

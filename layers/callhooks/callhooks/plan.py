@@ -255,7 +255,9 @@ class Plan:
         Raises:
             KeyError: there is no such calendar.
         """
-        return self.calendars[calendar].next_change(now)
+        hours = self.calendars[calendar]
+        change = hours.next_change(now)
+        return change.astimezone(hours.zone) if change else None
 
     def who_answers(self, number: str, now: datetime) -> Answering:
         """The flow that takes an inbound call to a number now, and whom it rings at once or after any outcome."""
