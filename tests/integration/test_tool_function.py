@@ -176,6 +176,18 @@ def test_the_last_calls_are_ten_at_most_and_of_every_provider(
     assert len(told_by_openai(handler(ask("last_calls", {"limit": 10})))["calls"]) == 10
 
 
+def test_a_call_is_among_the_last_ones_from_its_beginning(
+    aws: Aws, handler: Handler, new_container: Callable[..., Handler]
+) -> None:
+    first = recorded("new_call")
+    document = json.loads(first["body"])
+    for call_sid in ("one-call", "another-call"):
+        event = {**first, "body": json.dumps({**document, "call_sid": call_sid})}
+        assert new_container()(signed(event, now=datetime.now(UTC))).statusCode == 200
+    (listed,) = told_by_openai(handler(ask("last_calls", call_sid="another-call")))["calls"]
+    assert (listed["to"], listed["outcome"]) == ("+14155550123", None)
+
+
 @pytest.mark.parametrize("call_sid", ["", "another-call"])
 def test_without_the_beginning_of_the_call_nobody_s_calls_are_told(call_sid: str, aws: Aws, handler: Handler) -> None:
     keep_calls(aws, CALLER, 3)

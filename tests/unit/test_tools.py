@@ -430,8 +430,14 @@ class TestWhoAnswers:
 
 
 def call_item(call_id: str, **members: str) -> Item:
-    item: Item = {"call_id": {"S": call_id}, "started_at": {"S": "2026-11-20T10:00:00.000Z"}, "to": {"S": "+1415"}}
-    return item | {name: {"S": text} for name, text in members.items()}
+    texts = {
+        "pk": f"jambonz#{call_id}",
+        "sk": "call",
+        "call_id": call_id,
+        "started_at": "2026-11-20T10:00:00.000Z",
+        "to": "+1415",
+    }
+    return {name: {"S": text} for name, text in (texts | members).items()}
 
 
 class TestLastCalls:
@@ -455,6 +461,15 @@ class TestLastCalls:
         assert len(own("last_calls", {"limit": 3}, database=database)["calls"]) == 3
         database.calls_found.pop(0)
         assert len(own("last_calls", {"limit": "10"}, database=database)["calls"]) == 10
+
+    def test_are_told_once_by_their_item_and_until_then_by_their_beginning(self) -> None:
+        begun = call_item("2", sk="event#new-call", status="trying", started_at="2026-11-20T11:00:00.000Z")
+        of_one = [call_item("1", sk="event#new-call", status="trying"), call_item("1", outcome="answered")]
+        told = own("last_calls", database=FakeEvents(calls_found=[begun, *of_one]))["calls"]
+        assert [(call["started_at"][11:16], call["outcome"]) for call in told] == [
+            ("11:00", None),
+            ("10:00", "answered"),
+        ]
 
     @pytest.mark.parametrize("limit", [0, 11, "all"])
     def test_are_one_to_ten(self, limit: object) -> None:

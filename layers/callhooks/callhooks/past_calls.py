@@ -1,4 +1,7 @@
-"""The calls of one party, read back from the call items in the table of events."""
+"""The calls of one party, read back from the table of events.
+
+A call is listed by its own item, and until there is one by the event that began it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from callhooks.event import canonical_party
+from callhooks.store import party_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,11 +50,19 @@ class PastCalls:
             TableName=self._table_name,
             IndexName=BY_FROM,
             KeyConditionExpression="from_party = :party",
-            ExpressionAttributeValues={":party": {"S": canonical_party(party)}},
+            ExpressionAttributeValues={":party": {"S": party_key(party)}},
             ScanIndexForward=False,
-            Limit=most,
+            Limit=2 * most,
         )
-        return tuple(_past_call(item) for item in reply["Items"])
+        calls: dict[str, PastCall] = {}
+        for item in sorted(reply["Items"], key=_is_event):
+            calls.setdefault(item["pk"]["S"], _past_call(item))
+        newest_first = sorted(calls.values(), key=lambda call: call.started_at, reverse=True)
+        return tuple(newest_first[:most])
+
+
+def _is_event(item: Mapping[str, AttributeValueTypeDef]) -> bool:
+    return item["sk"]["S"].startswith("event#")
 
 
 def _past_call(item: Mapping[str, AttributeValueTypeDef]) -> PastCall:
@@ -61,7 +72,8 @@ def _past_call(item: Mapping[str, AttributeValueTypeDef]) -> PastCall:
         direction=_text(item, "direction"),
         from_=_text(item, "from"),
         to=_text(item, "to"),
-        status=_text(item, "status"),
+        # What an event tells is the status at its time.
+        status=None if _is_event(item) else _text(item, "status"),
         outcome=_text(item, "outcome"),
         ring_seconds=_seconds(item, "ring_seconds"),
         talk_seconds=_seconds(item, "talk_seconds"),

@@ -67,6 +67,11 @@ def event_key(event: CallEvent) -> tuple[str, str]:
     return f"{event.provider}#{about}", f"event#{key_part(event.dedupe_key)}"
 
 
+def party_key(party: str) -> str:
+    """What a number, a SIP user or a SIP URI is looked up by, short enough for a key of an index."""
+    return key_part(canonical_party(party))
+
+
 def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
     """Everything that is kept of a delivery, as one item of the events table.
 
@@ -89,6 +94,8 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "occurred_at": utc_text(event.occurred_at),
         "received_at": utc_text(event.received_at),
     }
+    if event.begins_call and event.from_:
+        texts |= {"from_party": party_key(event.from_), "started_at": utc_text(event.occurred_at)}
     return {
         **_attributes(texts),
         "details": {"M": _attributes(event.details)},
