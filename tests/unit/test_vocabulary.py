@@ -234,7 +234,7 @@ class TestTheCatalogue:
 
     def test_the_clients_of_jambonz(self) -> None:
         text = (ROOT / "docs" / "events.md").read_text("utf-8")
-        section = text.split("\n#### Client authentication\n", 1)[1].split("\n#", 1)[0]
+        section = text.split("\n### jambonz: client authentication\n", 1)[1].split("\n#", 1)[0]
         rows = dict(re.findall(r"^\| `(\w+)` \| `([a-z._]+)` \|", section, re.MULTILINE))
         assert rows == {"ok": Kind.CLIENT_REGISTERED, "fail": Kind.CLIENT_REFUSED}
         assert [reason for reason in Refusal if f"`{reason}`" not in section] == []

@@ -8,9 +8,8 @@ from datetime import datetime
 
 from callhooks.event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.http import Request
+from callhooks.providers.jambonz.events import EventHook, event_details
 from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key, signed_at
-from callhooks.providers.jambonz.models import CallInfo
-from callhooks.providers.jambonz.outcomes import transcripts_of
 from callhooks.providers.lenient import json_object
 
 ACTION = "actionHook"
@@ -32,16 +31,11 @@ _DETAILS = (
     "dial_call_sid",
     "dial_call_status",
     "dial_sip_status",
-    "digits",
-    "final_referred_call_status",
-    "message_sid",
     "playback_milliseconds",
     "queue_position",
     "queue_sid",
     "queue_size",
     "queue_time",
-    "reason",
-    "refer_status",
     "verb_id",
 )
 
@@ -54,7 +48,7 @@ class ActionHook:
     `repeated` how often the step has been repeated.
     """
 
-    call: CallInfo
+    call: EventHook
     document: Mapping[str, object]
     flow: str
     step: str
@@ -78,7 +72,7 @@ def parse_action_hook(request: Request) -> ActionHook:
     document = {} if request.body.strip() == b"null" else json_object(request.body)
     query = dict(request.query)
     return ActionHook(
-        call=CallInfo.model_validate(document),
+        call=EventHook.model_validate(document),
         document=document,
         flow=request.path_parameters.get("flow", ""),
         step=request.path_parameters.get("step", ""),
@@ -93,7 +87,7 @@ def normalise(hook: ActionHook, request: Request, now: datetime, *, signature_he
     call = hook.call
     words = (hook.document.get(member) for member in _WORDS)
     told: dict[str, Detail | datetime | None] = {name: _scalar(hook.document.get(name)) for name in _DETAILS}
-    told |= {"speech": next(iter(transcripts_of(hook.document)), None), "flow": hook.flow, "step": hook.step}
+    told |= {"flow": hook.flow, "step": hook.step}
     return CallEvent(
         provider=PROVIDER,
         call_id=call.call_sid,
@@ -106,7 +100,7 @@ def normalise(hook: ActionHook, request: Request, now: datetime, *, signature_he
         direction=direction_of(call.direction),
         from_=cleaned(call.from_),
         to=cleaned(call.to),
-        details={**call_details(call), **known_details(told)},
+        details={**call_details(call), **event_details(call), **known_details(told)},
     )
 
 

@@ -224,7 +224,7 @@ def normalise(hook: EventHook, request: Request, now: datetime, *, signature_hea
         details={
             **known_details({"hook": verb_hook}),
             **call_details(call),
-            **(_details(hook) if is_known else {}),
+            **(event_details(hook) if is_known else {}),
         },
     )
 
@@ -261,7 +261,8 @@ def _own_clock(hook: EventHook, now: datetime) -> datetime | None:
     return moment
 
 
-def _details(hook: EventHook) -> Details:
+def event_details(hook: EventHook) -> Details:
+    """What an event keeps of a hook, beside what it tells of the call."""
     return known_details(
         {
             "duration_seconds": hook.duration,
