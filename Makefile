@@ -42,10 +42,10 @@ run: setup ## Start the whole application on this machine (PORT=8080)
 test: test-unit test-integration test-e2e ## Run every test
 
 test-unit: setup
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest -n auto tests/unit
 
 test-integration: setup
-	@$(BIN)/python -m pytest tests/integration
+	@$(BIN)/python -m pytest -n auto tests/integration
 
 test-e2e: setup
 	@$(BIN)/python -m pytest tests/e2e
