@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -251,6 +252,7 @@ def with_header(event: Event, name: str, value: str) -> Event:
     return {**event, "headers": {**event["headers"], name: value}}
 
 
+@cache
 def template() -> dict[str, Any]:
     """template.yaml, with intrinsic functions in their long form."""
     document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
