@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.loaders import create_loader
+from botocore.session import get_session
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
@@ -46,6 +48,17 @@ class Aws:
         return self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
 
 
+SERVICE_MODELS = create_loader()
+"""Read once for all tests: they take longer to read than all else takes to do."""
+
+
+def new_session() -> boto3.session.Session:
+    """A session with nothing of another test but the service models."""
+    core = get_session()
+    core.register_component("data_loader", SERVICE_MODELS)
+    return boto3.session.Session(botocore_session=core)
+
+
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The function's environment as the template sets it, and nothing of the user's own AWS settings."""
@@ -73,7 +86,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", new_session())
 
 
 @pytest.fixture
@@ -91,7 +104,7 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
             secrets.create_secret(Name=f"{provider}-credentials", SecretString=json.dumps({"token": TOKEN}))
         secrets.create_secret(Name="bird-credentials", SecretString=json.dumps({"signing_key": SIGNING_KEY}))
         # Clients that are made from now on tell of every call.
-        session = boto3.session.Session()
+        session = new_session()
         session.events.register("before-call", lambda model, **_: account.calls.append(model.name))
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
         yield account
