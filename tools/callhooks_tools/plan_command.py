@@ -20,6 +20,7 @@ from callhooks_tools.phone.steps import Refused, Sent
 from callhooks_tools.phone_command import check_for, env_vars_of, scripted_caller, shown
 from callhooks_tools.plan_document import PlanProblems, Problem
 from callhooks_tools.plan_graph import graph_of
+from callhooks_tools.plan_notes import notes_on
 from callhooks_tools.plan_phone import APPLICATION, PlanTransport
 from callhooks_tools.plan_picture import Graph, to_mermaid, to_svg
 from callhooks_tools.stack import ROOT
@@ -43,6 +44,8 @@ def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> 
     plan = _plan(file, profile)
     verbs = sum(len(flow.verbs) for flow in plan.flows.values())
     told = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
+    for note in notes_on(plan):
+        console.print(f"note: {note}", style="yellow")
     console.print(f"{file} is a valid call plan: {told}.")
 
 
