@@ -87,22 +87,46 @@ def test_the_outcome_is_read_from_what_the_server_really_sends(
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("hook", "document"),
     [
-        {"speech": {**SPEECH, "is_final": False}},
-        {"speech_event": {"type": "start-of-speech"}},
-        {"sip_method": "INVITE", "event": "hold", "on_hold": True},
+        ("transcribe.transcriptionHook", {"speech": {**SPEECH, "is_final": False}}),
+        ("transcribe.transcriptionHook", {"speech_event": {"type": "start-of-speech"}}),
+        ("config.sipRequestWithinDialogHook", {"sip_method": "INVITE", "event": "hold", "on_hold": True}),
     ],
 )
-def test_what_is_no_end_changes_nothing(document: dict[str, Any]) -> None:
-    assert outcome_of("transcribe.transcriptionHook", document).changes_nothing
+def test_what_is_no_end_changes_nothing(hook: str, document: dict[str, Any]) -> None:
+    assert outcome_of(hook, document).changes_nothing
 
 
 def test_digits_and_transcripts_are_handed_on() -> None:
-    assert outcome_of("", {"reason": "dtmfDetected", "digits": "12#"}).digits == "12#"
-    assert outcome_of("", {"reason": "dtmfDetected", "digits": 12}).digits == "12"
-    assert outcome_of("", {"reason": "speechDetected", "speech": SPEECH}).speech == ("sales please", "sails")
-    assert outcome_of("", {"dial_call_duration": 3, "digits": "#"}).digits == "#"
+    gather = "gather.actionHook"
+    assert outcome_of(gather, {"reason": "dtmfDetected", "digits": "12#"}).digits == "12#"
+    assert outcome_of(gather, {"reason": "dtmfDetected", "digits": 12}).digits == "12"
+    assert outcome_of(gather, {"reason": "speechDetected", "speech": SPEECH}).speech == ("sales please", "sails")
+    assert outcome_of("listen.actionHook", {"dial_call_duration": 3, "digits": "#"}).digits == "#"
+
+
+def test_what_was_hardly_understood_matches_no_phrase() -> None:
+    assert outcome_of("gather.actionHook", {"reason": "stt-low-confidence", "speech": SPEECH}).speech == ()
+
+
+@pytest.mark.parametrize(
+    "hook", ["gather.actionHook", "dial.actionHook", "play.actionHook", "listen.actionHook", "llm.actionHook",
+             "enqueue.actionHook", "sip:refer.actionHook", "message.actionHook", "amd.actionHook"],
+)  # fmt: skip
+@pytest.mark.parametrize("document", [{}, {"reason": None}, {"call_status": "in-progress", "reason": "new"}])
+def test_what_tells_no_outcome_is_none_that_a_plan_names(hook: str, document: dict[str, Any]) -> None:
+    assert not set(outcome_of(hook, document).names) & set(OUTCOMES[hook])
+
+
+def test_a_member_that_belongs_to_another_hook_changes_nothing() -> None:
+    stray = {"type": "x", "result": "x", "translation": None, "dial_call_status": "busy", "event": "hold"}
+    assert outcome_of("gather.actionHook", {**stray, "reason": "dtmfDetected", "digits": "1"}).digits == "1"
+    refer = {"refer_status": 202, "final_referred_call_status": None, "reason": "timeout"}
+    assert outcome_of("sip:refer.actionHook", refer).names == ("completed",)
+    assert (
+        outcome_of("dial.actionHook", {"dial_call_status": "failed", "dial_sip_status": "603"}).names[0] == "declined"
+    )
 
 
 JSON = st.recursive(

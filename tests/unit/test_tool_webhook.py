@@ -520,8 +520,18 @@ class TestWhatIsNotUnderstood:
         container = container_with(greet, database=FakeEvents(fault=OUTAGES[0]))
         assert "The body is not JSON." in json.dumps(body(container.receive(tool_event("not JSON"))))
 
-    def test_a_body_that_is_larger_than_any_hook_is_refused_as_everywhere(self) -> None:
-        assert container_with(greet).receive(tool_event("x" * (LARGEST_BODY_BYTES + 1))).statusCode == 413
+    def test_a_body_that_is_larger_than_any_hook_is_told_to_the_model_and_not_kept(self) -> None:
+        container = container_with(greet)
+        answer = container.receive(tool_event("x" * (LARGEST_BODY_BYTES + 1)))
+        assert (answer.statusCode, "larger than" in answer.body) == (200, True)
+        assert container.database.items == {}
+
+    @pytest.mark.parametrize("depth", [100, 254, 500, 960, 5000])
+    def test_arguments_that_are_nested_too_deeply_are_told_to_the_model(self, depth: int) -> None:
+        nested = '{"a":' * depth + "1" + "}" * depth
+        answer = container_with(greet).receive(tool_event(f'{{"tool_call_id":"x","name":"greet","args":{nested}}}'))
+        assert answer.statusCode == 200
+        assert isinstance(json.loads(answer.body), dict)
 
 
 @pytest.mark.parametrize("name", ["tool_unknown", "tool_unknown_google"])

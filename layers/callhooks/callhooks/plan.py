@@ -171,6 +171,11 @@ class Variable:
 
     def value_of(self, given: object) -> Value:
         """What is set in jambonz where it is of the declared type, or can be read as it; else the default."""
+        value = self._read(given)
+        choices = self.schema.get("enum")
+        return value if not isinstance(choices, list) or value in choices else self.default
+
+    def _read(self, given: object) -> Value:
         if given is None or given == "":
             return self.default
         if self.type == "string":
@@ -363,6 +368,9 @@ class _Filling:
         if sort == "flows":
             flow, step, name = where
             query = {"hook": name, "hop": str(links.hop + 1)}
+            if name.endswith(".eventHook"):
+                # A bot's event tells nothing of its call.
+                query["call"] = links.call_sid
             if step == self._repeated_step:
                 query["repeated"] = str(self._repeated)
             path = f"/webhooks/call/flows/{quote(flow, safe='')}/{quote(step, safe='')}"

@@ -163,6 +163,8 @@ class Receiver(Generic[CredentialsT, MessageT]):
             if self._webhook.not_understood is None:
                 raise
             return self._quarantine(request, problem.detail, deadline)
+        except BodyTooLarge as problem:
+            return self._answer_too_large(request, problem)
         except HttpProblem:
             raise
         except Exception as error:
@@ -186,6 +188,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
         )
         return payload
 
+    def _answer_too_large(self, request: Request, problem: BodyTooLarge) -> HttpPayload:
+        """Who waits for an answer gets one, though what was sent is larger than anything that could be kept."""
+        webhook = self._webhook
+        if webhook.fallback is None or webhook.not_understood is None:
+            raise problem
+        logger.warning("not kept", extra={"provider": webhook.provider, "reason": problem.reason})
+        if webhook.not_understood is quarantined:
+            return webhook.fallback.as_payload()
+        return webhook.not_understood(problem.detail, request).as_payload()
+
     def _ignore(self, ignored: Ignored) -> HttpPayload:
         logger.info("ignored", extra={"provider": self._webhook.provider, "reason": ignored.reason})
         return Response(200, _json({"status": "ignored", "reason": ignored.reason})).as_payload()
@@ -193,7 +205,11 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _quarantine(self, request: Request, reason: str, deadline: datetime) -> HttpPayload:
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
-        answer = (self._webhook.not_understood or quarantined)(reason, request)
+        try:
+            answer = (self._webhook.not_understood or quarantined)(reason, request)
+        except Exception as error:  # noqa: BLE001 - what made a delivery unreadable may make its answer so
+            logger.error("not answered", extra={"provider": provider, "failure": failure_of(error)})
+            answer = self._webhook.fallback or quarantined(reason, request)
         delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         payload, outcome = self._commit(item, answer, deadline)

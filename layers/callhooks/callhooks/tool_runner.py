@@ -82,13 +82,13 @@ class ToolRunner:
         """
         prepared = [self._toolbox.prepare(request) for request in requests]
         ready = [one for one in prepared if isinstance(one, PreparedCall)]
-        outcomes = iter(self._outcomes(ready, call, key) if ready else [])
+        outcomes = iter(self._outcomes(ready, call, key, self._monotonic() + self._seconds) if ready else [])
         return [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
 
-    def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str) -> list[Outcome]:
+    def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str, ends: float) -> list[Outcome]:
         ran: list[Outcome] = []
         try:
-            outcomes: list[Mapping[str, Any]] = self._run_once(key=key, ready=ready, call=call, ran=ran)
+            outcomes: list[Mapping[str, Any]] = self._run_once(key=key, ready=ready, call=call, ends=ends, ran=ran)
             return [Outcome(**outcome) for outcome in outcomes]
         except IdempotencyAlreadyInProgressError:
             logger.warning("a repeat came while its tool is at work")
@@ -109,12 +109,12 @@ class ToolRunner:
         key: str,  # noqa: ARG002 - for Powertools
         ready: Sequence[PreparedCall],
         call: ToolCall,
+        ends: float,
         ran: list[Outcome],
     ) -> list[dict[str, object]]:
         # Powertools configures the store for every guarded run, and not where idempotency is switched off.
         if not self._store.configured:
             raise NotGuarded
-        ends = self._monotonic() + self._seconds
         # All outcomes together go into one record and one event, which DynamoDB limits.
         largest = LARGEST_RESULT_BYTES // len(ready)
         ran.extend(self._run_in_time(one, call, ends - self._monotonic(), largest) for one in ready)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, TypeVar
@@ -90,15 +91,17 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
 
-def json_object(body: bytes) -> dict[str, object]:
+def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> dict[str, object]:
     """The JSON object in a body; a number that is no whole one, or a very long one, stays the text that was sent.
+
+    `parse_float` makes something else of numbers that are no whole ones.
 
     Raises:
         BadRequest: it is not UTF-8, not JSON, or not an object.
     """
     try:
         text = body.decode("utf-8-sig")
-        document = json.loads(text, parse_int=_whole_number, parse_float=str, parse_constant=str)
+        document = json.loads(text, parse_int=_whole_number, parse_float=parse_float, parse_constant=str)
         if "\\ud" in text.lower():
             # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
             pairs_joined = json.dumps(document, ensure_ascii=False)

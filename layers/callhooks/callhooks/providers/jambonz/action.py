@@ -71,6 +71,8 @@ def parse_action_hook(request: Request) -> ActionHook:
     # A hook that has nothing to tell is sent as null.
     document = {} if request.body.strip() == b"null" else json_object(request.body)
     query = dict(request.query)
+    if "call" in query:
+        document = {"call_sid": query["call"], **document}
     return ActionHook(
         call=EventHook.model_validate(document),
         document=document,

@@ -90,6 +90,9 @@ KIND_OF_MEMBER = {
 An `error` comes with the status of a call that is answered, and is none.
 """
 
+VENDORS = ("llm.", "dialogflow.", "lex.", "rasa.")
+"""Verbs whose `eventHook` hands on what a vendor says, in words that mean something else elsewhere."""
+
 _MACHINE_DETECTED = {"amd_machine_detected": True, "amd_human_detected": False}
 _CAUSE_CODE = re.compile(r"\AQ\.850\s*;.*?\bcause=([0-9]{1,3})\b", re.IGNORECASE | re.ASCII)
 
@@ -232,7 +235,7 @@ def normalise(hook: EventHook, request: Request, now: datetime, *, signature_hea
 def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> tuple[Kind, str]:
     word, member, status = cleaned(hook.word), hook.telling_member, cleaned(hook.call_status)
     if word:
-        return _kind_of_word(hook, word.lower()), word
+        return _kind_of_word(hook, word.lower(), verb_hook or ""), word
     if member == "parent_call_info":
         return KIND_OF_MEMBER[member], ADULTING
     if member:
@@ -246,7 +249,9 @@ def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> 
     return Kind.OTHER, cleaned(request.path.rpartition("/")[2]) or ""
 
 
-def _kind_of_word(hook: EventHook, word: str) -> Kind:
+def _kind_of_word(hook: EventHook, word: str, verb_hook: str) -> Kind:
+    if hook.call_sid is None and verb_hook.startswith(VENDORS):
+        return Kind.OTHER
     if hook.conference_sid:
         return Kind.VERB
     if hook.queue and word in KIND_OF_QUEUE_EVENT:

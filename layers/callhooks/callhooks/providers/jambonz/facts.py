@@ -6,6 +6,7 @@ Most hooks tell less than the first webhook: no caller's name, no SIP headers, n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from callhooks.providers.jambonz.outcomes import transcripts_of
@@ -58,6 +59,8 @@ HEADER_PREFIX = "sip."
 CUSTOMER_PREFIX = "customerData."
 
 Document = Mapping[str, object]
+
+_WORD = re.compile(r"[A-Z]?[^A-Z\W_]+|[A-Z]+")
 
 
 class CallFacts:
@@ -130,4 +133,5 @@ def _text(value: object) -> str | None:
 
 
 def _snake_case(key: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key).lstrip("_").replace("-", "_")
+    """A key as jambonz's snake-caser writes it: `orderId`, `Order-Id` and `order.id` become `order_id`."""
+    return "_".join(_WORD.findall(key)).lower()

@@ -6,7 +6,7 @@ not `dial_status`, `queue_result` and not `queueResult`, an AMD's `type`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 GATHER = ("digits", "speech", "timeout", "error", "low-confidence")
@@ -56,7 +56,7 @@ _COMPLETION = (
     ("server error", "server-error"),
     ("client error calling", "tool-error"),
 )
-DECLINED = 603
+DECLINED = "603"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +74,16 @@ class Outcome:
 
 
 def outcome_of(hook: str, document: Mapping[str, object]) -> Outcome:
-    """The outcome that a hook's body tells; `hook` as in `OUTCOMES`, the body as it was parsed."""
-    # What the body holds is surer than the hook's name, which a plan may have changed in mid-call.
-    for member, read in _READERS.items():
-        if member in document:
-            return read(document)
-    reason = _word(document, "reason")
-    if reason in _GATHERED:
-        return _gathered(reason, document)
-    if reason in ("playcompleted", "playfailed"):
-        return Outcome((reason.removeprefix("play"),))
-    event = _word(document, "event")
-    if event:
-        return Outcome((event,))
-    return Outcome(("completed",) if "completed" in OUTCOMES.get(hook, ()) else ())
+    """The outcome that a hook's body tells; `hook` as in `OUTCOMES`, the body as it was parsed.
+
+    What a hook does not tell, or tells in a word that nobody knows, is no outcome that a plan could name.
+    """
+    read = _READERS.get(hook)
+    if read is not None:
+        return read(document)
+    if hook.endswith(".eventHook"):
+        return Outcome((_word(document, "event"),))
+    return Outcome(OUTCOMES.get(hook, ()))
 
 
 def transcripts_of(document: Mapping[str, object]) -> tuple[str, ...]:
@@ -98,11 +94,17 @@ def transcripts_of(document: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(text for text in said if isinstance(text, str) and text.strip())
 
 
-def _gathered(reason: str, document: Mapping[str, object]) -> Outcome:
-    name = _GATHERED[reason]
+def _gathered(document: Mapping[str, object]) -> Outcome:
+    name = _GATHERED.get(_word(document, "reason"))
     if name == "digits":
-        return Outcome((name,), digits=_text(document, "digits"))
-    return Outcome((name,), speech=transcripts_of(document))
+        return Outcome((name,), digits=_text(document, "digits") or "")
+    if name == "speech":
+        return Outcome((name,), speech=transcripts_of(document))
+    return Outcome((name,) if name else ())
+
+
+def _played(document: Mapping[str, object]) -> Outcome:
+    return Outcome((_word(document, "reason").removeprefix("play"),))
 
 
 def _dialled(document: Mapping[str, object]) -> Outcome:
@@ -112,43 +114,44 @@ def _dialled(document: Mapping[str, object]) -> Outcome:
         return Outcome(("no-answer",))
     if status == "in-progress":
         return Outcome(("completed",))
-    if document.get("dial_sip_status") == DECLINED:
+    if _text(document, "dial_sip_status") == DECLINED:
         return Outcome(("declined", status))
     return Outcome((status,))
 
 
 def _listened(document: Mapping[str, object]) -> Outcome:
     digits = _text(document, "digits")
-    return Outcome(("digits", "completed"), digits=digits) if digits else Outcome(("completed",))
+    if digits:
+        return Outcome(("digits", "completed"), digits=digits)
+    return Outcome(("completed",) if _text(document, "dial_call_duration") else ())
 
 
 def _detected(document: Mapping[str, object]) -> Outcome:
-    word = _word(document, "type")
-    return Outcome((word.removeprefix("amd_").removesuffix("_detected").replace("_", "-"),))
+    return Outcome((_word(document, "type").removeprefix("amd-").removesuffix("-detected"),))
 
 
 def _referred(document: Mapping[str, object]) -> Outcome:
-    answers = (document.get("refer_status"), document.get("final_referred_call_status", 200))
-    return Outcome(("completed" if all(_is_success(answer) for answer in answers) else "failed",))
+    accepted, final = _status(document, "refer_status"), _status(document, "final_referred_call_status")
+    if accepted is None:
+        return Outcome()
+    return Outcome(("completed" if accepted // 100 == 2 and (final is None or final // 100 == 2) else "failed",))
 
 
 def _sent(document: Mapping[str, object]) -> Outcome:
     status = _word(document, "message_status")
-    return Outcome((status,) if status == "success" else (status, "failure"))
+    return Outcome((status,) if status in ("", "success") else (status, "failure"))
 
 
 def _conversed(document: Mapping[str, object]) -> Outcome:
-    reason = _word(document, "completion_reason", dashed=False)
+    reason = (_text(document, "completion_reason") or "").strip().lower()
+    if not reason:
+        return Outcome()
     name = next((name for beginning, name in _COMPLETION if reason.startswith(beginning)), "failed")
     return Outcome((name,) if name == "completed" else (name, "failed"))
 
 
-def _heard(document: Mapping[str, object]) -> Outcome:
+def _transcribed(document: Mapping[str, object]) -> Outcome:
     speech = document.get("speech")
-    # `reason` is that of a gather, `speech` alone that of a transcription.
-    reason = _word(document, "reason")
-    if reason in _GATHERED:
-        return _gathered(reason, document)
     is_final = isinstance(speech, dict) and speech.get("is_final") is True
     return Outcome(("speech",), speech=transcripts_of(document), changes_nothing=not is_final)
 
@@ -158,26 +161,36 @@ def _requested(document: Mapping[str, object]) -> Outcome:
     return Outcome((method,), changes_nothing=method not in ("info", "message"))
 
 
-_READERS = {
-    "dial_call_status": _dialled,
-    "dial_call_duration": _listened,
-    "queue_result": lambda document: Outcome((_word(document, "queue_result"),)),
-    "dequeue_result": lambda document: Outcome((_word(document, "dequeue_result"),)),
-    "message_status": _sent,
-    "completion_reason": _conversed,
-    "refer_status": _referred,
-    "result": lambda document: Outcome((_word(document, "result"),)),
-    "sip_method": _requested,
-    "translation": lambda _: Outcome(("translation",)),
-    "speech_event": lambda _: Outcome(changes_nothing=True),
-    "speech": _heard,
-    "type": _detected,
+def _word_of(member: str) -> Callable[[Mapping[str, object]], Outcome]:
+    return lambda document: Outcome((_word(document, member),))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, object]], Outcome]] = {
+    "gather.actionHook": _gathered,
+    "config.bargeIn.actionHook": _gathered,
+    "dial.actionHook": _dialled,
+    "play.actionHook": _played,
+    "listen.actionHook": _listened,
+    "enqueue.actionHook": _word_of("queue_result"),
+    "dequeue.actionHook": _word_of("dequeue_result"),
+    "transcribe.transcriptionHook": _transcribed,
+    "amd.actionHook": _detected,
+    "sip:refer.actionHook": _referred,
+    "sip:request.actionHook": _word_of("result"),
+    "message.actionHook": _sent,
+    "llm.actionHook": _conversed,
+    "config.sipRequestWithinDialogHook": _requested,
 }
+"""How each hook tells its outcome; one that is not here has no more than one, or the word of its `event`."""
 
 
-def _word(document: Mapping[str, object], name: str, *, dashed: bool = True) -> str:
-    text = (_text(document, name) or "").strip().lower()
-    return text.replace(" ", "-").replace("_", "-") if dashed and name != "type" else text
+def _word(document: Mapping[str, object], name: str) -> str:
+    return (_text(document, name) or "").strip().lower().replace(" ", "-").replace("_", "-")
+
+
+def _status(document: Mapping[str, object], name: str) -> int | None:
+    text = _text(document, name)
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 3 else None
 
 
 def _text(document: Mapping[str, object], name: str) -> str | None:
@@ -185,10 +198,6 @@ def _text(document: Mapping[str, object], name: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) else None
-
-
-def _is_success(status: object) -> bool:
-    return isinstance(status, int) and 200 <= status < 300
 
 
 def _sequence(value: object) -> Sequence[object]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isfinite
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import JsonValue
@@ -28,7 +29,7 @@ GOOGLE = "google"
 class _FunctionCall(Document):
     id: Identifier = None
     name: Text = None
-    args: JsonValue = None
+    args: Lenient[JsonValue] = None
 
 
 class _ToolHookBody(Document):
@@ -36,8 +37,8 @@ class _ToolHookBody(Document):
 
     tool_call_id: Identifier = None
     name: Text = None
-    args: JsonValue = None
-    function_calls: Lenient[list[_FunctionCall]] = None
+    args: Lenient[JsonValue] = None
+    function_calls: Lenient[list[Lenient[_FunctionCall]]] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def parse_tool_hook(request: Request) -> ToolHook:
     Raises:
         BadRequest: it names no tool.
     """
-    hook = _read(request, json_object(request.body))
+    hook = _read(request, json_object(request.body, parse_float=_float))
     if not any(wanted.name for wanted in hook.requests):
         raise BadRequest("There is no name of a tool.")
     return hook
@@ -97,7 +98,8 @@ def not_understood(reason: str, request: Request) -> Response:
 
 def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     body = parse(event=dict(document), model=_ToolHookBody)
-    calls = body.function_calls or []
+    # One entry that is none must not silence the others.
+    calls = [call or _FunctionCall() for call in body.function_calls or []]
     vendor = clean_text(request.path_parameters.get("vendor", "")).lower()
     requests = tuple(ToolRequest(call.name or "", call.args, call.id) for call in calls)
     return ToolHook(
@@ -106,6 +108,11 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
         call_sid=dict(request.query).get("call") or None,
         requests=requests or (ToolRequest(body.name or "", body.args, body.tool_call_id),),
     )
+
+
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return number if isfinite(number) else digits
 
 
 def _joined(texts: Iterable[str]) -> str:
