@@ -159,11 +159,15 @@ def test_a_call_from_the_menu_to_the_voicemail() -> None:
 def test_a_number_to_be_called_back_at_is_read_back() -> None:
     phone = Phone(PLAN, clock=Clock(OFFICE_HOURS))
     asked = phone.press(phone.call(to="+14155551234"), "3")
-    tag, confirm = phone.press(asked, "4155550177")
+    tag, redirect = phone.press(asked, "4155550177")
     assert tag == {"verb": "tag", "data": {"callback": "4155550177"}}
+    tagged = {**CALL, "customerData": {"callback": "4155550177"}}
+    (confirm,) = verbs_of(phone.post(redirect["actionHook"], tagged))
     assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7.")
-    tagged = {"reason": "dtmfDetected", "digits": "1", "customerData": {"callback": "4155550177"}}
-    noted = verbs_of(phone.post(confirm["actionHook"], {**CALL, **tagged}))
+    slip = {"reason": "dtmfDetected", "digits": "7"}
+    (confirm,) = verbs_of(phone.post(confirm["actionHook"], {**tagged, **slip}))
+    assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7."), "and not the slip"
+    noted = verbs_of(phone.post(confirm["actionHook"], {**tagged, **slip, "digits": "1"}))
     assert noted[0]["text"].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
 
 

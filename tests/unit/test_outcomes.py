@@ -35,7 +35,7 @@ SPEECH = {
         ("dial.actionHook", {"dial_call_status": "ringing", "dial_sip_status": 180}, ("no-answer",)),
         ("dial.actionHook", {"dial_call_status": "trying"}, ("no-answer",)),
         ("dial.actionHook", {"dial_call_status": "early-media", "dial_sip_status": 183}, ("no-answer",)),
-        ("dial.actionHook", {"dial_call_status": "in-progress"}, ("completed",)),
+        ("dial.actionHook", {"dial_call_status": "in-progress", "dial_sip_status": 200}, ("no-answer",)),
         ("play.actionHook", {"reason": "playCompleted", "playback_seconds": 3}, ("completed",)),
         ("play.actionHook", {"reason": "playFailed", "status": "fail"}, ("failed",)),
         ("listen.actionHook", {"dial_call_duration": 12}, ("completed",)),

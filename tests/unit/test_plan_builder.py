@@ -83,7 +83,7 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
         ("flow: sales", "flow: sale", "routes[0].flow: there is no flow 'sale'; did you mean 'sales'?"),
         ("flow: sales", "flow: 5", "routes[0].flow: there is no flow 5"),
         ("fallback: sorry", "fallback: sory", "fallback: there is no flow 'sory'; did you mean 'sorry'?"),
-        ("fallback: sorry", "", "fallback: there is no flow None"),
+        ("fallback: sorry", "", "fallback: is missing"),
         ("fallback: sorry", "fallback: sorry\nroute: 1", "route: unknown member; did you mean 'routes'?"),
         ('to: "+14155551234"', "until: 1", "routes[0].until: unknown member"),
         ('to: "+14155551234", ', "", "routes[0]: takes every call, so that no later route is ever reached"),
@@ -99,7 +99,11 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
         ('to: "+14155551234"', "header: {'X Y': a}", "routes[0].header.X Y: is no name of a SIP header"),
         ("- {flow: sorry}", "- 5", "routes[1]: must be a mapping"),
         ("fallback: sorry", "fallback: sales", "fallback: the flow 'sales' must work when nothing else does: no dial"),
-        ("text: Sorry", 'text: "Sorry {from}"', "fallback: the flow 'sorry' must work when nothing else does: no next"),
+        (
+            "text: Sorry",
+            'text: "Sorry {from}"',
+            "fallback: the flow 'sorry' must work when nothing else does: no placeholder",
+        ),
         ('to: "+14155551234"', 'to: "+*"', "routes[0].to: '+*' matches nobody"),
         ("text: Sorry", "text: Sorry, loop: .inf", "flows.sorry[0].loop: "),
         ("flows:", "flows:\n  [a]: 1", "flows: a key is not a plain text"),
@@ -111,6 +115,24 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
         ("  sorry:", "  end: [{verb: hangup}]\n  sorry:", "flows.end: 'end' is no name for a flow"),
         ("flows:", "flows: [", "not YAML: "),
         ("text: Sorry", "text: &a [*a]", "flows.sorry[0].text[0]: contains itself"),
+        ("text: Sorry}", "text: Sorry}, {verb: gather, input: [digits], next: end}", "nothing else does: no next"),
+        (
+            "{verb: hangup}",
+            "{verb: play, url: 'https://a.example/b', actionHook: events}",
+            "nothing else does: no next",
+        ),
+        ('to: "+14155551234"', 'to: "+1415[2-5]XX"', "looks like a dial pattern: begin it with _"),
+        ('to: "+14155551234"', "during: []", "routes[0].during: names no calendar"),
+        ("flow: sales", "direction: inbound", "routes[0]: has no flow"),
+        ("next: {busy: sorry}", "next: []", "flows.sales[0].next: must be a flow, end, continue"),
+        ("text: Sorry", "text: Sorry, next: end", "flows.sorry[0].next: say does not report back"),
+        ("text: Sorry", 'text: "Hello {caller-name}"', "'{caller-name}' is no placeholder"),
+        ("text: Sorry", 'text: "Hello {from"', "'{from' is no placeholder"),
+        ("next: {busy: sorry}", "tag: {'@hook': 1}", "@hook is no key that a plan can have"),
+        ("type: phone,", "<<: {type: phone},", "<< is no key that a plan can have"),
+        ("text: Sorry", "text: !!bool maybe", "flows.sorry[0].text: not YAML"),
+        ("text: Sorry", f"text: 0x{'f' * 6000}", "flows.sorry[0].text: is too large a number"),
+        ("{verb: say, text: Sorry}", "{verb: say, text: Press [1]}", "{ } [ or ] needs quotes"),
         ("next: {busy: sorry}", "next: {busi: sorry}", "did you mean 'busy'?"),
         (
             "next: {busy: sorry}",
@@ -270,6 +292,13 @@ class TestPlaceholders:
             ("{verb: play, url: '{digits}'}", "must not choose a host"),
             ("{verb: play, url: 'https://{digits}.example.com/'}", "must not choose a host"),
             ("{verb: play, url: '{MUSIC}{digits}'}", "must not choose a host"),
+            ("{verb: play, url: '{MUSIC}://{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: '{MUSIC}@{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: '//{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: ' https://{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: 'file://{digits}/a'}", "must not choose a host"),
+            ("{verb: config, recognizer: {vendor: x, azureServiceEndpoint: '{sip.X-H}'}}", "must not choose a host"),
+            ("{verb: dial, target: [{type: sip, sipUri: 'sip:{to}'}]}", "must not choose a host"),
             ("{verb: dial, target: [{type: sip, sipUri: 'sip:a@{speech}'}]}", "must not choose a host"),
             ("{verb: gather, input: [digits], actionHook: 'https://{to}/x'}", "must not choose a host"),
             ("{verb: say, text: '<speak><audio src=\"{digits}\"/></speak>'}", "must not stand within a tag"),
@@ -281,6 +310,70 @@ class TestPlaceholders:
     def test_that_cannot_work_are_told(self, plan_file: Path, verb: str, problem: str) -> None:
         problems = told(plan_file, flow(f"    - {verb}", self.VARIABLES))
         assert any(problem in line for line in problems), problems
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("schema", "problem"),
+        [
+            ("{type: string, description: a}", "a string needs a default"),
+            ("{type: string, description: a, default: }", "default: must be a string"),
+            ("{type: string, description: a, default: b, enum: }", "enum: must be a list"),
+            ("{type: number, description: a, default: .inf}", "default: must be a number"),
+            ("{type: number, description: a, default: .nan}", "default: must be a number"),
+        ],
+    )
+    def test_that_the_portal_or_a_call_could_not_take_are_told(
+        self, plan_file: Path, schema: str, problem: str
+    ) -> None:
+        problems = told(plan_file, flow("    - {verb: hangup}", f"variables: {{A: {schema}}}\n"))
+        assert any(problem in line for line in problems), problems
+
+    def test_without_a_default_must_be_required(self, plan_file: Path) -> None:
+        schema = "variables: {A: {type: string, description: a, required: true}}\n"
+        assert prepared(plan_file, flow("    - {verb: hangup}", schema))["variables"]["A"]["required"] is True
+
+
+class TestWhatIsRight:
+    @pytest.mark.parametrize(
+        "fallback",
+        ["[{say: {text: Sorry}}, {hangup: {}}]", "[{verb: answer}, {verb: say, text: 'a {{b}}'}]"],
+    )
+    def test_a_fallback_in_any_form(self, plan_file: Path, fallback: str) -> None:
+        text = PLAN.replace("[{verb: say, text: Sorry}, {verb: hangup}]", fallback)
+        assert "{{" not in json.dumps(prepared(plan_file, text)["fallback"])
+
+    def test_an_emoji_written_as_two_escapes(self, plan_file: Path) -> None:
+        text = PLAN.replace("text: Sorry", 'text: "Sorry \\ud83d\\ude00"')
+        assert prepared(plan_file, text)["fallback"][0]["text"] == "Sorry \U0001f600"
+
+    def test_a_bot_s_own_words(self, plan_file: Path) -> None:
+        verb = "{verb: rasa, url: 'https://a.example/b', eventHook: {userMessage: sorry}}"
+        (step,) = prepared(plan_file, flow(f"    - {verb}"))["flows"]["main"]["steps"].values()
+        assert list(step["hooks"]["rasa.eventHook"]["outcomes"]) == ["usermessage"]
+
+    def test_a_prompt_of_the_sdk_s_builder(self, plan_file: Path) -> None:
+        plan_file.with_name("flows.py").write_text(
+            "from jambonz_sdk.verb_builder import VerbBuilder\n"
+            "def flows(): return {'main': VerbBuilder().gather(input=['digits'], say={'text': 'Press 1'})}\n",
+            "utf-8",
+        )
+        (verb,) = prepared(plan_file, TestFlowsInPython.TEXT)["flows"]["main"]["verbs"]
+        assert "verb" not in verb["say"]
+
+
+def test_a_fault_within_the_short_form_is_told_with_its_own_line(plan_file: Path) -> None:
+    text = flow("    - gather:\n        input: [digits]\n        numDigts: 1\n      next: {timeot: end}")
+    lines = {problem.place[-1]: problem.line for problem in problems_of(plan_file, text)}
+    written = text.splitlines()
+    assert lines["numDigts"] == written.index("        numDigts: 1") + 1
+    assert lines["timeot"] == written.index("      next: {timeot: end}") + 1
+
+
+def test_a_plan_that_unfolds_without_end_is_refused(plan_file: Path) -> None:
+    aliases = "".join(f"  - &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9))
+    (problem,) = problems_of(plan_file, f"extra:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n{aliases}")
+    assert "parts" in str(problem)
 
 
 class TestHooks:
@@ -353,6 +446,27 @@ class TestHooks:
         text = flow("    - {verb: enqueue, name: q, waitHook: sorry}")
         assert "leads to 'sorry', but jambonz takes no hangup there" in told(plan_file, text)[0]
 
+    @pytest.mark.parametrize(
+        ("verb", "problem"),
+        [
+            ("{verb: conference, name: c, waitHook: end}", "may not end the call"),
+            ("{verb: dial, target: [{type: phone, number: '1'}], onHoldHook: end}", "may not end the call"),
+            ("{verb: enqueue, name: q, waitHook: {repeat: 2, then: end}}", "is asked for again by jambonz itself"),
+        ],
+    )
+    def test_of_a_waiting_room_end_nothing_and_repeat_nothing(self, plan_file: Path, verb: str, problem: str) -> None:
+        assert any(problem in line for line in told(plan_file, flow(f"    - {verb}")))
+
+    def test_of_a_queue_may_lead_out_of_it(self, plan_file: Path) -> None:
+        prepared(plan_file, flow("    - {verb: enqueue, name: q, waitHook: end}"))
+
+    def test_of_a_confirmation_end_no_call(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: dial, target: [{type: phone, number: '1'}], confirmHook: confirm}\n"
+            "  confirm: [{verb: gather, input: [digits], next: {digits: {'1': continue}, otherwise: end}}]"
+        )
+        assert any("may not end a call that is being confirmed" in line for line in told(plan_file, text))
+
     def test_of_a_confirmation_lead_on_to_what_may_follow_there(self, plan_file: Path) -> None:
         text = flow(
             "    - {verb: dial, target: [{type: phone, number: '1'}], confirmHook: confirm}\n"
@@ -384,9 +498,10 @@ class TestFlowsInPython:
             ("def flows(): return {'main': [{'verb': 'sya'}]}", "flows.main[0]: unknown verb"),
             ("def flows(): return {'main': 5}", "flows.main: must be a list of verbs"),
             ("def flows(): return {'sorry': []}", "flows.sorry: is in the plan and in its Python file"),
-            ("def flows(): raise ValueError('boo')", "python: flows.py: ValueError: boo"),
+            ("def flows(): raise ValueError('boo')", "python: flows.py:1: ValueError: boo"),
             ("x =", "python: flows.py: SyntaxError"),
-            ("", "python: flows.py: AttributeError"),
+            ("", "python: flows.py: ValueError: has no function flows()"),
+            ("def flows(): return []", "python: flows.py: TypeError: flows() must give a dictionary"),
         ],
     )
     def test_are_checked_as_all_others_are(self, plan_file: Path, source: str, problem: str) -> None:

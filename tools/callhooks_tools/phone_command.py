@@ -301,7 +301,7 @@ def call(  # noqa: PLR0913 - one parameter for each option
             from_=from_,
             direction=direction,
             caller_name=name,
-            headers=dict(_pair(text, "--header") for text in header or []),
+            headers=headers_of(header),
             trunk=trunk or None,
             env_vars=env_vars_of(env),
         ),
@@ -368,6 +368,11 @@ def _application(stack_name: str | None, *, status_events: bool) -> Application:
         webhook_secret=access.webhook_secret or RECORDING_SECRET,
         call_status_hook=f"{base_url}/webhooks/call/events{RETRIES}" if status_events else None,
     )
+
+
+def headers_of(written: Sequence[str] | None) -> dict[str, str]:
+    """Headers of the INVITE, as they are written for a command."""
+    return dict(_pair(text, "--header") for text in written or [])
 
 
 def env_vars_of(written: Sequence[str] | None) -> dict[str, JsonValue]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 from callhooks.event import canonical_party
 from callhooks.patterns import parse_pattern
-from callhooks.plan import Flow, Links, Plan, Turn, Variable, Verb
+from callhooks.placeholders import placeholders_in
+from callhooks.plan import HOOK, Flow, Links, Plan, Turn, Variable, Verb
 from callhooks.prepared_plan import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
 from pydantic import JsonValue
 
@@ -32,6 +35,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float
 FALLBACK_VERBS = frozenset({"answer", "config", "hangup", "pause", "play", "say", "sip:decline", "tag"})
 """Verbs that need no webhook and no other party."""
 
+_LIKE_A_DIAL_PATTERN = re.compile(r"\+?[0-9]+(?:[XZN]|\[[0-9-]+\])[0-9XZN\[\]!.-]*", re.ASCII)
 _VARIABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+", re.ASCII)
 
@@ -87,7 +91,7 @@ class _Builder:
         reader = FlowReader(written, variables, self._routes, self._report)
         flows = {name: reader.read(name, flow, ("flows", name)) for name, flow in written.items()}
         routes = self._top_routes()
-        fallback = self._fallback(written, flows)
+        fallback = self._fallback(flows)
         self._problems += (Problem(text, place, self._line(place)) for place, text in lead_problems(flows))
         self._check_verbs(flows, variables)
         if self._problems:
@@ -100,7 +104,7 @@ class _Builder:
                 "calendars": self._calendars,
                 "routes": routes,
                 "flows": {name: flow.document for name, flow in flows.items()},
-                "fallback": list(fallback.verbs) if fallback else [],
+                "fallback": [] if fallback is None else _static(fallback),
             }
         )
 
@@ -108,7 +112,18 @@ class _Builder:
         self._problems.append(Problem(message, place, self._line(place)))
 
     def _line(self, place: Place) -> int | None:
-        return self._document.line_of(place)
+        return self._document.line_of(self._written_place(place))
+
+    def _written_place(self, place: Place) -> Place:
+        """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
+        match place:
+            case ("flows", str(name), int(number), str(member), *rest):
+                flow = self._mapping("flows").get(name)
+                item = flow[number] if isinstance(flow, list) and number < len(flow) else None
+                if isinstance(item, dict) and "verb" not in item and member not in item:
+                    outer = next((key for key in item if key != "next"), member)
+                    return ("flows", name, number, outer, member, *rest)
+        return place
 
     def _mapping(self, name: str) -> Mapping[str, JsonValue]:
         value = self._members.get(name)
@@ -155,11 +170,11 @@ class _Builder:
 
     def _check_default(self, schema: Mapping[str, JsonValue], kind: str, place: Place) -> None:
         default, choices = schema.get("default"), schema.get("enum")
-        if default is None and kind != "string":
+        if "default" not in schema and (kind != "string" or schema.get("required") is not True):
             self._report(place, f"a {kind} needs a default, for calls that bring no value")
-        if default is not None and not _is_of_type(default, kind):
+        if "default" in schema and not _is_of_type(default, kind):
             self._report((*place, "default"), f"must be a {kind}, as the type says")
-        if choices is None:
+        if "enum" not in schema:
             return
         if not (isinstance(choices, list) and choices and all(_is_of_type(one, kind) for one in choices)):
             self._report((*place, "enum"), f"must be a list, each a {kind}")
@@ -186,9 +201,11 @@ class _Builder:
             return {}
         try:
             return _flows_of_module(self._folder / name)
-        except Exception as error:  # noqa: BLE001 - whatever the user's own code raises is a fault of the plan
-            self._report(("python",), f"{name}: {type(error).__name__}: {error}")
-            return {}
+        except Exception as error:
+            first_line = f"{error}".partition("\n")[0]
+            self._report(("python",), f"{name}{_line_in(error, name)}: {type(error).__name__}: {first_line}")
+            # Without its flows everything else would only look wrong.
+            raise PlanProblems(self._problems) from error
 
     def _top_routes(self) -> list[JsonValue]:
         written = self._members.get("routes")
@@ -217,7 +234,9 @@ class _Builder:
         for name in route.keys() - set(ROUTE_MEMBERS):
             self._report((*place, name), f"unknown member{did_you_mean(name, ROUTE_MEMBERS)}")
         flow = route.get("flow")
-        if flow not in self._flow_names:
+        if flow is None:
+            self._report(place, "has no flow")
+        elif flow not in self._flow_names:
             self._report((*place, "flow"), f"there is no flow {flow!r}{did_you_mean(str(flow), self._flow_names)}")
         if route.get("direction", "inbound") not in DIRECTIONS:
             self._report((*place, "direction"), "must be inbound or outbound")
@@ -247,6 +266,8 @@ class _Builder:
                     parse_pattern(pattern)
                 except ValueError:
                     self._report(place, f"{pattern!r} is no dial pattern: _ and then digits, X, Z, N, [2-5], . or !")
+            elif _LIKE_A_DIAL_PATTERN.fullmatch(pattern):
+                self._report(place, f"{pattern!r} looks like a dial pattern: begin it with _")
             elif "*" in pattern[:-1]:
                 self._report(place, f"{pattern!r}: a * belongs at the end")
             elif pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
@@ -262,6 +283,8 @@ class _Builder:
     def _calendar_names(self, written: JsonValue, place: Place) -> list[JsonValue]:
         names = written if isinstance(written, list) else [written]
         known = self._mapping("calendars")
+        if not names:
+            self._report(place, "names no calendar")
         for name in names:
             if not isinstance(name, str) or name not in known:
                 self._report(place, f"there is no calendar {name!r}{did_you_mean(str(name), known)}")
@@ -276,9 +299,12 @@ class _Builder:
                 self._report((*place, name), "is no name of a SIP header")
         return {name: self._texts(text, (*place, name)) for name, text in written.items()}
 
-    def _fallback(self, written: Mapping[str, JsonValue], flows: Mapping[str, PreparedFlow]) -> PreparedFlow | None:
+    def _fallback(self, flows: Mapping[str, PreparedFlow]) -> PreparedFlow | None:
         name = self._members.get("fallback")
         place: Place = ("fallback",)
+        if name is None:
+            self._report(place, "is missing: the flow that answers when anything is broken")
+            return None
         if not isinstance(name, str) or name not in flows:
             self._report(place, f"there is no flow {name!r}{did_you_mean(str(name), flows)}")
             return None
@@ -286,8 +312,10 @@ class _Builder:
         needs_others = sorted({str(verb["verb"]) for verb in flow.verbs} - FALLBACK_VERBS)
         if needs_others:
             self._report(place, f"the flow {name!r} must work when nothing else does: no {', '.join(needs_others)}")
-        if flow.steps or "{" in json.dumps(written[name]).replace("{{", "").replace('{"', ""):
-            self._report(place, f"the flow {name!r} must work when nothing else does: no next and no placeholder")
+        if HOOK in json.dumps(flow.verbs):
+            self._report(place, f"the flow {name!r} must work when nothing else does: no next and no other hook")
+        if any(True for text in _texts_in(flow.verbs) for _ in placeholders_in(text)):
+            self._report(place, f"the flow {name!r} must work when nothing else does: no placeholder")
         return flow
 
     def _check_verbs(self, flows: Mapping[str, PreparedFlow], variables: Mapping[str, JsonValue]) -> None:
@@ -303,6 +331,20 @@ class _Builder:
 
     def _in_verb(self, verb: Verb, location: Sequence[int | str]) -> str:
         return f" ({verb['verb']}, jambonz {self._profile.value})" if location else ""
+
+
+def _static(flow: PreparedFlow) -> list[JsonValue]:
+    """The verbs of a flow that needs nothing filled in, but for double braces."""
+    plan = Plan(routes=(), flows={"": Flow(flow.verbs)}, fallback=())
+    return [_as_json(verb) for verb in plan.verbs_of(Turn(""), _ExampleCall(), Links("", ""))]
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(member)
 
 
 class _ExampleCall:
@@ -324,14 +366,31 @@ def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
         raise ValueError("is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    built = module.flows()
+    build = getattr(module, "flows", None)
+    if build is None:
+        raise ValueError("has no function flows()")
+    built = build()
+    if not isinstance(built, dict):
+        raise TypeError("flows() must give a dictionary of flows by name")
     return {str(name): _as_list(verbs) for name, verbs in built.items()}
 
 
 def _as_list(verbs: object) -> JsonValue:
     """Verbs of the SDK's `VerbBuilder`, or a list of them."""
     listed: JsonValue = json.loads(json.dumps(verbs.to_list() if hasattr(verbs, "to_list") else verbs))
+    for verb in listed if isinstance(listed, list) else ():
+        for name in ("say", "play"):
+            nested = verb.get(name) if isinstance(verb, dict) else None
+            if isinstance(nested, dict) and nested.get("verb") == name:
+                # The builder adds it, and jambonz 0.9 refuses it.
+                del nested["verb"]
     return listed
+
+
+def _line_in(error: BaseException, name: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == Path(name).name]
+    return f":{lines[-1]}" if lines else ""
 
 
 def _as_json(verb: Verb) -> dict[str, JsonValue]:
@@ -348,7 +407,8 @@ def _example_of(schema: Mapping[str, JsonValue]) -> Variable:
 
 
 def _is_of_type(value: JsonValue, kind: str) -> bool:
-    return isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind == "boolean")
+    is_finite = not isinstance(value, float) or isfinite(value)
+    return is_finite and isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind == "boolean")
 
 
 def _checked(document: Mapping[str, JsonValue]) -> str:

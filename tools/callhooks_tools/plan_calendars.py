@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import date
 from importlib.resources import files
 from itertools import chain
-from zoneinfo import available_timezones
 
 from callhooks.calendars import DAY_MINUTES
 from pydantic import JsonValue
@@ -45,7 +44,7 @@ def _zone(name: JsonValue, place: Place, report: Report) -> str | None:
     if not isinstance(name, str):
         report(place, "must be a time zone such as Europe/Amsterdam")
         return None
-    zones = available_timezones()
+    zones = set(files("tzdata").joinpath("zones").read_text("utf-8").split())
     if name not in zones:
         report(place, f"{name!r} is no time zone of the tz database{did_you_mean(name, zones)}")
         return None

@@ -17,7 +17,7 @@ from callhooks_tools import plan_builder
 from callhooks_tools.phone import NewCall, Outside, SimulatedCall, SimulatedClock
 from callhooks_tools.phone.script import ScriptProblem
 from callhooks_tools.phone.steps import Refused, Sent
-from callhooks_tools.phone_command import check_for, env_vars_of, scripted_caller, shown
+from callhooks_tools.phone_command import check_for, env_vars_of, headers_of, scripted_caller, shown
 from callhooks_tools.plan_document import PlanProblems, Problem
 from callhooks_tools.plan_graph import graph_of
 from callhooks_tools.plan_notes import notes_on
@@ -99,6 +99,9 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; give it several times.")] = None,
     script: Annotated[Path | None, typer.Option(help="Further decisions, from a file; see docs/phone.md.")] = None,
+    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="The caller's name.")] = "Jane Doe",
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header of the INVITE.")] = None,
+    trunk: Annotated[str, typer.Option(help="The trunk's name; empty for a registered SIP user.")] = "example-carrier",
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable as it is set in jambonz.")
     ] = None,
@@ -109,7 +112,15 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     plan = read_plan(prepared)
     clock = SimulatedClock(_moment(at, plan))
     caller = scripted_caller(script, [f"press {keys}" for keys in press or []])
-    new_call = NewCall(to=to, from_=from_, direction=direction, env_vars=env_vars_of(env))
+    new_call = NewCall(
+        to=to,
+        from_=from_,
+        direction=direction,
+        caller_name=name,
+        headers=headers_of(header),
+        trunk=trunk or None,
+        env_vars=env_vars_of(env),
+    )
     outside = Outside(
         PlanTransport(plan, clock),
         caller,

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import TypeAlias
 
 import yaml
+from callhooks.plan import HOOK
 from pydantic import JsonValue
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Place: TypeAlias = tuple[int | str, ...]
 """The way from the top of the plan to something in it: names and positions."""
+
+
+MOST_NODES = 200_000
+LARGEST_NUMBER = 10**15
+REFUSED_KEYS = ("<<", HOOK)
+"""YAML's merge key, and what stands for a hook in the prepared plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ def read_document(path: Path) -> PlanDocument:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
-        raise PlanProblems([Problem(f"not YAML: {what}", line=mark.line + 1 if mark else None)]) from error
+        hint = "; a text with , : ? # { } [ or ] needs quotes"
+        raise PlanProblems([Problem(f"not YAML: {what}{hint}", line=mark.line + 1 if mark else None)]) from error
     except RecursionError as error:
         raise PlanProblems([Problem("nested too deeply")]) from error
     if not isinstance(root, MappingNode):
@@ -93,6 +101,11 @@ def place_text(place: Place) -> str:
     return text
 
 
+def _with_pairs_joined(text: str) -> str:
+    """A text in which an emoji that is written as two escapes is one letter, as in JSON."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class _Loader(yaml.SafeLoader):
     """Leaves dates as they are written."""
 
@@ -111,10 +124,14 @@ class _NodeReader:
         self.problems: list[Problem] = []
         self._scalars = _Loader("")
         self._open: set[int] = set()
+        self._nodes = 0
 
     def read(self, node: Node, place: Place) -> JsonValue:
         line = node.start_mark.line + 1
         self.lines.setdefault(place, line)
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise PlanProblems([Problem(f"has more than {MOST_NODES} parts", place, line)])
         if id(node) in self._open:
             self.problems.append(Problem("contains itself", place, line))
             return None
@@ -135,6 +152,8 @@ class _NodeReader:
             if not isinstance(key, ScalarNode):
                 self.problems.append(Problem("a key is not a plain text", place, line))
                 continue
+            if key.value in REFUSED_KEYS:
+                self.problems.append(Problem(f"{key.value} is no key that a plan can have", place, line))
             if key.value in seen:
                 self.problems.append(Problem(f"{key.value!r} stands twice", place, line))
             seen.add(key.value)
@@ -144,10 +163,15 @@ class _NodeReader:
     def _scalar(self, node: Node, place: Place, line: int) -> JsonValue:
         try:
             value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
             self.problems.append(Problem(f"not YAML: {getattr(error, 'problem', None) or error}", place, line))
             return None
-        if value is None or isinstance(value, str | bool | int | float):
+        if isinstance(value, str):
+            return _with_pairs_joined(value)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_NUMBER:
+            self.problems.append(Problem("is too large a number; a text needs quotes", place, line))
+            return None
+        if value is None or isinstance(value, bool | int | float):
             return value
         self.problems.append(Problem(f"{node.value!r} is neither text nor number", place, line))
         return None

@@ -9,7 +9,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callhooks.patterns import parse_digits, spoken_words
-from callhooks.placeholders import SPELLED, place_of, placeholders_in
+from callhooks.placeholders import (
+    HEADERS,
+    OWN_DATA,
+    PARTIES,
+    SPELLED,
+    Placeholder,
+    place_of,
+    placeholders_in,
+    stray_braces,
+)
 from callhooks.placeholders import Place as TextPlace
 from callhooks.plan import HOOK
 from callhooks.providers.jambonz.facts import CUSTOMER_PREFIX, HEADER_PREFIX, TOLD
@@ -26,6 +35,10 @@ STEP_ID_LENGTH = 12
 ALIASES = {"stream": "listen", "s2s": "llm", "room": "conference"}
 ACTION_HOOK = {"transcribe": "transcriptionHook"}
 """The hook that `next` stands for, where it is not `actionHook`."""
+NOTHING_COMES_NEXT = frozenset(
+    {"alert", "answer", "config", "dtmf", "dub", "hangup", "leave", "pause", "say", "sip:decline", "tag"}
+)
+"""Verbs without an action hook."""
 TAKES_NEXT = frozenset({"amd", "bargeIn"})
 """Members of a verb that report back themselves."""
 WITHOUT_HOOKS = frozenset({"llmOptions", "headers", "metadata", "data", "options"})
@@ -51,11 +64,14 @@ ALLOWED_VERBS = {
     "dial.confirmHook": _ROOM | {"config", "gather", "hangup", "tag"},
 }
 """Hooks that take but a few verbs; any other one makes feature-server 0.9.8 drop the answer."""
+MAY_END = frozenset({"enqueue.waitHook", "dial.confirmHook"})
+"""Of these, the hooks for which `end` is something that jambonz takes: to leave the queue, to decline the call."""
 REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
 
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
 _HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
+_PATH_HAS_BEGUN = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
 _KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
 Report = Callable[[Place, str], None]
@@ -63,11 +79,16 @@ Report = Callable[[Place, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """A hook that leads to flows: its name as in `OUTCOMES`, and every flow that it may go on with."""
+    """A hook that leads to flows: its name as in `OUTCOMES`, and every flow that it may go on with.
+
+    `ends` and `repeats` say whether it may end the call, or answer its own flow again.
+    """
 
     place: Place
     hook: str
     flows: tuple[str, ...]
+    ends: bool
+    repeats: bool
 
 
 @dataclass(slots=True)
@@ -129,7 +150,7 @@ class FlowReader:
             if written not in self._flows:
                 self.report(place, self._no_flow(written))
             return {"flow": written}, (written,)
-        if isinstance(written, list):
+        if isinstance(written, list) and written:
             routes = self._read_routes(written, place)
             return {"routes": routes}, tuple(str(route["flow"]) for route in routes if isinstance(route, dict))
         if isinstance(written, dict) and "repeat" in written:
@@ -170,11 +191,12 @@ class FlowReader:
         step_id = self._step_id(written, place)
         reader = _HookReader(self, (flow_name, step_id), written)
         prepared = reader.members(written, (), place)
-        for text, key, where in _texts(prepared, place):
-            self._placeholders(text, place_of(key, verb), where)
+        for text, key, within, where in _texts(prepared, place, verb):
+            self._placeholders(text, place_of(key, within, text), where)
         if reader.hooks:
             if step_id in flow.steps:
-                self.report(place, "is the same as a verb before it in this flow: give one of them an id")
+                told = "has the id of" if "id" in written else "is the same as"
+                self.report(place, f"{told} a verb before it in this flow: give one of them an id of its own")
             flow.steps[step_id] = {"index": len(flow.verbs), "verb": canonical_verb(verb), "hooks": reader.hooks}
         flow.leads += reader.leads
         flow.verbs.append(prepared)
@@ -189,6 +211,8 @@ class FlowReader:
         return str(own)
 
     def _placeholders(self, text: str, place: TextPlace, where: Place) -> None:
+        for slip in stray_braces(text):
+            self.report(where, f"{slip!r} is no placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):
             known = {*self._variables, *TOLD}
             is_variable = one.name in self._variables
@@ -197,7 +221,7 @@ class FlowReader:
                 self.report(where, f"there is no {{{one.name}}}{hint}")
             elif one.form not in (None, SPELLED):
                 self.report(where, f"{{{one.name}:{one.form}}}: the only form there is is {SPELLED}")
-            elif not is_variable and place is TextPlace.ADDRESS and _chooses_the_host(one.before, where):
+            elif not is_variable and place is TextPlace.ADDRESS and _chooses_the_host(text, one):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not choose a host")
             elif not is_variable and place is TextPlace.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not stand within a tag")
@@ -230,6 +254,9 @@ class _HookReader:
             where = (*place, key)
             if key == "next" and takes_next:
                 hook = ACTION_HOOK.get(self._verb, "actionHook") if not path else "actionHook"
+                if not path and self._verb in NOTHING_COMES_NEXT:
+                    self._report(where, f"{self._verb} does not report back: what comes next is the verb after it")
+                    continue
                 if hook in written:
                     self._report(where, f"next is another word for {hook}: write one of them")
                 prepared[hook] = self._hook(value, (*path, hook), where)
@@ -281,7 +308,7 @@ class _HookReader:
         if self.hooks.get(name, following) != following:
             self._report(place, "all targets of a dial are confirmed in the same way")
         self.hooks[name] = following
-        self.leads.append(Lead(place, name, flows))
+        self.leads.append(Lead(place, name, flows, ends=_holds(following, "end"), repeats=_holds(following, "repeat")))
         return {HOOK: ["flows", *self._step, name]}
 
     def _next(self, name: str, value: JsonValue, place: Place) -> tuple[JsonValue, tuple[str, ...]]:
@@ -294,7 +321,7 @@ class _HookReader:
         all_flows: list[str] = []
         for key, written in value.items():
             where = (*place, key)
-            word = key.replace("_", "-").replace(" ", "-")
+            word = key.lower().replace("_", "-").replace(" ", "-")
             if word in ("digits", "speech") and isinstance(written, dict) and "repeat" not in written:
                 pairs, leads = self._pairs(word, written, where)
                 prepared["digits" if word == "digits" else "phrases"] = pairs
@@ -324,6 +351,12 @@ class _HookReader:
         return pairs, tuple(flows)
 
 
+def _holds(following: JsonValue, word: str) -> bool:
+    if isinstance(following, dict):
+        return word in following or any(_holds(member, word) for member in following.values())
+    return any(_holds(member, word) for member in following) if isinstance(following, list) else following == word
+
+
 def canonical_verb(verb: str) -> str:
     """A verb's name without aliases: jambonz itself takes `stream` for `listen`."""
     return "llm" if verb.endswith("_s2s") else ALIASES.get(verb, verb)
@@ -336,6 +369,10 @@ def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[Place, st
             allowed = ALLOWED_VERBS.get(lead.hook)
             if allowed is None:
                 continue
+            if lead.ends and lead.hook not in MAY_END:
+                yield lead.place, "may not end the call: jambonz takes no hangup there"
+            if lead.repeats:
+                yield lead.place, "is asked for again by jambonz itself, and repeats nothing"
             for name in lead.flows:
                 for used in sorted(_verbs_used(flows.get(name)) - allowed):
                     only = ", ".join(sorted(allowed))
@@ -350,6 +387,8 @@ def _confirm_problems(flows: Mapping[str, PreparedFlow], lead: Lead) -> Iterator
     while ahead:
         flow = flows.get(ahead.pop())
         for onward in flow.leads if flow else ():
+            if onward.ends:
+                yield onward.place, "may not end a call that is being confirmed: continue to a hangup in the same flow"
             for name in onward.flows:
                 for used in sorted(_verbs_used(flows.get(name)) - REPLACING_IN_CONFIRM):
                     yield onward.place, f"leads to {name!r} while a call is confirmed, where jambonz takes no {used}"
@@ -372,14 +411,11 @@ def _is_keys(text: str) -> bool:
     return True
 
 
-def _chooses_the_host(before: str, place: Place) -> bool:
-    key = next((part for part in reversed(place) if isinstance(part, str)), "")
-    if key in ("host", "proxy"):
-        return True
-    if re.match(r"(sips?|tel):", before, re.IGNORECASE):
-        return "@" in before
-    # A variable may be the whole beginning of an address, up to a slash.
-    return re.fullmatch(r"(?:\{[^{}]*\})?|(?:https?|wss?|ftp)://[^/?#]*", before, re.IGNORECASE) is not None
+def _chooses_the_host(text: str, one: Placeholder) -> bool:
+    """Whether what stands for a placeholder may become a part of an address before its path."""
+    if re.match(r"\s*<?\s*(sips?|tel):", text, re.IGNORECASE):
+        return "@" in one.before or "@" not in text
+    return _PATH_HAS_BEGUN.match(one.before) is None
 
 
 def _without_hooks(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
@@ -400,13 +436,15 @@ def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {name: {**members, "next": item["next"]}} if isinstance(members, dict) else item
 
 
-def _texts(value: JsonValue, place: Place, key: str = "") -> Iterator[tuple[str, str, Place]]:
+def _texts(value: JsonValue, place: Place, within: str, key: str = "") -> Iterator[tuple[str, str, str, Place]]:
+    """Every text of a verb with its member's name, what that lies in, and its place."""
     if isinstance(value, str):
-        yield value, key, place
+        yield value, key, within, place
     elif isinstance(value, dict) and HOOK not in value:
+        inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
         for name, member in value.items():
             if name != "verb":
-                yield from _texts(member, (*place, name), name)
+                yield from _texts(member, (*place, name), inner, name)
     elif isinstance(value, Sequence):
         for number, member in enumerate(value):
-            yield from _texts(member, (*place, number), key)
+            yield from _texts(member, (*place, number), within, key)

@@ -36,11 +36,12 @@ def graph_of(plan: Plan, title: str) -> Graph:
 def _edges(plan: Plan, name: str) -> Iterator[Edge]:
     flow = plan.flows[name]
     for step in flow.steps.values():
+        only = sum(1 for following in step.hooks.values() for _ in following.targets) == 1
         leads: dict[str, list[str]] = {}
         for hook, following in step.hooks.items():
             for word, target in following.targets:
                 for node, told in _leads(target, name):
-                    leads.setdefault(node, []).append(_label(hook, word, told))
+                    leads.setdefault(node, []).append("next" if only and not told else _label(hook, word, told))
         for node, labels in leads.items():
             yield Edge(f"flow {name}", node, tuple(labels), step.index)
     for index, verb in enumerate(flow.verbs):
@@ -68,7 +69,7 @@ def _leads(target: Target, flow: str) -> Iterator[tuple[str, str]]:
 def _label(hook: str, word: str, told: str) -> str:
     member = hook.rpartition(".")[2]
     subject = "" if member in _QUIET_HOOKS else member.removesuffix("Hook")
-    words = [subject, "" if word == "otherwise" and subject else word, told]
+    words = [subject, "" if word == "otherwise" and subject else word or "finish key alone", told]
     return " ".join(text for text in words if text)
 
 

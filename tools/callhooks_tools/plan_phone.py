@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from callhooks.http import HttpProblem, Request, Response
 from callhooks.plan import Plan
+from callhooks.providers.jambonz.tool_hook import not_understood
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.lenient import json_object
 from callhooks.webhooks.jambonz_action import action_webhook
@@ -20,6 +21,9 @@ PUBLIC_URL = "https://callhooks.example.com"
 APPLICATION = Application(f"{PUBLIC_URL}/webhooks/call", username="jambonz", password="none", webhook_secret="none")
 
 _STEP = re.compile(r"/webhooks/call/flows/(?P<flow>[^/]+)/(?P<step>[^/]+)")
+
+
+_TOOL = re.compile(r"/webhooks/tool/(?P<vendor>[^/]+)")
 
 
 class PlanTransport:
@@ -36,21 +40,23 @@ class PlanTransport:
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         """Answer one request; what belongs to no flow is answered with no verbs, as events are."""
         parts = urlsplit(url)
-        step = _STEP.fullmatch(parts.path)
+        step = _STEP.fullmatch(parts.path) or _TOOL.fullmatch(parts.path)
         request = Request(
             method, parts.path, parts.query, headers, body or b"", path_parameters=step.groupdict() if step else {}
         )
         try:
-            response = self._answer(request, is_step=step is not None)
+            response = self._answer(request)
         except HttpProblem as problem:
             response = problem.as_response()
         return Reply(response.status, {"content-type": response.content_type}, response.body.encode())
 
-    def _answer(self, request: Request, *, is_step: bool) -> Response:
+    def _answer(self, request: Request) -> Response:
         now = self._clock.now()
-        if is_step:
+        if "flow" in request.path_parameters:
             return self._action.answer(self._action.parse(request), request, now)
         if request.path == "/webhooks/call":
             self._first = self._first or json_object(request.body)
             return self._new_call.answer(self._new_call.parse(request), request, now)
+        if request.path.startswith("/webhooks/tool/"):
+            return not_understood("Tools are not run here.", request)
         return verbs_response(())

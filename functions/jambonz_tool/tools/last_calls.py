@@ -9,7 +9,8 @@ from pydantic import Field
 def last_calls(
     call: ToolCall, limit: Annotated[int, Field(ge=1, le=10, description="How many calls to list at most.")] = 5
 ) -> object:
-    """List the calls that the caller made before this one, the newest first: when, to which number, and how they ended.
+    """List the calls that the caller made before this one, the newest first: when, to which number,
+    and how they ended where that is known.
 
     The number is that of the call itself and no argument, so that nobody can ask for the calls of somebody else.
     """

@@ -7,6 +7,7 @@ in as they are, but for what would break the place itself. `{{` and `}}` are the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +24,15 @@ Value: TypeAlias = str | int | float | bool
 _PLACEHOLDER = re.compile(
     r"\{\{|\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_.-]+)?)(?::(?P<form>[a-z]+))?(?:\|(?P<default>[^{}|]*))?\}"
 )
+_STRAY = re.compile(r"\{\s*[A-Za-z_][A-Za-z0-9_.: |-]{0,40}\}?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _NOT_SPOKEN = re.compile(r"[<>{}\\]+")
 _NOT_DIALLED = re.compile(r"[^0-9A-Za-z+*#._-]+")
-_SSML = re.compile(r"\s*<speak\b", re.IGNORECASE)
+_NOT_IN_A_HEADER = re.compile(r'[<>"\\;]+')
+_SSML = re.compile(r"\s*(<\?xml[^>]*\?>\s*)?<speak\b", re.IGNORECASE)
+_SIP_URI = re.compile(r"\s*<?\s*(sips?|tel):", re.IGNORECASE)
+_JSON = re.compile(r"\s*[\[{]\s*[\"\[{}\]]")
+_ADDRESS = re.compile(r"\s*<?\s*([a-z][a-z0-9+.-]*://|(sips?|tel|mailto):)", re.IGNORECASE)
 
 
 class Place(Enum):
@@ -36,33 +42,20 @@ class Place(Enum):
     SPEECH = "speech"
     DIALLED = "dialled"
     ADDRESS = "address"
+    HEADER = "header"
+    JSON = "json"
 
 
-_PLACES = {
-    "text": Place.SPEECH,
-    "say": Place.SPEECH,
-    "prompt": Place.SPEECH,
-    "number": Place.DIALLED,
-    "callerId": Place.DIALLED,
-    "user": Place.DIALLED,
-    "to": Place.DIALLED,
-    "from": Place.DIALLED,
-    "overrideTo": Place.DIALLED,
-    "dtmf": Place.DIALLED,
-    "url": Place.ADDRESS,
-    "sipUri": Place.ADDRESS,
-    "referTo": Place.ADDRESS,
-    "referredBy": Place.ADDRESS,
-    "uri": Place.ADDRESS,
-    "proxy": Place.ADDRESS,
-    "host": Place.ADDRESS,
-    "play": Place.ADDRESS,
-    "media": Place.ADDRESS,
-    "dialMusic": Place.ADDRESS,
-    "onHoldMusic": Place.ADDRESS,
-    "siprecServerURL": Place.ADDRESS,
-    "voicemailUrl": Place.ADDRESS,
-}
+OWN_DATA = frozenset({"metadata", "data", "tag"})
+"""Members whose own members jambonz hands on as they are, whatever their names."""
+HEADERS = frozenset({"headers"})
+PARTIES = frozenset({"target"})
+
+_SPOKEN = frozenset({"text", "say", "prompt", "welcomeMessage"})
+_DIALLED = frozenset({"number", "callerId", "user", "to", "from", "overrideTo", "dtmf", "referTo", "referredBy"})
+_OF_A_PARTY = frozenset({"name", "trunk", "tenant"})
+_IN_QUOTES = frozenset({"callerName", "referredByDisplayName", "reason"})
+_ADDRESS_ENDINGS = ("url", "uri", "hook", "endpoint", "music", "proxy", "host", "play", "media")
 
 
 class Values(Protocol):
@@ -95,11 +88,25 @@ def placeholders_in(text: str) -> Iterator[Placeholder]:
             )
 
 
-def place_of(key: str, verb: str) -> Place:
-    """The place that a member of a verb is, by its name; one that ends with `Hook` is an address."""
-    if verb == "message" and key == "text":
+def stray_braces(text: str) -> Iterator[str]:
+    """What looks like a placeholder in a text and is none: `{caller-name}`, `{ from }`, `{from`."""
+    left = _PLACEHOLDER.sub(lambda found: " " * len(found.group()), text)
+    yield from (found.group().strip() for found in _STRAY.finditer(left))
+
+
+def place_of(key: str, within: str, text: str) -> Place:
+    """The place of a text: by its member's name, by the member (or the verb) it lies in, and by how it begins."""
+    if within in OWN_DATA:
         return Place.PLAIN
-    return Place.ADDRESS if key.endswith("Hook") else _PLACES.get(key, Place.PLAIN)
+    if key in _SPOKEN:
+        return Place.PLAIN if within == "message" else Place.SPEECH
+    if _ADDRESS.match(text) or key.lower().endswith(_ADDRESS_ENDINGS):
+        return Place.ADDRESS
+    if within in HEADERS or key in _IN_QUOTES:
+        return Place.HEADER
+    if within == "sip:request" and key == "body" and _JSON.match(text):
+        return Place.JSON
+    return Place.DIALLED if key in _DIALLED or (within in PARTIES and key in _OF_A_PARTY) else Place.PLAIN
 
 
 def filled_in(text: str, place: Place, values: Values) -> Value:
@@ -123,10 +130,10 @@ def filled_in(text: str, place: Place, values: Values) -> Value:
         if variable is not None:
             value = without_control(_text_of(variable))
         else:
-            value = _harmless(values.told(found["name"]) or "", place)
+            value = _harmless(values.told(found["name"]) or "", place, text)
         value = value or found["default"] or ""
         if found["form"] == SPELLED:
-            value = " ".join(letter for letter in value if not letter.isspace())
+            value = " ".join(letter for letter in value.removeprefix("+") if not letter.isspace())
         return escape(value) if in_markup else value
 
     return _PLACEHOLDER.sub(replace, text)
@@ -137,15 +144,31 @@ def without_control(value: str) -> str:
     return _CONTROL.sub(" ", value).strip()
 
 
-def _harmless(value: str, place: Place) -> str:
-    text = without_control(value[:LONGEST_VALUE])
-    if place is Place.SPEECH:
-        return _NOT_SPOKEN.sub(" ", text).strip()
-    if place is Place.DIALLED:
-        return _NOT_DIALLED.sub("", text)
-    if place is Place.ADDRESS:
-        return quote(text, safe="+")
-    return text
+def _harmless(value: str, place: Place, text: str) -> str:
+    plain = without_control(value[:LONGEST_VALUE])
+    match place:
+        case Place.SPEECH:
+            return _NOT_SPOKEN.sub(" ", plain).strip()
+        case Place.DIALLED:
+            return _NOT_DIALLED.sub("", _user_part(plain))
+        case Place.ADDRESS:
+            if _SIP_URI.match(text):
+                return quote(_user_part(plain), safe="+")
+            quoted = quote(plain, safe="")
+            # A path would go up by two dots.
+            plain = quoted.replace(".", "%2E") if plain in (".", "..") else quoted
+        case Place.HEADER:
+            plain = _NOT_IN_A_HEADER.sub(" ", plain).strip()
+        case Place.JSON:
+            plain = json.dumps(plain)[1:-1]
+    return plain
+
+
+def _user_part(party: str) -> str:
+    for scheme in ("sips:", "sip:", "tel:"):
+        if party.lower().startswith(scheme):
+            return party[len(scheme) :].partition("@")[0].partition(";")[0]
+    return party
 
 
 def _text_of(value: Value) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from callhooks.calendars import Calendar
 from callhooks.event import canonical_party
 from callhooks.patterns import PartyPattern, TextPattern, spoken_words
-from callhooks.placeholders import Value, filled_in, place_of
+from callhooks.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
 from callhooks.providers.jambonz.outcomes import Outcome
 
 Verb: TypeAlias = Mapping[str, object]
@@ -351,15 +351,16 @@ class _Filling:
     def told(self, name: str) -> str | None:
         return self._call.told(name)
 
-    def _filled(self, value: object, key: str, verb: str) -> object:
+    def _filled(self, value: object, key: str, within: str) -> object:
         if isinstance(value, str):
-            return filled_in(value, place_of(key, verb), self)
+            return filled_in(value, place_of(key, within, value), self)
         if isinstance(value, list):
-            return [self._filled(member, key, verb) for member in value]
+            return [self._filled(member, key, within) for member in value]
         if isinstance(value, dict):
             if HOOK in value:
                 return self._url(value[HOOK])
-            return {name: self._filled(member, name, verb) for name, member in value.items()}
+            inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
+            return {name: self._filled(member, name, inner) for name, member in value.items()}
         return value
 
     def _url(self, hook: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ _GATHERED = {
     "error": "error",
     "stt-low-confidence": "low-confidence",
 }
-_UNANSWERED = {"trying", "ringing", "early-media", "queued"}
+_NOT_TAKEN = {"trying", "ringing", "early-media", "queued", "in-progress"}
 _COMPLETION = (
     ("normal conversation end", "completed"),
     ("connection failure", "connection-failure"),
@@ -109,11 +109,9 @@ def _played(document: Mapping[str, object]) -> Outcome:
 
 def _dialled(document: Mapping[str, object]) -> Outcome:
     status = _word(document, "dial_call_status")
-    if status in _UNANSWERED:
-        # After a ring time-out 0.9.8 tells the last status there was.
+    if status in _NOT_TAKEN:
+        # 0.9.8 tells the last status there was: after a ring time-out, and when nobody confirmed the call.
         return Outcome(("no-answer",))
-    if status == "in-progress":
-        return Outcome(("completed",))
     if _text(document, "dial_sip_status") == DECLINED:
         return Outcome(("declined", status))
     return Outcome((status,))
