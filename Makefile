@@ -1,6 +1,7 @@
 SHELL := /bin/sh
 VENV ?= .venv
 PORT ?= 8080
+E2E ?= tests/e2e
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
@@ -48,7 +49,7 @@ test-integration: setup
 	@$(BIN)/python -m pytest -n auto tests/integration
 
 test-e2e: setup
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest $(E2E)
 
 check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .

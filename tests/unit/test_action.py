@@ -246,6 +246,11 @@ class TestWhatComesNext:
         dial = phone.press(phone.call(), "1")
         assert phone.tell(dial, dial_call_status="ringing", dial_sip_status=180)[1]["verb"] == "enqueue"
 
+    def test_a_call_that_nobody_confirmed_was_not_answered(self, phone: Phone) -> None:
+        dial = phone.press(phone.call(), "1")
+        taken = phone.tell(dial, dial_call_status="in-progress", dial_sip_status=200)
+        assert taken[1]["verb"] == "enqueue", "as for no answer"
+
     def test_a_waiting_room_is_asked_again_and_again(self, phone: Phone) -> None:
         hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
         waiting = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_size": 3}
@@ -253,6 +258,42 @@ class TestWhatComesNext:
             phone.clock.advance(1)
             answer = phone.post(hook, {"queue_position": position}, base=waiting)
             assert spoken(verbs_of(answer)) == f"You are number {position}, Jane Doe"
+
+    def test_the_end_of_a_waiting_room_leaves_the_queue(self, tmp_path: Path) -> None:
+        phone = Phone(plan_of(MENU.replace("waitHook: music", "waitHook: end"), tmp_path))
+        hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
+        assert verbs_of(phone.post(hook, {"queue_position": 1})) == [{"verb": "leave"}]
+
+    def test_what_is_no_end_goes_on_whatever_the_plan_says(self, tmp_path: Path) -> None:
+        transcribe = "    - {verb: transcribe, next: {speech: {help: sales}, otherwise: sorry}}\n"
+        phone = Phone(
+            plan_of(
+                MENU.replace("  sales:\n", f"  spoken:\n{transcribe}  sales:\n").replace(
+                    "- {flow: menu}", "- {flow: spoken}"
+                ),
+                tmp_path,
+            )
+        )
+        hook = hook_of(phone.call(), "transcriptionHook")
+        said = {"alternatives": [{"transcript": "help me"}]}
+        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": False}})) == []
+        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": True}}))[0]["verb"] == "dial"
+        assert verbs_of(phone.post(hook, {"speech": {"is_final": True, "alternatives": []}})) == SORRY
+
+    def test_what_was_hardly_understood_is_not_taken_for_a_phrase(self, phone: Phone) -> None:
+        speech = {"is_final": True, "alternatives": [{"transcript": "new order", "confidence": 0.1}]}
+        assert phone.tell(phone.call(), reason="stt-low-confidence", speech=speech) == SORRY
+
+    def test_a_bot_s_event_that_names_no_call_belongs_to_its_call(self, tmp_path: Path) -> None:
+        bot = (
+            "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}\n"
+        )
+        text = MENU.replace("  sales:\n", f"  bot:\n{bot}  sales:\n").replace("- {flow: menu}", "- {flow: bot}")
+        phone = Phone(plan_of(text, tmp_path))
+        hook = hook_of(phone.call(), "eventHook")
+        dial = verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
+        assert dial[0]["timeout"] == 30, "a variable of the first webhook"
+        assert {item["call_id"]["S"] for item in phone.table.items.values()} == {CALL["call_sid"]}
 
 
 class TestRepeats:
@@ -378,6 +419,11 @@ class TestFaults:
         answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), body)))
         assert answer.statusCode == 202, "which jambonz takes for: go on"
         assert any(key[0].startswith("quarantine#jambonz#") for key in phone.table.items)
+
+    def test_a_body_that_is_too_large_to_be_kept_goes_on(self, phone: Phone) -> None:
+        answer = phone.post(hook_of(phone.call()), {"reason": "timeout", "extra": "x" * 140_000})
+        assert verbs_of(answer) == []
+        assert len(phone.table.items) == 1
 
     def test_a_body_of_null_tells_nothing(self, phone: Phone) -> None:
         answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), "null")))

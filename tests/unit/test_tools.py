@@ -402,14 +402,21 @@ class TestOpeningHours:
                 "always": (True, None),
             }
         )
-        assert own("opening_hours", plan=plan) == {
-            "now": "Saturday 2026-11-21T06:30+00:00",
-            "calendars": [
-                {"calendar": "office", "open": False, "opens": "Monday 2026-11-23T09:00-05:00"},
-                {"calendar": "hotline", "open": True, "closes": "Saturday 2026-11-21T20:00+00:00"},
-                {"calendar": "always", "open": True, "closes": None},
-            ],
-        }
+        assert own("opening_hours", plan=plan)["calendars"] == [
+            {
+                "calendar": "office",
+                "open": False,
+                "now_there": {"weekday": "Saturday", "time": "2026-11-21T01:30-05:00"},
+                "opens": {"weekday": "Monday", "time": "2026-11-23T09:00-05:00"},
+            },
+            {
+                "calendar": "hotline",
+                "open": True,
+                "now_there": {"weekday": "Saturday", "time": "2026-11-21T06:30+00:00"},
+                "closes": {"weekday": "Saturday", "time": "2026-11-21T20:00+00:00"},
+            },
+            {"calendar": "always", "open": True, "closes": None},
+        ]
 
     def test_are_none_where_the_plan_has_no_calendars(self) -> None:
         assert own("opening_hours")["calendars"] == []

@@ -23,7 +23,7 @@ from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signatu
 
 from callhooks_tools import deliveries, phone_command, tools_command
 from callhooks_tools.clients_command import clients_app
-from callhooks_tools.plan_command import plan_app
+from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
 from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     ROOT,
@@ -86,6 +86,8 @@ def run(
     from callhooks_tools.local_run import LocalRunFailed, local_run  # noqa: PLC0415
 
     parameters = dict(_parameter(text) for text in parameter or [])
+    # The build checks it as well, and says so after half a minute among much else.
+    checked_plan(DEFAULT_PLAN)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()

@@ -55,7 +55,7 @@ def plan_build(
     folder: Annotated[Path, typer.Argument(help="The folder for the package callhooks_plan.")],
 ) -> None:
     """Check a call plan and prepare it for the functions (the layer's build does this)."""
-    console.print(f"prepared {plan_builder.write_package(_prepared(file), folder)}")
+    console.print(f"prepared {plan_builder.write_package(checked_plan(file), folder)}")
 
 
 @plan_app.command("show")
@@ -108,7 +108,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     file: PlanFile = DEFAULT_PLAN,
 ) -> None:
     """Make a call on a plan, without a server, and print the verbs of every answer."""
-    prepared = _prepared(file)
+    prepared = checked_plan(file)
     plan = read_plan(prepared)
     clock = SimulatedClock(_moment(at, plan))
     caller = scripted_caller(script, [f"press {keys}" for keys in press or []])
@@ -165,10 +165,11 @@ def _zone(plan: Plan) -> tzinfo:
 
 
 def _plan(file: Path, profile: Profile | None = None) -> Plan:
-    return read_plan(_prepared(file, profile))
+    return read_plan(checked_plan(file, profile))
 
 
-def _prepared(file: Path, profile: Profile | None = None) -> str:
+def checked_plan(file: Path, profile: Profile | None = None) -> str:
+    """A plan as the functions read it; ends the command with what is wrong with it."""
     try:
         return plan_builder.read_plan_file(file, profile)
     except OSError as error:

@@ -1,13 +1,21 @@
 """When we are open, by the calendars of the call plan."""
 
+from datetime import datetime
+
 from callhooks.tools import ToolCall
 
 
 def opening_hours(call: ToolCall) -> object:
-    """Tell whether we are open now, and when we open or close next. Times are ISO 8601."""
+    """Tell whether we are open now, and when we open or close next. Times are ISO 8601, by the clock there."""
     calendars = []
     for name, is_open in call.plan.open_calendars(call.now).items():
         change = call.plan.next_change(name, call.now)
-        next_change = None if change is None else f"{change:%A} {change.isoformat(timespec='minutes')}"
-        calendars.append({"calendar": name, "open": is_open, "closes" if is_open else "opens": next_change})
-    return {"now": f"{call.now:%A} {call.now.isoformat(timespec='minutes')}", "calendars": calendars}
+        told: dict[str, object] = {"calendar": name, "open": is_open}
+        if change is not None:
+            told["now_there"] = _told(call.now.astimezone(change.tzinfo))
+        calendars.append({**told, "closes" if is_open else "opens": change and _told(change)})
+    return {"calendars": calendars}
+
+
+def _told(moment: datetime) -> dict[str, str]:
+    return {"weekday": f"{moment:%A}", "time": moment.isoformat(timespec="minutes")}

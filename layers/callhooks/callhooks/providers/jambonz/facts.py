@@ -60,7 +60,7 @@ CUSTOMER_PREFIX = "customerData."
 
 Document = Mapping[str, object]
 
-_WORD = re.compile(r"[A-Z]?[^A-Z\W_]+|[A-Z]+")
+_WORD = re.compile(r"[A-Z][^A-Z\W_]*|[^A-Z\W_]+")
 
 
 class CallFacts:
