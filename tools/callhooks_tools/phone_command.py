@@ -272,7 +272,7 @@ class Verdict:
 
 def call(  # noqa: PLR0913 - one parameter for each option
     *,
-    to: Annotated[str, typer.Option(help="The called number or SIP user.")] = "+14155550123",
+    to: Annotated[str, typer.Option(help="The called number or SIP user.")] = "+14155550150",
     from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
     direction: Annotated[
         Literal["inbound", "outbound"], typer.Option(help="Outbound is a call that was asked for through REST.")

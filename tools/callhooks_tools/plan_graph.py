@@ -41,7 +41,9 @@ def _edges(plan: Plan, name: str) -> Iterator[Edge]:
         for hook, following in step.hooks.items():
             for word, target in following.targets:
                 for node, told in _leads(target, name):
-                    leads.setdefault(node, []).append("next" if only and not told else _label(hook, word, told))
+                    leads.setdefault(node, []).append(
+                        "next" if only and not told and word == "otherwise" else _label(hook, word, told)
+                    )
         for node, labels in leads.items():
             yield Edge(f"flow {name}", node, tuple(labels), step.index)
     for index, verb in enumerate(flow.verbs):
