@@ -321,6 +321,13 @@ class TestRepeats:
         assert phone.post(hook, {"reason": "timeout"}).statusCode == 200
 
 
+def test_a_bare_get_takes_the_last_route_whatever_the_calendars_say(tmp_path: Path) -> None:
+    text = MENU.replace("  - {flow: menu}", "  - {during: office, flow: menu}\n  - {flow: sorry}")
+    container = Container(plan=plan_of(text, tmp_path))
+    assert verbs_of(container.receive(signed_event("", method="GET"))) == SORRY
+    assert verbs_of(container.receive_call(FIRST)) != SORRY
+
+
 class TestHooks:
     def test_are_whole_urls_that_ask_for_retries(self, phone: Phone) -> None:
         url = urlsplit(hook_of(phone.call()))

@@ -53,6 +53,12 @@ def test_a_text_that_is_nothing_but_a_variable_keeps_its_type(value: Value, text
     known = Known(variables={"RING_SECONDS": value})
     assert filled_in("{RING_SECONDS}", Place.PLAIN, known) is value
     assert filled_in("{RING_SECONDS} s", Place.PLAIN, known) == f"{text} s"
+    assert filled_in("{RING_SECONDS}", Place.SPEECH, known) == text
+    assert filled_in("{RING_SECONDS}", Place.DIALLED, known) == text
+
+
+def test_a_variable_that_is_a_text_loses_what_would_control_anything() -> None:
+    assert filled_in("{COMPANY}", Place.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
 
 
 class TestWhatACallerSays:

@@ -112,12 +112,13 @@ def place_of(key: str, within: str, text: str) -> Place:
 def filled_in(text: str, place: Place, values: Values) -> Value:
     """A text with its placeholders replaced.
 
-    A text that is nothing but a variable becomes that variable's own value, so that a number stays a number.
+    A text that is nothing but a variable becomes that variable's own value, so that a number stays a number where it is
+    neither spoken nor dialled.
     """
     if "{" not in text and "}" not in text:
         return text
     only = next((one for one in placeholders_in(text) if one.is_all and not one.form), None)
-    if only is not None:
+    if only is not None and place is Place.PLAIN:
         variable = values.variable(only.name)
         if variable is not None and not isinstance(variable, str):
             return variable

@@ -23,7 +23,9 @@ def new_call_webhook(
     def answer(call: CallHook | None, request: Request, now: datetime) -> Response:
         facts = facts_of(call)
         links = Links(request.base_url(public_url), call.call_sid if call else "")
-        return verbs_response(plan.verbs_of(Turn(plan.flow_for(facts, now)), facts, links))
+        # Of a bare GET nothing is known, not even whom it is for.
+        flow = plan.flow_for(facts, now) if call else plan.routes[-1].flow
+        return verbs_response(plan.verbs_of(Turn(flow), facts, links))
 
     return Webhook(
         provider=PROVIDER,
