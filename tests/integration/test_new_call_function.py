@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from tests.support import EVENTS, Event, recorded, signed, signed_event, with_he
 RECORDED = sorted(
     path.stem
     for path in (EVENTS / "jambonz").glob("*.json")
-    if json.loads(path.read_text())["rawPath"] == "/webhooks/call"
+    if json.loads(path.read_text())["routeKey"] in ("POST /webhooks/call", "GET /webhooks/call")
 )
 
 
@@ -65,6 +66,20 @@ def test_a_repeat_in_another_container_is_one_put_item(aws: Aws, new_container: 
     assert again.body == first.body
     assert again.replayed
     assert len(aws.items()) == 2
+
+
+def test_the_variables_of_the_plan_cost_no_call_and_need_no_credentials(
+    aws: Aws, new_container: Callable[[], Handler]
+) -> None:
+    answer = new_container()(recorded("application_variables"))
+    assert answer.statusCode == 200
+    schema = json.loads(answer.body)
+    assert schema
+    for name, declared in schema.items():
+        assert re.fullmatch(r"[a-zA-Z0-9_]+", name)
+        assert declared["type"] in ("string", "number", "boolean")
+        assert isinstance(declared["description"], str)
+    assert aws.calls == []
 
 
 def test_a_refusal_is_no_call(aws: Aws, new_container: Callable[[], Handler]) -> None:

@@ -152,6 +152,14 @@ class Phone:
         )
         self.new_calls = Container(self.table, self.secrets, self.clock, self.plan)
 
+    @property
+    def database(self) -> Table:
+        return self.table
+
+    def receive(self, event: Event) -> Answer:
+        """Deliver an action hook as it is."""
+        return Answer(**self.receiver.receive(event))
+
     def call(self, **members: object) -> list[Any]:
         """Send the first webhook."""
         return verbs_of(self.new_calls.receive_call({**FIRST, **members}))

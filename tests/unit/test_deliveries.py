@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from callhooks.http import Request
+from callhooks.prepared_plan import read_plan
 from callhooks.tools import load_toolbox
 from callhooks_tools.deliveries import (
     CLIENT_AUTH_PATH,
@@ -19,15 +20,19 @@ from callhooks_tools.deliveries import (
     delivery_of_body,
     read_delivery,
 )
+from callhooks_tools.plan_builder import read_plan_file
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 from callhooks_tools.tools_command import TOOLS_FOLDER as OWN_TOOLS
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice, jambonz_event
 from tests.sip_clients import ClientContainer
-from tests.support import EVENTS, NOW, PUBLIC_URL, WEBHOOK_SECRET, Answer, Container, template
+from tests.support import EVENTS, NOW, PUBLIC_URL, ROOT, WEBHOOK_SECRET, Answer, Container, template
 from tests.tool_caller import ToolContainer
+from tests.unit.test_action import Phone
 
-RECORDED = sorted(EVENTS.glob("*/*.json"))
+DEFAULT_PLAN = read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
+# What is told to anybody is kept nowhere.
+RECORDED = [path for path in sorted(EVENTS.glob("*/*.json")) if path.stem != "application_variables"]
 NAMES_NO_CALL = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
 NAMES_NO_CALL += [path for path in RECORDED if path.stem.startswith("client_auth")]
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
@@ -48,7 +53,7 @@ def sent(delivery: Delivery) -> Delivery:
     return as_sent_by(provider, delivery, CREDENTIALS.of(provider), NOW, base_url=PUBLIC_URL)
 
 
-def container_for(delivery: Delivery) -> Container | ClientContainer | ToolContainer | Sender:
+def container_for(delivery: Delivery) -> Container | ClientContainer | ToolContainer | Phone | Sender:
     """A container of the function that the delivery goes to."""
     if delivery.provider != Provider.JAMBONZ:
         return SENDERS[delivery.provider.value]()
@@ -57,6 +62,8 @@ def container_for(delivery: Delivery) -> Container | ClientContainer | ToolConta
         return ClientContainer()
     if path.startswith("/webhooks/tool/"):
         return ToolContainer(load_toolbox(OWN_TOOLS))
+    if path.startswith("/webhooks/call/flows/"):
+        return Phone(DEFAULT_PLAN)
     return Container() if path == "/webhooks/call" else jambonz_event()
 
 
