@@ -75,6 +75,7 @@ def test_the_first_route_that_matches_takes_the_call() -> None:
     assert plan.flow_for(call(to="14155551235", from_="+12125550187", direction="inbound"), NOW) == "sales"
     assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="inbound"), NOW) == "california"
     assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="outbound"), NOW) == "rest"
+    assert plan.flow_for(call(to="+14155550000", from_="1", direction=" Inbound"), NOW) == "california"
 
 
 def test_a_call_of_which_nothing_is_known_takes_the_last_route() -> None:

@@ -353,9 +353,6 @@ class _ExampleCall:
     def told(self, name: str) -> str | None:  # noqa: ARG002
         return "1"
 
-    def header(self, name: str) -> str | None:  # noqa: ARG002
-        return "1"
-
     def env_vars(self) -> Mapping[str, object]:
         return {}
 

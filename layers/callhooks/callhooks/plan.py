@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 from callhooks.calendars import Calendar
-from callhooks.event import canonical_party
+from callhooks.event import canonical_party, direction_of
 from callhooks.patterns import PartyPattern, TextPattern, spoken_words
 from callhooks.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
 from callhooks.providers.jambonz.outcomes import Outcome
@@ -39,9 +39,6 @@ class CallFacts(Protocol):
     def told(self, name: str) -> str | None:
         """A member of the call by jambonz's own name, `sip.<header>` or `customerData.<key>`."""
 
-    def header(self, name: str) -> str | None:
-        """A header of the INVITE, whatever the case of its name."""
-
     def env_vars(self) -> Mapping[str, object]:
         """The application's variables as they are set in jambonz."""
 
@@ -65,7 +62,7 @@ class Route:
         return (
             (not self.during or any(calendars[name].is_open(now) for name in self.during))
             and not any(calendars[name].is_open(now) for name in self.outside)
-            and (self.direction is None or self.direction == call.told("direction"))
+            and (self.direction is None or self.direction == direction_of(call.told("direction")))
             and _party_matches(self.to, call, "to")
             and _party_matches(self.from_, call, "from")
             and _text_matches(self.trunk, call, "originating_sip_trunk_name")
@@ -321,7 +318,6 @@ class HookPlace:
     flow: str
     step: str
     hook: str
-    hop: int = 0
     repeated: int = 0
 
 
@@ -390,9 +386,6 @@ class _InboundCall:
 
     def told(self, name: str) -> str | None:
         return self._told.get(name)
-
-    def header(self, name: str) -> str | None:  # noqa: ARG002
-        return None
 
     def env_vars(self) -> Mapping[str, object]:
         return {}

@@ -34,7 +34,7 @@ def action_webhook(
     def answer(hook: ActionHook, request: Request, now: datetime) -> Response:
         call_sid = hook.first_webhook_of
         facts = CallFacts(hook.document, (lambda: recall(call_sid)) if call_sid else (lambda: None))
-        place = HookPlace(hook.flow, hook.step, hook.hook, hook.hop, hook.repeated)
+        place = HookPlace(hook.flow, hook.step, hook.hook, hook.repeated)
         turn = plan.turn_after(place, outcome_of(hook.hook, hook.document), facts, now)
         if not isinstance(turn, Turn):
             return verbs_response(turn)
