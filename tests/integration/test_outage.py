@@ -83,6 +83,7 @@ EVENT_FUNCTIONS = {
     "wavix_call": "wavix/ringing",
     "bird_voice": "bird/voice_inbound_ringing",
     "voipstudio_event": "voipstudio/call_ringing",
+    "jambonz_event": "jambonz/call_status_dial_leg_ringing",
 }
 
 
@@ -115,3 +116,35 @@ def test_an_event_without_a_secret_store_is_not_acknowledged(
 ) -> None:
     handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service), folder)
     assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+class TestWhoWaitsForAnAnswerGetsOneWithoutADatabase:
+    def test_a_call_that_is_under_way(
+        self,
+        service: str,
+        request: pytest.FixtureRequest,
+        cold_container: Callable[..., Handler],
+        log: io.StringIO,
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_action")
+        answer = handler(sent_now("jambonz/action_gather_digits"))
+        assert answer.statusCode == 200
+        _, dial = json.loads(answer.body)
+        assert (dial["verb"], dial["timeout"]) == ("dial", 25), "with the defaults of what cannot be read back"
+        assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
+
+    def test_a_client_who_cannot_be_checked(
+        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_client_auth")
+        answer = handler(sent_now("jambonz/client_auth_register"))
+        assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
+
+    def test_a_model_whose_tool_is_not_run(
+        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_tool")
+        answer = handler(sent_now("jambonz/tool_openai"))
+        assert answer.statusCode == 200
+        assert "Nothing was done" in json.loads(answer.body)["item"]["output"]
