@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks.aws import dynamodb_client
 from callhooks.deployed import deployed_receiver, deployed_store, log_invocation
 from callhooks.first_webhook import first_webhook_reader
 from callhooks.http import HttpApiEvent, HttpPayload
@@ -12,7 +13,7 @@ from callhooks.settings import JambonzSettings
 from callhooks.webhooks.jambonz_action import action_webhook
 
 settings = JambonzSettings.from_environment(os.environ)
-store = deployed_store()
+store = deployed_store(dynamodb_client())
 receiver = deployed_receiver(
     action_webhook(
         installed_plan(),

@@ -20,7 +20,7 @@ from callhooks.webhooks.jambonz_tool import tool_webhook
 
 settings = JambonzSettings.from_environment(os.environ)
 client = dynamodb_client()
-store = deployed_store()
+store = deployed_store(client)
 runner = ToolRunner(
     load_toolbox(Path(__file__).with_name("tools")),
     store=DynamoDBPersistenceLayer(

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aws_lambda_powertools import Logger
 
@@ -15,6 +15,9 @@ from callhooks.credentials import CredentialStore, SecretValue
 from callhooks.receiver import Receiver, Webhook
 from callhooks.settings import StoreSettings
 from callhooks.store import EventStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
@@ -35,7 +38,7 @@ def deployed_receiver(
         webhook: the webhook's own functions.
         secrets: the secrets that hold its senders' credentials, by ARN.
         read_credentials: makes the credentials of the secrets' values.
-        store: where events are kept, where the webhook reads it as well; else one is made.
+        store: where events are kept, where the function has made its own client; else both are made.
 
     Raises:
         KeyError: a variable of the environment is missing.
@@ -46,19 +49,19 @@ def deployed_receiver(
         credentials=CredentialStore(
             secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic
         ),
-        store=store or deployed_store(),
+        store=store or deployed_store(dynamodb_client()),
         clock=lambda: datetime.now(UTC),
         retention_days=settings.retention_days,
     )
 
 
-def deployed_store() -> EventStore:
-    """The table of events.
+def deployed_store(client: DynamoDBClient) -> EventStore:
+    """The table of events, by the one client that a function makes.
 
     Raises:
         KeyError: a variable of the environment is missing.
     """
-    return EventStore(dynamodb_client(), StoreSettings.from_environment(os.environ).events_table)
+    return EventStore(client, StoreSettings.from_environment(os.environ).events_table)
 
 
 def log_invocation(context: object) -> None:
