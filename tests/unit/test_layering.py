@@ -15,6 +15,8 @@ FROM_THE_GROUND_UP = [
     "credentials",
     "event",
     "store",
+    "call",
+    "call_store",
     "clients",
     "past_calls",
     "tools",

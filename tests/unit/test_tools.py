@@ -469,14 +469,10 @@ class TestLastCalls:
         database.calls_found.pop(0)
         assert len(own("last_calls", {"limit": "10"}, database=database)["calls"]) == 10
 
-    def test_are_told_once_by_their_item_and_until_then_by_their_beginning(self) -> None:
-        begun = call_item("2", sk="event#new-call", status="trying", started_at="2026-11-20T11:00:00.000Z")
-        of_one = [call_item("1", sk="event#new-call", status="trying"), call_item("1", outcome="answered")]
-        told = own("last_calls", database=FakeEvents(calls_found=[begun, *of_one]))["calls"]
-        assert [(call["started_at"][11:16], call["outcome"]) for call in told] == [
-            ("11:00", None),
-            ("10:00", "answered"),
-        ]
+    def test_are_those_that_came_in_and_not_the_legs_that_were_dialled_for_them(self) -> None:
+        of_one = [call_item("leg", direction="outbound"), call_item("1", direction="inbound", outcome="answered")]
+        (told,) = own("last_calls", database=FakeEvents(calls_found=of_one))["calls"]
+        assert told["outcome"] == "answered"
 
     @pytest.mark.parametrize("limit", [0, 11, "all"])
     def test_are_one_to_ten(self, limit: object) -> None:

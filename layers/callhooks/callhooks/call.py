@@ -6,7 +6,7 @@ that any order and any repetition make the same call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -20,8 +20,11 @@ from callhooks.event import CallEvent, Detail, Kind, utc_text
 FOLD_VERSION = 1
 """Raised with every change of what a call becomes of its events, so that a call item is written again."""
 
-LONGEST_TEXT = 1000
-MOST_ENTRIES = 200
+LONGEST_TEXT = 500
+LONGEST_ENTRY = 100
+MOST_ENTRIES = 100
+MOST_CUSTOMER_DATA = 50
+"""With these a call stays well under what an item (400 KB) and an event of the bus (256 KB) may have."""
 
 
 class CallStatus(StrEnum):
@@ -44,7 +47,7 @@ class CallStatus(StrEnum):
 class Outcome(StrEnum):
     """How a call went, whatever words its provider has for it.
 
-    `CANCELLED` is a caller who gave up before the answer, `MISSED` a VoIPstudio user or queue that did not take the call.
+    `CANCELLED` is a caller who gave up before the answer, `MISSED` a VoIPstudio user or queue that did not take it.
     """
 
     ANSWERED = "answered"
@@ -114,7 +117,345 @@ class Call(CallSummary):
     event_count: int
     fold_version: int = FOLD_VERSION
 
-    @property
-    def is_under_way(self) -> bool:
-        """Whether nothing has told of its end."""
-        return self.outcome is None
+
+def position(event: CallEvent) -> tuple[bool, datetime, int, str]:
+    """Where an event stands among those of its call: by when it happened, then by what can only follow what.
+
+    Clocks of one second put several events at one moment. A bill comes last: Wavix dates it with the call's start.
+    """
+    return event.kind is Kind.BILLED, event.occurred_at, _RANK.get(event.kind, _AMID), event.dedupe_key
+
+
+def fold(events: Iterable[CallEvent]) -> Call:
+    """The call that these events tell of, all of one call; an event that is there twice counts once.
+
+    Raises:
+        ValueError: there is no event.
+    """
+    known = {event.dedupe_key: event for event in sorted(events, key=position, reverse=True)}
+    if not known:
+        raise ValueError("a call has at least one event")
+    return _Fold(sorted(known.values(), key=position)).call()
+
+
+_AMID = 4
+_RANK = {
+    Kind.INITIATED: 0,
+    Kind.RINGING: 1,
+    Kind.EARLY_MEDIA: 2,
+    Kind.ANSWERED: 3,
+    Kind.MISSED: 5,
+    Kind.FAILED: 6,
+    Kind.CANCELLED: 7,
+    Kind.REJECTED: 8,
+    Kind.NO_ANSWER: 9,
+    Kind.BUSY: 10,
+    Kind.COMPLETED: 11,
+}
+"""Of two ends the higher one counts: VoIPstudio tells of a missed call and then of its hang-up."""
+_FIRST_END = _RANK[Kind.MISSED]
+_PROGRESS = {
+    Kind.INITIATED: CallStatus.INITIATED,
+    Kind.RINGING: CallStatus.RINGING,
+    Kind.EARLY_MEDIA: CallStatus.EARLY_MEDIA,
+    Kind.ANSWERED: CallStatus.ANSWERED,
+}
+_ENDS = {
+    Kind.MISSED: (CallStatus.MISSED, Outcome.MISSED),
+    Kind.FAILED: (CallStatus.FAILED, Outcome.FAILED),
+    Kind.CANCELLED: (CallStatus.CANCELLED, Outcome.CANCELLED),
+    Kind.REJECTED: (CallStatus.REJECTED, Outcome.REJECTED),
+    Kind.NO_ANSWER: (CallStatus.NO_ANSWER, Outcome.NO_ANSWER),
+    Kind.BUSY: (CallStatus.BUSY, Outcome.BUSY),
+    Kind.COMPLETED: (CallStatus.COMPLETED, Outcome.ANSWERED),
+}
+_DISPOSITIONS = {
+    "answered": Kind.COMPLETED,
+    "noanswer": Kind.NO_ANSWER,
+    "busy": Kind.BUSY,
+    "failed": Kind.FAILED,
+}
+"""Wavix's post-call event, for a call whose end nothing else tells: there is no on-call event for a failed one."""
+_OUTCOME_OF_SIP_STATUS = {
+    408: Outcome.NO_ANSWER,
+    480: Outcome.NO_ANSWER,
+    486: Outcome.BUSY,
+    487: Outcome.CANCELLED,
+    600: Outcome.BUSY,
+    603: Outcome.REJECTED,
+}
+"""What `failed` means by RFC 3261; 603 is told as `busy` by some versions of jambonz."""
+_OUTCOME_OF_CAUSE = {
+    "busy": Outcome.BUSY,
+    "no answer": Outcome.NO_ANSWER,
+    "no user": Outcome.NO_ANSWER,
+    "rejected": Outcome.REJECTED,
+    "cancel": Outcome.CANCELLED,
+    "normal clearing": Outcome.NO_ANSWER,
+}
+"""The cause that VoIPstudio tells, for a call that was hung up before anybody took it."""
+_HANGS_UP_UNANSWERED = "voipstudio"
+_US_DOLLARS = "USD"
+_QUEUE = "queue"
+_CUSTOMER_DATA = "customer_data."
+
+
+class _Fold:
+    """The events of a call in their order, asked for what they tell."""
+
+    def __init__(self, events: Sequence[CallEvent]) -> None:
+        self._events = events
+        self._kinds = {event.kind for event in events}
+        self._live = [event for event in events if event.kind is not Kind.BILLED] or events
+
+    def call(self) -> Call:
+        end = self._end()
+        started_at = self._started_at()
+        ringing_at = self._earliest_told("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
+        answered_at = self._earliest_told("answered_at") or self._first(Kind.ANSWERED)
+        status, outcome = self._how_it_stands(end)
+        ended_at = self._ended_at(end, answered_at)
+        is_answered = outcome is Outcome.ANSWERED
+        ring_end = answered_at or (None if is_answered else ended_at)
+        bill = next((event for event in reversed(self._events) if event.kind is Kind.BILLED), None)
+        charge = bill.details.get("charge") if bill else None
+        return Call(
+            provider=self._events[0].provider,
+            call_id=_short(self._events[0].call_id or ""),
+            status=status,
+            outcome=outcome,
+            direction=self._first_known(lambda event: event.direction),
+            from_=self._first_known(lambda event: event.from_),
+            to=self._first_known(lambda event: event.to),
+            caller_name=self._first_text("caller_name"),
+            called_name=self._first_text("called_name"),
+            trunk=self._first_text("trunk"),
+            started_at=started_at,
+            ringing_at=ringing_at,
+            answered_at=answered_at,
+            ended_at=ended_at,
+            ring_seconds=_seconds(ringing_at or started_at, ring_end),
+            talk_seconds=_seconds(answered_at, ended_at)
+            if answered_at or not is_answered
+            else self._told_duration(end),
+            hold_seconds=self._hold_seconds(ended_at),
+            cause=self._cause(end, outcome),
+            cause_code=_whole(end, "cause_code"),
+            sip_status=_whole(end, "sip_status"),
+            ended_by=_text(end, "call_termination_by") or _text(end, "hangup_source"),
+            cost=charge if isinstance(charge, Decimal) else Decimal(charge) if type(charge) is int else None,
+            currency=_US_DOLLARS if isinstance(charge, Decimal | int) else None,
+            dtmf=self._dtmf(),
+            machine_detected=self._machine_detected(),
+            queue=self._queue(),
+            missed_in_queue=self._missed_in_queue(answered_at),
+            parent_call_id=self._first_text("parent_call_sid") or self._first_text("parent_call_id"),
+            conversation_id=self._first_text("parent_call_sid")
+            or self._first_text("src_hash")
+            or self._first_text("parent_call_id"),
+            tags=self._tags(),
+            customer_data=self._customer_data(),
+            last_event_at=max(event.occurred_at for event in self._live),
+            event_count=len(self._events),
+        )
+
+    def _end(self) -> CallEvent | None:
+        """The event that tells how the call ended, where there is one: the first of the highest kind."""
+        ends = [event for event in self._events if _RANK.get(event.kind, 0) >= _FIRST_END]
+        return min(ends, key=lambda event: (-_RANK[event.kind], position(event)), default=None) or next(
+            (event for event in reversed(self._events) if event.kind is Kind.BILLED), None
+        )
+
+    def _how_it_stands(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
+        if end is None:
+            return self._progress(), None
+        if end.kind is Kind.BILLED:
+            return _ENDS[_billed_as(end)]
+        status, outcome = _ENDS[end.kind]
+        sip_status = _whole(end, "sip_status")
+        if end.kind is Kind.COMPLETED:
+            return status, self._outcome_of_hangup(end)
+        if end.kind is Kind.NO_ANSWER and sip_status == 487 and _text(end, "call_termination_by") == "caller":
+            return status, Outcome.CANCELLED
+        if end.kind is Kind.FAILED or sip_status == 603:
+            return status, _OUTCOME_OF_SIP_STATUS.get(sip_status or 0, outcome)
+        return status, outcome
+
+    def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
+        if self._is_answered():
+            return Outcome.ANSWERED
+        bills = [event for event in self._events if event.kind is Kind.BILLED]
+        if bills:
+            return _ENDS[_billed_as(bills[-1])][1]
+        if end.provider != _HANGS_UP_UNANSWERED:
+            return Outcome.ANSWERED
+        if Kind.MISSED in self._kinds:
+            return Outcome.MISSED
+        cause = (_text(end, "reason") or "no answer").lower()
+        return next((outcome for words, outcome in _OUTCOME_OF_CAUSE.items() if words in cause), Outcome.FAILED)
+
+    def _is_answered(self) -> bool:
+        return bool(self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED}) or bool(self._earliest_told("answered_at"))
+
+    def _progress(self) -> CallStatus:
+        holds = [event.kind for event in self._events if event.kind in (Kind.HELD, Kind.RESUMED)]
+        if holds and holds[-1] is Kind.HELD:
+            return CallStatus.HELD
+        if self._is_answered():
+            return CallStatus.ANSWERED
+        furthest = max(self._kinds & set(_PROGRESS), key=_RANK.__getitem__, default=Kind.INITIATED)
+        return _PROGRESS[furthest]
+
+    def _started_at(self) -> datetime:
+        told = [self._earliest_told("started_at"), self._earliest_told("created_at")]
+        return min((moment for moment in told if moment), default=None) or min(
+            event.occurred_at for event in self._live
+        )
+
+    def _ended_at(self, end: CallEvent | None, answered_at: datetime | None) -> datetime | None:
+        if end is None:
+            return None
+        if end.kind is not Kind.BILLED:
+            return _moment(end, "ended_at") or end.occurred_at
+        talked = _number(end, "duration_seconds")
+        told = self._earliest_told("ended_at")
+        if told or answered_at is None or talked is None:
+            return told
+        return _later(answered_at, talked)
+
+    def _told_duration(self, end: CallEvent | None) -> Seconds | None:
+        bills = [event for event in self._events if event.kind is Kind.BILLED]
+        durations = (_number(event, "duration_seconds") for event in [*bills, end])
+        return next((_rounded(duration) for duration in durations if duration is not None), None)
+
+    def _hold_seconds(self, ended_at: datetime | None) -> Seconds | None:
+        held, since, was_held = timedelta(), None, False
+        for event in self._events:
+            if event.kind is Kind.HELD and since is None:
+                since, was_held = event.occurred_at, True
+            elif event.kind is Kind.RESUMED and since is not None:
+                held, since = held + (event.occurred_at - since), None
+        if since is not None and ended_at is not None:
+            held += max(ended_at - since, timedelta())
+        return _rounded(held.total_seconds()) if was_held else None
+
+    def _cause(self, end: CallEvent | None, outcome: Outcome | None) -> str | None:
+        reason = _text(end, "reason")
+        # The SIP reason of a call that went well is always OK.
+        return reason or (None if outcome is Outcome.ANSWERED else _text(end, "sip_reason"))
+
+    def _dtmf(self) -> tuple[str, ...]:
+        keys = (
+            _text(event, "digits")
+            for event in self._events
+            if event.kind in (Kind.DTMF, Kind.VERB)
+            or (event.kind is Kind.MEDIA and event.details.get("media_status") in ("completed", "failed"))
+        )
+        return tuple(islice((_short(key, LONGEST_ENTRY) for key in keys if key), MOST_ENTRIES))
+
+    def _machine_detected(self) -> bool | None:
+        told: set[bool] = set()
+        for event in self._events:
+            flag = event.details.get("machine_detected")
+            if isinstance(flag, bool):
+                told.add(flag)
+            for name in ("answered_by", "amd_result"):
+                word = (_text(event, name) or "").lower()
+                told |= {True} if "machine" in word else {False} if "human" in word else set()
+        return True in told if told else None
+
+    def _queue(self) -> str | None:
+        of_voipstudio = (_text(event, "called_name") or event.to for event in self._events if _context(event) == _QUEUE)
+        return self._first_text("queue") or next((_short(name) for name in of_voipstudio if name), None)
+
+    def _missed_in_queue(self, answered_at: datetime | None) -> bool:
+        if any(event.kind is Kind.MISSED and _context(event) == _QUEUE for event in self._events):
+            return answered_at is None
+        left = [event for event in self._events if event.kind is Kind.QUEUE_LEFT]
+        return bool(left) and _text(left[-1], "reason") == "abandoned"
+
+    def _tags(self) -> tuple[str, ...]:
+        tags = dict.fromkeys(_short(tag, LONGEST_ENTRY) for event in self._events if (tag := _text(event, "tag")))
+        return tuple(islice(tags, MOST_ENTRIES))
+
+    def _customer_data(self) -> dict[str, str | bool | int]:
+        tagged: dict[str, str | bool | int] = {}
+        for event in self._events:
+            for name, value in event.details.items():
+                if name.startswith(_CUSTOMER_DATA) and name != _CUSTOMER_DATA:
+                    tagged[_short(name.removeprefix(_CUSTOMER_DATA), LONGEST_ENTRY)] = _plain(value)
+        return dict(islice(tagged.items(), MOST_CUSTOMER_DATA))
+
+    def _first(self, kind: Kind) -> datetime | None:
+        return min((event.occurred_at for event in self._events if event.kind is kind), default=None)
+
+    def _earliest_told(self, name: str) -> datetime | None:
+        return min((moment for event in self._events if (moment := _moment(event, name))), default=None)
+
+    def _first_known(self, told_by: Callable[[CallEvent], str | None]) -> str | None:
+        return next((_short(text) for event in self._events if (text := told_by(event))), None)
+
+    def _first_text(self, name: str) -> str | None:
+        return self._first_known(lambda event: _text(event, name))
+
+
+def _billed_as(bill: CallEvent) -> Kind:
+    told = (bill.status or "").lower()
+    unknown = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
+    return _DISPOSITIONS.get(told, unknown)
+
+
+def _context(event: CallEvent) -> str:
+    return (_text(event, "context") or "").lower()
+
+
+def _text(event: CallEvent | None, name: str) -> str | None:
+    value = event.details.get(name) if event else None
+    return _short(value) if isinstance(value, str) else None
+
+
+def _number(event: CallEvent | None, name: str) -> float | None:
+    value = event.details.get(name) if event else None
+    return float(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def _whole(event: CallEvent | None, name: str) -> int | None:
+    """A number as SIP and Q.850 have them; Bird sends the SIP status as a text."""
+    value = event.details.get(name) if event else None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 3:
+        return int(value)
+    return int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def _moment(event: CallEvent, name: str) -> datetime | None:
+    value = event.details.get(name)
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _later(moment: datetime, seconds: float) -> datetime | None:
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> Seconds | None:
+    """The time between two moments, none where clocks put the end before the beginning."""
+    if begin is None or end is None:
+        return None
+    return _rounded(max((end - begin).total_seconds(), 0))
+
+
+def _rounded(seconds: float) -> Seconds:
+    return int(seconds) if seconds == int(seconds) else round(seconds, 3)
+
+
+def _plain(value: Detail) -> str | bool | int:
+    return _short(value) if isinstance(value, str) else int(value) if isinstance(value, Decimal) else value
+
+
+def _short(text: str, longest: int = LONGEST_TEXT) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

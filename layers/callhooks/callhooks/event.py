@@ -54,7 +54,7 @@ class CallEvent:
     of an SMS has an `sms_id` instead. `name` and `status` are the provider's own words for what happened and for the
     state of the call. `from_` and `to` are as they were sent, but trimmed. `sent_at` is the provider's clock, `None`
     where it sends none; both moments are aware UTC. `details` holds what else was understood: trimmed strings,
-    flags, and numbers, of which none is a float. The event that `begins_call` is listed among its caller's calls.
+    flags, and numbers, of which none is a float.
     """
 
     provider: str
@@ -70,7 +70,6 @@ class CallEvent:
     from_: str | None = None
     to: str | None = None
     details: Details = field(default_factory=dict)
-    begins_call: bool = False
 
     @property
     def occurred_at(self) -> datetime:

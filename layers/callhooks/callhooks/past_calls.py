@@ -1,14 +1,13 @@
-"""The calls of one party, read back from the table of events.
-
-A call is listed by its own item, and until there is one by the event that began it.
-"""
+"""The calls of one party, read back from the table of events by the items of the calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from callhooks.event import OUTBOUND
 from callhooks.store import party_key
 
 if TYPE_CHECKING:
@@ -54,15 +53,9 @@ class PastCalls:
             ScanIndexForward=False,
             Limit=2 * most,
         )
-        calls: dict[str, PastCall] = {}
-        for item in sorted(reply["Items"], key=_is_event):
-            calls.setdefault(item["pk"]["S"], _past_call(item))
-        newest_first = sorted(calls.values(), key=lambda call: call.started_at, reverse=True)
-        return tuple(newest_first[:most])
-
-
-def _is_event(item: Mapping[str, AttributeValueTypeDef]) -> bool:
-    return item["sk"]["S"].startswith("event#")
+        # A leg that jambonz dials has its caller's number, and is no call that the caller made.
+        calls = (_past_call(item) for item in reply["Items"] if _text(item, "direction") != OUTBOUND)
+        return tuple(islice(calls, most))
 
 
 def _past_call(item: Mapping[str, AttributeValueTypeDef]) -> PastCall:
@@ -72,8 +65,7 @@ def _past_call(item: Mapping[str, AttributeValueTypeDef]) -> PastCall:
         direction=_text(item, "direction"),
         from_=_text(item, "from"),
         to=_text(item, "to"),
-        # What an event tells is the status at its time.
-        status=None if _is_event(item) else _text(item, "status"),
+        status=_text(item, "status"),
         outcome=_text(item, "outcome"),
         ring_seconds=_seconds(item, "ring_seconds"),
         talk_seconds=_seconds(item, "talk_seconds"),

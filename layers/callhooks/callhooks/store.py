@@ -23,7 +23,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 from botocore.exceptions import ClientError
 
-from callhooks.event import CallEvent, Detail, NotUnderstood, canonical_party, clean_text, utc_text
+from callhooks.event import CallEvent, Detail, Kind, NotUnderstood, canonical_party, clean_text, utc_text
 from callhooks.http import Request, Response
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 
 COMPRESS_ABOVE_BYTES = 1024
+EVENT_PREFIX = "event#"
 LONGEST_ID_BYTES = 200
 MOST_DIGITS = 38
 
@@ -56,6 +57,17 @@ def key_part(identifier: str) -> str:
     return _HASHED_PREFIX + hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def partition_key(provider: str, call_id: str) -> str:
+    """The partition key of a call: its events and its own item have it."""
+    return f"{provider}#{key_part(call_id)}"
+
+
+def is_call_partition(pk: str) -> bool:
+    """Whether a partition key is that of a call: an SMS, what names no call and what is in quarantine have others."""
+    provider, _, about = pk.partition("#")
+    return provider != "quarantine" and not about.startswith(("sms#", "none#"))
+
+
 def event_key(event: CallEvent) -> tuple[str, str]:
     """The partition key and the sort key of an event: a repeat has the same, whenever it comes."""
     if event.call_id:
@@ -64,7 +76,7 @@ def event_key(event: CallEvent) -> tuple[str, str]:
         about = f"sms#{key_part(event.sms_id)}"
     else:
         about = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
-    return f"{event.provider}#{about}", f"event#{key_part(event.dedupe_key)}"
+    return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key_part(event.dedupe_key)}"
 
 
 def party_key(party: str) -> str:
@@ -94,13 +106,50 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "occurred_at": utc_text(event.occurred_at),
         "received_at": utc_text(event.received_at),
     }
-    if event.begins_call and event.from_:
-        texts |= {"from_party": party_key(event.from_), "started_at": utc_text(event.occurred_at)}
     return {
         **_attributes(texts),
         "details": {"M": _attributes(event.details)},
         **_delivery(request, answer, event.received_at, retention_days),
     }
+
+
+def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
+    """The event that an item keeps, as `event_item` wrote it; what happened when is `sent_at`, whoever told it.
+
+    Raises:
+        KeyError, ValueError: it is no such item.
+    """
+    return CallEvent(
+        provider=item["provider"]["S"],
+        call_id=_text(item, "call_id"),
+        dedupe_key=item["sk"]["S"].removeprefix(EVENT_PREFIX),
+        kind=Kind(item["kind"]["S"]),
+        name=_text(item, "event_name") or "",
+        received_at=datetime.fromisoformat(item["received_at"]["S"]),
+        sent_at=datetime.fromisoformat(item["occurred_at"]["S"]),
+        status=_text(item, "status"),
+        direction=_text(item, "direction"),
+        from_=_text(item, "from"),
+        to=_text(item, "to"),
+        details={name: _detail(value) for name, value in item["details"]["M"].items()},
+    )
+
+
+def body_of_item(item: Mapping[str, AttributeValueTypeDef]) -> bytes:
+    """The raw body that an item keeps."""
+    body = bytes(item["body"]["B"])
+    return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+
+
+def _text(item: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
+    return item[name]["S"] if name in item else None
+
+
+def _detail(value: AttributeValueTypeDef) -> Detail:
+    if "N" in value:
+        number = Decimal(value["N"])
+        return int(number) if number == number.to_integral_value() else number
+    return value["BOOL"] if "BOOL" in value else value["S"]
 
 
 def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
@@ -237,10 +286,7 @@ class EventStore(BasePersistenceLayer):
             ConsistentRead=True,
         )
         item = reply.get("Item")
-        if item is None:
-            return None
-        body = bytes(item["body"]["B"])
-        return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+        return None if item is None else body_of_item(item)
 
     def save_success(self, data: Item, result: object) -> None:
         """Nothing is left to do: the item was written whole."""

@@ -64,7 +64,6 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
         from_=cleaned(call.from_),
         to=cleaned(call.to),
         details=call_details(call),
-        begins_call=first,
     )
 
 
