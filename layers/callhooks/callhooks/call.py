@@ -138,19 +138,23 @@ def fold(events: Iterable[CallEvent]) -> Call:
     return _Fold(sorted(known.values(), key=position)).call()
 
 
-_AMID = 4
+_AMID = 5
 _RANK = {
     Kind.INITIATED: 0,
     Kind.RINGING: 1,
     Kind.EARLY_MEDIA: 2,
     Kind.ANSWERED: 3,
-    Kind.MISSED: 5,
-    Kind.FAILED: 6,
-    Kind.CANCELLED: 7,
-    Kind.REJECTED: 8,
-    Kind.NO_ANSWER: 9,
-    Kind.BUSY: 10,
-    Kind.COMPLETED: 11,
+    Kind.HELD: 4,
+    Kind.QUEUE_JOINED: 4,
+    Kind.RESUMED: 6,
+    Kind.QUEUE_LEFT: 6,
+    Kind.MISSED: 7,
+    Kind.FAILED: 8,
+    Kind.CANCELLED: 9,
+    Kind.REJECTED: 10,
+    Kind.NO_ANSWER: 11,
+    Kind.BUSY: 12,
+    Kind.COMPLETED: 13,
 }
 """Of two ends the higher one counts: VoIPstudio tells of a missed call and then of its hang-up."""
 _FIRST_END = _RANK[Kind.MISSED]
