@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from callhooks.providers.jambonz.verify import TOLERANCE_SECONDS
 from callhooks_tools.phone import ConnectFailed, NewCall, TimedOut
 from callhooks_tools.phone.steps import Noted, Refused, Sent, Step
-from callhooks_tools.phone_command import HttpTransport, TerminalCaller, Verdict, shown
+from callhooks_tools.phone_command import CommandClock, HttpTransport, TerminalCaller, Verdict, shown
 
 from tests.phone import BASE, CALL_HOOK, Answers, Made, Verbs, endlessly, make_call
 
@@ -169,3 +171,20 @@ def test_what_goes_wrong_on_the_way_is_what_jambonz_would_call_it(error: Excepti
 
     with pytest.raises(expected):
         answering(handler).send("POST", f"{BASE}/x", {}, b"{}")
+
+
+class TestTheTimeOfACall:
+    def test_goes_on_by_what_nobody_waits_for(self) -> None:
+        clock, began = CommandClock(), datetime.now(UTC)
+        clock.pass_call_time(30)
+        assert timedelta(seconds=30) <= clock.now() - began < timedelta(seconds=60)
+
+    def test_never_runs_out_of_what_a_signature_is_taken_for(self) -> None:
+        clock = CommandClock()
+        clock.pass_call_time(3600)
+        assert clock.now() - datetime.now(UTC) < timedelta(seconds=TOLERANCE_SECONDS)
+
+    def test_is_the_real_one_where_that_is_asked_for(self) -> None:
+        clock = CommandClock(real_time=True)
+        clock.pass_call_time(0.01)
+        assert clock.now() - datetime.now(UTC) <= timedelta()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TextIO
 
@@ -62,6 +62,7 @@ from callhooks_tools.terminal import StackName, console, fail, running_stack, st
 from callhooks_tools.verb_profiles import Profile, verb_faults
 
 HEADERS_TIMEOUT_SECONDS = 10
+FURTHEST_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
 RETRIES = "#rc=2&rp=ct,5xx"
 STYLES: Mapping[type[Step], str] = {
@@ -106,11 +107,19 @@ class HttpTransport:
 
 
 class CommandClock:
-    """The real time for signatures and retries; the call itself goes on at once."""
+    """The time of a call whose pauses nobody waits for: it runs ahead of the real one by what was skipped.
+
+    So signatures, and with them the call log, tell of a call that took its time. A receiver takes signatures of five
+    minutes ahead; beyond four the clock goes no further ahead.
+    """
+
+    def __init__(self, *, real_time: bool = False) -> None:
+        self._real_time = real_time
+        self._ahead = timedelta()
 
     def now(self) -> datetime:
-        """The time, UTC."""
-        return datetime.now(UTC)
+        """The time of the call, UTC."""
+        return datetime.now(UTC) + min(self._ahead, FURTHEST_AHEAD)
 
     def monotonic(self) -> float:
         """Seconds."""
@@ -121,7 +130,11 @@ class CommandClock:
         time.sleep(seconds)
 
     def pass_call_time(self, seconds: float) -> None:
-        """Nobody wants to wait for a simulated pause."""
+        """Let a pause, ringing or talking pass."""
+        if self._real_time:
+            time.sleep(seconds)
+        else:
+            self._ahead += timedelta(seconds=seconds)
 
 
 class TerminalCaller:
@@ -288,6 +301,9 @@ def call(  # noqa: PLR0913 - one parameter for each option
     status_events: Annotated[
         bool, typer.Option("--status-events/--no-status-events", help="Send call status events, too.")
     ] = True,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Let ringing, talking and pauses take their time, to watch the call.")
+    ] = False,
     profile: Annotated[Profile, typer.Option(help="The line of jambonz whose strictness counts.")] = Profile.OSS,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Keep every step, with bodies and answers.")
@@ -306,7 +322,9 @@ def call(  # noqa: PLR0913 - one parameter for each option
             env_vars=env_vars_of(env),
         ),
         _application(stack_name, status_events=status_events),
-        Outside(HttpTransport(), caller, check_for(profile), CommandClock(), lambda: str(uuid.uuid4())),
+        Outside(
+            HttpTransport(), caller, check_for(profile), CommandClock(real_time=real_time), lambda: str(uuid.uuid4())
+        ),
     )
     verdict = Verdict()
     console.print(f"call {simulated.call_sid}", style="bold")
