@@ -55,7 +55,7 @@ check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml docs/examples/*.yaml
 	@$(SAM) validate --lint --region us-east-1
 	@$(BIN)/callhooks plan check
 	@$(BIN)/callhooks tools --check

@@ -255,7 +255,12 @@ def with_header(event: Event, name: str, value: str) -> Event:
 @cache
 def template() -> dict[str, Any]:
     """template.yaml, with intrinsic functions in their long form."""
-    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
+    return read_template(ROOT / "template.yaml")
+
+
+def read_template(path: Path) -> dict[str, Any]:
+    """A template of CloudFormation, with intrinsic functions in their long form."""
+    document: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
     return document
 
 

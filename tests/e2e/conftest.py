@@ -71,8 +71,11 @@ class RunningStack:
         )
 
     def items(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self.client("dynamodb").scan(TableName=self.stack.events_table)["Items"]
-        return items
+        """What was delivered: all items of the table but those of calls, which come when they come."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(
+            TableName=self.stack.events_table, ConsistentRead=True
+        )  # fmt: skip
+        return [item for page in pages for item in page["Items"] if item["sk"]["S"] != "call"]
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(self.folder / "stack.json")}

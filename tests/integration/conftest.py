@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TABLE = "events"
 CLIENTS_TABLE = "clients"
 TOOL_CALLS_TABLE = "tool-calls"
+CALL_BUS = "calls"
+RETRY_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/retries"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,6 +73,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "EVENTS_TABLE": TABLE,
         "CLIENTS_TABLE": CLIENTS_TABLE,
         "TOOL_CALLS_TABLE": TOOL_CALLS_TABLE,
+        "CALL_BUS": CALL_BUS,
+        "PROJECTION_RETRY_QUEUE": RETRY_QUEUE_URL,
         "RETENTION_DAYS": "90",
         "JAMBONZ_CREDENTIALS": "credentials",
         "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",
@@ -118,15 +122,22 @@ def new_function() -> Callable[..., Handler]:
     """Loads a function afresh, as a cold start does: that of new calls, where no other folder is given."""
 
     def load(folder: str = "jambonz_new_call") -> Handler:
-        path = ROOT / "functions" / folder / "app.py"
-        spec = importlib.util.spec_from_file_location("app", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return lambda event: Answer(**module.handler(event, None))
+        handler = loaded_handler(folder)
+        return lambda event: Answer(**handler(event, None))
 
     return load
+
+
+def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
+    """A function's handler as it is after a cold start."""
+    path = ROOT / "functions" / folder / "app.py"
+    spec = importlib.util.spec_from_file_location("app", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handler: Callable[[Event, object], Any] = module.handler
+    return handler
 
 
 @pytest.fixture

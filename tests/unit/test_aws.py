@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import boto3
 import pytest
 from callhooks import aws
 
+from tests.projection import SECONDS_OF_A_HANGING_REQUEST
 from tests.support import template
 
 
@@ -30,6 +34,15 @@ def test_a_secret_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch
     config = made["secretsmanager"]
     assert (config.connect_timeout, config.read_timeout) == (1, 1)
     assert config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.parametrize("client", [aws.worker_dynamodb_client, aws.worker_bus_client, aws.worker_queue_client])
+def test_what_hangs_costs_a_worker_three_attempts_of_four_seconds(client: Callable[[], Any]) -> None:
+    config = client().meta.config
+    attempts = config.retries["total_max_attempts"]
+    # botocore's pauses are at most 1, 2, 4 ... seconds.
+    pauses = sum(2**number for number in range(attempts - 1))
+    assert attempts * (config.connect_timeout + config.read_timeout) + pauses == SECONDS_OF_A_HANGING_REQUEST
 
 
 def test_a_function_ends_before_jambonz_gives_up() -> None:

@@ -97,6 +97,7 @@ class TestEveryRecordedDelivery:
             f"{event['Properties']['Method']} {event['Properties']['Path']}"
             for function in template()["Resources"].values()
             for event in function["Properties"].get("Events", {}).values()
+            if event["Type"] == "HttpApi"
         }
         event = read_delivery(path).event
         request = Request.from_event(event)

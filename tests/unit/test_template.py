@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,20 +10,24 @@ from functools import partial
 from typing import Any
 
 import pytest
+from callhooks.projector import RESERVED_SECONDS
 from callhooks.providers.path_token import read_networks
 from callhooks.settings import (
     BirdSettings,
     ClientSettings,
     JambonzSettings,
     PathTokenSettings,
+    ProjectorSettings,
     StoreSettings,
     ToolSettings,
 )
+from callhooks.store import EVENT_PREFIX
 from callhooks.tool_runner import SECONDS_FOR_TOOLS
 from callhooks.webhooks.jambonz_tool import COMMIT_WITHIN as COMMIT_TOOLS_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.projection import SECONDS_OF_A_HANGING_REQUEST
 from tests.support import NOW, Container, recorded, resource, signed, template
 
 
@@ -115,6 +120,7 @@ SECRETS_OF_FUNCTION = {
     "BirdVoiceFunction": ["BirdCredentials"],
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
+PROJECTOR = "CallProjectorFunction"
 EVENTS_TABLE = {"Fn::GetAtt": "EventsTable.Arn"}
 TOOL_CALLS_TABLE = {"Fn::GetAtt": "ToolCallsTable.Arn"}
 CLIENTS_TABLE = {"Fn::GetAtt": "ClientsTable.Arn"}
@@ -134,16 +140,99 @@ FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", functions())
-def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
+def allowed_to(name: str) -> list[tuple[str, object]]:
     (policy,) = functions()[name]["Policies"]
-    allowed = [(statement["Action"], statement["Resource"]) for statement in policy["Statement"]]
+    return [(statement["Action"], statement["Resource"]) for statement in policy["Statement"]]
+
+
+def test_the_permissions_of_every_function_are_pinned() -> None:
+    assert {*SECRETS_OF_FUNCTION, PROJECTOR} == set(functions())
+
+
+@pytest.mark.parametrize("name", SECRETS_OF_FUNCTION)
+def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
     secrets = [{"Fn::GetAtt": f"{secret}.Id"} for secret in SECRETS_OF_FUNCTION[name]]
-    assert allowed == [
+    assert allowed_to(name) == [
         ("dynamodb:PutItem", EVENTS_TABLE),
         ("secretsmanager:GetSecretValue", secrets if len(secrets) > 1 else secrets[0]),
         *FURTHER_ACTIONS.get(name, []),
     ]
+
+
+def test_the_projector_may_read_and_keep_calls_publish_them_and_put_aside_what_fails() -> None:
+    assert allowed_to(PROJECTOR) == [
+        ("dynamodb:Query", EVENTS_TABLE),
+        ("dynamodb:GetItem", EVENTS_TABLE),
+        ("dynamodb:PutItem", EVENTS_TABLE),
+        ("events:PutEvents", {"Fn::GetAtt": "CallBus.Arn"}),
+        ("sqs:SendMessage", {"Fn::GetAtt": "ProjectionRetryQueue.Arn"}),
+    ]
+
+
+def source_of_projector(name: str) -> dict[str, Any]:
+    properties: dict[str, Any] = functions()[PROJECTOR]["Events"][name]["Properties"]
+    return properties
+
+
+class TestTheProjector:
+    def test_gets_new_events_alone(self) -> None:
+        (rule,) = source_of_projector("NewEvents")["FilterCriteria"]["Filters"]
+        assert json.loads(rule["Pattern"]) == {
+            "eventName": ["INSERT"],
+            "dynamodb": {"Keys": {"sk": {"S": [{"prefix": EVENT_PREFIX}]}}},
+        }
+
+    def test_misses_no_event_of_a_new_stack(self) -> None:
+        assert source_of_projector("NewEvents")["StartingPosition"] == "TRIM_HORIZON"
+
+    def test_is_given_a_failed_batch_again_in_halves_for_hours_and_then_told_of(self) -> None:
+        stream = source_of_projector("NewEvents")
+        assert stream["BisectBatchOnFunctionError"] is True
+        assert "MaximumRetryAttempts" not in stream
+        # The records of a stream live for a day, and what was discarded must still be found then.
+        assert 3600 <= stream["MaximumRecordAgeInSeconds"] <= 12 * 3600
+        discarded = {"Type": "SQS", "Destination": {"Fn::GetAtt": "ProjectionDiscardedQueue.Arn"}}
+        assert stream["DestinationConfig"]["OnFailure"] == discarded
+
+    def test_leaves_in_the_retry_queue_what_fails_again_until_it_is_a_dead_letter(self) -> None:
+        queue, retries = resource("ProjectionRetryQueue"), source_of_projector("Retries")
+        assert retries["Queue"] == {"Fn::GetAtt": "ProjectionRetryQueue.Arn"}
+        assert retries["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert queue["VisibilityTimeout"] >= 6 * functions()[PROJECTOR]["Timeout"]
+        assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "ProjectionDeadLetterQueue.Arn"}
+        # As long as the description of the alarm says.
+        assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 3600
+
+    @pytest.mark.parametrize("queue", ["ProjectionRetryQueue", "ProjectionDeadLetterQueue", "ProjectionDiscardedQueue"])
+    def test_loses_nothing_for_two_weeks(self, queue: str) -> None:
+        assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert resource(queue)["SqsManagedSseEnabled"] is True
+        assert "QueueName" not in resource(queue)
+
+    @pytest.mark.parametrize(
+        ("alarm", "of", "metric"),
+        [
+            ("ProjectionDeadLetterAlarm", {"Fn::GetAtt": "ProjectionDeadLetterQueue.QueueName"},
+             "ApproximateNumberOfMessagesVisible"),
+            ("ProjectionDiscardedAlarm", {"Fn::GetAtt": "ProjectionDiscardedQueue.QueueName"},
+             "ApproximateNumberOfMessagesVisible"),
+            ("ProjectorErrorsAlarm", {"Ref": PROJECTOR}, "Errors"),
+            ("ProjectorBehindAlarm", {"Ref": PROJECTOR}, "IteratorAge"),
+        ],
+    )  # fmt: skip
+    def test_is_watched(self, alarm: str, of: object, metric: str) -> None:
+        properties = resource(alarm)
+        assert properties["MetricName"] == metric
+        assert [dimension["Value"] for dimension in properties["Dimensions"]] == [of]
+        assert properties["ComparisonOperator"] == "GreaterThanThreshold"
+
+    @pytest.mark.parametrize("alarm", ["ProjectionDeadLetterAlarm", "ProjectionDiscardedAlarm"])
+    def test_s_alarms_say_what_to_do(self, alarm: str) -> None:
+        assert "callhooks rebuild" in resource(alarm)["AlarmDescription"]
+
+    def test_begins_nothing_that_it_could_not_end(self) -> None:
+        # A request that hangs, and the retry queue that hangs after it.
+        assert 2 * SECONDS_OF_A_HANGING_REQUEST <= RESERVED_SECONDS <= functions()[PROJECTOR]["Timeout"] / 2
 
 
 def test_tools_and_a_hanging_commit_fit_into_the_time_that_jambonz_waits() -> None:
@@ -161,7 +250,8 @@ def test_tool_calls_are_remembered_as_powertools_keeps_them_and_then_forgotten()
 
 @pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
 def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) -> None:
-    routes = [event["Properties"] for function in functions().values() for event in function["Events"].values()]
+    events = [event for function in functions().values() for event in function["Events"].values()]
+    routes = [event["Properties"] for event in events if event["Type"] == "HttpApi"]
     methods = {path: {route["Method"] for route in routes if route["Path"] == path} for path in
                (f"/webhooks/{provider}", f"/webhooks/{provider}/{{token}}")}  # fmt: skip
     assert methods[f"/webhooks/{provider}"] in ({"ANY"}, methods[f"/webhooks/{provider}/{{token}}"])
@@ -229,6 +319,7 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
             JambonzSettings.from_environment(variables),
             ToolSettings.from_environment(variables),
         ),
+        PROJECTOR: ProjectorSettings.from_environment,
         "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
         "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),

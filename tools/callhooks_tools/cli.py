@@ -21,7 +21,7 @@ import httpx
 import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
-from callhooks_tools import deliveries, phone_command, tools_command
+from callhooks_tools import deliveries, phone_command, rebuild_command, tools_command
 from callhooks_tools.clients_command import clients_app
 from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
 from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
@@ -63,6 +63,7 @@ app.add_typer(secret_app, name="secret")
 app.add_typer(clients_app, name="clients")
 app.command("call")(phone_command.call)
 app.command("tools")(tools_command.tools)
+app.command("rebuild")(rebuild_command.rebuild)
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 

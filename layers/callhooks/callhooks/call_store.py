@@ -19,7 +19,7 @@ from callhooks.store import EVENT_PREFIX, Item, event_of_item, partition_key, pa
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef, QueryInputTypeDef
 
 CALL = "call"
 DAY_SHARDS = 8
@@ -44,6 +44,7 @@ _READ_OF_AN_EVENT = (
     "details",
     "expires_at",
 )
+_VERSION = ("fold_version", "event_count")
 _NEWER = "attribute_not_exists(pk) OR fold_version < :version OR (fold_version = :version AND event_count < :count)"
 
 
@@ -85,27 +86,71 @@ class CallStore:
         """
         return self._query(pk, ())
 
+    def event_at(self, pk: str, sk: str) -> CallEvent | None:
+        """One event by its key; `None` where it is not there any more.
+
+        Raises:
+            ClientError, BotoCoreError: the table could not be read.
+            KeyError, ValueError: the item is no event.
+        """
+        item = self._get(pk, sk)
+        return None if item is None else event_of_item(item)
+
+    def item_of(self, pk: str) -> Item | None:
+        """The item of a call, where there is one.
+
+        Raises:
+            ClientError, BotoCoreError: the table could not be read.
+        """
+        return self._get(pk, CALL)
+
     def keep(self, pk: str, call: Call, *, expires_at: int | None) -> bool:
         """Write a call's item; `False` where there is one already that as many events went into.
 
         Raises:
             ClientError, BotoCoreError: the write failed.
         """
+        return self._put_if(
+            call_item(pk, call, expires_at=expires_at),
+            _NEWER,
+            {":version": {"N": str(call.fold_version)}, ":count": {"N": str(call.event_count)}},
+        )
+
+    def replace(self, pk: str, call: Call, *, expires_at: int | None, seen: Item | None) -> bool:
+        """Write a call's item over the one that was seen; `False` where `keep` has written another one meanwhile.
+
+        Raises:
+            ClientError, BotoCoreError: the write failed.
+        """
+        known = {name: seen[name] for name in _VERSION if name in seen} if seen else {}
+        conditions = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in _VERSION]
+        return self._put_if(
+            call_item(pk, call, expires_at=expires_at),
+            " AND ".join(conditions),
+            {f":{name}": value for name, value in known.items()},
+        )
+
+    def _put_if(self, item: Item, condition: str, values: Item) -> bool:
+        request: PutItemInputTypeDef = {
+            "TableName": self._table_name,
+            "Item": item,
+            "ConditionExpression": condition,
+        }
+        if values:
+            request["ExpressionAttributeValues"] = values
         try:
-            self._client.put_item(
-                TableName=self._table_name,
-                Item=call_item(pk, call, expires_at=expires_at),
-                ConditionExpression=_NEWER,
-                ExpressionAttributeValues={
-                    ":version": {"N": str(call.fold_version)},
-                    ":count": {"N": str(call.event_count)},
-                },
-            )
+            self._client.put_item(**request)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             return False
         return True
+
+    def _get(self, pk: str, sk: str) -> Item | None:
+        reply = self._client.get_item(
+            TableName=self._table_name, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=True
+        )
+        return reply.get("Item")
 
     def _query(self, pk: str, attributes: tuple[str, ...]) -> Iterator[Item]:
         query: QueryInputTypeDef = {

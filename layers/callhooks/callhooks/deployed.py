@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
@@ -68,3 +68,16 @@ def log_invocation(context: object) -> None:
     """Name the invocation in every line that is logged from here on."""
     # Powertools' decorator would repeat the function's ARN in every line, and log whole events where it is told to.
     logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+
+
+class LambdaContext(Protocol):
+    """What Lambda tells of an invocation, as far as it is asked."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long the invocation may still take."""
+        ...
+
+
+def seconds_left(context: LambdaContext) -> Callable[[], float]:
+    """The clock of an invocation that runs backwards."""
+    return lambda: context.get_remaining_time_in_millis() / 1000

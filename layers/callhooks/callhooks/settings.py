@@ -73,6 +73,19 @@ class ToolSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectorSettings:
+    """Where events are published, and where those go that could not be projected: a bus's name, a queue's URL."""
+
+    call_bus: str
+    retry_queue_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(call_bus=environment["CALL_BUS"], retry_queue_url=environment["PROJECTION_RETRY_QUEUE"])
+
+
+@dataclass(frozen=True, slots=True)
 class PathTokenSettings:
     """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
 

@@ -1,0 +1,188 @@
+"""The deployed projector: calls are kept, events are published, and what cannot be projected blocks nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from callhooks.event import Kind
+from callhooks_tools.deliveries import NewCallIds, read_delivery
+
+from tests.calls import told
+from tests.e2e.conftest import RunningStack
+from tests.projection import bus_schema, kept, key_message
+from tests.support import EVENTS
+
+WAIT_SECONDS = 60
+SEQUENCE = ("call_setup", "ringing", "answered", "completed")
+ValueT = TypeVar("ValueT")
+
+
+def eventually(look: Callable[[], ValueT], so: Callable[[ValueT], bool] = bool) -> ValueT:
+    """What is seen as soon as it is so, or at last."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not so(seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return seen
+
+
+@dataclass
+class Projection:
+    """The running stack, and a queue that everything on its bus is forwarded to."""
+
+    running: RunningStack
+    outputs: dict[str, str]
+    subscriber: str
+
+    def place_call(self) -> str:
+        """Have Wavix tell of a call that was not seen before, and return its partition key."""
+        new_ids = NewCallIds()
+        for name in SEQUENCE:
+            path = EVENTS / "wavix" / f"{name}.json"
+            delivery = self.running.signed(new_ids.renew(read_delivery(path), path))
+            assert self.running.post(delivery).status_code == 200
+        return f"wavix#{json.loads(delivery.request.body)['uuid']}"
+
+    def item(self, pk: str, sk: str = "call") -> dict[str, Any] | None:
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        reply = self.running.client("dynamodb").get_item(
+            TableName=self.running.stack.events_table, Key=key, ConsistentRead=True
+        )
+        item: dict[str, Any] | None = reply.get("Item")
+        return item
+
+    def put(self, item: Any) -> None:
+        self.running.client("dynamodb").put_item(TableName=self.running.stack.events_table, Item=item)
+
+    def call_of(self, pk: str, events: int) -> dict[str, Any]:
+        """The item of a call once it is made of so many events."""
+        item = eventually(
+            lambda: self.item(pk), lambda item: item is not None and item["event_count"]["N"] == str(events)
+        )
+        assert item is not None
+        return item
+
+    def published(self, pk: str, most: int) -> list[dict[str, Any]]:
+        """What is published of a call, until there is so much of it."""
+        sqs, found = self.running.client("sqs"), list[dict[str, Any]]()
+
+        def receive() -> int:
+            for message in sqs.receive_message(QueueUrl=self.subscriber, MaxNumberOfMessages=10).get("Messages", []):
+                event = json.loads(message["Body"])
+                if event["detail"]["id"].startswith(f"{pk}/"):
+                    found.append(event)
+            return len(found)
+
+        eventually(receive, lambda number: number >= most)
+        return found
+
+    def waiting_keys(self) -> int:
+        """How many keys the retry queue holds, given out or not."""
+        names = [f"ApproximateNumberOfMessages{state}" for state in ("", "Delayed", "NotVisible")]
+        reply = self.running.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs["ProjectionRetryQueue"], AttributeNames=names
+        )
+        return sum(int(reply["Attributes"][name]) for name in names)
+
+
+@pytest.fixture(scope="module")
+def projection(running: RunningStack) -> Iterator[Projection]:
+    (stack,) = running.client("cloudformation").describe_stacks(StackName=running.stack.stack_name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    sqs, events = running.client("sqs"), running.client("events")
+    subscriber = sqs.create_queue(QueueName=f"subscriber-{uuid.uuid4()}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=subscriber, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = {"Name": Path(subscriber).name, "EventBusName": outputs["CallBus"]}
+    events.put_rule(**rule, EventPattern=json.dumps({"source": [{"prefix": "callhooks."}]}))
+    events.put_targets(Rule=rule["Name"], EventBusName=outputs["CallBus"], Targets=[{"Id": "queue", "Arn": arn}])
+    yield Projection(running, outputs, subscriber)
+    events.remove_targets(Rule=rule["Name"], EventBusName=outputs["CallBus"], Ids=["queue"])
+    events.delete_rule(**rule)
+    sqs.delete_queue(QueueUrl=subscriber)
+
+
+def test_a_call_is_kept_and_each_of_its_events_is_published_with_it(projection: Projection) -> None:
+    pk = projection.place_call()
+    call = projection.call_of(pk, len(SEQUENCE))
+    assert (call["status"]["S"], call["outcome"]["S"], call["talk_seconds"]["N"]) == ("completed", "answered", "42.498")
+    published = projection.published(pk, len(SEQUENCE))
+    assert len({event["detail"]["id"] for event in published}) == len(SEQUENCE)
+    for event in published:
+        bus_schema().validate(event["detail"])
+        assert event["source"] == "callhooks.wavix"
+        assert event["detail-type"] == event["detail"]["event"]["kind"]
+    # The last one that was published knows the whole call.
+    assert max(event["detail"]["call"]["event_count"] for event in published) == len(SEQUENCE)
+
+
+def poison(projection: Projection) -> Any:
+    """Put an event into the table that cannot be read, and return it as it should be."""
+    item = kept(replace(told(Kind.RINGING), call_id=str(uuid.uuid4())))
+    projection.put({**item, "kind": {"S": "call.unheard_of"}})
+    return item
+
+
+def test_a_poisoned_event_blocks_nothing_and_ends_in_the_retry_queue(projection: Projection) -> None:
+    before = projection.waiting_keys()
+    poisoned = poison(projection)
+    pk = projection.place_call()
+    assert projection.call_of(pk, len(SEQUENCE))["status"]["S"] == "completed"
+    assert eventually(projection.waiting_keys, lambda waiting: waiting == before + 1) == before + 1
+    assert projection.item(poisoned["pk"]["S"]) is None
+
+    # Once it is mended, its key in the queue is enough.
+    projection.put(poisoned)
+    projection.running.client("sqs").send_message(
+        QueueUrl=projection.outputs["ProjectionRetryQueue"], MessageBody=key_message(poisoned), DelaySeconds=0
+    )
+    assert projection.call_of(poisoned["pk"]["S"], 1)["status"]["S"] == "ringing"
+    assert len(projection.published(poisoned["pk"]["S"], 1)) == 1
+
+
+def test_a_call_that_was_damaged_is_rebuilt_and_the_others_are_left_alone(projection: Projection) -> None:
+    damaged, well = projection.place_call(), projection.place_call()
+    right = projection.call_of(damaged, len(SEQUENCE))
+    projection.call_of(well, len(SEQUENCE))
+    projection.put({**right, "status": {"S": "busy"}, "event_count": {"N": "999"}})
+
+    rebuilt = projection.running.command("rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "1 changed" in rebuilt.stdout
+    assert projection.item(damaged) == right
+
+    again = projection.running.command("rebuild", "--call", damaged.replace("#", "/"))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == "Calls: 1 the same.\n"
+
+
+def test_a_rebuild_names_a_call_that_it_cannot_fold_and_goes_on(projection: Projection) -> None:
+    poisoned = poison(projection)
+    try:
+        rebuilt = projection.running.command("rebuild")
+    finally:
+        projection.put(poisoned)
+    assert rebuilt.returncode == 1
+    assert (
+        f"{poisoned['pk']['S'].replace('#', '/')}: ValueError: 'call.unheard_of' is not a valid Kind" in rebuilt.stderr
+    )
+    assert "1 failed" in rebuilt.stdout
+    assert "the same" in rebuilt.stdout
+
+
+@pytest.mark.parametrize("call", ["jambonz", "telco/1", "jambonz/"])
+def test_a_rebuild_says_how_a_call_is_named(running: RunningStack, call: str) -> None:
+    refused = running.command("rebuild", "--call", call)
+    assert refused.returncode == 1
+    assert "PROVIDER/CALL_ID" in refused.stderr
+
+
+def test_a_rebuild_of_a_call_that_is_not_there_says_so(running: RunningStack) -> None:
+    refused = running.command("rebuild", "--call", "jambonz/nobody")
+    assert refused.returncode == 1
+    assert "There are no events of jambonz/nobody." in refused.stderr
