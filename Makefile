@@ -24,7 +24,8 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e check fix lock check-lock build deploy clean
+.PHONY: help setup run test test-unit test-integration test-e2e test-browser check docs fix lock check-lock build deploy \
+	clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -40,7 +41,7 @@ $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.tom
 run: setup ## Start the whole application on this machine (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-test: test-unit test-integration test-e2e ## Run every test
+test: test-unit test-integration test-e2e test-browser ## Run every test
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n auto tests/unit
@@ -51,6 +52,9 @@ test-integration: setup
 test-e2e: setup
 	@$(BIN)/python -m pytest $(E2E)
 
+test-browser: setup
+	@$(BIN)/python -m pytest tests/browser
+
 check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -59,6 +63,9 @@ check: setup check-lock ## Lint, types, template, lock files
 	@$(SAM) validate --lint --region us-east-1
 	@$(BIN)/callhooks plan check
 	@$(BIN)/callhooks tools --check
+
+docs: setup ## Write docs/openapi.json, the description of the call log's API
+	@$(BIN)/callhooks openapi > docs/openapi.json
 
 fix: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix .

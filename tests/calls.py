@@ -75,10 +75,10 @@ def told(
 
 def delivered(sequence: str) -> list[CallEvent]:
     """The events that the functions keep of a sequence, one delivered every two seconds."""
-    return [event_of_item(item) for item in _delivered_items(sequence)]
+    return [event_of_item(item) for item in delivered_items(sequence)]
 
 
-def _delivered_items(sequence: str) -> Iterable[Any]:
+def delivered_items(sequence: str) -> Iterable[Any]:
     provider, names = sequence.partition(" ")[0], SEQUENCES[sequence]
     if provider != "jambonz":
         sender = SENDERS[provider]()

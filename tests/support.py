@@ -168,6 +168,7 @@ class Answer:
     statusCode: int  # noqa: N815 - payload format 2.0
     headers: dict[str, str]
     body: str
+    cookies: list[str] = field(default_factory=list)
 
     @property
     def verbs(self) -> object:

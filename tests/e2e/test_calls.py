@@ -14,7 +14,7 @@ from callhooks.providers.jambonz.verify import signature_header_value
 from callhooks_tools.verb_profiles import Profile, verb_faults
 from jambonz_sdk.validator import JambonzValidator
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.support import Clock
 
 MENU = "+14155550150"

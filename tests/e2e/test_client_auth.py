@@ -10,7 +10,7 @@ import httpx
 import pytest
 from callhooks_tools.deliveries import CLIENT_AUTH_PATH, Delivery
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.sip_clients import REALM, attempt
 from tests.support import signed_event
 

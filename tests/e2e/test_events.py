@@ -15,7 +15,7 @@ import pytest
 from callhooks.http import HttpApiEvent
 from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.senders import Stored
 from tests.support import EVENTS, JAMBONZ_EVENT_PATHS
 

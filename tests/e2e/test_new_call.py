@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from callhooks_tools.deliveries import Delivery
 from jambonz_sdk.validator import JambonzValidator
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.support import body_of, recorded
 
 

@@ -15,8 +15,8 @@ from callhooks.event import Kind
 from callhooks_tools.deliveries import NewCallIds, read_delivery
 
 from tests.calls import told
-from tests.e2e.conftest import RunningStack
 from tests.projection import bus_schema, kept, key_message
+from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
 WAIT_SECONDS = 60

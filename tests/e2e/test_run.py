@@ -18,7 +18,7 @@ import psutil
 import pytest
 from callhooks_tools.deliveries import read_delivery
 
-from tests.e2e.conftest import CALLHOOKS, RunningStack, start
+from tests.running_stack import CALLHOOKS, RunningStack, start
 from tests.support import EVENTS, ROOT
 
 

@@ -24,7 +24,7 @@ from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
 from callhooks_tools.stack import Provider
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
 CALLS = int(os.environ.get("CALLHOOKS_CALLS", "60"))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from callhooks_tools.deliveries import Delivery, NewCallIds
 
-from tests.e2e.conftest import RunningStack
+from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
 RECORDED = sorted(path.stem for path in (EVENTS / "jambonz").glob("tool_*.json"))

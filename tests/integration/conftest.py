@@ -16,6 +16,8 @@ from botocore.session import get_session
 from callhooks_tools.plan_builder import read_plan_file, write_package
 from moto import mock_aws
 
+from tests.console import PASSWORD as CONSOLE_PASSWORD
+from tests.console import USERNAME as CONSOLE_USERNAME
 from tests.senders import SIGNING_KEY, TOKEN
 from tests.support import PASSWORD, PUBLIC_URL, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_table
 
@@ -88,6 +90,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "PUBLIC_URL": PUBLIC_URL,
         "VOIPSTUDIO_CREDENTIALS": "voipstudio-credentials",
         "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
+        "CONSOLE_CREDENTIALS": "console-credentials",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", new_session())
@@ -107,6 +110,8 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         for provider in ("wavix", "voipstudio"):
             secrets.create_secret(Name=f"{provider}-credentials", SecretString=json.dumps({"token": TOKEN}))
         secrets.create_secret(Name="bird-credentials", SecretString=json.dumps({"signing_key": SIGNING_KEY}))
+        console = {"username": CONSOLE_USERNAME, "password": CONSOLE_PASSWORD}
+        secrets.create_secret(Name="console-credentials", SecretString=json.dumps(console))
         # Clients that are made from now on tell of every call.
         session = new_session()
         session.events.register("before-call", lambda model, **_: account.calls.append(model.name))

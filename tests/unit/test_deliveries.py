@@ -21,7 +21,7 @@ from callhooks_tools.deliveries import (
     read_delivery,
 )
 from callhooks_tools.plan_builder import read_plan_file
-from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
+from callhooks_tools.stack import BirdAccess, ConsoleAccess, JambonzAccess, Provider, StackCredentials, TokenAccess
 from callhooks_tools.tools_command import TOOLS_FOLDER as OWN_TOOLS
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, bird_voice, jambonz_event
@@ -32,7 +32,12 @@ from tests.unit.test_action import Phone
 
 DEFAULT_PLAN = read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
 # What is told to anybody is kept nowhere.
-RECORDED = [path for path in sorted(EVENTS.glob("*/*.json")) if path.stem != "application_variables"]
+RECORDED = [
+    path
+    for provider in Provider
+    for path in sorted((EVENTS / provider).glob("*.json"))
+    if path.stem != "application_variables"
+]
 NAMES_NO_CALL = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
 NAMES_NO_CALL += [path for path in RECORDED if path.stem.startswith("client_auth")]
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
@@ -41,6 +46,7 @@ CREDENTIALS = StackCredentials(
     wavix=TokenAccess(token=TOKEN),
     bird=BirdAccess(signing_key=SIGNING_KEY),
     voipstudio=TokenAccess(token=TOKEN),
+    console=ConsoleAccess(username="console", password="s3cr3t"),
 )
 
 

@@ -10,6 +10,7 @@ from tests.support import ROOT
 
 PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
 FROM_THE_GROUND_UP = [
+    "page",
     "http",
     "failure",
     "credentials",
@@ -17,6 +18,10 @@ FROM_THE_GROUND_UP = [
     "store",
     "call",
     "call_store",
+    "call_list",
+    "call_timeline",
+    "session",
+    "call_routes",
     "clients",
     "past_calls",
     "bus",
@@ -30,6 +35,7 @@ FROM_THE_GROUND_UP = [
     "first_webhook",
     "metrics",
     "projector",
+    "call_log",
     "tool_runner",
     "receiver",
     "webhooks",

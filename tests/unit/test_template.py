@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from callhooks.call_routes import CALL, METHODS
 from callhooks.projector import RESERVED_SECONDS
 from callhooks.providers.path_token import read_networks
 from callhooks.settings import (
     BirdSettings,
+    CallLogSettings,
     ClientSettings,
     JambonzSettings,
     PathTokenSettings,
@@ -43,6 +45,12 @@ def test_generated_secrets_are_frozen() -> None:
     # A change here would generate new passwords at the next update of every stack: jambonz would be locked out.
     assert resource("JambonzCredentials")["GenerateSecretString"] == {
         "SecretStringTemplate": '{"username": "jambonz"}',
+        "GenerateStringKey": "password",
+        "PasswordLength": 40,
+        "ExcludePunctuation": True,
+    }
+    assert resource("ConsoleCredentials")["GenerateSecretString"] == {
+        "SecretStringTemplate": '{"username": "console"}',
         "GenerateStringKey": "password",
         "PasswordLength": 40,
         "ExcludePunctuation": True,
@@ -121,6 +129,8 @@ SECRETS_OF_FUNCTION = {
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
 PROJECTOR = "CallProjectorFunction"
+CALL_LOG = "CallLogFunction"
+API_GATEWAY_SECONDS = 30
 EVENTS_TABLE = {"Fn::GetAtt": "EventsTable.Arn"}
 TOOL_CALLS_TABLE = {"Fn::GetAtt": "ToolCallsTable.Arn"}
 CLIENTS_TABLE = {"Fn::GetAtt": "ClientsTable.Arn"}
@@ -146,7 +156,7 @@ def allowed_to(name: str) -> list[tuple[str, object]]:
 
 
 def test_the_permissions_of_every_function_are_pinned() -> None:
-    assert {*SECRETS_OF_FUNCTION, PROJECTOR} == set(functions())
+    assert {*SECRETS_OF_FUNCTION, PROJECTOR, CALL_LOG} == set(functions())
 
 
 @pytest.mark.parametrize("name", SECRETS_OF_FUNCTION)
@@ -233,6 +243,27 @@ class TestTheProjector:
     def test_begins_nothing_that_it_could_not_end(self) -> None:
         # A request that hangs, and the retry queue that hangs after it.
         assert 2 * SECONDS_OF_A_HANGING_REQUEST <= RESERVED_SECONDS <= functions()[PROJECTOR]["Timeout"] / 2
+
+
+def test_the_call_log_may_look_calls_up_and_change_nothing() -> None:
+    indexes = [index["IndexName"] for index in resource("EventsTable")["GlobalSecondaryIndexes"]]
+    assert allowed_to(CALL_LOG) == [
+        ("secretsmanager:GetSecretValue", {"Fn::GetAtt": "ConsoleCredentials.Id"}),
+        (
+            "dynamodb:Query",
+            [EVENTS_TABLE, *({"Fn::Sub": f"${{EventsTable.Arn}}/index/{index}"} for index in indexes)],
+        ),
+        ("dynamodb:BatchGetItem", EVENTS_TABLE),
+    ]
+
+
+def test_every_method_reaches_the_call_log_which_tells_what_it_takes() -> None:
+    events = functions()[CALL_LOG]["Events"].values()
+    routes = {(event["Properties"]["Method"], event["Properties"]["Path"]) for event in events}
+    # A decoded id may have slashes in it.
+    places = {"/", *METHODS} - {CALL} | {CALL.replace("{call_id}", "{call_id+}")}
+    assert routes == {("ANY", place) for place in places}
+    assert functions()[CALL_LOG]["Timeout"] < API_GATEWAY_SECONDS
 
 
 def test_tools_and_a_hanging_commit_fit_into_the_time_that_jambonz_waits() -> None:
@@ -323,6 +354,7 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
         "WavixCallFunction": partial(PathTokenSettings.from_environment, provider="WAVIX"),
         "BirdVoiceFunction": BirdSettings.from_environment,
         "VoipstudioEventFunction": partial(PathTokenSettings.from_environment, provider="VOIPSTUDIO"),
+        "CallLogFunction": CallLogSettings.from_environment,
     }
     for name, read in readers.items():
         environment = dict.fromkeys([*shared, *functions()[name]["Environment"]["Variables"]], "1")

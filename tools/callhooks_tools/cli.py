@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -202,7 +202,7 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
 
 @app.command()
 def urls(stack_name: StackName = None) -> None:
-    """Show what each provider is to be configured with. Prints passwords, tokens and keys."""
+    """Show what each provider is to be given, and where calls are shown. Prints passwords, tokens and keys."""
     session, outputs = stack_in_aws(stack_name)
     credentials = read_credentials(session, outputs)
     webhook_secret = credentials.jambonz.webhook_secret
@@ -212,6 +212,15 @@ def urls(stack_name: StackName = None) -> None:
             outputs.new_call_url, outputs.call_status_url, outputs.base_url, credentials, webhook_secret=shown_secret
         )
     )
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the call log's API (OpenAPI 3.1)."""
+    # Powertools' routes are imported by the one command that needs them.
+    from callhooks.call_routes import openapi_text  # noqa: PLC0415
+
+    print(openapi_text(), end="")
 
 
 @secret_app.command("list")
@@ -304,15 +313,15 @@ def _show(stack: LocalStack, seconds: float) -> None:
 
     console.print(f"\nReady after {seconds:.0f} s\n", style="bold green")
     _show_lines(
-        {
-            **_configuration(
+        [
+            *_configuration(
                 new_call_url, call_status_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret
             ),
-            "AWS endpoint": stack.aws_endpoint_url,
-            "Table of events": stack.events_table,
-            "Logs of the functions": str(STACK_FILE.with_name("run") / "engine.log"),
-            "For programs": str(STACK_FILE),
-        }
+            ("AWS endpoint", stack.aws_endpoint_url),
+            ("Table of events", stack.events_table),
+            ("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
+            ("For programs", str(STACK_FILE)),
+        ]
     )
     command = Path(sys.prefix) / "bin" / "callhooks"
     curl = (
@@ -328,28 +337,31 @@ def _show(stack: LocalStack, seconds: float) -> None:
 
 def _configuration(
     new_call_url: str, call_status_url: str, base_url: str, credentials: StackCredentials, *, webhook_secret: str
-) -> dict[str, str]:
-    return {
-        "jambonz call hook": new_call_url,
-        "  registration hook": f"{base_url}/webhooks/client-auth",
-        "  call status hook": call_status_url,
-        "  queue event hook": call_status_url,
-        "  user name": credentials.jambonz.username,
-        "  password": credentials.jambonz.password,
-        "  webhook secret": webhook_secret,
-        "Wavix callback URL": f"{base_url}/webhooks/wavix/{credentials.wavix.token}",
-        "Bird webhook URL": f"{base_url}/webhooks/bird",
-        "  signing key": credentials.bird.signing_key,
-        "VoIPstudio URL": f"{base_url}/webhooks/voipstudio/{credentials.voipstudio.token}",
-    }
+) -> list[tuple[str, str]]:
+    return [
+        ("jambonz call hook", new_call_url),
+        ("  registration hook", f"{base_url}/webhooks/client-auth"),
+        ("  call status hook", call_status_url),
+        ("  queue event hook", call_status_url),
+        ("  user name", credentials.jambonz.username),
+        ("  password", credentials.jambonz.password),
+        ("  webhook secret", webhook_secret),
+        ("Wavix callback URL", f"{base_url}/webhooks/wavix/{credentials.wavix.token}"),
+        ("Bird webhook URL", f"{base_url}/webhooks/bird"),
+        ("  signing key", credentials.bird.signing_key),
+        ("VoIPstudio URL", f"{base_url}/webhooks/voipstudio/{credentials.voipstudio.token}"),
+        ("Call log", f"{base_url}/"),
+        ("  user name", credentials.console.username),
+        ("  password", credentials.console.password),
+    ]
 
 
 def _tell_request(line: str) -> None:
     console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
 
 
-def _show_lines(lines: Mapping[str, str]) -> None:
-    for name, value in lines.items():
+def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
+    for name, value in lines:
         console.print(f"  {name:<21} {value}")
 
 

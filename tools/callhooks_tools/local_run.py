@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from callhooks_tools.engine import LOOPBACK, Engine
 from callhooks_tools.front import CONCURRENT_INVOCATIONS, Front, routes_of
-from callhooks_tools.sender_secrets import SenderSecrets, read_credentials
+from callhooks_tools.sender_secrets import SenderSecrets, read_credentials, set_console_password
 from callhooks_tools.stack import (
     LOCAL_REGION,
     ROOT,
@@ -91,6 +91,7 @@ def local_run(
                 # jambonz has a secret of its own, and the engine knows no ExcludePunctuation, which a URL needs.
                 prefix = "wh_secret_" if provider is Provider.JAMBONZ else ""
                 SenderSecrets.of(provider, session, outputs).replace(prefix + secrets.token_hex(SECRET_BYTES))
+            set_console_password(session, outputs, secrets.token_hex(SECRET_BYTES))
             front = _front(session, listener, tell_request)
             front.start()
             stack.callback(front.stop)

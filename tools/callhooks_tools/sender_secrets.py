@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from boto3.session import Session
 
-from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, StackCredentials, StackOutputs, TokenAccess
+from callhooks_tools.stack import (
+    BirdAccess,
+    ConsoleAccess,
+    JambonzAccess,
+    Provider,
+    StackCredentials,
+    StackOutputs,
+    TokenAccess,
+)
 
 
 class LastSecret(Exception):
@@ -75,7 +83,7 @@ class SenderSecrets:
 
 
 def read_credentials(session: Session, outputs: StackOutputs) -> StackCredentials:
-    """What every provider is to be configured with; the newest of several secrets."""
+    """What every provider is to be configured with, the newest of several secrets, and who may look at the call log."""
     newest = {provider: SenderSecrets.of(provider, session, outputs).read()[:1] for provider in Provider}
     client = session.client("secretsmanager")
     generated = json.loads(client.get_secret_value(SecretId=outputs.jambonz_credentials)["SecretString"])
@@ -88,4 +96,19 @@ def read_credentials(session: Session, outputs: StackOutputs) -> StackCredential
         wavix=TokenAccess(token=newest[Provider.WAVIX][0]),
         bird=BirdAccess(signing_key=newest[Provider.BIRD][0]),
         voipstudio=TokenAccess(token=newest[Provider.VOIPSTUDIO][0]),
+        console=_console_access(session, outputs),
+    )
+
+
+def set_console_password(session: Session, outputs: StackOutputs, password: str) -> None:
+    """Make a password the only one that lets anybody look at the call log."""
+    access = _console_access(session, outputs).model_copy(update={"password": password})
+    client = session.client("secretsmanager")
+    client.put_secret_value(SecretId=outputs.console_credentials, SecretString=access.model_dump_json())
+
+
+def _console_access(session: Session, outputs: StackOutputs) -> ConsoleAccess:
+    client = session.client("secretsmanager")
+    return ConsoleAccess.model_validate_json(
+        client.get_secret_value(SecretId=outputs.console_credentials)["SecretString"]
     )

@@ -59,11 +59,20 @@ class BirdAccess(BaseModel):
     signing_key: str
 
 
+class ConsoleAccess(BaseModel):
+    """Who may look at the call log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    password: str
+
+
 Access: TypeAlias = JambonzAccess | TokenAccess | BirdAccess
 
 
 class StackCredentials(BaseModel):
-    """Credentials by provider."""
+    """Credentials by provider, and those of the call log."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,6 +80,7 @@ class StackCredentials(BaseModel):
     wavix: TokenAccess
     bird: BirdAccess
     voipstudio: TokenAccess
+    console: ConsoleAccess
 
     def of(self, provider: Provider) -> Access:
         """The credentials of one provider."""
@@ -126,6 +136,7 @@ class StackOutputs:
     wavix_credentials: str
     bird_credentials: str
     voipstudio_credentials: str
+    console_credentials: str
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -151,6 +162,7 @@ class StackOutputs:
                 wavix_credentials=outputs["WavixCredentials"],
                 bird_credentials=outputs["BirdCredentials"],
                 voipstudio_credentials=outputs["VoipstudioCredentials"],
+                console_credentials=outputs["ConsoleCredentials"],
             )
         except KeyError as error:
             raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no output {error}.") from None

@@ -46,13 +46,23 @@ def deployed_receiver(
     settings = StoreSettings.from_environment(os.environ)
     return Receiver(
         webhook,
-        credentials=CredentialStore(
-            secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic
-        ),
+        credentials=deployed_credentials(secrets, read_credentials),
         store=store or deployed_store(dynamodb_client()),
-        clock=lambda: datetime.now(UTC),
+        clock=utc_now,
         retention_days=settings.retention_days,
     )
+
+
+def deployed_credentials(
+    secrets: Sequence[str], read_credentials: Callable[[Sequence[SecretValue]], CredentialsT]
+) -> CredentialStore[CredentialsT]:
+    """The credentials in these secrets, by ARN."""
+    return CredentialStore(secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic)
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
 
 
 def deployed_store(client: DynamoDBClient) -> EventStore:

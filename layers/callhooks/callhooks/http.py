@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 from urllib.parse import parse_qsl, urlsplit
 
 JSON_CONTENT_TYPE = "application/json"
@@ -25,6 +25,7 @@ class HttpPayload(TypedDict):
     statusCode: int
     headers: dict[str, str]
     body: str
+    cookies: NotRequired[list[str]]
 
 
 class HttpProblem(Exception):
@@ -164,20 +165,27 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. jambonz reads a body only where the content type has `application/json` in it."""
+    """An answer. jambonz reads a body only where the content type has `application/json` in it.
+
+    A cookie is the value of a `Set-Cookie` header.
+    """
 
     status: int
     body: str
     content_type: str = JSON_CONTENT_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
 
     def as_payload(self) -> HttpPayload:
         """The answer as API Gateway takes it."""
-        return {
+        payload: HttpPayload = {
             "statusCode": self.status,
             "headers": {"content-type": self.content_type, **self.headers},
             "body": self.body,
         }
+        if self.cookies:
+            payload["cookies"] = list(self.cookies)
+        return payload
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -121,3 +121,16 @@ class BirdSettings:
             statuses=environment["BIRD_STATUSES"],
             channel_id=environment["BIRD_CHANNEL_ID"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CallLogSettings:
+    """Settings of the function that shows calls."""
+
+    credentials: str
+    public_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(credentials=environment["CONSOLE_CREDENTIALS"], public_url=environment["PUBLIC_URL"])

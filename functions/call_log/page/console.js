@@ -1,0 +1,1470 @@
+// The page of the call log. What a webhook carried is put into text nodes and attributes, never into markup.
+// What is shown (day, filters, open call) stands in the URL's fragment, which a browser sends to nobody.
+
+const POLL_SECONDS = 3;
+const OTHER_DAY_POLL_SECONDS = 30;
+const SLOWEST_POLL_SECONDS = 30;
+const PAGE_SIZE = 50;
+const MOST_PAGES_AT_ONCE = 4;
+const DEEP_EVERY = 5;
+const STATISTICS_SECONDS = 15;
+const ANNOUNCE_SECONDS = 15;
+const LONGEST_CALL_MS = 4 * 3600_000;
+const LONGEST_BAR_SECONDS = 600;
+
+const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
+const DIRECTIONS = { inbound: ["↘", "in"], outbound: ["↗", "out"] };
+const OUTCOMES = {
+  answered: "Answered",
+  missed: "Missed",
+  no_answer: "No answer",
+  busy: "Busy",
+  rejected: "Rejected",
+  cancelled: "Cancelled",
+  failed: "Failed",
+  under_way: "Under way",
+};
+const UNDER_WAY = {
+  initiated: "Setting up",
+  ringing: "Ringing",
+  early_media: "Early media",
+  answered: "Talking",
+  held: "On hold",
+};
+const ICONS = {
+  answered: "M1.5 6.5 4.5 9.5 10.5 2.5",
+  missed: "M1 3l5 5 5-5M7.5 3H11v3.5",
+  no_answer: "M2 6h.1M6 6h.1M10 6h.1",
+  busy: "M1.5 1.5h9v9h-9zM4 6h4",
+  rejected: "M2 2l8 8M10 2l-8 8",
+  cancelled: "M11 6H1.5M5 2.5 1.5 6 5 9.5",
+  failed: "M6 1 11.3 10.8H.7zM6 4.8v2.6",
+  under_way: "M6 1a5 5 0 1 0 .01 0M6 4.6a1.4 1.4 0 1 0 .01 0",
+  no_end: "M3.6 4a2.4 2.4 0 1 1 3.6 2C6.3 6.600 6 7 6 7.700M6 10.700v.1",
+};
+const Q850 = {
+  1: "unallocated number", 3: "no route to destination", 16: "normal clearing", 17: "user busy", 18: "no user responding",
+  19: "no answer from user", 20: "subscriber absent", 21: "call rejected", 22: "number changed", 27: "destination out of order",
+  28: "invalid number format", 31: "normal, unspecified", 34: "no circuit available", 38: "network out of order",
+  41: "temporary failure", 42: "switching equipment congestion", 47: "resource unavailable", 50: "facility not subscribed",
+  55: "incoming calls barred", 57: "bearer capability not authorised", 58: "bearer capability not available",
+  63: "service not available", 65: "bearer capability not implemented", 79: "service not implemented",
+  87: "not a member of the closed user group", 88: "incompatible destination", 102: "recovery on timer expiry",
+  111: "protocol error", 127: "interworking, unspecified",
+};
+const SIP = {
+  200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 407: "Proxy Authentication Required",
+  408: "Request Timeout", 410: "Gone", 415: "Unsupported Media Type", 480: "Temporarily Unavailable",
+  481: "Call Does Not Exist", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
+  488: "Not Acceptable Here", 500: "Server Internal Error", 502: "Bad Gateway", 503: "Service Unavailable",
+  504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 607: "Unwanted",
+};
+
+// ---------------------------------------------------------------------------------------------- elements
+
+const find = (id) => document.getElementById(id);
+
+function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+function icon(outcome) {
+  return svg("svg", { class: "icon", viewBox: "0 0 12 12", "aria-hidden": "true" }, svg("path", { d: ICONS[outcome] }));
+}
+
+function unseen(text) {
+  return h("span", { class: "unseen" }, text);
+}
+
+// ---------------------------------------------------------------------------------------------- time and words
+
+// How far this machine's clock is behind that of the server.
+let clockDifference = 0;
+const now = () => Date.now() + clockDifference;
+const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
+const today = () => dayOf(now());
+const dayAfter = (day, days) => dayOf(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
+
+function dayText(day, options = { weekday: "long", day: "numeric", month: "long", year: "numeric" }) {
+  return new Date(`${day}T00:00:00Z`).toLocaleDateString("en-GB", { ...options, timeZone: "UTC" });
+}
+
+const utcText = (ms) => `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} UTC`;
+const localText = (ms) => new Date(ms).toLocaleString(undefined, { timeZoneName: "short" });
+
+function minutes(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, rest] = [Math.floor(whole / 3600), whole % 3600];
+  const two = (number) => String(number).padStart(2, "0");
+  return hours ? `${hours}:${two(Math.floor(rest / 60))}:${two(rest % 60)}` : `${Math.floor(rest / 60)}:${two(rest % 60)}`;
+}
+
+function spoken(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = [[Math.floor(whole / 3600), "h"], [Math.floor((whole % 3600) / 60), "min"], [whole % 60, "s"]];
+  return parts.filter(([count]) => count).slice(0, 2).map(([count, unit]) => `${count} ${unit}`).join(" ") || "0 s";
+}
+
+function since(ms) {
+  const sign = ms < 0 ? "−" : "+";
+  const seconds = Math.abs(ms) / 1000;
+  const part = (seconds % 60).toFixed(3).padStart(seconds < 60 ? 0 : 6, "0");
+  return `${sign}${seconds < 60 ? part : `${Math.floor(seconds / 60)}:${part}`}`;
+}
+
+const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en-GB")} ${count === 1 ? one : many}`;
+
+function outcomeOf(call) {
+  if (call.outcome) return call.outcome in OUTCOMES ? call.outcome : "failed";
+  return now() - Date.parse(call.started_at) > LONGEST_CALL_MS ? "no_end" : "under_way";
+}
+
+function outcomeText(call) {
+  const outcome = outcomeOf(call);
+  if (outcome === "no_end") return "No end seen";
+  return outcome === "under_way" ? UNDER_WAY[call.status] ?? OUTCOMES.under_way : OUTCOMES[outcome];
+}
+
+function outcomeLabel(call) {
+  const outcome = outcomeOf(call);
+  return h("span", { class: `outcome o-${outcome}` }, icon(outcome), h("span", {}, outcomeText(call)));
+}
+
+function party(text) {
+  return text ? h("span", { class: "party", title: text }, text) : h("span", { class: "withheld" }, "withheld");
+}
+
+function directionText(direction) {
+  const [way, word] = DIRECTIONS[direction] ?? ["·", direction ?? "unknown"];
+  return [h("span", { class: "way", "aria-hidden": "true" }, way), word];
+}
+
+/** Ring and talk seconds, of a call under way up to now. */
+function spans(call) {
+  if (outcomeOf(call) !== "under_way") return { ring: call.ring_seconds ?? null, talk: call.talk_seconds ?? null };
+  const answered = call.answered_at && Date.parse(call.answered_at);
+  return {
+    ring: answered ? call.ring_seconds ?? null : Math.max(0, (now() - Date.parse(call.started_at)) / 1000),
+    talk: answered ? Math.max(0, (now() - answered) / 1000) : null,
+  };
+}
+
+// ---------------------------------------------------------------------------------------------- what the URL says
+
+const FILTERS = ["day", "number", "provider", "outcome", "direction"];
+
+function readState() {
+  const told = new URLSearchParams(location.hash.slice(1));
+  const call = told.get("call") ?? "";
+  return {
+    day: isDay(told.get("day")) ? told.get("day") : "",
+    number: (told.get("number") ?? "").trim(),
+    provider: told.get("provider") ?? "",
+    outcome: told.get("outcome") ?? "",
+    direction: told.get("direction") ?? "",
+    call: /^\/calls\/[^/?#]+\/[^/?#]+$/.test(call) ? call : "",
+  };
+}
+
+function hashOf(wanted) {
+  const members = [...FILTERS, "call"].filter((name) => wanted[name]).map((name) => [name, wanted[name]]);
+  return `#${new URLSearchParams(members)}`;
+}
+
+let state = readState();
+
+function go(changes) {
+  location.hash = hashOf({ ...state, ...changes });
+}
+
+const isAllDays = () => Boolean(state.number) && !state.day;
+const dayShown = () => state.day || today();
+const listKey = (wanted) => FILTERS.map((name) => wanted[name]).join("\n");
+
+// ---------------------------------------------------------------------------------------------- asking
+
+class SignedOut extends Error {}
+
+class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** The JSON of an answer. Throws SignedOut, Refused (with words to show), AbortError or TypeError (no connection). */
+async function ask(path, options = {}) {
+  // Relative, so that the API may be known below a path.
+  const reply = await fetch(path.replace(/^\//, ""), {
+    cache: "no-store",
+    ...options,
+    headers: { accept: "application/json", ...options.headers },
+  });
+  const told = Date.parse(reply.headers.get("date") ?? "");
+  // The header has whole seconds: a small difference is none.
+  if (told && Math.abs(told - now()) > 2000) clockDifference = told - Date.now();
+  if (reply.status === 401 && options.method !== "POST") throw new SignedOut();
+  if (!reply.ok) {
+    const problem = await reply.json().catch(() => ({}));
+    throw new Refused(reply.status, typeof problem.detail === "string" ? problem.detail : `The answer was ${reply.status}.`);
+  }
+  return reply.status === 204 ? null : reply.json();
+}
+
+// ---------------------------------------------------------------------------------------------- the list
+
+const rows = new Map();
+let order = [];
+let cursor = null;
+let generation = 0;
+let stopAsking = new AbortController();
+let rounds = 0;
+let unseenCalls = 0;
+
+function queryOf(from) {
+  const query = new URLSearchParams({ limit: PAGE_SIZE });
+  for (const name of FILTERS) if (state[name]) query.set(name, state[name]);
+  if (from) query.set("cursor", from);
+  return `calls?${query}`;
+}
+
+/** Pages one after the other, from a cursor on, until there are enough calls: a page may be short and not the last. */
+async function readCalls(from, enough) {
+  const calls = [];
+  let next = from;
+  for (let page = 0; page < MOST_PAGES_AT_ONCE; page += 1) {
+    const told = await ask(queryOf(next), { signal: stopAsking.signal });
+    calls.push(...told.calls);
+    next = told.cursor;
+    if (!next || enough(calls)) break;
+  }
+  return { calls, cursor: next };
+}
+
+class Row {
+  constructor(call) {
+    const cell = (name) => h("td", { role: "cell", class: name });
+    this.cells = Object.fromEntries(["time", "who", "direction", "provider", "how", "span", "ring", "talk"].map((name) => [name, cell(name)]));
+    this.link = h("a", { class: "parties" });
+    this.cells.who.append(this.link);
+    this.cells.ring.classList.add("figure");
+    this.cells.talk.classList.add("figure");
+    this.node = h("tr", { role: "row", "data-path": call.path }, ...Object.values(this.cells));
+    this.told = "";
+    this.update(call);
+  }
+
+  /** Take what is told now; says whether that is new. */
+  update(call) {
+    const told = JSON.stringify(call);
+    if (told === this.told) return false;
+    const before = this.call;
+    this.told = told;
+    this.call = call;
+    this.startedAt = Date.parse(call.started_at);
+    this.node.className = "";
+    if (!before || before.started_at !== call.started_at) {
+      const started = new Date(call.started_at).toISOString();
+      this.cells.time.replaceChildren(
+        isAllDays() ? h("span", { class: "date" }, dayText(started.slice(0, 10), { day: "numeric", month: "short", year: "numeric" })) : "",
+        h("time", { datetime: call.started_at, title: `${localText(this.startedAt)} here` }, started.slice(11, 19)),
+      );
+    }
+    if (!before || before.from !== call.from || before.to !== call.to) {
+      this.link.replaceChildren(party(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to));
+    }
+    this.cells.direction.replaceChildren(...directionText(call.direction));
+    this.cells.provider.replaceChildren(call.provider);
+    this.cells.how.replaceChildren(outcomeLabel(call));
+    this.tick();
+    return true;
+  }
+
+  /** What changes with the time alone. */
+  tick() {
+    const outcome = outcomeOf(this.call);
+    const isRunning = outcome === "under_way";
+    if (this.isRunning && outcome === "no_end") this.cells.how.replaceChildren(outcomeLabel(this.call));
+    this.isRunning = isRunning;
+    this.node.classList.toggle("running", isRunning);
+    const { ring, talk } = spans(this.call);
+    for (const [name, seconds] of [["ring", ring], ["talk", talk]]) {
+      const text = seconds === null ? "–" : minutes(seconds);
+      if (this.cells[name].textContent !== text) this.cells[name].textContent = text;
+      this.cells[name].classList.toggle("none", seconds === null);
+    }
+    const total = (ring ?? 0) + (talk ?? 0);
+    const width = total ? Math.max(5, 100 * Math.sqrt(Math.min(total, LONGEST_BAR_SECONDS) / LONGEST_BAR_SECONDS)) : 0;
+    const parts = [["ringing-time", ring], ["talking-time", talk]].filter(([, seconds]) => seconds);
+    const bar = h("div", { class: "length", "aria-hidden": "true" }, parts.map(([name]) => h("i", { class: name })));
+    parts.forEach(([, seconds], index) => (bar.children[index].style.width = `${((width * seconds) / total).toFixed(2)}%`));
+    this.cells.span.replaceChildren(bar);
+  }
+
+  mark(name) {
+    this.node.classList.add(name);
+    setTimeout(() => this.node.classList.remove(name), 2400);
+  }
+
+  place() {
+    this.link.setAttribute("href", hashOf({ ...state, call: this.call.path }));
+    const isOpen = state.call === this.call.path;
+    this.node.classList.toggle("open-call", isOpen);
+    if (isOpen) this.link.setAttribute("aria-current", "true");
+    else this.link.removeAttribute("aria-current");
+  }
+}
+
+/** Show these calls in this order: rows that stay keep their focus, and what is looked at stays where it is. */
+function showCalls(calls, { isFirst = false } = {}) {
+  const body = find("rows");
+  for (const skeleton of body.querySelectorAll(".skeleton")) skeleton.remove();
+  const anchor = isFirst ? null : firstVisibleRow();
+  const anchorTop = anchor?.getBoundingClientRect().top;
+  const arrived = [];
+  for (const call of calls) {
+    const row = rows.get(call.path);
+    if (!row) {
+      rows.set(call.path, new Row(call));
+      arrived.push(call.path);
+    } else if (row.update(call)) row.mark("changed");
+  }
+  order = calls.map((call) => call.path);
+  const wanted = new Set(order);
+  for (const [path, row] of rows) {
+    if (wanted.has(path)) continue;
+    row.node.remove();
+    rows.delete(path);
+  }
+  let place = body.firstElementChild;
+  for (const path of order) {
+    const { node } = rows.get(path);
+    if (node === place) place = place.nextElementSibling;
+    else body.insertBefore(node, place);
+    rows.get(path).place();
+  }
+  if (!isFirst) for (const path of arrived) rows.get(path).mark("new");
+  if (anchor?.isConnected) {
+    const moved = anchor.getBoundingClientRect().top - anchorTop;
+    if (moved) scrollBy({ top: moved, behavior: "instant" });
+  }
+  return arrived;
+}
+
+/** The row at the top of what is seen, once the list's beginning is scrolled away. */
+function firstVisibleRow() {
+  const edge = document.querySelector(".bar").getBoundingClientRect().bottom;
+  const first = find("rows").firstElementChild;
+  if (!first || first.getBoundingClientRect().top >= edge) return null;
+  return [...find("rows").children].find((node) => node.getBoundingClientRect().bottom > edge) ?? null;
+}
+
+const callsShown = () => order.map((path) => rows.get(path).call);
+
+async function loadList() {
+  generation += 1;
+  stopAsking.abort();
+  stopAsking = new AbortController();
+  rows.clear();
+  order = [];
+  cursor = null;
+  unseenCalls = 0;
+  find("fresh").hidden = true;
+  find("empty").hidden = true;
+  find("more").hidden = true;
+  find("more-note").textContent = "";
+  find("rows").replaceChildren(
+    ...Array.from({ length: 6 }, () => h("tr", { class: "skeleton", "aria-hidden": "true" }, Array.from({ length: 8 }, () => h("td")))),
+  );
+  find("list").setAttribute("aria-busy", "true");
+  describe();
+  await refresh({ isFirst: true });
+}
+
+/** Ask again for what is shown. Fresh calls come on top; now and then everything that is loaded is asked for again. */
+async function refresh({ isFirst = false } = {}) {
+  const mine = generation;
+  rounds += 1;
+  const isDeep = rounds % DEEP_EVERY === 0;
+  const known = new Set(order);
+  const loaded = order.length;
+  const told = await readCalls(null, (calls) => {
+    if (isFirst || !loaded) return calls.length >= PAGE_SIZE / 2;
+    return isDeep ? calls.length >= loaded : calls.some((call) => known.has(call.path));
+  });
+  if (mine !== generation) return;
+  const last = told.calls.at(-1);
+  const meets = told.calls.some((call) => known.has(call.path));
+  let calls = told.calls;
+  if (isFirst || !told.cursor || (loaded && !meets && last)) {
+    // All there is, or so much that is new that between it and what is loaded there may be more.
+    ({ cursor } = told);
+  } else {
+    const asked = new Set(told.calls.map((call) => call.path));
+    const rest = callsShown().filter((call) => !asked.has(call.path) && (!last || call.started_at <= last.started_at));
+    calls = [...told.calls, ...rest];
+    if (!rest.length) ({ cursor } = told);
+  }
+  const arrived = showCalls(calls, { isFirst });
+  find("list").removeAttribute("aria-busy");
+  if (arrived.length && !isFirst) announce(arrived.length);
+  describe();
+  if (!isFirst) await refreshCall();
+  if (isFirst || arrived.length || now() - statisticsAt > STATISTICS_SECONDS * 1000) await loadStatistics();
+}
+
+async function loadMore() {
+  const mine = generation;
+  const button = find("more");
+  button.disabled = true;
+  try {
+    const told = await readCalls(cursor, (calls) => calls.length >= PAGE_SIZE / 2);
+    if (mine !== generation) return;
+    const known = new Set(order);
+    const added = told.calls.filter((call) => !known.has(call.path));
+    ({ cursor } = told);
+    const hadFocus = document.activeElement === button;
+    showCalls([...callsShown(), ...added], { isFirst: true });
+    describe();
+    find("more-note").textContent = !added.length && cursor ? "Nothing in what was read just now. Load more goes on reading." : "";
+    if (hadFocus && added.length) rows.get(added[0].path).link.focus({ preventScroll: true });
+  } catch (error) {
+    failed(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const isFiltered = () => FILTERS.some((name) => name !== "day" && state[name]);
+
+/** The heading, the filters and the empty list, as they are now. */
+function describe() {
+  const loading = find("list").hasAttribute("aria-busy");
+  const heading = find("list-heading");
+  const count = h("strong", {}, cursor ? `The newest ${counted(order.length, "call")}` : counted(order.length, "call"));
+  const where = isAllDays() ? "on all days" : state.day && state.day !== today() ? `on ${dayText(state.day)}` : "today";
+  heading.replaceChildren(...(loading ? ["Loading the calls …"] : [count, ` ${where}, newest first. Times are UTC.`]));
+  find("more").hidden = !cursor || loading;
+  const empty = find("empty");
+  empty.hidden = loading || order.length > 0 || Boolean(cursor);
+  if (!empty.hidden) empty.replaceChildren(...emptyText());
+  if (!loading && !order.length && cursor) find("more-note").textContent = "Nothing in what was read so far. Load more goes on reading.";
+  for (const row of rows.values()) row.place();
+
+  const shown = dayShown();
+  find("day-heading").replaceChildren(
+    ...(isAllDays() ? ["Calls of one number"] : [shown === today() ? "Today, " : "", dayText(shown), " ", h("small", {}, "UTC")]),
+  );
+  if (find("day").dataset.shown !== shown) {
+    // Only then: somebody may be typing another date.
+    find("day").value = shown;
+    find("day").dataset.shown = shown;
+  }
+  find("day").max = today();
+  find("day-after").disabled = shown >= today();
+  find("day-today").disabled = !state.day;
+  find("statistics").hidden = isAllDays();
+  fill("provider", "All", [...new Set([...PROVIDERS, state.provider])].filter(Boolean).map((name) => [name, name]));
+  fill("direction", "Both", [["inbound", "Inbound"], ["outbound", "Outbound"]]);
+  fill("outcome", "All", Object.entries(OUTCOMES));
+  find("clear").hidden = !isFiltered();
+  document.title = `callhooks – ${isAllDays() ? "a number" : dayText(shown, { day: "numeric", month: "short" })}`;
+}
+
+function fill(name, all, options) {
+  const select = find(name);
+  const wanted = ["", ...options.map(([value]) => value)];
+  if ([...select.options].map((option) => option.value).join() !== wanted.join()) {
+    select.replaceChildren(h("option", { value: "" }, all), ...options.map(([value, text]) => h("option", { value }, text)));
+  }
+  select.value = wanted.includes(state[name]) ? state[name] : "";
+  select.classList.toggle("set", Boolean(state[name]));
+}
+
+function showNumber() {
+  find("number").value = state.number;
+  find("number").classList.toggle("set", Boolean(state.number));
+  if (state.number) find("scope").value = state.day ? "day" : "all";
+}
+
+function emptyText() {
+  if (isFiltered()) {
+    return [
+      h("h3", {}, "No call like this"),
+      h("p", {}, isAllDays() ? "No call from or to this number is kept." : "No call of this day is like the filters say."),
+      h("p", {}, h("button", { type: "button", onclick: clearFilters }, "Clear filters")),
+    ];
+  }
+  if (dayShown() !== today()) return [h("h3", {}, "No call on this day"), h("p", {}, "Calls are kept for as long as the stack's retention says.")];
+  return [
+    h("h3", {}, "No call today yet"),
+    h("p", {}, "Calls show up here as they come in. Send a recorded one:"),
+    h("code", {}, "callhooks send events/jambonz/new_call.json --new-call"),
+  ];
+}
+
+function clearFilters() {
+  go({ number: "", provider: "", outcome: "", direction: "" });
+  find("number").focus();
+}
+
+let announcedAt = 0;
+
+/** Say that calls came, to who cannot see it, and to who has scrolled; not for each one. */
+function announce(count) {
+  if (firstVisibleRow()) {
+    unseenCalls += count;
+    find("fresh").textContent = `↑ ${counted(unseenCalls, "new call")}`;
+    find("fresh").hidden = false;
+  }
+  pendingNews += count;
+  if (now() - announcedAt < ANNOUNCE_SECONDS * 1000) return;
+  announcedAt = now();
+  find("news").textContent = counted(pendingNews, "new call");
+  pendingNews = 0;
+}
+
+let pendingNews = 0;
+
+// ---------------------------------------------------------------------------------------------- the chart
+
+let statistics = null;
+let statisticsAt = 0;
+
+async function loadStatistics() {
+  if (isAllDays()) return;
+  const mine = generation;
+  const counts = [];
+  let next = null;
+  let day = dayShown();
+  do {
+    const query = new URLSearchParams(state.day ? { day: state.day } : {});
+    if (next) query.set("cursor", next);
+    const told = await ask(`stats?${query}`, { signal: stopAsking.signal });
+    if (mine !== generation) return;
+    ({ day, cursor: next } = told);
+    counts.push(...told.counts);
+  } while (next);
+  statisticsAt = now();
+  const told = JSON.stringify([day, counts, state.provider, state.outcome, day === today() ? new Date(now()).getUTCHours() : null]);
+  if (statistics?.told === told) return;
+  statistics = { told, day, counts };
+  showStatistics();
+}
+
+function showStatistics() {
+  const counts = statistics.counts.filter((count) => !state.provider || count.provider === state.provider);
+  const hours = Array.from({ length: 24 }, () => Object.fromEntries(Object.keys(OUTCOMES).map((outcome) => [outcome, 0])));
+  const sums = Object.fromEntries(Object.keys(OUTCOMES).map((outcome) => [outcome, 0]));
+  let talk = 0;
+  for (const { hour, outcome, calls, talk_seconds: seconds } of counts) {
+    const known = outcome in OUTCOMES ? outcome : "failed";
+    if (hours[hour]) hours[hour][known] += calls;
+    sums[known] += calls;
+    talk += Number(seconds) || 0;
+  }
+  const all = Object.values(sums).reduce((sum, count) => sum + count, 0);
+  const ended = all - sums.under_way;
+  const share = ended ? Math.round((100 * sums.answered) / ended) : null;
+
+  find("totals").replaceChildren(
+    ...[
+      ["Calls", all.toLocaleString("en-GB")],
+      ["Answered, of those that ended", share === null ? "–" : `${share} %`],
+      ["Under way", sums.under_way.toLocaleString("en-GB")],
+      ["Talk time", talk ? spoken(talk) : "–"],
+      ["On average", sums.answered && talk ? minutes(talk / sums.answered) : "–"],
+    ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+  find("chart-caption").textContent = `Calls by hour and outcome, UTC${state.provider ? `, ${state.provider} alone` : ", all providers"}`;
+  showPlot(hours);
+  showLegend(sums);
+  showNumbers(hours, sums);
+}
+
+function showPlot(hours) {
+  const total = (hour) => Object.values(hour).reduce((sum, count) => sum + count, 0);
+  const most = Math.max(...hours.map(total));
+  const top = niceTop(most);
+  const drawing = svg("svg", { viewBox: "0 0 240 100", preserveAspectRatio: "none", "aria-hidden": "true" });
+  for (const y of [0, 50]) drawing.append(svg("line", { class: "grid", x1: 0, x2: 240, y1: y, y2: y }));
+  hours.forEach((hour, index) => {
+    const column = svg("g", { class: "column" });
+    const told = Object.entries(OUTCOMES).filter(([outcome]) => hour[outcome]).map(([outcome, name]) => `${name} ${hour[outcome]}`);
+    const name = `${String(index).padStart(2, "0")}–${String(index + 1).padStart(2, "0")} UTC: ${counted(total(hour), "call")}`;
+    column.append(svg("title", {}, [name, ...told].join("\n")), svg("rect", { class: "hover", x: index * 10, y: 0, width: 10, height: 100 }));
+    let y = 100;
+    for (const outcome of Object.keys(OUTCOMES)) {
+      if (!hour[outcome]) continue;
+      const height = (100 * hour[outcome]) / top;
+      y -= height;
+      const isDim = state.outcome && state.outcome !== outcome;
+      column.append(
+        svg("g", { class: `stack o-${outcome}${isDim ? " dim" : ""}`, "data-outcome": outcome, "data-hour": index },
+          svg("rect", { x: index * 10 + 1.2, y, width: 7.6, height: Math.max(height / 2, height - 0.9) })),
+      );
+    }
+    drawing.append(column);
+  });
+  drawing.append(svg("line", { class: "base", x1: 0, x2: 240, y1: 100, y2: 100 }));
+  const marks = Array.from({ length: 8 }, (_, index) => h("span", {}, `${String(index * 3).padStart(2, "0")}:00`));
+  find("plot").replaceChildren(
+    drawing,
+    ...(most ? [h("span", { class: "most", "aria-hidden": "true" }, String(top))] : []),
+    h("div", { class: "hours", "aria-hidden": "true" }, marks),
+  );
+}
+
+function niceTop(most) {
+  if (most <= 2) return 2;
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= most && step % 2 === 0) ?? 20 * power;
+}
+
+function showLegend(sums) {
+  const legend = find("legend");
+  const focused = legend.contains(document.activeElement) ? document.activeElement.dataset.outcome : null;
+  legend.replaceChildren(
+    ...Object.entries(OUTCOMES).map(([outcome, name]) =>
+      h("button", {
+        type: "button",
+        class: `o-${outcome}${sums[outcome] ? "" : " none"}`,
+        "data-outcome": outcome,
+        "aria-pressed": String(state.outcome === outcome),
+        onclick: () => go({ outcome: state.outcome === outcome ? "" : outcome }),
+      }, icon(outcome), h("span", {}, name), h("b", {}, sums[outcome].toLocaleString("en-GB")))),
+  );
+  if (focused) legend.querySelector(`[data-outcome="${focused}"]`).focus();
+}
+
+function showNumbers(hours, sums) {
+  const told = Object.entries(OUTCOMES).filter(([outcome]) => sums[outcome]);
+  const line = (name, count) => h("tr", {}, h("th", { scope: "row" }, name), told.map(([outcome]) => h("td", {}, String(count[outcome]))));
+  find("chart-table").replaceChildren(
+    told.length
+      ? h("table", {},
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Hour, UTC"), told.map(([, name]) => h("th", { scope: "col" }, name)))),
+          h("tbody", {},
+            hours.map((hour, index) => (told.some(([outcome]) => hour[outcome]) ? line(`${String(index).padStart(2, "0")}:00`, hour) : null)),
+            line("Day", sums)))
+      : h("p", { class: "hint" }, "No call yet."),
+  );
+}
+
+// ---------------------------------------------------------------------------------------------- what an event says
+
+const ENDS = ["call.completed", "call.busy", "call.no_answer", "call.rejected", "call.cancelled", "call.failed", "call.missed"];
+const CALLER = ["caller", "from", "originator", "calling", "calling_party", "src"];
+const CALLED = ["callee", "called", "to", "receiver", "called_party", "dst"];
+
+/** Whether jambonz asked what to do: then its answer is verbs. A hook of events is answered `[]`, and that is ignored. */
+function isAsked(event) {
+  return Array.isArray(event.answer) && (event.answer.length > 0 || Boolean(event.details.flow));
+}
+
+/**
+ * The arrows of an event, in their order, as [from lane, to lane, what it is]; none for what is a note on a lane.
+ * Lanes are `from`, `provider`, `callhooks` and `to`. In an inbound call of jambonz it is the application that answers.
+ */
+function arrowsOf(event, call) {
+  const isOutbound = call.direction === "outbound";
+  const isJambonz = call.provider === "jambonz";
+  const far = isOutbound ? "to" : "from";
+  const arrows = [];
+  switch (event.kind) {
+    case "call.initiated": {
+      // jambonz and Bird place an outbound call themselves; a Wavix trunk or a VoIPstudio user calls its provider.
+      const isPlaced = isOutbound && (isJambonz || call.provider === "bird");
+      arrows.push(isPlaced ? ["provider", "to"] : ["from", "provider"]);
+      break;
+    }
+    case "call.ringing":
+      arrows.push(["provider", "to"]);
+      break;
+    case "call.early_media":
+    case "call.answered":
+      arrows.push(isJambonz && !isOutbound ? ["provider", "from"] : ["to", "provider"]);
+      break;
+    case "call.held":
+    case "call.resumed":
+      // jambonz tells of the phone at the far end of the leg, VoIPstudio of its own user.
+      arrows.push([isJambonz ? far : isOutbound ? "from" : "to", "provider"]);
+      break;
+    case "call.dtmf":
+      arrows.push([isJambonz ? far : "from", "provider"]);
+      break;
+    case "call.media":
+      if (event.details.text) arrows.push([event.details.channel === 2 ? "to" : far, "provider"]);
+      break;
+    case "call.verb":
+      arrows.push(["provider", "callhooks", "hook"]);
+      break;
+    default:
+      if (ENDS.includes(event.kind)) arrows.push(...arrowsOfEnd(event, far));
+  }
+  if (isAsked(event)) {
+    if (event.kind !== "call.verb") arrows.push(["provider", "callhooks", "hook"]);
+    arrows.push(["callhooks", "provider", "answer"]);
+  }
+  return arrows;
+}
+
+function arrowsOfEnd(event, far) {
+  const told = event.details.call_termination_by ?? event.details.hangup_source;
+  const by = typeof told === "string" ? told.toLowerCase() : "";
+  // jambonz calls the phone of a leg the caller, whoever called whom.
+  if (event.details.call_termination_by && CALLER.includes(by)) return [[far, "provider"]];
+  if (CALLER.includes(by)) return [["from", "provider"]];
+  if (CALLED.includes(by)) return [["to", "provider"]];
+  if (event.kind === "call.cancelled") return [["from", "provider"]];
+  if (event.kind === "call.busy" || event.kind === "call.rejected") return [["to", "provider"]];
+  return [["provider", "from"], ["provider", "to"]];
+}
+
+const NAMED_BY_THEMSELVES = ["call.verb", "call.other", "tool.called"];
+
+/** Whether an event tells who answered. Wavix repeats its flag with every event of the media. */
+function isDetection(event) {
+  return event.kind === "call.media" && "machine_detected" in event.details && !event.details.media;
+}
+
+/** The kind in words; what has a name of its own goes by that. */
+function titleOf(event) {
+  const kind = event.kind.replace("call.", "").replaceAll("_", " ").replace(".", " ");
+  return NAMED_BY_THEMSELVES.includes(event.kind) ? event.name || kind : kind;
+}
+
+/** The lane of what is a note. */
+function laneOf(event) {
+  if (event.kind === "tool.called") return "callhooks";
+  if (isDetection(event)) return "to";
+  return "provider";
+}
+
+/** What an event tells beside its kind, in a few words. */
+function gistOf(event) {
+  const { details } = event;
+  const said = details.text && `“${details.text}”`;
+  const keys = details.digits && `keys ${details.digits}`;
+  const machine = isDetection(event) && (details.machine_detected ? "a machine" : "a person");
+  const media = details.media && [details.media, details.media_status].filter(Boolean).join(" ");
+  const told = {
+    "call.dtmf": [keys, details.dtmf_target && `to ${details.dtmf_target}`],
+    "call.media": [media ?? event.name, machine, said, keys, details.reason],
+    "call.verb": [event.status !== "in-progress" && event.status, keys, said, details.dial_call_status, details.queue_position && `position ${details.queue_position}`],
+    "call.billed": [details.charge !== undefined && `${details.charge} USD`, details.disposition, details.duration_seconds !== undefined && `${details.duration_seconds} s`],
+    "tool.called": ["tool", details.vendor],
+    "queue.joined": [details.queue, details.queue_length !== undefined && `${details.queue_length} waiting`],
+    "queue.left": [details.queue, details.reason],
+    "queue.wrapup": [event.status],
+  };
+  const ofEnd = [details.reason, details.cause_code !== undefined && `Q.850 ${details.cause_code}`, details.sip_status !== undefined && `SIP ${details.sip_status}`, details.call_termination_by ?? details.hangup_source];
+  const words = told[event.kind] ?? (ENDS.includes(event.kind) ? ofEnd : []);
+  return [...new Set(words.filter(Boolean).map(String))].join(" · ");
+}
+
+// The members of a verb that tell most, in this order; any other verb shows its plain ones.
+const TELLING = {
+  say: ["text", "loop"],
+  play: ["url", "loop"],
+  gather: ["input", "numDigits", "minDigits", "maxDigits", "finishOnKey", "timeout", "say", "play"],
+  dial: ["target", "callerId", "timeout", "timeLimit", "answerOnBridge"],
+  enqueue: ["name", "priority"],
+  dequeue: ["name", "timeout"],
+  conference: ["name"],
+  listen: ["url", "maxLength", "finishOnKey"],
+  stream: ["url"],
+  llm: ["vendor", "model"],
+  pause: ["length"],
+  redirect: ["actionHook"],
+  tag: ["data"],
+  config: ["bargeIn", "recognizer", "synthesizer", "amd", "record", "listen"],
+  "sip:decline": ["status", "reason"],
+  "sip:refer": ["referTo"],
+  "sip:request": ["method"],
+  message: ["to", "from", "text"],
+  dtmf: ["dtmf"],
+  alert: ["message"],
+};
+const SECONDS = ["timeout", "timeLimit", "length", "maxLength"];
+
+function plainText(value, name = "") {
+  if (Array.isArray(value)) return value.map((one) => plainText(one, name)).join(name === "target" ? ", then or with " : ", ");
+  if (value && typeof value === "object") {
+    if (name === "target") return [value.number ?? value.sipUri ?? value.name ?? value.tenant ?? "", value.type && `(${value.type})`].filter(Boolean).join(" ");
+    if (name === "say") return `“${plainText(value.text ?? "")}”`;
+    if (name === "play") return plainText(value.url ?? "");
+    return Object.entries(value).map(([key, member]) => `${key} ${typeof member === "object" ? "…" : member}`).join(", ");
+  }
+  const text = String(value);
+  if (SECONDS.includes(name)) return `${text} s`;
+  return name === "text" ? `“${text}”` : text;
+}
+
+function verbItem(verb) {
+  const name = verb && typeof verb === "object" ? String(verb.verb ?? Object.keys(verb)[0] ?? "?") : "?";
+  const members = verb && typeof verb === "object" ? (verb.verb ? verb : verb[name]) : {};
+  const plain = Object.keys(members ?? {}).filter((key) => !["verb", "id"].includes(key) && typeof members[key] !== "object");
+  const wanted = (TELLING[name] ?? plain).filter((key) => members?.[key] !== undefined && members[key] !== null);
+  return h("li", {}, h("span", { class: "verb" }, name), h("div", {}, wanted.map((key) => {
+    const text = plainText(members[key], key);
+    const isQuote = ["text", "say"].includes(key);
+    return h("span", { class: isQuote ? "member quote" : "member" }, isQuote || key === "url" ? "" : h("b", {}, `${key} `), text);
+  }).flatMap((member) => [member, " "])));
+}
+
+/** JSON with line ends and indents. Works on the text, so that every number stays as it was sent. */
+function pretty(text) {
+  try {
+    JSON.parse(text);
+  } catch {
+    return text;
+  }
+  let [depth, result] = [0, ""];
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
+    if (token === "}" || token === "]") {
+      depth -= 1;
+      result = /[{[]$/.test(result.trimEnd()) && !/["\w]$/.test(result.trimEnd()) ? result.trimEnd() + token : `${result}\n${"  ".repeat(depth)}${token}`;
+    } else if (token === "{" || token === "[") {
+      depth += 1;
+      result += `${token}\n${"  ".repeat(depth)}`;
+    } else if (token === ",") result += `,\n${"  ".repeat(depth)}`;
+    else result += token === ":" ? ": " : token;
+  }
+  return result;
+}
+
+// ---------------------------------------------------------------------------------------------- one call
+
+let opened = null;
+const expanded = new Set();
+
+async function openCall({ takeFocus }) {
+  const panel = find("call");
+  opened = { path: state.call, told: "" };
+  expanded.clear();
+  find("console").classList.add("open");
+  panel.hidden = false;
+  panel.scrollTop = 0;
+  if (isPhone()) scrollTo({ top: 0, behavior: "instant" });
+  panel.setAttribute("aria-busy", "true");
+  panel.replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "Loading the call …")]));
+  if (takeFocus) find("call-heading").focus();
+  await refreshCall();
+}
+
+function callTop(heading) {
+  return h("div", { class: "call-head" }, h("div", { class: "call-top" }, h("div", {}, heading),
+    h("button", { type: "button", class: "quiet", id: "close", "aria-label": "Close the call", onclick: closeCall }, "Close ", h("span", { "aria-hidden": "true" }, "✕"))));
+}
+
+const isPhone = () => matchMedia("(max-width: 63.99rem)").matches;
+
+function closeCall() {
+  go({ call: "" });
+}
+
+function hideCall() {
+  const path = opened?.path;
+  const hadFocus = find("call").contains(document.activeElement) || document.activeElement === document.body;
+  opened = null;
+  find("call").hidden = true;
+  find("call").replaceChildren();
+  find("console").classList.remove("open");
+  if (hadFocus) (rows.get(path)?.link ?? find("list-heading")).focus();
+}
+
+async function refreshCall() {
+  const mine = opened;
+  if (!mine) return;
+  try {
+    const told = await ask(mine.path);
+    if (mine !== opened) return;
+    const text = JSON.stringify(told);
+    if (text !== mine.told) showCall(told);
+    mine.told = text;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (mine !== opened || mine.told) return;
+    const words = error.status === 404 ? "There is no such call, or it is no longer kept." : error.message;
+    find("call").replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "This call cannot be shown"), h("p", {}, words)]));
+  } finally {
+    if (mine === opened) find("call").removeAttribute("aria-busy");
+  }
+}
+
+function showCall(told) {
+  const panel = find("call");
+  const { call } = told;
+  const focused = panel.contains(document.activeElement) ? document.activeElement.id : null;
+  const scrolled = [panel.scrollTop, scrollY];
+  const lanes = lanesOf(told);
+  const list = h("ol", { class: "events", "aria-label": "What happened, in order" });
+  const wires = h("div", { class: "wires", "aria-hidden": "true" });
+  list.append(h("li", { role: "presentation", class: "wires-of", "aria-hidden": "true" }, wires));
+  told.timeline.forEach((event, index) => list.append(eventItem(event, index, told, lanes)));
+  if (outcomeOf(call) === "under_way" || outcomeOf(call) === "no_end") list.append(tailItem(call));
+
+  const head = callTop([
+    h("h2", { id: "call-heading", tabindex: "-1" }, party(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to)),
+    namesOf(call),
+    h("p", { class: "gist" }, outcomeLabel(call), ...gistOfCall(call)),
+  ]);
+  head.append(factsOf(call), ...(told.legs.length ? [legsOf(told.legs)] : []));
+  const ladder = h("div", { class: "ladder" },
+    h("h3", { class: "unseen" }, "Ladder"),
+    h("p", { class: "ladder-key" }, ...keyOf(call)),
+    laneHeads(lanes, call), list,
+    told.omitted_events ? h("p", { class: "notice" }, `${counted(told.omitted_events, "further event")} of this call are kept and not shown here.`) : null);
+  panel.replaceChildren(head, ladder);
+  opened.layOut = () => layOut(list, wires, lanes, told);
+  opened.layOut();
+  watcher.disconnect();
+  watcher.observe(list);
+  [panel.scrollTop] = scrolled;
+  if (isPhone()) scrollTo({ top: scrolled[1], behavior: "instant" });
+  if (focused) find(focused)?.focus({ preventScroll: true });
+}
+
+const watcher = new ResizeObserver(() => opened?.layOut?.());
+
+function namesOf(call) {
+  const names = [call.caller_name && `from ${call.caller_name}`, call.called_name && `to ${call.called_name}`].filter(Boolean);
+  return names.length ? h("p", { class: "names" }, names.join(", ")) : null;
+}
+
+function gistOfCall(call) {
+  const { ring, talk } = spans(call);
+  const parts = [["rang", ring], ["talked", talk], ["on hold", call.hold_seconds ?? null]].filter(([, seconds]) => seconds !== null);
+  return [
+    h("span", {}, ...directionText(call.direction)),
+    h("span", {}, h("span", { class: "what" }, "by "), call.provider),
+    ...parts.map(([name, seconds]) => h("span", { "data-span": name }, h("span", { class: "what" }, `${name} `), minutes(seconds))),
+  ];
+}
+
+function causeOf(call) {
+  const named = (name, number, words) => `${name} ${number}${words[number] ? ` (${words[number]})` : ""}`;
+  return [
+    call.cause,
+    call.cause_code !== null && call.cause_code !== undefined && named("Q.850", call.cause_code, Q850),
+    call.sip_status !== null && call.sip_status !== undefined && named("SIP", call.sip_status, SIP),
+  ].filter(Boolean).join(", ");
+}
+
+function factsOf(call) {
+  const started = Date.parse(call.started_at);
+  const machine = call.machine_detected === null || call.machine_detected === undefined ? null : call.machine_detected ? "A machine" : "No machine detected";
+  const queue = call.queue && (call.missed_in_queue ? `${call.queue}, nobody took it` : call.queue);
+  const facts = [
+    ["Began", h("time", { datetime: call.started_at, title: `${localText(started)} here` }, utcText(started))],
+    ["Status", call.status],
+    ["Why it ended", causeOf(call)],
+    ["Ended by", call.ended_by],
+    ["Cost", call.cost && [call.cost, call.currency].filter(Boolean).join(" ")],
+    ["Keys", call.dtmf?.length ? h("span", { class: "keys" }, call.dtmf.join(" ")) : null],
+    ["Answered by", machine],
+    ["Queue", queue ?? (call.missed_in_queue ? "Nobody took it" : null)],
+    ["Trunk", call.trunk],
+    ["Tags", call.tags?.length ? h("span", {}, call.tags.map((tag) => h("span", { class: "tag" }, tag))) : null],
+  ].filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+  const data = Object.entries(call.customer_data ?? {});
+  if (data.length) facts.push(h("div", { class: "wide" }, h("dt", {}, "Customer data"), h("dd", {}, data.map(([name, value]) => h("span", { class: "tag" }, `${name}: ${value}`)))));
+  facts.push(h("div", { class: "wide" }, h("dt", {}, `${call.provider}'s id of the call`), h("dd", { class: "id" }, call.call_id)));
+  return h("dl", { class: "facts" }, facts);
+}
+
+function legsOf(legs) {
+  return h("div", { class: "legs" }, h("h3", {}, "Other legs of this conversation"), h("ul", {}, legs.map((leg) =>
+    h("li", {}, h("span", { class: "time" }, new Date(leg.started_at).toISOString().slice(11, 19)),
+      h("a", { href: hashOf({ ...state, call: leg.path }) }, leg.from ?? "withheld", " → ", leg.to ?? "withheld"),
+      h("span", {}, ...directionText(leg.direction)), outcomeLabel(leg)))));
+}
+
+// ---------------------------------------------------------------------------------------------- the ladder
+
+function lanesOf({ call, timeline }) {
+  const usesCallhooks = timeline.some((event) => laneOf(event) === "callhooks" || arrowsOf(event, call).flat().includes("callhooks"));
+  return usesCallhooks ? ["from", "provider", "callhooks", "to"] : ["from", "provider", "to"];
+}
+
+function laneHeads(lanes, call) {
+  const heads = {
+    from: [h("span", { class: "role" }, "from"), party(call.from)],
+    provider: [h("span", { class: "role" }, "provider"), h("b", {}, call.provider)],
+    callhooks: [h("span", { class: "role" }, "call plan"), h("b", {}, "callhooks")],
+    to: [h("span", { class: "role" }, "to"), party(call.to)],
+  };
+  const row = h("div", { class: "lanes", "aria-hidden": "true" }, lanes.map((lane) => h("div", { class: lane, "data-lane": lane }, heads[lane])));
+  row.style.gridTemplateColumns = `repeat(${lanes.length}, minmax(0, 1fr))`;
+  return row;
+}
+
+function keyOf(call) {
+  const rule = h("span", {}, h("i", { class: "rule", id: "rule" }), h("span", { id: "rule-text" }));
+  const parts = [["ringing-time", "ring", call.ring_seconds], ["talking-time", "talk", call.answered_at], ["hold-time", "hold", call.hold_seconds]];
+  return [rule, ...parts.filter(([, , told]) => told !== null && told !== undefined).map(([name, word]) => h("span", {}, h("i", { class: name }), word))];
+}
+
+const percent = (lanes, lane) => (100 * (lanes.indexOf(lane) + 0.5)) / lanes.length;
+const LANE_WORDS = (call) => ({ from: "the caller", provider: call.provider, callhooks: "callhooks", to: "the called party" });
+
+function eventItem(event, index, told, lanes) {
+  const { call } = told;
+  const arrows = arrowsOf(event, call);
+  const at = Date.parse(event.occurred_at);
+  const isBill = event.kind === "call.billed";
+  const words = LANE_WORDS(call);
+  const clock = isBill ? "after" : since(at - Date.parse(call.started_at));
+  const item = h("li", { class: "event", "data-kind": event.kind, "data-key": event.key },
+    h("div", { class: "clock" }, h("time", { datetime: event.occurred_at, title: `${localText(at)} here` }, clock), h("span", { class: "absolute" }, utcText(at))));
+  const tone = ENDS.includes(event.kind) ? `o-${outcomeOf(call)}` : event.kind === "call.answered" ? "o-answered" : "";
+  const gist = gistOf(event);
+  const label = (name, extra) => h("span", { class: "label" }, h("b", {}, name), extra ? " " : "", extra ? h("span", { class: "say" }, extra) : "");
+  const rawId = `raw-${index}`;
+  const toggle = h("button", {
+    type: "button", class: "raw-toggle", id: `toggle-${index}`, "aria-controls": rawId, "aria-expanded": String(expanded.has(event.key)),
+    "aria-label": `Raw JSON of ${titleOf(event)} at ${clock}`, title: `${event.kind}: raw JSON`,
+    onclick: () => toggleRaw(item, event, index),
+  }, "{ }");
+
+  if (!arrows.length) {
+    const lane = laneOf(event);
+    const isLast = lanes.indexOf(lane) === lanes.length - 1;
+    const mark = h("i", { class: "mark", "aria-hidden": "true" });
+    mark.style.left = `${percent(lanes, lane)}%`;
+    const where = h("div", { class: "where" }, label(titleOf(event), gist), unseen(` (note at ${words[lane]})`));
+    where.style.marginLeft = isLast ? "0" : `${percent(lanes, lane)}%`;
+    where.style.marginRight = isLast ? `${100 - percent(lanes, lane)}%` : "0";
+    item.append(h("div", { class: `hop note ${isLast ? "from-right" : ""}`, "data-lane": lane }, mark, where));
+  }
+  let firstEnd = null;
+  arrows.forEach(([from, to, part], place) => {
+    const [left, right] = [percent(lanes, from), percent(lanes, to)].sort((one, other) => one - other);
+    const shaft = h("i", { class: `shaft ${percent(lanes, from) < percent(lanes, to) ? "right" : "left"}`, "aria-hidden": "true" });
+    shaft.style.left = `calc(${left}% + 6px)`;
+    shaft.style.width = `calc(${right - left}% - 12px)`;
+    const isSecondEnd = place > 0 && !part;
+    const texts = {
+      hook: place ? label("asks for verbs") : label(titleOf(event), gist),
+      answer: label(event.answer.length ? counted(event.answer.length, "verb") : "no verbs: goes on"),
+    };
+    const text = isSecondEnd ? "" : texts[part] ?? label(titleOf(event), gist);
+    const where = h("div", { class: "where" }, text, unseen(` from ${words[from]} to ${words[to]}`));
+    where.style.marginLeft = `${left}%`;
+    const hop = h("div", { class: `hop ${part ? "hook" : tone}`, "data-from": from, "data-to": to, "data-part": part ?? "event" }, where, shaft);
+    if (isSecondEnd) {
+      // Both parties are told at once: the second arrow lies on the line of the first.
+      hop.classList.add("at-once");
+      firstEnd.append(hop);
+    } else item.append(hop);
+    firstEnd ??= hop;
+  });
+  if (isAsked(event) && event.answer.length) {
+    const verbs = h("ol", { class: "verbs", "aria-label": "Answered verbs" }, event.answer.map(verbItem));
+    verbs.style.setProperty("--lane", `${percent(lanes, "provider")}%`);
+    item.append(verbs);
+  }
+  item.append(toggle);
+  if (expanded.has(event.key)) item.append(rawOf(event, index));
+  return item;
+}
+
+function tailItem(call) {
+  const text = outcomeOf(call) === "no_end" ? "no end seen" : `${outcomeText(call).toLowerCase()} …`;
+  return h("li", { class: "event tail" }, h("div", { class: "clock" }, h("span", { id: "tail-clock" }, "")), h("div", { class: "hop note" }, h("div", { class: "where" }, h("span", { class: "label" }, text))));
+}
+
+function toggleRaw(item, event, index) {
+  const button = item.querySelector(".raw-toggle");
+  const isOpen = !expanded.delete(event.key);
+  if (isOpen) {
+    expanded.add(event.key);
+    item.append(rawOf(event, index));
+  } else item.querySelector(".raw").remove();
+  button.setAttribute("aria-expanded", String(isOpen));
+}
+
+function rawOf(event, index) {
+  const facts = [
+    ["kind", event.kind],
+    ["occurred", utcText(Date.parse(event.occurred_at))],
+    ["received", utcText(Date.parse(event.received_at))],
+    ["name", event.name],
+    ["status", event.status],
+    ["query", event.query],
+    ...Object.entries(event.details).map(([name, value]) => [name, String(value)]),
+  ].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const panel = h("div", { class: "raw", id: `raw-${index}` }, h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+  const block = (title, text, shown) => {
+    const shownAs = h("pre", { tabindex: "0", role: "region", "aria-label": title }, shown);
+    const copy = h("button", { type: "button", onclick: () => copyText(text, copy, shownAs) }, "Copy");
+    panel.append(h("h4", {}, h("span", {}, title), copy), shownAs);
+  };
+  if (event.body_omitted) panel.append(h("p", { class: "hint" }, "The body is kept and left out here: the answer would be too large."));
+  else if (event.body) block(event.body_is_base64 ? "Body, as base64" : "Body", event.body, event.body_is_base64 ? event.body : pretty(event.body));
+  if (event.answer !== null && event.answer !== undefined && event.answer !== "") {
+    const text = typeof event.answer === "string" ? event.answer : JSON.stringify(event.answer, null, 2);
+    block(`Answer, status ${event.answer_status}`, text, text);
+  }
+  return panel;
+}
+
+async function copyText(text, button, shownAs) {
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    // Without the permission the text is marked, so that the keyboard copies it.
+    getSelection().selectAllChildren(shownAs);
+    button.textContent = "Marked";
+  }
+  setTimeout(() => (button.textContent = "Copy"), 1600);
+}
+
+const SHORTEST_GAP = 6;
+const LONGEST_GAP = 130;
+const BREAK_GAP = 46;
+const DRAWN_HEIGHT = 560;
+
+/**
+ * Put the events where their time is. A second has the same length everywhere; events that are nearer than a line of text
+ * are moved apart, and a gap over LONGEST_GAP is cut, which is marked with how long it was.
+ */
+function layOut(list, wires, lanes, { call, timeline }) {
+  for (const gap of list.querySelectorAll(".gap")) gap.remove();
+  const items = [...list.querySelectorAll(".event")];
+  for (const item of items) item.style.marginTop = "0px";
+  const moments = timeline.map((event) => (event.kind === "call.billed" ? null : Date.parse(event.occurred_at)));
+  if (items.length > timeline.length) moments.push(Math.max(...moments.filter(Boolean), now()));
+  const known = moments.filter((moment) => moment !== null);
+  const whole = known.length ? (Math.max(...known) - Math.min(...known)) / 1000 : 0;
+  const scale = Math.min(16, Math.max(3, DRAWN_HEIGHT / Math.max(whole, 1)));
+  const anchorOf = (item) => {
+    const shaft = item.querySelector(".shaft, .mark");
+    return shaft ? item.offsetTop + shaft.offsetTop + (shaft.className === "mark" ? 4 : 0) : item.offsetTop + 10;
+  };
+
+  let latest = null;
+  items.forEach((item, index) => {
+    const moment = moments[index];
+    if (moment === null) {
+      item.style.marginTop = "18px";
+      return;
+    }
+    if (latest !== null) {
+      const seconds = Math.max(0, (moment - latest.moment) / 1000);
+      const wanted = seconds * scale;
+      const natural = anchorOf(item) - anchorOf(latest.item);
+      const isCut = wanted > Math.max(LONGEST_GAP, natural + SHORTEST_GAP);
+      const margin = isCut ? Math.max(LONGEST_GAP - natural, BREAK_GAP) : Math.max(SHORTEST_GAP, wanted - natural);
+      item.style.marginTop = `${margin}px`;
+      if (isCut) {
+        const mark = h("div", { class: "gap" }, h("span", {}, `⋯ ${spoken(seconds)} ⋯`));
+        mark.style.top = `${-margin / 2 - 10 - 4}px`;
+        item.prepend(mark);
+      }
+    }
+    if (latest === null || moment >= latest.moment) latest = { moment, item };
+  });
+
+  const ruleSeconds = [1, 2, 5, 10, 20, 30].find((seconds) => seconds * scale >= 24) ?? 30;
+  find("rule").style.width = `${ruleSeconds * scale}px`;
+  find("rule-text").textContent = `is ${ruleSeconds} s down the page; long gaps are cut, and say so`;
+  drawWires(items, moments, wires, lanes, call, timeline, anchorOf);
+}
+
+function drawWires(items, moments, wires, lanes, call, timeline, anchorOf) {
+  const points = [];
+  items.forEach((item, index) => {
+    const moment = moments[index];
+    if (moment !== null && (!points.length || moment >= points.at(-1)[0])) points.push([moment, anchorOf(item)]);
+  });
+  const heightAt = (moment) => {
+    // Of several events at one moment the last one counts: an answer at the moment of the start, a hook before the end.
+    const same = points.findLast(([point]) => point === moment);
+    if (same) return same[1];
+    const after = points.findIndex(([point]) => point > moment);
+    if (after === -1) return points.at(-1)[1];
+    if (after === 0) return points[0][1];
+    const [[t0, y0], [t1, y1]] = [points[after - 1], points[after]];
+    return y0 + ((y1 - y0) * (moment - t0)) / (t1 - t0);
+  };
+  const isOpenEnded = !call.outcome;
+  wires.replaceChildren(...lanes.map((lane) => {
+    const wire = h("span", { class: `wire${isOpenEnded ? " open" : ""}` });
+    wire.style.left = `${percent(lanes, lane)}%`;
+    return wire;
+  }));
+  if (!points.length) return;
+  const answering = call.provider === "jambonz" && call.direction !== "outbound" ? "provider" : "to";
+  const moment = (text) => (text ? Date.parse(text) : null);
+  const end = moment(call.ended_at) ?? points.at(-1)[0];
+  const bar = (name, lane, begin, finish) => {
+    if (begin === null || finish <= begin) return;
+    const mark = h("i", { class: name, "data-lane": lane, "data-seconds": ((finish - begin) / 1000).toFixed(3) });
+    mark.style.left = `${percent(lanes, lane)}%`;
+    mark.style.top = `${heightAt(begin)}px`;
+    mark.style.height = `${Math.max(2, heightAt(finish) - heightAt(begin))}px`;
+    wires.append(mark);
+  };
+  const answered = moment(call.answered_at);
+  if (call.ring_seconds !== null || isOpenEnded) bar("ringing-time", answering, moment(call.ringing_at) ?? moment(call.started_at), answered ?? end);
+  for (const lane of answered === null ? [] : ["from", answering]) bar("talking-time", lane, answered, end);
+  let held = null;
+  for (const event of timeline) {
+    if (event.kind === "call.held") held ??= Date.parse(event.occurred_at);
+    if (event.kind !== "call.resumed" || held === null) continue;
+    for (const lane of ["from", answering]) bar("hold-time", lane, held, Date.parse(event.occurred_at));
+    held = null;
+  }
+  if (held !== null) for (const lane of ["from", answering]) bar("hold-time", lane, held, end);
+}
+
+// ---------------------------------------------------------------------------------------------- signing in and out
+
+let isSignedIn = null;
+
+function showSignedIn() {
+  if (isSignedIn) return;
+  isSignedIn = true;
+  find("sign-in").hidden = true;
+  for (const id of ["console", "sign-out", "live", "skip"]) find(id).hidden = false;
+}
+
+/** Take everything away that was shown, and ask who is there; what was open stays in the URL. */
+function showSignIn() {
+  const hadSession = isSignedIn;
+  isSignedIn = false;
+  generation += 1;
+  stopAsking.abort();
+  clearTimeout(nextPoll);
+  hideCall();
+  rows.clear();
+  order = [];
+  statistics = null;
+  for (const id of ["rows", "totals", "plot", "legend", "chart-table", "news"]) find(id).replaceChildren();
+  find("number").value = "";
+  for (const id of ["console", "sign-out", "live", "skip"]) find(id).hidden = true;
+  if (hadSession) find("sign-in-reason").textContent = "The session has ended. Sign in again to go on where you were.";
+  find("sign-in").hidden = false;
+  find(find("username").value ? "password" : "username").focus();
+}
+
+async function signIn(event) {
+  event.preventDefault();
+  const form = find("sign-in");
+  const button = form.querySelector("button");
+  const error = find("sign-in-error");
+  error.textContent = "";
+  button.disabled = true;
+  try {
+    await ask("session", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ username: find("username").value, password: find("password").value }),
+    });
+    find("password").value = "";
+    await start();
+    find("list-heading").focus({ preventScroll: true });
+  } catch (problem) {
+    if (problem instanceof Refused) error.textContent = problem.status === 401 ? "The user name or the password is wrong." : problem.message;
+    else error.textContent = "callhooks cannot be reached. Try again in a moment.";
+    find("password").select();
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function signOut() {
+  try {
+    await ask("session", { method: "DELETE" });
+  } catch (error) {
+    if (!(error instanceof SignedOut)) {
+      failed(error);
+      return;
+    }
+  }
+  isSignedIn = null;
+  history.replaceState(null, "", location.pathname);
+  state = readState();
+  find("sign-in-reason").textContent = "You are signed out.";
+  showSignIn();
+}
+
+// ---------------------------------------------------------------------------------------------- going on
+
+let nextPoll = 0;
+let failures = 0;
+let updatedAt = 0;
+let triesAt = 0;
+
+function schedule() {
+  clearTimeout(nextPoll);
+  if (!isSignedIn || document.hidden) return;
+  const usual = isAllDays() || dayShown() !== today() ? OTHER_DAY_POLL_SECONDS : POLL_SECONDS;
+  const seconds = failures ? Math.min(SLOWEST_POLL_SECONDS, POLL_SECONDS * 2 ** failures) : usual;
+  triesAt = now() + seconds * 1000;
+  nextPoll = setTimeout(() => work(refresh), seconds * 1000);
+}
+
+/** Do something that asks the server, and say how it went. */
+async function work(task) {
+  clearTimeout(nextPoll);
+  const mine = generation;
+  try {
+    await task();
+    failures = 0;
+    updatedAt = now();
+    find("trouble").hidden = true;
+    showSignedIn();
+  } catch (error) {
+    if (error.name === "AbortError" && mine !== generation) return;
+    failed(error);
+  }
+  showLive();
+  schedule();
+}
+
+function failed(error) {
+  if (error instanceof SignedOut) {
+    showSignIn();
+    return;
+  }
+  failures += 1;
+  showSignedIn();
+  const trouble = find("trouble");
+  const words = error instanceof Refused ? error.message : "callhooks cannot be reached.";
+  const text = error instanceof Refused && error.status < 500 ? words : `${words} What is shown may be old; it is tried again by itself.`;
+  if (trouble.textContent !== text) trouble.textContent = text;
+  trouble.hidden = false;
+  if (find("list").hasAttribute("aria-busy")) {
+    find("list").removeAttribute("aria-busy");
+    find("rows").replaceChildren();
+    find("list-heading").textContent = "The calls could not be read.";
+  }
+}
+
+function showLive() {
+  const live = find("live");
+  live.classList.toggle("late", failures > 0);
+  const age = Math.max(0, Math.round((now() - updatedAt) / 1000));
+  const again = Math.max(0, Math.round((triesAt - now()) / 1000));
+  find("live-text").textContent = failures ? `Not updated, next try in ${again} s` : `Updated ${age} s ago`;
+}
+
+function everySecond() {
+  if (!isSignedIn || document.hidden) return;
+  showLive();
+  for (const row of rows.values()) if (row.isRunning) row.tick();
+  const clock = find("tail-clock");
+  if (clock && opened?.told) clock.textContent = since(Math.floor((now() - Date.parse(JSON.parse(opened.told).call.started_at)) / 1000) * 1000).replace(/\.000$/, "");
+}
+
+async function start() {
+  isSignedIn = null;
+  state = readState();
+  showNumber();
+  await work(() => Promise.all([loadList(), state.call ? openCall({ takeFocus: false }) : null]));
+}
+
+let openedByKey = false;
+
+function onHashChange() {
+  const before = state;
+  state = readState();
+  if (!isSignedIn) return;
+  showNumber();
+  const takeFocus = !openedByKey;
+  openedByKey = false;
+  const isOtherCall = state.call !== before.call;
+  if (isOtherCall && !state.call) hideCall();
+  if (listKey(state) !== listKey(before)) {
+    work(() => Promise.all([loadList(), isOtherCall && state.call ? openCall({ takeFocus }) : null]));
+  } else {
+    for (const row of rows.values()) row.place();
+    if (isOtherCall && state.call) work(() => openCall({ takeFocus }));
+  }
+}
+
+function move(step) {
+  const focused = document.activeElement?.closest?.("tr")?.dataset.path ?? state.call;
+  const index = order.indexOf(focused);
+  const path = order[index === -1 ? 0 : index + step];
+  if (!path) return;
+  rows.get(path).link.focus();
+  if (state.call && !isPhone()) {
+    openedByKey = true;
+    go({ call: path });
+  }
+}
+
+function onKey(event) {
+  if (!isSignedIn || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isTyping = event.target.matches("input, select, textarea");
+  if (event.key === "Escape" && state.call && !isTyping) closeCall();
+  else if (isTyping) return;
+  else if (event.key === "j") move(1);
+  else if (event.key === "k") move(-1);
+  else if (event.key === "/") find("number").focus();
+  else return;
+  event.preventDefault();
+}
+
+find("sign-in").addEventListener("submit", signIn);
+find("sign-out").addEventListener("click", signOut);
+find("skip").addEventListener("click", () => (rows.get(order[0])?.link ?? find("list-heading")).focus());
+find("day").addEventListener("change", (event) => isDay(event.target.value) && go({ day: event.target.value === today() && !state.number ? "" : event.target.value }));
+find("day-before").addEventListener("click", () => go({ day: dayAfter(dayShown(), -1) }));
+find("day-after").addEventListener("click", () => {
+  const next = dayAfter(dayShown(), 1);
+  go({ day: next >= today() ? "" : next });
+});
+find("day-today").addEventListener("click", () => go({ day: "" }));
+find("filters").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const number = find("number").value.trim();
+  const inDay = find("scope").value === "day";
+  go({ number, day: number && !inDay ? "" : number && inDay ? dayShown() : state.day });
+});
+find("number").addEventListener("search", (event) => event.target.value || !state.number || go({ number: "" }));
+find("scope").addEventListener("change", () => state.number && find("filters").requestSubmit());
+for (const name of ["provider", "direction", "outcome"]) find(name).addEventListener("change", (event) => go({ [name]: event.target.value }));
+find("clear").addEventListener("click", clearFilters);
+find("more").addEventListener("click", loadMore);
+find("fresh").addEventListener("click", () => {
+  scrollTo({ top: find("list").getBoundingClientRect().top + scrollY - 80 });
+  find("fresh").hidden = true;
+  unseenCalls = 0;
+  rows.get(order[0])?.link.focus({ preventScroll: true });
+});
+addEventListener("scroll", () => {
+  if (!find("fresh").hidden && !firstVisibleRow()) {
+    find("fresh").hidden = true;
+    unseenCalls = 0;
+  }
+}, { passive: true });
+addEventListener("hashchange", onHashChange);
+addEventListener("keydown", onKey);
+addEventListener("online", () => isSignedIn && work(refresh));
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) clearTimeout(nextPoll);
+  else if (isSignedIn) work(refresh);
+});
+setInterval(everySecond, 1000);
+start();

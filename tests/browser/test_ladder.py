@@ -1,0 +1,331 @@
+"""A call as a ladder: which arrow goes from where to where, how far apart, and what is readable beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from callhooks.call import Outcome
+from callhooks.event import Detail, Kind
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import NOW, Visitor, screenshot
+from tests.browser.double import CallLogDouble
+from tests.browser.recordings import (
+    ANSWERED_CALL,
+    BIRD,
+    DIALLED_LEG,
+    VOIPSTUDIO,
+    WAVIX,
+    Kept,
+    KeptCall,
+    call_of,
+    event,
+    jambonz_calls,
+    made_call,
+    recorded_call,
+)
+
+POLLED = 8000
+START = NOW - timedelta(minutes=5)
+Arrow = tuple[str, str, str]
+
+POST_CALL_IDS = {"1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8b01": "1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8a01"}
+
+INITIATED, RINGING = ("call.initiated", "from", "provider"), ("call.ringing", "provider", "to")
+EARLY_MEDIA, ANSWERED = ("call.early_media", "to", "provider"), ("call.answered", "to", "provider")
+COMPLETED = [("call.completed", "provider", "from"), ("call.completed", "provider", "to")]
+ASKED = [("call.verb", "provider", "callhooks"), ("call.verb", "callhooks", "provider")]
+LADDERS: dict[str, list[Arrow]] = {
+    "wavix": [INITIATED, RINGING, EARLY_MEDIA, ANSWERED, *COMPLETED],
+    "bird": [INITIATED, RINGING, ANSWERED, ("call.completed", "to", "provider")],
+    "voipstudio": [
+        INITIATED,
+        RINGING,
+        ANSWERED,
+        ("call.dtmf", "from", "provider"),
+        ("call.held", "to", "provider"),
+        ("call.resumed", "to", "provider"),
+        *COMPLETED,
+    ],
+    "jambonz": [
+        INITIATED,
+        ("call.initiated", "provider", "callhooks"),
+        ("call.initiated", "callhooks", "provider"),
+        ("call.answered", "provider", "from"),
+        *ASKED,
+        ("call.held", "from", "provider"),
+        ("call.resumed", "from", "provider"),
+        *ASKED,
+        ("call.completed", "from", "provider"),
+    ],
+    "jambonz leg": [("call.initiated", "provider", "to"), RINGING, EARLY_MEDIA, ANSWERED, *COMPLETED],
+}
+
+
+def a_call(name: str) -> KeptCall:
+    if name == "wavix":
+        return recorded_call("wavix", (*WAVIX, "post_call_answered"), at="14:15", changes=POST_CALL_IDS)
+    if name in ("bird", "voipstudio"):
+        return recorded_call(name, BIRD if name == "bird" else VOIPSTUDIO, at="14:15")
+    return jambonz_calls(START)[DIALLED_LEG if name == "jambonz leg" else ANSWERED_CALL]
+
+
+def open_call(visitor: Visitor, call: KeptCall) -> Page:
+    visitor.double.keep(call)
+    page = visitor.signed_in(f"#call={call.path}")
+    page.locator(".event").first.wait_for()
+    return page
+
+
+def arrows(page: Page) -> list[Arrow]:
+    """Kind, from lane and to lane of each arrow, from the top to the bottom."""
+    return [
+        tuple(arrow)
+        for arrow in page.locator(".hop[data-from]").evaluate_all(
+            "(hops) => hops.map((hop) => [hop.closest('.event').dataset.kind, hop.dataset.from, hop.dataset.to])"
+        )
+    ]
+
+
+def middle(lane: Locator) -> float:
+    box = lane.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2
+
+
+def height_of(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["height"]
+
+
+def top_of(page: Page, kind: str) -> float:
+    box = page.locator(f'.event[data-kind="{kind}"] .shaft').first.bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_the_ladder_of_a_recorded_call_has_the_right_arrows(visitor: Visitor, name: str) -> None:
+    page = open_call(visitor, a_call(name))
+    assert arrows(page) == LADDERS[name]
+    lanes = [lane.get_attribute("data-lane") for lane in page.locator(".lanes > div").all()]
+    assert lanes == ["from", "provider", *(["callhooks"] if name == "jambonz" else []), "to"]
+    screenshot(page, f"ladder-{name.replace(' ', '-')}")
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_an_arrow_is_drawn_from_its_lane_to_its_lane(visitor: Visitor, name: str) -> None:
+    page = open_call(visitor, a_call(name))
+    lanes = {lane: middle(page.locator(f'.lanes [data-lane="{lane}"]')) for lane in ("from", "provider", "to")}
+    hops = page.locator(".hop[data-from]").all()
+    for hop in hops:
+        ends = [lanes.get(hop.get_attribute(side) or "") for side in ("data-from", "data-to")]
+        if None in ends:
+            continue
+        shaft = hop.locator(":scope > .shaft")
+        box = shaft.bounding_box()
+        assert box is not None
+        drawn = [box["x"], box["x"] + box["width"]]
+        assert drawn == pytest.approx(sorted(ends), abs=8)  # type: ignore[type-var]
+        expect(shaft).to_have_class(re.compile("right" if ends[0] < ends[1] else "left"))  # type: ignore[operator]
+
+
+Told = tuple[Kind, str, str, Mapping[str, Detail], list[tuple[str, str]]]
+MAPPING: list[Told] = [
+    (Kind.INITIATED, "wavix", "outbound", {}, [("from", "provider")]),
+    (Kind.INITIATED, "voipstudio", "outbound", {}, [("from", "provider")]),
+    (Kind.INITIATED, "bird", "outbound", {}, [("provider", "to")]),
+    (Kind.INITIATED, "jambonz", "outbound", {}, [("provider", "to")]),
+    (Kind.ANSWERED, "jambonz", "inbound", {}, [("provider", "from")]),
+    (Kind.ANSWERED, "jambonz", "outbound", {}, [("to", "provider")]),
+    (Kind.HELD, "voipstudio", "outbound", {}, [("from", "provider")]),
+    (Kind.HELD, "jambonz", "outbound", {}, [("to", "provider")]),
+    (Kind.DTMF, "jambonz", "inbound", {"digits": "1"}, [("from", "provider")]),
+    (Kind.DTMF, "jambonz", "outbound", {"digits": "1"}, [("to", "provider")]),
+    (Kind.MEDIA, "jambonz", "inbound", {"text": "sales please", "channel": 1}, [("from", "provider")]),
+    (Kind.MEDIA, "jambonz", "inbound", {"text": "hello", "channel": 2}, [("to", "provider")]),
+    (Kind.COMPLETED, "bird", "inbound", {"hangup_source": "caller"}, [("from", "provider")]),
+    (Kind.COMPLETED, "bird", "inbound", {"hangup_source": "callee"}, [("to", "provider")]),
+    (Kind.COMPLETED, "bird", "inbound", {"hangup_source": "carrier"}, [("provider", "from"), ("provider", "to")]),
+    (Kind.COMPLETED, "jambonz", "inbound", {"call_termination_by": "caller"}, [("from", "provider")]),
+    (Kind.COMPLETED, "jambonz", "outbound", {"call_termination_by": "caller"}, [("to", "provider")]),
+    (Kind.COMPLETED, "jambonz", "inbound", {"call_termination_by": "jambonz"},
+     [("provider", "from"), ("provider", "to")]),
+    (Kind.CANCELLED, "bird", "outbound", {}, [("from", "provider")]),
+    (Kind.BUSY, "wavix", "inbound", {}, [("to", "provider")]),
+    (Kind.REJECTED, "wavix", "inbound", {}, [("to", "provider")]),
+    (Kind.NO_ANSWER, "wavix", "inbound", {}, [("provider", "from"), ("provider", "to")]),
+    (Kind.FAILED, "bird", "inbound", {}, [("provider", "from"), ("provider", "to")]),
+    (Kind.MISSED, "voipstudio", "inbound", {}, [("provider", "from"), ("provider", "to")]),
+    (Kind.VERB, "jambonz", "inbound", {"dial_call_status": "busy"}, [("provider", "callhooks")]),
+]  # fmt: skip
+NOTES: list[tuple[Kind, Mapping[str, Detail], str]] = [
+    (Kind.BILLED, {"charge": 1}, "provider"),
+    (Kind.QUEUE_JOINED, {"queue": "support"}, "provider"),
+    (Kind.QUEUE_LEFT, {"queue": "support"}, "provider"),
+    (Kind.QUEUE_WRAPUP, {}, "provider"),
+    (Kind.OTHER, {}, "provider"),
+    (Kind.MEDIA, {"media": "audio", "machine_detected": False}, "provider"),
+    (Kind.MEDIA, {"machine_detected": True}, "to"),
+    (Kind.TOOL_CALLED, {}, "callhooks"),
+]
+
+
+def only(page: Page, visitor: Visitor, told: Kept) -> Locator:
+    """Open a call of this event alone, in the same page."""
+    call = call_of([told])
+    visitor.double.keep(call)
+    page.evaluate("(call) => { location.hash = `call=${call}`; }", call.path)
+    item = page.locator(f'.event[data-key="{told.event.dedupe_key}"]')
+    item.wait_for()
+    return item
+
+
+def test_each_kind_starts_and_ends_where_it_does_on_the_line(visitor: Visitor) -> None:
+    page = visitor.signed_in()
+    for number, (kind, provider, direction, details, expected) in enumerate(MAPPING):
+        told = event(kind, START + timedelta(seconds=number), details, provider=provider, direction=direction,
+                     call_id=f"mapped-{number}")  # fmt: skip
+        only(page, visitor, Kept(told, answer=[]))
+        assert [(start, end) for _, start, end in arrows(page)] == expected, (kind, provider, direction, details)
+
+
+def test_what_is_no_message_is_a_note_on_a_lane(visitor: Visitor) -> None:
+    page = visitor.signed_in()
+    for number, (kind, details, lane) in enumerate(NOTES):
+        item = only(page, visitor, Kept(event(kind, START + timedelta(seconds=number), details, call_id=f"n-{number}")))
+        assert arrows(page) == []
+        mark = item.locator(".mark")
+        expect(item.locator(".note")).to_have_attribute("data-lane", lane)
+        assert middle(mark) == pytest.approx(middle(page.locator(f'.lanes [data-lane="{lane}"]')), abs=2)
+
+
+def test_gaps_are_to_scale_and_a_long_one_is_cut_and_says_so(visitor: Visitor) -> None:
+    told = [(Kind.INITIATED, 0), (Kind.RINGING, 4), (Kind.ANSWERED, 10), (Kind.HELD, 262), (Kind.RESUMED, 262.2)]
+    page = open_call(visitor, call_of(Kept(event(kind, START + timedelta(seconds=at))) for kind, at in told))
+    tops = [top_of(page, kind.value) for kind, _ in told]
+    steps = [after - before for before, after in pairwise(tops)]
+    assert steps[0] >= 20
+    assert steps[3] >= 20, "what is at one moment is still readable"
+    expect(page.locator(".gap")).to_have_text("⋯ 4 min 12 s ⋯")
+    assert steps[2] < 200
+
+
+def test_two_gaps_that_fit_are_as_long_as_their_times(visitor: Visitor) -> None:
+    told = [(Kind.INITIATED, 0), (Kind.RINGING, 3), (Kind.ANSWERED, 9), (Kind.COMPLETED, 15)]
+    page = open_call(visitor, call_of(Kept(event(kind, START + timedelta(seconds=at))) for kind, at in told))
+    tops = [top_of(page, kind.value) for kind, _ in told]
+    assert (tops[2] - tops[1]) / (tops[1] - tops[0]) == pytest.approx(2, rel=0.03)
+    assert tops[3] - tops[2] == pytest.approx(tops[2] - tops[1], rel=0.03)
+    expect(page.locator(".gap")).to_have_count(0)
+    rule = page.locator("#rule").bounding_box()
+    assert rule is not None
+    seconds = int(re.findall(r"is (\d+) s", page.locator("#rule-text").inner_text())[0])
+    assert rule["width"] / seconds == pytest.approx((tops[3] - tops[0]) / 15, rel=0.03)
+
+
+def test_ring_talk_and_hold_are_bars_between_their_events(visitor: Visitor) -> None:
+    page = open_call(visitor, a_call("voipstudio"))
+    seconds = {
+        (bar.get_attribute("class"), bar.get_attribute("data-lane")): float(bar.get_attribute("data-seconds") or 0)
+        for bar in page.locator(".wires i").all()
+    }
+    assert seconds == {
+        ("ringing-time", "to"): 5,
+        ("talking-time", "from"): 42,
+        ("talking-time", "to"): 42,
+        ("hold-time", "from"): 10,
+        ("hold-time", "to"): 10,
+    }
+    hold = page.locator(".wires .hold-time").first
+    assert height_of(hold) == pytest.approx(top_of(page, "call.resumed") - top_of(page, "call.held"), abs=2)
+    ring = page.locator(".wires .ringing-time")
+    assert height_of(ring) == pytest.approx(top_of(page, "call.answered") - top_of(page, "call.ringing"), abs=2)
+
+
+def test_answered_verbs_are_readable(visitor: Visitor) -> None:
+    page = open_call(visitor, a_call("jambonz"))
+    verbs = [" ".join(one.inner_text().split()) for one in page.locator(".verbs > li").all()]
+    assert verbs[0].startswith("gather input digits, speech numDigits 1 timeout 8 s “Thank you for calling Acme.")
+    assert verbs[1] == "say “We are connecting you to sales.”"
+    assert verbs[2].startswith("dial target +14155550100 (phone), then or with +14155550101 (phone)")
+    assert verbs[3] == "hangup"
+
+
+def test_raw_json_is_one_click_away_and_as_it_was_sent(visitor: Visitor) -> None:
+    body = '{"big":12345678901234567890,"price":1.10,"empty":{},"none":[],"list":[1,{"a":"{x: [1]}"}],"text":"é\\n"}'
+    page = open_call(visitor, call_of([Kept(event(Kind.OTHER, START), body, {"status": "stored"})]))
+    page.get_by_role("button", name=re.compile("^Raw JSON")).click()
+    shown = page.get_by_role("region", name="Body").inner_text()
+    assert json.loads(shown) == json.loads(body)
+    assert "12345678901234567890" in shown
+    assert "1.10" in shown
+    assert '"empty": {},' in shown
+    assert shown.count("\n") > 8
+    expect(page.get_by_role("region", name="Answer, status 200")).to_contain_text('"status": "stored"')
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == body
+
+
+def test_a_body_that_is_no_json_is_shown_as_it_is(visitor: Visitor) -> None:
+    page = open_call(visitor, call_of([Kept(event(Kind.OTHER, START), "not { JSON", "plain", query="call=1&hook=x")]))
+    page.get_by_role("button", name=re.compile("^Raw JSON")).click()
+    expect(page.get_by_role("region", name="Body")).to_have_text("not { JSON")
+    expect(page.locator(".raw")).to_contain_text("call=1&hook=x")
+
+
+def test_the_head_tells_what_is_known_of_the_call(visitor: Visitor) -> None:
+    page = open_call(visitor, a_call("jambonz"))
+    head = page.locator(".call-head")
+    for told in ("+12125550187", "Jane Doe", "Answered", "talked 3:08", "on hold 0:07", "Q.850 16 (normal clearing)",
+                 "SIP 200 (OK)", "example-carrier", "orderId: A-1001", ANSWERED_CALL):  # fmt: skip
+        expect(head).to_contain_text(told)
+    page = open_call(visitor, a_call("wavix"))
+    expect(page.locator(".facts")).to_contain_text("0.0095 USD")
+    expect(page.locator(".facts")).to_contain_text("1234")
+
+
+def test_related_legs_are_links_to_their_ladders(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = jambonz_calls(START)
+    double.relate(*calls.values())
+    page = open_call(visitor, calls[ANSWERED_CALL])
+    page.locator(".legs a").click()
+    expect(page.locator(".facts .id")).to_have_text(DIALLED_LEG)
+    assert arrows(page) == LADDERS["jambonz leg"]
+    page.go_back()
+    expect(page.locator(".facts .id")).to_have_text(ANSWERED_CALL)
+
+
+def test_the_ladder_of_a_call_under_way_grows(double: CallLogDouble, visitor: Visitor) -> None:
+    whole = made_call(1, NOW - timedelta(seconds=20), Outcome.ANSWERED, ring=4, talk=10)
+    page = open_call(visitor, call_of(whole.events[:2]))
+    expect(page.locator(".tail")).to_contain_text("ringing")
+    page.locator(".raw-toggle").first.click()
+    page.locator(".raw-toggle").first.focus()
+    double.keep(whole)
+    expect(page.locator('.event[data-kind="call.completed"]')).to_be_visible(timeout=POLLED)
+    expect(page.locator(".tail")).to_have_count(0)
+    expect(page.locator(".raw")).to_be_visible()
+    expect(page.locator(".raw-toggle").first).to_be_focused()
+
+
+def test_a_call_that_is_not_there_says_so(visitor: Visitor) -> None:
+    page = visitor.signed_in("#call=/calls/wavix/unknown")
+    expect(page.locator("#call")).to_contain_text("There is no such call")
+
+
+def test_only_a_call_s_own_path_is_ever_asked_for(double: CallLogDouble, visitor: Visitor) -> None:
+    page = visitor.signed_in("#call=//evil.example/calls/a/b")
+    page.goto(f"{double.url}#call=/session")
+    page.goto(f"{double.url}#call=/calls/a/../../session")
+    page.wait_for_timeout(300)
+    expect(page.locator("#call")).to_be_hidden()
+    assert {asked.split("?")[0] for asked in double.asked} <= {"GET /", "POST /session", "GET /calls", "GET /stats"}

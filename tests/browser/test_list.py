@@ -1,0 +1,291 @@
+"""The day's calls as a person sees them: list, chart, filters, and how they go on by themselves."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from callhooks.call import Outcome
+from callhooks.event import Kind
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import NOW, Visitor, screenshot
+from tests.browser.double import CallLogDouble
+from tests.browser.recordings import DAY, Kept, KeptCall, call_of, day_of_calls, event, made_call, recorded_call
+
+SECONDS = 1000
+POLLED = 8 * SECONDS
+CUSTOMER = "+12125550187"
+
+
+def top_of(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def texts(page: Page, column: str) -> list[str]:
+    return page.locator(f"#rows td.{column}").all_inner_texts()
+
+
+def a_day(double: CallLogDouble, count: int = 200) -> list[KeptCall]:
+    calls = day_of_calls(count, until=NOW - timedelta(minutes=6))
+    double.keep(*calls)
+    return calls
+
+
+def under_way(number: int = 900, *, answered: bool = False, ago: float = 9, **changes: object) -> KeptCall:
+    call = made_call(number, NOW - timedelta(seconds=ago), None, ring=4, **changes)  # type: ignore[arg-type]
+    return call if answered else call_of(call.events[:2])
+
+
+def test_a_row_says_at_a_glance_how_a_call_went(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(recorded_call("voipstudio", ("call_initial", "call_ringing", "call_connected", "call_hangup")))
+    page = visitor.signed_in()
+    cells = page.locator("#rows tr").get_by_role("cell").all_inner_texts()
+    assert [re.sub(r"\s+", " ", cell) for cell in cells] == [
+        "06:30:00", "447700900123 → to 442079460123", "↘in", "voipstudio", "Answered", "", "0:05", "0:42",
+    ]  # fmt: skip
+    expect(page.locator("#rows time")).to_have_attribute("title", re.compile("here$"))
+    expect(page.get_by_role("columnheader").first).to_have_text("Time UTC")
+
+
+def test_every_outcome_has_a_word_and_a_shape_of_its_own(double: CallLogDouble, visitor: Visitor) -> None:
+    for number, outcome in enumerate(Outcome):
+        double.keep(made_call(number, NOW - timedelta(minutes=10 + number), outcome))
+    double.keep(under_way(), made_call(99, NOW - timedelta(hours=5), None))
+    page = visitor.signed_in()
+    assert texts(page, "how") == [
+        "Ringing", "Answered", "Missed", "No answer", "Busy", "Rejected", "Cancelled", "Failed", "No end seen",
+    ]  # fmt: skip
+    shapes = [path.get_attribute("d") for path in page.locator("#rows td.how path").all()]
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_ring_and_talk_time_are_bars_of_their_own(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(made_call(1, NOW - timedelta(minutes=30), Outcome.ANSWERED, ring=30, talk=60))
+    bars = visitor.signed_in().locator("#rows .length i")
+    ring, talk = (bar.bounding_box() for bar in bars.all())
+    assert ring is not None
+    assert talk is not None
+    assert talk["width"] / ring["width"] == pytest.approx(2, rel=0.1)
+    expect(bars.first).to_have_class("ringing-time")
+
+
+def test_new_calls_come_in_and_a_call_changes_without_a_reload(double: CallLogDouble, visitor: Visitor) -> None:
+    first = under_way()
+    double.keep(first)
+    page = visitor.signed_in()
+    page.evaluate("document.body.dataset.loaded = 'once'")
+    link = page.locator("#rows a").first
+    link.focus()
+    double.keep(under_way(901, ago=1, from_="+12125550111"))
+    double.keep(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(2, timeout=POLLED)
+    expect(rows.nth(0)).to_contain_text("+12125550111")
+    expect(rows.nth(1)).to_contain_text("Busy")
+    expect(rows.nth(1)).to_have_class(re.compile("changed"))
+    expect(rows.nth(1).locator("a")).to_be_focused()
+    expect(page.locator("#news")).to_have_text("1 new call")
+    expect(page.locator("body")).to_have_attribute("data-loaded", "once")
+
+
+def test_what_is_looked_at_stays_where_it_is_when_calls_come_in(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double)
+    page = visitor.signed_in()
+    page.mouse.move(700, 600)
+    page.mouse.wheel(0, 900)
+    looked_at = page.locator("#rows tr").nth(30)
+    page.wait_for_timeout(300)
+    before = top_of(looked_at)
+    looked_at = page.locator(f'tr[data-path="{looked_at.get_attribute("data-path")}"]')
+    double.keep(*(under_way(900 + number, ago=5 + number) for number in range(3)))
+    fresh = page.get_by_role("button", name="3 new calls")
+    fresh.wait_for(timeout=POLLED)
+    assert top_of(looked_at) == pytest.approx(before, abs=1)
+    fresh.click()
+    expect(page.locator("#rows a").first).to_be_focused()
+    expect(page.locator("#rows tr").first).to_be_in_viewport()
+
+
+def test_the_time_of_a_call_under_way_runs(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(under_way(answered=True, ago=20))
+    talk = visitor.signed_in().locator("#rows td.talk")
+    first = talk.inner_text()
+    assert first in ("0:16", "0:17", "0:18")
+    expect(talk).not_to_have_text(first, timeout=3 * SECONDS)
+
+
+def test_more_calls_than_a_page_are_loaded_on_demand_and_stay(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = a_day(double)
+    page = visitor.signed_in()
+    expect(page.locator("#rows tr")).to_have_count(50)
+    for loaded in (100, 150, 200):
+        page.get_by_role("button", name="Load more").click()
+        expect(page.locator("#rows tr")).to_have_count(loaded)
+    expect(page.locator("#more")).to_be_hidden()
+    shown = [tr.get_attribute("data-path") for tr in page.locator("#rows tr").all()]
+    expected = sorted((call.summary for call in calls), key=lambda one: (one["started_at"], one["path"]), reverse=True)
+    assert shown == [call["path"] for call in expected]
+    page.wait_for_timeout(4 * SECONDS)
+    expect(page.locator("#rows tr")).to_have_count(200)
+
+
+def test_more_calls_at_once_than_a_page_leave_no_hole(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(*day_of_calls(60, until=DAY + timedelta(hours=12)))
+    page = visitor.signed_in()
+    double.keep(*(made_call(1000 + n, DAY + timedelta(hours=12, seconds=n), Outcome.BUSY) for n in range(300)))
+    expect(page.locator("#rows tr").first).to_contain_text("12:04:59", timeout=POLLED)
+    while page.locator("#more").is_visible():
+        count = page.locator("#rows tr").count()
+        page.locator("#more").click()
+        expect(page.locator("#rows tr")).not_to_have_count(count)
+    expect(page.locator("#rows tr")).to_have_count(360)
+
+
+def test_an_empty_page_with_a_cursor_is_not_the_end(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 20)
+    double.empty_pages = 6
+    page = visitor.signed_in()
+    expect(page.locator("#more-note")).to_contain_text("Load more goes on reading")
+    page.get_by_role("button", name="Load more").click()
+    expect(page.locator("#rows tr")).to_have_count(20)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "column"),
+    [
+        ("Provider", "bird", "provider"),
+        ("Direction", "outbound", "direction"),
+        ("Outcome", "busy", "how"),
+    ],
+)
+def test_a_filter_leaves_what_it_says_and_stands_in_the_url(
+    double: CallLogDouble, visitor: Visitor, name: str, option: str, column: str
+) -> None:
+    a_day(double)
+    shown = {"bird": "bird", "outbound": "↗out", "busy": "Busy"}[option]
+    page = visitor.signed_in()
+    page.get_by_label(name, exact=True).select_option(option)
+    expect(page).to_have_url(re.compile(f"#{name.lower()}={option}$"))
+    expect(page.locator(f"#rows td.{column}").first).to_have_text(shown)
+    assert set(texts(page, column)) == {shown}
+    page.reload()
+    page.locator("#list:not([aria-busy])").wait_for()
+    assert set(texts(page, column)) == {shown}
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.locator("#rows tr")).to_have_count(50)
+
+
+def test_a_number_is_looked_for_on_all_days_or_on_one(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 40)
+    number = "+1 (646) 555-0999"
+    double.keep(made_call(1, NOW - timedelta(days=3), Outcome.BUSY, from_="+16465550999"))
+    double.keep(made_call(2, NOW - timedelta(minutes=20), Outcome.BUSY, to="+16465550999"))
+    page = visitor.signed_in()
+    page.get_by_label("Number", exact=True).fill(number)
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    assert [text.split("\n")[0] for text in texts(page, "time")] == ["21 Nov 2026", "18 Nov 2026"]
+    screenshot(page, "search")
+    page.get_by_label("Where to look for the number").select_option("This day")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    # The page's address may be logged by whoever serves it; the fragment never reaches anybody.
+    assert not [asked for asked in double.asked if asked.startswith("GET /?")]
+
+
+def test_another_day_is_a_click_away(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 5)
+    double.keep(made_call(1, NOW - timedelta(days=1), Outcome.REJECTED))
+    page = visitor.signed_in()
+    page.get_by_role("button", name="Previous day").click()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.locator("#day-heading")).to_have_text("Friday, 20 November 2026 UTC")
+    expect(page).to_have_url(re.compile("#day=2026-11-20$"))
+    page.get_by_role("button", name="Next day").click()
+    expect(page.locator("#rows tr")).to_have_count(5)
+    expect(page.get_by_role("button", name="Next day")).to_be_disabled()
+
+
+def test_the_chart_adds_up_and_filters(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = a_day(double)
+    double.keep(under_way())
+    page = visitor.signed_in()
+    screenshot(page, "list")
+    outcomes = [call.summary["outcome"] for call in calls]
+    legend = page.get_by_role("group", name="Show one outcome")
+    for outcome in Outcome:
+        button = legend.locator(f'[data-outcome="{outcome.value}"]')
+        expect(button.locator("b")).to_have_text(str(outcomes.count(outcome.value)))
+    expect(page.locator("#totals")).to_contain_text("201")
+    share = int(100 * outcomes.count("answered") / len(outcomes) + 0.5)
+    expect(page.locator("#totals")).to_contain_text(f"{share} %")
+    hour = [call for call in calls if call.summary["started_at"][11:13] == "10"]
+    heights = {
+        stack.get_attribute("data-outcome"): stack.bounding_box() for stack in page.locator('[data-hour="10"]').all()
+    }
+    assert set(heights) == {call.summary["outcome"] for call in hour}
+    page.get_by_text("The chart as a table").click()
+    line = page.locator("#chart-table tr", has=page.get_by_role("rowheader", name="10:00")).get_by_role("cell")
+    assert sum(int(cell) for cell in line.all_inner_texts()) == len(hour)
+    legend.get_by_role("button", name="Busy").click()
+    expect(legend.get_by_role("button", name="Busy")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#rows td.how").first).to_have_text("Busy")
+    assert set(texts(page, "how")) == {"Busy"}
+
+
+def test_a_day_without_calls_says_how_to_get_one(visitor: Visitor) -> None:
+    page = visitor.signed_in()
+    expect(page.locator("#empty")).to_contain_text("callhooks send events/jambonz/new_call.json --new-call")
+    screenshot(page, "empty")
+    page.goto(f"{visitor.double.url}#outcome=busy")
+    expect(page.locator("#empty")).to_contain_text("No call like this")
+    page.locator("#empty").get_by_role("button", name="Clear filters").click()
+    expect(page.locator("#empty")).to_contain_text("No call today yet")
+
+
+def test_an_outage_is_said_and_passes_by_itself(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 5)
+    page = visitor.signed_in()
+    double.fault = 503
+    expect(page.get_by_role("alert").filter(has_text="The table cannot be read")).to_be_visible(timeout=POLLED)
+    expect(page.locator("#live")).to_contain_text("Not updated, next try in")
+    expect(page.locator("#rows tr")).to_have_count(5)
+    double.fault = None
+    expect(page.locator("#trouble")).to_be_hidden(timeout=2 * POLLED)
+    expect(page.locator("#live")).to_contain_text("Updated")
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(2)</script>",
+    '"><svg onload=alert(3)>',
+    "javascript:alert(4)",
+    "{{7*7}}${7*7}",
+    "\u202egnp.exe",
+    "a" * 600,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visitor, text: str) -> None:
+    told = {"call_id": text, "direction": text, "from_": text, "to": text, "name": text, "status": text}
+    told_of_end = {"reason": text, "hangup_source": text, "tag": text, "caller_name": text, "called_name": text}
+    told_of_end |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, text or "x": text}
+    start = event(Kind.INITIATED, NOW - timedelta(minutes=9), **told)  # type: ignore[arg-type]
+    end = event(Kind.COMPLETED, NOW - timedelta(minutes=8), told_of_end, **told)
+    other = event(Kind.OTHER, NOW - timedelta(minutes=8), told_of_end, **told)
+    verbs = [{"verb": text, "text": text, "url": text}]
+    call = call_of(Kept(one, text, verbs, text) for one in (start, other, end))
+    double.keep(call)
+    page = visitor.signed_in()
+    page.locator("#rows a").first.click()
+    page.locator(".event").first.wait_for()
+    for button in page.locator(".raw-toggle").all():
+        button.click()
+    page.wait_for_timeout(200)
+    assert page.locator("#call img, #call script, #call a, #rows img, #rows script, svg[onload], iframe").count() == 0
+    assert page.locator("#rows .party").first.text_content() == call.call.from_
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

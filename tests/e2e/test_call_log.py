@@ -1,0 +1,229 @@
+"""Calls are looked at over HTTP, in the deployed application and with its permissions."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+
+from tests.running_stack import RunningStack
+from tests.support import EVENTS
+
+PROJECTED_WITHIN_SECONDS = 20
+WAVIX_CALL = ("call_setup", "ringing", "answered", "completed", "post_call_answered")
+
+
+@pytest.fixture(scope="module")
+def console(running: RunningStack) -> Iterator[httpx.Client]:
+    """A program with the credentials of the call log."""
+    access = running.stack.credentials.console
+    with httpx.Client(
+        base_url=running.stack.base_url, auth=(access.username, access.password), timeout=30, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def browser(running: RunningStack) -> Iterator[httpx.Client]:
+    """A browser, with no cookie yet."""
+    with httpx.Client(
+        base_url=running.stack.base_url, headers={"sec-fetch-mode": "cors"}, timeout=30, trust_env=False
+    ) as client:
+        yield client
+
+
+def place_wavix_call(running: RunningStack, number: str = "+14155550187") -> str:
+    """Send a whole call of Wavix from a number, and return its id."""
+    call_id = str(uuid.uuid4())
+    for name in WAVIX_CALL:
+        recorded = read_delivery(EVENTS / "wavix" / f"{name}.json")
+        document = json.loads(recorded.request.body)
+        document |= {"uuid": call_id, "id": call_id, "from": number, "to": "14155550123"}
+        sent = running.signed(Delivery({**recorded.event, "body": json.dumps(document), "isBase64Encoded": False}))
+        assert running.post(sent).status_code == 200
+    return call_id
+
+
+def eventually(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
+    """What is asked for, once it is so: the call's item follows its events."""
+    deadline = time.monotonic() + PROJECTED_WITHIN_SECONDS
+    while not holds(answer := ask()):
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.2)
+    return answer
+
+
+def day_of(call: dict[str, Any]) -> str:
+    return str(call["started_at"])[:10]
+
+
+def walk(console: httpx.Client, **query: str | int) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        response = console.get("/calls", params={**query, **cursor})
+        assert response.status_code == 200, response.text
+        page = response.json()
+        calls += page["calls"]
+        if page["cursor"] is None:
+            return calls
+        cursor = {"cursor": page["cursor"]}
+
+
+def test_a_call_is_read_with_its_timeline_its_bodies_and_what_it_was_answered(
+    running: RunningStack, console: httpx.Client
+) -> None:
+    call_id = place_wavix_call(running)
+    response = console.get(f"/calls/wavix/{call_id}")
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
+    told = response.json()
+    assert (told["call"]["outcome"], told["call"]["call_id"]) == ("answered", call_id)
+    assert [event["kind"] for event in told["timeline"]] == [
+        "call.initiated", "call.ringing", "call.answered", "call.completed", "call.billed",
+    ]  # fmt: skip
+    assert all(json.loads(event["body"])["uuid"] == call_id for event in told["timeline"])
+    assert told["timeline"][0]["answer"] == {"status": "stored"}
+
+
+def test_the_answered_verbs_of_a_new_call_are_readable(running: RunningStack, console: httpx.Client) -> None:
+    delivery = running.new_call()
+    verbs = running.post(delivery).json()
+    call_sid = json.loads(delivery.request.body)["call_sid"]
+    (event,) = console.get(f"/calls/jambonz/{call_sid}").json()["timeline"]
+    assert event["answer"] == verbs
+
+
+def test_a_call_comes_into_the_list_of_its_day_and_of_its_numbers_and_into_the_counts(
+    running: RunningStack, console: httpx.Client
+) -> None:
+    number = f"+1415555{uuid.uuid4().int % 10_000:04}"
+    call_id = place_wavix_call(running, number)
+    call = console.get(f"/calls/wavix/{call_id}").json()["call"]
+    day = day_of(call)
+
+    def is_complete(calls: list[dict[str, Any]]) -> bool:
+        return any(one["call_id"] == call_id and one["outcome"] == "answered" for one in calls)
+
+    eventually(lambda: walk(console, day=day, limit=200), is_complete)
+    for query in ({"number": call["from"]}, {"number": call["from"], "day": day}, {"number": call["to"], "day": day}):
+        (listed,) = [one for one in walk(console, **query) if one["call_id"] == call_id]
+        assert listed.items() <= call.items()
+    assert is_complete(walk(console, day=day, provider="wavix", outcome="answered"))
+    assert not is_complete(walk(console, day=day, provider="bird"))
+    counts = console.get("/stats", params={"day": day}).json()["counts"]
+    assert sum(count["calls"] for count in counts) == len(walk(console, day=day, limit=200))
+
+
+def test_pages_have_every_call_once_and_the_newest_first(running: RunningStack, console: httpx.Client) -> None:
+    placed = {place_wavix_call(running) for _ in range(5)}
+    day = day_of(console.get(f"/calls/wavix/{next(iter(placed))}").json()["call"])
+    eventually(
+        lambda: {call["call_id"] for call in walk(console, day=day, limit=200)}, lambda known: placed <= set(known)
+    )
+    calls = walk(console, day=day, limit=2)
+    ids = [(call["provider"], call["call_id"]) for call in calls]
+    assert len(set(ids)) == len(ids)
+    times = [call["started_at"] for call in calls]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_dialled_leg_and_its_parent_lead_to_each_other(running: RunningStack, console: httpx.Client) -> None:
+    ids = NewCallIds()
+    paths = [EVENTS / "jambonz" / f"{name}.json" for name in ("new_call", "call_status_dial_leg_ringing")]
+    parent, leg = (running.signed(ids.renew(read_delivery(path), path)) for path in paths)
+    document = json.loads(leg.request.body)
+    document["parent_call_sid"] = json.loads(parent.request.body)["call_sid"]
+    leg = running.signed(Delivery({**leg.event, "body": json.dumps(document), "isBase64Encoded": False}))
+    assert [running.post(delivery).status_code for delivery in (parent, leg)] == [200, 200]
+    of_parent, of_leg = (f"/calls/jambonz/{sid}" for sid in (document["parent_call_sid"], document["call_sid"]))
+    for path, other in ((of_parent, of_leg), (of_leg, of_parent)):
+        eventually(
+            lambda path=path: [one["path"] for one in console.get(path).json()["legs"]],  # type: ignore[misc]
+            lambda legs, other=other: other in legs,  # type: ignore[misc]
+        )
+
+
+def test_a_browser_signs_in_looks_and_signs_out(running: RunningStack, browser: httpx.Client) -> None:
+    access = running.stack.credentials.console
+    wrong = browser.post("/session", json={"username": access.username, "password": "wrong"})
+    assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+    assert browser.get("/calls").status_code == 401
+    opened = browser.post("/session", json=access.model_dump())
+    assert opened.status_code == 204
+    # The local run has no TLS.
+    assert opened.headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict")
+    assert browser.get("/calls").status_code == 200
+    assert browser.get("/stats").status_code == 200
+    assert browser.delete("/session").status_code == 204
+    assert browser.get("/calls").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/calls", "/stats", "/calls/wavix/any"])
+def test_nobody_looks_without_credentials(path: str, running: RunningStack, browser: httpx.Client) -> None:
+    refused = httpx.get(f"{running.stack.base_url}{path}", trust_env=False)
+    assert refused.status_code == 401
+    assert refused.headers["content-type"] == "application/problem+json"
+    # API Gateway renames the header.
+    assert refused.headers["x-amzn-remapped-www-authenticate"] == 'Basic realm="callhooks"'
+    assert "x-amzn-remapped-www-authenticate" not in browser.get(path).headers
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/calls?day=yesterday", "day is not a date such as 2026-11-21."),
+        ("/calls?limit=1000", "limit is not a number from 1 to 200."),
+        ("/calls?cursor=abc", "cursor is not one of this list. Leave it out to begin again."),
+        ("/stats?colour=red", "There are no parameters but cursor, day."),
+    ],
+)
+def test_what_is_not_understood_is_refused(path: str, detail: str, console: httpx.Client) -> None:
+    response = console.get(path)
+    assert (response.status_code, response.json()["detail"]) == (400, detail)
+
+
+@pytest.mark.parametrize("path", ["/calls/wavix/none", "/calls/none/none", "/calls/wavix/a%2Fb", "/calls/wavix/a/b"])
+def test_a_call_that_nothing_tells_of_is_not_found(path: str, console: httpx.Client) -> None:
+    response = console.get(path)
+    assert (response.status_code, response.json()["detail"]) == (404, "There is no such call.")
+
+
+@pytest.mark.parametrize("path", ["/", "/calls", "/stats", "/openapi.json"])
+def test_other_methods_are_answered_as_http_wants_it(path: str, console: httpx.Client) -> None:
+    head, got = console.head(path), console.get(path)
+    assert (head.status_code, head.content, got.status_code) == (200, b"", 200)
+    for method in ("OPTIONS", "POST", "DELETE"):
+        refused = console.request(method, path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+        assert "access-control-allow-origin" not in refused.headers
+
+
+def test_a_call_with_an_odd_id_is_found_by_the_path_in_the_list(running: RunningStack, console: httpx.Client) -> None:
+    call_id = f"{uuid.uuid4()}/+14155550100@sip.example.com"
+    path = Path("bird") / "voice_inbound_ringing.json"
+    recorded = read_delivery(EVENTS / path)
+    document = json.loads(recorded.request.body)
+    document["payload"]["id"] = call_id
+    sent = running.signed(Delivery({**recorded.event, "body": json.dumps(document), "isBase64Encoded": False}))
+    assert running.post(sent).status_code == 200
+    by_id = console.get(f"/calls/bird/{call_id.replace('/', '%2F')}").json()["call"]
+    assert by_id["call_id"] == call_id
+    assert console.get(by_id["path"]).json()["call"] == by_id
+
+
+def test_the_page_is_for_anybody_and_the_commands_say_where_it_is(running: RunningStack) -> None:
+    page = httpx.get(f"{running.stack.base_url}/", trust_env=False)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    access = running.stack.credentials.console
+    for output in (running.output, running.command("urls").stdout):
+        assert f"{running.stack.base_url}/\n" in output
+        assert access.password in output
+    assert access.password.isalnum()

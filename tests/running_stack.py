@@ -1,0 +1,134 @@
+"""The template, really built and deployed on the local engine with its permission checks on, and called over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
+from callhooks_tools.stack import LocalStack
+
+from tests.support import EVENTS, ROOT
+
+START_SECONDS = 180
+CALLHOOKS = Path(sys.prefix) / "bin" / "callhooks"
+
+
+@dataclass
+class RunningStack:
+    """`callhooks run` in a process of its own, with its folder beside a user's own run."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+    stack: LocalStack
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    def post(self, delivery: Delivery) -> httpx.Response:
+        request = delivery.request
+        return httpx.request(
+            request.method,
+            f"{self.stack.base_url}{request.path}",
+            params=request.query,
+            headers=delivery.headers_to_send,
+            content=request.body,
+            timeout=30,
+            trust_env=False,
+        )
+
+    def signed(self, delivery: Delivery) -> Delivery:
+        """The delivery as its provider sends it now."""
+        access = self.stack.credentials.of(delivery.provider)
+        return as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=self.stack.base_url)
+
+    def recorded(self, name: str) -> Delivery:
+        return self.signed(read_delivery(EVENTS / "jambonz" / f"{name}.json"))
+
+    def new_call(self) -> Delivery:
+        """A recorded call as one that was not seen before."""
+        return self.signed(NewCallIds().renew(self.recorded("new_call"), Path("new_call.json")))
+
+    def client(self, service: str, key: str = "test", secret: str = "test") -> Any:  # noqa: S107
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.stack.aws_endpoint_url,
+            region_name=self.stack.region,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+
+    def items(self) -> list[dict[str, Any]]:
+        """What was delivered: all items of the table but those of calls, which come when they come."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(
+            TableName=self.stack.events_table, ConsistentRead=True
+        )  # fmt: skip
+        return [item for page in pages for item in page["Items"] if item["sk"]["S"] != "call"]
+
+    def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(self.folder / "stack.json")}
+        return subprocess.run(
+            [CALLHOOKS, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it, if it still runs, and return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def start(folder: Path, *options: str) -> RunningStack:
+    """Start the application as `make run` does, on free ports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stack_file = folder / "stack.json"
+    stack_file.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "CALLHOOKS_STACK_FILE": str(stack_file),
+        # What a user may have set, and what must not be touched.
+        "AWS_PROFILE": "production",
+        "AWS_ACCESS_KEY_ID": "AKIAPRODUCTION",
+    }
+    with (folder / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            [CALLHOOKS, "run", "--port", "0", *options],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while "Ctrl-C" not in (folder / "output.txt").read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.terminate()
+            process.wait(30)
+            pytest.fail(f"callhooks run did not start:\n{(folder / 'output.txt').read_text()}")
+        time.sleep(0.1)
+    return RunningStack(folder, process, LocalStack.read(stack_file))
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[RunningStack]:
+    """One deployment for all tests that only call it."""
+    running = start(ROOT / ".local" / "e2e")
+    yield running
+    assert running.stop() == 0
