@@ -13,6 +13,11 @@ import pytest
 os.environ["POWERTOOLS_SERVICE_NAME"] = "callhooks"
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from hypothesis import settings
+
+# No test is held to a time: machines are noisy.
+settings.register_profile("callhooks", deadline=None)
+settings.load_profile("callhooks")
 
 
 @pytest.fixture

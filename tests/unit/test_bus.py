@@ -169,7 +169,7 @@ class TestADetailThatWouldBeTooLarge:
         members=st.integers(1, 3000),
         names=st.integers(1, 500),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_always_fits_into_a_request(self, text: str, lengths: list[int], members: int, names: int) -> None:
         details = {f"customer_data.{number:05}{text * names}": text * 1000 for number in range(members)}
         details |= {f"text{number}": text * length for number, length in enumerate(lengths)}

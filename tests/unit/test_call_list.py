@@ -24,7 +24,7 @@ from callhooks.call_list import (
 )
 from callhooks.call_store import DAY_SHARDS, shard_of
 from callhooks.store import partition_key
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
@@ -92,7 +92,6 @@ def narrowed(calls: Iterable[Call], narrowing: dict[str, Any]) -> list[Call]:
 
 
 @given(calls=calls_of_a_day, narrowing=narrowings, limit=st.integers(1, 20), reply=st.integers(1, 30))
-@settings(deadline=None)
 def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
     calls: list[Call], narrowing: dict[str, Any], limit: int, reply: int
 ) -> None:
@@ -108,7 +107,6 @@ def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
     day=st.sampled_from([None, TODAY]),
     number=st.sampled_from([CALLER, "1 (415) 555-0123", "sip:Jane@sip.example.com"]),
 )
-@settings(deadline=None)
 def test_all_pages_of_a_number_have_each_of_its_calls_once_and_in_order(
     calls: list[Call], narrowing: dict[str, Any], limit: int, day: str | None, number: str
 ) -> None:
@@ -121,7 +119,6 @@ def test_all_pages_of_a_number_have_each_of_its_calls_once_and_in_order(
 
 
 @given(first=calls_of_a_day, later=calls_of_a_day, limit=st.integers(1, 10))
-@settings(deadline=None)
 def test_calls_that_arrive_between_two_pages_do_not_shift_the_next_one(
     first: list[Call], later: list[Call], limit: int
 ) -> None:
@@ -184,7 +181,6 @@ def test_the_calls_of_a_day_are_spread_over_all_shards() -> None:
 
 
 @given(calls=calls_of_a_day, most=st.integers(1, 30))
-@settings(deadline=None)
 def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], most: int) -> None:
     table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)])
     counted: Counter[tuple[int, str, str]] = Counter()
@@ -243,7 +239,6 @@ def test_no_number_stands_in_a_cursor() -> None:
 
 
 @given(place=st.integers(0, len(str(a_cursor)) - 1), letter=st.characters())
-@settings(deadline=None)
 def test_a_cursor_that_was_tampered_with_is_refused(place: int, letter: str) -> None:
     text = str(a_cursor)
     changed = text[:place] + letter + text[place + 1 :]
@@ -268,7 +263,6 @@ json_values = st.recursive(
         lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
     )
 )
-@settings(deadline=None)
 def test_nothing_else_is_a_cursor(text: str) -> None:
     with pytest.raises(CursorRefused):
         Cursor.read(text).position_in(ALL_OF_TODAY)

@@ -19,7 +19,7 @@ from callhooks.event import Kind
 from callhooks.http import Request, Response
 from callhooks.store import event_item, partition_key
 from callhooks_tools.stack import Provider
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
@@ -362,7 +362,6 @@ def test_the_cursor_of_another_list_is_refused() -> None:
 
 
 @given(cursor=st.text(st.characters(codec="utf-8"), max_size=50))
-@settings(deadline=None)
 def test_no_text_is_a_cursor_by_chance(cursor: str) -> None:
     assert Console().refusal("/calls", cursor=cursor)[0] == 400
 
@@ -493,7 +492,6 @@ def test_an_answer_that_is_no_json_is_shown_as_text(answer: str, shown: object) 
 
 
 @given(st.binary(max_size=3000))
-@settings(deadline=None)
 def test_any_body_comes_out_as_it_came_in(body: bytes) -> None:
     (event,) = Console(events("one-call", body)).json("/calls/jambonz/one-call")["timeline"]
     text: str = event["body"]
@@ -708,7 +706,6 @@ places = st.sampled_from(
     place=places,
     method=st.sampled_from(["GET", "POST", "HEAD", "DELETE"]),
 )
-@settings(deadline=None)
 def test_no_event_is_a_reason_to_fail(changes: Event, place: str, method: str) -> None:
     headers = {"authorization": basic(), "content-type": "application/json"}
     event = asked(place, method=method, headers=headers, body="{}")
@@ -719,7 +716,6 @@ def test_no_event_is_a_reason_to_fail(changes: Event, place: str, method: str) -
 @given(
     query=st.dictionaries(st.sampled_from(["day", "number", "provider", "limit", "cursor", "x"]), st.text(max_size=12))
 )
-@settings(deadline=None)
 def test_no_query_is_a_reason_to_fail(query: dict[str, str]) -> None:
     encoded = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
     assert Console().get("/calls", **encoded).statusCode in (200, 400)

@@ -283,7 +283,7 @@ class TestAReplay:
         nc=st.from_regex("[0-9a-f]{8}", fullmatch=True),
         times=st.integers(2, 4),
     )
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_is_refused_however_often_and_wherever_it_comes(self, nonce: str, cnonce: str, nc: str, times: int) -> None:
         table = FakeClientsTable()
         answers = []
@@ -508,18 +508,18 @@ OTHER_MEMBERS = ["source_address", "source_port", "headers", "expires", "scheme"
 
 class TestWhateverIsSent:
     @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_is_answered_with_fail(self, body: bytes) -> None:
         assert ClientContainer().told(body)["status"] == "fail"
 
     @given(query=texts | st.dictionaries(st.sampled_from(DIGEST_MEMBERS + OTHER_MEMBERS), st.text(max_size=20)))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_in_a_query_is_answered_with_fail(self, query: str | dict[str, str]) -> None:
         text = query if isinstance(query, str) else urlencode(query, errors="surrogatepass")
         assert told(ClientContainer().post("", method="GET", query=text))["status"] == "fail"
 
     @given(members=st.dictionaries(st.sampled_from(DIGEST_MEMBERS), json_values, min_size=1, max_size=3))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_in_the_members_of_a_digest_lets_in_only_who_proves_it(self, members: dict[str, Any]) -> None:
         container = ClientContainer()
         answer = container.told({**attempt(), **members})
@@ -532,7 +532,7 @@ class TestWhateverIsSent:
         assert len(container.database.items) == 1
 
     @given(members=st.dictionaries(st.sampled_from(OTHER_MEMBERS) | texts.map("x{}".format), json_values, max_size=6))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_beside_the_digest_of_a_client_does_not_keep_it_out(self, members: dict[str, Any]) -> None:
         container = ClientContainer()
         assert container.told({**attempt(), **members}) == OK
@@ -540,7 +540,7 @@ class TestWhateverIsSent:
         json.dumps(container.database.item, default=repr, ensure_ascii=False).encode()  # no lone surrogate is left
 
     @given(username=whole_texts, realm=whole_texts, password=whole_texts)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_as_the_names_of_a_client_is_exact(self, username: str, realm: str, password: str) -> None:
         container = ClientContainer()
         known = Client(f"u{username}", f"r{realm}", ha1_of(f"u{username}", f"r{realm}", password))

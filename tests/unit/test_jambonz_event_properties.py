@@ -36,14 +36,14 @@ def assert_kept_once(sender: Sender, event: Event) -> None:
 
 
 @given(members=st.dictionaries(member_names, values, max_size=8), query=queries)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_object_is_kept_once(members: dict[str, Any], query: str) -> None:
     sender = jambonz_event()
     assert_kept_once(sender, sender.event(json.dumps(members), rawQueryString=query))
 
 
 @given(document=st.sampled_from(DOCUMENTS), changes=st.dictionaries(member_names, values, max_size=6), query=queries)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_recorded_event_with_any_members_changed_is_kept_once(
     document: dict[str, Any], changes: dict[str, Any], query: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_recorded_event_with_any_members_changed_is_kept_once(
 
 
 @given(body=st.binary(max_size=300) | values.map(lambda value: json.dumps(value).encode()), query=texts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_body_and_no_query_are_a_reason_to_fail(body: bytes, query: str) -> None:
     sender = jambonz_event()
     assert sender.send(body, rawQueryString=query).statusCode in (200, 202)
@@ -60,7 +60,7 @@ def test_no_body_and_no_query_are_a_reason_to_fail(body: bytes, query: str) -> N
 
 
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_in_any_order_and_however_often_each_event_is_kept_once(data: st.DataObject) -> None:
     order = data.draw(st.permutations(RECORDED))
     repeats = data.draw(st.lists(st.sampled_from(RECORDED), max_size=10))

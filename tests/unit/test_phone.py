@@ -1070,7 +1070,7 @@ def test_a_call_ends_once_at_whatever_moment_its_caller_hangs_up(moment: int) ->
     assert made.refused == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lines=st.lists(
         st.sampled_from(

@@ -215,7 +215,7 @@ def test_text_of_no_characters_is_no_reason_to_fail() -> None:
 
 
 @given(graphs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
     svg = to_svg(graph)
     frames = frames_of(svg)
@@ -226,7 +226,7 @@ def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
 
 
 @given(graphs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_the_plan_says_no_text_leaves_its_card_or_meets_another(graph: Graph) -> None:
     for card in parsed(to_svg(graph)).iter(f"{SVG}svg"):
         width, height = float(card.get("width", "")), float(card.get("height", ""))
@@ -290,7 +290,7 @@ MERMAID_LINE = re.compile(
 
 
 @given(graphs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_hostile_text_stays_text_in_mermaid(graph: Graph) -> None:
     text = to_mermaid(graph)
     head, body = text.split("\nflowchart TD\n")

@@ -389,7 +389,7 @@ class TestTheRetryQueue:
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_however_a_call_s_records_are_batched_ordered_and_repeated_the_call_is_the_same(
     sequence: str, data: st.DataObject
 ) -> None:

@@ -22,7 +22,7 @@ from callhooks.session import (
     session_of,
     sign_in,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import NOW
@@ -141,7 +141,6 @@ def test_a_renewed_session_ends_with_the_password_that_it_was_signed_in_with() -
 
 
 @given(place=st.integers(0, 85), letter=st.characters())
-@settings(deadline=None)
 def test_a_cookie_with_any_letter_changed_is_refused(place: int, letter: str) -> None:
     value = value_of(signed_in())
     assert len(value) == 86
@@ -173,7 +172,6 @@ def test_a_cookie_that_was_tampered_with_is_refused(change: object) -> None:
 
 
 @given(st.text(max_size=120))
-@settings(deadline=None)
 def test_no_text_is_a_cookie_by_chance(text: str) -> None:
     assert not is_let_in(text)
 

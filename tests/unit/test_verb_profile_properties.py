@@ -22,7 +22,7 @@ VALIDATOR = JambonzValidator()
 MODELS: dict[str, type[BaseModel]] = all_verb_models()
 # The schemas of the SDK are newer than its models, which lack these (and the verb nova_s2s).
 NEWER_THAN_THE_MODELS = {"mistralOptions", "noResponseMaxPrompts", "noiseIsolation", "speak", "speechCleanup"}
-SOME = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 SCALARS = st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
 # Where the schemas are looser than the checks of what the server chokes on.
