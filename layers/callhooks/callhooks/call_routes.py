@@ -10,7 +10,7 @@ from datetime import date
 from functools import cache
 from inspect import signature
 from typing import Annotated, Literal, NoReturn, TypeAlias, get_args
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler import Response as RouteResponse
@@ -57,6 +57,7 @@ Provider: TypeAlias = Literal["bird", "jambonz", "voipstudio", "wavix"]
 PROVIDERS: tuple[str, ...] = get_args(Provider)
 
 _JSON = re.compile(r"application/json *(;.*)?", re.IGNORECASE)
+_FORM = re.compile(r"application/x-www-form-urlencoded *(;.*)?", re.IGNORECASE)
 _HASHED_ID = re.compile(r"sha256-[0-9a-f]{64}", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -127,7 +128,7 @@ EXPECTED = {
     "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
     "limit": f"limit is not a number from 1 to {MOST_AT_ONCE}.",
-    "body": "The body is not a JSON object with a username and a password.",
+    "body": "The body is not an object, or a form, with a username and a password.",
 }
 """What is wrong with a parameter, or with the body: the text of a validation error would repeat what was sent."""
 _PROBLEMS = {
@@ -135,7 +136,7 @@ _PROBLEMS = {
     401: "There are no credentials, or wrong ones; with `www-authenticate`, but for a browser's scripts",
     404: "No event tells of such a call",
     413: "The body is too large",
-    415: "The body is not JSON",
+    415: "The body is neither JSON nor a form",
     503: "The table or the credentials cannot be read at the moment",
 }
 
@@ -362,7 +363,8 @@ def _routed(request: Request, place: Place) -> dict[str, object]:
     return {
         "version": "2.0",
         "rawPath": place.path,
-        "queryStringParameters": dict(request.query),
+        # A form sends the fields that were left empty, too.
+        "queryStringParameters": {name: value for name, value in request.query if value},
         "headers": {"content-type": JSON_CONTENT_TYPE},
         "requestContext": {
             "stage": "$default",
@@ -374,11 +376,14 @@ def _routed(request: Request, place: Place) -> dict[str, object]:
 
 
 def _json_body(request: Request) -> str:
-    if not _JSON.fullmatch(request.header("content-type") or ""):
-        raise HttpProblem(415, "Unsupported media type", "The body is not said to be application/json.")
+    """The body of a request as JSON: it comes as that, or as a form."""
+    content_type = request.header("content-type") or ""
+    if not _JSON.fullmatch(content_type) and not _FORM.fullmatch(content_type):
+        raise HttpProblem(415, "Unsupported media type", "The body is neither application/json nor a form.")
     if len(request.body) > LARGEST_BODY_BYTES:
         raise BodyTooLarge(LARGEST_BODY_BYTES)
     try:
-        return request.body.decode("utf-8")
+        text = request.body.decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(EXPECTED["body"]) from None
+    return json.dumps(dict(parse_qsl(text))) if _FORM.fullmatch(content_type) else text
