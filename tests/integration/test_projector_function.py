@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from callhooks.event import Kind
 from callhooks.store import Item, event_of_item
 from callhooks_tools.deliveries import as_sent_by, read_delivery
 from callhooks_tools.rebuild_command import Rebuilt, Result, partitions_of_calls, rebuild_call
+from callhooks_tools.stack import Provider
 
 from tests.calls import SEQUENCES, delivered, told
 from tests.integration.conftest import CALL_BUS, RETRY_QUEUE_URL, TABLE, Aws, Handler, loaded_handler
@@ -38,7 +38,12 @@ FUNCTION_OF_PATH = {
     "/webhooks/bird": "bird_voice",
     "/webhooks/voipstudio": "voipstudio_event",
 }
-RECORDINGS = [path for path in sorted(EVENTS.glob("*/*.json")) if not path.stem.startswith("probe_")]
+RECORDINGS = [
+    path
+    for provider in Provider
+    for path in sorted((EVENTS / provider).glob("*.json"))
+    if not path.stem.startswith("probe_")
+]
 
 
 @dataclass
@@ -109,7 +114,7 @@ def deliver_every_recording(new_container: Callable[..., Handler]) -> None:
         provider = delivery.provider
         sent = as_sent_by(provider, delivery, ACCESS[provider], datetime.now(UTC), base_url=PUBLIC_URL)
         handler = handlers.get(folder) or handlers.setdefault(folder, new_container(folder))
-        assert handler(dict(sent.event)).statusCode == 200, path
+        assert handler(dict(sent.event)).statusCode < 300, path
 
 
 def test_every_recorded_delivery_of_every_provider_is_published_as_the_schema_says(
@@ -278,7 +283,7 @@ class TestRebuilding:
         found = list(partitions_of_calls(projection.aws.dynamodb, TABLE))
         of_calls = {item["pk"]["S"] for item in items if "call_id" in item and "#sms#" not in item["pk"]["S"]}
         assert sorted(found) == sorted(of_calls)
-        assert Counter(rebuild_call(calls, pk).result for pk in found) == {Result.SAME: len(found) - 1, Result.NEW: 1}
+        assert {rebuild_call(calls, pk).result for pk in found} == {Result.SAME}
 
 
 def test_an_event_is_read_back_from_the_stream_as_it_is_from_the_table() -> None:
