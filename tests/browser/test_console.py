@@ -90,7 +90,7 @@ def test_a_call_is_watched_from_its_first_webhook_to_its_end(page: Page, calls: 
         *ASKED,
         ("call.completed", "from", "provider"),
     ]
-    expect(page.locator(".verbs").first).to_contain_text("say")
+    expect(page.locator(".verbs").first).to_contain_text("Thank you for calling Acme")
     expect(page.locator("body")).to_have_attribute("data-loaded", "once")
     screenshot(page, "deployed")
 

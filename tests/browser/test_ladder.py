@@ -254,7 +254,7 @@ def test_answered_verbs_are_readable(visitor: Visitor) -> None:
     verbs = [" ".join(one.inner_text().split()) for one in page.locator(".verbs > li").all()]
     assert verbs[0].startswith("gather input digits, speech numDigits 1 timeout 8 s “Thank you for calling Acme.")
     assert verbs[1] == "say “We are connecting you to sales.”"
-    assert verbs[2].startswith("dial target +14155550100 (phone), then or with +14155550101 (phone)")
+    assert verbs[2].startswith("dial target +14155550100 (phone) and +14155550101 (phone)")
     assert verbs[3] == "hangup"
 
 

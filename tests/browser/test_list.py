@@ -89,6 +89,8 @@ def test_new_calls_come_in_and_a_call_changes_without_a_reload(double: CallLogDo
     expect(rows.nth(1)).to_have_class(re.compile("changed"))
     expect(rows.nth(1).locator("a")).to_be_focused()
     expect(page.locator("#news")).to_have_text("1 new call")
+    expect(page.locator('#legend [data-outcome="busy"] b')).to_have_text("1")
+    expect(page.locator('#legend [data-outcome="under_way"] b')).to_have_text("1")
     expect(page.locator("body")).to_have_attribute("data-loaded", "once")
 
 

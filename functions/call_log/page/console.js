@@ -8,6 +8,8 @@ const PAGE_SIZE = 50;
 const MOST_PAGES_AT_ONCE = 4;
 const DEEP_EVERY = 5;
 const STATISTICS_SECONDS = 15;
+const STATISTICS_SECONDS_OF_A_BUSY_DAY = 60;
+const BUSY_DAY_CALLS = 2000;
 const ANNOUNCE_SECONDS = 15;
 const LONGEST_CALL_MS = 4 * 3600_000;
 const LONGEST_BAR_SECONDS = 600;
@@ -337,12 +339,16 @@ function showCalls(calls, { isFirst = false } = {}) {
   const anchor = isFirst ? null : firstVisibleRow();
   const anchorTop = anchor?.getBoundingClientRect().top;
   const arrived = [];
+  let isChanged = false;
   for (const call of calls) {
     const row = rows.get(call.path);
     if (!row) {
       rows.set(call.path, new Row(call));
       arrived.push(call.path);
-    } else if (row.update(call)) row.mark("changed");
+    } else if (row.update(call)) {
+      row.mark("changed");
+      isChanged = true;
+    }
   }
   order = calls.map((call) => call.path);
   const wanted = new Set(order);
@@ -363,7 +369,7 @@ function showCalls(calls, { isFirst = false } = {}) {
     const moved = anchor.getBoundingClientRect().top - anchorTop;
     if (moved) scrollBy({ top: moved, behavior: "instant" });
   }
-  return arrived;
+  return { arrived, isChanged };
 }
 
 /** The row at the top of what is seen, once the list's beginning is scrolled away. */
@@ -392,6 +398,7 @@ async function loadList() {
     ...Array.from({ length: 6 }, () => h("tr", { class: "skeleton", "aria-hidden": "true" }, Array.from({ length: 8 }, () => h("td")))),
   );
   find("list").setAttribute("aria-busy", "true");
+  find("statistics").classList.toggle("stale", statistics?.day !== dayShown());
   describe();
   await refresh({ isFirst: true });
 }
@@ -420,12 +427,12 @@ async function refresh({ isFirst = false } = {}) {
     calls = [...told.calls, ...rest];
     if (!rest.length) ({ cursor } = told);
   }
-  const arrived = showCalls(calls, { isFirst });
+  const { arrived, isChanged } = showCalls(calls, { isFirst });
   find("list").removeAttribute("aria-busy");
   if (arrived.length && !isFirst) announce(arrived.length);
   describe();
   if (!isFirst) await refreshCall();
-  if (isFirst || arrived.length || now() - statisticsAt > STATISTICS_SECONDS * 1000) await loadStatistics();
+  if (isFirst || areStatisticsDue(arrived.length > 0 || isChanged)) await loadStatistics();
 }
 
 async function loadMore() {
@@ -546,6 +553,13 @@ let pendingNews = 0;
 let statistics = null;
 let statisticsAt = 0;
 
+/** The whole day is read for them: at once where something is new, but not for each call of a busy day. */
+function areStatisticsDue(isNews) {
+  const isBusy = statistics?.counts.reduce((sum, { calls }) => sum + calls, 0) > BUSY_DAY_CALLS;
+  const seconds = isBusy ? STATISTICS_SECONDS_OF_A_BUSY_DAY : isNews ? 0 : STATISTICS_SECONDS;
+  return now() - statisticsAt >= seconds * 1000;
+}
+
 async function loadStatistics() {
   if (isAllDays()) return;
   const mine = generation;
@@ -561,6 +575,7 @@ async function loadStatistics() {
     counts.push(...told.counts);
   } while (next);
   statisticsAt = now();
+  find("statistics").classList.remove("stale");
   const told = JSON.stringify([day, counts, state.provider, state.outcome, day === today() ? new Date(now()).getUTCHours() : null]);
   if (statistics?.told === told) return;
   statistics = { told, day, counts };
@@ -804,7 +819,7 @@ const TELLING = {
 const SECONDS = ["timeout", "timeLimit", "length", "maxLength"];
 
 function plainText(value, name = "") {
-  if (Array.isArray(value)) return value.map((one) => plainText(one, name)).join(name === "target" ? ", then or with " : ", ");
+  if (Array.isArray(value)) return value.map((one) => plainText(one, name)).join(name === "target" ? " and " : ", ");
   if (value && typeof value === "object") {
     if (name === "target") return [value.number ?? value.sipUri ?? value.name ?? value.tenant ?? "", value.type && `(${value.type})`].filter(Boolean).join(" ");
     if (name === "say") return `“${plainText(value.text ?? "")}”`;
@@ -899,10 +914,12 @@ async function refreshCall() {
     if (text !== mine.told) showCall(told);
     mine.told = text;
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    if (mine !== opened || mine.told) return;
-    const words = error.status === 404 ? "There is no such call, or it is no longer kept." : error.message;
-    find("call").replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "This call cannot be shown"), h("p", {}, words)]));
+    if (error instanceof SignedOut) throw error;
+    if (mine === opened && !mine.told) {
+      const words = error.status === 404 ? "There is no such call, or it is no longer kept." : wordsOf(error);
+      find("call").replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "This call cannot be shown"), h("p", {}, words)]));
+    }
+    if (error.status !== 404) throw error;
   } finally {
     if (mine === opened) find("call").removeAttribute("aria-busy");
   }
@@ -923,7 +940,7 @@ function showCall(told) {
   const head = callTop([
     h("h2", { id: "call-heading", tabindex: "-1" }, party(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to)),
     namesOf(call),
-    h("p", { class: "gist" }, outcomeLabel(call), ...gistOfCall(call)),
+    h("p", { class: "gist", id: "gist" }, ...gistOfCall(call)),
   ]);
   head.append(factsOf(call), ...(told.legs.length ? [legsOf(told.legs)] : []));
   const ladder = h("div", { class: "ladder" },
@@ -932,6 +949,7 @@ function showCall(told) {
     laneHeads(lanes, call), list,
     told.omitted_events ? h("p", { class: "notice" }, `${counted(told.omitted_events, "further event")} of this call are kept and not shown here.`) : null);
   panel.replaceChildren(head, ladder);
+  opened.call = call;
   opened.layOut = () => layOut(list, wires, lanes, told);
   opened.layOut();
   watcher.disconnect();
@@ -952,6 +970,7 @@ function gistOfCall(call) {
   const { ring, talk } = spans(call);
   const parts = [["rang", ring], ["talked", talk], ["on hold", call.hold_seconds ?? null]].filter(([, seconds]) => seconds !== null);
   return [
+    outcomeLabel(call),
     h("span", {}, ...directionText(call.direction)),
     h("span", {}, h("span", { class: "what" }, "by "), call.provider),
     ...parts.map(([name, seconds]) => h("span", { "data-span": name }, h("span", { class: "what" }, `${name} `), minutes(seconds))),
@@ -1159,28 +1178,33 @@ function layOut(list, wires, lanes, { call, timeline }) {
     const shaft = item.querySelector(".shaft, .mark");
     return shaft ? item.offsetTop + shaft.offsetTop + (shaft.className === "mark" ? 4 : 0) : item.offsetTop + 10;
   };
+  // Everything is measured before anything is moved: a call may have thousands of events.
+  const anchors = items.map(anchorOf);
 
   let latest = null;
+  let moved = 0;
   items.forEach((item, index) => {
     const moment = moments[index];
     if (moment === null) {
       item.style.marginTop = "18px";
+      moved += 18;
       return;
     }
     if (latest !== null) {
       const seconds = Math.max(0, (moment - latest.moment) / 1000);
       const wanted = seconds * scale;
-      const natural = anchorOf(item) - anchorOf(latest.item);
+      const natural = anchors[index] + moved - latest.anchor;
       const isCut = wanted > Math.max(LONGEST_GAP, natural + SHORTEST_GAP);
       const margin = isCut ? Math.max(LONGEST_GAP - natural, BREAK_GAP) : Math.max(SHORTEST_GAP, wanted - natural);
       item.style.marginTop = `${margin}px`;
+      moved += margin;
       if (isCut) {
         const mark = h("div", { class: "gap" }, h("span", {}, `⋯ ${spoken(seconds)} ⋯`));
         mark.style.top = `${-margin / 2 - 10 - 4}px`;
         item.prepend(mark);
       }
     }
-    if (latest === null || moment >= latest.moment) latest = { moment, item };
+    if (latest === null || moment >= latest.moment) latest = { moment, anchor: anchors[index] + moved };
   });
 
   const ruleSeconds = [1, 2, 5, 10, 20, 30].find((seconds) => seconds * scale >= 24) ?? 30;
@@ -1341,6 +1365,8 @@ async function work(task) {
   schedule();
 }
 
+const wordsOf = (error) => (error instanceof Refused ? error.message : "callhooks cannot be reached.");
+
 function failed(error) {
   if (error instanceof SignedOut) {
     showSignIn();
@@ -1349,7 +1375,7 @@ function failed(error) {
   failures += 1;
   showSignedIn();
   const trouble = find("trouble");
-  const words = error instanceof Refused ? error.message : "callhooks cannot be reached.";
+  const words = wordsOf(error);
   const text = error instanceof Refused && error.status < 500 ? words : `${words} What is shown may be old; it is tried again by itself.`;
   if (trouble.textContent !== text) trouble.textContent = text;
   trouble.hidden = false;
@@ -1372,8 +1398,10 @@ function everySecond() {
   if (!isSignedIn || document.hidden) return;
   showLive();
   for (const row of rows.values()) if (row.isRunning) row.tick();
-  const clock = find("tail-clock");
-  if (clock && opened?.told) clock.textContent = since(Math.floor((now() - Date.parse(JSON.parse(opened.told).call.started_at)) / 1000) * 1000).replace(/\.000$/, "");
+  const call = opened?.call;
+  if (!call || outcomeOf(call) !== "under_way") return;
+  find("gist").replaceChildren(...gistOfCall(call));
+  find("tail-clock").textContent = `+${minutes((now() - Date.parse(call.started_at)) / 1000)}`;
 }
 
 async function start() {
