@@ -64,6 +64,7 @@ class TestEachProvider:
         assert (call.cause, call.called_name) == ("Normal Clearing", "John Smith")
         assert call.conversation_id == "9a3f5cefbc82fc4e924bdaa21342a49c18c5dd90"
         assert call.dtmf == ("*",)
+        assert call.queue is None
 
     def test_jambonz(self) -> None:
         call = fold(delivered("jambonz"))

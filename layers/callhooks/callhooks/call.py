@@ -369,7 +369,12 @@ class _Fold:
         return True in told if told else None
 
     def _queue(self) -> str | None:
-        of_voipstudio = (_text(event, "called_name") or event.to for event in self._events if _context(event) == _QUEUE)
+        # The panel of a wrap-up tells whose it is.
+        of_voipstudio = (
+            _text(event, "called_name") or event.to
+            for event in self._events
+            if _context(event) == _QUEUE and event.kind is not Kind.QUEUE_WRAPUP
+        )
         return self._first_text("queue") or next((_short(name) for name in of_voipstudio if name), None)
 
     def _missed_in_queue(self, answered_at: datetime | None) -> bool:
