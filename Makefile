@@ -53,7 +53,7 @@ test-e2e: setup
 	@$(BIN)/python -m pytest $(E2E)
 
 test-browser: setup
-	@$(BIN)/python -m pytest tests/browser
+	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
 
 check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .
