@@ -74,7 +74,7 @@ class TestEachProvider:
         assert (call.queue, call.missed_in_queue) == ("support", True)
         assert call.machine_detected is True
         assert call.customer_data["orderId"] == "A-1001"
-        assert call.conversation_id is None
+        assert call.conversation_id == call.call_id
 
     def test_a_dialled_leg_of_jambonz(self) -> None:
         call = fold(delivered("jambonz leg"))
@@ -128,7 +128,45 @@ class TestHowItWent:
         )
         assert fold(of("voipstudio", missed)).status is CallStatus.MISSED
         call = fold(of("voipstudio", missed, hung_up))
-        assert (call.status, call.outcome, call.ended_at) == (CallStatus.COMPLETED, Outcome.MISSED, at(31))
+        assert (call.status, call.outcome, call.ended_at) == (CallStatus.MISSED, Outcome.MISSED, at(31))
+
+    @pytest.mark.parametrize("taken", [5, 10, 20])
+    def test_a_call_that_somebody_missed_and_somebody_else_took_goes_on(self, taken: float) -> None:
+        rang = of("voipstudio", told(Kind.RINGING, 1), told(Kind.MISSED, 10), told(Kind.ANSWERED, taken))
+        call = fold(rang)
+        assert (call.status, call.outcome, call.ended_at) == (CallStatus.ANSWERED, None, None)
+        over = fold([*rang, *of("voipstudio", told(Kind.COMPLETED, 60))])
+        assert (over.status, over.outcome, over.talk_seconds) == (CallStatus.COMPLETED, Outcome.ANSWERED, 60 - taken)
+
+    @pytest.mark.parametrize("provider", ["wavix", "bird", "jambonz", "voipstudio"])
+    @pytest.mark.parametrize(
+        ("kind", "outcome"),
+        [(Kind.BUSY, Outcome.BUSY), (Kind.CANCELLED, Outcome.CANCELLED), (Kind.FAILED, Outcome.FAILED)],
+    )
+    def test_that_it_is_over_makes_no_answer_of_what_was_none(
+        self, provider: str, kind: Kind, outcome: Outcome
+    ) -> None:
+        call = fold(of(provider, told(Kind.RINGING, 1), told(kind, 9), told(Kind.COMPLETED, 9.5)))
+        assert (call.status.value, call.outcome) == (kind.removeprefix("call."), outcome)
+        assert (call.answered_at, call.talk_seconds) == (None, None)
+
+    def test_a_wavix_call_that_nobody_answered_says_so_by_its_empty_answer(self) -> None:
+        call = fold(of("wavix", told(Kind.RINGING, 1), told(Kind.COMPLETED, 30)))
+        assert (call.outcome, call.ring_seconds) == (Outcome.NO_ANSWER, 29)
+
+    def test_a_call_with_several_ends_is_over_with_the_last(self) -> None:
+        call = fold(of("voipstudio", told(Kind.COMPLETED, 10), told(Kind.ANSWERED, 12), told(Kind.COMPLETED, 60)))
+        assert (call.ended_at, call.talk_seconds) == (at(60), 48)
+
+    def test_an_answer_that_is_told_after_the_end_was_before_it(self) -> None:
+        late = [told(Kind.INITIATED), told(Kind.COMPLETED, 63, {"duration_seconds": 60}), told(Kind.ANSWERED, 66)]
+        call = fold(late)
+        assert (call.answered_at, call.ring_seconds, call.talk_seconds) == (at(3), 3, 60)
+
+    def test_a_moment_that_is_days_away_from_its_event_is_not_believed(self) -> None:
+        told_at = "2023-11-21T06:30:00.000Z"
+        call = fold([told(Kind.ANSWERED, 6, {"started_at": told_at, "answered_at": told_at}), told(Kind.COMPLETED, 9)])
+        assert (call.started_at, call.talk_seconds) == (at(6), 3)
 
     def test_a_hang_up_that_says_when_the_call_was_taken_is_enough(self) -> None:
         hung_up = told(Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"}, provider="voipstudio")
@@ -151,6 +189,14 @@ class TestHowItWent:
         call = fold([told(Kind.BILLED, 0, {"duration_seconds": 42}, provider="wavix", status=disposition)])
         assert (call.status, call.outcome, call.talk_seconds) == (status, outcome, talked)
 
+    def test_no_bill_takes_time_back(self) -> None:
+        call = fold([told(Kind.BILLED, 0, {"duration_seconds": -5}, provider="wavix", status="answered")])
+        assert call.talk_seconds == 0
+
+    def test_a_bill_that_says_otherwise_undoes_no_answer(self) -> None:
+        call = fold([told(Kind.ANSWERED, 6), told(Kind.BILLED, 0, {"duration_seconds": 42}, status="noanswer")])
+        assert (call.status, call.outcome, call.talk_seconds) == (CallStatus.COMPLETED, Outcome.ANSWERED, 42)
+
     def test_a_bill_ends_a_call_whose_end_was_not_told(self) -> None:
         call = fold([told(Kind.ANSWERED, 6), told(Kind.BILLED, 0, {"duration_seconds": 42}, status="answered")])
         assert (call.ended_at, call.talk_seconds) == (at(48), 42)
@@ -168,6 +214,10 @@ class TestHowItWent:
         held = [told(Kind.ANSWERED), told(Kind.HELD, 5)]
         assert fold(held).status is CallStatus.HELD
         assert fold([*held, told(Kind.RESUMED, 8)]).status is CallStatus.ANSWERED
+
+    def test_nobody_is_on_hold_after_the_end(self) -> None:
+        call = fold([told(Kind.HELD, 5), told(Kind.RESUMED, 99), told(Kind.COMPLETED, 12)])
+        assert call.hold_seconds == 7
 
     def test_a_call_that_ends_on_hold_was_held_until_then(self) -> None:
         call = fold([told(Kind.ANSWERED), told(Kind.HELD, 5), told(Kind.COMPLETED, 12)])
@@ -212,6 +262,7 @@ class TestHowItWent:
         ]
         call = fold(events)
         assert call.tags == ("reminder", "paid")
+        assert fold(of("bird", told(Kind.INITIATED, 0, {"tag": "vip, gold"}))).tags == ("vip", "gold")
         assert call.customer_data == {"order": "A-2", "tries": 1}
 
     def test_a_call_has_at_least_one_event(self) -> None:
@@ -301,12 +352,24 @@ class TestWhateverIsTold:
         assert fold(arrived) == fold(events)
 
     @given(any_events, any_event)
-    def test_nothing_reopens_a_call(self, events: list[CallEvent], late: CallEvent) -> None:
+    def test_nothing_reopens_a_call_but_an_answer_one_that_was_missed(
+        self, events: list[CallEvent], late: CallEvent
+    ) -> None:
         before, after = fold(events), fold([*events, replace(late, dedupe_key="later-than-all")])
-        if before.outcome is not None:
+        if before.outcome not in (None, Outcome.MISSED):
             assert after.outcome is not None
-            if late.kind not in ENDS:
-                assert after.status == before.status
+
+    @given(any_events)
+    def test_the_times_of_a_call_follow_each_other_and_agree_with_how_it_went(self, events: list[CallEvent]) -> None:
+        call = fold(events)
+        moments = [call.started_at, call.answered_at, call.ended_at]
+        known = [moment for moment in moments if moment]
+        assert known == sorted(known)
+        assert all(seconds is None or seconds >= 0 for seconds in (call.ring_seconds, call.talk_seconds))
+        assert call.hold_seconds is None or call.hold_seconds >= 0
+        assert (call.ended_at is None) or (call.outcome is not None)
+        if call.outcome not in (None, Outcome.ANSWERED):
+            assert (call.answered_at, call.talk_seconds) == (None, None)
 
     @given(any_events)
     def test_a_call_is_kept_and_listed_as_it_is(self, events: list[CallEvent]) -> None:

@@ -6,6 +6,7 @@ that any order and any repetition make the same call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -73,7 +74,7 @@ class CallSummary(BaseModel):
 
     provider: str
     call_id: str = Field(description="The provider's own id of the call")
-    status: CallStatus = Field(description="How far the call has come, or how it ended in its provider's words")
+    status: CallStatus = Field(description="How far the call has come, or how its provider says that it ended")
     outcome: Outcome | None = Field(None, description="How the call went; null while it is under way")
     direction: str | None = Field(None, description="inbound or outbound, or another word of the provider")
     from_: str | None = Field(None, alias="from")
@@ -85,6 +86,14 @@ class CallSummary(BaseModel):
         None, description="From the ringing, or the start where no ringing is told, to the answer or the end"
     )
     talk_seconds: Seconds | None = Field(None, description="From the answer to the end, holding included")
+    caller_name: str | None = None
+    cause: str | None = Field(None, description="Why the call ended, in the provider's words")
+    parent_call_id: str | None = Field(None, description="The call that this one is a leg of")
+    bridged: bool | None = Field(
+        None, description="Whether a jambonz call was connected with somebody, by a dial or in a queue; null if untold"
+    )
+    flow: str | None = Field(None, description="The flow of the call plan that a jambonz call was in last")
+    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and nobody took it")
 
 
 class Call(CallSummary):
@@ -92,11 +101,9 @@ class Call(CallSummary):
 
     ringing_at: Moment | None = None
     hold_seconds: Seconds | None = Field(None, description="On hold, as far as it is told; null where it never was")
-    cause: str | None = Field(None, description="Why the call ended, in the provider's words")
     cause_code: int | None = Field(None, description="Why the call ended: the Q.850 cause")
     sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
     ended_by: str | None = Field(None, description="Who ended the call, in the provider's word")
-    caller_name: str | None = None
     called_name: str | None = None
     trunk: str | None = None
     cost: Decimal | None = Field(None, description="What the call cost, a decimal number")
@@ -104,10 +111,8 @@ class Call(CallSummary):
     dtmf: tuple[str, ...] = Field((), description="Keys that were pressed, in order, collected ones together")
     machine_detected: bool | None = Field(None, description="Whether a machine answered, where that is told")
     queue: str | None = None
-    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and nobody took it")
-    parent_call_id: str | None = Field(None, description="The call that this one is a leg of")
-    conversation_id: str | None = Field(
-        None, description="What the legs of one conversation have in common: the parent's call SID, or src_hash"
+    conversation_id: str = Field(
+        description="What the legs of one conversation have in common: the parent's id, src_hash, or the call's own id"
     )
     tags: tuple[str, ...] = ()
     customer_data: Mapping[str, str | bool | int] = Field(
@@ -156,8 +161,20 @@ _RANK = {
     Kind.BUSY: 12,
     Kind.COMPLETED: 13,
 }
-"""Of two ends the higher one counts: VoIPstudio tells of a missed call and then of its hang-up."""
-_FIRST_END = _RANK[Kind.MISSED]
+"""What can only follow what, for events of one moment."""
+_WEIGHT = {
+    Kind.BILLED: 1,
+    Kind.COMPLETED: 2,
+    Kind.MISSED: 3,
+    Kind.FAILED: 4,
+    Kind.CANCELLED: 5,
+    Kind.REJECTED: 6,
+    Kind.NO_ANSWER: 7,
+    Kind.BUSY: 8,
+}
+"""How much an event says of the end of a call that nobody is known to have answered: that it is over says little."""
+_WEIGHT_OF_ANSWERED = {**_WEIGHT, Kind.MISSED: 0, Kind.COMPLETED: 9}
+"""One that was answered ends when it is over, whoever of a group or a queue has missed it."""
 _PROGRESS = {
     Kind.INITIATED: CallStatus.INITIATED,
     Kind.RINGING: CallStatus.RINGING,
@@ -198,8 +215,13 @@ _OUTCOME_OF_CAUSE = {
     "normal clearing": Outcome.NO_ANSWER,
 }
 """The cause that VoIPstudio tells, for a call that was hung up before anybody took it."""
-_HANGS_UP_UNANSWERED = "voipstudio"
+_TELL_THE_ANSWER = frozenset({"voipstudio", "wavix"})
+"""Providers whose every event repeats when a call was answered: without that, it was not."""
+_DAY = timedelta(days=1)
 _US_DOLLARS = "USD"
+_ENQUEUE_HOOK = "enqueue.actionHook"
+_NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
+_SIP_DISPLAY_NAME = re.compile(r'\A\s*"([^"]*)"\s*(?:<[^>]*>)?\s*\Z')
 _QUEUE = "queue"
 _CUSTOMER_DATA = "customer_data."
 
@@ -211,37 +233,48 @@ class _Fold:
         self._events = events
         self._kinds = {event.kind for event in events}
         self._live = [event for event in events if event.kind is not Kind.BILLED] or events
+        self._bills = [event for event in events if event.kind is Kind.BILLED]
+        self._is_answered = bool(
+            self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED} or self._earliest_told("answered_at")
+        )
+        self._ends = [event for event in events if self._weight(event)]
 
     def call(self) -> Call:
-        end = self._end()
+        call_id = _short(self._events[0].call_id or "")
+        end = max(self._ends, key=lambda event: (self._weight(event), position(event)), default=None)
+        status, outcome = self._how_it_stands(end)
         started_at = self._started_at()
         ringing_at = self._earliest_told("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
         answered_at = self._earliest_told("answered_at") or self._first(Kind.ANSWERED)
-        status, outcome = self._how_it_stands(end)
+        if answered_at:
+            answered_at = max(started_at, answered_at)
         ended_at = self._ended_at(end, answered_at)
-        is_answered = outcome is Outcome.ANSWERED
-        ring_end = answered_at or (None if is_answered else ended_at)
-        bill = next((event for event in reversed(self._events) if event.kind is Kind.BILLED), None)
-        charge = bill.details.get("charge") if bill else None
+        if ended_at:
+            ended_at = max(started_at, ended_at)
+        if answered_at and ended_at and answered_at > ended_at:
+            # The answer was told late, by a clock that is ours or a hook that had to wait.
+            talked = min(_number(end, "duration_seconds") or 0, _DAY.total_seconds())
+            answered_at = max(started_at, ended_at - timedelta(milliseconds=round(1000 * talked)))
+        went_well = outcome is Outcome.ANSWERED
+        ring_end = answered_at or (None if went_well else ended_at)
+        charge = self._bills[-1].details.get("charge") if self._bills else None
         return Call(
             provider=self._events[0].provider,
-            call_id=_short(self._events[0].call_id or ""),
+            call_id=call_id,
             status=status,
             outcome=outcome,
             direction=self._first_known(lambda event: event.direction),
             from_=self._first_known(lambda event: event.from_),
             to=self._first_known(lambda event: event.to),
-            caller_name=self._first_text("caller_name"),
-            called_name=self._first_text("called_name"),
+            caller_name=self._name("caller_name"),
+            called_name=self._name("called_name"),
             trunk=self._first_text("trunk"),
             started_at=started_at,
             ringing_at=ringing_at,
             answered_at=answered_at,
             ended_at=ended_at,
             ring_seconds=_seconds(ringing_at or started_at, ring_end),
-            talk_seconds=_seconds(answered_at, ended_at)
-            if answered_at or not is_answered
-            else self._told_duration(end),
+            talk_seconds=_seconds(answered_at, ended_at) if answered_at or not went_well else self._told_duration(end),
             hold_seconds=self._hold_seconds(ended_at),
             cause=self._cause(end, outcome),
             cause_code=_whole(end, "cause_code"),
@@ -252,75 +285,68 @@ class _Fold:
             dtmf=self._dtmf(),
             machine_detected=self._machine_detected(),
             queue=self._queue(),
-            missed_in_queue=self._missed_in_queue(answered_at),
+            missed_in_queue=self._missed_in_queue(),
             parent_call_id=self._first_text("parent_call_sid") or self._first_text("parent_call_id"),
+            bridged=self._bridged(),
+            flow=next((flow for event in reversed(self._events) if (flow := _text(event, "flow"))), None),
             conversation_id=self._first_text("parent_call_sid")
             or self._first_text("src_hash")
-            or self._first_text("parent_call_id"),
+            or self._first_text("parent_call_id")
+            or call_id,
             tags=self._tags(),
             customer_data=self._customer_data(),
             last_event_at=max(event.occurred_at for event in self._live),
             event_count=len(self._events),
         )
 
-    def _end(self) -> CallEvent | None:
-        """The event that tells how the call ended, where there is one: the first of the highest kind."""
-        ends = [event for event in self._events if _RANK.get(event.kind, 0) >= _FIRST_END]
-        return min(ends, key=lambda event: (-_RANK[event.kind], position(event)), default=None) or next(
-            (event for event in reversed(self._events) if event.kind is Kind.BILLED), None
-        )
+    def _weight(self, event: CallEvent) -> int:
+        """How much an event says of the end; 0 where it tells of none."""
+        return (_WEIGHT_OF_ANSWERED if self._is_answered else _WEIGHT).get(event.kind, 0)
 
     def _how_it_stands(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
         if end is None:
             return self._progress(), None
-        if end.kind is Kind.BILLED:
-            return _ENDS[_billed_as(end)]
-        status, outcome = _ENDS[end.kind]
+        kind = _billed_as(end) if end.kind is Kind.BILLED else end.kind
+        status, outcome = _ENDS[Kind.COMPLETED if end.kind is Kind.BILLED and self._is_answered else kind]
+        if self._is_answered:
+            return status, Outcome.ANSWERED
         sip_status = _whole(end, "sip_status")
         if end.kind is Kind.COMPLETED:
             return status, self._outcome_of_hangup(end)
-        if end.kind is Kind.NO_ANSWER and sip_status == 487 and _text(end, "call_termination_by") == "caller":
+        if kind is Kind.NO_ANSWER and sip_status == 487 and _text(end, "call_termination_by") == "caller":
             return status, Outcome.CANCELLED
-        if end.kind is Kind.FAILED or sip_status == 603:
+        if kind is Kind.FAILED or sip_status == 603:
             return status, _OUTCOME_OF_SIP_STATUS.get(sip_status or 0, outcome)
         return status, outcome
 
     def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
-        if self._is_answered():
+        """How a call went that is over, and nothing else is told of it."""
+        if self._bills:
+            return _ENDS[_billed_as(self._bills[-1])][1]
+        if end.provider not in _TELL_THE_ANSWER:
             return Outcome.ANSWERED
-        bills = [event for event in self._events if event.kind is Kind.BILLED]
-        if bills:
-            return _ENDS[_billed_as(bills[-1])][1]
-        if end.provider != _HANGS_UP_UNANSWERED:
-            return Outcome.ANSWERED
-        if Kind.MISSED in self._kinds:
-            return Outcome.MISSED
         cause = (_text(end, "reason") or "no answer").lower()
         return next((outcome for words, outcome in _OUTCOME_OF_CAUSE.items() if words in cause), Outcome.FAILED)
-
-    def _is_answered(self) -> bool:
-        return bool(self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED}) or bool(self._earliest_told("answered_at"))
 
     def _progress(self) -> CallStatus:
         holds = [event.kind for event in self._events if event.kind in (Kind.HELD, Kind.RESUMED)]
         if holds and holds[-1] is Kind.HELD:
             return CallStatus.HELD
-        if self._is_answered():
+        if self._is_answered:
             return CallStatus.ANSWERED
         furthest = max(self._kinds & set(_PROGRESS), key=_RANK.__getitem__, default=Kind.INITIATED)
         return _PROGRESS[furthest]
 
     def _started_at(self) -> datetime:
-        told = [self._earliest_told("started_at"), self._earliest_told("created_at")]
-        return min((moment for moment in told if moment), default=None) or min(
-            event.occurred_at for event in self._live
-        )
+        told = (self._earliest_told(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
+        return min([*(event.occurred_at for event in self._live), *(moment for moment in told if moment)])
 
     def _ended_at(self, end: CallEvent | None, answered_at: datetime | None) -> datetime | None:
         if end is None:
             return None
         if end.kind is not Kind.BILLED:
-            return _moment(end, "ended_at") or end.occurred_at
+            live = [event for event in self._ends if event.kind is not Kind.BILLED]
+            return max(_moment(event, "ended_at") or event.occurred_at for event in live)
         talked = _number(end, "duration_seconds")
         told = self._earliest_told("ended_at")
         if told or answered_at is None or talked is None:
@@ -328,19 +354,19 @@ class _Fold:
         return _later(answered_at, talked)
 
     def _told_duration(self, end: CallEvent | None) -> Seconds | None:
-        bills = [event for event in self._events if event.kind is Kind.BILLED]
-        durations = (_number(event, "duration_seconds") for event in [*bills, end])
+        durations = (_number(event, "duration_seconds") for event in (*self._bills, end))
         return next((_rounded(duration) for duration in durations if duration is not None), None)
 
     def _hold_seconds(self, ended_at: datetime | None) -> Seconds | None:
         held, since, was_held = timedelta(), None, False
         for event in self._events:
+            now = min(event.occurred_at, ended_at or event.occurred_at)
             if event.kind is Kind.HELD and since is None:
-                since, was_held = event.occurred_at, True
+                since, was_held = now, True
             elif event.kind is Kind.RESUMED and since is not None:
-                held, since = held + (event.occurred_at - since), None
+                held, since = held + (now - since), None
         if since is not None and ended_at is not None:
-            held += max(ended_at - since, timedelta())
+            held += ended_at - since
         return _rounded(held.total_seconds()) if was_held else None
 
     def _cause(self, end: CallEvent | None, outcome: Outcome | None) -> str | None:
@@ -377,14 +403,32 @@ class _Fold:
         )
         return self._first_text("queue") or next((_short(name) for name in of_voipstudio if name), None)
 
-    def _missed_in_queue(self, answered_at: datetime | None) -> bool:
+    def _bridged(self) -> bool | None:
+        dialled = {_text(event, "dial_call_status") for event in self._events} - {None}
+        queued = {event.status for event in self._events if event.name == _ENQUEUE_HOOK}
+        left = {_text(event, "reason") for event in self._events if event.kind is Kind.QUEUE_LEFT}
+        if "completed" in dialled or "bridged" in queued or "dequeued" in left:
+            return True
+        return False if dialled or queued or left else None
+
+    def _name(self, member: str) -> str | None:
+        """A name for people: VoIPstudio hands on what stood in a SIP header, which may be the number alone."""
+        told = self._first_text(member) or ""
+        in_header = _SIP_DISPLAY_NAME.match(told)
+        name = in_header[1].strip() if in_header else told
+        return None if _NUMBER.fullmatch(name) else name or None
+
+    def _missed_in_queue(self) -> bool:
         if any(event.kind is Kind.MISSED and _context(event) == _QUEUE for event in self._events):
-            return answered_at is None
+            return not self._is_answered
         left = [event for event in self._events if event.kind is Kind.QUEUE_LEFT]
         return bool(left) and _text(left[-1], "reason") == "abandoned"
 
     def _tags(self) -> tuple[str, ...]:
-        tags = dict.fromkeys(_short(tag, LONGEST_ENTRY) for event in self._events if (tag := _text(event, "tag")))
+        told = (tag for event in self._events if (tag := _text(event, "tag")))
+        # Bird has a list of them, which an event keeps as one text.
+        each = (tag for text in told for tag in (text.split(", ") if self._events[0].provider == "bird" else (text,)))
+        tags = dict.fromkeys(_short(tag, LONGEST_ENTRY) for tag in each if tag)
         return tuple(islice(tags, MOST_ENTRIES))
 
     def _customer_data(self) -> dict[str, str | bool | int]:
@@ -425,7 +469,7 @@ def _text(event: CallEvent | None, name: str) -> str | None:
 
 def _number(event: CallEvent | None, name: str) -> float | None:
     value = event.details.get(name) if event else None
-    return float(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+    return max(float(value), 0) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
 
 
 def _whole(event: CallEvent | None, name: str) -> int | None:
@@ -437,16 +481,18 @@ def _whole(event: CallEvent | None, name: str) -> int | None:
 
 
 def _moment(event: CallEvent, name: str) -> datetime | None:
+    """A moment that an event repeats; one that is days away from the event is a slip of its sender's clock."""
     value = event.details.get(name)
     try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment if moment and abs(moment - event.occurred_at) <= _DAY else None
+    except (ValueError, TypeError):
         return None
 
 
 def _later(moment: datetime, seconds: float) -> datetime | None:
     try:
-        return moment + timedelta(seconds=seconds)
+        return moment + timedelta(milliseconds=round(1000 * seconds))
     except OverflowError:
         return None
 

@@ -46,7 +46,7 @@ _LONGEST_CURSOR = 4_096
 _ROUNDS = 3
 _BEFORE_ALL, _AFTER_ALL = "0", "~"
 _STARTED_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
-_COUNTED_ATTRIBUTES = ("pk", "started_at", "provider", "outcome", "talk_seconds")
+_COUNTED_ATTRIBUTES = ("pk", "started_at", "provider", "outcome", "talk_seconds", "parent_call_id")
 
 IndexEntry: TypeAlias = 'Mapping[str, "AttributeValueTypeDef"]'
 OutcomeOrUnderWay: TypeAlias = Outcome | Literal["under_way"]
@@ -69,7 +69,10 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which calls are asked for: of a day (`2026-11-21`, UTC), of a number or both, narrowed down by the rest."""
+    """Which calls are asked for: of a day (`2026-11-21`, UTC), of a number or both, narrowed down by the rest.
+
+    Without `legs`, calls that have a parent are left out.
+    """
 
     day: str | None = None
     number: str | None = None
@@ -77,6 +80,7 @@ class Question:
     status: CallStatus | None = None
     outcome: OutcomeOrUnderWay | None = None
     direction: str | None = None
+    legs: bool = True
 
     def takes(self, entry: IndexEntry) -> bool:
         """Whether an entry of an index is of these calls; its day and its number are so by its key."""
@@ -85,6 +89,7 @@ class Question:
             and self.status in (None, _text(entry, "status"))
             and self.outcome in (None, _outcome(entry))
             and self.direction in (None, _text(entry, "direction"))
+            and (self.legs or "parent_call_id" not in entry)
         )
 
 
@@ -200,9 +205,9 @@ class CallList:
                 calls.append(listed_call(entry))
         return CallPage(calls=tuple(calls), cursor=None)
 
-    def counts(self, day: str, *, after: Position | None = None) -> DayCounts:
-        """How many calls of a day there are, by hour, provider and outcome; of `MOST_COUNTED` calls at once."""
-        question = Question(day=day)
+    def counts(self, day: str, *, legs: bool = True, after: Position | None = None) -> DayCounts:
+        """How many calls of a day there are, by hour, provider and outcome; it looks at `MOST_COUNTED`."""
+        question = Question(day=day, legs=legs)
         calls: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         talked: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         last, counted, cursor = after, 0, None
@@ -211,6 +216,8 @@ class CallList:
                 cursor = str(Cursor.behind(last, question))
                 break
             last, counted = _position(entry), counted + 1
+            if not question.takes(entry):
+                continue
             key = (int(last.started_at[11:13]), entry["provider"]["S"], _outcome(entry))
             calls[key] += 1
             talked[key] += _milliseconds(entry)
@@ -232,7 +239,7 @@ class CallList:
         Raises:
             CallsUnread: DynamoDB is throttled.
         """
-        conversation = partition_key(call.provider, call.conversation_id) if call.conversation_id else pk
+        conversation = partition_key(call.provider, call.conversation_id)
         reply = self._client.query(
             TableName=self._table_name,
             IndexName="by_conversation",
@@ -329,7 +336,7 @@ def _partitions(question: Question) -> list[tuple[str, str, str]]:
 def _seal(position: Position, question: Question) -> str:
     """What tells a cursor's own question from others. It finds slips: whoever may ask may look at every call anyway."""
     number = question.number and party_key(question.number)
-    narrowed = [question.provider, question.status, question.outcome, question.direction]
+    narrowed = [question.provider, question.status, question.outcome, question.direction, question.legs]
     members = json.dumps([*position, question.day, number, *narrowed])
     return hashlib.sha256(members.encode("ascii")).hexdigest()[:16]
 

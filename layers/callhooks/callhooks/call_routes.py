@@ -120,6 +120,8 @@ BehindCursor: TypeAlias = Annotated[
     str | None, Query(description="That of the answer before, asked for with the same parameters")
 ]
 
+WithLegs: TypeAlias = Annotated[bool, Query(description="false leaves out calls that are legs of others (jambonz)")]
+
 EXPECTED = {
     "day": "day is not a date such as 2026-11-21.",
     "number": "number is empty.",
@@ -127,6 +129,7 @@ EXPECTED = {
     "status": f"status is none of {', '.join(CallStatus)}.",
     "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
+    "legs": "legs is neither true nor false.",
     "limit": f"limit is not a number from 1 to {MOST_AT_ONCE}.",
     "body": "The body is not an object, or a form, with a username and a password.",
 }
@@ -172,6 +175,7 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
     status: Annotated[CallStatus | None, Query()] = None,
     outcome: Annotated[OutcomeOrUnderWay | None, Query()] = None,
     direction: Annotated[Literal["inbound", "outbound"] | None, Query()] = None,
+    legs: WithLegs = True,
     limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 50,
     cursor: BehindCursor = None,
 ) -> CallPage:
@@ -184,6 +188,7 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
         status=status,
         outcome=outcome,
         direction=direction,
+        legs=legs,
     )
     return _desk().calls.page(question, limit=limit, after=behind.position_in(question) if behind else None)
 
@@ -220,11 +225,12 @@ def read_call(
     operation_id="countCalls",
     responses=_answers("The counts", 400, 401, 503),
 )
-def count_calls(day: OfDay = None, cursor: BehindCursor = None) -> DayCounts:
+def count_calls(day: OfDay = None, legs: WithLegs = True, cursor: BehindCursor = None) -> DayCounts:
     """How many calls of a day went how."""
     behind = Cursor.read(cursor) if cursor is not None else None
     asked = day.isoformat() if day else _day_asked_for(behind)
-    return _desk().calls.counts(asked, after=behind.position_in(Question(day=asked)) if behind else None)
+    after = behind.position_in(Question(day=asked, legs=legs)) if behind else None
+    return _desk().calls.counts(asked, legs=legs, after=after)
 
 
 @app.post(

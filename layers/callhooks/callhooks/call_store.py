@@ -179,7 +179,9 @@ def call_item(pk: str, call: Call, *, expires_at: int | None) -> Item:
         keys["from_party"] = party_key(call.from_)
     if call.to:
         keys["to_party"] = party_key(call.to)
-    if call.conversation_id:
+    # A call that names no other is found by its own key.
+    item.pop("conversation_id")
+    if call.conversation_id != call.call_id:
         keys["conversation_id"] = partition_key(call.provider, call.conversation_id)
     item |= {name: {"S": key} for name, key in keys.items()}
     if expires_at is not None:
@@ -209,9 +211,9 @@ def shard_of(pk: str) -> int:
 _SUMMARY_MEMBERS = [field.alias or name for name, field in CallSummary.model_fields.items()]
 
 
-def _plain(value: AttributeValueTypeDef) -> str | int | float:
+def _plain(value: AttributeValueTypeDef) -> str | bool | int | float:
     if "N" not in value:
-        return value["S"]
+        return value["BOOL"] if "BOOL" in value else value["S"]
     number = float(value["N"])
     return int(number) if number.is_integer() else number
 
