@@ -98,7 +98,13 @@ class FakeTable:
 def a_call(call_id: str, *, milliseconds: int = 0, provider: str = "jambonz", **members: Any) -> Call:
     """A call that began so long after the tests' own beginning."""
     started_at = START + timedelta(milliseconds=milliseconds)
-    told = {"status": CallStatus.INITIATED, "direction": "inbound", "from_": "+14155550100", "to": "+14155550123"}
+    told = {
+        "status": CallStatus.INITIATED,
+        "direction": "inbound",
+        "from_": "+14155550100",
+        "to": "+14155550123",
+        "conversation_id": call_id,
+    }
     return Call(
         provider=provider,
         call_id=call_id,

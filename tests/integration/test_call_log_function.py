@@ -115,7 +115,7 @@ def test_a_call_is_read_with_its_events_and_its_legs(sequence: str, aws: Aws, ca
     asked_of_the_table = aws.calls[1:]
     assert asked_of_the_table in (["Query", "Query"], ["Query", "Query", "BatchGetItem"])
 
-    leg = a_call("leg", provider=provider, conversation_id=call["call"]["conversation_id"] or call["call"]["call_id"])
+    leg = a_call("leg", provider=provider, conversation_id=call["call"]["conversation_id"])
     keep(aws, leg)
     assert path_of(leg) in [one["path"] for one in call_log(f"/calls/{provider}/{key}")["legs"]]
 

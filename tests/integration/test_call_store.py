@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from callhooks.call import FOLD_VERSION, CallSummary, fold
-from callhooks.call_store import CallStore, shard_of, summary_of_item
+from callhooks.call_store import CallStore, OutOfTime, shard_of, summary_of_item
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
 from callhooks.store import EventStore, event_item
@@ -44,6 +44,15 @@ def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallSto
     assert {event.dedupe_key for event in read} == {event.dedupe_key for event in events}
     assert fold(read) == fold(events)
     assert aws.calls.count("Query") > 1
+
+
+def test_a_call_that_takes_too_long_to_read_is_given_up_between_two_pages(aws: Aws, calls: CallStore) -> None:
+    for number in range(60):
+        keep_event(aws, told(Kind.DTMF, number, {"text": "x" * 30_000}))
+    aws.calls.clear()
+    with pytest.raises(OutOfTime):
+        calls.events_of(PK, has_time=lambda: False)
+    assert aws.calls == ["Query"]
 
 
 def test_a_call_without_events_has_none(calls: CallStore) -> None:

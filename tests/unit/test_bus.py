@@ -296,11 +296,16 @@ class TestPublishing:
         assert bus.publish(entries(10)) == ["key-4"]
         assert sorted(bus.taken) == sorted({f"key-{number}" for number in range(10)} - {"key-4"})
 
+    def test_a_throttled_request_is_sent_again_whole_and_not_ten_times_over(self) -> None:
+        bus = Bus(faults=[refusal("ThrottlingException")])
+        assert bus.publish(entries(10)) == []
+        assert [len(request) for request in bus.requests] == [10, 10]
+
     def test_logs_the_bus_s_codes_and_never_its_words(self, log: io.StringIO) -> None:
-        Bus(refuses={"key-1": 1, "key-2": 1}, faults=[refusal("InternalFailure")]).publish(entries(3))
+        Bus(refuses={"key-1": 1, "key-2": 1}, faults=[refusal("ValidationException")]).publish(entries(3))
         lines = [json.loads(line) for line in log.getvalue().splitlines()]
         assert [line["entries_by_code"] for line in lines] == [
-            {"InternalFailure": 3}, {"ThrottlingException": 1}, {"ThrottlingException": 1},
+            {"ValidationException": 3}, {"ThrottlingException": 1}, {"ThrottlingException": 1},
         ]  # fmt: skip
         assert "4155550123" not in log.getvalue()
 
@@ -331,7 +336,7 @@ EACH_KIND = tuple(told(kind, provider="wavix") for kind in Kind)
 
 class TestSubscribing:
     def test_the_page_has_patterns(self) -> None:
-        assert len(PATTERNS) == 5
+        assert len(PATTERNS) == 6
 
     def test_to_everything(self) -> None:
         assert chosen(PATTERNS["everything"], EACH_KIND) == set(Kind)
@@ -339,11 +344,23 @@ class TestSubscribing:
     def test_to_ended_calls(self) -> None:
         assert chosen(PATTERNS["ended calls"], EACH_KIND) == ENDS
 
-    def test_to_missed_calls(self) -> None:
-        pattern = PATTERNS["missed calls"]
+    def test_to_ended_calls_and_not_to_their_legs(self) -> None:
+        legs = [replace(event, details={"parent_call_sid": "parent"}) for event in EACH_KIND]
+        assert chosen(PATTERNS["ended calls"], legs) == set()
+
+    def test_to_calls_of_jambonz_that_reached_nobody(self) -> None:
+        pattern = PATTERNS["jambonz: calls that reached nobody"]
+        rang = told(Kind.VERB, 5, {"dial_call_status": "busy"})
+        taken = told(Kind.VERB, 9, {"dial_call_status": "completed"})
+        over = told(Kind.COMPLETED, 20)
+        assert chosen(pattern, [rang, over], told_by=2) == {Kind.COMPLETED}
+        assert chosen(pattern, [rang, taken, over], told_by=3) == set()
+
+    def test_to_calls_in_vain(self) -> None:
+        pattern = PATTERNS["calls in vain"]
         assert chosen(pattern, ENDED_CALL, told_by=2) == set()
         assert chosen(pattern, ENDED_CALL, told_by=3) == {event.kind for event in ENDED_CALL}
-        assert chosen(pattern, [*ENDED_CALL, told(Kind.COMPLETED, 40)], told_by=4) == set()
+        assert chosen(pattern, [*ENDED_CALL, told(Kind.ANSWERED, 40)], told_by=4) == set()
 
     def test_to_a_number(self) -> None:
         pattern = PATTERNS["calls to a number, as the provider writes it"]

@@ -146,6 +146,7 @@ def test_a_page_is_what_a_list_needs_to_show_and_where_the_call_is() -> None:
         "to": CALLED,
         "started_at": "2026-11-21T06:30:00.000Z",
         "talk_seconds": 7,
+        "missed_in_queue": False,
         "path": path_of(call),
     }
     assert listed.path.startswith("/calls/jambonz/sha256-")

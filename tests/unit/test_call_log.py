@@ -297,8 +297,28 @@ def test_a_listed_call_has_all_members_even_where_nothing_is_known() -> None:
         "ended_at": None,
         "ring_seconds": None,
         "talk_seconds": None,
+        "caller_name": None,
+        "cause": None,
+        "parent_call_id": None,
+        "bridged": None,
+        "flow": None,
+        "missed_in_queue": False,
         "path": "/calls/jambonz/one",
     }
+
+
+def test_legs_can_be_left_out_of_lists_and_counts() -> None:
+    calls = [a_call("parent"), a_call("leg", milliseconds=5, parent_call_id="parent", bridged=True, flow="sales")]
+    console = Console(table_of(calls))
+    assert [call["call_id"] for call in console.json("/calls")["calls"]] == ["leg", "parent"]
+    assert [call["call_id"] for call in console.json("/calls", legs="false")["calls"]] == ["parent"]
+    assert [count["calls"] for count in console.json("/stats")["counts"]] == [2]
+    assert [count["calls"] for count in console.json("/stats", legs="false")["counts"]] == [1]
+    (leg, _) = console.json("/calls", legs="true")["calls"]
+    assert (leg["parent_call_id"], leg["bridged"], leg["flow"]) == ("parent", True, "sales")
+    assert console.refusal("/calls", legs="some") == (400, "legs is neither true nor false.")
+    cursor = console.json("/calls", limit="1")["cursor"]
+    assert console.refusal("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
 
 
 def test_every_filter_narrows_the_list() -> None:
@@ -403,7 +423,7 @@ def test_counts_tell_how_the_calls_of_a_day_went() -> None:
         ({"limit": "1e1"}, "limit is not a number from 1 to 200."),
         (
             {"colour": "red"},
-            "There are no parameters but cursor, day, direction, limit, number, outcome, provider, status.",
+            "There are no parameters but cursor, day, direction, legs, limit, number, outcome, provider, status.",
         ),
     ],
 )  # fmt: skip
@@ -430,7 +450,7 @@ def test_a_parameter_that_is_there_twice_is_refused() -> None:
 def test_what_takes_no_parameters_says_so() -> None:
     console = Console(events("one-call", b"{}"))
     assert console.refusal("/calls/jambonz/one-call", day="2026-11-21") == (400, "There are no parameters here.")
-    assert console.refusal("/stats", provider="wavix") == (400, "There are no parameters but cursor, day.")
+    assert console.refusal("/stats", provider="wavix") == (400, "There are no parameters but cursor, day, legs.")
     assert console.answer(asked("/", raw_query="utm_source=mail")).statusCode == 200
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from callhooks_tools.deliveries import (
     NewCallIds,
     access_of_env_vars,
     as_sent_by,
+    begun,
     delivery_of_body,
     read_delivery,
 )
@@ -289,3 +291,28 @@ def test_an_env_vars_file_without_credentials_is_told(provider: Provider, tmp_pa
     path.write_text("{}")
     with pytest.raises(DeliveryUnusable, match="no credentials"):
         access_of_env_vars(path, provider)
+
+
+def test_a_call_that_begins_now_takes_as_long_as_the_recorded_one() -> None:
+    names = ("call_setup", "answered", "completed")
+    recorded = [read_delivery(EVENTS / "wavix" / f"{name}.json") for name in names]
+    now = datetime(2027, 3, 1, 23, 59, 50, 700_000, tzinfo=UTC)
+    documents = [json.loads(delivery.request.body) for delivery in begun(now, recorded)]
+    assert [document["event_time"] for document in documents] == [
+        "2027-03-01T23:59:50.118Z",
+        "2027-03-01T23:59:56.402Z",
+        "2027-03-02T00:00:38.900Z",
+    ]
+    assert documents[2]["call_answered"] == "2027-03-01T23:59:56.402Z"
+    assert documents[0]["from"] == json.loads(recorded[0].request.body)["from"]
+
+
+def test_a_moment_keeps_the_form_that_its_provider_gives_it() -> None:
+    (moved,) = begun(datetime(2027, 3, 1, tzinfo=UTC), [read_delivery(EVENTS / "voipstudio" / "call_hold.json")])
+    document = json.loads(moved.request.body)
+    assert (document["start_time"], document["event_time"]) == ("2027-03-01 00:00:00", "2027-03-01 00:00:15")
+
+
+def test_what_tells_no_moment_is_left_as_it_is() -> None:
+    recorded = [read_delivery(EVENTS / "jambonz" / "new_call.json")]
+    assert begun(datetime(2027, 3, 1, tzinfo=UTC), recorded) == recorded

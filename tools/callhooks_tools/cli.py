@@ -116,7 +116,8 @@ def run(
 def send(
     files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/jambonz/new_call.json.")],
     new_call: Annotated[
-        bool, typer.Option("--new-call", help="Give each call an id not seen before; its events stay together.")
+        bool,
+        typer.Option("--new-call", help="Give each call an id not seen before, begun now; its events stay together."),
     ] = False,
     body_of: Annotated[
         Provider | None,
@@ -134,6 +135,9 @@ def send(
             if new_call:
                 delivery = new_ids.renew(delivery, file)
             to_send.append((file, provider, delivery))
+    if new_call:
+        moved = deliveries.begun(datetime.now(UTC), [delivery for _, _, delivery in to_send])
+        to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, moved, strict=True)]
     failed = False
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
         for file, provider, recorded in to_send:
@@ -208,9 +212,16 @@ def urls(stack_name: StackName = None) -> None:
     webhook_secret = credentials.jambonz.webhook_secret
     shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
     _show_lines(
-        _configuration(
-            outputs.new_call_url, outputs.call_status_url, outputs.base_url, credentials, webhook_secret=shown_secret
-        )
+        [
+            *_configuration(
+                outputs.new_call_url,
+                outputs.call_status_url,
+                outputs.base_url,
+                credentials,
+                webhook_secret=shown_secret,
+            ),
+            ("Event bus", outputs.call_bus),
+        ]
     )
 
 
@@ -317,6 +328,7 @@ def _show(stack: LocalStack, seconds: float) -> None:
             *_configuration(
                 new_call_url, call_status_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret
             ),
+            ("Event bus", stack.stack_name),
             ("AWS endpoint", stack.aws_endpoint_url),
             ("Table of events", stack.events_table),
             ("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -51,7 +52,7 @@ _CALL_IDS = {
     Provider.JAMBONZ: ("call_sid", "parent_call_sid"),
     Provider.WAVIX: ("id", "uuid", "call_id"),
     Provider.BIRD: ("id", "callId"),
-    Provider.VOIPSTUDIO: ("call_id", "id"),
+    Provider.VOIPSTUDIO: ("call_id", "id", "src_hash"),
 }
 
 _NESTED = ("payload", "parent_call_info", "dequeuer")
@@ -213,6 +214,40 @@ class NewCallIds:
         is_number = str(old).isdigit()
         new = self._known.setdefault(str(old), str(secrets.randbelow(10**9)) if is_number else str(uuid.uuid4()))
         return int(new) if isinstance(old, int) else new
+
+
+_MOMENT = re.compile(
+    r'"(?P<day>\d{4}-\d\d-\d\d)(?P<t>[T ])(?P<time>\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?(?P<zone>Z|\+00:00)?"',
+    re.ASCII,
+)
+
+
+def begun(at: datetime, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The same deliveries at another time: all moments in their bodies moved by as much, the first of them to `at`."""
+    bodies = [delivery.request.body.decode("utf-8", "surrogateescape") for delivery in deliveries]
+    told = [_moment(found) for body in bodies for found in _MOMENT.finditer(body)]
+    if not told:
+        return list(deliveries)
+    later = at.astimezone(UTC).replace(microsecond=0) - min(told).replace(microsecond=0)
+
+    def moved(found: re.Match[str]) -> str:
+        text = f"{_moment(found) + later:%Y-%m-%d{found['t']}%H:%M:%S}"
+        return f'"{text}{found["fraction"] or ""}{found["zone"] or ""}"'
+
+    return [
+        Delivery(
+            {
+                **delivery.event,
+                "body": base64.b64encode(_MOMENT.sub(moved, body).encode("utf-8", "surrogateescape")).decode("ascii"),
+                "isBase64Encoded": True,
+            }
+        )
+        for delivery, body in zip(deliveries, bodies, strict=True)
+    ]
+
+
+def _moment(found: re.Match[str]) -> datetime:
+    return datetime.fromisoformat(f"{found['day']}T{found['time']}").replace(tzinfo=UTC)
 
 
 def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: datetime, *, base_url: str) -> Delivery:

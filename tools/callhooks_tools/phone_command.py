@@ -64,6 +64,8 @@ from callhooks_tools.verb_profiles import Profile, verb_faults
 HEADERS_TIMEOUT_SECONDS = 10
 FURTHEST_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
+CALL_STATUS = "call status"
+"""The hook that nobody waits for."""
 RETRIES = "#rc=2&rp=ct,5xx"
 STYLES: Mapping[type[Step], str] = {
     Heard: "bold green",
@@ -354,7 +356,8 @@ def shown(step: Step) -> Text:
         return Text(str(step), style=STYLES.get(type(step), QUESTION_STYLE))
     slow = step.milliseconds > SLOW_MILLISECONDS
     style = "red" if step.failure else "yellow" if slow else "dim"
-    return Text(f"{step}{'  slow: the caller hears silence' if slow else ''}", style=style)
+    waits = "  slow: the caller hears silence" if slow and step.hook != CALL_STATUS else ""
+    return Text(f"{step}{waits}", style=style)
 
 
 def check_for(profile: Profile) -> Callable[[Sequence[Mapping[str, JsonValue]]], list[str]]:

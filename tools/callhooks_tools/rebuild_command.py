@@ -57,7 +57,9 @@ class Rebuilt:
 def rebuild(
     call: Annotated[
         str | None,
-        typer.Option(metavar="PROVIDER/CALL_ID", help="Only this call, such as jambonz/<call_sid>; else all of them."),
+        typer.Option(
+            metavar="PROVIDER/CALL_ID", help="Only this call: jambonz/<call_sid>, or its path in the call log."
+        ),
     ] = None,
     stack_name: StackName = None,
 ) -> None:
@@ -102,6 +104,8 @@ def rebuild_call(calls: CallStore, pk: str) -> Rebuilt:
     try:
         return Rebuilt(pk, _rebuild(calls, pk))
     except Exception as error:  # noqa: BLE001 - one call may not stop the others, and is named
+        if isinstance(error, KeyError | ValueError | TypeError):
+            return Rebuilt(pk, Result.FAILED, f"an item is no event ({type(error).__name__}: {error})")
         return Rebuilt(pk, Result.FAILED, f"{type(error).__name__}: {error}")
 
 
@@ -126,7 +130,7 @@ def _plain(item: Item) -> object:
 
 
 def _partition_of(call: str) -> str:
-    provider, slash, call_id = call.partition("/")
+    provider, slash, call_id = call.removeprefix("/calls/").partition("/")
     if provider not in set(Provider) or not slash or not call_id:
         fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(Provider)}, and not {call}")
     # Logs name a call by its key, which is a hash for an odd id.
@@ -136,6 +140,6 @@ def _partition_of(call: str) -> str:
 @contextmanager
 def _progress() -> Iterator[Callable[[], None]]:
     columns = SpinnerColumn(), TextColumn("{task.completed} calls"), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("calls", total=None)
         yield lambda: progress.advance(task)

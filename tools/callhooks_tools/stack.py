@@ -131,6 +131,7 @@ class StackOutputs:
     call_status_url: str
     events_table: str
     clients_table: str
+    call_bus: str
     jambonz_credentials: str
     jambonz_webhook_secrets: str
     wavix_credentials: str
@@ -157,6 +158,7 @@ class StackOutputs:
                 call_status_url=outputs["CallStatusUrl"],
                 events_table=outputs["EventsTable"],
                 clients_table=outputs["ClientsTable"],
+                call_bus=outputs["CallBus"],
                 jambonz_credentials=outputs["JambonzCredentials"],
                 jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
                 wavix_credentials=outputs["WavixCredentials"],

@@ -28,6 +28,7 @@ LARGEST_DETAIL_BYTES = 200 * 1024
 PAUSES = (0.2, 0.8, 3.2)
 """Seconds before what was refused is sent again."""
 
+_PASSING = frozenset({"ThrottlingException", "InternalException", "InternalFailure", "ServiceUnavailable"})
 _BYTES_OF_TIME = 14
 _FIRST_CUT = 32 * 1024
 _LAST_CUT = 64
@@ -167,9 +168,10 @@ class EventBus:
         try:
             reply = self._client.put_events(Entries=[{**entry.request, "EventBusName": self._name} for entry in group])
         except ClientError as error:
-            _tell_refused({error.response["Error"]["Code"]: len(group)})
+            code = error.response["Error"]["Code"]
+            _tell_refused({code: len(group)})
             # One entry that makes EventBridge refuse the request must not take the others along.
-            return [[entry] for entry in group]
+            return [[entry] for entry in group] if code not in _PASSING else [group]
         except BotoCoreError as error:
             _tell_refused({type(error).__name__: len(group)})
             return [group]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -326,16 +327,22 @@ def call_path(pk: str) -> str:
 def _partitions(question: Question) -> list[tuple[str, str, str]]:
     """Index, name and value of each partition that a question is about."""
     if question.number is not None:
-        party = party_key(question.number)
+        party = party_key(_as_typed(question.number))
         return [("by_from", "from_party", party), ("by_to", "to_party", party)]
     if question.day is None:
         raise ValueError("a question has a day or a number")
     return [("by_day", "day_shard", day_shard(question.day, shard)) for shard in range(DAY_SHARDS)]
 
 
+def _as_typed(number: str) -> str:
+    """A number without what a phone book puts around it: marks of direction, and dashes that only look like one."""
+    letters = ("-" if category(letter) == "Pd" else letter for letter in number if category(letter) != "Cf")
+    return "".join(letters).strip(" <>")
+
+
 def _seal(position: Position, question: Question) -> str:
     """What tells a cursor's own question from others. It finds slips: whoever may ask may look at every call anyway."""
-    number = question.number and party_key(question.number)
+    number = question.number and party_key(_as_typed(question.number))
     narrowed = [question.provider, question.status, question.outcome, question.direction, question.legs]
     members = json.dumps([*position, question.day, number, *narrowed])
     return hashlib.sha256(members.encode("ascii")).hexdigest()[:16]

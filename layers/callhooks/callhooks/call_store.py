@@ -6,7 +6,7 @@ A call is a function of its events, so that its item is written over only by one
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -56,6 +56,10 @@ class CallEvents:
     expires_at: int | None
 
 
+class OutOfTime(Exception):
+    """A call has so many events that they could not be read in the time there was."""
+
+
 class CallStore:
     """The events and the items of calls in the table of events."""
 
@@ -63,14 +67,15 @@ class CallStore:
         self._client = client
         self._table_name = table_name
 
-    def events_of(self, pk: str) -> CallEvents:
-        """All events of a call, as they are at this moment.
+    def events_of(self, pk: str, *, has_time: Callable[[], bool] = lambda: True) -> CallEvents:
+        """All events of a call, as they are at this moment. They are read page by page, as long as `has_time`.
 
         Raises:
+            OutOfTime: there was no time for all of them.
             ClientError, BotoCoreError: the table could not be read.
             KeyError, ValueError: an item is no event.
         """
-        items = list(self._query(pk, _READ_OF_AN_EVENT))
+        items = list(self._query(pk, _READ_OF_AN_EVENT, has_time))
         ends = [int(item["expires_at"]["N"]) if "expires_at" in item else None for item in items]
         forgotten = [end for end in ends if end is not None]
         return CallEvents(
@@ -84,7 +89,7 @@ class CallStore:
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
-        return self._query(pk, ())
+        return self._query(pk, (), lambda: True)
 
     def event_at(self, pk: str, sk: str) -> CallEvent | None:
         """One event by its key; `None` where it is not there any more.
@@ -152,7 +157,7 @@ class CallStore:
         )
         return reply.get("Item")
 
-    def _query(self, pk: str, attributes: tuple[str, ...]) -> Iterator[Item]:
+    def _query(self, pk: str, attributes: tuple[str, ...], has_time: Callable[[], bool]) -> Iterator[Item]:
         query: QueryInputTypeDef = {
             "TableName": self._table_name,
             "KeyConditionExpression": "pk = :pk AND begins_with(sk, :events)",
@@ -167,6 +172,8 @@ class CallStore:
             yield from reply["Items"]
             if "LastEvaluatedKey" not in reply:
                 return
+            if not has_time():
+                raise OutOfTime
             query["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
 
 

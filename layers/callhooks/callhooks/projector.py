@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 
 from callhooks.bus import BusEntry, EventBus, bus_entry
 from callhooks.call import fold
-from callhooks.call_store import CallStore
+from callhooks.call_store import CallStore, OutOfTime
 from callhooks.event import CallEvent
 from callhooks.failure import failure_of
 from callhooks.metrics import count
@@ -181,6 +181,8 @@ class Projector:
                 continue
             try:
                 self._fold(together, run)
+            except OutOfTime:
+                run.fail(keys, Reason.NO_TIME)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one call may not stop the others
                 run.fail(keys, Reason.NOT_FOLDED, failure_of(error))
         refused = self._bus.publish(run.entries, has_time=run.has_time)
@@ -196,7 +198,7 @@ class Projector:
         call = None
         events = [(arrival.key, event) for arrival in together if (event := self._event(arrival))]
         if events and is_call_partition(pk):
-            told = self._calls.events_of(pk)
+            told = self._calls.events_of(pk, has_time=run.has_time)
             if told.events:
                 call = fold(told.events)
                 self._calls.keep(pk, call, expires_at=told.expires_at)

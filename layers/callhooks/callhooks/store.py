@@ -37,7 +37,7 @@ EVENT_PREFIX = "event#"
 LONGEST_ID_BYTES = 200
 MOST_DIGITS = 38
 
-_PLAIN_ID = re.compile(r"[A-Za-z0-9._~=-]+", re.ASCII)
+_PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
 _HASHED_PREFIX = "sha256-"
 _KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
 
@@ -45,7 +45,8 @@ _KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messag
 def key_part(identifier: str) -> str:
     """An identifier as a part of a key: as it is where it is short and plain, else hashed.
 
-    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys. What
+    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys; a path
+    cannot end in `.` or `..`. What
     may be a number in international form or a SIP URI is hashed too, since keys are logged.
     """
     if (
