@@ -77,7 +77,8 @@ class CallLogDouble:
         if url.path == "/calls":
             return 200, self._list(query), {}
         if url.path == "/stats":
-            return 200, self._statistics(query.get("day") or f"{self.now:%Y-%m-%d}"), {}
+            day = query.get("day") or f"{self.now:%Y-%m-%d}"
+            return 200, self._statistics(day, legs=query.get("legs") != "false"), {}
         return self._call(unquote(url.path))
 
     @staticmethod
@@ -101,6 +102,8 @@ class CallLogDouble:
         if "number" in query:
             wanted = canonical_party(query["number"])
             found = [call for call in found if wanted in (canonical_party(call[side] or "") for side in ("from", "to"))]
+        if query.get("legs") == "false":
+            found = [call for call in found if not call["parent_call_id"]]
         for name in _FILTERS:
             if name in query:
                 found = [call for call in found if (call[name] or "under_way") == query[name]]
@@ -113,10 +116,10 @@ class CallLogDouble:
         end = start + limit
         return {"calls": found[start:end], "cursor": f"at-{end}" if end < len(found) else None}
 
-    def _statistics(self, day: str) -> object:
+    def _statistics(self, day: str, *, legs: bool) -> object:
         calls, seconds = Counter[tuple[int, str, str]](), Counter[tuple[int, str, str]]()
         for call in (call.summary for call in self._calls.values()):
-            if call["started_at"].startswith(day):
+            if call["started_at"].startswith(day) and (legs or not call["parent_call_id"]):
                 key = (int(call["started_at"][11:13]), call["provider"], call["outcome"] or "under_way")
                 calls[key] += 1
                 seconds[key] += call["talk_seconds"] or 0

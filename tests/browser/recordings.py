@@ -231,6 +231,47 @@ def event(
     )
 
 
+RING_GROUP = ("+14155550100", "+14155550101", "+14155550102")
+
+
+def ring_group(at: datetime, *, taken: bool = True, until: float = 999) -> list[KeptCall]:
+    """A jambonz call that rings three phones at once: one is busy, one takes it or nobody does, one loses.
+
+    jambonz tells nothing any more of a leg that lost, nor of one whose caller has given up. Times are whole seconds.
+
+    Returns:
+        The call, then its legs.
+    """
+    parent: dict[str, Any] = {"provider": "jambonz", "call_id": "group", "to": "+14155550150"}
+    legs: list[dict[str, Any]] = [
+        {"provider": "jambonz", "call_id": f"group-{n}", "direction": "outbound", "from_": "+12125550187", "to": number}
+        for n, number in enumerate(RING_GROUP)
+    ]
+    dial = [{"verb": "say", "text": "We are connecting you to sales."},
+            {"verb": "dial", "target": [{"type": "phone", "number": number} for number in RING_GROUP]}]  # fmt: skip
+    told: list[tuple[float, Kind, dict[str, Any], Mapping[str, Detail], object]] = [
+        (0, Kind.INITIATED, parent, {"caller_name": '"Jane Doe"', "flow": "sales"}, dial),
+        (1, Kind.ANSWERED, parent, {}, []),
+    ]
+    for leg in legs:
+        told.append((4, Kind.INITIATED, leg, {"parent_call_sid": "group"}, []))
+        told.append((6, Kind.RINGING, leg, {}, []))
+    told.append((9, Kind.BUSY, legs[2], {"sip_status": 486, "sip_reason": "Busy Here"}, []))
+    if taken:
+        told += [
+            (19, Kind.ANSWERED, legs[0], {}, []),
+            (101, Kind.COMPLETED, legs[0], {"call_termination_by": "caller"}, []),
+            (101, Kind.VERB, parent, {"dial_call_status": "completed", "flow": "sales"}, [{"verb": "hangup"}]),
+        ]
+    told.append((102 if taken else 24, Kind.COMPLETED, parent, {"call_termination_by": "caller"}, []))
+    kept = [
+        Kept(event(kind, at + timedelta(seconds=seconds), details, **call), answer=answer)
+        for seconds, kind, call, details, answer in told
+        if seconds <= until
+    ]
+    return [call_of(one for one in kept if one.event.call_id == call["call_id"]) for call in (parent, *legs)]
+
+
 _ENDS: Mapping[Outcome, tuple[Kind, Mapping[str, Detail]]] = {
     Outcome.ANSWERED: (Kind.COMPLETED, {}),
     Outcome.MISSED: (Kind.MISSED, {"reason": "No Answer"}),

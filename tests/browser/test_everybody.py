@@ -75,6 +75,15 @@ def test_nothing_is_wider_than_a_phone(visitor: Visitor, call: KeptCall, look: d
 
 
 @pytest.mark.parametrize("look", [LOOKS["phone"]])
+def test_every_outcome_of_the_legend_is_within_a_phone(visitor: Visitor, call: KeptCall) -> None:
+    visitor.double.keep(made_call(901, NOW - timedelta(hours=8), None))
+    legend = visitor.signed_in().locator("#legend")
+    boxes = [button.bounding_box() for button in legend.get_by_role("button").all()]
+    assert len(boxes) == len(Outcome) + 2
+    assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+
+
+@pytest.mark.parametrize("look", [LOOKS["phone"]])
 def test_what_is_tapped_is_large_enough(visitor: Visitor, call: KeptCall) -> None:
     page = open_ladder(visitor, call)
     small = page.evaluate(
@@ -206,7 +215,7 @@ def test_a_screen_reader_is_told_what_is_what(visitor: Visitor, call: KeptCall) 
     )
     assert all(after - before <= 1 for before, after in pairwise(levels))
     texts = page.locator(".event").all_inner_texts()
-    assert re.search(r"\+0\.000.*initiated.*from the caller to jambonz", texts[0], re.DOTALL)
+    assert re.search(r"\+0:00.*initiated.*from the caller to jambonz", texts[0], re.DOTALL)
     assert re.search(r"completed.*from the caller to jambonz", texts[-1], re.DOTALL)
 
 
@@ -219,3 +228,17 @@ def test_nothing_moves_for_who_wants_no_motion(double: CallLogDouble, visitor: V
     changed.wait_for(timeout=POLLED)
     assert page.evaluate("document.getAnimations().length") == 0
     assert changed.evaluate("(row) => getComputedStyle(row).boxShadow") != "none"
+
+
+def test_the_keys_are_told(visitor: Visitor, call: KeptCall) -> None:
+    page = open_ladder(visitor, call)
+    page.get_by_role("button", name="Keys").click()
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("look for a number")
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    expect(page.locator("#call")).to_be_visible()
+    page.locator("body").press("?")
+    expect(keys).to_be_visible()
+    keys.get_by_role("button", name="Close").click()
+    expect(keys).to_be_hidden()

@@ -7,18 +7,20 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from callhooks.call import Outcome
 from callhooks.event import Detail, Kind
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import NOW, Visitor, screenshot
+from tests.browser.conftest import NOW, PHONE, WIDE, Visitor, screenshot
 from tests.browser.double import CallLogDouble
 from tests.browser.recordings import (
     ANSWERED_CALL,
     BIRD,
     DIALLED_LEG,
+    RING_GROUP,
     VOIPSTUDIO,
     WAVIX,
     Kept,
@@ -28,9 +30,12 @@ from tests.browser.recordings import (
     jambonz_calls,
     made_call,
     recorded_call,
+    renamed,
+    ring_group,
 )
 
 POLLED = 8000
+LONG_AGO = timedelta(hours=2)
 START = NOW - timedelta(minutes=5)
 Arrow = tuple[str, str, str]
 
@@ -254,7 +259,7 @@ def test_answered_verbs_are_readable(visitor: Visitor) -> None:
     verbs = [" ".join(one.inner_text().split()) for one in page.locator(".verbs > li").all()]
     assert verbs[0].startswith("gather input digits, speech numDigits 1 timeout 8 s “Thank you for calling Acme.")
     assert verbs[1] == "say “We are connecting you to sales.”"
-    assert verbs[2].startswith("dial target +14155550100 (phone) and +14155550101 (phone)")
+    assert verbs[2].startswith("dial target +14155550100, +14155550101 (phones, rung at once)")
     assert verbs[3] == "hangup"
 
 
@@ -329,3 +334,161 @@ def test_only_a_call_s_own_path_is_ever_asked_for(double: CallLogDouble, visitor
     page.wait_for_timeout(300)
     expect(page.locator("#call")).to_be_hidden()
     assert {asked.split("?")[0] for asked in double.asked} <= {"GET /", "POST /session", "GET /calls", "GET /stats"}
+
+
+def legs_of(page: Page) -> list[tuple[str | None, str]]:
+    """What the rows of legs say, from the top to the bottom: how long after the start, and what."""
+    rows = page.locator(".event.of-leg")
+    return [
+        (row.locator("time").text_content(), " ".join(row.locator(".label").inner_text().split())) for row in rows.all()
+    ]
+
+
+def test_the_ladder_of_a_call_tells_whom_it_rang_and_who_took_it(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = ring_group(START)
+    double.relate(*calls)
+    page = open_call(visitor, calls[0])
+    first, second, third = RING_GROUP
+    assert legs_of(page) == [
+        ("+0:04", f"dials {first}"),
+        ("+0:04", f"dials {second}"),
+        ("+0:04", f"dials {third}"),
+        ("+0:09", f"{third} busy Busy Here"),
+        ("+0:19", f"{first} answers"),
+        ("+0:19", f"{second} not taken"),
+        ("+1:41", f"{first} ended 1:22"),
+    ]
+    assert [lane.inner_text().split("\n") for lane in page.locator(".lanes > div").all()][-1] == [
+        "dialled",
+        "3 parties",
+    ]
+    bars = page.locator(".wires i[data-leg]")
+    drawn = {
+        (bar.get_attribute("data-leg"), bar.get_attribute("class")): bar.get_attribute("data-seconds")
+        for bar in bars.all()
+    }
+    assert drawn == {
+        ("/calls/jambonz/group-0", "ringing-time"): "13.000",
+        ("/calls/jambonz/group-0", "talking-time"): "82.000",
+        ("/calls/jambonz/group-1", "ringing-time"): "15.000",
+        ("/calls/jambonz/group-2", "ringing-time"): "3.000",
+    }
+    ringing = [bar.bounding_box() for bar in page.locator(".wires .ringing-time[data-leg]").all()]
+    assert len({round(box["x"]) for box in ringing if box}) == 3, "those at one time stand side by side"
+    screenshot(page, "ladder-legs", whole=True)
+    page.locator(".event.of-leg").get_by_role("link", name=second).first.click()
+    expect(page.locator(".facts .id")).to_have_text("group-1")
+    expect(page.locator("#gist")).to_contain_text("Not taken")
+    expect(page.locator("#gist")).to_contain_text("rang 0:13")
+    expect(page.locator(".legs h3")).to_have_text(["This is a leg of", "Other legs of that call"])
+
+
+def test_a_leg_whose_caller_gave_up_was_not_taken(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = ring_group(START, taken=False)
+    double.relate(*calls)
+    page = open_call(visitor, calls[0])
+    assert legs_of(page)[-2:] == [("+0:24", f"{RING_GROUP[0]} not taken"), ("+0:24", f"{RING_GROUP[1]} not taken")]
+    expect(page.locator(".event").last).to_have_attribute("data-kind", "call.completed")
+
+
+def test_a_leg_that_is_rung_after_another_was_answered_is_still_ringing(
+    double: CallLogDouble, visitor: Visitor
+) -> None:
+    calls = ring_group(NOW - timedelta(seconds=120), until=101.5)
+    told: dict[str, Any] = {"provider": "jambonz", "call_id": "later", "direction": "outbound", "to": "+14155550109"}
+    moment = NOW - timedelta(seconds=8)
+    later = call_of([
+        Kept(event(Kind.INITIATED, moment, {"parent_call_sid": "group"}, **told), answer=[]),
+        Kept(event(Kind.RINGING, moment + timedelta(seconds=1), **told), answer=[]),
+    ])  # fmt: skip
+    double.relate(*calls, later)
+    page = open_call(visitor, calls[0])
+    expect(page.locator(".legs li", has_text="+14155550109")).to_contain_text("Ringing")
+    expect(page.locator(".legs li", has_text=RING_GROUP[1])).to_contain_text("Not taken")
+
+
+def test_a_call_that_dials_for_its_called_party_has_a_lane_for_it(double: CallLogDouble, visitor: Visitor) -> None:
+    parent, *legs = ring_group(START)
+    calls = [renamed(parent, "group", direction="outbound"), *legs]
+    double.relate(*calls)
+    page = open_call(visitor, calls[0])
+    lanes = [lane.get_attribute("data-lane") for lane in page.locator(".lanes > div").all()]
+    assert lanes == ["from", "provider", "callhooks", "to", "dialled"]
+    dials = page.locator('.of-leg[data-step="dialled"] .hop').all()
+    assert [hop.get_attribute("data-to") for hop in dials] == ["dialled"] * 3
+
+
+def test_another_part_of_a_conversation_is_no_leg(double: CallLogDouble, visitor: Visitor) -> None:
+    call = a_call("voipstudio")
+    double.relate(call, renamed(call, "another"))
+    page = open_call(visitor, call)
+    expect(page.locator(".legs h3")).to_have_text(["Other parts of this conversation"])
+    expect(page.locator(".of-leg")).to_have_count(0)
+
+
+def test_what_only_a_later_event_tells_is_in_the_ladder(visitor: Visitor) -> None:
+    told = {
+        "started_at": (START - timedelta(seconds=14)).isoformat(),
+        "ringing_at": (START - timedelta(seconds=11)).isoformat(),
+    }
+    call = call_of(
+        [Kept(event(Kind.ANSWERED, START, told)), Kept(event(Kind.COMPLETED, START + timedelta(seconds=30)))]
+    )
+    page = open_call(visitor, call)
+    assert page.locator(".event time").all_inner_texts() == ["+0:00", "+0:03", "+0:14", "+0:44"]
+    assert [row.get_attribute("data-step") for row in page.locator(".event").all()] == ["began", "rang", None, None]
+    expect(page.locator(".wires .ringing-time")).to_have_attribute("data-seconds", "11.000")
+
+
+@pytest.mark.parametrize(
+    ("shift", "shown"),
+    [
+        (timedelta(), ["+0:00", "+1:05", "+1:02:03"]),
+        (timedelta(milliseconds=450), ["+0.000", "+1:05.450", "+1:02:03.450"]),
+    ],
+)
+@pytest.mark.parametrize("look", [{"viewport": WIDE}, {"viewport": PHONE}])
+def test_a_time_is_as_exact_as_it_was_told_and_on_one_line(
+    visitor: Visitor, shift: timedelta, shown: list[str]
+) -> None:
+    start = NOW - LONG_AGO
+    moments = [start, start + timedelta(seconds=65) + shift, start + timedelta(seconds=3723) + shift]
+    kinds = [Kind.INITIATED, Kind.ANSWERED, Kind.COMPLETED]
+    page = open_call(visitor, call_of(Kept(event(kind, at)) for kind, at in zip(kinds, moments, strict=True)))
+    clocks = page.locator(".event time")
+    assert clocks.all_inner_texts() == shown
+    for clock in clocks.all():
+        assert height_of(clock) < 20
+        box = clock.bounding_box()
+        lane = page.locator(".wires .wire").first.bounding_box()
+        assert box
+        assert lane
+        assert 0 <= box["x"] < box["x"] + box["width"] < lane["x"]
+
+
+COVERED = """() => {
+    const bars = [...document.querySelectorAll(".wires i")].map((bar) => bar.getBoundingClientRect());
+    const words = [...document.querySelectorAll(".event .label, .verbs")];
+    return words.flatMap((one) => [...one.getClientRects()].filter((box) => bars.some((bar) =>
+        box.left < bar.right - 0.5 && box.right > bar.left + 0.5 &&
+        box.top < bar.bottom - 1 && box.bottom > bar.top + 1,
+    )).map(() => one.textContent));
+}"""
+
+
+@pytest.mark.parametrize("name", LADDERS)
+@pytest.mark.parametrize(
+    "look",
+    [{"viewport": WIDE}, {"viewport": {"width": 900, "height": 900}}, {"viewport": PHONE}],
+    ids=["wide", "tablet", "phone"],
+)
+def test_no_words_cover_a_bar(visitor: Visitor, look: dict[str, dict[str, int]], name: str) -> None:
+    page = open_call(visitor, a_call(name))
+    covered = page.evaluate(COVERED)
+    if look["viewport"] == PHONE:
+        # What was answered with verbs needs the width of a phone: it is put beside the caller's lane.
+        verbs = page.locator(".verbs").all_text_contents()
+        covered = [words for words in covered if words not in verbs]
+    assert covered == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("#call").evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from callhooks.call import Outcome
-from callhooks.event import Kind
+from callhooks.event import Detail, Kind
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NOW, Visitor, screenshot
 from tests.browser.double import CallLogDouble
-from tests.browser.recordings import DAY, Kept, KeptCall, call_of, day_of_calls, event, made_call, recorded_call
+from tests.browser.recordings import (
+    ANSWERED_CALL,
+    DAY,
+    RING_GROUP,
+    Kept,
+    KeptCall,
+    call_of,
+    day_of_calls,
+    event,
+    jambonz_calls,
+    made_call,
+    recorded_call,
+    ring_group,
+)
 
 SECONDS = 1000
 POLLED = 8 * SECONDS
@@ -291,3 +306,178 @@ def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visit
     assert page.locator("#call img, #call script, #call a, #rows img, #rows script, svg[onload], iframe").count() == 0
     assert page.locator("#rows .party").first.text_content() == call.call.from_
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_legs_are_left_out_until_they_are_asked_for(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(*ring_group(NOW - timedelta(minutes=3)))
+    page = visitor.signed_in()
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(1)
+    expect(page.locator("#totals dd").first).to_have_text("1")
+    page.get_by_label("Legs too").check()
+    expect(rows).to_have_count(4)
+    expect(page).to_have_url(re.compile("#legs=yes$"))
+    expect(page.locator("#totals dd").first).to_have_text("4")
+    assert [row.inner_text().count("leg") for row in rows.all()] == [1, 1, 1, 0]
+    page.reload()
+    expect(rows).to_have_count(4)
+    screenshot(page, "legs")
+    page.get_by_label("Legs too").uncheck()
+    expect(rows).to_have_count(1)
+
+
+def test_a_search_for_a_number_finds_the_phone_that_was_dialled(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(*ring_group(NOW - timedelta(minutes=3)))
+    page = visitor.signed_in(f"#number=%2B{RING_GROUP[0][1:]}")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.get_by_label("Legs too")).to_be_checked()
+    expect(page.get_by_label("Legs too")).to_be_disabled()
+
+
+def test_a_leg_of_which_no_end_is_told_does_not_ring_for_hours(double: CallLogDouble, visitor: Visitor) -> None:
+    alone = ring_group(NOW - timedelta(minutes=9), until=8)[1]
+    double.keep(alone)
+    page = visitor.signed_in("#legs=yes")
+    expect(page.locator("#rows td.how")).to_have_text("No end told")
+    expect(page.locator("#rows td.ring")).to_have_text("\u2013")
+    double.keep(*ring_group(NOW - timedelta(minutes=9)))
+    expect(page.locator("#rows td.how")).to_have_text(
+        ["Busy", "Not taken", "Answered", "Answeredbridged"], timeout=POLLED
+    )
+
+
+def jambonz(
+    number: int, kind: Kind, details: Mapping[str, Detail], *, name: str = "", status: str | None = None
+) -> KeptCall:
+    told: dict[str, Any] = {"provider": "jambonz", "call_id": f"j-{number}"}
+    start = NOW - timedelta(minutes=20 + number)
+    events = [
+        event(Kind.INITIATED, start, {"flow": "menu"}, **told),
+        event(Kind.ANSWERED, start + timedelta(seconds=1), **told),
+    ]
+    events.append(event(kind, start + timedelta(seconds=9), details, name=name, status=status, **told))
+    events.append(event(Kind.COMPLETED, start + timedelta(seconds=60), {"reason": "Normal"}, **told))
+    return call_of(Kept(one, answer=[]) for one in events)
+
+
+def test_an_answered_call_says_what_came_of_it(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(
+        jambonz_calls(NOW - timedelta(minutes=5))[ANSWERED_CALL],
+        jambonz(1, Kind.OTHER, {}),
+        jambonz(2, Kind.VERB, {"dial_call_status": "no-answer", "flow": "voicemail"}),
+        jambonz(3, Kind.QUEUE_LEFT, {"queue": "support", "reason": "abandoned"}),
+        made_call(4, NOW - timedelta(minutes=30), Outcome.FAILED),
+    )
+    page = visitor.signed_in()
+    expect(page.locator("#rows td.how")).to_have_text(
+        ["Answeredbridged", "Answeredmenu", "Answeredvoicemail", "Answeredleft the queue", "Failed"]
+    )
+    expect(page.locator("#rows .outcome").nth(2)).to_have_attribute("title", "connected with nobody; Normal")
+    expect(page.locator("#rows .outcome").nth(4)).to_have_attribute("title", "Network out of order")
+    expect(page.locator("#rows .name")).to_have_text("Jane Doe")
+    # A tip is above the link of its row, and still opens it.
+    page.locator("#rows .outcome").first.click()
+    expect(page.locator("#gist")).to_contain_text("bridged")
+
+
+def test_a_call_without_an_end_is_under_way_or_not_seen_to_end_everywhere(
+    double: CallLogDouble, visitor: Visitor
+) -> None:
+    double.keep(
+        made_call(1, NOW - timedelta(hours=7), None), under_way(), made_call(2, NOW - timedelta(hours=7), Outcome.BUSY)
+    )
+    page = visitor.signed_in()
+    expect(page.locator("#totals div", has_text="Under way").locator("dd")).to_have_text("1")
+    expect(page.locator("#totals div", has_text="No end seen").locator("dd")).to_have_text("1")
+    legend = page.locator("#legend")
+    expect(legend.locator('[data-outcome="under_way"] b')).to_have_text("1")
+    assert page.locator('[data-hour="7"]').evaluate_all("(all) => all.map((one) => one.dataset.outcome)") == [
+        "busy",
+        "no_end",
+    ]
+    button = legend.get_by_role("button", name="No end seen")
+    expect(button).to_have_attribute("title", re.compile("Shows every call without an end"))
+    button.click()
+    expect(page).to_have_url(re.compile("#outcome=under_way$"))
+    expect(page.locator("#rows td.how")).to_have_text(["Ringing", "No end seen"])
+
+
+def test_a_missing_number_is_unknown_and_a_hidden_one_withheld(double: CallLogDouble, visitor: Visitor) -> None:
+    parties = [(None, None), ("anonymous", "anonymous"), ("sip:Restricted@example.invalid", "+14155550123")]
+    for number, (from_, to) in enumerate(parties):
+        double.keep(made_call(number, NOW - timedelta(minutes=10 + number), Outcome.BUSY, from_=from_, to=to))
+    texts_of = visitor.signed_in().locator("#rows a")
+    expect(texts_of).to_have_text(["unknown→ to unknown", "withheld→ to anonymous", "withheld→ to +14155550123"])
+
+
+def test_the_totals_follow_a_call_that_leaves_the_list(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(under_way(), under_way(901, ago=4))
+    page = visitor.signed_in("#outcome=under_way")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    double.keep(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
+    expect(page.locator("#rows tr")).to_have_count(1, timeout=POLLED)
+    # Long before the totals are read again by themselves.
+    expect(page.locator('#legend [data-outcome="busy"] b')).to_have_text("1", timeout=2 * SECONDS)
+
+
+def test_the_line_above_the_list_says_how_many_there_are(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = a_day(double)
+    page = visitor.signed_in()
+    expect(page.locator("#list-heading")).to_contain_text("The newest 50 of 200 calls today")
+    answered = sum(call.summary["outcome"] == "answered" for call in calls)
+    page.get_by_label("Outcome", exact=True).select_option("answered")
+    expect(page.locator("#list-heading")).to_contain_text(f"The newest 50 of {answered} calls today")
+    expect(page.locator("#totals-note")).to_be_hidden()
+    page.get_by_label("Outcome", exact=True).select_option("")
+    page.get_by_label("Direction", exact=True).select_option("inbound")
+    expect(page.locator("#list-heading")).to_contain_text("The newest 50 calls today")
+    expect(page.locator("#totals-note")).to_have_text(
+        "Totals and chart are of all calls of the day: the direction narrows the list alone."
+    )
+
+
+def test_only_what_rings_has_a_ring_time(double: CallLogDouble, visitor: Visitor) -> None:
+    double.keep(call_of(under_way(900, ago=9).events[:1]), under_way(901, ago=20))
+    page = visitor.signed_in()
+    expect(page.locator("#rows td.how")).to_have_text(["Setting up", "Ringing"])
+    expect(page.locator("#rows td.ring")).to_have_text(["\u2013", re.compile(r"0:2\d")])
+    expect(page.locator("#rows tr").first.locator(".length i")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "outcome=foo",
+        "day=2026-99-99",
+        "day=2026-02-31",
+        "outcome=toString",
+        "provider=x",
+        "direction=x",
+        "legs=x",
+        "x=1",
+    ],
+)
+def test_what_makes_no_sense_in_the_url_is_dropped(double: CallLogDouble, visitor: Visitor, fragment: str) -> None:
+    double.keep(under_way(), made_call(1, NOW - timedelta(minutes=30), Outcome.BUSY, direction="outbound"))
+    page = visitor.signed_in(f"#{fragment}")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    expect(page).to_have_url(double.url)
+    page.evaluate(
+        "(hash) => { location.hash = hash; }",
+        f"direction=outbound&{fragment}" if "direction" not in fragment else fragment,
+    )
+    expect(page.locator("#rows tr")).to_have_count(2 if "direction" in fragment else 1)
+    assert fragment not in page.url
+
+
+def test_a_number_without_its_country_code_is_not_found_and_the_page_says_why(
+    double: CallLogDouble, visitor: Visitor
+) -> None:
+    a_day(double, 5)
+    page = visitor.signed_in()
+    number = page.get_by_label("Number", exact=True)
+    expect(number).to_have_accessible_description("(whole, with the country code)")
+    number.fill("555 0187")
+    page.keyboard.press("Enter")
+    expect(page.locator("#empty")).to_contain_text("A number is matched whole, with the country code")
+    assert [asked for asked in double.asked if "number=" in asked] == ["GET /calls?limit=50&number=555+0187"]

@@ -12,6 +12,7 @@ const STATISTICS_SECONDS_OF_A_BUSY_DAY = 60;
 const BUSY_DAY_CALLS = 2000;
 const ANNOUNCE_SECONDS = 15;
 const LONGEST_CALL_MS = 4 * 3600_000;
+const LONGEST_RINGING_MS = 5 * 60_000;
 const LONGEST_BAR_SECONDS = 600;
 
 const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
@@ -26,6 +27,8 @@ const OUTCOMES = {
   failed: "Failed",
   under_way: "Under way",
 };
+// Calls without an end are told from each other by their age: the server counts them all as under way.
+const COUNTED = { ...OUTCOMES, no_end: "No end seen" };
 const UNDER_WAY = {
   initiated: "Setting up",
   ringing: "Ringing",
@@ -42,6 +45,7 @@ const ICONS = {
   cancelled: "M11 6H1.5M5 2.5 1.5 6 5 9.5",
   failed: "M6 1 11.3 10.8H.7zM6 4.8v2.6",
   under_way: "M6 1a5 5 0 1 0 .01 0M6 4.6a1.4 1.4 0 1 0 .01 0",
+  not_taken: "M6 1a5 5 0 1 0 .01 0M2.5 2.5l7 7",
   no_end: "M3.6 4a2.4 2.4 0 1 1 3.6 2C6.3 6.600 6 7 6 7.700M6 10.700v.1",
 };
 const Q850 = {
@@ -100,13 +104,19 @@ const now = () => Date.now() + clockDifference;
 const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 const today = () => dayOf(now());
 const dayAfter = (day, days) => dayOf(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
-const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
+
+/** Whether a text is a date that there is: a browser takes 31 February for a day in March. */
+function isDay(text) {
+  const moment = /^\d{4}-\d\d-\d\d$/.test(text ?? "") ? Date.parse(`${text}T00:00:00Z`) : NaN;
+  return !Number.isNaN(moment) && dayOf(moment) === text;
+}
 
 function dayText(day, options = { weekday: "long", day: "numeric", month: "long", year: "numeric" }) {
   return new Date(`${day}T00:00:00Z`).toLocaleDateString("en-GB", { ...options, timeZone: "UTC" });
 }
 
-const utcText = (ms) => `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} UTC`;
+const isWholeSecond = (ms) => ms % 1000 === 0;
+const utcText = (ms, isWhole = false) => `${new Date(ms).toISOString().replace("T", " ").slice(0, isWhole ? 19 : 23)} UTC`;
 const localText = (ms) => new Date(ms).toLocaleString(undefined, { timeZoneName: "short" });
 
 function minutes(seconds) {
@@ -122,33 +132,69 @@ function spoken(seconds) {
   return parts.filter(([count]) => count).slice(0, 2).map(([count, unit]) => `${count} ${unit}`).join(" ") || "0 s";
 }
 
-function since(ms) {
+/** A time since the call began; a provider that tells whole seconds is given no milliseconds. */
+function since(ms, isWhole) {
   const sign = ms < 0 ? "−" : "+";
-  const seconds = Math.abs(ms) / 1000;
-  const part = (seconds % 60).toFixed(3).padStart(seconds < 60 ? 0 : 6, "0");
-  return `${sign}${seconds < 60 ? part : `${Math.floor(seconds / 60)}:${part}`}`;
+  const passed = Math.abs(ms);
+  if (isWhole) return `${sign}${minutes(passed / 1000)}`;
+  const part = `${passed % 1000}`.padStart(3, "0");
+  return `${sign}${passed < 60_000 ? Math.floor(passed / 1000) : minutes(Math.floor(passed / 1000))}.${part}`;
 }
 
 const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en-GB")} ${count === 1 ? one : many}`;
 
 function outcomeOf(call) {
   if (call.outcome) return call.outcome in OUTCOMES ? call.outcome : "failed";
-  return now() - Date.parse(call.started_at) > LONGEST_CALL_MS ? "no_end" : "under_way";
+  if (call.lost_at) return "not_taken";
+  const age = now() - Date.parse(call.started_at);
+  return age > LONGEST_CALL_MS || (isUntakenLeg(call) && age > LONGEST_RINGING_MS) ? "no_end" : "under_way";
+}
+
+const isUntakenLeg = (call) => Boolean(call.parent_call_id) && !call.outcome && !call.answered_at;
+
+/**
+ * When a leg was given up that is still ringing by what is told of it: jambonz tells no end of a leg that lost a ring
+ * group or whose caller hung up. It is what is known of the others that says so: a sibling answered, or the parent ended.
+ */
+function lostAt(call, related) {
+  if (!isUntakenLeg(call)) return null;
+  const siblings = related.filter((other) => other.parent_call_id === call.parent_call_id && other.path !== call.path);
+  const parent = related.find((other) => other.call_id === call.parent_call_id);
+  const moments = [...siblings.map((sibling) => sibling.answered_at), parent?.ended_at];
+  return moments.filter((moment) => moment && Date.parse(moment) >= Date.parse(call.started_at)).sort()[0] ?? null;
 }
 
 function outcomeText(call) {
   const outcome = outcomeOf(call);
-  if (outcome === "no_end") return "No end seen";
+  if (outcome === "no_end") return isUntakenLeg(call) ? "No end told" : COUNTED.no_end;
+  if (outcome === "not_taken") return "Not taken";
   return outcome === "under_way" ? UNDER_WAY[call.status] ?? OUTCOMES.under_way : OUTCOMES[outcome];
+}
+
+/** What an answer came to: an application answers every call, so that it says little by itself. */
+function resultOf(call) {
+  if (call.missed_in_queue) return outcomeOf(call) === "answered" ? "left the queue" : "missed in queue";
+  if (!call.answered_at) return "";
+  return call.bridged ? "bridged" : call.flow ?? "";
 }
 
 function outcomeLabel(call) {
   const outcome = outcomeOf(call);
-  return h("span", { class: `outcome o-${outcome}` }, icon(outcome), h("span", {}, outcomeText(call)));
+  const result = resultOf(call);
+  const isNobody = result && call.bridged === false && "connected with nobody";
+  const tip = [isNobody, causeOf(call)].filter(Boolean).join("; ");
+  return h("span", { class: `outcome o-${outcome}`, title: tip || null }, icon(outcome), h("span", {}, outcomeText(call)),
+    result ? h("small", { class: "result" }, result) : "");
 }
 
+const HIDES_ITS_NUMBER = /^(sips?:)?(anonymous|restricted|unavailable)(@|$)/i;
+
 function party(text) {
-  return text ? h("span", { class: "party", title: text }, text) : h("span", { class: "withheld" }, "withheld");
+  return text ? h("span", { class: "party", title: text }, text) : h("span", { class: "no-number" }, "unknown");
+}
+
+function caller(text) {
+  return HIDES_ITS_NUMBER.test(text ?? "") ? h("span", { class: "no-number", title: text }, "withheld") : party(text);
 }
 
 function directionText(direction) {
@@ -156,36 +202,44 @@ function directionText(direction) {
   return [h("span", { class: "way", "aria-hidden": "true" }, way), word];
 }
 
+const isRinging = (call) => call.status === "ringing" || call.status === "early_media";
+
 /** Ring and talk seconds, of a call under way up to now. */
 function spans(call) {
-  if (outcomeOf(call) !== "under_way") return { ring: call.ring_seconds ?? null, talk: call.talk_seconds ?? null };
-  const answered = call.answered_at && Date.parse(call.answered_at);
+  const outcome = outcomeOf(call);
+  if (outcome !== "under_way" && outcome !== "not_taken") return { ring: call.ring_seconds ?? null, talk: call.talk_seconds ?? null };
+  const until = outcome === "not_taken" ? Date.parse(call.lost_at) : now();
+  const seconds = (begin) => Math.max(0, (until - Date.parse(begin)) / 1000);
   return {
-    ring: answered ? call.ring_seconds ?? null : Math.max(0, (now() - Date.parse(call.started_at)) / 1000),
-    talk: answered ? Math.max(0, (now() - answered) / 1000) : null,
+    ring: isRinging(call) ? seconds(call.ringing_at ?? call.started_at) : call.ring_seconds ?? null,
+    talk: call.answered_at ? seconds(call.answered_at) : null,
   };
 }
 
 // ---------------------------------------------------------------------------------------------- what the URL says
 
 const FILTERS = ["day", "number", "provider", "outcome", "direction"];
+const MEMBERS = [...FILTERS, "legs", "call"];
 
+/** What the fragment says, without what makes no sense; that goes from the URL, too. */
 function readState() {
-  const told = new URLSearchParams(location.hash.slice(1));
-  const call = told.get("call") ?? "";
-  return {
-    day: isDay(told.get("day")) ? told.get("day") : "",
-    number: (told.get("number") ?? "").trim(),
-    provider: told.get("provider") ?? "",
-    outcome: told.get("outcome") ?? "",
-    direction: told.get("direction") ?? "",
-    call: /^\/calls\/[^/?#]+\/[^/?#]+$/.test(call) ? call : "",
+  const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const takes = {
+    day: isDay,
+    number: (text) => text === text.trim(),
+    provider: (text) => PROVIDERS.includes(text),
+    outcome: (text) => Object.hasOwn(OUTCOMES, text),
+    direction: (text) => Object.hasOwn(DIRECTIONS, text),
+    legs: (text) => text === "yes",
+    call: (text) => /^\/calls\/[^/?#]+\/[^/?#]+$/.test(text),
   };
+  const read = Object.fromEntries(MEMBERS.map((name) => [name, told[name] && takes[name](told[name]) ? told[name] : ""]));
+  if (Object.entries(told).some(([name, text]) => read[name] !== text)) history.replaceState(null, "", MEMBERS.some((name) => read[name]) ? hashOf(read) : location.pathname);
+  return read;
 }
 
 function hashOf(wanted) {
-  const members = [...FILTERS, "call"].filter((name) => wanted[name]).map((name) => [name, wanted[name]]);
-  return `#${new URLSearchParams(members)}`;
+  return `#${new URLSearchParams(MEMBERS.filter((name) => wanted[name]).map((name) => [name, wanted[name]]))}`;
 }
 
 let state = readState();
@@ -196,7 +250,7 @@ function go(changes) {
 
 const isAllDays = () => Boolean(state.number) && !state.day;
 const dayShown = () => state.day || today();
-const listKey = (wanted) => FILTERS.map((name) => wanted[name]).join("\n");
+const listKey = (wanted) => [...FILTERS, "legs"].map((name) => wanted[name]).join("\n");
 
 // ---------------------------------------------------------------------------------------------- asking
 
@@ -241,6 +295,8 @@ let unseenCalls = 0;
 function queryOf(from) {
   const query = new URLSearchParams({ limit: PAGE_SIZE });
   for (const name of FILTERS) if (state[name]) query.set(name, state[name]);
+  // Who looks for a number may well look for the phone that was dialled.
+  if (!state.legs && !state.number) query.set("legs", "false");
   if (from) query.set("cursor", from);
   return `calls?${query}`;
 }
@@ -266,7 +322,9 @@ class Row {
     this.cells.who.append(this.link);
     this.cells.ring.classList.add("figure");
     this.cells.talk.classList.add("figure");
-    this.node = h("tr", { role: "row", "data-path": call.path }, ...Object.values(this.cells));
+    // The link covers the row but for what has a tip of its own.
+    const open = (event) => event.target === this.link || this.link.contains(event.target) || this.link.click();
+    this.node = h("tr", { role: "row", "data-path": call.path, onclick: open }, ...Object.values(this.cells));
     this.told = "";
     this.update(call);
   }
@@ -287,9 +345,15 @@ class Row {
         h("time", { datetime: call.started_at, title: `${localText(this.startedAt)} here` }, started.slice(11, 19)),
       );
     }
-    if (!before || before.from !== call.from || before.to !== call.to) {
-      this.link.replaceChildren(party(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to));
+    if (["from", "to", "caller_name", "parent_call_id"].some((name) => !before || before[name] !== call[name])) {
+      this.link.replaceChildren(
+        call.parent_call_id ? h("span", { class: "leg-sign" }, h("span", { "aria-hidden": "true" }, "↳ "), "leg ") : "",
+        caller(call.from),
+        call.caller_name ? h("span", { class: "name", title: call.caller_name }, ` ${call.caller_name}`) : "",
+        h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")),
+        party(call.to));
     }
+    this.node.classList.toggle("leg", Boolean(call.parent_call_id));
     this.cells.direction.replaceChildren(...directionText(call.direction));
     this.cells.provider.replaceChildren(call.provider);
     this.cells.how.replaceChildren(outcomeLabel(call));
@@ -333,7 +397,8 @@ class Row {
 }
 
 /** Show these calls in this order: rows that stay keep their focus, and what is looked at stays where it is. */
-function showCalls(calls, { isFirst = false } = {}) {
+function showCalls(told, { isFirst = false } = {}) {
+  const calls = told.map((call) => (isUntakenLeg(call) ? { ...call, lost_at: lostAt(call, told) } : call));
   const body = find("rows");
   for (const skeleton of body.querySelectorAll(".skeleton")) skeleton.remove();
   const anchor = isFirst ? null : firstVisibleRow();
@@ -345,15 +410,19 @@ function showCalls(calls, { isFirst = false } = {}) {
     if (!row) {
       rows.set(call.path, new Row(call));
       arrived.push(call.path);
-    } else if (row.update(call)) {
+    } else {
+      const before = row.call;
+      if (!row.update(call)) continue;
       row.mark("changed");
-      isChanged = true;
+      isChanged ||= before.outcome !== call.outcome || before.talk_seconds !== call.talk_seconds;
     }
   }
   order = calls.map((call) => call.path);
   const wanted = new Set(order);
   for (const [path, row] of rows) {
     if (wanted.has(path)) continue;
+    // It has changed, so that it is no longer what is asked for.
+    isChanged = true;
     row.node.remove();
     rows.delete(path);
   }
@@ -463,7 +532,9 @@ const isFiltered = () => FILTERS.some((name) => name !== "day" && state[name]);
 function describe() {
   const loading = find("list").hasAttribute("aria-busy");
   const heading = find("list-heading");
-  const count = h("strong", {}, cursor ? `The newest ${counted(order.length, "call")}` : counted(order.length, "call"));
+  const all = cursor ? countOfAll() : null;
+  const words = !cursor ? counted(order.length, "call") : all > order.length ? `The newest ${order.length} of ${counted(all, "call")}` : `The newest ${counted(order.length, "call")}`;
+  const count = h("strong", {}, words);
   const where = isAllDays() ? "on all days" : state.day && state.day !== today() ? `on ${dayText(state.day)}` : "today";
   heading.replaceChildren(...(loading ? ["Loading the calls …"] : [count, ` ${where}, newest first. Times are UTC.`]));
   find("more").hidden = !cursor || loading;
@@ -486,9 +557,14 @@ function describe() {
   find("day-after").disabled = shown >= today();
   find("day-today").disabled = !state.day;
   find("statistics").hidden = isAllDays();
+  const narrowed = [state.number && "the number", state.direction && "the direction"].filter(Boolean);
+  find("totals-note").hidden = !narrowed.length;
+  find("totals-note").textContent = `Totals and chart are of all calls of the day: ${narrowed.join(" and ")} ${narrowed.length > 1 ? "narrow" : "narrows"} the list alone.`;
   fill("provider", "All", [...new Set([...PROVIDERS, state.provider])].filter(Boolean).map((name) => [name, name]));
   fill("direction", "Both", [["inbound", "Inbound"], ["outbound", "Outbound"]]);
-  fill("outcome", "All", Object.entries(OUTCOMES));
+  fill("outcome", "All", Object.entries({ ...OUTCOMES, under_way: "Under way, no end seen" }));
+  find("legs").checked = Boolean(state.legs || state.number);
+  find("legs").disabled = Boolean(state.number);
   find("clear").hidden = !isFiltered();
   document.title = `callhooks – ${isAllDays() ? "a number" : dayText(shown, { day: "numeric", month: "short" })}`;
 }
@@ -514,6 +590,7 @@ function emptyText() {
     return [
       h("h3", {}, "No call like this"),
       h("p", {}, isAllDays() ? "No call from or to this number is kept." : "No call of this day is like the filters say."),
+      state.number ? h("p", {}, "A number is matched whole, with the country code, such as +44 20 7946 0123.") : "",
       h("p", {}, h("button", { type: "button", onclick: clearFilters }, "Clear filters")),
     ];
   }
@@ -567,7 +644,7 @@ async function loadStatistics() {
   let next = null;
   let day = dayShown();
   do {
-    const query = new URLSearchParams(state.day ? { day: state.day } : {});
+    const query = new URLSearchParams({ ...(state.day && { day: state.day }), ...(!state.legs && { legs: "false" }) });
     if (next) query.set("cursor", next);
     const told = await ask(`stats?${query}`, { signal: stopAsking.signal });
     if (mine !== generation) return;
@@ -576,25 +653,39 @@ async function loadStatistics() {
   } while (next);
   statisticsAt = now();
   find("statistics").classList.remove("stale");
-  const told = JSON.stringify([day, counts, state.provider, state.outcome, day === today() ? new Date(now()).getUTCHours() : null]);
+  const told = JSON.stringify([day, counts, state.provider, state.outcome, state.legs, Math.floor(now() / 3600_000)]);
   if (statistics?.told === told) return;
-  statistics = { told, day, counts };
+  const byAge = counts.map((count) => (count.outcome === "under_way" && isLongAgo(day, count.hour) ? { ...count, outcome: "no_end" } : count));
+  statistics = { told, day, legs: state.legs, counts: byAge };
   showStatistics();
+  describe();
+}
+
+/** Whether all calls of an hour began so long ago that one without an end has none. */
+const isLongAgo = (day, hour) => Date.parse(`${day}T00:00:00Z`) + (hour + 1) * 3600_000 + LONGEST_CALL_MS <= now();
+
+/** How many calls the list would have without its cursor, where the statistics tell. */
+function countOfAll() {
+  if (state.number || state.direction || statistics?.day !== dayShown() || statistics.legs !== state.legs) return null;
+  const outcomes = state.outcome === "under_way" ? ["under_way", "no_end"] : [state.outcome];
+  return statistics.counts
+    .filter((count) => (!state.provider || count.provider === state.provider) && (!state.outcome || outcomes.includes(count.outcome)))
+    .reduce((sum, { calls }) => sum + calls, 0);
 }
 
 function showStatistics() {
   const counts = statistics.counts.filter((count) => !state.provider || count.provider === state.provider);
-  const hours = Array.from({ length: 24 }, () => Object.fromEntries(Object.keys(OUTCOMES).map((outcome) => [outcome, 0])));
-  const sums = Object.fromEntries(Object.keys(OUTCOMES).map((outcome) => [outcome, 0]));
+  const hours = Array.from({ length: 24 }, () => Object.fromEntries(Object.keys(COUNTED).map((outcome) => [outcome, 0])));
+  const sums = Object.fromEntries(Object.keys(COUNTED).map((outcome) => [outcome, 0]));
   let talk = 0;
   for (const { hour, outcome, calls, talk_seconds: seconds } of counts) {
-    const known = outcome in OUTCOMES ? outcome : "failed";
+    const known = outcome in COUNTED ? outcome : "failed";
     if (hours[hour]) hours[hour][known] += calls;
     sums[known] += calls;
     talk += Number(seconds) || 0;
   }
   const all = Object.values(sums).reduce((sum, count) => sum + count, 0);
-  const ended = all - sums.under_way;
+  const ended = all - sums.under_way - sums.no_end;
   const share = ended ? Math.round((100 * sums.answered) / ended) : null;
 
   find("totals").replaceChildren(
@@ -602,6 +693,7 @@ function showStatistics() {
       ["Calls", all.toLocaleString("en-GB")],
       ["Answered, of those that ended", share === null ? "–" : `${share} %`],
       ["Under way", sums.under_way.toLocaleString("en-GB")],
+      ...(sums.no_end ? [[COUNTED.no_end, sums.no_end.toLocaleString("en-GB")]] : []),
       ["Talk time", talk ? spoken(talk) : "–"],
       ["On average", sums.answered && talk ? minutes(talk / sums.answered) : "–"],
     ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
@@ -620,15 +712,15 @@ function showPlot(hours) {
   for (const y of [0, 50]) drawing.append(svg("line", { class: "grid", x1: 0, x2: 240, y1: y, y2: y }));
   hours.forEach((hour, index) => {
     const column = svg("g", { class: "column" });
-    const told = Object.entries(OUTCOMES).filter(([outcome]) => hour[outcome]).map(([outcome, name]) => `${name} ${hour[outcome]}`);
+    const told = Object.entries(COUNTED).filter(([outcome]) => hour[outcome]).map(([outcome, name]) => `${name} ${hour[outcome]}`);
     const name = `${String(index).padStart(2, "0")}–${String(index + 1).padStart(2, "0")} UTC: ${counted(total(hour), "call")}`;
     column.append(svg("title", {}, [name, ...told].join("\n")), svg("rect", { class: "hover", x: index * 10, y: 0, width: 10, height: 100 }));
     let y = 100;
-    for (const outcome of Object.keys(OUTCOMES)) {
+    for (const outcome of Object.keys(COUNTED)) {
       if (!hour[outcome]) continue;
       const height = (100 * hour[outcome]) / top;
       y -= height;
-      const isDim = state.outcome && state.outcome !== outcome;
+      const isDim = state.outcome && state.outcome !== filterOf(outcome);
       column.append(
         svg("g", { class: `stack o-${outcome}${isDim ? " dim" : ""}`, "data-outcome": outcome, "data-hour": index },
           svg("rect", { x: index * 10 + 1.2, y, width: 7.6, height: Math.max(height / 2, height - 0.9) })),
@@ -651,24 +743,32 @@ function niceTop(most) {
   return [1, 2, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= most && step % 2 === 0) ?? 20 * power;
 }
 
+/** The filter that shows what is counted so. */
+const filterOf = (outcome) => (outcome === "no_end" ? "under_way" : outcome);
+const LEGEND_TIPS = {
+  under_way: "Shows every call without an end: those under way and those whose end was not seen",
+  no_end: "Began over 4 hours ago. Shows every call without an end: these and those under way",
+};
+
 function showLegend(sums) {
   const legend = find("legend");
   const focused = legend.contains(document.activeElement) ? document.activeElement.dataset.outcome : null;
   legend.replaceChildren(
-    ...Object.entries(OUTCOMES).map(([outcome, name]) =>
+    ...Object.entries(COUNTED).filter(([outcome]) => outcome !== "no_end" || sums.no_end).map(([outcome, name]) =>
       h("button", {
         type: "button",
         class: `o-${outcome}${sums[outcome] ? "" : " none"}`,
         "data-outcome": outcome,
-        "aria-pressed": String(state.outcome === outcome),
-        onclick: () => go({ outcome: state.outcome === outcome ? "" : outcome }),
+        "aria-pressed": String(state.outcome === filterOf(outcome)),
+        title: LEGEND_TIPS[outcome],
+        onclick: () => go({ outcome: state.outcome === filterOf(outcome) ? "" : filterOf(outcome) }),
       }, icon(outcome), h("span", {}, name), h("b", {}, sums[outcome].toLocaleString("en-GB")))),
   );
-  if (focused) legend.querySelector(`[data-outcome="${focused}"]`).focus();
+  if (focused) legend.querySelector(`[data-outcome="${focused}"]`)?.focus();
 }
 
 function showNumbers(hours, sums) {
-  const told = Object.entries(OUTCOMES).filter(([outcome]) => sums[outcome]);
+  const told = Object.entries(COUNTED).filter(([outcome]) => sums[outcome]);
   const line = (name, count) => h("tr", {}, h("th", { scope: "row" }, name), told.map(([outcome]) => h("td", {}, String(count[outcome]))));
   find("chart-table").replaceChildren(
     told.length
@@ -818,8 +918,16 @@ const TELLING = {
 };
 const SECONDS = ["timeout", "timeLimit", "length", "maxLength"];
 
+const TARGETS = { phone: "phones", user: "users", sip: "SIP addresses", teams: "Teams users" };
+
 function plainText(value, name = "") {
-  if (Array.isArray(value)) return value.map((one) => plainText(one, name)).join(name === "target" ? " and " : ", ");
+  if (Array.isArray(value)) {
+    const texts = value.map((one) => plainText(one, name));
+    if (name !== "target" || value.length < 2) return texts.join(", ");
+    const [type, ...others] = new Set(value.map((one) => one?.type));
+    if (others.length || !(type in TARGETS)) return `${texts.join(", ")}, rung at once`;
+    return `${value.map((one) => plainText({ ...one, type: null }, name)).join(", ")} (${TARGETS[type]}, rung at once)`;
+  }
   if (value && typeof value === "object") {
     if (name === "target") return [value.number ?? value.sipUri ?? value.name ?? value.tenant ?? "", value.type && `(${value.type})`].filter(Boolean).join(" ");
     if (name === "say") return `“${plainText(value.text ?? "")}”`;
@@ -911,7 +1019,7 @@ async function refreshCall() {
     const told = await ask(mine.path);
     if (mine !== opened) return;
     const text = JSON.stringify(told);
-    if (text !== mine.told) showCall(told);
+    if (text !== mine.told) showCall(understood(told));
     mine.told = text;
   } catch (error) {
     if (error instanceof SignedOut) throw error;
@@ -925,6 +1033,17 @@ async function refreshCall() {
   }
 }
 
+/** An answer with what only all of it together tells: which legs were given up, and how exact its times are. */
+function understood(told) {
+  const related = [told.call, ...told.legs];
+  const [call, ...legs] = related.map((one) => ({ ...one, lost_at: lostAt(one, related) }));
+  const steps = stepsOf({ call, legs, timeline: told.timeline });
+  const isWhole = [call.started_at, ...steps.filter(({ moment }) => moment !== null).map(({ moment }) => moment)]
+    .every((moment) => isWholeSecond(new Date(moment).getTime()));
+  const known = { ...told, call, legs, steps, isWhole };
+  return { ...known, bars: barsOf(known) };
+}
+
 function showCall(told) {
   const panel = find("call");
   const { call } = told;
@@ -934,19 +1053,19 @@ function showCall(told) {
   const list = h("ol", { class: "events", "aria-label": "What happened, in order" });
   const wires = h("div", { class: "wires", "aria-hidden": "true" });
   list.append(h("li", { role: "presentation", class: "wires-of", "aria-hidden": "true" }, wires));
-  told.timeline.forEach((event, index) => list.append(eventItem(event, index, told, lanes)));
-  if (outcomeOf(call) === "under_way" || outcomeOf(call) === "no_end") list.append(tailItem(call));
+  told.steps.forEach((step) => list.append(step.event ? eventItem(step, told, lanes) : stepItem(step, told, lanes)));
+  if (!call.outcome && !call.lost_at) list.append(tailItem(call));
 
   const head = callTop([
-    h("h2", { id: "call-heading", tabindex: "-1" }, party(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to)),
+    h("h2", { id: "call-heading", tabindex: "-1" }, caller(call.from), h("span", { class: "to-sign" }, h("span", { "aria-hidden": "true" }, "→"), unseen(" to ")), party(call.to)),
     namesOf(call),
     h("p", { class: "gist", id: "gist" }, ...gistOfCall(call)),
   ]);
-  head.append(factsOf(call), ...(told.legs.length ? [legsOf(told.legs)] : []));
-  const ladder = h("div", { class: "ladder" },
+  head.append(factsOf(told), ...legsOf(told));
+  const ladder = h("div", { class: `ladder${Math.max(...told.steps.map(({ moment }) => moment ?? 0)) - Date.parse(call.started_at) >= 3600_000 ? " over-an-hour" : ""}${told.isWhole ? " whole" : ""}${lanes.length > 3 ? " many" : ""}` },
     h("h3", { class: "unseen" }, "Ladder"),
-    h("p", { class: "ladder-key" }, ...keyOf(call)),
-    laneHeads(lanes, call), list,
+    h("p", { class: "ladder-key" }, ...keyOf(told)),
+    laneHeads(lanes, told), list,
     told.omitted_events ? h("p", { class: "notice" }, `${counted(told.omitted_events, "further event")} of this call are kept and not shown here.`) : null);
   panel.replaceChildren(head, ladder);
   opened.call = call;
@@ -986,12 +1105,12 @@ function causeOf(call) {
   ].filter(Boolean).join(", ");
 }
 
-function factsOf(call) {
+function factsOf({ call, isWhole }) {
   const started = Date.parse(call.started_at);
   const machine = call.machine_detected === null || call.machine_detected === undefined ? null : call.machine_detected ? "A machine" : "No machine detected";
   const queue = call.queue && (call.missed_in_queue ? `${call.queue}, nobody took it` : call.queue);
   const facts = [
-    ["Began", h("time", { datetime: call.started_at, title: `${localText(started)} here` }, utcText(started))],
+    ["Began", h("time", { datetime: call.started_at, title: `${localText(started)} here` }, utcText(started, isWhole))],
     ["Status", call.status],
     ["Why it ended", causeOf(call)],
     ["Ended by", call.ended_by],
@@ -1008,53 +1127,188 @@ function factsOf(call) {
   return h("dl", { class: "facts" }, facts);
 }
 
-function legsOf(legs) {
-  return h("div", { class: "legs" }, h("h3", {}, "Other legs of this conversation"), h("ul", {}, legs.map((leg) =>
+/** The legs that a call dialled, in the order of their beginning. */
+function dialledBy(call, legs) {
+  return legs.filter((leg) => leg.parent_call_id === call.call_id && leg.path !== call.path).sort((one, other) => Date.parse(one.started_at) - Date.parse(other.started_at));
+}
+
+function legsOf({ call, legs }) {
+  const dialled = dialledBy(call, legs);
+  const parent = legs.filter((leg) => leg.call_id === call.parent_call_id);
+  const siblings = call.parent_call_id ? legs.filter((leg) => leg.parent_call_id === call.parent_call_id && leg.path !== call.path) : [];
+  const told = new Set([...dialled, ...parent, ...siblings]);
+  const groups = [
+    ["This is a leg of", parent],
+    ["Other legs of that call", siblings],
+    ["Legs", dialled],
+    ["Other parts of this conversation", legs.filter((leg) => !told.has(leg))],
+  ];
+  return groups.filter(([, members]) => members.length).map(([name, members]) => h("div", { class: "legs" }, h("h3", {}, name), h("ul", {}, members.map((leg) =>
     h("li", {}, h("span", { class: "time" }, new Date(leg.started_at).toISOString().slice(11, 19)),
-      h("a", { href: hashOf({ ...state, call: leg.path }) }, leg.from ?? "withheld", " → ", leg.to ?? "withheld"),
-      h("span", {}, ...directionText(leg.direction)), outcomeLabel(leg)))));
+      h("a", { href: hashOf({ ...state, call: leg.path }) }, caller(leg.from), " → ", party(leg.to)),
+      h("span", {}, ...directionText(leg.direction)), outcomeLabel(leg))))));
 }
 
 // ---------------------------------------------------------------------------------------------- the ladder
 
-function lanesOf({ call, timeline }) {
-  const usesCallhooks = timeline.some((event) => laneOf(event) === "callhooks" || arrowsOf(event, call).flat().includes("callhooks"));
-  return usesCallhooks ? ["from", "provider", "callhooks", "to"] : ["from", "provider", "to"];
+/**
+ * What a ladder shows, in its order: the events; the moments of the legs that were dialled; and the start and the ringing
+ * where only later events tell of them. Each has its `moment` (ms), null for a bill.
+ */
+function stepsOf({ call, legs, timeline }) {
+  const steps = timeline.map((event, index) => ({ event, index, moment: event.kind === "call.billed" ? null : Date.parse(event.occurred_at) }));
+  const insert = (step, least, isBehind) => {
+    const place = steps.findIndex((other, index) => index >= least && (other.moment === null || isBehind(other)));
+    steps.splice(place === -1 ? steps.length : place, 0, step);
+    return steps.indexOf(step) + 1;
+  };
+  const isTold = (...kinds) => timeline.some((event) => kinds.includes(event.kind));
+  const started = Date.parse(call.started_at);
+  if (!isTold("call.initiated") && !steps.some(({ moment }) => moment !== null && moment <= started)) insert({ what: "began", moment: started }, 0, () => true);
+  if (call.ringing_at && !isTold("call.ringing", "call.early_media")) {
+    const moment = Date.parse(call.ringing_at);
+    insert({ what: "rang", moment }, steps[0]?.what === "began" ? 1 : 0, (other) => other.moment >= moment);
+  }
+  if (call.lost_at) steps.push({ what: "not taken", moment: Date.parse(call.lost_at) });
+  for (const leg of dialledBy(call, legs)) {
+    let least = 0;
+    for (const [what, text] of [["dialled", leg.started_at], ["answered", leg.answered_at], ["ended", leg.ended_at ?? leg.lost_at]]) {
+      if (!text) continue;
+      const moment = Date.parse(text);
+      // Its parent goes on once a leg has ended; a leg is dialled, or loses, because of what was before.
+      const isFirst = what === "ended" && (!leg.lost_at || leg.lost_at === call.ended_at);
+      least = insert({ what, leg, moment }, least, (other) => other.moment > moment || (isFirst && other.moment === moment && other.event));
+    }
+  }
+  return steps;
 }
 
-function laneHeads(lanes, call) {
+/** The lane of the parties that were dialled: of an inbound jambonz call the called one is the application itself. */
+function legLaneOf({ call, legs }) {
+  if (!dialledBy(call, legs).length) return null;
+  return isAnsweredByApplication(call) ? "to" : "dialled";
+}
+
+const isAnsweredByApplication = (call) => call.provider === "jambonz" && call.direction !== "outbound";
+
+function lanesOf(told) {
+  const { call, timeline } = told;
+  const usesCallhooks = timeline.some((event) => laneOf(event) === "callhooks" || arrowsOf(event, call).flat().includes("callhooks"));
+  return ["from", "provider", ...(usesCallhooks ? ["callhooks"] : []), "to", ...(legLaneOf(told) === "dialled" ? ["dialled"] : [])];
+}
+
+/** The arrows of an event in this call: where legs stand in the lane of the called party, that party is the application. */
+function arrowsIn(told, event) {
+  const arrows = arrowsOf(event, told.call);
+  const isTheirs = legLaneOf(told) === "to" && ENDS.includes(event.kind);
+  return isTheirs ? arrows.filter((arrow) => !arrow.includes("to")) : arrows;
+}
+
+function laneHeads(lanes, told) {
+  const { call } = told;
+  const names = [...new Set(dialledBy(call, told.legs).map((leg) => leg.to))];
+  const dialled = [h("span", { class: "role" }, "dialled"), names.length === 1 ? party(names[0]) : h("b", {}, `${names.length} parties`)];
   const heads = {
-    from: [h("span", { class: "role" }, "from"), party(call.from)],
+    from: [h("span", { class: "role" }, "from"), caller(call.from)],
     provider: [h("span", { class: "role" }, "provider"), h("b", {}, call.provider)],
     callhooks: [h("span", { class: "role" }, "call plan"), h("b", {}, "callhooks")],
-    to: [h("span", { class: "role" }, "to"), party(call.to)],
+    to: legLaneOf(told) === "to" ? dialled : [h("span", { class: "role" }, "to"), party(call.to)],
+    dialled,
   };
-  const row = h("div", { class: "lanes", "aria-hidden": "true" }, lanes.map((lane) => h("div", { class: lane, "data-lane": lane }, heads[lane])));
-  row.style.gridTemplateColumns = `repeat(${lanes.length}, minmax(0, 1fr))`;
-  return row;
+  const width = distance(lanes);
+  return h("div", { class: "lanes", "aria-hidden": "true" }, lanes.map((lane) => {
+    const head = h("div", { class: lane, "data-lane": lane }, heads[lane]);
+    head.style.width = `${width}%`;
+    head.style.marginLeft = `${percent(lanes, lane) - width / 2}%`;
+    return head;
+  }));
 }
 
-function keyOf(call) {
-  const rule = h("span", {}, h("i", { class: "rule", id: "rule" }), h("span", { id: "rule-text" }));
-  const parts = [["ringing-time", "ring", call.ring_seconds], ["talking-time", "talk", call.answered_at], ["hold-time", "hold", call.hold_seconds]];
-  return [rule, ...parts.filter(([, , told]) => told !== null && told !== undefined).map(([name, word]) => h("span", {}, h("i", { class: name }), word))];
-}
-
-const percent = (lanes, lane) => (100 * (lanes.indexOf(lane) + 0.5)) / lanes.length;
-const LANE_WORDS = (call) => ({ from: "the caller", provider: call.provider, callhooks: "callhooks", to: "the called party" });
-
-function eventItem(event, index, told, lanes) {
+function keyOf(told) {
   const { call } = told;
-  const arrows = arrowsOf(event, call);
+  const rule = h("span", {}, h("i", { class: "rule", id: "rule" }), h("span", { id: "rule-text" }));
+  const drawn = new Set(told.bars.map(({ name }) => name));
+  const words = [["ringing-time", "ring"], ["talking-time", "talk"], ["hold-time", "hold"]];
+  return [rule, ...words.filter(([name]) => drawn.has(name)).map(([name, word]) => h("span", {}, h("i", { class: name }), word))];
+}
+
+/** How long who rang, talked and was on hold: bars on the lanes; those of legs at one time stand side by side. */
+function barsOf(told) {
+  const { call, timeline } = told;
+  const bars = [];
+  const add = (name, lane, begin, end, leg) => begin !== null && end > begin && bars.push({ name, lane, begin, end, leg });
+  const read = (text) => (text ? Date.parse(text) : null);
+  const latest = Math.max(...told.steps.map(({ moment }) => moment ?? 0), outcomeOf(call) === "under_way" ? now() : 0);
+  const end = read(call.ended_at ?? call.lost_at) ?? latest;
+  const answering = isAnsweredByApplication(call) ? "provider" : "to";
+  const answered = read(call.answered_at);
+  const isToRing = call.ring_seconds !== null || isRinging(call);
+  if (isToRing && outcomeOf(call) !== "no_end") add("ringing-time", answering, read(call.ringing_at ?? call.started_at), answered ?? end);
+  const held = [];
+  for (const event of timeline) {
+    const last = held.at(-1);
+    if (event.kind === "call.held" && (!last || last.length === 2)) held.push([Date.parse(event.occurred_at)]);
+    if (event.kind === "call.resumed" && last?.length === 1) last.push(Date.parse(event.occurred_at));
+  }
+  if (answered !== null) for (const lane of ["from", answering]) add("talking-time", lane, answered, end);
+  for (const [begin, finish = end] of held) for (const lane of ["from", answering]) add("hold-time", lane, begin, finish);
+  for (const leg of dialledBy(call, told.legs)) {
+    const lane = legLaneOf(told);
+    const outcome = outcomeOf(leg);
+    const finish = read(leg.ended_at ?? leg.lost_at) ?? (outcome === "under_way" ? latest : null);
+    const taken = read(leg.answered_at);
+    const rung = taken ?? finish;
+    if (rung !== null && leg.ring_seconds !== null) add("ringing-time", lane, rung - leg.ring_seconds * 1000, rung, leg);
+    else if (rung !== null && isRinging(leg)) add("ringing-time", lane, Date.parse(leg.started_at), rung, leg);
+    if (taken !== null && finish !== null) add("talking-time", lane, taken, finish, leg);
+  }
+  return bars;
+}
+
+const SLOT = 12;
+
+/** Where in its lane a leg stands, in pixels from the middle: those at one time are side by side. */
+function slotsOf(bars) {
+  const slots = [];
+  const places = new Map();
+  const legs = [...new Set(bars.map(({ leg }) => leg).filter(Boolean))];
+  for (const leg of legs) {
+    const own = bars.filter((bar) => bar.leg === leg);
+    const begin = Math.min(...own.map((bar) => bar.begin));
+    const free = slots.findIndex((until) => until <= begin);
+    const place = free === -1 ? slots.length : free;
+    slots[place] = Math.max(...own.map((bar) => bar.end));
+    places.set(leg, place);
+  }
+  return { width: Math.max(1, slots.length) * SLOT, offset: (leg) => (places.has(leg) ? (places.get(leg) - (slots.length - 1) / 2) * SLOT : 0) };
+}
+
+/** How much room the words beside a lane have: up to the next lane that has bars. Returns the CSS of the right margin. */
+function roomBeside(told, lanes, lane) {
+  const { bars } = told;
+  const next = lanes.slice(lanes.indexOf(lane) + 1).find((other) => bars.some((bar) => bar.lane === other));
+  if (!next) return "0px";
+  const legs = bars.filter((bar) => bar.lane === next && bar.leg);
+  return `calc(${100 - percent(lanes, next)}% + ${(legs.length ? slotsOf(legs).width : SLOT) / 2}px)`;
+}
+
+// How far the outer lanes are from the edge, in distances of lanes: what is beside them is said between them.
+const EDGE = 0.25;
+const distance = (lanes) => 100 / (lanes.length - 1 + 2 * EDGE);
+const percent = (lanes, lane) => distance(lanes) * (lanes.indexOf(lane) + EDGE);
+const LANE_WORDS = (call) => ({ from: "the caller", provider: call.provider, callhooks: "callhooks", to: "the called party", dialled: "the dialled party" });
+
+function eventItem({ event, index }, told, lanes) {
+  const { call } = told;
+  const arrows = arrowsIn(told, event);
   const at = Date.parse(event.occurred_at);
   const isBill = event.kind === "call.billed";
-  const words = LANE_WORDS(call);
-  const clock = isBill ? "after" : since(at - Date.parse(call.started_at));
+  const clock = isBill ? "after" : since(at - Date.parse(call.started_at), told.isWhole);
   const item = h("li", { class: "event", "data-kind": event.kind, "data-key": event.key },
-    h("div", { class: "clock" }, h("time", { datetime: event.occurred_at, title: `${localText(at)} here` }, clock), h("span", { class: "absolute" }, utcText(at))));
+    clockOf(at, clock, told));
   const tone = ENDS.includes(event.kind) ? `o-${outcomeOf(call)}` : event.kind === "call.answered" ? "o-answered" : "";
   const gist = gistOf(event);
-  const label = (name, extra) => h("span", { class: "label" }, h("b", {}, name), extra ? " " : "", extra ? h("span", { class: "say" }, extra) : "");
+  const label = labelOf;
   const rawId = `raw-${index}`;
   const toggle = h("button", {
     type: "button", class: "raw-toggle", id: `toggle-${index}`, "aria-controls": rawId, "aria-expanded": String(expanded.has(event.key)),
@@ -1063,30 +1317,17 @@ function eventItem(event, index, told, lanes) {
   }, "{ }");
 
   if (!arrows.length) {
-    const lane = laneOf(event);
-    const isLast = lanes.indexOf(lane) === lanes.length - 1;
-    const mark = h("i", { class: "mark", "aria-hidden": "true" });
-    mark.style.left = `${percent(lanes, lane)}%`;
-    const where = h("div", { class: "where" }, label(titleOf(event), gist), unseen(` (note at ${words[lane]})`));
-    where.style.marginLeft = isLast ? "0" : `${percent(lanes, lane)}%`;
-    where.style.marginRight = isLast ? `${100 - percent(lanes, lane)}%` : "0";
-    item.append(h("div", { class: `hop note ${isLast ? "from-right" : ""}`, "data-lane": lane }, mark, where));
+    item.append(noteOf(told, lanes, laneOf(event), labelOf(titleOf(event), gist)));
   }
   let firstEnd = null;
   arrows.forEach(([from, to, part], place) => {
-    const [left, right] = [percent(lanes, from), percent(lanes, to)].sort((one, other) => one - other);
-    const shaft = h("i", { class: `shaft ${percent(lanes, from) < percent(lanes, to) ? "right" : "left"}`, "aria-hidden": "true" });
-    shaft.style.left = `calc(${left}% + 6px)`;
-    shaft.style.width = `calc(${right - left}% - 12px)`;
     const isSecondEnd = place > 0 && !part;
     const texts = {
       hook: place ? label("asks for verbs") : label(titleOf(event), gist),
       answer: label(event.answer.length ? counted(event.answer.length, "verb") : "no verbs: goes on"),
     };
     const text = isSecondEnd ? "" : texts[part] ?? label(titleOf(event), gist);
-    const where = h("div", { class: "where" }, text, unseen(` from ${words[from]} to ${words[to]}`));
-    where.style.marginLeft = `${left}%`;
-    const hop = h("div", { class: `hop ${part ? "hook" : tone}`, "data-from": from, "data-to": to, "data-part": part ?? "event" }, where, shaft);
+    const hop = hopOf(told, lanes, [from, to, part ?? "event"], text, part ? "hook" : tone);
     if (isSecondEnd) {
       // Both parties are told at once: the second arrow lies on the line of the first.
       hop.classList.add("at-once");
@@ -1097,6 +1338,8 @@ function eventItem(event, index, told, lanes) {
   if (isAsked(event) && event.answer.length) {
     const verbs = h("ol", { class: "verbs", "aria-label": "Answered verbs" }, event.answer.map(verbItem));
     verbs.style.setProperty("--lane", `${percent(lanes, "provider")}%`);
+    verbs.style.setProperty("--first-lane", `${percent(lanes, "from")}%`);
+    verbs.style.marginRight = roomBeside(told, lanes, "provider");
     item.append(verbs);
   }
   item.append(toggle);
@@ -1104,8 +1347,59 @@ function eventItem(event, index, told, lanes) {
   return item;
 }
 
+const labelOf = (name, extra) => h("span", { class: "label" }, h("b", {}, name), extra ? " " : "", extra ? h("span", { class: "say" }, extra) : "");
+
+function clockOf(at, text, { isWhole }) {
+  return h("div", { class: "clock" },
+    h("time", { datetime: new Date(at).toISOString(), title: `${localText(at)} here` }, text), h("span", { class: "absolute" }, utcText(at, isWhole)));
+}
+
+function noteOf(told, lanes, lane, text) {
+  const isLast = lanes.indexOf(lane) === lanes.length - 1;
+  const mark = h("i", { class: "mark", "aria-hidden": "true" });
+  mark.style.left = `${percent(lanes, lane)}%`;
+  const where = h("div", { class: "where" }, text, unseen(` (note at ${LANE_WORDS(told.call)[lane]})`));
+  where.style.marginLeft = isLast ? "0" : `${percent(lanes, lane)}%`;
+  where.style.marginRight = isLast ? `${100 - percent(lanes, lane)}%` : roomBeside(told, lanes, lane);
+  return h("div", { class: `hop note ${isLast ? "from-right" : ""}`, "data-lane": lane }, mark, where);
+}
+
+/** An arrow with its words above it, which stand between the lanes that have bars; `shift` is its end's way from the lane. */
+function hopOf(told, lanes, [from, to, part], text, tone, shift = 0) {
+  const words = LANE_WORDS(told.call);
+  const isToRight = lanes.indexOf(from) < lanes.indexOf(to);
+  const [first, last] = isToRight ? [from, to] : [to, from];
+  const shaft = h("i", { class: `shaft ${isToRight ? "right" : "left"}`, "aria-hidden": "true" });
+  shaft.style.left = `calc(${percent(lanes, first)}% + 6px)`;
+  shaft.style.width = `calc(${percent(lanes, last) - percent(lanes, first)}% - 12px + ${shift}px)`;
+  const where = h("div", { class: "where" }, text, unseen(` from ${words[from]} to ${words[to]}`));
+  where.style.marginLeft = `${percent(lanes, first)}%`;
+  where.style.marginRight = roomBeside(told, lanes, first);
+  return h("div", { class: `hop ${tone}`, "data-from": from, "data-to": to, "data-part": part }, where, shaft);
+}
+
+/** What no event of the call itself tells: its start and ringing told later, or a moment of a leg. */
+function stepItem({ what, leg, moment }, told, lanes) {
+  const item = h("li", { class: `event step${leg ? " of-leg" : ""}`, "data-step": what, "data-leg": leg?.path },
+    clockOf(moment, since(moment - Date.parse(told.call.started_at), told.isWhole), told));
+  if (!leg) {
+    item.append(noteOf(told, lanes, "provider", labelOf(what, what === "not taken" ? "by what is told of the other legs" : "as was told later")));
+    return item;
+  }
+  const lane = legLaneOf(told);
+  const outcome = outcomeOf(leg);
+  const link = h("a", { href: hashOf({ ...state, call: leg.path }), title: "Open the ladder of this leg" }, leg.to ?? "unknown");
+  const isByLeg = what === "answered" || outcome === "busy" || outcome === "rejected";
+  const ends = what === "ended" && outcome === "answered" ? ["ended", minutes(leg.talk_seconds ?? 0)] : [outcomeText(leg).toLowerCase(), outcome === "not_taken" ? "" : causeOf(leg)];
+  const [name, extra] = { dialled: ["dials", ""], answered: ["answers", ""], ended: ends }[what];
+  const text = h("span", { class: "label" }, ...(what === "dialled" ? [h("b", {}, name), " ", link] : [link, " ", h("b", {}, name)]), extra ? h("span", { class: "say" }, ` ${extra}`) : "");
+  const tone = what === "dialled" ? "" : what === "answered" ? "o-answered" : `o-${outcome}`;
+  item.append(hopOf(told, lanes, what !== "dialled" && isByLeg ? [lane, "provider", "leg"] : ["provider", lane, "leg"], text, tone, slotsOf(told.bars).offset(leg)));
+  return item;
+}
+
 function tailItem(call) {
-  const text = outcomeOf(call) === "no_end" ? "no end seen" : `${outcomeText(call).toLowerCase()} …`;
+  const text = outcomeOf(call) === "no_end" ? outcomeText(call).toLowerCase() : `${outcomeText(call).toLowerCase()} …`;
   return h("li", { class: "event tail" }, h("div", { class: "clock" }, h("span", { id: "tail-clock" }, "")), h("div", { class: "hop note" }, h("div", { class: "where" }, h("span", { class: "label" }, text))));
 }
 
@@ -1165,12 +1459,12 @@ const DRAWN_HEIGHT = 560;
  * Put the events where their time is. A second has the same length everywhere; events that are nearer than a line of text
  * are moved apart, and a gap over LONGEST_GAP is cut, which is marked with how long it was.
  */
-function layOut(list, wires, lanes, { call, timeline }) {
+function layOut(list, wires, lanes, told) {
   for (const gap of list.querySelectorAll(".gap")) gap.remove();
   const items = [...list.querySelectorAll(".event")];
   for (const item of items) item.style.marginTop = "0px";
-  const moments = timeline.map((event) => (event.kind === "call.billed" ? null : Date.parse(event.occurred_at)));
-  if (items.length > timeline.length) moments.push(Math.max(...moments.filter(Boolean), now()));
+  const moments = told.steps.map(({ moment }) => moment);
+  if (items.length > moments.length) moments.push(Math.max(...moments.filter(Boolean), now()));
   const known = moments.filter((moment) => moment !== null);
   const whole = known.length ? (Math.max(...known) - Math.min(...known)) / 1000 : 0;
   const scale = Math.min(16, Math.max(3, DRAWN_HEIGHT / Math.max(whole, 1)));
@@ -1210,18 +1504,19 @@ function layOut(list, wires, lanes, { call, timeline }) {
   const ruleSeconds = [1, 2, 5, 10, 20, 30].find((seconds) => seconds * scale >= 24) ?? 30;
   find("rule").style.width = `${ruleSeconds * scale}px`;
   find("rule-text").textContent = `is ${ruleSeconds} s down the page; long gaps are cut, and say so`;
-  drawWires(items, moments, wires, lanes, call, timeline, anchorOf);
+  drawWires(items, moments, wires, lanes, told, anchorOf);
 }
 
-function drawWires(items, moments, wires, lanes, call, timeline, anchorOf) {
+function drawWires(items, moments, wires, lanes, told, anchorOf) {
   const points = [];
   items.forEach((item, index) => {
     const moment = moments[index];
-    if (moment !== null && (!points.length || moment >= points.at(-1)[0])) points.push([moment, anchorOf(item)]);
+    const { leg } = told.steps[index] ?? {};
+    if (moment !== null && (!points.length || moment >= points.at(-1)[0])) points.push([moment, anchorOf(item), leg]);
   });
-  const heightAt = (moment) => {
+  const heightAt = (moment, leg) => {
     // Of several events at one moment the last one counts: an answer at the moment of the start, a hook before the end.
-    const same = points.findLast(([point]) => point === moment);
+    const same = points.findLast((point) => point[0] === moment && leg && point[2] === leg) ?? points.findLast(([point]) => point === moment);
     if (same) return same[1];
     const after = points.findIndex(([point]) => point > moment);
     if (after === -1) return points.at(-1)[1];
@@ -1229,46 +1524,34 @@ function drawWires(items, moments, wires, lanes, call, timeline, anchorOf) {
     const [[t0, y0], [t1, y1]] = [points[after - 1], points[after]];
     return y0 + ((y1 - y0) * (moment - t0)) / (t1 - t0);
   };
-  const isOpenEnded = !call.outcome;
+  const isOpenEnded = !told.call.outcome && !told.call.lost_at;
   wires.replaceChildren(...lanes.map((lane) => {
     const wire = h("span", { class: `wire${isOpenEnded ? " open" : ""}` });
     wire.style.left = `${percent(lanes, lane)}%`;
     return wire;
   }));
   if (!points.length) return;
-  const answering = call.provider === "jambonz" && call.direction !== "outbound" ? "provider" : "to";
-  const moment = (text) => (text ? Date.parse(text) : null);
-  const end = moment(call.ended_at) ?? points.at(-1)[0];
-  const bar = (name, lane, begin, finish) => {
-    if (begin === null || finish <= begin) return;
-    const mark = h("i", { class: name, "data-lane": lane, "data-seconds": ((finish - begin) / 1000).toFixed(3) });
-    mark.style.left = `${percent(lanes, lane)}%`;
-    mark.style.top = `${heightAt(begin)}px`;
-    mark.style.height = `${Math.max(2, heightAt(finish) - heightAt(begin))}px`;
+  const bars = barsOf(told);
+  const { offset } = slotsOf(bars);
+  for (const { name, lane, begin, end, leg } of bars) {
+    const mark = h("i", { class: name, "data-lane": lane, "data-leg": leg?.path, "data-seconds": ((end - begin) / 1000).toFixed(3) });
+    mark.style.left = leg ? `calc(${percent(lanes, lane)}% + ${offset(leg)}px)` : `${percent(lanes, lane)}%`;
+    mark.style.top = `${heightAt(begin, leg)}px`;
+    mark.style.height = `${Math.max(2, heightAt(end, leg) - heightAt(begin, leg))}px`;
     wires.append(mark);
-  };
-  const answered = moment(call.answered_at);
-  if (call.ring_seconds !== null || isOpenEnded) bar("ringing-time", answering, moment(call.ringing_at) ?? moment(call.started_at), answered ?? end);
-  for (const lane of answered === null ? [] : ["from", answering]) bar("talking-time", lane, answered, end);
-  let held = null;
-  for (const event of timeline) {
-    if (event.kind === "call.held") held ??= Date.parse(event.occurred_at);
-    if (event.kind !== "call.resumed" || held === null) continue;
-    for (const lane of ["from", answering]) bar("hold-time", lane, held, Date.parse(event.occurred_at));
-    held = null;
   }
-  if (held !== null) for (const lane of ["from", answering]) bar("hold-time", lane, held, end);
 }
 
 // ---------------------------------------------------------------------------------------------- signing in and out
 
+const SIGNED_IN_ONLY = ["console", "sign-out", "show-keys", "live", "skip"];
 let isSignedIn = null;
 
 function showSignedIn() {
   if (isSignedIn) return;
   isSignedIn = true;
   find("sign-in").hidden = true;
-  for (const id of ["console", "sign-out", "live", "skip"]) find(id).hidden = false;
+  for (const id of SIGNED_IN_ONLY) find(id).hidden = false;
 }
 
 /** Take everything away that was shown, and ask who is there; what was open stays in the URL. */
@@ -1284,7 +1567,8 @@ function showSignIn() {
   statistics = null;
   for (const id of ["rows", "totals", "plot", "legend", "chart-table", "news"]) find(id).replaceChildren();
   find("number").value = "";
-  for (const id of ["console", "sign-out", "live", "skip"]) find(id).hidden = true;
+  for (const id of SIGNED_IN_ONLY) find(id).hidden = true;
+  find("keys").close();
   if (hadSession) find("sign-in-reason").textContent = "The session has ended. Sign in again to go on where you were.";
   find("sign-in").hidden = false;
   find(find("username").value ? "password" : "username").focus();
@@ -1443,19 +1727,22 @@ function move(step) {
 }
 
 function onKey(event) {
-  if (!isSignedIn || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!isSignedIn || find("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
   const isTyping = event.target.matches("input, select, textarea");
   if (event.key === "Escape" && state.call && !isTyping) closeCall();
   else if (isTyping) return;
   else if (event.key === "j") move(1);
   else if (event.key === "k") move(-1);
   else if (event.key === "/") find("number").focus();
+  else if (event.key === "?") find("keys").showModal();
   else return;
   event.preventDefault();
 }
 
 find("sign-in").addEventListener("submit", signIn);
 find("sign-out").addEventListener("click", signOut);
+find("show-keys").addEventListener("click", () => find("keys").showModal());
+find("hide-keys").addEventListener("click", () => find("keys").close());
 find("skip").addEventListener("click", () => (rows.get(order[0])?.link ?? find("list-heading")).focus());
 find("day").addEventListener("change", (event) => isDay(event.target.value) && go({ day: event.target.value === today() && !state.number ? "" : event.target.value }));
 find("day-before").addEventListener("click", () => go({ day: dayAfter(dayShown(), -1) }));
@@ -1473,6 +1760,7 @@ find("filters").addEventListener("submit", (event) => {
 find("number").addEventListener("search", (event) => event.target.value || !state.number || go({ number: "" }));
 find("scope").addEventListener("change", () => state.number && find("filters").requestSubmit());
 for (const name of ["provider", "direction", "outcome"]) find(name).addEventListener("change", (event) => go({ [name]: event.target.value }));
+find("legs").addEventListener("change", (event) => go({ legs: event.target.checked ? "yes" : "" }));
 find("clear").addEventListener("click", clearFilters);
 find("more").addEventListener("click", loadMore);
 find("fresh").addEventListener("click", () => {
