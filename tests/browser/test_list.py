@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from callhooks.call import Outcome
@@ -282,6 +283,8 @@ HOSTILE = [
     "javascript:alert(4)",
     "{{7*7}}${7*7}",
     "\u202egnp.exe",
+    "constructor",
+    "__proto__",
     "a" * 600,
 ]
 
@@ -304,8 +307,26 @@ def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visit
         button.click()
     page.wait_for_timeout(200)
     assert page.locator("#call img, #call script, #call a, #rows img, #rows script, svg[onload], iframe").count() == 0
-    assert page.locator("#rows .party").first.text_content() == call.call.from_
+    assert page.locator("#rows .party").first.text_content() == (call.call.from_ or "").replace("\u202e", "⟨U+202E⟩")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_name_cannot_turn_the_rest_of_a_line_around(double: CallLogDouble, visitor: Visitor) -> None:
+    told = {"caller_name": "\u202ealice", "called_name": "\u2067bob"}
+    double.keep(call_of([Kept(event(Kind.INITIATED, NOW - timedelta(minutes=1), told), "{}")]))
+    page = visitor.signed_in()
+    page.locator("#rows a").first.click()
+    page.locator(".event").first.wait_for()
+    shown = page.locator("body").inner_text()
+    assert "⟨U+202E⟩alice" in shown
+    assert not {"\u202e", "\u2067"} & set(shown)
+
+
+@pytest.mark.parametrize("path", ["/calls/jambonz/..", "/calls/../stats", "/stats", "//example.com/x"])
+def test_a_link_leads_to_calls_alone(visitor: Visitor, path: str) -> None:
+    page = visitor.signed_in(f"#call={quote(path, safe='')}")
+    assert "call=" not in page.url
+    assert page.locator("#call").is_hidden()
 
 
 def test_legs_are_left_out_until_they_are_asked_for(double: CallLogDouble, visitor: Visitor) -> None:

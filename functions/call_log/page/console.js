@@ -14,6 +14,10 @@ const ANNOUNCE_SECONDS = 15;
 const LONGEST_CALL_MS = 4 * 3600_000;
 const LONGEST_RINGING_MS = 5 * 60_000;
 const LONGEST_BAR_SECONDS = 600;
+const LARGEST_PRETTY = 64 * 1024;
+const DEEPEST_INDENT = 40;
+const SETTLED_MS = 60_000;
+const SETTLED_POLL_MS = 30_000;
 
 const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
 const DIRECTIONS = { inbound: ["↘", "in"], outbound: ["↗", "out"] };
@@ -77,8 +81,13 @@ function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== "").map(inOrder));
   return element;
+}
+
+/** A text whose marks of direction are shown and not obeyed: a caller's name must not turn the rest of the line around. */
+function inOrder(child) {
+  return typeof child === "string" ? child.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`) : child;
 }
 
 function svg(name, attributes = {}, ...children) {
@@ -198,7 +207,7 @@ function caller(text) {
 }
 
 function directionText(direction) {
-  const [way, word] = DIRECTIONS[direction] ?? ["·", direction ?? "unknown"];
+  const [way, word] = Object.hasOwn(DIRECTIONS, direction) ? DIRECTIONS[direction] : ["·", direction ?? "unknown"];
   return [h("span", { class: "way", "aria-hidden": "true" }, way), word];
 }
 
@@ -231,7 +240,7 @@ function readState() {
     outcome: (text) => Object.hasOwn(OUTCOMES, text),
     direction: (text) => Object.hasOwn(DIRECTIONS, text),
     legs: (text) => text === "yes",
-    call: (text) => /^\/calls\/[^/?#]+\/[^/?#]+$/.test(text),
+    call: (text) => /^\/calls\/[a-z]+\/(?!\.{1,2}$)[^/?#]+$/.test(text),
   };
   const read = Object.fromEntries(MEMBERS.map((name) => [name, told[name] && takes[name](told[name]) ? told[name] : ""]));
   if (Object.entries(told).some(([name, text]) => read[name] !== text)) history.replaceState(null, "", MEMBERS.some((name) => read[name]) ? hashOf(read) : location.pathname);
@@ -302,10 +311,10 @@ function queryOf(from) {
 }
 
 /** Pages one after the other, from a cursor on, until there are enough calls: a page may be short and not the last. */
-async function readCalls(from, enough) {
+async function readCalls(from, enough, most = MOST_PAGES_AT_ONCE) {
   const calls = [];
   let next = from;
-  for (let page = 0; page < MOST_PAGES_AT_ONCE; page += 1) {
+  for (let page = 0; page < most; page += 1) {
     const told = await ask(queryOf(next), { signal: stopAsking.signal });
     calls.push(...told.calls);
     next = told.cursor;
@@ -482,7 +491,7 @@ async function refresh({ isFirst = false } = {}) {
   const told = await readCalls(null, (calls) => {
     if (isFirst || !loaded) return calls.length >= PAGE_SIZE / 2;
     return isDeep ? calls.length >= loaded : calls.some((call) => known.has(call.path));
-  });
+  }, isDeep ? Math.ceil(loaded / PAGE_SIZE) + 1 : MOST_PAGES_AT_ONCE);
   if (mine !== generation) return;
   const last = told.calls.at(-1);
   const meets = told.calls.some((call) => known.has(call.path));
@@ -943,7 +952,7 @@ function verbItem(verb) {
   const name = verb && typeof verb === "object" ? String(verb.verb ?? Object.keys(verb)[0] ?? "?") : "?";
   const members = verb && typeof verb === "object" ? (verb.verb ? verb : verb[name]) : {};
   const plain = Object.keys(members ?? {}).filter((key) => !["verb", "id"].includes(key) && typeof members[key] !== "object");
-  const wanted = (TELLING[name] ?? plain).filter((key) => members?.[key] !== undefined && members[key] !== null);
+  const wanted = (Object.hasOwn(TELLING, name) ? TELLING[name] : plain).filter((key) => members?.[key] !== undefined && members[key] !== null);
   return h("li", {}, h("span", { class: "verb" }, name), h("div", {}, wanted.map((key) => {
     const text = plainText(members[key], key);
     const isQuote = ["text", "say"].includes(key);
@@ -953,23 +962,23 @@ function verbItem(verb) {
 
 /** JSON with line ends and indents. Works on the text, so that every number stays as it was sent. */
 function pretty(text) {
+  if (text.length > LARGEST_PRETTY) return text;
   try {
     JSON.parse(text);
   } catch {
     return text;
   }
-  let [depth, result] = [0, ""];
+  const parts = [];
+  let [depth, last] = [0, ""];
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
-    if (token === "}" || token === "]") {
-      depth -= 1;
-      result = /[{[]$/.test(result.trimEnd()) && !/["\w]$/.test(result.trimEnd()) ? result.trimEnd() + token : `${result}\n${"  ".repeat(depth)}${token}`;
-    } else if (token === "{" || token === "[") {
-      depth += 1;
-      result += `${token}\n${"  ".repeat(depth)}`;
-    } else if (token === ",") result += `,\n${"  ".repeat(depth)}`;
-    else result += token === ":" ? ": " : token;
+    const [closes, wasOpened] = ["}]".includes(token), last !== "" && "{[".includes(last)];
+    if (closes) depth -= 1;
+    if (last === "," || wasOpened !== closes) parts.push(`\n${"  ".repeat(Math.min(depth, DEEPEST_INDENT))}`);
+    parts.push(token === ":" ? ": " : token);
+    if ("{[".includes(token)) depth += 1;
+    last = token;
   }
-  return result;
+  return parts.join("");
 }
 
 // ---------------------------------------------------------------------------------------------- one call
@@ -979,7 +988,7 @@ const expanded = new Set();
 
 async function openCall({ takeFocus }) {
   const panel = find("call");
-  opened = { path: state.call, told: "" };
+  opened = { path: state.call, told: "", restsUntil: 0 };
   expanded.clear();
   find("console").classList.add("open");
   panel.hidden = false;
@@ -1014,10 +1023,13 @@ function hideCall() {
 
 async function refreshCall() {
   const mine = opened;
-  if (!mine) return;
+  if (!mine || Date.now() < mine.restsUntil) return;
   try {
     const told = await ask(mine.path);
     if (mine !== opened) return;
+    // What has ended a while ago changes by a late event at most.
+    const isSettled = told.call.outcome !== null && now() - Date.parse(told.call.last_event_at) > SETTLED_MS;
+    mine.restsUntil = isSettled ? Date.now() + SETTLED_POLL_MS : 0;
     const text = JSON.stringify(told);
     if (text !== mine.told) showCall(understood(told));
     mine.told = text;
