@@ -181,7 +181,7 @@ def test_nobody_looks_without_credentials(path: str, running: RunningStack, brow
         ("/calls?day=yesterday", "day is not a date such as 2026-11-21."),
         ("/calls?limit=1000", "limit is not a number from 1 to 200."),
         ("/calls?cursor=abc", "cursor is not one of this list. Leave it out to begin again."),
-        ("/stats?colour=red", "There are no parameters but cursor, day."),
+        ("/stats?colour=red", "There are no parameters but cursor, day, legs."),
     ],
 )
 def test_what_is_not_understood_is_refused(path: str, detail: str, console: httpx.Client) -> None:

@@ -101,7 +101,7 @@ def test_what_is_no_call_is_told_so(running: RunningStack, body: bytes, status: 
 
 
 def test_other_paths_and_methods_are_not_there(running: RunningStack) -> None:
-    for method, path in (("POST", "/"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call/")):
+    for method, path in (("POST", "/nothing"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call/")):
         assert httpx.request(method, f"{running.stack.base_url}{path}").status_code == 404
 
 

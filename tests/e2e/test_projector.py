@@ -168,9 +168,8 @@ def test_a_rebuild_names_a_call_that_it_cannot_fold_and_goes_on(projection: Proj
     finally:
         projection.put(poisoned)
     assert rebuilt.returncode == 1
-    assert (
-        f"{poisoned['pk']['S'].replace('#', '/')}: ValueError: 'call.unheard_of' is not a valid Kind" in rebuilt.stderr
-    )
+    named = poisoned["pk"]["S"].replace("#", "/")
+    assert f"{named}: an item is no event (ValueError: 'call.unheard_of' is not a valid Kind)" in rebuilt.stderr
     assert "1 failed" in rebuilt.stdout
     assert "the same" in rebuilt.stdout
 
