@@ -6,10 +6,13 @@ the function; here the answer is known before anything is written, so that a sin
 
 from __future__ import annotations
 
+import base64
+import binascii
 import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,10 +39,13 @@ COMPRESS_ABOVE_BYTES = 1024
 EVENT_PREFIX = "event#"
 LONGEST_ID_BYTES = 200
 MOST_DIGITS = 38
+LARGEST_UNPACKED_BYTES = 4 * 1024 * 1024
+"""An item has at most 400 KB, which JSON makes six times as long at worst."""
 
 _PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
 _HASHED_PREFIX = "sha256-"
 _KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
+_REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
 
 
 def key_part(identifier: str) -> str:
@@ -156,7 +162,8 @@ def _detail(value: AttributeValueTypeDef) -> Detail:
 def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
     """A delivery of a proven sender that was not understood: all that it takes to try it again later.
 
-    The path is kept as the template writes it, since it may hold a token.
+    What tells jambonz's hooks apart is kept too: the signature, whatever its header is called, and the path where no
+    token is in it.
     """
     texts = {
         "pk": f"quarantine#{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
@@ -164,9 +171,15 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "provider": delivery.provider,
         "reason": delivery.reason,
         "received_at": utc_text(delivery.received_at),
+        "method": request.method,
+        "path": None if "token" in request.path_parameters else clean_text(request.path),
         "route": request.route,
     }
-    headers = {name: clean_text(request.header(name) or "") for name in _KEPT_HEADERS}
+    headers = {
+        name: clean_text(value)
+        for name, value in request.headers.items()
+        if name in _KEPT_HEADERS or name.endswith("-signature")
+    }
     return {
         **_attributes(texts),
         "headers": {"M": _attributes(headers)},
@@ -228,6 +241,40 @@ def answer_of(item: Item) -> Response:
     return Response(int(item["answer_status"]["N"]), item["answer"]["S"])
 
 
+def pack_item(item: Item) -> str:
+    """An item as it waits outside of the table: base64 of its gzipped JSON, bytes in it as `{"base64": "..."}`."""
+    whole = json.dumps(item, default=lambda raw: {"base64": base64.b64encode(raw).decode("ascii")})
+    return base64.b64encode(gzip.compress(whole.encode("utf-8"), mtime=0)).decode("ascii")
+
+
+def unpack_item(text: str) -> Item:
+    """The item that `pack_item` has packed.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        whole = unzip.decompress(base64.b64decode(text, validate=True), LARGEST_UNPACKED_BYTES)
+        item = json.loads(whole, object_hook=_bytes_or_mapping)
+        if unzip.eof and all(isinstance(item[name]["S"], str) for name in ("pk", "sk")):
+            return item  # type: ignore[no-any-return]
+    except (zlib.error, binascii.Error, ValueError, LookupError, TypeError, RecursionError) as error:
+        # None of their texts may be told: they repeat what was packed.
+        raise ValueError(f"not a packed item ({type(error).__name__})") from None
+    raise ValueError("not a packed item")
+
+
+def _bytes_or_mapping(mapping: dict[str, object]) -> object:
+    encoded = mapping.get("base64")
+    return base64.b64decode(encoded, validate=True) if isinstance(encoded, str) and len(mapping) == 1 else mapping
+
+
+def is_refused_for_good(error: BaseException | None) -> bool:
+    """Whether DynamoDB has said of an item that it would never take it."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _REFUSED_FOR_GOOD
+
+
 class EventStore(BasePersistenceLayer):
     """A Powertools persistence layer whose record is the event.
 
@@ -243,23 +290,43 @@ class EventStore(BasePersistenceLayer):
         self._table_name = table_name
 
     def holds(self, item: Item) -> bool:
-        """Whether this container has seen this event in the table."""
+        """Whether this container knows that this event is kept."""
         return self._retrieve_from_cache(_record_key(item)) is not None
 
-    def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
-        """Write the item unless its key is taken.
+    def remember(self, item: Item) -> None:
+        """Note of an event that it is kept, though not in the table yet: a repeat gets its answer from here."""
+        self._remember(item, answer_of(item))
+
+    def keep(self, item: Item) -> bool:
+        """Write an item; `False` where it was there already.
 
         Raises:
-            IdempotencyItemAlreadyExistsError: the event is a repeat; carries the first answer.
+            ClientError, BotoCoreError: the write failed.
+        """
+        return self._put(item) is None
+
+    def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
+        """Write the item unless its key is taken, in one request.
+
+        Raises:
+            IdempotencyItemAlreadyExistsError: a repeat; it holds the first answer.
             ClientError, BotoCoreError: the write failed.
         """
         known = self._retrieve_from_cache(_record_key(data))
         if known is not None:
             raise IdempotencyItemAlreadyExistsError(old_data_record=known)
+        first = self._put(data)
+        record = self._remember(data, answer_of(data if first is None else first))
+        # A write whose reply was lost and that the SDK sent again meets itself: that is no repeat.
+        if first is not None and not _same_write(first, data):
+            raise IdempotencyItemAlreadyExistsError(old_data_record=record)
+
+    def _put(self, item: Item) -> Item | None:
+        """Write an item where there is none, else return the one that is there."""
         try:
             self._client.put_item(
                 TableName=self._table_name,
-                Item=data,
+                Item=item,
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -267,12 +334,8 @@ class EventStore(BasePersistenceLayer):
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             first: Item = error.response.get("Item", {})  # type: ignore[assignment]
-            record = self._remember(data, answer_of(first))
-            # A write whose reply was lost and that the SDK sent again meets itself: that is no repeat.
-            if not _same_write(first, data):
-                raise IdempotencyItemAlreadyExistsError(old_data_record=record) from error
-        else:
-            self._remember(data, answer_of(data))
+            return first
+        return None
 
     def read_body(self, partition_key: str, sort_key: str) -> bytes | None:
         """The raw body of a stored event; `None` where there is no such event.
