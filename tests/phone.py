@@ -63,7 +63,7 @@ KNOWN_VERBS = frozenset(
         "transcribe",
     ]
 )
-CREDENTIALS = JambonzCredentials("jambonz", "s3cr3t", (WEBHOOK_SECRET,))
+CREDENTIALS = JambonzCredentials("jambonz", ("s3cr3t",), (WEBHOOK_SECRET,))
 
 Verbs: TypeAlias = list[dict[str, Any]]
 Answer: TypeAlias = "Verbs | Reply | Exception | JsonValue"
@@ -226,7 +226,7 @@ def make_call(
         Application(
             call_hook,
             CREDENTIALS.username,
-            CREDENTIALS.password,
+            CREDENTIALS.passwords[0],
             WEBHOOK_SECRET,
             BASE + STATUS_HOOK if status_events else None,
         ),

@@ -22,7 +22,7 @@ from callhooks.providers.jambonz.verify import (
 )
 from callhooks.providers.path_token import Networks, read_tokens
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item
+from callhooks.store import Item
 from callhooks.webhooks.bird_voice import bird_voice_webhook
 from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
@@ -39,7 +39,9 @@ from tests.support import (
     Clock,
     Event,
     FakeDynamoDB,
+    FakeQueue,
     FakeSecrets,
+    keeper_of,
 )
 
 TOKEN = "tok3n"
@@ -61,6 +63,7 @@ class Sender:
     parameters: Mapping[str, str] = field(default_factory=dict)
     sign: Callable[[Event, datetime], Event] = lambda event, _now: event
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
 
@@ -173,7 +176,7 @@ def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[A
             read_secret=sender.secrets.read,
             monotonic=sender.clock.monotonic,
         ),
-        store=EventStore(sender.database.as_client(), "events"),
+        keeper=keeper_of(sender.database, sender.queue),
         clock=sender.clock,
         retention_days=90,
     )

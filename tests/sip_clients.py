@@ -14,10 +14,20 @@ from callhooks.clients import Client, ClientStore, client_item
 from callhooks.providers.jambonz.client_auth import ClientAuth
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item
+from callhooks.store import Item
 from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
 
-from tests.support import Answer, Clock, Event, FakeDynamoDB, FakeSecrets, credential_store, signed_event
+from tests.support import (
+    Answer,
+    Clock,
+    Event,
+    FakeDynamoDB,
+    FakeQueue,
+    FakeSecrets,
+    credential_store,
+    keeper_of,
+    signed_event,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -132,6 +142,7 @@ class ClientContainer:
 
     clients: FakeClientsTable = field(default_factory=FakeClientsTable)
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
 
@@ -142,7 +153,7 @@ class ClientContainer:
                 ClientStore(self.clients.as_client(), "clients"), signature_header=DEFAULT_SIGNATURE_HEADER
             ),
             credentials=credential_store(self.secrets, self.clock),
-            store=EventStore(self.database.as_client(), "events"),
+            keeper=keeper_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
+from callhooks.keeper import UNSTORED_MARKER, Keeper
 from callhooks.patterns import PartyPattern
 from callhooks.plan import Flow, Plan, Route
 from callhooks.providers.jambonz.models import CallHook
@@ -25,11 +26,13 @@ from callhooks.providers.jambonz.verify import (
     signature_header_value,
 )
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item
+from callhooks.spill import SpillQueue
+from callhooks.store import QUARANTINE, EventStore, Item, unpack_item
 from callhooks.webhooks.jambonz_new_call import new_call_webhook
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
 
 Event: TypeAlias = dict[str, Any]
 
@@ -40,6 +43,7 @@ LARGEST_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
 PUBLIC_URL = "https://hooks.example.com"
+SPILL_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/spill"
 WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 RECEPTION = [{"verb": "say", "text": "Welcome"}, {"verb": "hangup"}]
 VOICEMAIL = [{"verb": "say", "text": "Leave a message"}]
@@ -70,21 +74,25 @@ class Clock:
 
 @dataclass
 class FakeDynamoDB:
-    """DynamoDB's PutItem, as far as the store uses it; `fault` makes it fail, `lose_reply` after it has written."""
+    """DynamoDB's PutItem, as far as the store uses it.
+
+    `fault` makes it fail, `lose_reply` after it has written; `refuses_events` refuses all but what is in quarantine.
+    """
 
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     calls: int = 0
     fault: Exception | None = None
     lose_reply: bool = False
+    refuses_events: bool = False
 
     def put_item(self, *, Item: Item, ConditionExpression: str, **_: object) -> None:  # noqa: N803
         assert ConditionExpression == "attribute_not_exists(pk)"
         self.calls += 1
         if self.fault is not None:
             raise self.fault
-        if size_of({"M": Item}) > LARGEST_ITEM_BYTES:
-            too_large: Any = {"Error": {"Code": "ValidationException", "Message": "Item size has exceeded 400 KB"}}
-            raise ClientError(too_large, "PutItem")
+        refused = self.refuses_events and not Item["pk"]["S"].startswith(QUARANTINE)
+        if refused or size_of({"M": Item}) > LARGEST_ITEM_BYTES:
+            raise ClientError(REFUSED_FOR_GOOD, "PutItem")
         key = (Item["pk"]["S"], Item["sk"]["S"])
         if self.lose_reply:
             self.items.setdefault(key, Item)
@@ -104,6 +112,55 @@ class FakeDynamoDB:
         return client  # type: ignore[no-any-return]
 
 
+@dataclass
+class FakeQueue:
+    """SQS's SendMessage and ChangeMessageVisibility; `fault` makes both fail."""
+
+    items: list[Item] = field(default_factory=list)
+    pauses: list[tuple[str, int]] = field(default_factory=list)
+    fault: Exception | None = None
+    clients_made: int = 0
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
+        assert QueueUrl == SPILL_QUEUE_URL
+        if self.fault is not None:
+            raise self.fault
+        self.items.append(unpack_item(MessageBody))
+
+    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
+        assert QueueUrl == SPILL_QUEUE_URL
+        if self.fault is not None:
+            raise self.fault
+        self.pauses.append((ReceiptHandle, VisibilityTimeout))
+
+    def as_client(self) -> SQSClient:
+        self.clients_made += 1
+        client: Any = self
+        return client  # type: ignore[no-any-return]
+
+
+REFUSED_FOR_GOOD: Any = {"Error": {"Code": "ValidationException", "Message": "One or more values are invalid"}}
+OUT_OF_ORDER = RuntimeError("out of order")
+
+
+def unstored(log: str) -> list[Item]:
+    """The items that are in the log because they could be kept nowhere else."""
+    lines = [json.loads(line) for line in log.splitlines() if UNSTORED_MARKER in line]
+    parts: dict[str, list[str]] = {}
+    for line in lines:
+        assert line["message"] == UNSTORED_MARKER
+        assert line["part"] == len(parts.setdefault(line["event"], [])) + 1 <= line["parts"]
+        parts[line["event"]].append(line["delivery"])
+    return [unpack_item("".join(slices)) for slices in parts.values()]
+
+
+def keeper_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> Keeper:
+    """Keeps items in a store, else in a queue."""
+    if isinstance(store, FakeDynamoDB):
+        store = EventStore(store.as_client(), "events")
+    return Keeper(store, SpillQueue(queue.as_client, SPILL_QUEUE_URL))
+
+
 def size_of(value: Any) -> int:
     """About what DynamoDB counts for an attribute value."""
     ((kind, content),) = value.items()
@@ -118,6 +175,7 @@ class FakeSecrets:
 
     webhook_secrets: list[str] = field(default_factory=lambda: [WEBHOOK_SECRET])
     password: str = PASSWORD
+    further_passwords: list[str] = field(default_factory=list)
     reads: int = 0
     fault: Exception | None = None
     text: str | None = None
@@ -129,7 +187,11 @@ class FakeSecrets:
         if self.fault is not None:
             raise self.fault
         values = {
-            "credentials": {"username": USERNAME, "password": self.password},
+            "credentials": {
+                "username": USERNAME,
+                "password": self.password,
+                "further_passwords": self.further_passwords,
+            },
             "webhook-secrets": {"webhook_secrets": self.webhook_secrets},
         }
         return json.dumps(values[secret_id]) if self.text is None else self.text
@@ -140,6 +202,7 @@ class Container:
     """One warm Lambda container of the new-call function, with everything outside of it in the tests' hands."""
 
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
     plan: Plan = PLAN
@@ -149,7 +212,7 @@ class Container:
         self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
             new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
             credentials=credential_store(self.secrets, self.clock),
-            store=EventStore(self.database.as_client(), "events"),
+            keeper=keeper_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

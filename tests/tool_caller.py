@@ -20,7 +20,18 @@ from callhooks.tool_runner import SECONDS_FOR_TOOLS, ToolRunner
 from callhooks.tools import Parties, Toolbox, ToolCall, tool_of
 from callhooks.webhooks.jambonz_tool import tool_webhook
 
-from tests.support import NOW, Answer, Clock, Event, FakeDynamoDB, FakeSecrets, credential_store, signed_event
+from tests.support import (
+    NOW,
+    Answer,
+    Clock,
+    Event,
+    FakeDynamoDB,
+    FakeQueue,
+    FakeSecrets,
+    credential_store,
+    keeper_of,
+    signed_event,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -117,6 +128,7 @@ class ToolContainer:
 
     toolbox: Toolbox
     database: FakeEvents = field(default_factory=FakeEvents)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
     tool_calls: FakeToolCalls = field(default_factory=FakeToolCalls)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
@@ -141,7 +153,7 @@ class ToolContainer:
                 signature_header=DEFAULT_SIGNATURE_HEADER,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            store=store,
+            keeper=keeper_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from callhooks.aws import dynamodb_client
+from callhooks.aws import reader_dynamodb_client
 from callhooks.call_list import CallList
 from callhooks.call_log import CallLog
 from callhooks.call_store import CallStore
@@ -15,7 +15,7 @@ from callhooks.settings import CallLogSettings, StoreSettings
 
 settings = CallLogSettings.from_environment(os.environ)
 table = StoreSettings.from_environment(os.environ).events_table
-client = dynamodb_client()
+client = reader_dynamodb_client()
 page = load_page(Path(__file__).with_name("page"))
 call_log = CallLog(
     page=Response(200, page.html, headers=page.headers),

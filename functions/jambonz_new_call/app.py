@@ -3,19 +3,33 @@
 import os
 from functools import partial
 
-from callhooks.deployed import deployed_receiver, log_invocation
+from callhooks.deployed import LastResort, deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.prepared_plan import installed_plan
-from callhooks.providers.jambonz.verify import read_credentials
+from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.verify import JambonzCredentials, read_credentials
+from callhooks.receiver import Receiver
 from callhooks.settings import JambonzSettings
-from callhooks.webhooks.jambonz_new_call import new_call_webhook
+from callhooks.webhooks.jambonz_new_call import new_call_webhook, verbs_response
 
-settings = JambonzSettings.from_environment(os.environ)
-receiver = deployed_receiver(
-    new_call_webhook(installed_plan(), signature_header=settings.signature_header, public_url=settings.public_url),
-    secrets=[settings.credentials, settings.webhook_secrets],
-    read_credentials=partial(read_credentials, signature_header=settings.signature_header),
-)
+plan = installed_plan()
+
+
+def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
+    """The receiver of new calls.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    settings = JambonzSettings.from_environment(os.environ)
+    return deployed_receiver(
+        new_call_webhook(plan, signature_header=settings.signature_header, public_url=settings.public_url),
+        secrets=[settings.credentials, settings.webhook_secrets],
+        read_credentials=partial(read_credentials, signature_header=settings.signature_header),
+    )
+
+
+receiver = LastResort(new_receiver, verbs_response(plan.fallback))
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -18,7 +18,7 @@ from callhooks.plan import Plan
 from callhooks.prepared_plan import read_plan
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item, body_of_item, event_of_item, partition_key
+from callhooks.store import Item, body_of_item, event_of_item, partition_key
 from callhooks.webhooks.jambonz_action import action_webhook
 from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.jambonz_new_call import new_call_webhook
@@ -30,9 +30,11 @@ from tests.support import (
     ROOT,
     Clock,
     FakeDynamoDB,
+    FakeQueue,
     FakeSecrets,
     body_of,
     credential_store,
+    keeper_of,
     recorded,
     signed_event,
 )
@@ -166,7 +168,7 @@ def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float
         name: Receiver(
             webhook,
             credentials=credential_store(FakeSecrets(), clock),
-            store=EventStore(database.as_client(), "events"),
+            keeper=keeper_of(database, FakeQueue()),
             clock=clock,
             retention_days=90,
         )

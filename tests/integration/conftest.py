@@ -19,7 +19,17 @@ from moto import mock_aws
 from tests.console import PASSWORD as CONSOLE_PASSWORD
 from tests.console import USERNAME as CONSOLE_USERNAME
 from tests.senders import SIGNING_KEY, TOKEN
-from tests.support import PASSWORD, PUBLIC_URL, ROOT, USERNAME, WEBHOOK_SECRET, Answer, Event, create_table
+from tests.support import (
+    PASSWORD,
+    PUBLIC_URL,
+    ROOT,
+    SPILL_QUEUE_URL,
+    USERNAME,
+    WEBHOOK_SECRET,
+    Answer,
+    Event,
+    create_table,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -66,7 +76,7 @@ def new_session() -> boto3.session.Session:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The function's environment as the template sets it, and nothing of the user's own AWS settings."""
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -77,6 +87,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "TOOL_CALLS_TABLE": TOOL_CALLS_TABLE,
         "CALL_BUS": CALL_BUS,
         "PROJECTION_RETRY_QUEUE": RETRY_QUEUE_URL,
+        "SPILL_QUEUE": SPILL_QUEUE_URL,
         "RETENTION_DAYS": "90",
         "JAMBONZ_CREDENTIALS": "credentials",
         "JAMBONZ_WEBHOOK_SECRETS": "webhook-secrets",

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.conftest import Aws, Handler
 from tests.support import ROOT
 
-CLIENTS_OF_A_WORKER = {"call_projector": ("dynamodb", "events", "sqs")}
+CLIENTS_OF_A_WORKER = {"call_projector": ("dynamodb", "events", "sqs"), "spill_drainer": ("dynamodb", "sqs")}
 FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 

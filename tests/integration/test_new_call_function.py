@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -118,6 +119,34 @@ def test_without_its_secrets_a_call_gets_the_fallback(aws: Aws, new_container: C
     assert answer.statusCode == 200
     assert answer.verbs
     assert aws.items() == []
+
+
+@pytest.mark.parametrize(
+    "variable", ["EVENTS_TABLE", "RETENTION_DAYS", "SPILL_QUEUE", "JAMBONZ_CREDENTIALS", "PUBLIC_URL"]
+)
+def test_a_function_that_cannot_start_leaves_a_call_the_fallback_and_tries_again(
+    variable: str, aws: Aws, new_container: Callable[[], Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = os.environ[variable]
+    monkeypatch.delenv(variable)
+    handler = new_container()
+    answer = handler(fresh("new_call"))
+    assert answer.statusCode == 200
+    assert [verb["verb"] for verb in json.loads(answer.body)] == ["say", "hangup"]
+    assert aws.items() == []
+    monkeypatch.setenv(variable, value)
+    assert handler(fresh("new_call")).verbs != answer.verbs
+    assert len(aws.items()) == 1
+
+
+def test_a_layer_without_a_plan_leaves_a_call_the_last_resort(
+    aws: Aws, new_container: Callable[[], Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callhooks.prepared_plan.PLAN_PACKAGE", "no_such_package")
+    answer = new_container()(fresh("new_call"))
+    assert answer.statusCode == 200
+    assert answer.verbs
+    assert len(aws.items()) == 1
 
 
 def test_sam_local_needs_no_secret_store(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import io
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
 
 import pytest
+from botocore.exceptions import BotoCoreError
+from callhooks.aws import dynamodb_client
+from callhooks.store import unpack_item
 from callhooks_tools.deliveries import access_of_env_vars, as_sent_by, read_delivery
 
-from tests.integration.conftest import Handler
-from tests.support import EVENTS, PUBLIC_URL, Event, body_of, recorded
+from tests.integration.conftest import Aws, Handler
+from tests.support import EVENTS, PUBLIC_URL, SPILL_QUEUE_URL, Clock, Event, body_of, recorded, unstored
 
 
 @pytest.fixture
@@ -31,14 +36,51 @@ def missing_service() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+class _TakesMessages(BaseHTTPRequestHandler):
+    """As much of SQS as takes a message."""
+
+    messages: ClassVar[list[str]]
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert self.headers["x-amz-target"] == "AmazonSQS.SendMessage"
+        assert request["QueueUrl"] == SPILL_QUEUE_URL
+        self.messages.append(request["MessageBody"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"MessageId": "message-1"}')
+
+    def log_request(self, *_: object) -> None:
+        """Tell nobody of a request."""
+
+
+@pytest.fixture
+def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The messages in a spill queue that works."""
+
+    class Queue(_TakesMessages):
+        messages: ClassVar[list[str]] = []
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Queue) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", f"http://127.0.0.1:{server.server_port}")
+        yield Queue.messages
+        server.shutdown()
+
+
 @pytest.fixture
 def cold_container(
-    environment: None, monkeypatch: pytest.MonkeyPatch, new_function: Callable[..., Handler]
+    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch, new_function: Callable[..., Handler]
 ) -> Callable[..., Handler]:
-    """Starts the function with one service at another address, and its secrets as `sam local` gives them."""
+    """Starts the function with one service at another address, and its secrets as `sam local` gives them.
+
+    There is no spill queue either, where a test does not ask for it.
+    """
 
     def start(variable: str, url: str, folder: str = "jambonz_new_call") -> Handler:
         monkeypatch.setenv(variable, url)
+        if "AWS_ENDPOINT_URL_SQS" not in os.environ:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", missing_service)
         if variable == "AWS_ENDPOINT_URL_DYNAMODB":
             functions = json.loads((EVENTS / "local-env.json").read_text())
             for variables in functions.values():
@@ -63,8 +105,8 @@ def test_a_database_that_is_not_there_costs_no_caller_the_answer(
     answer = handler(recorded("new_call"))
     assert answer.statusCode == 200
     assert answer.verbs
-    unstored = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
-    assert [line["failure"] for line in unstored] == [failure]
+    assert [item["answer"] for item in unstored(log.getvalue())] == [{"S": answer.body}]
+    assert f'"failure":"{failure}"' in log.getvalue()
 
 
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
@@ -105,8 +147,64 @@ def test_an_event_without_a_database_is_not_acknowledged_and_lies_in_the_log(
 ) -> None:
     handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
     assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
-    (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
-    assert b"call.ringing" in gzip.decompress(base64.b64decode(line["delivery"]))
+    assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.ringing"}]
+
+
+@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_an_event_without_a_database_is_spilled_and_acknowledged(
+    service: str,
+    folder: str,
+    request: pytest.FixtureRequest,
+    cold_container: Callable[..., Handler],
+    spilled: list[str],
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
+    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 200
+    (message,) = spilled
+    assert unpack_item(message)["kind"] == {"S": "call.ringing"}
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_new_call_without_a_database_gets_its_verbs_and_is_spilled(
+    service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler], spilled: list[str]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert answer.verbs
+    (message,) = spilled
+    assert unpack_item(message)["answer"] == {"S": answer.body}
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_database_that_gave_no_answer_is_not_asked_for_ten_seconds(
+    service: str, request: pytest.FixtureRequest, environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    clock, sent = Clock(), []
+    client = dynamodb_client(clock.monotonic)
+    client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(clock.now))
+
+    def asked() -> int:
+        sent.clear()
+        with pytest.raises(BotoCoreError):
+            client.get_item(TableName="events", Key={})
+        return len(sent)
+
+    assert asked() == 2
+    assert asked() == 0
+    clock.advance(9.9)
+    assert asked() == 0
+    clock.advance(0.2)
+    assert asked() == 2
+
+
+def test_a_database_that_answers_is_asked_again_at_once_whatever_it_says(aws: Aws) -> None:
+    client = dynamodb_client()
+    for _ in range(3):
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_item(TableName="no-such-table", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
 
 
 @pytest.mark.parametrize("folder", EVENT_FUNCTIONS)

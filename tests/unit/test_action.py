@@ -31,9 +31,12 @@ from tests.support import (
     Container,
     Event,
     FakeDynamoDB,
+    FakeQueue,
     FakeSecrets,
     credential_store,
+    keeper_of,
     signed_event,
+    unstored,
 )
 
 MENU = """
@@ -135,6 +138,7 @@ class Phone:
     table: Table = field(default_factory=Table)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
 
     def __post_init__(self) -> None:
         store = EventStore(self.table.as_client(), "events")
@@ -146,7 +150,7 @@ class Phone:
                 public_url=PUBLIC_URL,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            store=store,
+            keeper=keeper_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )
@@ -417,11 +421,20 @@ class TestTheFirstWebhook:
 
 
 class TestFaults:
-    def test_an_event_that_cannot_be_stored_is_answered_and_logged_whole(self, phone: Phone, log: io.StringIO) -> None:
+    def test_an_event_that_cannot_be_stored_is_answered_and_spilled(self, phone: Phone) -> None:
         verbs = phone.call()
         phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
         assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
-        assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
+        assert [item["kind"] for item in phone.queue.items] == [{"S": "call.verb"}]
+
+    def test_an_event_that_can_be_kept_nowhere_is_answered_and_logged_whole(
+        self, phone: Phone, log: io.StringIO
+    ) -> None:
+        verbs = phone.call()
+        phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
+        phone.queue.fault = EndpointConnectionError(endpoint_url="https://sqs")
+        assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
+        assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.verb"}]
 
     def test_a_stranger_is_refused(self, phone: Phone) -> None:
         event = phone.event(hook_of(phone.call()), {**CALL, "reason": "timeout"})

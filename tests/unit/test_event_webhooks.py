@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import io
@@ -12,9 +11,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from callhooks.store import body_of_item
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, Stored, bird_voice, document_of, voipstudio, wavix
-from tests.support import Clock, with_header
+from tests.support import (
+    OUT_OF_ORDER,
+    REFUSED_FOR_GOOD,
+    Clock,
+    unstored,
+    with_header,
+)
 
 EVENT_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
 THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
@@ -210,7 +216,14 @@ class TestWhatIsNotUnderstood:
 
     def test_is_not_accepted_where_it_cannot_be_kept(self, sender: Sender) -> None:
         sender.database.fault = ClientError(THROTTLED, "PutItem")
+        sender.queue.fault = OUT_OF_ORDER
         assert sender.send("not JSON").statusCode == 503
+
+    def test_is_accepted_where_it_can_be_kept_later(self, sender: Sender) -> None:
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        assert sender.send("not JSON").statusCode == 202
+        (item,) = sender.queue.items
+        assert (item["reason"], body_of_item(item)) == ({"S": "The body is not JSON."}, b"not JSON")
 
     def test_for_a_fault_of_ours_is_kept_as_well(self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
         sender = wavix()
@@ -254,19 +267,69 @@ class TestAnOutage:
         "fault",
         [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
     )
-    def test_of_the_database_is_told_and_the_event_is_in_the_log(
+    def test_of_the_database_is_not_noticed_and_the_event_is_spilled(
+        self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
+    ) -> None:
+        first = sender.send(document)
+        (stored,) = sender.items
+        sender.database.items.clear()
+        broken = sender.another_container()
+        broken.database.fault = fault
+        assert broken.send(document) == first
+        (spilled,) = broken.queue.items
+        assert {**spilled, "request_id": None} == {**stored, "request_id": None}
+        assert unstored(log.getvalue()) == []
+
+    def test_of_the_database_spills_what_a_container_sees_twice_once(
+        self, sender: Sender, document: dict[str, Any]
+    ) -> None:
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        first, second = sender.send(document), sender.send(document)
+        assert (second.replayed, second.body) == (True, first.body)
+        assert len(sender.queue.items) == 1
+
+    @pytest.mark.parametrize(
+        "fault",
+        [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
+    )
+    def test_of_database_and_queue_is_told_and_the_event_is_in_the_log(
         self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
     ) -> None:
         sender.database.fault = fault
+        sender.queue.fault = ConnectTimeoutError(endpoint_url="https://sqs")
         answer = sender.send(document)
         assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")
-        (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
-        unpacked = gzip.decompress(base64.b64decode(line["delivery"]))
-        assert sender.provider.encode() in unpacked
-        assert TOKEN.encode() not in unpacked
+        (item,) = unstored(log.getvalue())
+        assert item["provider"] == {"S": sender.provider}
+        assert TOKEN not in str(item)
         sender.database.fault = None
         assert sender.send(document).statusCode == 200
         assert len(sender.items) == 1
+
+    def test_of_the_queue_alone_is_noticed_by_nobody(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.queue.fault = OUT_OF_ORDER
+        assert sender.send(document).statusCode == 200
+        assert (len(sender.items), sender.queue.clients_made) == (1, 0)
+
+    def test_for_good_puts_the_delivery_into_quarantine_and_not_into_the_queue(
+        self, sender: Sender, document: dict[str, Any]
+    ) -> None:
+        sender.database.refuses_events = True
+        answer = sender.send(document)
+        assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "stored"})
+        assert sender.database.item["reason"] == {"S": "The database refuses it."}
+        assert json.loads(body_of_item(sender.database.item)) == document
+        assert sender.send(document).replayed
+        assert (len(sender.items), sender.queue.items) == (1, [])
+
+    def test_for_good_that_quarantine_cannot_mend_is_told_and_the_delivery_is_in_the_log(
+        self, sender: Sender, document: dict[str, Any], log: io.StringIO
+    ) -> None:
+        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        assert sender.send(document).statusCode == 503
+        (item,) = unstored(log.getvalue())
+        assert json.loads(body_of_item(item)) == document
+        assert sender.queue.items == []
 
     def test_of_the_secret_store_lets_nobody_in(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
@@ -284,7 +347,11 @@ class TestAnOutage:
     ) -> None:
         sender.database.fault = RuntimeError("odd")
         sender.send(document)
-        assert metrics(capsys.readouterr().out) == []
+        sender.queue.fault = OUT_OF_ORDER
+        sender.another_container().send(document)
+        spilled, lost = metrics(capsys.readouterr().out)
+        assert spilled == {"provider": sender.provider, "reason": "RuntimeError", "EventSpilled": [1.0]}
+        assert lost == {"EventUnstored": [1.0]}
 
 
 class TestTokens:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import io
@@ -14,7 +13,18 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from callhooks_tools.deliveries import read_delivery
 
 from tests.senders import Stored, document_of, jambonz_event
-from tests.support import EVENTS, JAMBONZ_EVENT_PATHS, NOW, PASSWORD, WEBHOOK_SECRET, Event, with_header, without_header
+from tests.support import (
+    EVENTS,
+    JAMBONZ_EVENT_PATHS,
+    NOW,
+    OUT_OF_ORDER,
+    PASSWORD,
+    WEBHOOK_SECRET,
+    Event,
+    unstored,
+    with_header,
+    without_header,
+)
 
 CALL = "d2515c3b-b79a-41a2-971a-445e769c823c"
 DIALLED = "7bb8d1d6-8d5c-4c53-8b0b-2dd7ab9e5a43"
@@ -516,13 +526,19 @@ class TestWhoIsNotJambonz:
 
 
 class TestAnOutage:
-    def test_of_the_database_is_told_so_that_jambonz_tries_again(self, log: io.StringIO) -> None:
+    def test_of_the_database_is_not_noticed_by_jambonz(self) -> None:
         sender = jambonz_event()
         sender.database.fault = ClientError(THROTTLED, "PutItem")
+        assert sender.send(status()).statusCode == 200
+        assert [item["call_id"] for item in sender.queue.items] == [{"S": CALL}]
+
+    def test_of_the_database_and_the_queue_is_told_so_that_jambonz_tries_again(self, log: io.StringIO) -> None:
+        sender = jambonz_event()
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        sender.queue.fault = OUT_OF_ORDER
         event = sender.event(status())
         assert sender.receive(event).statusCode == 503
-        (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
-        assert CALL.encode() in gzip.decompress(base64.b64decode(line["delivery"]))
+        assert [item["call_id"] for item in unstored(log.getvalue())] == [{"S": CALL}]
         sender.database.fault = None
         assert (sender.receive(event).statusCode, len(sender.items)) == (200, 1)
 

@@ -34,6 +34,8 @@ FROM_THE_GROUND_UP = [
     "prepared_plan",
     "first_webhook",
     "metrics",
+    "spill",
+    "keeper",
     "projector",
     "call_log",
     "tool_runner",

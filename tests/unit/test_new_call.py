@@ -12,11 +12,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from callhooks.plan import Flow, Plan, Route
+from callhooks.providers.jambonz.verify import basic_header_value
+from callhooks.store import body_of_item
 
 from tests.support import (
     APOLOGY,
     NOW,
+    OUT_OF_ORDER,
+    PASSWORD,
+    PLAN,
     RECEPTION,
+    USERNAME,
     VOICEMAIL,
     WEBHOOK_SECRET,
     Clock,
@@ -26,6 +32,7 @@ from tests.support import (
     recorded,
     signed,
     signed_event,
+    unstored,
     with_header,
     without_header,
 )
@@ -362,6 +369,13 @@ class TestSecrets:
         for secret in ("new", WEBHOOK_SECRET):
             assert container.receive_call(CALL, secret=secret).statusCode == 200
 
+    def test_several_passwords_are_valid_at_once(self) -> None:
+        container = Container()
+        container.secrets.password, container.secrets.further_passwords = "new", [PASSWORD]
+        for password, status in (("new", 200), (PASSWORD, 200), ("old", 401), ("", 401)):
+            event = with_header(signed_event(CALL), "authorization", basic_header_value(USERNAME, password))
+            assert container.receive(event).statusCode == status
+
     def test_with_a_blank_at_the_end_do_not_make_the_others_invalid(self) -> None:
         container = Container()
         container.secrets.webhook_secrets = ["pasted with its line end\n", WEBHOOK_SECRET]
@@ -531,39 +545,51 @@ class TestTheDatabaseDown:
             RuntimeError("whatever else"),
         ],
     )
-    def test_the_verbs_go_out_and_the_event_is_kept_in_the_log(self, fault: Exception, log: io.StringIO) -> None:
+    def test_the_verbs_go_out_and_the_event_is_spilled(self, fault: Exception, log: io.StringIO) -> None:
         container = Container(FakeDynamoDB(fault=fault))
         answer = container.receive_call(CALL)
         assert answer.verbs == RECEPTION
-        (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED" in line]
-        assert line["failure"] == type(fault).__name__
-        assert b"d2515c3b" in unpack(line["delivery"])
+        (item,) = container.queue.items
+        assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
+        assert unstored(log.getvalue()) == []
+
+    def test_and_the_queue_as_well_the_verbs_go_out_and_the_event_is_in_the_log(self, log: io.StringIO) -> None:
+        container = Container(FakeDynamoDB(fault=ClientError(DENIED, "PutItem")))
+        container.queue.fault = OUT_OF_ORDER
+        assert container.receive_call(CALL).verbs == RECEPTION
+        (item,) = unstored(log.getvalue())
+        assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
+        assert '"failure":"AccessDeniedException"' in log.getvalue()
 
     def test_is_asked_again_for_the_next_delivery(self) -> None:
         container = Container(FakeDynamoDB(fault=ClientError(THROTTLED, "PutItem")))
         container.receive_call(CALL)
         container.database.fault = None
-        assert not container.receive_call(CALL).replayed
+        assert not container.receive_call({**CALL, "call_sid": "another"}).replayed
         assert len(container.database.items) == 1
 
+    def test_for_good_leaves_a_call_its_verbs_and_puts_the_delivery_into_quarantine(self) -> None:
+        container = Container(FakeDynamoDB(refuses_events=True))
+        assert container.receive_call(CALL).verbs == RECEPTION
+        assert container.database.item["reason"] == {"S": "The database refuses it."}
+        assert container.queue.items == []
+
     @pytest.mark.parametrize(("seconds", "writes"), [(1.9, 1), (2.1, 0)])
-    def test_is_not_asked_when_the_secret_store_has_taken_the_time(
-        self, seconds: float, writes: int, log: io.StringIO
-    ) -> None:
+    def test_is_not_asked_when_the_secret_store_has_taken_the_time(self, seconds: float, writes: int) -> None:
         container = Container()
         container.secrets.on_read = lambda: container.clock.advance(seconds)
         assert container.receive_call(CALL).verbs == RECEPTION
-        assert container.database.calls == writes
-        assert ("CALLHOOKS_UNSTORED_EVENT" in log.getvalue()) is not bool(writes)
+        assert (container.database.calls, len(container.queue.items)) == (writes, 1 - writes)
 
     def test_powertools_idempotency_switched_off_acknowledges_nothing_in_silence(
-        self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("POWERTOOLS_IDEMPOTENCY_DISABLED", "true")
         monkeypatch.setenv("POWERTOOLS_DEV", "true")
+        container = Container()
         with pytest.warns(UserWarning, match="Disabling idempotency"):
-            assert Container().receive_call(CALL).verbs == RECEPTION
-        assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
+            assert container.receive_call(CALL).verbs == RECEPTION
+        assert len(container.queue.items) == 1
 
 
 class TestTheLastResort:
@@ -583,11 +609,44 @@ class TestTheLastResort:
         container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         assert container.receive_call(body).statusCode == status
 
-    def test_a_plan_that_breaks_leaves_a_call_the_fallback_and_its_event_in_the_log(self, log: io.StringIO) -> None:
+    def test_a_plan_that_breaks_leaves_a_call_the_fallback_and_its_delivery_in_quarantine(
+        self, log: io.StringIO
+    ) -> None:
         plan = Plan(routes=(Route("missing"),), flows={}, fallback=APOLOGY)
-        answer = Container(plan=plan).receive_call(CALL)
+        container = Container(plan=plan)
+        answer = container.receive_call(CALL)
         assert (answer.statusCode, answer.verbs) == (200, APOLOGY)
-        assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
+        assert container.database.item["reason"] == {"S": "The delivery could not be processed."}
+        assert json.loads(body_of_item(container.database.item)) == CALL
+        assert '"failure":"KeyError at receiver.py' in log.getvalue()
+        assert container.receive_call(CALL).replayed
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            "callhooks.receiver.Request.from_event",
+            "callhooks.receiver.Receiver._verify",
+            "callhooks.receiver.event_item",
+            "callhooks.receiver.quarantine_item",
+            "callhooks.keeper.Keeper.keep",
+            "callhooks.keeper.pack_item",
+            "callhooks.receiver.count",
+        ],
+    )
+    @pytest.mark.parametrize("plan", [PLAN, Plan(routes=(Route("missing"),), flows={}, fallback=APOLOGY)])
+    def test_whatever_is_broken_a_call_gets_verbs(
+        self, broken: str, plan: Plan, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("of +12125550187")
+
+        container = Container(FakeDynamoDB(fault=OUT_OF_ORDER), plan=plan)
+        container.queue.fault = OUT_OF_ORDER
+        monkeypatch.setattr(broken, fail)
+        answer = container.receive_call(CALL)
+        assert answer.statusCode == 200
+        assert answer.verbs in (RECEPTION, APOLOGY)
+        assert "2125550187" not in log.getvalue()
 
 
 class TestTheLog:
@@ -606,9 +665,7 @@ class TestTheLog:
     def test_has_one_line_for_a_call(self, log: io.StringIO) -> None:
         Container().receive_call(CALL)
         (line,) = log.getvalue().splitlines()
-        assert {"message": "answered", "kind": "call.initiated", "stored": True, "replayed": False}.items() <= (
-            json.loads(line).items()
-        )
+        assert {"message": "answered", "kind": "call.initiated", "fate": "stored"}.items() <= (json.loads(line).items())
 
 
 def unpack(packed: str) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 from callhooks.call_routes import CALL, METHODS
 from callhooks.projector import RESERVED_SECONDS
 from callhooks.providers.path_token import read_networks
+from callhooks.receiver import COMMIT_WITHIN
 from callhooks.settings import (
     BirdSettings,
     CallLogSettings,
@@ -23,6 +24,8 @@ from callhooks.settings import (
     StoreSettings,
     ToolSettings,
 )
+from callhooks.spill import RESERVED_SECONDS as DRAINER_RESERVES
+from callhooks.spill import pause_after
 from callhooks.store import EVENT_PREFIX
 from callhooks.tool_runner import SECONDS_FOR_TOOLS
 from callhooks.webhooks.jambonz_tool import COMMIT_WITHIN as COMMIT_TOOLS_WITHIN
@@ -128,10 +131,14 @@ SECRETS_OF_FUNCTION = {
     "BirdVoiceFunction": ["BirdCredentials"],
     "VoipstudioEventFunction": ["VoipstudioCredentials"],
 }
+DRAINER = "SpillDrainerFunction"
 PROJECTOR = "CallProjectorFunction"
 CALL_LOG = "CallLogFunction"
 API_GATEWAY_SECONDS = 30
+SECONDS_OF_AN_OUTAGE = 3.7
+"""Two writes of 0.9 s and the second between them, then the queue's 0.9 s."""
 EVENTS_TABLE = {"Fn::GetAtt": "EventsTable.Arn"}
+SPILL_QUEUE = {"Fn::GetAtt": "SpillQueue.Arn"}
 TOOL_CALLS_TABLE = {"Fn::GetAtt": "ToolCallsTable.Arn"}
 CLIENTS_TABLE = {"Fn::GetAtt": "ClientsTable.Arn"}
 FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
@@ -156,17 +163,65 @@ def allowed_to(name: str) -> list[tuple[str, object]]:
 
 
 def test_the_permissions_of_every_function_are_pinned() -> None:
-    assert {*SECRETS_OF_FUNCTION, PROJECTOR, CALL_LOG} == set(functions())
+    assert {*SECRETS_OF_FUNCTION, DRAINER, PROJECTOR, CALL_LOG} == set(functions())
 
 
 @pytest.mark.parametrize("name", SECRETS_OF_FUNCTION)
-def test_a_webhook_may_put_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
+def test_a_webhook_may_keep_events_and_read_its_own_secrets_and_nothing_else(name: str) -> None:
     secrets = [{"Fn::GetAtt": f"{secret}.Id"} for secret in SECRETS_OF_FUNCTION[name]]
     assert allowed_to(name) == [
         ("dynamodb:PutItem", EVENTS_TABLE),
+        ("sqs:SendMessage", SPILL_QUEUE),
         ("secretsmanager:GetSecretValue", secrets if len(secrets) > 1 else secrets[0]),
         *FURTHER_ACTIONS.get(name, []),
     ]
+
+
+def test_the_drainer_may_keep_events_and_have_messages_come_again_and_nothing_else() -> None:
+    assert allowed_to(DRAINER) == [
+        ("dynamodb:PutItem", EVENTS_TABLE),
+        ("sqs:ChangeMessageVisibility", SPILL_QUEUE),
+    ]
+
+
+class TestTheSpillQueue:
+    def test_leaves_what_was_not_drained_until_it_is_a_dead_letter(self) -> None:
+        queue, source = resource("SpillQueue"), functions()[DRAINER]["Events"]["Spilled"]["Properties"]
+        assert source["Queue"] == SPILL_QUEUE
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert queue["VisibilityTimeout"] >= 6 * functions()[DRAINER]["Timeout"]
+        assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "SpillDeadLetterQueue.Arn"}
+        # A day, as the description of the alarm says.
+        pauses = [pause_after(time) for time in range(1, queue["RedrivePolicy"]["maxReceiveCount"])]
+        assert 0.9 < sum(pauses) / 86_400 < 1.1
+
+    def test_is_drained_by_few_at_once(self) -> None:
+        source = functions()[DRAINER]["Events"]["Spilled"]["Properties"]
+        assert source["ScalingConfig"]["MaximumConcurrency"] <= 10
+
+    @pytest.mark.parametrize("queue", ["SpillQueue", "SpillDeadLetterQueue"])
+    def test_loses_nothing_for_two_weeks(self, queue: str) -> None:
+        assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert resource(queue)["SqsManagedSseEnabled"] is True
+        assert "QueueName" not in resource(queue)
+
+    @pytest.mark.parametrize(
+        ("alarm", "of", "metric"),
+        [
+            ("SpilledAlarm", {"Fn::GetAtt": "SpillQueue.QueueName"}, "ApproximateAgeOfOldestMessage"),
+            ("SpillDeadLetterAlarm", {"Fn::GetAtt": "SpillDeadLetterQueue.QueueName"},
+             "ApproximateNumberOfMessagesVisible"),
+            ("UnstoredAlarm", "callhooks", "EventUnstored"),
+        ],
+    )  # fmt: skip
+    def test_is_watched(self, alarm: str, of: object, metric: str) -> None:
+        properties = resource(alarm)
+        assert properties["MetricName"] == metric
+        assert [dimension["Value"] for dimension in properties["Dimensions"]] == [of]
+        assert properties["ComparisonOperator"] == "GreaterThanThreshold"
+
+    def test_s_writes_begin_only_when_they_can_end(self) -> None:
+        assert 2 * SECONDS_OF_A_HANGING_REQUEST <= DRAINER_RESERVES <= functions()[DRAINER]["Timeout"] / 2
 
 
 def test_the_projector_may_read_and_keep_calls_publish_them_and_put_aside_what_fails() -> None:
@@ -269,7 +324,11 @@ def test_every_method_reaches_the_call_log_which_tells_what_it_takes() -> None:
 def test_tools_and_a_hanging_commit_fit_into_the_time_that_jambonz_waits() -> None:
     commit_within = COMMIT_TOOLS_WITHIN.total_seconds()
     assert commit_within > SECONDS_FOR_TOOLS
-    assert commit_within + 3 <= resource("JambonzToolFunction")["Timeout"] < 10
+    assert commit_within + SECONDS_OF_AN_OUTAGE <= resource("JambonzToolFunction")["Timeout"] < 10
+
+
+def test_a_hanging_commit_and_a_hanging_queue_fit_into_the_time_of_a_function() -> None:
+    assert COMMIT_WITHIN.total_seconds() + SECONDS_OF_AN_OUTAGE <= template()["Globals"]["Function"]["Timeout"]
 
 
 def test_tool_calls_are_remembered_as_powertools_keeps_them_and_then_forgotten() -> None:

@@ -24,7 +24,7 @@ from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signatu
 from callhooks_tools import deliveries, phone_command, rebuild_command, tools_command
 from callhooks_tools.clients_command import clients_app
 from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
-from callhooks_tools.sender_secrets import LastSecret, SenderSecrets, read_credentials
+from callhooks_tools.sender_secrets import LastSecret, Secrets, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     ROOT,
     STACK_FILE,
@@ -41,10 +41,12 @@ SHORTEST_TOKEN = 20
 TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
 GENERATED_SECRET_BYTES = 20
 SECRET_NAMES = {
-    Provider.JAMBONZ: "webhook secret",
-    Provider.WAVIX: "token",
-    Provider.BIRD: "signing key",
-    Provider.VOIPSTUDIO: "token",
+    Secrets.JAMBONZ: "webhook secret",
+    Secrets.JAMBONZ_PASSWORD: "password",
+    Secrets.WAVIX: "token",
+    Secrets.BIRD: "signing key",
+    Secrets.VOIPSTUDIO: "token",
+    Secrets.CONSOLE_PASSWORD: "password",
 }
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
@@ -55,7 +57,7 @@ app = typer.Typer(
     add_completion=False,
 )
 secret_app = typer.Typer(
-    help="What providers prove themselves with: jambonz's webhook secrets, Bird's signing keys, tokens in URLs.",
+    help="Secrets of which several are valid at once: webhook secrets, signing keys, tokens in URLs, passwords.",
     no_args_is_help=True,
 )
 app.add_typer(plan_app, name="plan")
@@ -68,7 +70,7 @@ app.command("rebuild")(rebuild_command.rebuild)
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 
 
-SecretProvider = Annotated[Provider, typer.Argument(help="Whose secrets.")]
+SecretKind = Annotated[Secrets, typer.Argument(help="Which secrets.")]
 
 
 @app.command()
@@ -236,12 +238,12 @@ def openapi() -> None:
 
 @secret_app.command("list")
 def secret_list(
-    provider: SecretProvider,
+    kind: SecretKind,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show them whole.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Show the ends of the secrets that are valid now, the newest first."""
-    known = _secrets_of(provider, stack_name).read()
+    known = _secrets_of(kind, stack_name).read()
     if not known:
         console.print("No webhook secret is configured: signatures are not checked.")
     for secret in known:
@@ -250,36 +252,37 @@ def secret_list(
 
 @secret_app.command("add")
 def secret_add(
-    provider: SecretProvider,
+    kind: SecretKind,
     generate: Annotated[bool, typer.Option("--generate", help="Make a random one instead of asking.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Make one more secret valid; asks for it, or reads it from standard input."""
-    if generate and provider is Provider.JAMBONZ:
+    if generate and kind is Secrets.JAMBONZ:
         fail("A webhook secret is made by jambonz: take that of your account from its portal.")
-    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(provider)
-    _check_secret(provider, secret)
-    _secrets_of(provider, stack_name).add(secret)
-    console.print(f"The {provider} {SECRET_NAMES[provider]} {_masked(secret)} is valid within five minutes.")
-    if provider is not Provider.JAMBONZ:
+    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(kind)
+    _check_secret(kind, secret)
+    _secrets_of(kind, stack_name).add(secret)
+    console.print(f"The {_named(kind)} {_masked(secret)} is valid within five minutes.")
+    if kind is not Secrets.JAMBONZ:
+        users = "those who sign in" if kind is Secrets.CONSOLE_PASSWORD else "the provider"
         console.print(
-            "callhooks urls shows it. After those five minutes give it to the provider, then remove the old one, "
-            f"which callhooks secret list {provider} --reveal shows."
+            f"callhooks urls shows it. After those five minutes give it to {users}, then remove the old one, "
+            f"which callhooks secret list {kind} --reveal shows."
         )
 
 
 @secret_app.command("remove")
-def secret_remove(provider: SecretProvider, stack_name: StackName = None) -> None:
+def secret_remove(kind: SecretKind, stack_name: StackName = None) -> None:
     """Take a secret away; asks for it, or reads it from standard input."""
-    secret = _ask_secret(provider)
-    known = _secrets_of(provider, stack_name)
+    secret = _ask_secret(kind)
+    known = _secrets_of(kind, stack_name)
     try:
         removed = known.remove(secret)
     except LastSecret:
-        fail(f"That is the only {SECRET_NAMES[provider]}: add another one first, or nothing would be let in.")
+        fail(f"That is the only {SECRET_NAMES[kind]}: add another one first, or nothing would be let in.")
     if not removed:
-        fail(f"That {SECRET_NAMES[provider]} is not configured.")
-    console.print(f"The {provider} {SECRET_NAMES[provider]} {_masked(secret)} is not valid any more in five minutes.")
+        fail(f"That {SECRET_NAMES[kind]} is not configured.")
+    console.print(f"The {_named(kind)} {_masked(secret)} is not valid any more in five minutes.")
     if not known.read():
         console.print("No webhook secret is left: signatures are not checked any more.")
 
@@ -377,12 +380,16 @@ def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
         console.print(f"  {name:<21} {value}")
 
 
-def _secrets_of(provider: Provider, stack_name: str | None) -> SenderSecrets:
-    return SenderSecrets.of(provider, *stack_in_aws(stack_name))
+def _secrets_of(kind: Secrets, stack_name: str | None) -> SenderSecrets:
+    return SenderSecrets.of(kind, *stack_in_aws(stack_name))
 
 
-def _ask_secret(provider: Provider) -> str:
-    name = SECRET_NAMES[provider]
+def _named(kind: Secrets) -> str:
+    return f"{kind.partition('-')[0]} {SECRET_NAMES[kind]}"
+
+
+def _ask_secret(kind: Secrets) -> str:
+    name = SECRET_NAMES[kind]
     text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     secret = str(text).strip()
     if not secret:
@@ -390,8 +397,8 @@ def _ask_secret(provider: Provider) -> str:
     return secret
 
 
-def _check_secret(provider: Provider, secret: str) -> None:
-    name = SECRET_NAMES[provider]
+def _check_secret(kind: Secrets, secret: str) -> None:
+    name = SECRET_NAMES[kind]
     if name == "token" and not TOKEN.fullmatch(secret):
         fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
     if len(secret) < SHORTEST_SECRET or not secret.isprintable():

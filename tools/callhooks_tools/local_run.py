@@ -21,12 +21,11 @@ from pydantic import JsonValue
 
 from callhooks_tools.engine import LOOPBACK, Engine
 from callhooks_tools.front import CONCURRENT_INVOCATIONS, Front, routes_of
-from callhooks_tools.sender_secrets import SenderSecrets, read_credentials, set_console_password
+from callhooks_tools.sender_secrets import Secrets, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     LOCAL_REGION,
     ROOT,
     LocalStack,
-    Provider,
     StackOutputs,
     local_aws_environment,
     use_local_engine,
@@ -87,11 +86,10 @@ def local_run(
         with step("Opening the HTTP API"):
             session = use_local_engine(engine.url)
             outputs = StackOutputs.read(session, STACK_NAME)
-            for provider in Provider:
+            for kind in Secrets:
                 # jambonz has a secret of its own, and the engine knows no ExcludePunctuation, which a URL needs.
-                prefix = "wh_secret_" if provider is Provider.JAMBONZ else ""
-                SenderSecrets.of(provider, session, outputs).replace(prefix + secrets.token_hex(SECRET_BYTES))
-            set_console_password(session, outputs, secrets.token_hex(SECRET_BYTES))
+                prefix = "wh_secret_" if kind is Secrets.JAMBONZ else ""
+                SenderSecrets.of(kind, session, outputs).replace(prefix + secrets.token_hex(SECRET_BYTES))
             front = _front(session, listener, tell_request)
             front.start()
             stack.callback(front.stop)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from boto3.session import Session
 
-from callhooks_tools.stack import (
-    BirdAccess,
-    ConsoleAccess,
-    JambonzAccess,
-    Provider,
-    StackCredentials,
-    StackOutputs,
-    TokenAccess,
-)
+from callhooks_tools.stack import StackCredentials, StackOutputs
+
+
+class Secrets(StrEnum):
+    """What there may be several of: secrets of a provider, and passwords."""
+
+    JAMBONZ = "jambonz"
+    JAMBONZ_PASSWORD = "jambonz-password"
+    WAVIX = "wavix"
+    BIRD = "bird"
+    VOIPSTUDIO = "voipstudio"
+    CONSOLE_PASSWORD = "console-password"
 
 
 class LastSecret(Exception):
-    """The only secret that a provider has cannot be removed: nobody could prove themselves."""
+    """The only secret of its kind cannot be removed: nobody could prove themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class SenderSecrets:
-    """A provider's webhook secrets, signing keys or tokens, of which all are valid at once.
+    """Webhook secrets, signing keys, tokens or passwords, of which all are valid at once.
 
     `generated` is the member that the stack has made, `None` where it makes none; `added` is the list of the others.
     """
@@ -35,19 +40,20 @@ class SenderSecrets:
     added: str
 
     @classmethod
-    def of(cls, provider: Provider, session: Session, outputs: StackOutputs) -> SenderSecrets:
-        """The secrets of a provider in a stack."""
+    def of(cls, kind: Secrets, session: Session, outputs: StackOutputs) -> SenderSecrets:
+        """The secrets of a kind in a stack."""
         return {
-            Provider.JAMBONZ: cls(session, outputs.jambonz_webhook_secrets, None, "webhook_secrets"),
-            Provider.WAVIX: cls(session, outputs.wavix_credentials, "token", "further_tokens"),
-            Provider.BIRD: cls(session, outputs.bird_credentials, "signing_key", "further_signing_keys"),
-            Provider.VOIPSTUDIO: cls(session, outputs.voipstudio_credentials, "token", "further_tokens"),
-        }[provider]
+            Secrets.JAMBONZ: cls(session, outputs.jambonz_webhook_secrets, None, "webhook_secrets"),
+            Secrets.JAMBONZ_PASSWORD: cls(session, outputs.jambonz_credentials, "password", "further_passwords"),
+            Secrets.WAVIX: cls(session, outputs.wavix_credentials, "token", "further_tokens"),
+            Secrets.BIRD: cls(session, outputs.bird_credentials, "signing_key", "further_signing_keys"),
+            Secrets.VOIPSTUDIO: cls(session, outputs.voipstudio_credentials, "token", "further_tokens"),
+            Secrets.CONSOLE_PASSWORD: cls(session, outputs.console_credentials, "password", "further_passwords"),
+        }[kind]
 
     def read(self) -> list[str]:
         """All secrets that are valid now, the newest first."""
-        client = self.session.client("secretsmanager")
-        value = json.loads(client.get_secret_value(SecretId=self.secret_id)["SecretString"])
+        value = self._read_value()
         generated: list[str] = [value[self.generated]] if self.generated else []
         return [*generated, *value.get(self.added, [])]
 
@@ -74,41 +80,42 @@ class SenderSecrets:
         self._write(others)
         return True
 
+    def _read_value(self) -> dict[str, Any]:
+        client = self.session.client("secretsmanager")
+        value: dict[str, Any] = json.loads(client.get_secret_value(SecretId=self.secret_id)["SecretString"])
+        return value
+
     def _write(self, secrets: list[str]) -> None:
-        value: dict[str, str | list[str]] = {self.added: secrets}
+        value = self._read_value()
         if self.generated:
-            value = {self.generated: secrets[0], self.added: secrets[1:]}
+            value |= {self.generated: secrets[0], self.added: secrets[1:]}
+        else:
+            value[self.added] = secrets
         client = self.session.client("secretsmanager")
         client.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(value))
 
 
 def read_credentials(session: Session, outputs: StackOutputs) -> StackCredentials:
     """What every provider is to be configured with, the newest of several secrets, and who may look at the call log."""
-    newest = {provider: SenderSecrets.of(provider, session, outputs).read()[:1] for provider in Provider}
+    newest = {kind: next(iter(SenderSecrets.of(kind, session, outputs).read()), None) for kind in Secrets}
     client = session.client("secretsmanager")
-    generated = json.loads(client.get_secret_value(SecretId=outputs.jambonz_credentials)["SecretString"])
-    return StackCredentials(
-        jambonz=JambonzAccess(
-            username=generated["username"],
-            password=generated["password"],
-            webhook_secret=next(iter(newest[Provider.JAMBONZ]), None),
-        ),
-        wavix=TokenAccess(token=newest[Provider.WAVIX][0]),
-        bird=BirdAccess(signing_key=newest[Provider.BIRD][0]),
-        voipstudio=TokenAccess(token=newest[Provider.VOIPSTUDIO][0]),
-        console=_console_access(session, outputs),
-    )
-
-
-def set_console_password(session: Session, outputs: StackOutputs, password: str) -> None:
-    """Make a password the only one that lets anybody look at the call log."""
-    access = _console_access(session, outputs).model_copy(update={"password": password})
-    client = session.client("secretsmanager")
-    client.put_secret_value(SecretId=outputs.console_credentials, SecretString=access.model_dump_json())
-
-
-def _console_access(session: Session, outputs: StackOutputs) -> ConsoleAccess:
-    client = session.client("secretsmanager")
-    return ConsoleAccess.model_validate_json(
-        client.get_secret_value(SecretId=outputs.console_credentials)["SecretString"]
+    username = {
+        secret_id: json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])["username"]
+        for secret_id in (outputs.jambonz_credentials, outputs.console_credentials)
+    }
+    return StackCredentials.model_validate(
+        {
+            "jambonz": {
+                "username": username[outputs.jambonz_credentials],
+                "password": newest[Secrets.JAMBONZ_PASSWORD],
+                "webhook_secret": newest[Secrets.JAMBONZ],
+            },
+            "wavix": {"token": newest[Secrets.WAVIX]},
+            "bird": {"signing_key": newest[Secrets.BIRD]},
+            "voipstudio": {"token": newest[Secrets.VOIPSTUDIO]},
+            "console": {
+                "username": username[outputs.console_credentials],
+                "password": newest[Secrets.CONSOLE_PASSWORD],
+            },
+        }
     )

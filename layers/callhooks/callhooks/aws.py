@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError  # noqa: A004
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,10 +16,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-def _config(attempts: int, *, read_timeout: float = 1) -> Config:
+QUIET_SECONDS = 10.0
+_WAITING_CALLER_SECONDS = 0.9
+
+
+def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 1) -> Config:
     # botocore's own time-outs are 60 s; jambonz gives up after 10.
     return Config(
-        connect_timeout=1,
+        connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
         parameter_validation=False,
@@ -25,14 +31,58 @@ def _config(attempts: int, *, read_timeout: float = 1) -> Config:
     )
 
 
-def dynamodb_client() -> DynamoDBClient:
-    """DynamoDB: a hanging write costs at most about three seconds."""
+def _config_of_waiting_caller(attempts: int) -> Config:
+    return _config(attempts, connect_timeout=_WAITING_CALLER_SECONDS, read_timeout=_WAITING_CALLER_SECONDS)
+
+
+class DatabaseSilent(BotoCoreError):
+    """DynamoDB is not asked, because it gave no answer a moment ago."""
+
+    fmt = "DynamoDB gave no answer a moment ago, and is not asked"
+
+
+class _QuietTime:
+    """Has a client ask nothing for ten seconds after it got no answer: an outage costs a container one time-out."""
+
+    def __init__(self, client: DynamoDBClient, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._ends = float("-inf")
+        client.meta.events.register("before-call.dynamodb", self._refuse)
+        client.meta.events.register("after-call-error.dynamodb", self._begin)
+
+    def _refuse(self, **_: object) -> None:
+        if self._monotonic() < self._ends:
+            raise DatabaseSilent
+
+    def _begin(self, exception: Exception, **_: object) -> None:
+        if isinstance(exception, ConnectionError | HTTPClientError):
+            self._ends = self._monotonic() + QUIET_SECONDS
+
+
+def dynamodb_client(monotonic: Callable[[], float] = time.monotonic) -> DynamoDBClient:
+    """DynamoDB, for a caller who waits.
+
+    A request that hangs costs less than three seconds: two attempts, and botocore's pause of at most one second. All
+    requests of the next ten seconds then raise `DatabaseSilent` at once.
+    """
+    client = boto3.client("dynamodb", config=_config_of_waiting_caller(attempts=2))
+    _QuietTime(client, monotonic)
+    return client
+
+
+def reader_dynamodb_client() -> DynamoDBClient:
+    """DynamoDB, for somebody who looks something up: a request that hangs costs about three seconds."""
     return boto3.client("dynamodb", config=_config(attempts=2))
+
+
+def queue_client() -> SQSClient:
+    """SQS, for a caller who waits: a request that hangs costs a second."""
+    return boto3.client("sqs", config=_config_of_waiting_caller(attempts=1))
 
 
 def secret_reader() -> Callable[[str], str]:
     """Reads a secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
-    client = boto3.client("secretsmanager", config=_config(attempts=1))
+    client = boto3.client("secretsmanager", config=_config_of_waiting_caller(attempts=1))
 
     def read(secret_id: str) -> str:
         return client.get_secret_value(SecretId=secret_id)["SecretString"]

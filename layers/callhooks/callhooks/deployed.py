@@ -6,14 +6,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from callhooks.aws import dynamodb_client, secret_reader
+from callhooks.aws import dynamodb_client, queue_client, secret_reader
 from callhooks.credentials import CredentialStore, SecretValue
+from callhooks.failure import failure_of
+from callhooks.http import HttpApiEvent, HttpPayload, Response
+from callhooks.keeper import Keeper
 from callhooks.receiver import Receiver, Webhook
-from callhooks.settings import StoreSettings
+from callhooks.settings import SpillSettings, StoreSettings
+from callhooks.spill import SpillQueue
 from callhooks.store import EventStore
 
 if TYPE_CHECKING:
@@ -47,10 +51,41 @@ def deployed_receiver(
     return Receiver(
         webhook,
         credentials=deployed_credentials(secrets, read_credentials),
-        store=store or deployed_store(dynamodb_client()),
+        keeper=Keeper(
+            store or deployed_store(dynamodb_client()),
+            SpillQueue(queue_client, SpillSettings.from_environment(os.environ).spill_queue_url),
+        ),
         clock=utc_now,
         retention_days=settings.retention_days,
     )
+
+
+class LastResort(Generic[CredentialsT, MessageT]):
+    """The receiver of a webhook whose sender must get an answer, even where that receiver cannot be made.
+
+    Args:
+        new_receiver: makes it; tried when a container starts, and at each event until it succeeds.
+        fallback: the answer meanwhile; nothing is verified for it, and nothing stored.
+    """
+
+    def __init__(self, new_receiver: Callable[[], Receiver[CredentialsT, MessageT]], fallback: Response) -> None:
+        self._new_receiver = new_receiver
+        self._fallback = fallback
+        self._receiver = self._made()
+
+    def receive(self, event: HttpApiEvent) -> HttpPayload:
+        """Answer one event; never raises."""
+        self._receiver = self._receiver or self._made()
+        return self._receiver.receive(event) if self._receiver else self._fallback.as_payload()
+
+    def _made(self) -> Receiver[CredentialsT, MessageT] | None:
+        try:
+            return self._new_receiver()
+        except Exception as error:  # noqa: BLE001 - a call gets an answer, whatever is wrong with the function
+            logger.error(
+                "the function cannot start, every call gets the fallback", extra={"failure": failure_of(error)}
+            )
+            return None
 
 
 def deployed_credentials(

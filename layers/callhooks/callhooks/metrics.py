@@ -8,11 +8,15 @@ from aws_lambda_powertools.metrics import MetricUnit
 NAMESPACE = "callhooks"
 
 
-def count(name: str, *, provider: str, reason: str) -> None:
-    """Add one to a metric. `reason` is one of a few fixed texts, since every new one is a metric of its own."""
+def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:
+    """Add one to a metric. `reason` is one of a few fixed texts, since every new one is a metric of its own.
+
+    An alarm watches one metric, so that what it is to know of at once is counted without provider and reason.
+    """
     with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
-        metric.add_dimension("provider", provider)
-        metric.add_dimension("reason", reason)
+        for dimension, value in (("provider", provider), ("reason", reason)):
+            if value is not None:
+                metric.add_dimension(dimension, value)
 
 
 def measure(name: str, value: int, *, provider: str) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
 
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
 from callhooks.event import CallEvent, Ignored, NotUnderstood
@@ -26,17 +23,15 @@ from callhooks.http import (
     Response,
     Unauthorized,
 )
+from callhooks.keeper import Fate, Keeper, Kept
 from callhooks.metrics import count
-from callhooks.store import EventStore, Item, answer_of, event_item, quarantine_item
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+from callhooks.store import Item, event_item, quarantine_item
 
 LARGEST_BODY_BYTES = 128 * 1024
-REPLAYED_HEADER = "idempotent-replayed"
 COMMIT_WITHIN = timedelta(seconds=4)
-"""With the 3 s of a commit that hangs, a function has ended before its time-out of 8 s."""
-UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
+"""With the 3 s of a commit that hangs and a queue that hangs as well, a function has ended within its 8 s."""
+NOT_PROCESSED = "The delivery could not be processed."
+REFUSED_BY_DATABASE = "The database refuses it."
 STORED = Response(200, '{"status":"stored"}')
 
 
@@ -58,8 +53,9 @@ class Webhook(Generic[CredentialsT, MessageT]):
     `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `decide` puts into the message what takes more than
     the message to know, and is called once for each delivery of a proven sender; where it acts, it has to see to it
     that a repeat does not act again. `answer` says what the sender gets. `fallback` is the answer of a sender who
-    waits for one and must not be left without; while no sender can be verified, it is for a message that
-    `is_new_call`. Without a fallback this is a webhook of events: the sender sends again what could not be stored.
+    waits for one and must not be left without. Without a fallback this is a webhook of events: the sender sends again
+    what could not be stored. `is_new_call` is there where calls begin: these get the fallback even while no sender can
+    be verified, and whatever goes wrong.
     `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
     not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
     repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
@@ -74,7 +70,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     answer: Callable[[MessageT, Request, datetime], Response] = lambda _message, _request, _now: STORED
     fallback: Response | None = None
     not_understood: Callable[[str, Request], Response] | None = quarantined
-    is_new_call: Callable[[MessageT], bool] = lambda _: False
+    is_new_call: Callable[[MessageT], bool] | None = None
     sent_at: Callable[[Request], datetime | None] = lambda _: None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
     commit_within: timedelta = COMMIT_WITHIN
@@ -86,7 +82,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     Args:
         webhook: the webhook's own functions.
         credentials: what senders are verified with.
-        store: where events are kept.
+        keeper: keeps events.
         clock: the time now, aware.
         retention_days: how long events are kept; 0 is for ever.
     """
@@ -96,24 +92,18 @@ class Receiver(Generic[CredentialsT, MessageT]):
         webhook: Webhook[CredentialsT, MessageT],
         *,
         credentials: CredentialStore[CredentialsT],
-        store: EventStore,
+        keeper: Keeper,
         clock: Callable[[], datetime],
         retention_days: float,
     ) -> None:
         self._webhook = webhook
         self._credentials = credentials
-        self._store = store
+        self._keeper = keeper
         self._clock = clock
         self._retention_days = retention_days
-        idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
-        # With idempotency switched off Powertools never configures the store, which is asked all the same.
-        store.configure(idempotency)
-        self._commit_once = idempotent_function(
-            _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
-        )
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
-        """Answer one event. Never raises for a proven sender of a webhook that has a fallback."""
+        """Answer one event; never raises."""
         deadline = self._clock() + self._webhook.commit_within
         try:
             request = Request.from_event(event)
@@ -128,11 +118,17 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._take(request, deadline)
         except HttpProblem as problem:
             return self._refuse(problem)
+        except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
+            logger.error("failed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            if self._webhook.fallback is not None and self._webhook.is_new_call is not None:
+                return self._webhook.fallback.as_payload()
+            return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED))
 
     def _answer_unverified(self, request: Request) -> HttpPayload:
         """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
-        if self._webhook.fallback is not None and self._webhook.is_new_call(self._parse(request)):
-            return self._webhook.fallback.as_payload()
+        webhook = self._webhook
+        if webhook.fallback is not None and webhook.is_new_call and webhook.is_new_call(self._parse(request)):
+            return webhook.fallback.as_payload()
         raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
 
     def _verify(self, request: Request) -> None:
@@ -167,26 +163,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._answer_too_large(request, problem)
         except HttpProblem:
             raise
-        except Exception as error:
-            # No fault of ours may lose what a proven sender has sent, or leave a call without an answer.
-            failure = failure_of(error)
-            if self._webhook.not_understood is not None:
-                logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure})
-                return self._quarantine(request, "The delivery could not be processed.", deadline)
-            _log_unstored(
-                {"method": request.method, "path": request.path, "query": request.query, "body": request.body},
-                failure=failure,
-            )
-            if self._webhook.fallback is None:
-                raise HttpProblem(500, "Internal error", "The delivery could not be processed.") from error
-            return self._webhook.fallback.as_payload()
+        except Exception as error:  # noqa: BLE001 - no fault of ours may lose what a proven sender has sent
+            logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            return self._quarantine(request, NOT_PROCESSED, deadline)
+        kept = self._keep(item, deadline)
         call_id = item["pk"]["S"].partition("#")[2]
-        payload, outcome = self._commit(item, answer, deadline)
-        logger.info(
-            "answered",
-            extra={"provider": event.provider, "call_id": call_id, "kind": event.kind.value, **outcome},
-        )
-        return payload
+        told = {"provider": event.provider, "call_id": call_id, "kind": event.kind.value, "fate": kept.fate.value}
+        logger.info("answered", extra=told)
+        if kept.fate is Fate.REFUSED:
+            return self._quarantine(request, REFUSED_BY_DATABASE, deadline, answer)
+        return self._answer_kept(kept)
 
     def _answer_too_large(self, request: Request, problem: BodyTooLarge) -> HttpPayload:
         """Who waits for an answer gets one, though what was sent is larger than anything that could be kept."""
@@ -202,22 +188,33 @@ class Receiver(Generic[CredentialsT, MessageT]):
         logger.info("ignored", extra={"provider": self._webhook.provider, "reason": ignored.reason})
         return Response(200, _json({"status": "ignored", "reason": ignored.reason})).as_payload()
 
-    def _quarantine(self, request: Request, reason: str, deadline: datetime) -> HttpPayload:
+    def _quarantine(
+        self, request: Request, reason: str, deadline: datetime, answer: Response | None = None
+    ) -> HttpPayload:
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
-        try:
-            answer = (self._webhook.not_understood or quarantined)(reason, request)
-        except Exception as error:  # noqa: BLE001 - what made a delivery unreadable may make its answer so
-            logger.error("not answered", extra={"provider": provider, "failure": failure_of(error)})
-            answer = self._webhook.fallback or quarantined(reason, request)
+        answer = answer or self._answer_to_quarantined(reason, request)
         delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
-        payload, outcome = self._commit(item, answer, deadline)
-        body_hash = item["sk"]["S"]
-        logger.warning("quarantined", extra={"provider": provider, "reason": reason, "body_hash": body_hash, **outcome})
-        if not outcome["replayed"]:
+        kept = self._keep(item, deadline)
+        if kept.fate is Fate.REFUSED:
+            self._keeper.log(item, kept.fate.value)
+            kept = Kept(Fate.LOGGED, kept.payload)
+        told = {"provider": provider, "reason": reason, "body_hash": item["sk"]["S"], "fate": kept.fate.value}
+        logger.warning("quarantined", extra=told)
+        if kept.fate is not Fate.REPLAYED:
             count("EventQuarantined", provider=provider, reason=reason)
-        return payload
+        return self._answer_kept(kept)
+
+    def _answer_to_quarantined(self, reason: str, request: Request) -> Response:
+        fallback = self._webhook.fallback or quarantined(reason, request)
+        if self._webhook.not_understood is None:
+            return fallback
+        try:
+            return self._webhook.not_understood(reason, request)
+        except Exception as error:  # noqa: BLE001 - what made a delivery unreadable may make its answer so
+            logger.error("not answered", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            return fallback
 
     def _refuse(self, problem: HttpProblem) -> HttpPayload:
         provider = self._webhook.provider
@@ -227,38 +224,15 @@ class Receiver(Generic[CredentialsT, MessageT]):
             count("WebhookRefused", provider=provider, reason=problem.reason)
         return problem.as_response().as_payload()
 
-    def _commit(self, item: Item, answer: Response, deadline: datetime) -> tuple[HttpPayload, Mapping[str, bool]]:
-        payload = answer.as_payload()
-        failure = "no time was left"
-        if self._clock() < deadline:
-            failure = "the store has not seen it"
-            try:
-                payload = self._commit_once(item=item)
-            except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
-                failure = type(error.__cause__ or error).__name__
-        stored = self._store.holds(item)
-        if not stored:
-            _log_unstored(item, failure=failure)
-            if self._webhook.fallback is None:
-                raise HttpProblem(503, "Unavailable", "The event could not be stored.")
-        return payload, {"stored": stored, "replayed": REPLAYED_HEADER in payload["headers"]}
+    def _keep(self, item: Item, deadline: datetime) -> Kept:
+        return self._keeper.keep(item, has_time=self._clock() < deadline)
 
-
-def _payload(*, item: Item) -> HttpPayload:
-    return answer_of(item).as_payload()
-
-
-def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001
-    response["headers"][REPLAYED_HEADER] = "true"
-    return response
+    def _answer_kept(self, kept: Kept) -> HttpPayload:
+        """What is in the log alone is not acknowledged to a sender who will send it again."""
+        if kept.fate is Fate.LOGGED and self._webhook.fallback is None:
+            raise HttpProblem(503, "Unavailable", "The event could not be stored.")
+        return kept.payload
 
 
 def _json(document: Mapping[str, str]) -> str:
     return json.dumps(document, separators=(",", ":"))
-
-
-def _log_unstored(delivery: Mapping[str, object], *, failure: str) -> None:
-    """Write all of a delivery to the log, packed: the last place where an accepted event is kept."""
-    whole = json.dumps(delivery, default=lambda value: {"base64": base64.b64encode(value).decode("ascii")})
-    packed = base64.b64encode(gzip.compress(whole.encode("utf-8"))).decode("ascii")
-    logger.error(UNSTORED_MARKER, extra={"failure": failure, "delivery": packed})

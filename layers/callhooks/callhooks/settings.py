@@ -26,6 +26,18 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SpillSettings:
+    """Where events wait that could not be stored: a queue's URL."""
+
+    spill_queue_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(spill_queue_url=environment["SPILL_QUEUE"])
+
+
+@dataclass(frozen=True, slots=True)
 class JambonzSettings:
     """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is.
 

@@ -37,6 +37,7 @@ Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 
 COMPRESS_ABOVE_BYTES = 1024
 EVENT_PREFIX = "event#"
+QUARANTINE = "quarantine#"
 LONGEST_ID_BYTES = 200
 MOST_DIGITS = 38
 LARGEST_UNPACKED_BYTES = 4 * 1024 * 1024
@@ -71,8 +72,8 @@ def partition_key(provider: str, call_id: str) -> str:
 
 def is_call_partition(pk: str) -> bool:
     """Whether a partition key is that of a call: an SMS, what names no call and what is in quarantine have others."""
-    provider, _, about = pk.partition("#")
-    return provider != "quarantine" and not about.startswith(("sms#", "none#"))
+    _, _, about = pk.partition("#")
+    return not pk.startswith(QUARANTINE) and not about.startswith(("sms#", "none#"))
 
 
 def event_key(event: CallEvent) -> tuple[str, str]:
@@ -166,7 +167,7 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
     token is in it.
     """
     texts = {
-        "pk": f"quarantine#{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
+        "pk": f"{QUARANTINE}{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
         "sk": _quarantine_key(request),
         "provider": delivery.provider,
         "reason": delivery.reason,

@@ -19,7 +19,7 @@ from callhooks.tools import Parties, PlanFacts, ToolCall, ToolRequest, failed
 
 # Whatever fails, there is a better answer in the vendor's shape; this one tells the receiver that the sender waits.
 NO_ANSWER = tool_response(ToolHook("", None, (ToolRequest(""),), (failed("The tool cannot be run."),)))
-COMMIT_WITHIN = timedelta(seconds=SECONDS_FOR_TOOLS + 1)
+COMMIT_WITHIN = timedelta(seconds=SECONDS_FOR_TOOLS + 0.2)
 
 
 def tool_webhook(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text
+from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts
 from callhooks.http import Request, Unauthorized
 
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
@@ -26,7 +26,7 @@ class JambonzCredentials:
     """What jambonz proves itself with. Without a webhook secret the signature is not looked at."""
 
     username: str
-    password: str
+    passwords: tuple[str, ...]
     webhook_secrets: tuple[str, ...] = ()
     signature_header: str = DEFAULT_SIGNATURE_HEADER
 
@@ -45,7 +45,10 @@ class Signature:
 
 
 def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -> JambonzCredentials:
-    """Credentials from the generated secret (`username`, `password`) and the operator's (`webhook_secrets`).
+    """Credentials from the generated secret and the operator's.
+
+    The first holds `username`, `password`, and `further_passwords` where an operator has added some; the second
+    `webhook_secrets`.
 
     Raises:
         CredentialsUnavailable: a member is missing or of a wrong type.
@@ -59,7 +62,7 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
         raise CredentialsUnavailable("webhook_secrets is not a list")
     return JambonzCredentials(
         username=secret_text(members.get("username"), "username"),
-        password=secret_text(members.get("password"), "password"),
+        passwords=secret_texts(members, "password"),
         webhook_secrets=tuple(secret_text(secret, "a webhook secret") for secret in webhook_secrets),
         signature_header=signature_header,
     )
@@ -117,7 +120,10 @@ def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
         given = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
         raise Unauthorized("Basic credentials that are not base64", challenge=CHALLENGE) from None
-    if not hmac.compare_digest(given, f"{credentials.username}:{credentials.password}".encode()):
+    # Every password is compared, so that the time tells nothing about which came close.
+    if not sum(
+        hmac.compare_digest(given, f"{credentials.username}:{password}".encode()) for password in credentials.passwords
+    ):
         raise Unauthorized("wrong Basic credentials", challenge=CHALLENGE)
 
 

@@ -1,0 +1,116 @@
+"""Keeper: an item goes into the table, else into the spill queue, else into the log."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
+
+from callhooks.failure import name_of
+from callhooks.http import HttpPayload
+from callhooks.metrics import count
+from callhooks.spill import SpillQueue
+from callhooks.store import EventStore, Item, answer_of, is_refused_for_good, pack_item
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+
+REPLAYED_HEADER = "idempotent-replayed"
+UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
+LARGEST_LOGGED_PART = 200_000
+"""CloudWatch takes 256 KB at least in one event of the log."""
+
+logger = Logger(child=True)
+
+
+class Fate(StrEnum):
+    """What became of an item."""
+
+    STORED = "stored"
+    REPLAYED = "replayed"
+    SPILLED = "spilled"
+    REFUSED = "refused by the database"
+    LOGGED = "in the log alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of an item, and the answer: that of the item which was there first."""
+
+    fate: Fate
+    payload: HttpPayload
+
+
+class Keeper:
+    """Keeps each item once.
+
+    Args:
+        store: where items belong.
+        spill_queue: where they wait that the store has not taken.
+    """
+
+    def __init__(self, store: EventStore, spill_queue: SpillQueue) -> None:
+        self._store = store
+        self._spill_queue = spill_queue
+        idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
+        # With idempotency switched off Powertools never configures the store, which is asked all the same.
+        store.configure(idempotency)
+        self._store_once = idempotent_function(
+            _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
+        )
+
+    def keep(self, item: Item, *, has_time: bool) -> Kept:
+        """Keep an item; without time the store is not asked any more.
+
+        What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
+        """
+        payload, failure = answer_of(item).as_payload(), "no time was left"
+        if has_time:
+            failure = "the store has not seen it"
+            try:
+                payload = self._store_once(item=item)
+            except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
+                cause = error.__cause__ or error
+                if is_refused_for_good(cause):
+                    logger.error("refused by the database", extra={"failure": name_of(cause)})
+                    return Kept(Fate.REFUSED, payload)
+                failure = name_of(cause)
+        if self._store.holds(item):
+            return Kept(Fate.REPLAYED if REPLAYED_HEADER in payload["headers"] else Fate.STORED, payload)
+        if self._spill(item, failure):
+            return Kept(Fate.SPILLED, payload)
+        self.log(item, failure)
+        return Kept(Fate.LOGGED, payload)
+
+    def log(self, item: Item, failure: str) -> None:
+        """Write all of an item to the log, packed, for `callhooks recover`: the last place there is."""
+        packed = pack_item(item)
+        name = hashlib.sha256(packed.encode("ascii")).hexdigest()[:16]
+        slices = [packed[start : start + LARGEST_LOGGED_PART] for start in range(0, len(packed), LARGEST_LOGGED_PART)]
+        for number, part in enumerate(slices, start=1):
+            told = {"failure": failure, "event": name, "part": number, "parts": len(slices), "delivery": part}
+            logger.error(UNSTORED_MARKER, extra=told)
+        count("EventUnstored")
+
+    def _spill(self, item: Item, failure: str) -> bool:
+        try:
+            self._spill_queue.put(item)
+        except Exception as error:  # noqa: BLE001 - whatever the queue does, there is still the log
+            logger.error("not spilled", extra={"failure": name_of(error)})
+            return False
+        self._store.remember(item)
+        count("EventSpilled", provider=item["provider"]["S"], reason=failure)
+        return True
+
+
+def _payload(*, item: Item) -> HttpPayload:
+    return answer_of(item).as_payload()
+
+
+def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001
+    response["headers"][REPLAYED_HEADER] = "true"
+    return response
