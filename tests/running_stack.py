@@ -128,7 +128,7 @@ def start(folder: Path, *options: str) -> RunningStack:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[RunningStack]:
-    """One deployment for all tests that only call it."""
-    running = start(ROOT / ".local" / "e2e")
+    """One deployment for all tests that only call it, or one for each process that runs tests."""
+    running = start(ROOT / ".local" / f"e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}")
     yield running
     assert running.stop() == 0

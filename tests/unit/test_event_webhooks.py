@@ -128,6 +128,7 @@ class TestWhatIsNotUnderstood:
         assert json.loads(answer.body) == {"status": "quarantined", "reason": reason}
         stored = Stored(sender.database.item)
         assert stored["pk"] == f"quarantine#{sender.provider}#2026-11-21"
+        assert TOKEN not in str(sender.database.item)
         assert len(stored["sk"]) == 64
         assert (stored["provider"], stored["reason"]) == (sender.provider, reason)
         raw = body if isinstance(body, bytes) else body.encode()

@@ -525,6 +525,22 @@ class TestWhoIsNotJambonz:
         assert sender.items == []
 
 
+class TestQuarantine:
+    def test_keeps_all_that_tells_one_hook_from_another(self) -> None:
+        sender = jambonz_event()
+        event = sender.event("not JSON", rawQueryString="call=1&hook=gather.partialResultHook")
+        assert sender.receive(event).statusCode == 202
+        item = sender.database.item
+        told = {name: item[name]["S"] for name in ("method", "path", "query")}
+        assert told == {
+            "method": "POST",
+            "path": "/webhooks/call/events",
+            "query": "call=1&hook=gather.partialResultHook",
+        }
+        assert item["headers"]["M"]["jambonz-signature"] == {"S": event["headers"]["jambonz-signature"]}
+        assert "authorization" not in item["headers"]["M"]
+
+
 class TestAnOutage:
     def test_of_the_database_is_not_noticed_by_jambonz(self) -> None:
         sender = jambonz_event()

@@ -208,7 +208,7 @@ class TestTheSpillQueue:
     @pytest.mark.parametrize(
         ("alarm", "of", "metric"),
         [
-            ("SpilledAlarm", {"Fn::GetAtt": "SpillQueue.QueueName"}, "ApproximateAgeOfOldestMessage"),
+            ("SpilledAlarm", {"Fn::GetAtt": "SpillQueue.QueueName"}, "ApproximateNumberOfMessagesNotVisible"),
             ("SpillDeadLetterAlarm", {"Fn::GetAtt": "SpillDeadLetterQueue.QueueName"},
              "ApproximateNumberOfMessagesVisible"),
             ("UnstoredAlarm", "callhooks", "EventUnstored"),

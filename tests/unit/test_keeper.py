@@ -1,0 +1,53 @@
+"""An item that neither table nor queue takes is in the log, whole, in lines that CloudWatch takes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import pytest
+from callhooks.event import CallEvent, Kind
+from callhooks.http import Request, Response
+from callhooks.keeper import LARGEST_LOGGED_PART, Fate
+from callhooks.store import Item, event_item
+
+from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, keeper_of, unstored
+
+LARGEST_LOG_EVENT_BYTES = 256 * 1024
+
+
+def item_of(body: bytes) -> Item:
+    details = {"note": body.hex()[: 2 * 60_000]}
+    event = CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW, details=details)
+    return event_item(event, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+
+
+@pytest.mark.parametrize(("size", "parts"), [(10, 1), (128 * 1024, 2)])
+def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
+    item = item_of(os.urandom(size))
+    keeper = keeper_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
+    assert keeper.keep(item, has_time=True).fate is Fate.LOGGED
+    lines = [line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
+    assert len(lines) == parts
+    assert max(len(line) for line in lines) < LARGEST_LOG_EVENT_BYTES
+    assert max(len(json.loads(line)["delivery"]) for line in lines) <= LARGEST_LOGGED_PART
+    assert unstored(log.getvalue()) == [item]
+
+
+def test_without_time_the_table_is_not_asked_and_the_item_is_spilled() -> None:
+    database, queue = FakeDynamoDB(), FakeQueue()
+    assert keeper_of(database, queue).keep(item_of(b"{}"), has_time=False).fate is Fate.SPILLED
+    assert (database.calls, len(queue.items)) == (0, 1)
+
+
+def test_the_queue_s_client_is_made_once_and_only_when_it_is_needed() -> None:
+    database, queue = FakeDynamoDB(), FakeQueue()
+    keeper = keeper_of(database, queue)
+    keeper.keep(item_of(b"1"), has_time=True)
+    assert queue.clients_made == 0
+    database.fault = OUT_OF_ORDER
+    for number in (2, 3):
+        item = item_of(b"{}") | {"sk": {"S": f"event#{number}"}}
+        keeper.keep(item, has_time=True)
+    assert (queue.clients_made, len(queue.items)) == (1, 2)
