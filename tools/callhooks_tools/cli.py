@@ -21,9 +21,10 @@ import httpx
 import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
-from callhooks_tools import deliveries, phone_command, rebuild_command, tools_command
+from callhooks_tools import deliveries, phone_command, rebuild_command, recover_command, tools_command
 from callhooks_tools.clients_command import clients_app
 from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
+from callhooks_tools.quarantine_command import quarantine_app
 from callhooks_tools.sender_secrets import LastSecret, Secrets, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
     ROOT,
@@ -63,9 +64,11 @@ secret_app = typer.Typer(
 app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 app.add_typer(clients_app, name="clients")
+app.add_typer(quarantine_app, name="quarantine")
 app.command("call")(phone_command.call)
 app.command("tools")(tools_command.tools)
 app.command("rebuild")(rebuild_command.rebuild)
+app.command("recover")(recover_command.recover)
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 

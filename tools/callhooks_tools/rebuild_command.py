@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,16 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
 from callhooks.store import Item, is_call_partition, partition_key
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from callhooks_tools.stack import Provider
-from callhooks_tools.terminal import StackName, console, errors, fail, stack_in_aws
+from callhooks_tools.terminal import StackName, console, errors, fail, progress, stack_in_aws
+from callhooks_tools.workers import at_once
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-AT_ONCE = 8
-CALLS_AHEAD = 200
 MOST_ATTEMPTS = 5
 HASHED = "sha256-"
 
@@ -70,14 +66,13 @@ def rebuild(
     calls = CallStore(client, outputs.events_table)
     counts: Counter[Result] = Counter()
     try:
-        with _progress() as advance, ThreadPoolExecutor(AT_ONCE) as workers:
-            partitions = iter([only] if only else partitions_of_calls(client, outputs.events_table))
-            while ahead := list(islice(partitions, CALLS_AHEAD)):
-                for rebuilt in workers.map(lambda pk: rebuild_call(calls, pk), ahead):
-                    counts[rebuilt.result] += 1
-                    if rebuilt.problem:
-                        errors.print(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}", style="red")
-                    advance()
+        partitions = [only] if only else partitions_of_calls(client, outputs.events_table)
+        with progress("calls") as advance:
+            for rebuilt in at_once(lambda pk: rebuild_call(calls, pk), partitions):
+                counts[rebuilt.result] += 1
+                if rebuilt.problem:
+                    errors.print(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}", style="red")
+                advance()
     except (BotoCoreError, ClientError) as error:
         fail(f"The table of events cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
@@ -135,11 +130,3 @@ def _partition_of(call: str) -> str:
         fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(Provider)}, and not {call}")
     # Logs name a call by its key, which is a hash for an odd id.
     return f"{provider}#{call_id}" if call_id.startswith(HASHED) else partition_key(provider, call_id)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[], None]]:
-    columns = SpinnerColumn(), TextColumn("{task.completed} calls"), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("calls", total=None)
-        yield lambda: progress.advance(task)

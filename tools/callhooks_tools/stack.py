@@ -124,8 +124,9 @@ class LocalStack(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StackOutputs:
-    """The outputs of a deployed stack."""
+    """The outputs of a deployed stack, and of its parameters those that say how deliveries are read."""
 
+    stack_name: str
     base_url: str
     new_call_url: str
     call_status_url: str
@@ -138,6 +139,9 @@ class StackOutputs:
     bird_credentials: str
     voipstudio_credentials: str
     console_credentials: str
+    jambonz_signature_header: str
+    bird_statuses: str
+    bird_channel_id: str
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -151,8 +155,10 @@ class StackOutputs:
         except (BotoCoreError, ClientError) as error:
             raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stacks[0].get("Parameters", [])}
         try:
             return cls(
+                stack_name=stack_name,
                 base_url=outputs["BaseUrl"].rstrip("/"),
                 new_call_url=outputs["NewCallUrl"],
                 call_status_url=outputs["CallStatusUrl"],
@@ -165,9 +171,12 @@ class StackOutputs:
                 bird_credentials=outputs["BirdCredentials"],
                 voipstudio_credentials=outputs["VoipstudioCredentials"],
                 console_credentials=outputs["ConsoleCredentials"],
+                jambonz_signature_header=parameters["JambonzSignatureHeader"],
+                bird_statuses=parameters["BirdStatuses"],
+                bird_channel_id=parameters["BirdChannelId"],
             )
         except KeyError as error:
-            raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no output {error}.") from None
+            raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no {error}.") from None
 
 
 def local_aws_environment(endpoint_url: str) -> dict[str, str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from callhooks_tools.sender_secrets import read_credentials
 from callhooks_tools.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
@@ -64,6 +67,23 @@ def pretty(text: str) -> str:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except ValueError:
         return text
+
+
+def shown(text: str) -> str:
+    """Text that was sent, in one line that does nothing to a terminal: what cannot be printed is escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+@contextmanager
+def progress(things: str, *, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Count things on standard error, where somebody looks; gives what is to be called after each."""
+    count = TextColumn("{task.completed}") if total is None else MofNCompleteColumn()
+    columns = [SpinnerColumn(), *([] if total is None else [BarColumn()]), count, TextColumn(things)]
+    with Progress(
+        *columns, TimeElapsedColumn(), console=errors, transient=True, disable=not errors.is_terminal
+    ) as shown_progress:
+        task = shown_progress.add_task(things, total=total)
+        yield lambda: shown_progress.advance(task)
 
 
 def fail(message: str) -> NoReturn:

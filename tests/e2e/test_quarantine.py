@@ -1,0 +1,115 @@
+"""Quarantine and what only the log has kept, by the command, on the deployed application."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from callhooks.event import NotUnderstood
+from callhooks.receiver import quarantined
+from callhooks.store import quarantine_item
+from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+
+from tests.running_stack import RunningStack
+from tests.support import EVENTS
+
+NOWHERE = "http://127.0.0.1:9"
+WAIT_SECONDS = 60
+
+
+def of_wavix(running: RunningStack, body: bytes | None = None) -> Delivery:
+    """A delivery of Wavix, of a call that was not seen before or with another body."""
+    path = EVENTS / "wavix" / "ringing.json"
+    delivery = NewCallIds().renew(read_delivery(path), path)
+    if body is not None:
+        delivery = replace(delivery, event={**delivery.event, "body": body.decode()})
+    return running.signed(delivery)
+
+
+def table_holds(running: RunningStack, pk: str, sk: str = "") -> bool:
+    reply = running.client("dynamodb").query(
+        TableName=running.stack.events_table,
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+        ExpressionAttributeValues={":pk": {"S": pk}, ":sk": {"S": sk or "event#"}},
+        ConsistentRead=True,
+    )
+    return bool(reply["Items"])
+
+
+@contextmanager
+def without_database_and_queue(running: RunningStack, logical_id: str) -> Iterator[None]:
+    """Have a function find neither."""
+    resource = running.client("cloudformation").describe_stack_resource(
+        StackName=running.stack.stack_name, LogicalResourceId=logical_id
+    )
+    name, functions = resource["StackResourceDetail"]["PhysicalResourceId"], running.client("lambda")
+    variables: dict[str, Any] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    elsewhere = {"AWS_ENDPOINT_URL_DYNAMODB": NOWHERE, "AWS_ENDPOINT_URL_SQS": NOWHERE}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | elsewhere})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: RunningStack) -> None:
+    text = f"{{ broken {uuid.uuid4()} \x1b[2J"
+    broken = of_wavix(running, text.encode())
+    answer = running.post(broken)
+    assert (answer.status_code, answer.json()["status"]) == (202, "quarantined")
+    key = f"wavix/{datetime.now(UTC):%Y-%m-%d}/{broken.request.body_hash}"
+
+    listed = running.command("quarantine", "list", "--provider", "wavix", "--days", "2")
+    (row,) = [line for line in listed.stdout.splitlines() if line.split()[:1] == [key[: key.rindex("/") + 9]]]
+    assert row.rstrip().endswith("POST /webhooks/wavix/{token}  The body is not JSON.")
+
+    shown = running.command("quarantine", "show", row.split()[0])
+    assert shown.stdout.splitlines()[0] == key
+    assert text.replace("\x1b", "\\x1b") in shown.stdout
+    assert running.stack.credentials.wavix.token not in shown.stdout
+
+    tried = running.command("quarantine", "retry", key)
+    assert (tried.returncode, tried.stdout) == (1, "Deliveries: 1 still not understood.\n")
+    assert table_holds(running, f"quarantine#wavix#{key.split('/')[1]}", broken.request.body_hash)
+
+
+def test_what_is_understood_now_becomes_an_event_and_a_call(running: RunningStack) -> None:
+    request = replace(of_wavix(running).request, route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"})
+    delivery = NotUnderstood("wavix", "There was a fault.", datetime.now(UTC))
+    item = quarantine_item(delivery, request, quarantined("There was a fault.", request), retention_days=90)
+    running.client("dynamodb").put_item(TableName=running.stack.events_table, Item=item)
+
+    _, provider, day = item["pk"]["S"].split("#")
+    tried = running.command("quarantine", "retry", f"{provider}/{day}/{item['sk']['S']}")
+    assert (tried.returncode, tried.stdout) == (0, "Deliveries: 1 stored.\n"), tried.stderr
+    pk = f"wavix#{json.loads(request.body)['uuid']}"
+    assert table_holds(running, pk)
+    assert not table_holds(running, item["pk"]["S"], item["sk"]["S"])
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not table_holds(running, pk, "call") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert table_holds(running, pk, "call")
+
+
+def test_what_only_the_log_has_kept_is_brought_in(running: RunningStack) -> None:
+    lost = of_wavix(running)
+    with without_database_and_queue(running, "WavixCallFunction"):
+        assert running.post(lost).status_code == 503
+    pk = f"wavix#{json.loads(lost.request.body)['uuid']}"
+    assert not table_holds(running, pk)
+
+    recovered = running.command("recover", "--since", "1h")
+    assert recovered.returncode == 0, recovered.stderr
+    assert " brought in" in recovered.stdout
+    assert table_holds(running, pk)
+    again = running.command("recover", "--since", "1h")
+    assert "brought in" not in again.stdout
+    assert "there already" in again.stdout
+    # The sender's own repeat finds it.
+    assert running.post(lost).headers["idempotent-replayed"] == "true"
