@@ -277,7 +277,12 @@ def test_a_retry_makes_the_very_event_that_the_function_makes(
     assert items
     for item in items:
         request = requests[item["request_id"]["S"]]
-        delivery_aside = NotUnderstood(item["provider"]["S"], REASON, datetime.fromisoformat(item["received_at"]["S"]))
+        delivery_aside = NotUnderstood(
+            item["provider"]["S"],
+            REASON,
+            datetime.fromisoformat(item["received_at"]["S"]),
+            signature_header=DEFAULT_SIGNATURE_HEADER.lower(),
+        )
         aside = quarantine_item(delivery_aside, request, answer_of(item), retention_days=90)
         made = read_again(aside, how)
         assert isinstance(made, dict)

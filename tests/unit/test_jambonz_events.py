@@ -540,6 +540,16 @@ class TestQuarantine:
         assert item["headers"]["M"]["jambonz-signature"] == {"S": event["headers"]["jambonz-signature"]}
         assert "authorization" not in item["headers"]["M"]
 
+    def test_takes_the_same_body_at_another_url_or_with_another_signature_for_another_hook(self) -> None:
+        sender = jambonz_event()
+        event = sender.event("not JSON")
+        elsewhere = {**event, "rawPath": "/adulting"}
+        sender.clock.advance(5)
+        later = sender.event("not JSON")
+        assert [sender.receive(one).replayed for one in (event, elsewhere, later)] == [False] * 3
+        assert all(sender.receive(one).replayed for one in (event, elsewhere, later))
+        assert len(sender.items) == 3
+
 
 class TestAnOutage:
     def test_of_the_database_is_not_noticed_by_jambonz(self) -> None:

@@ -37,9 +37,11 @@ WAVIX = Request(
 )
 
 
-def kept(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
+def kept(
+    request: Request, answer: Response | None = None, provider: str = "wavix", *, signature_header: str | None = None
+) -> Item:
     """A delivery in quarantine."""
-    delivery = NotUnderstood(provider, REASON, NOW)
+    delivery = NotUnderstood(provider, REASON, NOW, signature_header=signature_header)
     return quarantine_item(delivery, request, answer or quarantined(REASON, request), retention_days=90)
 
 
@@ -97,7 +99,7 @@ def test_a_request_comes_back_as_it_was(method: str, body: bytes, query: str, pa
         route=f"{method} /webhooks/call/flows/{{flow}}/{{step}}",
         path_parameters=parameters,
     )
-    assert request_of(kept(request, provider="jambonz")) == request
+    assert request_of(kept(request, provider="jambonz", signature_header="jambonz-signature")) == request
 
 
 def test_no_token_comes_back() -> None:
@@ -155,7 +157,7 @@ def test_the_signature_of_a_hook_is_found_under_its_configured_name() -> None:
         body=b'{"call_sid": "call-1", "call_status": "completed"}',
         route="POST /webhooks/call/events",
     )
-    item = kept(request, provider="jambonz")
+    item = kept(request, provider="jambonz", signature_header="graine-signature")
     how = readings(signature_header="Graine-Signature", wanted=SubscriptionFilter())
     by_its_name, by_another = read_again(item, how), read_again(item, HOW)
     assert not isinstance(by_its_name, Ignored)

@@ -79,12 +79,17 @@ class CallEvent:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """A proven delivery that is kept in quarantine; `reason` repeats nothing of what was sent."""
+    """A proven delivery that is kept in quarantine.
+
+    `reason` repeats nothing of what was sent. `signature_header` is the header that tells it from another with the same
+    body, in lower case, where its provider signs.
+    """
 
     provider: str
     reason: str
     received_at: datetime
     sent_at: datetime | None = None
+    signature_header: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ class Webhook(Generic[CredentialsT, MessageT]):
     be verified, and whatever goes wrong.
     `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
     not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
-    repeats it. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
+    repeats it; `signature_header` holds its signature, where it signs. `answer_to_anybody` is for what is answered
+    before anything is verified, and not kept.
     `commit_within` is how long after its arrival a request may still be committed: one that hangs takes 3 s more.
     """
 
@@ -72,6 +73,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     not_understood: Callable[[str, Request], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] | None = None
     sent_at: Callable[[Request], datetime | None] = lambda _: None
+    signature_header: str | None = None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
     commit_within: timedelta = COMMIT_WITHIN
 
@@ -194,13 +196,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
         answer = answer or self._answer_to_quarantined(reason, request)
-        delivery = NotUnderstood(provider, reason, self._clock(), self._webhook.sent_at(request))
+        webhook = self._webhook
+        delivery = NotUnderstood(
+            provider, reason, self._clock(), webhook.sent_at(request), (webhook.signature_header or "").lower() or None
+        )
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         kept = self._keep(item, deadline)
         if kept.fate is Fate.REFUSED:
             self._keeper.log(item, kept.fate.value)
             kept = Kept(Fate.LOGGED, kept.payload)
-        told = {"provider": provider, "reason": reason, "body_hash": item["sk"]["S"], "fate": kept.fate.value}
+        told = {"provider": provider, "reason": reason, "hash": item["sk"]["S"], "fate": kept.fate.value}
         logger.warning("quarantined", extra=told)
         if kept.fate is not Fate.REPLAYED:
             count("EventQuarantined", provider=provider, reason=reason)

@@ -163,12 +163,12 @@ def _detail(value: AttributeValueTypeDef) -> Detail:
 def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
     """A delivery of a proven sender that was not understood: all that it takes to try it again later.
 
-    What tells jambonz's hooks apart is kept too: the signature, whatever its header is called, and the path where no
-    token is in it.
+    What tells two hooks with the same body apart is kept too, and is in the key: the signature, the query, and the path
+    where no token is in it.
     """
     texts = {
         "pk": f"{QUARANTINE}{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
-        "sk": _quarantine_key(request),
+        "sk": _quarantine_key(request, delivery.signature_header),
         "provider": delivery.provider,
         "reason": delivery.reason,
         "received_at": utc_text(delivery.received_at),
@@ -179,7 +179,7 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
     headers = {
         name: clean_text(value)
         for name, value in request.headers.items()
-        if name in _KEPT_HEADERS or name.endswith("-signature")
+        if name in (*_KEPT_HEADERS, delivery.signature_header)
     }
     return {
         **_attributes(texts),
@@ -189,14 +189,14 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
     }
 
 
-def _quarantine_key(request: Request) -> str:
-    told = _told_by_path(request)
-    if request.raw_query:
-        told["?"] = clean_text(request.raw_query)
-    if not told:
+def _quarantine_key(request: Request, signature_header: str | None) -> str:
+    told = {"?": request.raw_query, "signature": request.header(signature_header) if signature_header else None}
+    if "token" not in request.path_parameters:
+        told |= {"method": request.method, "path": request.path}
+    known = {name: clean_text(text) for name, text in told.items() if text}
+    if not known:
         return request.body_hash
-    # The URL may be all that tells two deliveries apart.
-    return hashlib.sha256(json.dumps([request.body_hash, told], sort_keys=True).encode("utf-8")).hexdigest()
+    return hashlib.sha256(json.dumps([request.body_hash, known], sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _told_by_path(request: Request) -> dict[str, str]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from callhooks.providers.bird import (
     PROVIDER,
+    SIGNATURE_HEADER,
     BirdEvent,
     SigningKeys,
     SubscriptionFilter,
@@ -35,4 +36,5 @@ def bird_voice_webhook(
         parse=parse_event,
         normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),
         sent_at=sent_at,
+        signature_header=SIGNATURE_HEADER,
     )

@@ -44,6 +44,7 @@ def action_webhook(
     return Webhook(
         provider=PROVIDER,
         verify=verify,
+        signature_header=signature_header,
         parse=parse_action_hook,
         normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
         answer=answer,

@@ -33,6 +33,7 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
     return Webhook(
         provider=PROVIDER,
         verify=verify,
+        signature_header=signature_header,
         parse=parse_client_auth,
         decide=partial(_checked, clients),
         normalise=lambda auth, request, now: normalise(auth, request, now, signature_header=signature_header),

@@ -17,6 +17,7 @@ def jambonz_event_webhook(*, signature_header: str) -> Webhook[JambonzCredential
     return Webhook(
         provider=PROVIDER,
         verify=verify,
+        signature_header=signature_header,
         parse=parse_event,
         normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
         answer=lambda _hook, _request, _now: NO_VERBS,

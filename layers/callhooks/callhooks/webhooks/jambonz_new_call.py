@@ -30,6 +30,7 @@ def new_call_webhook(
     return Webhook(
         provider=PROVIDER,
         verify=verify,
+        signature_header=signature_header,
         parse=parse_call_hook,
         normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
         answer=answer,

@@ -49,6 +49,7 @@ def tool_webhook(
     return Webhook(
         provider=PROVIDER,
         verify=verify,
+        signature_header=signature_header,
         parse=parse_tool_hook,
         decide=run,
         normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
