@@ -21,7 +21,15 @@ import httpx
 import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
-from callhooks_tools import deliveries, phone_command, rebuild_command, recover_command, tools_command
+from callhooks_tools import (
+    deliveries,
+    forget_command,
+    phone_command,
+    rebuild_command,
+    recover_command,
+    replay_command,
+    tools_command,
+)
 from callhooks_tools.clients_command import clients_app
 from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
 from callhooks_tools.quarantine_command import quarantine_app
@@ -68,6 +76,8 @@ app.add_typer(quarantine_app, name="quarantine")
 app.command("call")(phone_command.call)
 app.command("tools")(tools_command.tools)
 app.command("rebuild")(rebuild_command.rebuild)
+app.command("replay")(replay_command.replay)
+app.command("forget")(forget_command.forget)
 app.command("recover")(recover_command.recover)
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]

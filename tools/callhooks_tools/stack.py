@@ -133,6 +133,8 @@ class StackOutputs:
     events_table: str
     clients_table: str
     call_bus: str
+    spill_queue: str
+    spill_dead_letter_queue: str
     jambonz_credentials: str
     jambonz_webhook_secrets: str
     wavix_credentials: str
@@ -165,6 +167,8 @@ class StackOutputs:
                 events_table=outputs["EventsTable"],
                 clients_table=outputs["ClientsTable"],
                 call_bus=outputs["CallBus"],
+                spill_queue=outputs["SpillQueue"],
+                spill_dead_letter_queue=outputs["SpillDeadLetterQueue"],
                 jambonz_credentials=outputs["JambonzCredentials"],
                 jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
                 wavix_credentials=outputs["WavixCredentials"],

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, Protocol
 
 import typer
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from callhooks_tools.sender_secrets import read_credentials
 from callhooks_tools.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
@@ -69,21 +79,43 @@ def pretty(text: str) -> str:
         return text
 
 
+def agree(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be taken back, but for `--yes`; ends the command where the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Nobody can be asked here: --yes does it.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(1)
+
+
 def shown(text: str) -> str:
     """Text that was sent, in one line that does nothing to a terminal: what cannot be printed is escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+class Advance(Protocol):
+    """Is called after each thing, or after some together."""
+
+    def __call__(self, number: int = 1) -> None:
+        """Count so many more."""
+
+
 @contextmanager
-def progress(things: str, *, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Count things on standard error, where somebody looks; gives what is to be called after each."""
-    count = TextColumn("{task.completed}") if total is None else MofNCompleteColumn()
-    columns = [SpinnerColumn(), *([] if total is None else [BarColumn()]), count, TextColumn(things)]
-    with Progress(
-        *columns, TimeElapsedColumn(), console=errors, transient=True, disable=not errors.is_terminal
-    ) as shown_progress:
-        task = shown_progress.add_task(things, total=total)
-        yield lambda: shown_progress.advance(task)
+def progress(things: str, *, total: int | None = None, done: int = 0) -> Iterator[Advance]:
+    """Count things on standard error, where somebody looks, and tell how long the rest takes where there is a total."""
+    columns: list[ProgressColumn] = [SpinnerColumn()]
+    if total is None:
+        columns += [TextColumn("{task.completed:,}"), TextColumn(things), TimeElapsedColumn()]
+    else:
+        columns += [BarColumn(), MofNCompleteColumn(), TextColumn(f"{things}, left:"), TimeRemainingColumn()]
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as shown_progress:
+        task = shown_progress.add_task(things, total=total, completed=done)
+
+        def advance(number: int = 1) -> None:
+            shown_progress.advance(task, number)
+
+        yield advance
 
 
 def fail(message: str) -> NoReturn:

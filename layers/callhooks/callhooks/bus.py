@@ -133,6 +133,11 @@ def bus_entry(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> BusEn
 _Group: TypeAlias = Sequence[BusEntry]
 
 
+def log_refused(codes: Mapping[str, int]) -> None:
+    """Log how many entries were refused, by error code."""
+    logger.warning("refused by the bus", extra={"entries_by_code": dict(codes)})
+
+
 class EventBus:
     """Puts entries onto an EventBridge bus.
 
@@ -140,12 +145,21 @@ class EventBus:
         client: EventBridge's.
         name: the bus's name or ARN.
         sleep: waits so many seconds.
+        tell_refused: is told of each request that was not taken whole: how many entries were refused, by error code.
     """
 
-    def __init__(self, client: EventBridgeClient, name: str, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        client: EventBridgeClient,
+        name: str,
+        *,
+        sleep: Callable[[float], None],
+        tell_refused: Callable[[Mapping[str, int]], None] = log_refused,
+    ) -> None:
         self._client = client
         self._name = name
         self._sleep = sleep
+        self._tell_refused = tell_refused
 
     def publish(self, entries: Iterable[BusEntry], *, has_time: Callable[[], bool]) -> tuple[BusEntry, ...]:
         """Publish each entry, and return those that the bus has not taken.
@@ -169,21 +183,17 @@ class EventBus:
             reply = self._client.put_events(Entries=[{**entry.request, "EventBusName": self._name} for entry in group])
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            _tell_refused({code: len(group)})
+            self._tell_refused({code: len(group)})
             # One entry that makes EventBridge refuse the request must not take the others along.
             return [[entry] for entry in group] if code not in _PASSING else [group]
         except BotoCoreError as error:
-            _tell_refused({type(error).__name__: len(group)})
+            self._tell_refused({type(error).__name__: len(group)})
             return [group]
         if not reply["FailedEntryCount"]:
             return []
         codes = [told.get("ErrorCode") for told in reply["Entries"]]
-        _tell_refused(Counter(code for code in codes if code))
+        self._tell_refused(Counter(code for code in codes if code))
         return [[entry for entry, code in zip(group, codes, strict=True) if code]]
-
-
-def _tell_refused(codes: Mapping[str, int]) -> None:
-    logger.warning("refused by the bus", extra={"entries_by_code": dict(codes)})
 
 
 def _groups(entries: Iterable[BusEntry]) -> Iterator[_Group]:

@@ -1,0 +1,261 @@
+"""What belongs to a person: numbers however they are written, calls, their legs, and nobody else's."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from callhooks.call import fold
+from callhooks.call_store import call_item
+from callhooks.event import CallEvent, Kind, NotUnderstood
+from callhooks.http import Request, Response
+from callhooks.store import Item, event_item, event_key, quarantine_item
+from callhooks_tools.forget import Found, Holds, Person, Removal, find
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.calls import told
+from tests.projection import kept
+from tests.support import NOW
+
+NUMBER = "+14155550123"
+OTHER = "+12125550187"
+
+
+def item_with(body: bytes, event: CallEvent | None = None, *, query: str = "") -> Item:
+    request = Request("POST", "/", body=body, raw_query=query)
+    return event_item(event or told(Kind.OTHER), request, Response(200, "[]"), retention_days=90)
+
+
+def holds(item: Item, number: str = NUMBER) -> Holds:
+    return Person.of(number).held_by(item)
+
+
+class TestAParty:
+    @pytest.mark.parametrize(
+        "written", [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone"]
+    )
+    def test_is_known_however_it_is_written(self, written: str) -> None:
+        for item in (kept(told(Kind.RINGING, from_=written)), kept(told(Kind.RINGING, to=written))):
+            assert holds(item) is Holds.PARTY
+        assert holds(kept(told(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
+
+    @pytest.mark.parametrize("other", ["+141555501234", "+1415555012", "4155550123", "+24155550123", "jane", OTHER])
+    def test_of_another_number_is_somebody_else(self, other: str) -> None:
+        assert holds(kept(replace(told(Kind.RINGING), from_=other, to=other))) is Holds.NOT
+
+    @pytest.mark.parametrize("short", ["200", "1", "5550123"])
+    def test_with_a_short_number_is_compared_and_not_looked_for(self, short: str) -> None:
+        assert holds(kept(replace(told(Kind.RINGING), to=short)), short) is Holds.PARTY
+        event = told(Kind.RINGING, details={"sip_status": 200, "text": short, "duration_seconds": 1}, status=short)
+        assert holds(item_with(f'{{"duration": {short}, "from": "{short}"}}'.encode(), event), short) is Holds.NOT
+
+    def test_that_is_a_sip_user_is_compared_without_its_realm(self) -> None:
+        registered = kept(replace(told(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
+        assert holds(registered, "jane") is Holds.PARTY
+        assert holds(registered, "jan") is Holds.NOT
+        assert holds(item_with(b'{"text": "jane"}'), "jane") is Holds.NOT
+
+    @pytest.mark.parametrize("nobody", ["", " ", "sip:", "@sip.example.com"])
+    def test_must_be_somebody(self, nobody: str) -> None:
+        with pytest.raises(ValueError, match="A number with its country code is wanted"):
+            Person.of(nobody)
+
+
+MENTIONS = [
+    '{"from": "+14155550123"}',
+    '{"from": 14155550123}',
+    '{"from": "\\u002b14155550123"}',
+    '{"from": "\\u00201415\\u00205550123"}',
+    '{"from": "\\u00314155550123"}',
+    '{"from": "0014155550123"}',
+    '{"text": "call +1 (415) 555-0123, please"}',
+    '{"text": "1.415.555.0123"}',
+    '{"to": "sip:+14155550123@192.0.2.1"}',
+    "from=%2B14155550123&to=1",
+    "from=%2b1%20415%20555%200123",
+    "from=%2014155550123",
+    "from=+14155550123",
+    '{"uri": "sip%3A%2B14155550123%40192.0.2.1"}',
+]
+
+
+class TestAText:
+    @pytest.mark.parametrize("body", MENTIONS)
+    def test_holds_a_number_however_it_is_written(self, body: str) -> None:
+        assert holds(item_with(body.encode())) is Holds.MENTION
+        assert holds(item_with(body.encode() + b" " * 2000)) is Holds.MENTION
+        assert holds(item_with(b"{}", query=body)) is Holds.MENTION
+        assert holds(kept(told(Kind.MEDIA, details={"text": body}))) is Holds.MENTION
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"id": 114155550123}',
+            '{"id": "141555501230"}',
+            '{"a": "1415555", "b": "0123"}',
+            '{"at": 1795242600000}',
+            "",
+        ],
+    )
+    def test_with_other_digits_does_not(self, body: str) -> None:
+        assert holds(item_with(body.encode())) is Holds.NOT
+
+    @given(before=st.text(max_size=20), after=st.text(max_size=20), number=st.integers(10**7, 10**14))
+    def test_holds_a_number_among_anything_but_digits(self, before: str, after: str, number: int) -> None:
+        item = kept(told(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
+        assert holds(item, str(number)) is Holds.MENTION
+
+    def test_of_the_answer_is_not_looked_at(self) -> None:
+        answer = Response(200, json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}]))
+        item = event_item(told(Kind.INITIATED), Request("POST", "/", body=b"{}"), answer, retention_days=90)
+        assert holds(item) is Holds.NOT
+
+    def test_in_a_body_that_is_no_gzip_is_looked_for_as_it_is(self) -> None:
+        broken: Item = {**item_with(b"{}"), "body": {"B": b"\xff 14155550123"}, "body_encoding": {"S": "gzip"}}
+        assert holds(broken) is Holds.MENTION
+        cut: Item = {**broken, "body": {"B": gzip.compress(b"x" * 5000)[:-9]}}
+        assert holds(cut) is Holds.NOT
+
+    def test_of_a_call_s_item_is_looked_at(self) -> None:
+        event = told(Kind.INITIATED, details={"caller_name": f"Jane {NUMBER}", "customer_data.phone": NUMBER})
+        assert holds(call_item("jambonz#one-call", fold([event]), expires_at=None)) is Holds.MENTION
+
+
+def call(call_id: str, *, from_: str | None = None, to: str | None = None, parent: str | None = None) -> list[Item]:
+    """A call of two events and its own item; only the first event names the parties and the parent."""
+    details = {"parent_call_sid": parent} if parent else {}
+    first = replace(told(Kind.INITIATED, details=details, from_=from_, to=to, key="a"), call_id=call_id)
+    events = [first, replace(told(Kind.COMPLETED, 9, key="b"), call_id=call_id)]
+    return [*map(kept, events), call_item(event_key(first)[0], fold(events), expires_at=None)]
+
+
+def found(*items: Iterable[Item]) -> Found:
+    return find([list(many) for many in items], Person.of(NUMBER))
+
+
+def quarantined(body: bytes) -> Item:
+    delivery = NotUnderstood("wavix", "not JSON", NOW)
+    return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
+
+
+class TestWhatIsFound:
+    def test_are_the_calls_of_a_person_and_nobody_else_s(self) -> None:
+        theirs, mentioned = call("theirs", from_=NUMBER, to=OTHER), [kept(told(Kind.MEDIA, details={"text": NUMBER}))]
+        all_of_it = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
+        assert all_of_it.calls == {"jambonz#theirs": Holds.PARTY, "jambonz#one-call": Holds.MENTION}
+        assert (all_of_it.looked_at, all_of_it.removals) == (7, 2)
+        assert (all_of_it.providers, all_of_it.days) == ({"jambonz"}, {"2026-11-21"})
+
+    def test_are_the_legs_of_their_calls_and_the_legs_of_these_in_any_order(self) -> None:
+        items = [
+            call("leg-of-leg", from_=OTHER, parent="leg"),
+            call("leg", from_=OTHER, parent="theirs"),
+            call("other-leg", from_=OTHER, parent="other"),
+            call("theirs", from_=NUMBER),
+            call("other", from_=OTHER),
+        ]
+        for order in (items, items[::-1]):
+            assert found(*order).legs == [["jambonz#leg"], ["jambonz#leg-of-leg"]]
+
+    def test_is_no_call_that_has_dialled_them_beside_others(self) -> None:
+        all_of_it = found(
+            call("other", from_=OTHER),
+            call("theirs", from_=OTHER, to=NUMBER, parent="other"),
+            call("sibling", from_=OTHER, to="+12125550100", parent="other"),
+        )
+        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [])
+
+    def test_are_calls_that_name_each_other_as_their_parents_once(self) -> None:
+        all_of_it = found(
+            call("theirs", from_=NUMBER, parent="second"),
+            call("second", parent="third"),
+            call("third", parent="theirs"),
+        )
+        assert all_of_it.legs == [["jambonz#third"], ["jambonz#second"]]
+        assert all_of_it.removals == 3
+
+    def test_is_the_item_of_a_call_whose_events_are_gone(self) -> None:
+        assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Holds.PARTY}
+
+    def test_are_sms_events_without_a_call_and_quarantined_deliveries_alone(self) -> None:
+        sms = replace(told(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
+        client = replace(told(Kind.CLIENT_REFUSED, from_=f"{NUMBER}@sip.example.com", key="theirs"), call_id=None)
+        another = replace(told(Kind.CLIENT_REFUSED, from_="jane@sip.example.com"), call_id=None)
+        rejected = quarantined(b"from=%2B14155550123")
+        all_of_it = found(map(kept, (sms, client, another)), [rejected, quarantined(b"from=jane")])
+        assert all_of_it.calls == {"voipstudio#sms#77": Holds.PARTY}
+        assert all_of_it.alone == [("jambonz#none#2026-11-21", "event#theirs")]
+        assert all_of_it.quarantined == [(rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert all_of_it.providers == {"jambonz", "voipstudio", "wavix"}
+
+    def test_may_be_items_that_are_no_events(self) -> None:
+        odd: Any = {
+            "pk": {"S": "jambonz#1"},
+            "sk": {"S": "event#1"},
+            "details": {"M": {"list": {"L": [{"S": NUMBER}]}}},
+        }
+        assert found([odd]).calls == {"jambonz#1": Holds.MENTION}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Table:
+    """DynamoDB's Query and DeleteItem, until it has removed so many items."""
+
+    items: dict[tuple[str, str], Item]
+    removals: Iterator[int] = field(default_factory=lambda: iter(()))
+
+    def get_paginator(self, operation: str) -> Table:
+        assert operation == "query"
+        return self
+
+    def paginate(self, *, ExpressionAttributeValues: Any, ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
+        assert ConsistentRead
+        pk = ExpressionAttributeValues[":pk"]["S"]
+        return [{"Items": [item for (of, _), item in sorted(self.items.items()) if of == pk]}]
+
+    def delete_item(self, *, Key: Any, **_: object) -> None:  # noqa: N803
+        if next(self.removals, None) is None:
+            raise Killed
+        self.items.pop((Key["pk"]["S"], Key["sk"]["S"]), None)
+
+
+@given(
+    parent_of=st.dictionaries(st.integers(0, 7), st.integers(0, 7)),
+    theirs=st.sets(st.integers(0, 7), max_size=3),
+    unfolded=st.sets(st.integers(0, 7)),
+    removals=st.lists(st.integers(0, 12), max_size=4),
+)
+@settings(max_examples=100, deadline=None)
+def test_wherever_it_is_killed_the_next_run_ends_right_however_calls_hang_together(
+    parent_of: dict[int, int], theirs: set[int], unfolded: set[int], removals: list[int]
+) -> None:
+    def is_theirs(number: int | None, seen: frozenset[int] = frozenset()) -> bool:
+        if number is None or number in seen:
+            return False
+        return number in theirs or is_theirs(parent_of.get(number), seen | {number})
+
+    table = Table({})
+    parents = {number: str(parent_of[number]) if number in parent_of else None for number in range(8)}
+    for number, parent in parents.items():
+        items = call(str(number), from_=NUMBER if number in theirs else OTHER, parent=parent)
+        for item in items[:-1] if number in unfolded else items:
+            table.items[item["pk"]["S"], item["sk"]["S"]] = item
+    expected = {key for key in table.items if not is_theirs(int(key[0].removeprefix("jambonz#")))}
+    client: Any = table
+    for count in (*removals, 1000):
+        table.removals = iter(range(count))
+        removal = Removal(client, "events", Person.of(NUMBER), lambda: NOW, lambda _: None)
+        try:
+            removal.remove(found(table.items.values()), lambda: None)
+        except Killed:
+            continue
+    assert set(table.items) == expected

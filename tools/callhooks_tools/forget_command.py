@@ -1,0 +1,96 @@
+"""`callhooks forget`: remove a person's events and calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from callhooks_tools.forget import SHORTEST_SEARCHED, Found, Holds, Person, Removal, StillComing, find
+from callhooks_tools.stored_events import scan, watched
+from callhooks_tools.terminal import StackName, agree, console, errors, fail, progress, stack_in_aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+INTERRUPTED = 130
+AGAIN = "Run it again: it finds what is left."
+
+
+def forget(
+    number: Annotated[str, typer.Argument(help="A number with its country code, or a SIP user.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stack_name: StackName = None,
+) -> None:
+    """Remove a person's events, calls and quarantined deliveries for good. Shows what there is, and asks."""
+    try:
+        person = Person.of(number)
+    except ValueError as error:
+        fail(str(error))
+    session, outputs = stack_in_aws(stack_name)
+    client = session.client("dynamodb")
+    try:
+        found = find(watched(scan(client, {"TableName": outputs.events_table})), person)
+        _show(found, person)
+        if waiting := _waiting(session, (outputs.spill_queue, outputs.spill_dead_letter_queue)):
+            errors.print(
+                f"{waiting:,} events are in the spill queues, not to be looked into, and may be of it: run this again "
+                "once they are stored."
+            )
+        if not found.removals:
+            return
+        agree("Remove all of this for good?", yes=yes)
+        removal = Removal(client, outputs.events_table, person, lambda: datetime.now(UTC), time.sleep)
+        with progress("removed", total=found.removals) as advance:
+            removal.remove(found, advance)
+        if removal.recent:
+            errors.print("Looking again in a minute: the projector may have been at work on these calls.")
+            removal.remove_what_came_back()
+    except (BotoCoreError, ClientError) as error:
+        fail(f"AWS refuses: {error}\n{AGAIN}")
+    except StillComing:
+        fail(f"Events of a call are still coming in. {AGAIN}")
+    except KeyboardInterrupt:
+        errors.print(f"Interrupted. {AGAIN}", style="red")
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(f"Removed {removal.items:,} items. docs/personal-data.md says what lies elsewhere, and for how long.")
+
+
+def _waiting(session: Session, queues: Sequence[str]) -> int:
+    """About how many messages queues hold, given out or not."""
+    client = session.client("sqs")
+    names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    replies = [client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in queues]
+    return sum(int(reply[name]) for reply in replies for name in names)
+
+
+def _show(found: Found, person: Person) -> None:
+    if not person.is_searched:
+        console.print(
+            f"It has fewer than {SHORTEST_SEARCHED} digits, or is a SIP user: it is compared with from and to, "
+            "and not looked for in texts."
+        )
+    if not found.removals:
+        console.print(f"Nothing is stored of it, in {found.looked_at:,} items.")
+        return
+    calls = {pk: holds for pk, holds in found.calls.items() if "#sms#" not in pk}
+    lines = (
+        ("calls from or to it", sum(holds is Holds.PARTY for holds in calls.values())),
+        ("calls that mention it", sum(holds is Holds.MENTION for holds in calls.values())),
+        ("legs of these calls", found.number_of_legs),
+        ("SMS", len(found.calls) - len(calls)),
+        ("events without a call", len(found.alone)),
+        ("deliveries in quarantine", len(found.quarantined)),
+    )
+    days = sorted(found.days)
+    console.print(
+        f"Of {', '.join(sorted(found.providers))}, from {days[0]} to {days[-1]}, in {found.looked_at:,} items:"
+    )
+    for what, count in lines:
+        if count:
+            console.print(f"  {what:<25} {count:>7,}")
