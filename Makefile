@@ -24,7 +24,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-browser check docs fix lock check-lock build deploy \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser check docs fix lock check-lock build deploy \
 	clean
 
 help: ## Show what there is
@@ -51,6 +51,9 @@ test-integration: setup
 
 test-e2e: setup
 	@$(BIN)/python -m pytest $(E2E)
+
+test-faults: setup
+	@$(BIN)/python -m pytest tests/faults
 
 test-browser: setup
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser

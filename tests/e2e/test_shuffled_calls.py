@@ -6,116 +6,25 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import random
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from callhooks.store import partition_key
-from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
-from callhooks_tools.stack import Provider
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from callhooks_tools.deliveries import Delivery
 
+from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of
 from tests.running_stack import RunningStack
-from tests.support import EVENTS
 
 CALLS = int(os.environ.get("CALLHOOKS_CALLS", "60"))
 AT_ONCE = 50
 SENDERS = 8
 PROJECTED_WITHIN_SECONDS = 240
-RECORDED_AT = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
-
-SEQUENCES: dict[Provider, list[list[str]]] = {
-    Provider.JAMBONZ: [
-        ["new_call", "call_status_inbound_trying", "call_status_inbound_in_progress", "action_gather_digits",
-         "call_status_inbound_completed"],
-        ["new_call", "call_status_inbound_trying", "call_status_inbound_no_answer"],
-        ["call_status_dial_leg_trying", "call_status_dial_leg_ringing", "call_status_dial_leg_busy"],
-    ],
-    Provider.WAVIX: [
-        ["call_setup", "ringing", "early_media", "answered", "on_call_event_collect_completed", "completed",
-         "post_call_answered"],
-        ["call_setup", "ringing", "cancelled", "post_call_noanswer"],
-        ["call_setup", "busy"],
-    ],
-    Provider.BIRD: [
-        ["voice_inbound_starting", "voice_inbound_ringing", "voice_inbound_ongoing", "voice_inbound_completed"],
-        ["voice_outbound_accepted", "voice_outbound_starting", "voice_outbound_ringing", "voice_outbound_cancelled"],
-    ],
-    Provider.VOIPSTUDIO: [
-        ["call_initial", "call_ringing", "call_connected", "call_hold", "call_dtmf", "call_unhold", "call_hangup",
-         "queue_wrapup_start"],
-        ["call_initial", "call_ringing", "call_missed_queue"],
-    ],
-}  # fmt: skip
-_MOMENT = TypeAdapter(datetime)
-
-
-@dataclass(frozen=True)
-class PlacedCall:
-    """A call and its deliveries in the order in which they were made."""
-
-    provider: Provider
-    call_id: str
-    deliveries: list[Delivery]
-
-    @property
-    def pk(self) -> str:
-        return partition_key(self.provider.value, self.call_id)
-
-
-def place(running: RunningStack, provider: Provider, names: list[str], number: int, began: datetime) -> PlacedCall:
-    """One call by its recordings, at a time of its own, as its provider sends it."""
-    call_id = str(uuid.uuid4().int % 10**12) if provider is Provider.VOIPSTUDIO else str(uuid.uuid4())
-    access = running.stack.credentials.of(provider)
-    deliveries = []
-    for step, name in enumerate(names):
-        recorded = read_delivery(EVENTS / provider.value / f"{name}.json")
-        document = shifted(json.loads(recorded.request.body), began - RECORDED_AT)
-        assert isinstance(document, dict)
-        call = document["payload"] if provider is Provider.BIRD else document
-        assert isinstance(call, dict)
-        call.update(named(provider, call, call_id))
-        call["from"] = call.get("from") and f"+1212555{number:04}"
-        delivery = Delivery({**recorded.event, "body": json.dumps(document)})
-        sent_at = began + timedelta(seconds=2 * step)
-        deliveries.append(as_sent_by(provider, delivery, access, sent_at, base_url=running.stack.base_url))
-    return PlacedCall(provider, call_id, deliveries)
-
-
-def named(provider: Provider, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
-    if provider is Provider.JAMBONZ:
-        return {"call_sid": call_id}
-    if provider is Provider.VOIPSTUDIO:
-        return {"call_id": call_id, "id": f"{call_id}-{call['id']}"}
-    return {name: call_id for name in ("id", "uuid") if name in call}
-
-
-def shifted(value: JsonValue, by: timedelta) -> JsonValue:
-    """A document with all its times moved; VoIPstudio has them without a zone."""
-    if isinstance(value, dict):
-        return {name: shifted(member, by) for name, member in value.items()}
-    if isinstance(value, str) and value.startswith("2026-11-21"):
-        try:
-            moment = _MOMENT.validate_python(value) + by
-        except ValidationError:
-            return value
-        return f"{moment:%Y-%m-%d %H:%M:%S}" if moment.tzinfo is None else moment.isoformat(timespec="milliseconds")
-    return value
-
-
-def record_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's item without what is of this very call: its id, and what follows from that."""
-    own = {"pk", "call_id", "day_shard", "expires_at"}
-    return {name: value for name, value in item.items() if name not in own}
 
 
 def call_items(running: RunningStack) -> dict[str, dict[str, Any]]:

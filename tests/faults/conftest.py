@@ -1,0 +1,37 @@
+"""One deployment for all faults, and the proxy that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.traffic import Traffic
+from tests.faulty_proxy import FaultyProxy, lead_functions_through
+from tests.running_stack import RunningStack, start
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[RunningStack]:
+    running = start(ROOT / ".local" / "faults")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def proxy(running: RunningStack) -> Iterator[FaultyProxy]:
+    """The proxy, with all functions behind it."""
+    proxy = FaultyProxy(running.stack.aws_endpoint_url)
+    proxy.start()
+    lead_functions_through(running, proxy)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def traffic(running: RunningStack, proxy: FaultyProxy) -> Iterator[Traffic]:
+    """Senders of all four providers."""
+    traffic = Traffic(running, proxy)
+    yield traffic
+    traffic.client.close()

@@ -1,0 +1,36 @@
+"""The stack is updated while senders are at work."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from callhooks_tools.local_run import Sam
+
+from tests.faults.traffic import Traffic
+
+DAYS = 30
+
+
+def test_what_is_sent_again_after_a_stack_update_gets_the_first_answer_and_is_stored_once(traffic: Traffic) -> None:
+    """Deploys another `RetentionDays` between two deliveries of the same events: every function starts anew."""
+    calls, usual = traffic.place_twins()
+    sent = traffic.send(calls)
+    assert traffic.records_of(calls) == usual.records
+
+    stack = traffic.running.stack
+    sam = Sam(traffic.running.folder / "run", stack.aws_endpoint_url)
+    sam.deploy({"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
+    traffic.new_containers()
+
+    traffic.assert_repeats_get_the_first_answers(sent)
+    traffic.assert_kept_once(sent)
+    assert traffic.records_of(calls) == usual.records
+
+    later = traffic.place()
+    traffic.send(later)
+    expiries = [
+        datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC) for call in later for item in traffic.events_of(call)
+    ]
+    expected = datetime.now(UTC) + timedelta(days=DAYS)
+    assert len(expiries) == sum(len(call.deliveries) for call in later)
+    assert all(abs(expiry - expected) < timedelta(hours=1) for expiry in expiries)

@@ -1,0 +1,61 @@
+"""Senders whose clocks are fast or slow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from callhooks_tools.deliveries import as_sent_by
+from callhooks_tools.stack import Provider
+
+from tests.faults.traffic import Traffic, Usual, a_minute_ago, assert_answered_as
+
+TIMES = {"started_at", "ringing_at", "answered_at", "ended_at", "last_event_at"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "skew", "status"),
+    [
+        (Provider.JAMBONZ, timedelta(seconds=-290), 200),
+        (Provider.JAMBONZ, timedelta(seconds=290), 200),
+        (Provider.JAMBONZ, timedelta(seconds=-310), 401),
+        (Provider.JAMBONZ, timedelta(seconds=310), 401),
+        (Provider.BIRD, timedelta(hours=-24, minutes=1), 200),
+        (Provider.BIRD, timedelta(hours=24, minutes=-1), 200),
+        (Provider.BIRD, timedelta(hours=-24, minutes=-1), 401),
+        (Provider.BIRD, timedelta(hours=24, minutes=1), 401),
+    ],
+)
+def test_a_signature_is_valid_as_far_as_its_window_goes(
+    traffic: Traffic, provider: Provider, skew: timedelta, status: int
+) -> None:
+    """Signs by a clock at the edges of what is let in: five minutes for jambonz, 24 hours for Bird."""
+    (call,) = (call for call in traffic.place() if call.provider is provider)
+    stack = traffic.running.stack
+    delivery = as_sent_by(
+        provider, call.deliveries[0], stack.credentials.of(provider), datetime.now(UTC) + skew, base_url=stack.base_url
+    )
+    assert traffic.post(call, delivery).status == status
+    assert len(traffic.events_of(call)) == (status == 200)
+
+
+@pytest.mark.parametrize("skew", [timedelta(seconds=-200), timedelta(seconds=270), timedelta(hours=6)])
+def test_a_call_from_the_past_or_the_future_is_the_same_call_at_another_time(traffic: Traffic, skew: timedelta) -> None:
+    """Sends calls by the senders' own clocks; what jambonz signs six hours early is not let in."""
+    now = a_minute_ago()
+    likes, calls = traffic.place(now), traffic.place(now + skew)
+    if skew > timedelta(minutes=5):
+        likes, calls = ([call for call in some if call.provider is not Provider.JAMBONZ] for some in (likes, calls))
+    usual = Usual(traffic.send(likes), traffic.records_of(likes))
+    sent = traffic.send(calls)
+    assert_answered_as(usual, sent)
+    traffic.assert_kept_once(sent)
+    for record, usual_record in zip(traffic.records_of(calls), usual.records, strict=True):
+        assert {**record, **dict.fromkeys(TIMES)} == {**usual_record, **dict.fromkeys(TIMES)}
+        for name in TIMES & set(usual_record):
+            assert moment(record, name) - moment(usual_record, name) == skew
+
+
+def moment(record: dict[str, Any], name: str) -> datetime:
+    return datetime.fromisoformat(record[name]["S"])

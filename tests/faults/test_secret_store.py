@@ -1,0 +1,170 @@
+"""Secrets that are changed while their senders go on, and Secrets Manager down."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from callhooks.credentials import REFRESH_INTERVAL_SECONDS
+from callhooks_tools.sender_secrets import Secrets
+from callhooks_tools.stack import LocalStack, Provider, StackCredentials
+
+from tests.faults.traffic import NEW_CALL_PATH, Sent, Traffic, assert_answered_as, eventually
+from tests.faulty_proxy import Fault, FaultyProxy
+from tests.running_stack import RunningStack
+
+READS = "secretsmanager.GetSecretValue"
+READS_OF_EACH_FUNCTION = 5
+"""The function for new calls has two secrets, and those for the other three providers' first events one each."""
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Senders:
+    """A sender of each provider that never stops; `stack` has the credentials that they use now."""
+
+    traffic: Traffic
+    stack: LocalStack
+    statuses: dict[Provider, list[int]] = field(default_factory=lambda: {provider: [] for provider in Provider})
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        over = threading.Event()
+        with ThreadPoolExecutor() as pool:
+            working = [pool.submit(self._work, provider, over) for provider in Provider]
+            try:
+                yield
+            finally:
+                over.set()
+            for one in working:
+                one.result()
+
+    def _work(self, provider: Provider, over: threading.Event) -> None:
+        while not over.wait(PAUSE_SECONDS):
+            self.statuses[provider].append(first_of_a_call(self.traffic, provider, self.stack).status)
+
+    def have_gone_on(self) -> None:
+        """Return when each one has sent three times more, and all that was ever sent was let in."""
+        before = {provider: len(statuses) for provider, statuses in self.statuses.items()}
+        eventually(lambda: all(len(statuses) >= before[one] + 3 for one, statuses in self.statuses.items()))
+        assert {status for statuses in self.statuses.values() for status in statuses} == {200}
+
+
+def first_of_a_call(traffic: Traffic, provider: Provider, stack: LocalStack) -> Sent:
+    """Send the first delivery of a new call with these credentials."""
+    with_credentials = replace(traffic.running, stack=stack)
+    (call,) = (call for call in Traffic(with_credentials, traffic.proxy).place() if call.provider is provider)
+    return traffic.post(call, call.deliveries[0])
+
+
+def with_credentials(stack: LocalStack, new: Mapping[Secrets, str]) -> LocalStack:
+    credentials = {
+        "jambonz": {
+            "username": stack.credentials.jambonz.username,
+            "password": new[Secrets.JAMBONZ_PASSWORD],
+            "webhook_secret": new[Secrets.JAMBONZ],
+        },
+        "wavix": {"token": new[Secrets.WAVIX]},
+        "bird": {"signing_key": new[Secrets.BIRD]},
+        "voipstudio": {"token": new[Secrets.VOIPSTUDIO]},
+        "console": stack.credentials.console,
+    }
+    return stack.model_copy(update={"credentials": StackCredentials.model_validate(credentials)})
+
+
+def secrets_in(stack: LocalStack) -> dict[Secrets, str]:
+    known = stack.credentials
+    return {
+        Secrets.JAMBONZ: known.jambonz.webhook_secret or "",
+        Secrets.JAMBONZ_PASSWORD: known.jambonz.password,
+        Secrets.WAVIX: known.wavix.token,
+        Secrets.BIRD: known.bird.signing_key,
+        Secrets.VOIPSTUDIO: known.voipstudio.token,
+    }
+
+
+def new_secrets() -> dict[Secrets, str]:
+    return {
+        kind: ("wh_secret_" if kind is Secrets.JAMBONZ else "") + secrets.token_hex(20)
+        for kind in Secrets
+        if kind is not Secrets.CONSOLE_PASSWORD
+    }
+
+
+def change(running: RunningStack, what: str, of: Mapping[Secrets, str]) -> None:
+    """`callhooks secret add` or `remove` for each of these."""
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda kind: running.command("secret", what, kind, stdin=f"{of[kind]}\n"), of))
+    assert [one.returncode for one in done] == [0] * len(of), [one.stderr for one in done]
+
+
+def test_secrets_are_changed_under_traffic_without_a_refused_delivery(traffic: Traffic, proxy: FaultyProxy) -> None:
+    """Adds new secrets, has the senders use them, and removes the old ones."""
+    old = traffic.running.stack
+    new = with_credentials(old, new_secrets())
+    senders = Senders(traffic, old)
+    with senders.at_work():
+        senders.have_gone_on()
+        read_at = proxy.seen_at[READS]
+        change(traffic.running, "add", secrets_in(new))
+        # A function that has read its secrets a moment ago does not do so again for a minute.
+        time.sleep(max(0, read_at + REFRESH_INTERVAL_SECONDS + 1 - time.monotonic()))
+        senders.have_gone_on()
+
+        senders.stack = new
+        senders.have_gone_on()
+        change(traffic.running, "remove", secrets_in(old))
+        senders.have_gone_on()
+    # What comes after this test uses what is valid now.
+    traffic.running.stack = new
+
+
+def test_whoever_forges_deliveries_makes_functions_read_their_secrets_once_a_minute_at_most(
+    traffic: Traffic, proxy: FaultyProxy
+) -> None:
+    """Sends many deliveries of nobody, one after the other."""
+    reads = proxy.seen[READS]
+    forged = with_credentials(traffic.running.stack, new_secrets())
+    sent = [first_of_a_call(traffic, provider, forged) for _ in range(10) for provider in Provider]
+    assert {one.status for one in sent} == {401}
+    assert not any(traffic.events_of(one.call) for one in sent)
+    assert proxy.seen[READS] - reads <= READS_OF_EACH_FUNCTION
+
+
+def test_secrets_that_are_known_go_on_while_they_cannot_be_read(traffic: Traffic) -> None:
+    """Has Secrets Manager hang while the functions are warm."""
+    calls, usual = traffic.place_twins()
+    with traffic.outage(Fault.HANG, "secretsmanager"):
+        sent = traffic.send(calls)
+        forged = with_credentials(traffic.running.stack, new_secrets())
+        assert {first_of_a_call(traffic, provider, forged).status for provider in Provider} == {401}
+    assert_answered_as(usual, sent)
+    assert traffic.records_of(calls) == usual.records
+    traffic.assert_kept_once(sent)
+
+
+def test_without_secrets_a_new_call_gets_the_fallback_and_nothing_is_taken_from_anybody(traffic: Traffic) -> None:
+    """Has Secrets Manager hang while every function starts."""
+    calls, usual = traffic.place_twins()
+    traffic.new_containers()
+    with traffic.outage(Fault.HANG, "secretsmanager") as broken:
+        sent = traffic.send(calls)
+        assert broken.hits
+    for one in sent:
+        if one.delivery.request.path == NEW_CALL_PATH:
+            assert (one.status, one.verbs) == (200, ["say", "hangup"])
+            assert one.call.call_id not in one.text
+        else:
+            assert one.status == 503
+    assert not any(traffic.events_of(call) for call in calls)
+
+    again = traffic.send(calls)
+    assert_answered_as(usual, again)
+    assert not any(one.is_replayed for one in again)
+    traffic.assert_kept_once(again)
+    assert traffic.records_of(calls) == usual.records

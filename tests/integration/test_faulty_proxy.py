@@ -1,0 +1,188 @@
+"""The proxy of the fault tests breaks what it is told to break, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from signal import SIGKILL
+
+import httpx
+import pytest
+
+from tests.faulty_proxy import Fault, FaultyProxy
+
+SENDERS = 32
+
+
+class Engine(ThreadingHTTPServer):
+    """Answers with what it was sent, and remembers it."""
+
+    daemon_threads = True
+    request_queue_size = SENDERS
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Echo)
+        self.received: list[tuple[str, str, bytes]] = []
+
+
+class Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert isinstance(self.server, Engine)
+        self.server.received.append((self.path, self.headers["Host"], body))
+        self.send_response(200)
+        self.send_header("X-Amz-Crc32", "4711")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing: the tests ask what was received."""
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    threading.Thread(target=engine.serve_forever, args=[0.01], daemon=True).start()
+    yield engine
+    engine.shutdown()
+    engine.server_close()
+
+
+@pytest.fixture
+def proxy(engine: Engine) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(f"http://127.0.0.1:{engine.server_port}")
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def client(proxy: FaultyProxy) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=proxy.url, timeout=5, trust_env=False) as client:
+        yield client
+
+
+def ask(client: httpx.Client, operation: str = "DynamoDB_20120810.PutItem", body: bytes = b"{}") -> httpx.Response:
+    return client.post("/", content=body, headers={"X-Amz-Target": operation})
+
+
+def test_a_request_and_its_answer_go_through_unchanged(client: httpx.Client, engine: Engine) -> None:
+    answer = client.post("/path%2Fof?a=%20b", content=b"\x00\xff", headers={"Host": "signed.example.com"})
+    assert (answer.status_code, answer.content, answer.headers["x-amz-crc32"]) == (200, b"\x00\xff", "4711")
+    assert engine.received == [("/path%2Fof?a=%20b", "signed.example.com", b"\x00\xff")]
+
+
+def test_requests_are_counted_by_operation(client: httpx.Client, proxy: FaultyProxy) -> None:
+    for target in ("DynamoDB_20120810.PutItem", "AmazonSQS.SendMessage", "DynamoDB_20120810.PutItem"):
+        ask(client, target)
+    assert proxy.seen == {"DynamoDB.PutItem": 2, "AmazonSQS.SendMessage": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "error"),
+    [
+        (Fault.ERROR, "AWSEvents.PutEvents", "AWSEvents#InternalServerError"),
+        (Fault.THROTTLE, "DynamoDB_20120810.PutItem", "DynamoDB#ProvisionedThroughputExceededException"),
+        (Fault.THROTTLE, "AmazonSQS.SendMessage", "AmazonSQS#RequestThrottled"),
+        (Fault.DENY, "secretsmanager.GetSecretValue", "secretsmanager#AccessDeniedException"),
+        (Fault.REFUSE_FOR_GOOD, "DynamoDB_20120810.PutItem", "DynamoDB#ValidationException"),
+    ],
+)
+def test_an_error_is_answered_in_the_words_of_the_service(
+    client: httpx.Client, proxy: FaultyProxy, fault: Fault, target: str, error: str
+) -> None:
+    with proxy.broken(fault, error.partition("#")[0]) as breakage:
+        answer = ask(client, target)
+    assert json.loads(answer.content)["__type"] == error
+    assert answer.status_code == (500 if fault is Fault.ERROR else 400)
+    assert breakage.hits == 1
+
+
+@pytest.mark.parametrize(("fault", "received"), [(Fault.UNREACHABLE, 0), (Fault.LOSE_REPLY, 1)])
+def test_a_connection_is_closed_with_and_without_the_request_done(
+    client: httpx.Client, proxy: FaultyProxy, engine: Engine, fault: Fault, received: int
+) -> None:
+    with proxy.broken(fault, "DynamoDB"), pytest.raises(httpx.RemoteProtocolError):
+        ask(client)
+    assert len(engine.received) == received
+    assert ask(client).status_code == 200
+
+
+def test_what_hangs_is_let_go_when_the_fault_is_over(client: httpx.Client, proxy: FaultyProxy, engine: Engine) -> None:
+    with ThreadPoolExecutor() as pool:
+        with proxy.broken(Fault.HANG, "DynamoDB") as breakage:
+            hanging = pool.submit(ask, client)
+            # Another service goes on meanwhile.
+            while not breakage.hits:
+                assert ask(client, "AmazonSQS.SendMessage").status_code == 200
+            assert not hanging.done()
+        assert isinstance(hanging.exception(5), httpx.RemoteProtocolError)
+    assert all(body == b"{}" for _, _, body in engine.received)
+    assert ask(client).status_code == 200
+
+
+def test_a_service_an_operation_every_second_request_or_one_item_can_be_broken(
+    client: httpx.Client, proxy: FaultyProxy
+) -> None:
+    with proxy.broken(Fault.DENY, "DynamoDB.GetItem"):
+        assert ask(client).status_code == 200
+        assert ask(client, "DynamoDB_20120810.GetItem").status_code == 400
+    with proxy.broken(Fault.DENY, "DynamoDB", every=2):
+        assert [ask(client).status_code for _ in range(4)] == [200, 400, 200, 400]
+    with proxy.broken(Fault.DENY, "DynamoDB", having="event#1"):
+        assert [ask(client, body=body).status_code for body in (b"event#1", b"event#2")] == [400, 200]
+
+
+def test_of_two_faults_the_later_one_goes_first(client: httpx.Client, proxy: FaultyProxy) -> None:
+    with proxy.broken(Fault.DENY, "DynamoDB"):
+        with proxy.broken(Fault.ERROR, "DynamoDB"):
+            assert ask(client).status_code == 500
+        assert ask(client).status_code == 400
+    assert ask(client).status_code == 200
+
+
+def test_a_worker_is_killed_after_its_request_was_done_and_no_other_one(proxy: FaultyProxy, engine: Engine) -> None:
+    # This process is the engine here, and these are two of its workers.
+    program = """
+import sys, urllib.request
+ask = lambda: urllib.request.urlopen(urllib.request.Request(sys.argv[1], b"{}", {"X-Amz-Target": sys.argv[2]}))
+sys.stdin.readline()
+print(ask().status)
+"""
+    killed, spared = (
+        subprocess.Popen(
+            [sys.executable, "-c", program, proxy.url, target],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={},
+        )
+        for target in ("DynamoDB_20120810.PutItem", "AmazonSQS.SendMessage")
+    )
+    with proxy.broken(Fault.KILL, "DynamoDB.PutItem") as breakage:
+        assert not killed.communicate("\n", timeout=30)[0]
+    assert killed.returncode == -SIGKILL
+    assert breakage.killed == [killed.pid]
+    assert spared.communicate("\n", timeout=30)[0] == "200\n"
+    assert len(engine.received) == 2
+
+
+def test_many_connections_are_served_at_once(client: httpx.Client, proxy: FaultyProxy) -> None:
+    together = threading.Barrier(SENDERS)
+
+    def send(number: int) -> bytes:
+        with httpx.Client(base_url=proxy.url, timeout=10, trust_env=False) as own:
+            together.wait(30)
+            return b"".join(ask(own, body=b"%d " % number).content for _ in range(5))
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        assert list(pool.map(send, range(SENDERS))) == [b"%d " % number * 5 for number in range(SENDERS)]
+    assert proxy.seen["DynamoDB.PutItem"] == SENDERS * 5
