@@ -2,6 +2,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 PORT ?= 8080
 E2E ?= tests/e2e
+DELIVERIES ?= 50000
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
@@ -24,7 +25,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser check docs fix lock check-lock build deploy \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak check docs fix lock check-lock build deploy \
 	clean
 
 help: ## Show what there is
@@ -57,6 +58,9 @@ test-faults: setup
 
 test-browser: setup
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
+
+soak: setup ## Have a synthetic day with an outage, and hold it to what was promised (DELIVERIES=50000)
+	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)
 
 check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from callhooks.store import partition_key
@@ -44,6 +45,9 @@ SEQUENCES: dict[Provider, list[list[str]]] = {
 }  # fmt: skip
 _MOMENT = TypeAdapter(datetime)
 
+recorded_delivery = cache(read_delivery)
+"""A recording, read once."""
+
 
 @dataclass(frozen=True)
 class PlacedCall:
@@ -58,21 +62,38 @@ class PlacedCall:
         return partition_key(self.provider.value, self.call_id)
 
 
-def place(running: RunningStack, provider: Provider, names: list[str], number: int, began: datetime) -> PlacedCall:
-    """One call by its recordings, at a time of its own, as its provider sends it."""
-    call_id = str(uuid.uuid4().int % 10**12) if provider is Provider.VOIPSTUDIO else str(uuid.uuid4())
+def new_call_id(provider: Provider, chance: int) -> str:
+    """An id as a provider makes them, of a random number of 128 bits."""
+    return str(chance % 10**12) if provider is Provider.VOIPSTUDIO else str(uuid.UUID(int=chance))
+
+
+def place(
+    running: RunningStack,
+    provider: Provider,
+    names: list[str],
+    number: int,
+    began: datetime,
+    *,
+    pace: int = 1,
+    call_id: str = "",
+) -> PlacedCall:
+    """One call by its recordings, at a time of its own, as its provider sends it.
+
+    Its times are so many times as far from each other as in the recordings; jambonz tells something every two seconds.
+    """
+    call_id = call_id or new_call_id(provider, uuid.uuid4().int)
     access = running.stack.credentials.of(provider)
     deliveries = []
     for step, name in enumerate(names):
-        recorded = read_delivery(EVENTS / provider.value / f"{name}.json")
-        document = shifted(json.loads(recorded.request.body), began - RECORDED_AT)
+        recorded = recorded_delivery(EVENTS / provider.value / f"{name}.json")
+        document = shifted(json.loads(recorded.request.body), began, pace)
         assert isinstance(document, dict)
         call = document["payload"] if provider is Provider.BIRD else document
         assert isinstance(call, dict)
         call.update(named(provider, call, call_id))
         call["from"] = call.get("from") and f"+1212555{number:04}"
         delivery = Delivery({**recorded.event, "body": json.dumps(document)})
-        sent_at = began + timedelta(seconds=2 * step)
+        sent_at = began + timedelta(seconds=2 * step * pace)
         deliveries.append(as_sent_by(provider, delivery, access, sent_at, base_url=running.stack.base_url))
     return PlacedCall(provider, call_id, deliveries)
 
@@ -85,15 +106,16 @@ def named(provider: Provider, call: Mapping[str, JsonValue], call_id: str) -> di
     return {name: call_id for name in ("id", "uuid") if name in call}
 
 
-def shifted(value: JsonValue, by: timedelta) -> JsonValue:
+def shifted(value: JsonValue, began: datetime, pace: int) -> JsonValue:
     """A document with all its times moved; VoIPstudio has them without a zone."""
     if isinstance(value, dict):
-        return {name: shifted(member, by) for name, member in value.items()}
+        return {name: shifted(member, began, pace) for name, member in value.items()}
     if isinstance(value, str) and value.startswith("2026-11-21"):
         try:
-            moment = _MOMENT.validate_python(value) + by
+            moment = _MOMENT.validate_python(value)
         except ValidationError:
             return value
+        moment = (began + pace * (moment.replace(tzinfo=UTC) - RECORDED_AT)).replace(tzinfo=moment.tzinfo)
         return f"{moment:%Y-%m-%d %H:%M:%S}" if moment.tzinfo is None else moment.isoformat(timespec="milliseconds")
     return value
 

@@ -90,10 +90,10 @@ class RunningStack:
             cwd=ROOT,
         )
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
         """End it, if it still runs, and return its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(seconds)
 
 
 def start(folder: Path, *options: str) -> RunningStack:

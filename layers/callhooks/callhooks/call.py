@@ -218,6 +218,7 @@ _OUTCOME_OF_CAUSE = {
 _TELL_THE_ANSWER = frozenset({"voipstudio", "wavix"})
 """Providers whose every event repeats when a call was answered: without that, it was not."""
 _DAY = timedelta(days=1)
+_LONGEST_SECONDS = 10**9
 _US_DOLLARS = "USD"
 _ENQUEUE_HOOK = "enqueue.actionHook"
 _NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
@@ -468,8 +469,11 @@ def _text(event: CallEvent | None, name: str) -> str | None:
 
 
 def _number(event: CallEvent | None, name: str) -> float | None:
+    """A number of seconds; one of decades is a slip, and may have more digits than a table takes."""
     value = event.details.get(name) if event else None
-    return max(float(value), 0) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value > _LONGEST_SECONDS:
+        return None
+    return max(float(value), 0)
 
 
 def _whole(event: CallEvent | None, name: str) -> int | None:

@@ -6,7 +6,7 @@ front hands it on as it was sent. A call is looked up by both readings, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -73,7 +73,7 @@ class CallLog:
         request: Request | None = None
         try:
             request = Request.from_event(event)
-            response = self._answer(request, _cookies(event), told)
+            response = self._answer(request, told)
         except Exception as error:  # noqa: BLE001 - its text may hold what was sent, and would be logged
             problem = _problem_of(error)
             told["reason"] = problem.reason if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else failure_of(error)
@@ -84,7 +84,7 @@ class CallLog:
         is_head = request is not None and request.method == "HEAD"
         return (replace(response, body="") if is_head else response).as_payload()
 
-    def _answer(self, request: Request, cookies: Sequence[str], told: dict[str, object]) -> Response:
+    def _answer(self, request: Request, told: dict[str, object]) -> Response:
         place = _place(request.path, mapped=urlsplit(self.public_url).path.rstrip("/"))
         told["route"] = f"{request.method} {place.route}"
         methods = _METHODS[place.route]
@@ -93,7 +93,7 @@ class CallLog:
             raise HttpProblem(405, "Method not allowed", f"This takes {allowed}.", headers={"allow": allowed})
         if place.route == PAGE:
             return self.page
-        session = None if place.route in FOR_ANYBODY else self._authenticate(request, cookies)
+        session = None if place.route in FOR_ANYBODY else self._authenticate(request)
         now = self.clock()
         desk = Desk(self.calls, self.store, utc_text(now)[:10], self._sign_in, no_cookie(secure=self._needs_tls), told)
         response = route(request, place, desk)
@@ -101,17 +101,17 @@ class CallLog:
         new_cookies = (*response.cookies, str(self._cookie(renewed))) if renewed else response.cookies
         return replace(response, headers={**_NO_STORE, **response.headers}, cookies=new_cookies)
 
-    def _authenticate(self, request: Request, cookies: Sequence[str]) -> Session | None:
+    def _authenticate(self, request: Request) -> Session | None:
         """The session of a request, `None` where it has Basic credentials."""
         header = request.header("authorization")
-        if header is None and not any(cookie.startswith(f"{COOKIE}=") for cookie in cookies):
+        if header is None and not any(cookie.startswith(f"{COOKIE}=") for cookie in request.cookies):
             raise Unauthorized("no credentials")
 
         def check(credentials: ConsoleCredentials) -> Session | None:
             if header is not None:
                 check_basic(header, credentials)
                 return None
-            session = session_of(cookies, credentials, self.clock())
+            session = session_of(request.cookies, credentials, self.clock())
             if session is None:
                 raise Unauthorized("no valid session")
             return session
@@ -164,13 +164,6 @@ def _place(path: str, *, mapped: str) -> Place:
 
 def _encoded(text: str) -> str:
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
-
-
-def _cookies(event: HttpApiEvent) -> tuple[str, ...]:
-    """The cookies of a request, `name=value`: API Gateway takes them out of the headers."""
-    cookies = event.get("cookies")
-    texts = [text for text in cookies if isinstance(text, str)] if isinstance(cookies, list) else []
-    return tuple(cookie.strip() for text in texts for cookie in text.split(";"))
 
 
 def _problem_of(error: Exception) -> HttpProblem:

@@ -96,7 +96,8 @@ class Request:
     """One HTTP request: header names in lower case, the body as the bytes that were signed.
 
     `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
-    holds no token. `source_address` is who connected, as API Gateway saw it.
+    holds no token. `source_address` is who connected, as API Gateway saw it. `cookies` are `name=value`: API Gateway
+    takes them out of the headers.
     """
 
     method: str
@@ -109,14 +110,16 @@ class Request:
     route: str = ""
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     source_address: str = ""
+    cookies: tuple[str, ...] = ()
 
     @classmethod
     def from_event(cls, event: HttpApiEvent) -> Request:
-        """Read an HTTP API event.
+        """Read an HTTP API event; a member of another type than API Gateway's counts as missing.
 
         Raises:
-            BadRequest: the body is marked as base64 and is not.
+            BadRequest: the body is no text, or is marked as base64 and is not.
         """
+        event = _mapping(event)
         context = _mapping(event.get("requestContext"))
         http = _mapping(context.get("http"))
         headers = {name.lower(): value for name, value in _texts(event.get("headers")).items()}
@@ -131,6 +134,7 @@ class Request:
             route=_text(context.get("routeKey")) or _text(event.get("routeKey")),
             path_parameters=_texts(event.get("pathParameters")),
             source_address=_text(http.get("sourceIp")),
+            cookies=_cookies(event.get("cookies")),
         )
 
     @property
@@ -198,6 +202,11 @@ def _texts(value: object) -> dict[str, str]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _cookies(value: object) -> tuple[str, ...]:
+    texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return tuple(cookie.strip() for text in texts for cookie in text.split(";"))
 
 
 def _body_bytes(event: HttpApiEvent) -> bytes:

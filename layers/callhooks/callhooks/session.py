@@ -131,8 +131,8 @@ def _session(value: str, credentials: ConsoleCredentials) -> Session | None:
     found = _VALUE.fullmatch(value)
     if found is None:
         return None
-    times, mac = found[1], found[2]
-    proven = [one for one in credentials.passwords if hmac.compare_digest(_mac(times, one), mac)]
+    times, mac = found[1], found[2].encode("ascii")
+    proven = [one for one in credentials.passwords if hmac.compare_digest(_mac(times, one).encode("ascii"), mac)]
     signed_in, expires = (datetime.fromtimestamp(int(second), UTC) for second in times.split("."))
     return Session(signed_in, expires, proven[0]) if proven else None
 

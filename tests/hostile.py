@@ -1,0 +1,270 @@
+"""Hostile input: recorded deliveries broken in every way, texts that regular expressions hate, numbers nobody can hold.
+
+`CALLHOOKS_FUZZ` says how many examples each test takes, for a long run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from types import FrameType
+from typing import Any, NoReturn, TypeAlias
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+Path: TypeAlias = "tuple[str | int, ...]"
+
+CANARY = "zq9canary"
+"""Stands in every hostile text, to be found where a request is repeated."""
+PROCESSOR_SECONDS = 20
+"""Nothing takes a hundredth of it; what takes longer hangs."""
+
+LONG_RUN = "CALLHOOKS_FUZZ" in os.environ
+
+_RAW = re.compile('"\ue000(.*?)\ue001"', re.DOTALL)
+
+
+def examples(usual: int) -> settings:
+    """How many examples a test takes."""
+    number = int(os.environ.get("CALLHOOKS_FUZZ", usual))
+    return settings(max_examples=number, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+class Hung(BaseException):
+    """Something takes for ever; no handler may catch it."""
+
+
+@contextmanager
+def in_bounded_time() -> Iterator[None]:
+    """Stop what hangs. It is processor time, of which a busy machine takes no more than an idle one."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Hung
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PROCESSOR_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def raw(literal: str) -> str:
+    """A text that `as_json` writes as this JSON, which need not be any."""
+    return f"\ue000{literal}\ue001"
+
+
+def as_json(document: object, *, ascii_only: bool = True) -> bytes:
+    """The JSON of a document, with whatever `raw` has put into it; lone surrogates become invalid UTF-8."""
+    text = json.dumps(document, ensure_ascii=False)
+    text = _RAW.sub(lambda found: json.loads(f'"{found[1]}"'), text)
+    if ascii_only:
+        text = "".join(letter if letter < "\x80" else json.dumps(letter)[1:-1] for letter in text)
+    return text.encode("utf-8", "surrogatepass")
+
+
+UNFRIENDLY: Sequence[Callable[[int], str]] = (
+    lambda length: " " * length,
+    lambda length: '"' * length,
+    lambda length: f'"a"{" " * length}x',
+    lambda length: f'"a" <{"<" * length}',
+    lambda length: "0" * length,
+    lambda length: f"+{'1' * length}",
+    lambda length: f"{'(' * length}{')' * length}",
+    lambda length: "-" * length,
+    lambda length: "sip:" * length,
+    lambda length: f"sip:{'@' * length}",
+    lambda length: "{caller_name}" * length,
+    lambda length: "{" * length,
+    lambda length: f"<speak>{'<' * length}",
+    lambda length: "%" * length,
+    lambda length: "a," * length,
+    lambda length: "a/" * length,
+    lambda length: "../" * length,
+    lambda length: f"Q.850;{'cause=' * length}",
+    lambda length: f"Q.850{' ' * length}x",
+    lambda length: f"2026-11-21T06:30:00{'0' * length}",
+    lambda length: f"2026-11-21 06:30:00.{'9' * length}Z",
+    lambda length: "P1D" * length,
+    lambda length: "\x00" * length,
+    lambda length: "\x1b[2J" * length,
+    lambda length: "\r\nx-injected: 1" * length,
+    lambda length: "\u0130" * length,  # longer in lower case
+    lambda length: "\ufdfa" * length,
+    lambda length: "\u202e" * length,
+    lambda length: "\U0001f4de" * length,
+    lambda length: "\ud800" * length,
+    lambda length: "\udc00\ud800" * length,
+    lambda length: "#" * length,
+    lambda length: "=" * length,
+)
+"""Texts of any length on which a careless pattern, a conversion or a store chokes."""
+
+LITERALS: Sequence[str] = (
+    "NaN", "Infinity", "-Infinity", "-0", "-0.0", "0e999999", "1e999", "-1e999", "1e-999", "1e308", "9e37", "9e38",
+    "-9e38", "1e39", "1E400", "9" * 37, "9" * 38, "9" * 39, "-" + "9" * 38, "1" + "0" * 37, "1" + "0" * 38,
+    "1" + "0" * 5000, "1e" + "9" * 3000, "0." + "0" * 200 + "1", "0." + "123456789" * 6, "1e-130", "1e125", "1e126",
+    "253402300800", "-62135596801", "1e18", "9223372036854775808", "01", "+1", ".5", "1.", "0x10", "'a'", "undefined",
+    "", "[[[]]", "tru", "[" * 100 + "]" * 100, "[" * 500 + "]" * 500, "[" * 990 + "]" * 990, "[" * 20_000,
+    "[" * 20_000 + "]" * 20_000, '{"a":' * 200 + "1" + "}" * 200, '{"a":' * 5_000,
+)  # fmt: skip
+"""JSON, and what is nearly JSON, that Python does not write by itself."""
+
+LONG = 128 * 1024
+EXTREMES: dict[str, bytes] = {
+    "brackets": b"[" * LONG,
+    "braces": b'{"a":' * (LONG // 5),
+    "closed brackets": b"[" * 50_000 + b"]" * 50_000,
+    "digits": b"9" * LONG,
+    "zeros": b"1" + b"0" * (LONG - 1),
+    "a decimal": b"0." + b"1" * (LONG - 2),
+    "an exponent": b"1e" + b"9" * (LONG - 2),
+    "minus": b"-" * LONG,
+    "quotes": b'"' * LONG,
+    "blanks": b" " * LONG,
+    "an open text": b'"' + b"a" * (LONG - 1),
+    "backslashes": b'"' + b"\\\\" * (LONG // 2 - 1) + b'"',
+    "escapes": b'"' + b"\\u0000" * (LONG // 6 - 1) + b'"',
+    "lone surrogates": b'"' + b"\\ud800" * (LONG // 6 - 1) + b'"',
+    "surrogates the wrong way round": b'"' + b"\\udc00\\ud800" * (LONG // 12 - 1) + b'"',
+    "commas": b"[" + b"," * (LONG - 2) + b"]",
+    "numbers": b"[" + b"1," * (LONG // 2 - 2) + b"1]",
+    "nulls": b"[" + b"null," * (LONG // 5 - 2) + b"null]",
+    "objects": b"[" + b"{}," * (LONG // 3 - 2) + b"{}]",
+    "members": b"{" + b",".join(b'"%d":0' % number for number in range(12_000)) + b"}",
+    "one member again and again": b"{" + b'"call_sid":"a",' * (LONG // 15 - 1) + b'"call_sid":"b"}',
+    "zero bytes": b"\0" * LONG,
+    "what is no UTF-8": b"\xff" * LONG,
+    "overlong UTF-8": b"\xc0\x80" * (LONG // 2),
+    "UTF-16": "[".encode("utf-16") * (LONG // 4),
+    "marks of byte order": b"\xef\xbb\xbf" * (LONG // 3),
+    "gzip": gzip.compress(b"[" * 50_000_000),
+    "brotli": b"\xce\xb2\xcf\x81" + b"\x8b\x02\x80" * 1000,
+    "more than is read": b" " * (4 * 1024 * 1024),
+}
+"""Bodies as large as any that is read, which a careless reader never gets done with."""
+
+_texts = st.text(st.characters(), max_size=40)  # lone surrogates included
+_lengths = st.sampled_from([1, 1, 1, 40, 40, 600, 6000])
+texts: st.SearchStrategy[str] = (
+    _texts
+    | _texts.map(lambda text: CANARY + text)
+    | st.builds(lambda make, length: make(length), st.sampled_from(UNFRIENDLY), _lengths)
+)
+leaves: st.SearchStrategy[object] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**45), 10**45)
+    | st.floats()
+    | texts
+    | st.sampled_from(LITERALS).map(raw)
+    | st.datetimes().map(str)
+    | st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat())
+    | st.decimals(allow_nan=False).map(str)
+)
+values: st.SearchStrategy[Any] = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def paths_in(value: object, path: Path = ()) -> Iterator[Path]:
+    """The paths of all values within a document, its own first."""
+    yield path
+    members: Sequence[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        members = list(value.items())
+    elif isinstance(value, list):
+        members = list(enumerate(value))
+    for name, member in members:
+        yield from paths_in(member, (*path, name))
+
+
+def at(document: Any, path: Path) -> Any:
+    """The value at a path."""
+    for name in path:
+        document = document[name]
+    return document
+
+
+def changed(document: Any, path: Path, value: object) -> Any:
+    """A copy of a document with another value at a path."""
+    if not path:
+        return value
+    copy = deepcopy(document)
+    at(copy, path[:-1])[path[-1]] = value
+    return copy
+
+
+def _without(document: Any, path: Path) -> Any:
+    copy = deepcopy(document)
+    if path:
+        del at(copy, path[:-1])[path[-1]]
+    return copy
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: object, most: int = 4) -> Any:
+    """A document with some of its values replaced, moved, copied, nested, or taken away, and names changed."""
+    document = deepcopy(original)
+    for _ in range(draw(st.integers(1, most))):
+        paths = list(paths_in(document))
+        path = draw(st.sampled_from(paths))
+        old = at(document, path)
+        match draw(st.sampled_from(["value", "value", "value", "remove", "copy", "nest", "retype", "add", "rename"])):
+            case "remove":
+                document = _without(document, path)
+            case "copy":
+                document = changed(document, path, deepcopy(at(document, draw(st.sampled_from(paths)))))
+            case "nest":
+                document = changed(document, path, draw(st.sampled_from([[old], {"": old}, {"id": old}, [[old, old]]])))
+            case "retype":
+                kinds: list[object] = [str(old), json.dumps(old), [], {}, None, True, 0, "", "null", raw("1.5")]
+                document = changed(document, path, draw(st.sampled_from(kinds)))
+            case "add" if isinstance(old, dict):
+                document = changed(document, path, {**old, draw(texts): draw(values)})
+            case "rename" if path and isinstance(path[-1], str):
+                document = _without(document, path)
+                at(document, path[:-1])[draw(texts)] = old
+            case _:
+                document = changed(document, path, draw(values))
+    return document
+
+
+@st.composite
+def bodies(draw: st.DrawFn, recorded: Sequence[bytes]) -> bytes:
+    """Recorded bodies as they are, mutated as documents or as bytes, and bodies that never were any."""
+    body = draw(st.sampled_from(recorded))
+    how = draw(st.sampled_from(["recorded", "document", "document", "document", "twice", "bytes", "packed", "any"]))
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document, how = {}, how if how in ("bytes", "any") else "any"
+    match how:
+        case "recorded":
+            return body
+        case "document":
+            return as_json(draw(mutated(document)), ascii_only=draw(st.booleans()))
+        case "twice" if isinstance(document, dict) and document:
+            name, value = draw(st.sampled_from(sorted(document))), as_json(draw(values))
+            return b'{"%s":%s,%s' % (name.encode(), value, body.lstrip()[1:])
+        case "bytes":
+            place = draw(st.integers(0, len(body)))
+            return body[:place] + draw(st.binary(max_size=8)) + body[place + draw(st.integers(0, 8)) :]
+        case "packed":
+            packed = [
+                gzip.compress(body), body + b"\0", b"\xef\xbb\xbf" + body, b"\x1f\x8b\x08" + body, body * 2,
+                body.decode().encode("utf-16"), body.decode().encode("utf-32"), b"\xce\xb2\xcf\x81" + body,
+            ]  # fmt: skip
+            return draw(st.sampled_from(packed))
+        case _:
+            return draw(st.binary(max_size=300) | values.map(as_json))
