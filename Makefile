@@ -25,8 +25,8 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak check docs fix lock check-lock build deploy \
-	clean
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak check docs fix lock \
+	check-lock build deploy clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.tom
 run: setup ## Start the whole application on this machine (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-test: test-unit test-integration test-e2e test-browser ## Run every test
+test: test-unit test-integration test-e2e test-faults test-browser ## Run every test
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n auto tests/unit
@@ -51,7 +51,7 @@ test-integration: setup
 	@$(BIN)/python -m pytest -n auto tests/integration
 
 test-e2e: setup
-	@$(BIN)/python -m pytest $(E2E)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(E2E)
 
 test-faults: setup
 	@$(BIN)/python -m pytest tests/faults
