@@ -43,6 +43,7 @@ SENDERS = 8
 JOINING = 12
 """After so many deliveries another sender joins: the engine starts a process for each one that is under way at once."""
 HANGS_AFTER_SECONDS = 60
+PATIENCE_SECONDS = 150
 STOP_SECONDS = 120
 """The engine's folders of a busy day take their time to be removed."""
 MOST_LAG = 6_000
@@ -472,22 +473,27 @@ class Aftermath:
     def settle(self, progress: Progress) -> dict[str, dict[str, Any]]:
         """Wait until every call's item has all of its events and the queues are empty; the items by their keys.
 
-        What has not come after a while, which is long enough for an outage's retries, is left to the checks.
+        When nothing has come for longer than an outage's retries take, what is missing is left to the checks.
         """
-        missing = {call.pk: len(call.truth.names) for call in self._day.calls}
+        # In the order in which they began: where none of a hundred is complete, the later ones need not be asked for.
+        missing = {job.call.pk: len(job.call.truth.names) for job in self._day.jobs if job.sort is Sort.GENUINE}
         task = progress.add_task("Settling", total=len(missing))
         records: dict[str, dict[str, Any]] = {}
-        deadline = time.monotonic() + 120 + len(missing) / 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and (missing or self.left_in_queues()):
+            time.sleep(1)
             keys = list(missing)
             for first in range(0, len(keys), 100):
+                before = len(missing)
                 for item in self._items(keys[first : first + 100]):
                     pk = item["pk"]["S"]
                     records[pk] = item
                     if int(item["event_count"]["N"]) >= missing[pk]:
                         del missing[pk]
+                if len(missing) == before:
+                    break
+                deadline = time.monotonic() + PATIENCE_SECONDS
             progress.update(task, completed=len(self._day.calls) - len(missing))
-            time.sleep(1)
         return records
 
     def _items(self, keys: Sequence[str]) -> list[dict[str, Any]]:

@@ -33,5 +33,6 @@ def proxy(running: RunningStack) -> Iterator[FaultyProxy]:
 def traffic(running: RunningStack, proxy: FaultyProxy) -> Iterator[Traffic]:
     """Senders of all four providers."""
     traffic = Traffic(running, proxy)
+    traffic.warm_up()
     yield traffic
     traffic.client.close()

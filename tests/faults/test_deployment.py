@@ -21,6 +21,7 @@ def test_what_is_sent_again_after_a_stack_update_gets_the_first_answer_and_is_st
     sam = Sam(traffic.running.folder / "run", stack.aws_endpoint_url)
     sam.deploy({"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
     traffic.new_containers()
+    traffic.warm_up()
 
     traffic.assert_repeats_get_the_first_answers(sent)
     traffic.assert_kept_once(sent)

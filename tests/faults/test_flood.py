@@ -17,7 +17,7 @@ def test_a_flood_of_one_call_in_no_order_is_the_same_call(traffic: Traffic) -> N
     flood = [(call, delivery) for call in calls for delivery in call.deliveries] * COPIES
     chance.shuffle(flood)
     with ThreadPoolExecutor(SENDERS) as pool:
-        sent = list(pool.map(traffic.post, *zip(*flood, strict=True)))
+        sent = list(pool.map(traffic.insist, *zip(*flood, strict=True)))
 
     assert {one.status for one in sent} == {200}
     deliveries = {one.body for one in sent}

@@ -23,7 +23,7 @@ def test_a_retry_gets_the_answer_of_the_function_that_was_killed_after_it_had_st
         assert len(kill.killed) == 1
     (stored,) = traffic.events_of(call)
 
-    retries = [traffic.post(call, first) for _ in range(2)]
+    retries = [traffic.insist(call, first) for _ in range(2)]
     assert [one.answer for one in retries] == [(200, stored["answer"]["S"])] * 2
     assert all(one.is_replayed for one in retries)
     assert traffic.events_of(call) == [stored]

@@ -163,6 +163,7 @@ def test_without_secrets_a_new_call_gets_the_fallback_and_nothing_is_taken_from_
             assert one.status == 503
     assert not any(traffic.events_of(call) for call in calls)
 
+    traffic.warm_up()
     again = traffic.send(calls)
     assert_answered_as(usual, again)
     assert not any(one.is_replayed for one in again)
