@@ -155,10 +155,10 @@ def marked_lines(
         ClientError, BotoCoreError: the logs could not be read.
     """
     pages = session.client("logs").get_paginator("filter_log_events")
-    since = {} if begin is None else {"startTime": int(begin.timestamp() * 1000)}
+    since = 0 if begin is None else int(begin.timestamp() * 1000)
     for group in groups:
         # Quoted, it is looked for in lines of JSON and of plain text alike.
-        for page in pages.paginate(logGroupName=group, filterPattern=f'"{UNSTORED_MARKER}"', **since):
+        for page in pages.paginate(logGroupName=group, filterPattern=f'"{UNSTORED_MARKER}"', startTime=since):
             for event in page["events"]:
                 read()
                 logged_at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
