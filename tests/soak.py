@@ -494,6 +494,9 @@ class Aftermath:
                     break
                 deadline = time.monotonic() + PATIENCE_SECONDS
             progress.update(task, completed=len(self._day.calls) - len(missing))
+        keys = list(missing)
+        for first in range(0, len(keys), 100):
+            records |= {item["pk"]["S"]: item for item in self._items(keys[first : first + 100])}
         return records
 
     def _items(self, keys: Sequence[str]) -> list[dict[str, Any]]:
