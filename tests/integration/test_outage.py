@@ -40,8 +40,13 @@ class _TakesMessages(BaseHTTPRequestHandler):
     """As much of SQS as takes a message."""
 
     messages: ClassVar[list[str]]
+    closed: ClassVar[list[str]]
 
     def do_POST(self) -> None:
+        if self.closed:
+            self.closed.pop()
+            self.close_connection = True
+            return
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert self.headers["x-amz-target"] == "AmazonSQS.SendMessage"
         assert request["QueueUrl"] == SPILL_QUEUE_URL
@@ -56,10 +61,11 @@ class _TakesMessages(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The messages in a spill queue that works."""
+    """The messages in a spill queue that works, but closes the connection of the first request."""
 
     class Queue(_TakesMessages):
         messages: ClassVar[list[str]] = []
+        closed: ClassVar[list[str]] = ["once"]
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Queue) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -198,6 +204,18 @@ def test_a_database_that_gave_no_answer_is_not_asked_for_ten_seconds(
     assert asked() == 0
     clock.advance(0.2)
     assert asked() == 2
+
+
+def test_one_table_that_gave_no_answer_is_no_reason_not_to_ask_another(
+    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", missing_service)
+    client, sent = dynamodb_client(), []
+    client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(1))
+    for table in ("events", "clients"):
+        with pytest.raises(BotoCoreError):
+            client.get_item(TableName=table, Key={})
+    assert len(sent) == 4
 
 
 def test_a_database_that_answers_is_asked_again_at_once_whatever_it_says(aws: Aws) -> None:

@@ -27,7 +27,7 @@ def item_of(body: bytes) -> Item:
 def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
     item = item_of(os.urandom(size))
     keeper = keeper_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
-    assert keeper.keep(item, has_time=True).fate is Fate.LOGGED
+    assert keeper.keep(item, lambda: 7).fate is Fate.LOGGED
     lines = [line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
     assert len(lines) == parts
     assert max(len(line) for line in lines) < LARGEST_LOG_EVENT_BYTES
@@ -37,17 +37,34 @@ def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.
 
 def test_without_time_the_table_is_not_asked_and_the_item_is_spilled() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
-    assert keeper_of(database, queue).keep(item_of(b"{}"), has_time=False).fate is Fate.SPILLED
+    assert keeper_of(database, queue).keep(item_of(b"{}"), lambda: 4.3).fate is Fate.SPILLED
     assert (database.calls, len(queue.items)) == (0, 1)
+
+
+def test_without_time_for_the_queue_the_item_is_in_the_log(log: io.StringIO) -> None:
+    database, queue, item = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(), item_of(b"{}")
+    left = iter([4.4, 1.7])
+    assert keeper_of(database, queue).keep(item, lambda: next(left)).fate is Fate.LOGGED
+    assert (database.calls, queue.clients_made) == (1, 0)
+    assert unstored(log.getvalue()) == [item]
+
+
+def test_without_time_a_repeat_gets_the_first_answer_all_the_same() -> None:
+    database, item = FakeDynamoDB(), item_of(b"{}")
+    keeper = keeper_of(database, FakeQueue())
+    keeper.keep(item, lambda: 7)
+    again = keeper.keep({**item, "answer": {"S": '["another"]'}}, lambda: 0)
+    assert (again.fate, again.payload["body"]) == (Fate.REPLAYED, "[]")
+    assert database.calls == 1
 
 
 def test_the_queue_s_client_is_made_once_and_only_when_it_is_needed() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
     keeper = keeper_of(database, queue)
-    keeper.keep(item_of(b"1"), has_time=True)
+    keeper.keep(item_of(b"1"), lambda: 7)
     assert queue.clients_made == 0
     database.fault = OUT_OF_ORDER
     for number in (2, 3):
         item = item_of(b"{}") | {"sk": {"S": f"event#{number}"}}
-        keeper.keep(item, has_time=True)
+        keeper.keep(item, lambda: 7)
     assert (queue.clients_made, len(queue.items)) == (1, 2)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
 from callhooks.spill import RESERVED_SECONDS, SpillDrainer, pause_after
-from callhooks.store import EventStore, Item, event_item, pack_item
+from callhooks.store import EventStore, Item, body_of_item, event_item, pack_item, refused_item
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,9 +90,7 @@ def test_however_often_it_comes_it_is_stored_once(batches: list[list[int]]) -> N
     assert {pk for pk, _ in drain.table.items} == {f"wavix#call-{number}" for numbers in batches for number in numbers}
 
 
-@pytest.mark.parametrize(
-    "fault", [ClientError(THROTTLED, "PutItem"), ClientError(REFUSED_FOR_GOOD, "PutItem"), TypeError("+14155550123")]
-)
+@pytest.mark.parametrize("fault", [ClientError(THROTTLED, "PutItem"), TypeError("+14155550123")])
 def test_one_that_fails_stays_in_the_queue_and_keeps_no_other_waiting(fault: Exception, log: Any) -> None:
     drain = Drain(FakeTable(faults={"wavix#call-1": fault}))
     assert drain.take(batch([item_of(number) for number in range(3)])) == ["message-1"]
@@ -100,6 +98,21 @@ def test_one_that_fails_stays_in_the_queue_and_keeps_no_other_waiting(fault: Exc
     assert drain.queue.pauses == [("receipt-1", 5)]
     assert '"message_id":"message-1"' in log.getvalue()
     assert "4155550123" not in log.getvalue()
+
+
+def test_what_the_database_refuses_for_good_goes_into_quarantine() -> None:
+    drain, item = Drain(FakeTable(refuses_events=True)), item_of(1, answer='["first"]')
+    assert drain.take(batch([item])) == []
+    assert drain.take(batch([item])) == []
+    kept = drain.table.item
+    assert (kept["pk"], kept["reason"]) == ({"S": "quarantine#wavix#2026-11-21"}, {"S": "The database refuses it."})
+    assert (body_of_item(kept), kept["answer"]) == (b"{}", {"S": '["first"]'})
+    assert kept["expires_at"] == item["expires_at"]
+
+
+def test_what_quarantine_is_refused_as_well_stays_in_the_queue() -> None:
+    drain = Drain(FakeTable(fault=ClientError(REFUSED_FOR_GOOD, "PutItem")))
+    assert drain.take(batch([item_of(1), refused_item(item_of(2))])) == ["message-0", "message-1"]
 
 
 @pytest.mark.parametrize("fault", NO_ANSWER)

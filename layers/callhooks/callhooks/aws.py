@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError  # noqa: A004
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, ConnectionError, HTTPClientError  # noqa: A004
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 QUIET_SECONDS = 10.0
-_WAITING_CALLER_SECONDS = 0.9
+_TABLE = "callhooks_table"
+_CONNECT_SECONDS = 0.4
+_REPLY_SECONDS = 0.9
 
 
 def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 1) -> Config:
@@ -32,7 +34,12 @@ def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 
 
 
 def _config_of_waiting_caller(attempts: int) -> Config:
-    return _config(attempts, connect_timeout=_WAITING_CALLER_SECONDS, read_timeout=_WAITING_CALLER_SECONDS)
+    return _config(attempts, connect_timeout=_CONNECT_SECONDS, read_timeout=_REPLY_SECONDS)
+
+
+def _once_more(attempts: int, caught_exception: Exception | None, **_: object) -> Any:
+    """Have a request sent again at once whose connection was closed meanwhile, as happens while a container rests."""
+    return 0 if attempts == 1 and isinstance(caught_exception, ConnectionClosedError) else None
 
 
 class DatabaseSilent(BotoCoreError):
@@ -42,28 +49,29 @@ class DatabaseSilent(BotoCoreError):
 
 
 class _QuietTime:
-    """Has a client ask nothing for ten seconds after it got no answer: an outage costs a container one time-out."""
+    """Has a client ask a table nothing for ten seconds after it gave no answer: that costs a container one time-out."""
 
     def __init__(self, client: DynamoDBClient, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._ends = float("-inf")
-        client.meta.events.register("before-call.dynamodb", self._refuse)
+        self._ends: dict[object, float] = {}
+        client.meta.events.register("provide-client-params.dynamodb", self._refuse)
         client.meta.events.register("after-call-error.dynamodb", self._begin)
 
-    def _refuse(self, **_: object) -> None:
-        if self._monotonic() < self._ends:
+    def _refuse(self, params: Mapping[str, object], context: dict[str, object], **_: object) -> None:
+        table = context[_TABLE] = params.get("TableName")
+        if self._monotonic() < self._ends.get(table, float("-inf")):
             raise DatabaseSilent
 
-    def _begin(self, exception: Exception, **_: object) -> None:
+    def _begin(self, exception: Exception, context: Mapping[str, object], **_: object) -> None:
         if isinstance(exception, ConnectionError | HTTPClientError):
-            self._ends = self._monotonic() + QUIET_SECONDS
+            self._ends[context[_TABLE]] = self._monotonic() + QUIET_SECONDS
 
 
 def dynamodb_client(monotonic: Callable[[], float] = time.monotonic) -> DynamoDBClient:
     """DynamoDB, for a caller who waits.
 
     A request that hangs costs less than three seconds: two attempts, and botocore's pause of at most one second. All
-    requests of the next ten seconds then raise `DatabaseSilent` at once.
+    requests to that table then raise `DatabaseSilent` at once for ten seconds.
     """
     client = boto3.client("dynamodb", config=_config_of_waiting_caller(attempts=2))
     _QuietTime(client, monotonic)
@@ -77,12 +85,15 @@ def reader_dynamodb_client() -> DynamoDBClient:
 
 def queue_client() -> SQSClient:
     """SQS, for a caller who waits: a request that hangs costs a second."""
-    return boto3.client("sqs", config=_config_of_waiting_caller(attempts=1))
+    client = boto3.client("sqs", config=_config_of_waiting_caller(attempts=1))
+    client.meta.events.register("needs-retry.sqs", _once_more)
+    return client
 
 
 def secret_reader() -> Callable[[str], str]:
     """Reads a secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
     client = boto3.client("secretsmanager", config=_config_of_waiting_caller(attempts=1))
+    client.meta.events.register("needs-retry.secrets-manager", _once_more)
 
     def read(secret_id: str) -> str:
         return client.get_secret_value(SecretId=secret_id)["SecretString"]

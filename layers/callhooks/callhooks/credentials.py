@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from aws_lambda_powertools import Logger
 
 MAX_AGE_SECONDS = 300.0
 REFRESH_INTERVAL_SECONDS = 60.0
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 CredentialsT = TypeVar("CredentialsT")
 SecretValue = Mapping[str, object]
@@ -45,7 +46,7 @@ class CredentialStore(Generic[CredentialsT]):
         self._monotonic = monotonic
         self._cached: CredentialsT | None = None
         self._read_at = 0.0
-        self._tried_at = 0.0
+        self._tried_at = float("-inf")
 
     def current(self) -> CredentialsT:
         """The credentials, read again when they are older than five minutes.
@@ -55,6 +56,8 @@ class CredentialStore(Generic[CredentialsT]):
         """
         now = self._monotonic()
         if self._cached is None:
+            if now - self._tried_at < PAUSE_AFTER_FAILURE_SECONDS:
+                raise CredentialsUnavailable("they could not be read a moment ago")
             return self._read(now)
         if now - self._read_at >= MAX_AGE_SECONDS:
             self._refresh(now)
@@ -64,8 +67,16 @@ class CredentialStore(Generic[CredentialsT]):
         """Credentials read again, to be tried after a failed check; `None` where it is too early for that.
 
         At most one read a minute, so that refused requests cannot become load on the secret store.
+
+        Raises:
+            CredentialsUnavailable: they could not be read for so long that the sender may know newer ones.
         """
-        return self._cached if self._refresh(self._monotonic()) else None
+        now = self._monotonic()
+        if self._refresh(now):
+            return self._cached
+        if now - self._read_at >= MAX_AGE_SECONDS:
+            raise CredentialsUnavailable("they could not be read again for minutes")
+        return None
 
     def _refresh(self, now: float) -> bool:
         if now - self._tried_at < REFRESH_INTERVAL_SECONDS:
@@ -114,12 +125,17 @@ def secret_texts(secret: SecretValue, name: str) -> tuple[str, ...]:
     Raises:
         CredentialsUnavailable: the generated member is missing or of a wrong type.
     """
-    texts = [secret_text(secret.get(name), name)]
     further = secret.get(f"further_{name}s", [])
-    for value in further if isinstance(further, list) else [further]:
+    return secret_text(secret.get(name), name), *usable_texts(further if isinstance(further, list) else [further], name)
+
+
+def usable_texts(values: Iterable[object], name: str) -> tuple[str, ...]:
+    """Those of the secrets that an operator has added which are texts."""
+    texts = []
+    for value in values:
         try:
             texts.append(secret_text(value, name))
         except CredentialsUnavailable:
-            # A slip in what was added must not lock out those who use what was generated.
+            # A slip in what was added must not lock out those who use another one.
             logger.error("a secret that was added is not used, it is no text", extra={"member": name})
     return tuple(texts)

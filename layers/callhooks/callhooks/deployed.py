@@ -15,7 +15,7 @@ from callhooks.credentials import CredentialStore, SecretValue
 from callhooks.failure import failure_of
 from callhooks.http import HttpApiEvent, HttpPayload, Response
 from callhooks.keeper import Keeper
-from callhooks.receiver import Receiver, Webhook
+from callhooks.receiver import Receiver, Webhook, fell_back
 from callhooks.settings import SpillSettings, StoreSettings
 from callhooks.spill import SpillQueue
 from callhooks.store import EventStore
@@ -76,7 +76,7 @@ class LastResort(Generic[CredentialsT, MessageT]):
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
         self._receiver = self._receiver or self._made()
-        return self._receiver.receive(event) if self._receiver else self._fallback.as_payload()
+        return self._receiver.receive(event) if self._receiver else fell_back(self._fallback)
 
     def _made(self) -> Receiver[CredentialsT, MessageT] | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,12 @@ REPLAYED_HEADER = "idempotent-replayed"
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
 LARGEST_LOGGED_PART = 200_000
 """CloudWatch takes 256 KB at least in one event of the log."""
+
+STORE_SECONDS = 4.4
+"""What a write costs at most: two attempts, of which each connects, agrees on TLS and waits, and a second between."""
+SPILL_SECONDS = 1.8
+"""What a message costs at most: one such attempt."""
+NO_TIME = "no time was left"
 
 logger = Logger(child=True)
 
@@ -63,13 +70,13 @@ class Keeper:
             _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
         )
 
-    def keep(self, item: Item, *, has_time: bool) -> Kept:
-        """Keep an item; without time the store is not asked any more.
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+        """Keep an item, in a place that can be reached in the time that is left.
 
         What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
         """
-        payload, failure = answer_of(item).as_payload(), "no time was left"
-        if has_time:
+        payload, failure = answer_of(item).as_payload(), NO_TIME
+        if seconds_left() >= STORE_SECONDS or self._store.holds(item):
             failure = "the store has not seen it"
             try:
                 payload = self._store_once(item=item)
@@ -81,7 +88,9 @@ class Keeper:
                 failure = name_of(cause)
         if self._store.holds(item):
             return Kept(Fate.REPLAYED if REPLAYED_HEADER in payload["headers"] else Fate.STORED, payload)
-        if self._spill(item, failure):
+        if seconds_left() < SPILL_SECONDS:
+            logger.error("not spilled", extra={"failure": NO_TIME})
+        elif self._spill(item, failure):
             return Kept(Fate.SPILLED, payload)
         self.log(item, failure)
         return Kept(Fate.LOGGED, payload)

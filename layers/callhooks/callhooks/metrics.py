@@ -6,6 +6,8 @@ from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 NAMESPACE = "callhooks"
+CALL_FELL_BACK = "CallFellBack"
+"""A new call got the fallback, since something is broken."""
 
 
 def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:

@@ -24,15 +24,23 @@ from callhooks.http import (
     Unauthorized,
 )
 from callhooks.keeper import Fate, Keeper, Kept
-from callhooks.metrics import count
-from callhooks.store import Item, event_item, quarantine_item
+from callhooks.metrics import CALL_FELL_BACK, count
+from callhooks.store import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 
 LARGEST_BODY_BYTES = 128 * 1024
-COMMIT_WITHIN = timedelta(seconds=4)
-"""With the 3 s of a commit that hangs and a queue that hangs as well, a function has ended within its 8 s."""
+ANSWER_WITHIN = timedelta(seconds=7.8)
+"""A function's own time-out is 8 s, and jambonz waits 10."""
 NOT_PROCESSED = "The delivery could not be processed."
-REFUSED_BY_DATABASE = "The database refuses it."
 STORED = Response(200, '{"status":"stored"}')
+
+
+def fell_back(fallback: Response) -> HttpPayload:
+    """The answer to a call for which there is no better one; an alarm goes off."""
+    try:
+        count(CALL_FELL_BACK)
+    except Exception as error:  # noqa: BLE001 - nothing stands between a call and its last resort
+        logger.error("not counted", extra={"failure": failure_of(error)})
+    return fallback.as_payload()
 
 
 def quarantined(reason: str, _request: Request) -> Response:
@@ -60,7 +68,8 @@ class Webhook(Generic[CredentialsT, MessageT]):
     not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
     repeats it; `signature_header` holds its signature, where it signs. `answer_to_anybody` is for what is answered
     before anything is verified, and not kept.
-    `commit_within` is how long after its arrival a request may still be committed: one that hangs takes 3 s more.
+    `answer_within` is how long after its arrival a request is answered at the latest: what would take longer to keep
+    than there is time is kept in the next place.
     """
 
     provider: str
@@ -75,7 +84,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     sent_at: Callable[[Request], datetime | None] = lambda _: None
     signature_header: str | None = None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
-    commit_within: timedelta = COMMIT_WITHIN
+    answer_within: timedelta = ANSWER_WITHIN
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -106,7 +115,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
-        deadline = self._clock() + self._webhook.commit_within
+        deadline = self._clock() + self._webhook.answer_within
         try:
             request = Request.from_event(event)
             open_answer = self._webhook.answer_to_anybody(request)
@@ -123,14 +132,14 @@ class Receiver(Generic[CredentialsT, MessageT]):
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
             logger.error("failed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
             if self._webhook.fallback is not None and self._webhook.is_new_call is not None:
-                return self._webhook.fallback.as_payload()
+                return fell_back(self._webhook.fallback)
             return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED))
 
     def _answer_unverified(self, request: Request) -> HttpPayload:
         """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
         webhook = self._webhook
         if webhook.fallback is not None and webhook.is_new_call and webhook.is_new_call(self._parse(request)):
-            return webhook.fallback.as_payload()
+            return fell_back(webhook.fallback)
         raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
 
     def _verify(self, request: Request) -> None:
@@ -167,6 +176,8 @@ class Receiver(Generic[CredentialsT, MessageT]):
             raise
         except Exception as error:  # noqa: BLE001 - no fault of ours may lose what a proven sender has sent
             logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            if self._webhook.is_new_call is not None:
+                count(CALL_FELL_BACK)
             return self._quarantine(request, NOT_PROCESSED, deadline)
         kept = self._keep(item, deadline)
         call_id = item["pk"]["S"].partition("#")[2]
@@ -230,7 +241,10 @@ class Receiver(Generic[CredentialsT, MessageT]):
         return problem.as_response().as_payload()
 
     def _keep(self, item: Item, deadline: datetime) -> Kept:
-        return self._keeper.keep(item, has_time=self._clock() < deadline)
+        def seconds_left() -> float:
+            return (deadline - self._clock()).total_seconds()
+
+        return self._keeper.keep(item, seconds_left)
 
     def _answer_kept(self, kept: Kept) -> HttpPayload:
         """What is in the log alone is not acknowledged to a sender who will send it again."""

@@ -9,7 +9,17 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks.failure import failure_of, name_of
-from callhooks.store import EventStore, Item, pack_item, unpack_item
+from callhooks.metrics import count
+from callhooks.store import (
+    QUARANTINE,
+    REFUSED_BY_DATABASE,
+    EventStore,
+    Item,
+    is_refused_for_good,
+    pack_item,
+    refused_item,
+    unpack_item,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -106,7 +116,7 @@ class SpillDrainer:
             failure = "no time was left"
             if seconds_left() > RESERVED_SECONDS:
                 try:
-                    if self._store.keep(unpack_item(message["body"])):
+                    if self._keep(unpack_item(message["body"])):
                         stored += 1
                     else:
                         repeated += 1
@@ -124,6 +134,18 @@ class SpillDrainer:
         self._pause(failed)
         logger.info("drained", extra={"stored": stored, "repeated": repeated, "failed": len(failed)})
         return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failed]}
+
+    def _keep(self, item: Item) -> bool:
+        """Write an item; what the database refuses for good goes into quarantine."""
+        try:
+            return self._store.keep(item)
+        except ClientError as error:
+            if not is_refused_for_good(error) or item["pk"]["S"].startswith(QUARANTINE):
+                raise
+        provider = item["provider"]["S"]
+        logger.warning("quarantined", extra={"provider": provider, "reason": REFUSED_BY_DATABASE})
+        count("EventQuarantined", provider=provider, reason=REFUSED_BY_DATABASE)
+        return self._store.keep(refused_item(item))
 
     def _pause(self, failed: Sequence[Message]) -> None:
         """Have messages come again after a while of their own."""

@@ -46,6 +46,18 @@ LARGEST_UNPACKED_BYTES = 4 * 1024 * 1024
 _PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
 _HASHED_PREFIX = "sha256-"
 _KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
+_OF_A_DELIVERY = (
+    "provider",
+    "received_at",
+    "body",
+    "body_encoding",
+    "query",
+    "request_id",
+    "answer",
+    "answer_status",
+    "expires_at",
+)
+REFUSED_BY_DATABASE = "The database refuses it."
 _REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
 
 
@@ -187,6 +199,20 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "path_parameters": {"M": _attributes(_told_by_path(request))},
         **_delivery(request, answer, delivery.received_at, retention_days),
     }
+
+
+def refused_item(item: Item) -> Item:
+    """The form for quarantine of an item that the database refuses for good: the delivery, and not what was made of it.
+
+    The same item has the same key, whenever it is made.
+    """
+    day, key = item["received_at"]["S"][:10], f"{item['pk']['S']}|{item['sk']['S']}"
+    texts = {
+        "pk": f"{QUARANTINE}{item['provider']['S']}#{day}",
+        "sk": hashlib.sha256(key.encode("utf-8")).hexdigest(),
+        "reason": REFUSED_BY_DATABASE,
+    }
+    return {**{name: item[name] for name in _OF_A_DELIVERY if name in item}, **_attributes(texts)}
 
 
 def _quarantine_key(request: Request, signature_header: str | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts
+from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts, usable_texts
 from callhooks.http import Request, Unauthorized
 
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
@@ -60,10 +60,13 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
     # An empty list switches the check off on purpose; a missing one would do so by a slip.
     if not isinstance(webhook_secrets, list):
         raise CredentialsUnavailable("webhook_secrets is not a list")
+    usable = usable_texts(webhook_secrets, "webhook_secret")
+    if webhook_secrets and not usable:
+        raise CredentialsUnavailable("no webhook secret is a text")
     return JambonzCredentials(
         username=secret_text(members.get("username"), "username"),
         passwords=secret_texts(members, "password"),
-        webhook_secrets=tuple(secret_text(secret, "a webhook secret") for secret in webhook_secrets),
+        webhook_secrets=usable,
         signature_header=signature_header,
     )
 
