@@ -285,7 +285,9 @@ class TestTheCommand:
             **dict.fromkeys((member.name for member in fields(StackOutputs)), "") | {"events_table": TABLE, **urls}
         )
         monkeypatch.setattr(forget_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
-        return lambda *arguments: CliRunner().invoke(app, ["forget", *arguments], env={"COLUMNS": "200"})
+        return lambda *arguments, stdin="", **environment: CliRunner().invoke(
+            app, ["forget", *arguments], env={"COLUMNS": "200", **environment}, input=stdin
+        )
 
     def test_shows_what_it_has_found_and_removes_it(self, forget: Callable[..., Result], world: World) -> None:
         world.put(of_old([*THEIRS, *NOT_THEIRS]))
@@ -326,6 +328,17 @@ class TestTheCommand:
         forgotten = forget("200", "--yes")
         assert "compared with from and to, and not looked for in texts" in forgotten.stdout
         assert world.keys() == set()
+
+    def test_shows_on_a_terminal_alone_what_it_looks_for(self, forget: Callable[..., Result]) -> None:
+        for given in ("0014155550123", "+1 (0) 415 555-0123"):
+            assert "Looking for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout
+            assert "Looking" not in forget(given, "--yes").output
+
+    def test_reads_the_number_from_standard_input(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+        assert forget("-", "--yes", stdin=f"{NUMBER}\n").exit_code == 0
+        assert world.keys() == keys_of(NOT_THEIRS)
+        assert forget("-", "--yes").stderr == "A number with its country code is wanted, or a SIP user.\n"
 
     def test_wants_somebody(self, forget: Callable[..., Result]) -> None:
         refused = forget(" ", "--yes")

@@ -181,6 +181,27 @@ class TestTheRetry:
             assert item[kept] == aside[kept]
         assert command("quarantine", "retry", "--all").output == "Nothing is in quarantine.\n"
 
+    def test_of_the_same_event_twice_the_first_one_is_stored(self, aws: Aws, command: Command) -> None:
+        event = document_of("voipstudio", "call_connected")
+        for age in (1, 3, 2):
+            body = json.dumps({**event, "delivered": 4 - age}).encode()
+            request = Request("POST", "/webhooks/voipstudio/t", body=body, route="POST /webhooks/voipstudio/{token}")
+            put_aside(aws, request, provider="voipstudio", age=timedelta(hours=age))
+        retried = [json.loads(bytes(item["body"]["B"]))["delivered"] for item in aws.items()]
+        assert sorted(retried) == [1, 2, 3]
+
+        held_up: list[float] = []
+
+        def slow(**_: object) -> None:
+            # The first to write is the last to be done, where others do not wait for it.
+            held_up.append(0.3 - 0.1 * len(held_up))
+            time.sleep(max(0, held_up[-1]))
+
+        boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.PutItem", slow)  # type: ignore[union-attr]
+        assert command("quarantine", "retry", "--all").output == "Deliveries: 1 stored, 2 stored before.\n"
+        (item,) = aws.items()
+        assert json.loads(bytes(item["body"]["B"]))["delivered"] == 1
+
     def test_what_was_stored_before_is_only_taken_out(self, aws: Aws, command: Command) -> None:
         key = put_aside(aws, wavix())
         command("quarantine", "retry", key)
@@ -313,11 +334,11 @@ class TestTheRecovery:
         logs.put_log_events(logGroupName=group, logStreamName="stream", logEvents=events)
 
     @staticmethod
-    def logged(log: io.StringIO, request: Request) -> list[str]:
+    def logged(log: io.StringIO, request: Request, *, age: timedelta = timedelta(0)) -> list[str]:
         """The lines of a delivery that was not understood and could be kept nowhere."""
         log.seek(0)
         log.truncate()
-        delivery = NotUnderstood("wavix", REASON, datetime.now(UTC))
+        delivery = NotUnderstood("wavix", REASON, datetime.now(UTC) - age, datetime.now(UTC))
         item = quarantine_item(delivery, request, quarantined(REASON, request), retention_days=90)
         keeper_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")
         return log.getvalue().splitlines()
@@ -331,6 +352,19 @@ class TestTheRecovery:
         assert kinds(aws) == ["quarantine", "quarantine"]
         assert command("recover").output == "Deliveries: 2 there already.\n"
         assert command("quarantine", "retry", "--all").output == "Deliveries: 2 stored.\n"
+
+    def test_of_the_same_delivery_twice_the_first_one_is_brought_in_wherever_it_stands(
+        self, aws: Aws, command: Command, logs: Any, log: io.StringIO
+    ) -> None:
+        newer, older = (
+            self.logged(log, wavix("busy"), age=timedelta(hours=1)),
+            self.logged(log, wavix("busy"), age=timedelta(hours=2)),
+        )
+        self.write(logs, newer)
+        self.write(logs, older, group=LOG_GROUPS[1])
+        assert command("recover").output == "Deliveries: 1 brought in, 1 there already.\n"
+        (item,) = aws.items()
+        assert datetime.fromisoformat(item["received_at"]["S"]) < datetime.now(UTC) - timedelta(minutes=90)
 
     def test_it_can_be_held_to_the_last_hours(self, aws: Aws, command: Command, logs: Any, log: io.StringIO) -> None:
         self.write(logs, self.logged(log, wavix("busy")), age=timedelta(days=2))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +220,22 @@ class TestAReplayThatDoesNotComeToItsEnd:
         assert stack.replay("--resume").exit_code == 0
         assert stack.ids() == [id_of(event) for event in CALL]
 
+    def test_is_stopped_soon_where_the_bus_hangs(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        clients: list[Any] = []
+        stack.keep(CALL)
+        create = stack.session.client
+
+        def noted(name: str, **options: Any) -> Any:
+            client: Any = create(name, **options)  # type: ignore[call-overload]
+            clients.append(client)
+            return client
+
+        monkeypatch.setattr(stack.session, "client", noted)
+        assert stack.replay().exit_code == 0
+        (config,) = (client.meta.config for client in clients if client.meta.service_model.service_name == "events")
+        assert (config.connect_timeout, config.read_timeout) == (1, 3)
+        assert config.retries["total_max_attempts"] == 1
+
 
 def refuse(**_: object) -> None:
     raise EndpointConnectionError(endpoint_url="")
@@ -247,6 +266,10 @@ def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> Non
         (["--url", "ftp://jane:s3cr3t@example.com"], "an address that begins with https:// or http://"),
         (["--url", "https://"], "an address that begins with https:// or http://"),
         (["--url", "https://jane:s3cr3t@example.com:port/"], "--url takes an address such as https://crm.example.com"),
+        (["--url", "http://crm.example.com/calls?key=s3cr3t"], "--url takes http:// on this machine alone"),
+        (["--url", "http://127.0.0.1.example.com/"], "--url takes http:// on this machine alone"),
+        (["--url", "http://10.0.0.1/"], "--url takes http:// on this machine alone"),
+        (["--url", "http://[2001:db8::1]/"], "--url takes http:// on this machine alone"),
         (["--provider", "bird"], "No stored event is like that."),
         (["--resume", "--provider", "bird"], "--resume goes on with what was chosen"),
         (["--resume"], "There is no replay of this stack to go on with."),
@@ -269,3 +292,39 @@ def test_more_than_a_thousand_events_are_not_published_unasked(stack: Stack, mon
     assert refused.stderr == "Publish them? Nobody can be asked here: --yes does it.\n"
     assert stack.replay("--yes").exit_code == 0
     assert len(stack.ids()) == 6
+
+
+@contextmanager
+def listening(host: str) -> Iterator[tuple[str, list[Any]]]:
+    """An endpoint on this machine that takes every event, and whose answers are broken; its address, and what came."""
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.send_header("content-encoding", "gzip")
+            self.send_header("content-length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://{host}:{server.server_port}/calls?key=s3cr3t", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_an_address_on_this_machine_gets_the_events_without_tls(host: str, stack: Stack) -> None:
+    stack.keep(EVENTS)
+    with listening(host) as (url, received):
+        replayed = stack.replay("--url", url)
+    assert replayed.exit_code == 0, replayed.output
+    assert [event["id"] for event in received] == [id_of(event) for event in EVENTS]
+    assert "s3cr3t" not in replayed.output

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -44,6 +45,25 @@ class TestAParty:
             assert holds(item) is Holds.PARTY
         assert holds(kept(told(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
 
+    @pytest.mark.parametrize("given", ["0014155550123", "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"])
+    def test_may_be_given_with_what_is_dialled_before_a_country_code(self, given: str) -> None:
+        assert Person.of(given).canonical == "14155550123"
+        for item in (kept(told(Kind.RINGING, from_=NUMBER)), kept(told(Kind.RINGING, to=given))):
+            assert holds(item, given) is holds(item) is Holds.PARTY
+
+    @pytest.mark.parametrize(
+        ("given", "canonical"),
+        [
+            ("+44 (0)20 7946 0123", "442079460123"),
+            ("+1\u202f415\u2011555\u20110123", "14155550123"),
+            ("0114 496 0123", "01144960123"),
+            ("00200", "00200"),
+            ("jane(0)-", "jane(0)-"),
+        ],
+    )
+    def test_is_looked_for_by_its_digits(self, given: str, canonical: str) -> None:
+        assert Person.of(given).canonical == canonical
+
     @pytest.mark.parametrize("other", ["+141555501234", "+1415555012", "4155550123", "+24155550123", "jane", OTHER])
     def test_of_another_number_is_somebody_else(self, other: str) -> None:
         assert holds(kept(replace(told(Kind.RINGING), from_=other, to=other))) is Holds.NOT
@@ -81,6 +101,20 @@ MENTIONS = [
     "from=%2014155550123",
     "from=+14155550123",
     '{"uri": "sip%3A%2B14155550123%40192.0.2.1"}',
+    '{"uri": "tel:+14155550123"}',
+    '{"from": "01114155550123"}',
+    '{"from": "011 1 415 555 0123"}',
+    '{"to": "+1 (0) 415 5550123"}',
+    '{"to": "+1(0)4155550123"}',
+    '{"text": "at:\\n14155550123\\nor later"}',
+    '{"text": "1\\t415\\t555\\t0123"}',
+    '{"text": "1\\/415\\/5550123"}',
+    '{"inner": "{\\"from\\": \\"\\\\u002b14155550123\\"}"}',
+    '{"text": "14155550123x7 or 14155550123ext. 7"}',
+    '{"text": "1\t415\t555\t0123"}',
+    "n=1+415+555+0123",
+    "n=%252B1%2520415%2520555%25200123",
+    *(f'{{"text": "+1{sign}415{sign}555{sign}0123"}}' for sign in "\u00a0\u2009\u2010\u2011\u2013\u2015\u202f\u2212"),
 ]
 
 
@@ -99,6 +133,11 @@ class TestAText:
             '{"id": "141555501230"}',
             '{"a": "1415555", "b": "0123"}',
             '{"at": 1795242600000}',
+            '{"id": "a14155550123"}',
+            '{"id": "14155550123f"}',
+            '{"id": "9c-a14155550123f-00"}',
+            '{"cost": 0.14155550123}',
+            '{"cost": 12.14155550123}',
             "",
         ],
     )
@@ -109,6 +148,14 @@ class TestAText:
     def test_holds_a_number_among_anything_but_digits(self, before: str, after: str, number: int) -> None:
         item = kept(told(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
         assert holds(item, str(number)) is Holds.MENTION
+
+    def test_that_is_no_utf_8_is_looked_at(self) -> None:
+        for encoding in ("latin-1", "utf-8"):
+            assert holds(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Holds.MENTION
+
+    def test_may_be_a_number(self) -> None:
+        assert holds(kept(told(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
+        assert holds(kept(told(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
 
     def test_of_the_answer_is_not_looked_at(self) -> None:
         answer = Response(200, json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}]))

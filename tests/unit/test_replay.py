@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from callhooks.call import fold
 from callhooks.call_store import CallStore
 from callhooks.event import CallEvent, Kind, utc_text
 from callhooks.store import event_key
+from callhooks_tools import replay as replay_module
 from callhooks_tools.replay import (
     POST_PAUSES,
     BusDestination,
@@ -354,9 +356,9 @@ URL = "https://jane:s3cr3t@crm.example.com:8443/calls?token=t0ken"
 
 @dataclass
 class Endpoint:
-    """An HTTP endpoint; it answers with these statuses, or does not answer, and then with 200."""
+    """An HTTP endpoint; it answers with these, or does not answer, and then with 200."""
 
-    answers: list[int | Exception] = field(default_factory=list)
+    answers: list[int | Exception | httpx.Response] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
@@ -365,11 +367,29 @@ class Endpoint:
         answer = self.answers.pop(0) if self.answers else 200
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, httpx.Response):
+            return answer
         return httpx.Response(answer, headers={"location": "https://elsewhere.example.com"})
 
-    def send(self, *entries: BusEntry) -> None:
-        with httpx.Client(transport=httpx.MockTransport(self.answer)) as client:
-            UrlDestination(client, httpx.URL(URL), sleep=self.pauses.append).send(entries)
+    def send(self, *entries: BusEntry, transport: httpx.MockTransport | None = None) -> None:
+        client = httpx.AsyncClient(transport=transport or httpx.MockTransport(self.answer))
+        with asyncio.Runner() as runner:
+            UrlDestination(client, httpx.URL(URL), runner=runner, sleep=self.pauses.append).send(entries)
+            runner.run(client.aclose())
+
+
+class Body(httpx.AsyncByteStream):
+    """A body without an end; `closed` says that it was given up."""
+
+    closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"a"
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 class TestAnAddress:
@@ -425,6 +445,29 @@ class TestAnAddress:
             endpoint.send(ENTRY, SECOND)
         assert (len(endpoint.requests), endpoint.pauses) == (2, [])
         assert refused.value.refused == {("jambonz#one-call", "event#b")}
+
+    @pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["endless", "broken"])
+    def test_has_taken_an_event_when_it_says_so_whatever_body_comes_then(self, headers: dict[str, str]) -> None:
+        body = Body()
+        endpoint = Endpoint([httpx.Response(200, headers=headers, stream=body)])
+        endpoint.send(ENTRY)
+        assert (len(endpoint.requests), endpoint.pauses, body.closed) == (1, [], True)
+
+    def test_whose_answer_cannot_be_read_is_given_up(self) -> None:
+        endpoint = Endpoint([httpx.DecodingError("of +14155550123")] * 9)
+        with pytest.raises(NotTaken, match=r"\Ahttps://crm.example.com:8443 does not answer \(DecodingError\)\Z"):
+            endpoint.send(ENTRY)
+
+    def test_that_begins_an_answer_and_never_ends_it_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def silent(_: httpx.Request) -> httpx.Response:
+            await asyncio.Event().wait()
+            return httpx.Response(200)
+
+        monkeypatch.setattr(replay_module, "POST_SECONDS", 0.01)
+        endpoint = Endpoint()
+        with pytest.raises(NotTaken, match=r"\Ahttps://crm.example.com:8443 does not answer within 0.01 seconds\Z"):
+            endpoint.send(ENTRY, transport=httpx.MockTransport(silent))
+        assert endpoint.pauses == list(POST_PAUSES)
 
 
 @dataclass

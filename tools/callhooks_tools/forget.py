@@ -33,9 +33,19 @@ PROJECTION_SECONDS = 60.0
 RECENT = timedelta(days=1)
 """How long the table's stream keeps an event for the projector."""
 
-_SEPARATORS = r"[ \-.()/\u00a0]{0,3}"
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-_NOT_SEARCHED = frozenset({"pk", "sk", "answer"})
+_SEPARATOR = r"[ \t\-.()/+\u00a0\u00ad\u2000-\u2015\u202a-\u202f\u2060\u2212\ufffd]"
+"""What may stand between two digits; `+` is a space of a form, and U+FFFD a byte that is no UTF-8."""
+_TRUNK_ZERO = r"\([ \u00a0]?0[ \u00a0]?\)"
+_BETWEEN = f"(?:{_TRUNK_ZERO}|{_SEPARATOR}){{0,4}}"
+_BEFORE = rf"(?<![0-9A-Za-z])(?<![0-9]\.)(?:(?:00|011){_BETWEEN})?"
+"""What no number is part of: a longer one, an identifier, a fraction."""
+_AFTER = "(?:(?![0-9A-Za-z])|(?=[xX]|[eE][xX][tT]))"
+_DIALLED_FIRST = re.compile(r"00(?=[1-9][0-9]{5,14}\Z)|011(?=[1-9][0-9]{8,14}\Z)", re.ASCII)
+"""What is dialled before a country code; shorter, `011` begins a number of Turin or Sheffield."""
+_ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))""")
+_ESCAPES = dict(zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True))
+_DEEPEST_ESCAPES = 3
+_NOT_SEARCHED = frozenset({"pk", "sk", "answer", "expires_at"})
 
 
 class StillComing(Exception):
@@ -52,7 +62,7 @@ class Holds(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A number, or a SIP user, that is looked for; `canonical` is as `canonical_party` has it."""
+    """A number, or a SIP user, that is looked for; `canonical` is its digits from the country code on, or the user."""
 
     canonical: str
     _pattern: re.Pattern[str] | None = field(repr=False)
@@ -64,12 +74,12 @@ class Person:
         Raises:
             ValueError: it is empty.
         """
-        canonical = canonical_party(party)
+        canonical = _canonical(party)
         if not canonical:
             raise ValueError("A number with its country code is wanted, or a SIP user.")
         if not (canonical.isascii() and canonical.isdigit()) or len(canonical) < SHORTEST_SEARCHED:
             return cls(canonical, None)
-        return cls(canonical, re.compile(f"(?<![0-9])(?:00)?{_SEPARATORS.join(canonical)}(?![0-9])"))
+        return cls(canonical, re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER))
 
     @property
     def is_searched(self) -> bool:
@@ -81,7 +91,7 @@ class Person:
 
         What a sender was answered is not looked at: that is made of the call plan.
         """
-        if any(canonical_party(text_of(item, name)) == self.canonical for name in ("from", "to")):
+        if any(_canonical(text_of(item, name)) == self.canonical for name in ("from", "to")):
             return Holds.PARTY
         pattern = self._pattern
         if pattern is None:
@@ -89,6 +99,14 @@ class Person:
         texts = (text for name, value in item.items() if name not in _NOT_SEARCHED for text in _texts(value))
         found = any(pattern.search(way) for text in (*texts, _body_text(item)) for way in _ways_to_read(text))
         return Holds.MENTION if found else Holds.NOT
+
+
+def _canonical(party: str) -> str:
+    """A number by its digits, without what is dialled before its country code and the zero after it; else the user."""
+    digits = canonical_party(re.sub(_SEPARATOR, " ", re.sub(_TRUNK_ZERO, "", party)))
+    if digits.isascii() and digits.isdigit():
+        return _DIALLED_FIRST.sub("", digits, count=1)
+    return canonical_party(party)
 
 
 def _body_text(item: Item) -> str:
@@ -103,8 +121,9 @@ def _body_text(item: Item) -> str:
 
 
 def _texts(value: AttributeValueTypeDef) -> Iterator[str]:
-    if "S" in value:
-        yield value["S"]
+    for kind in ("S", "N"):
+        if kind in value:
+            yield value[kind]
     for member in (*value.get("L", ()), *value.get("M", {}).values()):
         yield from _texts(member)
 
@@ -112,11 +131,21 @@ def _texts(value: AttributeValueTypeDef) -> Iterator[str]:
 def _ways_to_read(text: str) -> Iterator[str]:
     """The text, and what its escapes of JSON and of URLs stand for: a digit may hide in one, or follow one."""
     yield text
-    if "\\u" in text:
-        text = _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text)
-        yield text
-    if "%" in text:
-        yield unquote_plus(text)
+    for _ in range(_DEEPEST_ESCAPES):
+        read = text
+        if "\\" in read:
+            read = _ESCAPED.sub(_unescaped, read)
+            yield read
+        if "%" in read:
+            read = unquote_plus(read)
+            yield read
+        if read == text:
+            return
+        text = read
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else _ESCAPES[escape[2]]
 
 
 @dataclass

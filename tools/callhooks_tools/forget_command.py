@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,25 +14,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks_tools.forget import SHORTEST_SEARCHED, Found, Holds, Person, Removal, StillComing, find
 from callhooks_tools.stored_events import scan, watched
-from callhooks_tools.terminal import StackName, agree, console, errors, fail, progress, stack_in_aws
+from callhooks_tools.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
+FROM_INPUT = "-"
 INTERRUPTED = 130
 AGAIN = "Run it again: it finds what is left."
 
 
 def forget(
-    number: Annotated[str, typer.Argument(help="A number with its country code, or a SIP user.")],
+    number: Annotated[
+        str,
+        typer.Argument(help="A number with its country code, or a SIP user; - reads it from standard input."),
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Remove a person's events, calls and quarantined deliveries for good. Shows what there is, and asks."""
     try:
-        person = Person.of(number)
+        person = Person.of(sys.stdin.readline() if number == FROM_INPUT else number)
     except ValueError as error:
         fail(str(error))
+    if console.is_terminal:
+        # Of what was given it is not seen what is compared; a file or a pipe may be kept, and gets no number.
+        console.print(f"Looking for {shown(person.canonical)}.")
     session, outputs = stack_in_aws(stack_name)
     client = session.client("dynamodb")
     try:

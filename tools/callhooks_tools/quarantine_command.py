@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ from callhooks_tools.quarantine import (
 )
 from callhooks_tools.stack import Provider, StackOutputs
 from callhooks_tools.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
-from callhooks_tools.workers import at_once
+from callhooks_tools.workers import at_once, at_once_by_key
 
 quarantine_app = typer.Typer(help="Deliveries of proven senders that were not understood.", no_args_is_help=True)
 
@@ -69,33 +69,60 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Understood:
+    """A delivery as it is read now: the item of its event."""
+
+    kept: Kept
+    made: Item
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The key of its event."""
+        return self.made["pk"]["S"], self.made["sk"]["S"]
+
+
+@dataclass(frozen=True, slots=True)
 class Retrial:
-    """Brings deliveries in: each is stored first, and taken out of quarantine only then."""
+    """Brings deliveries in: each is stored first, and taken out of quarantine only then.
+
+    Both steps may be done any number of times, and stopped anywhere; both raise what botocore raises.
+    """
 
     quarantine: Quarantine
     store: EventStore
     how: Mapping[str, Reading]
 
-    def of(self, kept: Kept) -> Tried:
-        """Try a delivery again; may be done any number of times, and stopped anywhere.
-
-        Raises:
-            ClientError, BotoCoreError: the table has failed.
-        """
+    def read(self, kept: Kept) -> Understood | Tried:
+        """Read a delivery again; it is `Tried` where there is no event to store."""
         item = self.quarantine.read(kept)
         if item is None:
             return Tried(kept, Fate.GONE)
         try:
             made = read_again(item, self.how)
-            tried = (
-                Tried(kept, Fate.IGNORED, made.reason)
-                if isinstance(made, Ignored)
-                else Tried(kept, Fate.STORED if keep_event(self.store, made) else Fate.KNOWN)
-            )
         except StillNotUnderstood as problem:
             return Tried(kept, Fate.NOT_UNDERSTOOD, str(problem))
-        self.quarantine.remove(kept)
-        return tried
+        if isinstance(made, Ignored):
+            self.quarantine.remove(kept)
+            return Tried(kept, Fate.IGNORED, made.reason)
+        return Understood(kept, made)
+
+    def bring_in(self, read: Understood | Tried) -> Tried:
+        """Store the event of a delivery, where there is one, and take the delivery out."""
+        if isinstance(read, Tried):
+            return read
+        try:
+            fate = Fate.STORED if keep_event(self.store, read.made) else Fate.KNOWN
+        except StillNotUnderstood as problem:
+            return Tried(read.kept, Fate.NOT_UNDERSTOOD, str(problem))
+        self.quarantine.remove(read.kept)
+        return Tried(read.kept, fate)
+
+    def of_all(self, chosen: Iterable[Kept]) -> Iterator[Tried]:
+        """Try deliveries again, several at once. Of those of the same event the first one is stored."""
+        read = at_once(self.read, chosen)
+        return at_once_by_key(
+            self.bring_in, read, key=lambda one: one.key if isinstance(one, Understood) else one.kept.name
+        )
 
 
 @quarantine_app.command("list")
@@ -155,7 +182,7 @@ def quarantine_retry(
             # What came first is what a repeat is answered.
             chosen.sort(key=lambda kept: kept.received_at)
             with progress("deliveries", total=len(chosen)) as advance:
-                for tried in at_once(_retrial(quarantine, outputs).of, chosen):
+                for tried in _retrial(quarantine, outputs).of_all(chosen):
                     counts[tried.fate] += 1
                     _tell(tried)
                     advance()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ from callhooks.store import EventStore, is_refused_for_good, unpack_item
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from callhooks_tools.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
-from callhooks_tools.workers import at_once
+from callhooks_tools.workers import at_once_by_key
 
 AGE = re.compile(r"([0-9]{1,5})([hd])", re.ASCII)
 
@@ -64,6 +65,14 @@ class Logged:
 
     event: str
     packed: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """When a delivery came, and its key in the table."""
+
+    received_at: str
+    key: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,10 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
     try:
         with progress("lines read") as advance:
             lines = marked_lines(session, log_groups(session, outputs.stack_name), begin, advance)
-            for recovered in at_once(lambda logged: bring_in(store, logged), joiner.whole(lines)):
+            # What came first is what a repeat is answered, and a log need not have it first.
+            found = sorted(((place_of(logged), logged) for logged in joiner.whole(lines)), key=itemgetter(0))
+            brought = at_once_by_key(lambda one: bring_in(store, one[1]), found, key=lambda one: one[0].key)
+            for recovered in brought:
                 counts[recovered.fate] += 1
                 _tell(recovered)
     except (BotoCoreError, ClientError) as error:
@@ -178,6 +190,15 @@ def part_of(message: str) -> Part:
     if part.part > part.parts:
         raise ValueError("its part is beyond the last one")
     return part
+
+
+def place_of(logged: Logged) -> Place:
+    """Where a delivery belongs among the others; one that cannot be read comes first, and alone."""
+    try:
+        item = unpack_item(logged.packed)
+        return Place(str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"]))
+    except (ValueError, KeyError, TypeError):
+        return Place("", (logged.event, ""))
 
 
 def bring_in(store: EventStore, logged: Logged) -> Recovered:

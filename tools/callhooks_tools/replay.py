@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 READ_AHEAD = 100
 POST_SECONDS = 10.0
+"""Seconds for a whole request, until the status of its answer is there."""
 POST_PAUSES = (1.0, 4.0, 16.0)
 """Seconds before what was not taken is posted again."""
 API_KEY_HEADER = "x-api-key"
@@ -75,9 +77,12 @@ class UrlDestination:
 
     at_once = 1
 
-    def __init__(self, client: httpx.Client, url: httpx.URL, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, url: httpx.URL, *, runner: asyncio.Runner, sleep: Callable[[float], None]
+    ) -> None:
         self._client = client
         self._url = url
+        self._runner = runner
         self._sleep = sleep
 
     def send(self, entries: Sequence[BusEntry]) -> None:
@@ -90,21 +95,31 @@ class UrlDestination:
         """Why it was not taken; `None` where it was."""
         for pause in (*POST_PAUSES, None):
             try:
-                response = self._client.post(
-                    self._url, content=envelope, headers={"content-type": "application/json"}, timeout=POST_SECONDS
-                )
-            except httpx.TransportError as error:
+                status = self._runner.run(self._status(envelope))
+            except TimeoutError:
+                why = f"does not answer within {POST_SECONDS:g} seconds"
+            except httpx.RequestError as error:
                 # The text of an error may hold the address.
                 why = f"does not answer ({type(error).__name__})"
             else:
-                if response.is_success:
+                if httpx.codes.is_success(status):
                     return None
-                why = f"answers {response.status_code}"
-                if not response.is_server_error and response.status_code not in _PASSING_STATUSES:
+                why = f"answers {status}"
+                if not httpx.codes.is_server_error(status) and status not in _PASSING_STATUSES:
                     return why
             if pause is not None:
                 self._sleep(pause)
         return why
+
+    async def _status(self, envelope: bytes) -> int:
+        """Post once. The body of the answer is not read: it may be broken, or have no end."""
+        headers = {"content-type": "application/json"}
+        # httpx's own time-outs begin anew with every byte that comes.
+        async with (
+            asyncio.timeout(POST_SECONDS),
+            self._client.stream("POST", self._url, content=envelope, headers=headers, timeout=None) as response,
+        ):
+            return response.status_code
 
 
 def envelope_of(entry: BusEntry) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -10,11 +11,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import Annotated, NoReturn
 
 import httpx
 import typer
 from boto3.session import Session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.call_store import CallStore
 from callhooks.event import Kind, canonical_party
@@ -40,6 +43,8 @@ SLOWEST = 0.1
 ASKED_ABOVE = 1000
 API_KEY_VARIABLE = "CALLHOOKS_REPLAY_API_KEY"
 INTERRUPTED = 130
+BUS_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1, "mode": "standard"})
+"""The bus's client tries once: what it publishes through tries again itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,18 @@ def _address(url: str) -> httpx.URL:
         fail("--url takes an address such as https://crm.example.com/calls.")
     if address.scheme not in {"http", "https"} or not address.host:
         fail("--url takes an address that begins with https:// or http://.")
+    if address.scheme == "http" and not _is_loopback(address.host):
+        fail("--url takes http:// on this machine alone: else numbers and the API key could be read on their way.")
     return address
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -202,11 +218,17 @@ def _target(stack: _Stack, address: httpx.URL | None) -> str:
 @contextmanager
 def _destination(stack: _Stack, address: httpx.URL | None) -> Iterator[Destination]:
     if address is None:
-        yield BusDestination(stack.session.client("events"), stack.outputs.call_bus, sleep=time.sleep)
+        yield BusDestination(
+            stack.session.client("events", config=BUS_CONFIG), stack.outputs.call_bus, sleep=time.sleep
+        )
         return
     key = os.environ.get(API_KEY_VARIABLE)
-    with httpx.Client(headers={API_KEY_HEADER: key} if key else None) as client:
-        yield UrlDestination(client, address, sleep=time.sleep)
+    client = httpx.AsyncClient(headers={API_KEY_HEADER: key} if key else None)
+    with asyncio.Runner() as runner:
+        try:
+            yield UrlDestination(client, address, runner=runner, sleep=time.sleep)
+        finally:
+            runner.run(client.aclose())
 
 
 def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> None:
