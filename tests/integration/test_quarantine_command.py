@@ -398,10 +398,10 @@ class TestTheRecovery:
         assert (recovered.exit_code, recovered.stdout) == (1, "")
         assert recovered.stderr.startswith("Not everything was read or stored, run it again: ")
 
-    @pytest.mark.parametrize("since", ["yesterday", "7", "h", "-1h", "1w"])
+    @pytest.mark.parametrize("since", ["yesterday", "7", "h", "-1h", "0h", "1y"])
     def test_it_says_how_a_time_is_given(self, command: Command, since: str) -> None:
         refused = command("recover", f"--since={since}")
         assert (refused.exit_code, refused.stderr) == (
             1,
-            f"--since takes hours or days, such as 12h or 7d, and not {since}\n",
+            f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {since}\n",
         )

@@ -28,6 +28,7 @@ from typer.testing import CliRunner, Result
 from tests.calls import START, told
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, new_session
 from tests.projection import bus_schema, kept
+from tests.support import NOW
 
 NUMBER = "14155550123"
 CALL = [
@@ -111,6 +112,8 @@ class TestASelection:
             (Selection(since=START + timedelta(seconds=5)), EVENTS[1:]),
             (Selection(until=START + timedelta(seconds=5)), EVENTS[:1]),
             (Selection(START + timedelta(seconds=5), START + timedelta(seconds=60, milliseconds=1)), EVENTS[1:4]),
+            (Selection(until=NOW, by_arrival=True), []),
+            (Selection(since=NOW, by_arrival=True), EVENTS),
             (Selection(provider=Provider.WAVIX), [BILL]),
             (Selection(kinds=[Kind.SMS_RECEIVED, Kind.COMPLETED]), [CALL[2], SMS]),
             (Selection(number=NUMBER), [*CALL[:2], BILL]),
@@ -118,7 +121,20 @@ class TestASelection:
             (Selection(provider=Provider.JAMBONZ, kinds=[Kind.ANSWERED], number=NUMBER), [CALL[1]]),
             (Selection(provider=Provider.BIRD), []),
         ],
-        ids=["all", "since", "until", "between", "provider", "kinds", "number", "SIP user", "all of these", "none"],
+        ids=[
+            "all",
+            "since",
+            "until",
+            "between",
+            "before all came in",
+            "last to come in",
+            "provider",
+            "kinds",
+            "number",
+            "SIP user",
+            "all of these",
+            "none",
+        ],
     )
     def test_finds_these_events_and_no_items_of_calls(
         self, selection: Selection, chosen: Sequence[CallEvent], stack: Stack

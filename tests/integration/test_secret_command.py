@@ -102,11 +102,11 @@ class TestSecrets:
         assert SECOND in credentials.model_dump_json()
         assert first not in json.dumps(credentials.model_dump(mode="json")[kind.partition("-")[0]])
 
-    def test_are_added_once(self, kind: Secrets, command: Command) -> None:
+    def test_are_added_once_and_stay_in_their_place(self, kind: Secrets, command: Command) -> None:
         (first,) = KINDS[kind].valid()
-        for secret in (SECOND, THIRD, SECOND):
-            done(command("add", kind, stdin=f"{secret}\n"))
-        assert KINDS[kind].valid() == [SECOND, THIRD, first]
+        told = [done(command("add", kind, stdin=f"{secret}\n")) for secret in (SECOND, THIRD, SECOND)]
+        assert ["is valid already" in one for one in told] == [False, False, True]
+        assert KINDS[kind].valid() == [THIRD, SECOND, first]
 
     def test_are_removed_wherever_they_stand(self, kind: Secrets, command: Command) -> None:
         (first,) = KINDS[kind].valid()

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import tracemalloc
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -190,16 +191,19 @@ def forgeries(draw: st.DrawFn, name: str) -> Event:
     # A GET is not held to its signature.
     proof = draw(st.sampled_from(proofs)) if _method(event) != "GET" else "authorization"
     genuine = headers[proof]
-    others = [
+    wrong: st.SearchStrategy[Any] = texts | st.sampled_from(wrong_proofs(genuine))
+    other = draw(wrong.filter(lambda one: one != genuine))
+    return {**event, "headers": {**headers, proof: other}}
+
+
+def wrong_proofs(genuine: str) -> list[Any]:
+    """What may come in place of a proof, some of which nothing can be compared with."""
+    return [
         None, 7, [genuine], "", genuine[:-4], f"{genuine}\u00e9", genuine.replace("1", "\u0661"), genuine[::-1],
-        genuine.encode().hex(), f"\x00{genuine}", genuine.encode("utf-16").decode("latin-1"), "Bearer x",
-        "Basic \ud800", f"Basic {'A' * 100_000}", "t=1795242600,v1=" * 5000,
-        "t=\u0661,v1=\ud800", "t=" + "9" * 12 + ",v1=00",
+        genuine.encode().hex(), f"\x00{genuine}", genuine.encode("utf-16").decode("latin-1"), f"{genuine}\ud800",
+        "Bearer x", "Basic \ud800", f"Basic {'A' * 100_000}", "t=1795242600,v1=\u00e9", "t=1795242600,v1=\ud800",
+        "t=1795242600,v1=" * 5000, "t=\u0661,v1=\ud800", "t=" + "9" * 12 + ",v1=00",
     ]  # fmt: skip
-    return {
-        **event,
-        "headers": {**headers, proof: draw((texts | st.sampled_from(others)).filter(lambda one: one != genuine))},
-    }
 
 
 def _method(event: Event) -> str:
@@ -218,6 +222,67 @@ def test_nothing_is_taken_of_who_does_not_prove_who_they_are(name: str, data: st
     assert_says_nothing(answer)
     assert answer.statusCode == 200 or CANARY not in answer.body
     assert function.table.calls == 0
+
+
+@every_function
+def test_no_proof_is_a_reason_to_fail(name: str) -> None:
+    event = FUNCTIONS[name]().sign(next(one for one in recordings(name) if _method(one) == "POST"))
+    tokens = [TOKEN] if "token" in event.get("pathParameters", {}) else []
+    wrong = [
+        *({**event, "pathParameters": {"token": one}} for token in tokens for one in wrong_proofs(token)),
+        *(
+            {**event, "headers": {**event["headers"], proof: one}}
+            for proof in PROOFS & event["headers"].keys()
+            for one in wrong_proofs(event["headers"][proof])
+        ),
+    ]
+    for forged in wrong:
+        if forged != event:
+            function = FUNCTIONS[name]()
+            assert function.take(forged).statusCode == 401
+            assert function.table.calls == 0
+
+
+@every_function
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["%s"]',
+        b'{"%s": "%s"}',
+        b'{"args": "%s", "name": ["%s"]}',
+        b'{"call_sid": ["%s"]}',
+        b'"%s"',
+        b'{"%s',
+        b"\xff%s",
+    ],
+)
+def test_of_what_is_not_understood_nothing_is_repeated(name: str, body: bytes) -> None:
+    recorded = next(one for one in recordings(name) if _method(one) == "POST")
+    told = base64.b64encode(body.replace(b"%s", CANARY.encode())).decode()
+    function = FUNCTIONS[name]()
+    answer = function.take(function.sign({**recorded, "body": told, "isBase64Encoded": True}))
+    assert answer.statusCode < 500
+    assert_says_nothing(answer)
+    assert CANARY not in answer.body
+
+
+@every_function
+@pytest.mark.parametrize("body", [None, b"[]"])
+def test_no_text_outside_of_the_body_is_a_reason_to_fail(name: str, body: bytes | None) -> None:
+    recorded = next(one for one in recordings(name) if _method(one) == "POST")
+    if body is not None:
+        recorded = {**recorded, "body": body.decode(), "isBase64Encoded": False}
+    for make, length in itertools.product(UNFRIENDLY, (1, 1000)):
+        text = make(length)
+        event = {
+            **recorded,
+            "rawPath": f"{recorded['rawPath']}/{text}",
+            "rawQueryString": f"{recorded['rawQueryString']}&{text}={text}",
+            "headers": {**recorded["headers"], **dict.fromkeys(("user-agent", "messagebird-request-id", text), text)},
+            "pathParameters": dict.fromkeys(recorded.get("pathParameters", {}), text),
+        }
+        function = FUNCTIONS[name]()
+        assert_taken(function, function.sign(event))
 
 
 @every_function

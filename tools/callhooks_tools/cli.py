@@ -274,7 +274,9 @@ def secret_add(
         fail("A webhook secret is made by jambonz: take that of your account from its portal.")
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(kind)
     _check_secret(kind, secret)
-    _secrets_of(kind, stack_name).add(secret)
+    if not _secrets_of(kind, stack_name).add(secret):
+        console.print(f"The {_named(kind)} {_masked(secret)} is valid already.")
+        return
     console.print(f"The {_named(kind)} {_masked(secret)} is valid within five minutes.")
     if kind is not Secrets.JAMBONZ:
         users = "those who sign in" if kind is Secrets.CONSOLE_PASSWORD else "the provider"

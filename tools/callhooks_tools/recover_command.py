@@ -22,12 +22,13 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from callhooks_tools.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 from callhooks_tools.workers import at_once_by_key
 
-AGE = re.compile(r"([0-9]{1,5})([hd])", re.ASCII)
+AGE = re.compile(r"([1-9][0-9]{0,4})([mhdw])", re.ASCII)
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 Since = Annotated[
     str | None,
     typer.Option(
-        "--since", metavar="AGE", help="Only what was logged since then: 12h, 7d. Else all that the logs hold."
+        "--since", metavar="AGE", help="Only what was logged since then: 30m, 12h, 7d. Else all that the logs hold."
     ),
 ]
 
@@ -241,8 +242,8 @@ def _marked(message: str) -> object:
 def _age(text: str) -> timedelta:
     found = AGE.fullmatch(text)
     if not found:
-        fail(f"--since takes hours or days, such as 12h or 7d, and not {shown(text)}")
-    return timedelta(**{{"h": "hours", "d": "days"}[found[2]]: int(found[1])})
+        fail(f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {shown(text)}")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def _tell(recovered: Recovered) -> None:

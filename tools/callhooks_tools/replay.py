@@ -89,7 +89,8 @@ class UrlDestination:
         """Post the entries, one by one."""
         for number, entry in enumerate(entries):
             if why := self._post(envelope_of(entry)):
-                raise NotTaken(f"{origin_of(self._url)} {why}", entries[number:])
+                told = f"{origin_of(self._url)} {why} to {id_of(entry)} of {entry.request['Time']:{_TIME}}"
+                raise NotTaken(told, entries[number:])
 
     def _post(self, envelope: bytes) -> str | None:
         """Why it was not taken; `None` where it was."""
@@ -120,6 +121,12 @@ class UrlDestination:
             self._client.stream("POST", self._url, content=envelope, headers=headers, timeout=None) as response,
         ):
             return response.status_code
+
+
+def id_of(entry: BusEntry) -> str:
+    """The event's id on the bus."""
+    event_id: str = json.loads(entry.request["Detail"])["id"]
+    return event_id
 
 
 def envelope_of(entry: BusEntry) -> bytes:

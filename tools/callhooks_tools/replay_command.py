@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -72,6 +72,10 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     until: Annotated[
         str | None, typer.Option("--to", metavar="MOMENT", help="Only what happened before; a day is taken whole.")
     ] = None,
+    received: Annotated[
+        bool,
+        typer.Option("--received", help="--from and --to are about when events came in, and not when they happened."),
+    ] = False,
     provider: Annotated[Provider | None, typer.Option(help="Only what this provider has sent.")] = None,
     kind: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Only this kind, such as call.completed; may be repeated.")
@@ -95,10 +99,10 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     stack_name: StackName = None,
 ) -> None:
     """Publish stored events again, in the order in which they happened, each with its call as it is now."""
-    chosen = (since, until, provider, kind, number, url)
+    chosen = (since, until, received, provider, kind, number, url)
     if resume and (dry_run or any(chosen)):
         fail("--resume goes on with what was chosen: it takes only --rate and --stack.")
-    selection = _selection(since, until, provider, kind or (), number)
+    selection = replace(_selection(since, until, provider, kind or (), number), by_arrival=received)
     address = None if url is None else _address(url)
     stack = _Stack(stack_name, *stack_in_aws(stack_name))
     with _opened_state(stack) as state:

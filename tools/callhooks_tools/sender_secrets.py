@@ -57,9 +57,13 @@ class SenderSecrets:
         generated: list[str] = [value[self.generated]] if self.generated else []
         return [*generated, *value.get(self.added, [])]
 
-    def add(self, secret: str) -> None:
-        """Make one more secret valid, beside those that are."""
-        self._write([secret, *(known for known in self.read() if known != secret)])
+    def add(self, secret: str) -> bool:
+        """Make one more secret valid, beside those that are; `False` where it is already, and stays in its place."""
+        known = self.read()
+        if secret in known:
+            return False
+        self._write([secret, *known])
+        return True
 
     def replace(self, secret: str) -> None:
         """Make a secret the only one that is valid."""

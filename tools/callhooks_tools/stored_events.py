@@ -76,7 +76,8 @@ def text_of(item: Item, name: str) -> str:
 class Selection:
     """Which events are meant: those that are as every member says that is not empty.
 
-    `since` is the first moment and `until` the first one after it, by when an event happened; `number` is canonical.
+    `since` is the first moment and `until` the first one after it, by when an event happened, or with `by_arrival` by
+    when it came in; `number` is canonical.
     """
 
     since: datetime | None = None
@@ -84,16 +85,18 @@ class Selection:
     provider: Provider | None = None
     kinds: Sequence[Kind] = ()
     number: str | None = None
+    by_arrival: bool = False
 
     def request(self, table_name: str) -> ScanInputTypeDef:
         """The scan that finds them, with their keys, kinds and times."""
         values = {":events": EVENT_PREFIX}
         conditions = ["begins_with(sk, :events)"]
+        moment = "#received_at" if self.by_arrival else "#occurred_at"
         if self.since is not None:
-            conditions.append("#occurred_at >= :since")
+            conditions.append(f"{moment} >= :since")
             values[":since"] = utc_text(self.since)
         if self.until is not None:
-            conditions.append("#occurred_at < :until")
+            conditions.append(f"{moment} < :until")
             values[":until"] = utc_text(self.until)
         if self.provider is not None:
             conditions.append("#provider = :provider")
