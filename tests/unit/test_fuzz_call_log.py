@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from tests.call_table import a_call, item_of
 from tests.console import PASSWORD, USERNAME, Console, asked, basic, cookie_in
-from tests.hostile import CANARY, EXTREMES, as_json, examples, in_bounded_time, mutated, texts, values
+from tests.hostile import (
+    CANARY,
+    EXTREMES,
+    LITERALS,
+    as_json,
+    examples,
+    in_bounded_time,
+    mutated,
+    raw,
+    texts,
+    values,
+)
 from tests.support import EVENTS, Answer, Event
 
 DOCUMENTED = (200, 204, 400, 401, 404, 405, 413, 415)
@@ -124,6 +135,14 @@ def test_nobody_looks_who_does_not_prove_who_they_are(proof: dict[str, Any], pat
     assert answer.statusCode == 401
     assert_answered(answer)
     assert console.table.queries == 0
+
+
+@pytest.mark.parametrize("literal", [one for one in LITERALS if one])
+def test_no_json_is_a_cursor_by_chance(literal: str) -> None:
+    for document in (raw(literal), [raw(literal)] * 4, [None, raw(literal), raw(literal), "a"]):
+        cursor = base64.urlsafe_b64encode(as_json(document)).decode()
+        status, detail = a_console().refusal("/calls", cursor=cursor)
+        assert (status, detail) == (400, "cursor is not one of this list. Leave it out to begin again.")
 
 
 def test_thousands_of_parameters_headers_and_cookies_are_no_reason_to_fail() -> None:
