@@ -149,6 +149,12 @@ class TestAText:
         item = kept(told(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
         assert holds(item, str(number)) is Holds.MENTION
 
+    @pytest.mark.parametrize("number", ["50000100000", "14155001155", "440113456789", "4901112345678"])
+    def test_may_hold_zeros_that_are_dialled_elsewhere(self, number: str) -> None:
+        assert holds(kept(told(Kind.RINGING, from_=f"+{number}")), number) is Holds.PARTY
+        assert holds(kept(told(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Holds.NOT
+        assert holds(kept(told(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Holds.MENTION
+
     def test_that_is_no_utf_8_is_looked_at(self) -> None:
         for encoding in ("latin-1", "utf-8"):
             assert holds(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Holds.MENTION

@@ -40,7 +40,7 @@ _BETWEEN = f"(?:{_TRUNK_ZERO}|{_SEPARATOR}){{0,4}}"
 _BEFORE = rf"(?<![0-9A-Za-z])(?<![0-9]\.)(?:(?:00|011){_BETWEEN})?"
 """What no number is part of: a longer one, an identifier, a fraction."""
 _AFTER = "(?:(?![0-9A-Za-z])|(?=[xX]|[eE][xX][tT]))"
-_DIALLED_FIRST = re.compile(r"00(?=[1-9][0-9]{5,14}\Z)|011(?=[1-9][0-9]{8,14}\Z)", re.ASCII)
+_DIALLED_FIRST = re.compile(r"\A(?:00(?=[1-9][0-9]{5,14}\Z)|011(?=[1-9][0-9]{8,14}\Z))", re.ASCII)
 """What is dialled before a country code; shorter, `011` begins a number of Turin or Sheffield."""
 _ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))""")
 _ESCAPES = dict(zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True))
