@@ -66,7 +66,7 @@ def assert_answered(answer: Answer, *, may_repeat: bool = False) -> None:
 
 
 @given(path=paths, query=parameters, raw_query=st.none() | texts, method=methods)
-@examples(250)
+@examples(100)
 def test_no_question_is_a_reason_to_fail(path: str, query: dict[str, str], raw_query: str | None, method: str) -> None:
     event = asked(
         path,
@@ -79,7 +79,7 @@ def test_no_question_is_a_reason_to_fail(path: str, query: dict[str, str], raw_q
 
 
 @given(event=st.sampled_from(RECORDED).flatmap(mutated))
-@examples(150)
+@examples(60)
 def test_no_event_of_the_api_is_a_reason_to_fail(event: Any) -> None:
     with in_bounded_time():
         assert_answered(a_console().answer(event))
@@ -89,7 +89,7 @@ def test_no_event_of_the_api_is_a_reason_to_fail(event: Any) -> None:
     body=(values | st.dictionaries(st.sampled_from(["username", "password"]), values)).map(as_json) | st.binary(),
     content_type=content_types,
 )
-@examples(150)
+@examples(60)
 def test_nobody_signs_in_with_anything_but_the_password(body: bytes, content_type: str) -> None:
     with in_bounded_time():
         answer = Console().post(body, content_type)
@@ -126,7 +126,7 @@ def _forged() -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(proof=_forged(), path=st.sampled_from(["/calls", "/stats", "/calls/jambonz/one"]))
-@examples(200)
+@examples(50)
 def test_nobody_looks_who_does_not_prove_who_they_are(proof: dict[str, Any], path: str) -> None:
     console = a_console()
     event: Event = asked(path, **proof)

@@ -40,7 +40,7 @@ every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 @every_function
 @given(data=st.data())
-@examples(50)
+@examples(25)
 def test_every_event_that_is_kept_is_folded_published_and_shown(name: str, data: st.DataObject) -> None:
     function, world = FUNCTIONS[name](), World()
     recorded = [one for one in recordings(name) if raw_body(one)[:1] == b"{"]
@@ -90,7 +90,7 @@ def test_no_number_keeps_a_call_out_of_the_table(name: str, number: str) -> None
 
 
 @given(data=st.data())
-@examples(150)
+@examples(60)
 def test_a_poisoned_event_keeps_no_other_call_waiting(data: st.DataObject) -> None:
     world = World()
     well = world.keep(*ANSWERED_CALL)
@@ -108,7 +108,7 @@ def test_a_poisoned_event_keeps_no_other_call_waiting(data: st.DataObject) -> No
 
 
 @given(body=texts | values.map(json.dumps) | st.binary(max_size=99).map(lambda raw: base64.b64encode(raw).decode()))
-@examples(150)
+@examples(60)
 def test_a_message_that_is_no_key_stays_in_the_queue_and_no_other_one(body: str) -> None:
     world = World()
     (item, *_) = world.keep(*ANSWERED_CALL)
@@ -144,7 +144,7 @@ def packed(raw: bytes) -> str:
     | values.map(as_json).map(packed)
     | st.sampled_from([b"[" * 100_000, b"0" * 50_000_000, b'{"pk":{"S":"a"},"sk":{"S":1}}']).map(packed)
 )
-@examples(150)
+@examples(60)
 def test_a_message_that_is_no_item_stays_in_the_spill_queue_and_no_other_one(body: str) -> None:
     drain = Drain()
     first, second = (pack_item(kept(event)) for event in ANSWERED_CALL[:2])
@@ -154,7 +154,7 @@ def test_a_message_that_is_no_item_stays_in_the_spill_queue_and_no_other_one(bod
 
 
 @given(body=texts | values.map(as_json).map(packed))
-@examples(150)
+@examples(60)
 def test_of_what_is_no_packed_item_nothing_is_told(body: str) -> None:
     with in_bounded_time(), pytest.raises(ValueError, match=r"\Anot a packed item( \([A-Za-z]+\))?\Z"):
         unpack_item(body)
@@ -162,7 +162,7 @@ def test_of_what_is_no_packed_item_nothing_is_told(body: str) -> None:
 
 @every_function
 @given(data=st.data())
-@examples(30)
+@examples(15)
 def test_whatever_is_kept_comes_out_of_the_spill_queue_as_it_was(name: str, data: st.DataObject) -> None:
     function = FUNCTIONS[name]()
     event = data.draw(st.sampled_from(recordings(name)))
