@@ -64,8 +64,9 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
 
     own_run.client("dynamodb").delete_table(TableName=own_run.stack.events_table)
     assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
+    # Without its table an event waits in the spill queue.
     event = own_run.signed(read_delivery(EVENTS / "wavix" / "ringing.json"))
-    assert own_run.post(event).status_code == 503
+    assert own_run.post(event).status_code == 200
 
     temporary = own_run.folder / "run" / "tmp"
     assert temporary.exists()
@@ -178,11 +179,14 @@ import time
 sys.path[:0] = {[str(path) for path in (ROOT / "functions" / folder, *layers, tmp_path)]!r}
 import app
 assert app.receiver
+# That of new calls stands in for one that cannot be made.
+getattr(app, "new_receiver", lambda: None)()
 """
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "EVENTS_TABLE": "events",
         "RETENTION_DAYS": "90",
+        "SPILL_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/spill",
         "JAMBONZ_CREDENTIALS": "{}",
         "JAMBONZ_WEBHOOK_SECRETS": "{}",
         "JAMBONZ_SIGNATURE_HEADER": "Jambonz-Signature",
