@@ -43,6 +43,7 @@ SENDERS = 8
 JOINING = 12
 """After so many deliveries another sender joins: the engine starts a process for each one that is under way at once."""
 HANGS_AFTER_SECONDS = 60
+JAMBONZ_WAITS_SECONDS = 10
 PATIENCE_SECONDS = 150
 STOP_SECONDS = 120
 """The engine's folders of a busy day take their time to be removed."""
@@ -428,6 +429,9 @@ def answers_checked(sent: Sequence[Sent]) -> dict[str, list[str]]:
     return {
         "no 5xx to jambonz": [str(one) for one in sent if not 0 < one.status < 500 and _is_jambonz(one)],
         "no 5xx to anybody else": [str(one) for one in sent if not 0 < one.status < 500 and not _is_jambonz(one)],
+        "jambonz gets its answer in time": [
+            f"{one} after {one.seconds:.1f} s" for one in sent if one.seconds > JAMBONZ_WAITS_SECONDS and _is_jambonz(one)
+        ],
         "what is genuine is accepted": [str(one) for one in genuine if one.status != 200],
         "a repeat gets the first answer": [f"{key}: {found}" for key, found in answers.items() if len(found) > 1],
         "a new call gets verbs": [str(one) for one in genuine if one.path == "/webhooks/call" and not _has_verbs(one)],
