@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from callhooks.call import Call, CallStatus
 from callhooks.call_store import call_item
 from callhooks.event import utc_text
-from callhooks.store import Item, partition_key
+from callhooks.items import Item, partition_key
 
 from tests.calls import START
 from tests.support import resource

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from callhooks.event import CallEvent, Detail, Kind
-from callhooks.store import event_of_item
+from callhooks.items import event_of_item
 
 from tests.senders import SENDERS, document_of, jambonz_event
 from tests.support import NOW, Container, Event, body_of, recorded, signed_event

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from callhooks.store import partition_key
+from callhooks.items import partition_key
 from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
 from callhooks_tools.stack import Provider
 from pydantic import JsonValue, TypeAdapter, ValidationError

@@ -14,7 +14,7 @@ from typing import Any
 
 from callhooks.event import CallEvent
 from callhooks.http import Request, Response
-from callhooks.store import Item, event_item
+from callhooks.items import Item, event_item
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.support import ROOT

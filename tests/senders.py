@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from callhooks.credentials import CredentialStore
+from callhooks.items import Item
 from callhooks.providers import bird
 from callhooks.providers.bird import SubscriptionFilter, read_signing_keys
 from callhooks.providers.jambonz.verify import (
@@ -22,7 +23,6 @@ from callhooks.providers.jambonz.verify import (
 )
 from callhooks.providers.path_token import Networks, read_tokens
 from callhooks.receiver import Receiver
-from callhooks.store import Item
 from callhooks.webhooks.bird_voice import bird_voice_webhook
 from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 from callhooks.clients import Client, ClientStore, client_item
+from callhooks.items import Item
 from callhooks.providers.jambonz.client_auth import ClientAuth
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
 from callhooks.receiver import Receiver
-from callhooks.store import Item
 from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
 
 from tests.support import (

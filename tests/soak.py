@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from callhooks.event import utc_text
-from callhooks.store import body_of_item, partition_key
+from callhooks.items import body_of_item, partition_key
 from callhooks_tools.deliveries import Delivery, as_sent_by
 from callhooks_tools.stack import Access, Provider
 from callhooks_tools.terminal import console, errors
@@ -430,7 +430,9 @@ def answers_checked(sent: Sequence[Sent]) -> dict[str, list[str]]:
         "no 5xx to jambonz": [str(one) for one in sent if not 0 < one.status < 500 and _is_jambonz(one)],
         "no 5xx to anybody else": [str(one) for one in sent if not 0 < one.status < 500 and not _is_jambonz(one)],
         "jambonz gets its answer in time": [
-            f"{one} after {one.seconds:.1f} s" for one in sent if one.seconds > JAMBONZ_WAITS_SECONDS and _is_jambonz(one)
+            f"{one} after {one.seconds:.1f} s"
+            for one in sent
+            if one.seconds > JAMBONZ_WAITS_SECONDS and _is_jambonz(one)
         ],
         "what is genuine is accepted": [str(one) for one in genuine if one.status != 200],
         "a repeat gets the first answer": [f"{key}: {found}" for key, found in answers.items() if len(found) > 1],

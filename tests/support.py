@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
+from callhooks.items import QUARANTINE, Item, unpack_item
 from callhooks.keeper import UNSTORED_MARKER, Keeper
 from callhooks.patterns import PartyPattern
 from callhooks.plan import Flow, Plan, Route
@@ -27,7 +28,7 @@ from callhooks.providers.jambonz.verify import (
 )
 from callhooks.receiver import Receiver
 from callhooks.spill import SpillQueue
-from callhooks.store import QUARANTINE, EventStore, Item, unpack_item
+from callhooks.store import EventStore
 from callhooks.webhooks.jambonz_new_call import new_call_webhook
 
 if TYPE_CHECKING:

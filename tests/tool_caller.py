@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from botocore.exceptions import ClientError
 from callhooks.first_webhook import first_webhook_reader
+from callhooks.items import Item
 from callhooks.past_calls import PastCalls
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item
+from callhooks.store import EventStore
 from callhooks.tool_runner import SECONDS_FOR_TOOLS, ToolRunner
 from callhooks.tools import Parties, Toolbox, ToolCall, tool_of
 from callhooks.webhooks.jambonz_tool import tool_webhook

@@ -11,11 +11,12 @@ from functools import cache
 from typing import TypeAlias
 
 from callhooks.first_webhook import first_webhook_reader
+from callhooks.items import Item
 from callhooks.plan import Plan
 from callhooks.prepared_plan import read_plan
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import Receiver
-from callhooks.store import EventStore, Item
+from callhooks.store import EventStore
 from callhooks.tools import Toolbox, load_toolbox
 from callhooks.webhooks.jambonz_action import action_webhook
 from callhooks_tools.plan_builder import read_plan_file

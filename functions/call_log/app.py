@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from callhooks.aws import reader_dynamodb_client
+from callhooks.aws import reader_dynamodb_client, secret_reader
 from callhooks.call_list import CallList
 from callhooks.call_log import CallLog
 from callhooks.call_store import CallStore
@@ -21,7 +21,7 @@ call_log = CallLog(
     page=Response(200, page.html, headers=page.headers),
     calls=CallList(client, table),
     store=CallStore(client, table),
-    credentials=deployed_credentials([settings.credentials], read_console_credentials),
+    credentials=deployed_credentials([settings.credentials], read_console_credentials, secret_reader()),
     clock=utc_now,
     public_url=settings.public_url,
 )

@@ -3,8 +3,8 @@
 import os
 from functools import partial
 
-from callhooks.aws import dynamodb_client
-from callhooks.deployed import deployed_receiver, deployed_store, log_invocation
+from callhooks.connected import connect
+from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.first_webhook import first_webhook_reader
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.prepared_plan import installed_plan
@@ -13,17 +13,17 @@ from callhooks.settings import JambonzSettings
 from callhooks.webhooks.jambonz_action import action_webhook
 
 settings = JambonzSettings.from_environment(os.environ)
-store = deployed_store(dynamodb_client())
+aws = connect()
 receiver = deployed_receiver(
     action_webhook(
         installed_plan(),
-        recall=first_webhook_reader(store),
+        recall=first_webhook_reader(aws.store),
         signature_header=settings.signature_header,
         public_url=settings.public_url,
     ),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
-    store=store,
+    aws=aws,
 )
 
 

@@ -3,22 +3,22 @@
 import os
 from functools import partial
 
-from callhooks.aws import dynamodb_client
 from callhooks.clients import ClientStore
-from callhooks.deployed import deployed_receiver, deployed_store, log_invocation
+from callhooks.connected import connect
+from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.jambonz.verify import read_credentials
 from callhooks.settings import ClientSettings, JambonzSettings
 from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
 
 settings = JambonzSettings.from_environment(os.environ)
-client = dynamodb_client()
-clients = ClientStore(client, ClientSettings.from_environment(os.environ).clients_table)
+aws = connect()
+clients = ClientStore(aws.dynamodb, ClientSettings.from_environment(os.environ).clients_table)
 receiver = deployed_receiver(
     client_auth_webhook(clients, signature_header=settings.signature_header),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
-    store=deployed_store(client),
+    aws=aws,
 )
 
 

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks.connected import connect
 from callhooks.deployed import LastResort, deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.prepared_plan import installed_plan
@@ -26,6 +27,7 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
         new_call_webhook(plan, signature_header=settings.signature_header, public_url=settings.public_url),
         secrets=[settings.credentials, settings.webhook_secrets],
         read_credentials=partial(read_credentials, signature_header=settings.signature_header),
+        aws=connect(),
     )
 
 

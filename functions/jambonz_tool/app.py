@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
-from callhooks.aws import dynamodb_client
-from callhooks.deployed import deployed_receiver, deployed_store, log_invocation
+from callhooks.connected import connect
+from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.first_webhook import first_webhook_reader
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.past_calls import PastCalls
@@ -19,12 +19,11 @@ from callhooks.tools import load_toolbox
 from callhooks.webhooks.jambonz_tool import tool_webhook
 
 settings = JambonzSettings.from_environment(os.environ)
-client = dynamodb_client()
-store = deployed_store(client)
+aws = connect()
 runner = ToolRunner(
     load_toolbox(Path(__file__).with_name("tools")),
     store=DynamoDBPersistenceLayer(
-        table_name=ToolSettings.from_environment(os.environ).tool_calls_table, boto3_client=client
+        table_name=ToolSettings.from_environment(os.environ).tool_calls_table, boto3_client=aws.dynamodb
     ),
     monotonic=time.monotonic,
 )
@@ -32,13 +31,13 @@ receiver = deployed_receiver(
     tool_webhook(
         runner,
         plan=installed_plan(),
-        recall=first_webhook_reader(store),
-        past_calls=PastCalls(client, StoreSettings.from_environment(os.environ).events_table),
+        recall=first_webhook_reader(aws.store),
+        past_calls=PastCalls(aws.dynamodb, StoreSettings.from_environment(os.environ).events_table),
         signature_header=settings.signature_header,
     ),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
-    store=store,
+    aws=aws,
 )
 
 

@@ -3,7 +3,8 @@
 import os
 
 from callhooks.aws import worker_dynamodb_client, worker_queue_client
-from callhooks.deployed import LambdaContext, deployed_store, log_invocation, seconds_left
+from callhooks.connected import deployed_store
+from callhooks.deployed import LambdaContext, log_invocation, seconds_left
 from callhooks.settings import SpillSettings
 from callhooks.spill import Batch, BatchReply, SpillDrainer
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from callhooks.call import Call, CallSummary, Outcome, fold, position
 from callhooks.event import CallEvent, Detail, Kind, utc_text
+from callhooks.items import Item, body_of_item, event_of_item, partition_key
 from callhooks.plan import Plan
 from callhooks.prepared_plan import read_plan
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import Receiver
-from callhooks.store import Item, body_of_item, event_of_item, partition_key
 from callhooks.webhooks.jambonz_action import action_webhook
 from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.jambonz_new_call import new_call_webhook

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from callhooks.event import NotUnderstood
+from callhooks.items import quarantine_item
 from callhooks.receiver import quarantined
-from callhooks.store import quarantine_item
 from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
 
 from tests.running_stack import RunningStack

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 from callhooks.aws import QUIET_SECONDS
-from callhooks.store import body_of_item
+from callhooks.items import body_of_item
 from callhooks_tools.deliveries import Delivery
 from callhooks_tools.stack import Provider
 

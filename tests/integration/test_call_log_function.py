@@ -12,7 +12,7 @@ import pytest
 from callhooks.call import Call, CallStatus, Outcome
 from callhooks.call_store import DAY_SHARDS, CallStore
 from callhooks.event import utc_text
-from callhooks.store import partition_key
+from callhooks.items import partition_key
 
 from tests.call_table import a_call, newest_first, path_of
 from tests.calls import SEQUENCES, delivered_items

@@ -12,7 +12,8 @@ from callhooks.call import FOLD_VERSION, CallSummary, fold
 from callhooks.call_store import CallStore, OutOfTime, shard_of, summary_of_item
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
-from callhooks.store import EventStore, event_item
+from callhooks.items import event_item
+from callhooks.store import EventStore
 
 from tests.calls import told
 from tests.integration.conftest import TABLE, Aws

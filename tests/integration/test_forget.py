@@ -13,7 +13,7 @@ from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
 from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
-from callhooks.store import Item, event_key, quarantine_item
+from callhooks.items import Item, event_key, quarantine_item
 from callhooks_tools import forget_command
 from callhooks_tools.cli import app
 from callhooks_tools.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find

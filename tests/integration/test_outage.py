@@ -15,7 +15,7 @@ from typing import ClassVar
 import pytest
 from botocore.exceptions import BotoCoreError
 from callhooks.aws import dynamodb_client
-from callhooks.store import unpack_item
+from callhooks.items import unpack_item
 from callhooks_tools.deliveries import access_of_env_vars, as_sent_by, read_delivery
 
 from tests.integration.conftest import Aws, Handler

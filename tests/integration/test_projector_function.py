@@ -13,7 +13,7 @@ import pytest
 from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
 from callhooks.event import Kind
-from callhooks.store import Item, event_of_item
+from callhooks.items import Item, event_of_item
 from callhooks_tools.deliveries import as_sent_by, read_delivery
 from callhooks_tools.rebuild_command import Rebuilt, Result, partitions_of_calls, rebuild_call
 from callhooks_tools.stack import Provider

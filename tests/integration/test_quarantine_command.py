@@ -16,11 +16,11 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import EndpointConnectionError
 from callhooks.event import NotUnderstood
 from callhooks.http import Request
+from callhooks.items import Item, answer_of, quarantine_item
 from callhooks.keeper import UNSTORED_MARKER
 from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import quarantined
-from callhooks.store import Item, answer_of, quarantine_item
 from callhooks_tools import quarantine_command, recover_command
 from callhooks_tools.cli import app
 from callhooks_tools.deliveries import read_delivery

@@ -18,7 +18,7 @@ from botocore.exceptions import EndpointConnectionError
 from callhooks.call import fold
 from callhooks.call_store import CallStore
 from callhooks.event import CallEvent, Kind
-from callhooks.store import event_key
+from callhooks.items import event_key
 from callhooks_tools import replay_command
 from callhooks_tools.cli import app
 from callhooks_tools.stack import Provider, StackOutputs

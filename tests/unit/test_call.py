@@ -12,7 +12,7 @@ from callhooks.call import Call, CallStatus, CallSummary, Outcome, fold, positio
 from callhooks.call_store import call_item, summary_of_item
 from callhooks.event import CallEvent, Detail, Kind
 from callhooks.http import Request, Response
-from callhooks.store import event_item, event_of_item
+from callhooks.items import event_item, event_of_item
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -23,7 +23,7 @@ from callhooks.call_list import (
     Question,
 )
 from callhooks.call_store import DAY_SHARDS, shard_of
-from callhooks.store import partition_key
+from callhooks.items import partition_key
 from hypothesis import given
 from hypothesis import strategies as st
 

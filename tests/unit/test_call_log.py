@@ -17,7 +17,7 @@ from callhooks.call_list import MOST_LISTED
 from callhooks.call_routes import FOR_ANYBODY, METHODS, PROVIDERS
 from callhooks.event import Kind
 from callhooks.http import Request, Response
-from callhooks.store import event_item, partition_key
+from callhooks.items import event_item, partition_key
 from callhooks_tools.stack import Provider
 from hypothesis import given
 from hypothesis import strategies as st

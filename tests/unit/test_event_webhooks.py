@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
-from callhooks.store import body_of_item
+from callhooks.items import body_of_item
 
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, Stored, bird_voice, document_of, voipstudio, wavix
 from tests.support import (
@@ -86,6 +86,11 @@ class TestWhoIsNotTheProvider:
         assert (answer.body, answer.headers) == (nobody.body, nobody.headers)
         assert sender.items == []
 
+    def test_is_refused_without_reading_a_secret_where_nothing_is_shown(self, sender: Sender) -> None:
+        sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        assert sender.receive({**sender.event(""), "headers": {}, "pathParameters": {}}).statusCode == 401
+        assert sender.secrets.reads == 0
+
     def test_is_not_challenged_for_a_password(self, sender: Sender) -> None:
         answer = sender.receive({**sender.event(""), "headers": {}, "pathParameters": {}})
         assert answer.statusCode == 401
@@ -94,7 +99,7 @@ class TestWhoIsNotTheProvider:
     def test_is_counted_by_provider_and_reason(self, sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
         sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
         (metric,) = metrics(capsys.readouterr().out)
-        reason = "no signature" if sender.provider == "bird" else "wrong token"
+        reason = "no signature" if sender.provider == "bird" else "no token"
         assert metric == {"WebhookRefused": [1.0], "provider": sender.provider, "reason": reason}
 
     def test_leaves_nothing_in_the_log_that_would_help(
@@ -383,7 +388,8 @@ class TestTokens:
     def test_that_are_empty_let_nobody_in(self, make: Any, secret: dict[str, Any], status: int) -> None:
         sender = make(secret=secret)
         for parameters in ({}, {"token": ""}):
-            assert sender.send("{}", pathParameters=parameters).statusCode == status
+            assert sender.send("{}", pathParameters=parameters).statusCode == 401
+        assert sender.send("{}", pathParameters={"token": "None"}).statusCode == status
 
     def test_cost_one_read(self, sender: Sender, document: dict[str, Any]) -> None:
         for number in range(3):

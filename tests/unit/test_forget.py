@@ -14,7 +14,7 @@ from callhooks.call import fold
 from callhooks.call_store import call_item
 from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
-from callhooks.store import Item, event_item, event_key, quarantine_item
+from callhooks.items import Item, event_item, event_key, quarantine_item
 from callhooks_tools.forget import Found, Holds, Person, Removal, find
 from hypothesis import given, settings
 from hypothesis import strategies as st

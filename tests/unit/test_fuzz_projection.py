@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from callhooks.bus import LARGEST_REQUEST_BYTES
+from callhooks.items import is_call_partition, pack_item, unpack_item
 from callhooks.spill import SpillDrainer
-from callhooks.store import EventStore, is_call_partition, pack_item, unpack_item
+from callhooks.store import EventStore
 from hypothesis import given
 from hypothesis import strategies as st
 

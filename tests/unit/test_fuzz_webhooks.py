@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from callhooks.items import body_of_item
 from callhooks.receiver import LARGEST_BODY_BYTES
-from callhooks.store import body_of_item
 from hypothesis import given
 from hypothesis import strategies as st
 

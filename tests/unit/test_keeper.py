@@ -9,8 +9,9 @@ import os
 import pytest
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
-from callhooks.keeper import LARGEST_LOGGED_PART, Fate
-from callhooks.store import Item, event_item
+from callhooks.items import Item, event_item
+from callhooks.keeper import LARGEST_LOGGED_PART
+from callhooks.kept import Fate
 
 from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, keeper_of, unstored
 

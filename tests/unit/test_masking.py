@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from botocore.exceptions import ClientError, EndpointConnectionError
+from callhooks.items import pack_item
 from callhooks.keeper import UNSTORED_MARKER
 from callhooks.spill import SpillDrainer
-from callhooks.store import EventStore, pack_item
+from callhooks.store import EventStore
 
 from tests.call_table import a_call, item_of
 from tests.console import PASSWORD as CONSOLE_PASSWORD

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from callhooks.items import body_of_item
 from callhooks.plan import Flow, Plan, Route
 from callhooks.providers.jambonz.verify import basic_header_value
-from callhooks.store import body_of_item
 
 from tests.support import (
     APOLOGY,
@@ -321,6 +321,18 @@ class TestWhoIsNotJambonz:
         if authorization is not None:
             event = with_header(event, "authorization", authorization)
         self.assert_refused(event)
+
+    @pytest.mark.parametrize("authorization", [None, "", "Basic !!!", "Bearer abc"])
+    def test_is_refused_without_reading_a_secret_where_no_credentials_are_shown(
+        self, authorization: str | None
+    ) -> None:
+        container = Container()
+        container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        event = without_header(signed_event(CALL), "authorization")
+        if authorization is not None:
+            event = with_header(event, "authorization", authorization)
+        assert container.receive(event).statusCode == 401
+        assert container.secrets.reads == 0
 
     @pytest.mark.parametrize(
         "signature",

@@ -10,7 +10,7 @@ import os
 import pytest
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
-from callhooks.store import LARGEST_UNPACKED_BYTES, event_item, pack_item, unpack_item
+from callhooks.items import LARGEST_UNPACKED_BYTES, event_item, pack_item, unpack_item
 from hypothesis import given
 from hypothesis import strategies as st
 

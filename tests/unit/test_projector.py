@@ -15,8 +15,8 @@ from callhooks.bus import EventBus
 from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
 from callhooks.event import CallEvent, Kind
+from callhooks.items import Item, event_key
 from callhooks.projector import RESERVED_SECONDS, Projector, RetryQueue
-from callhooks.store import Item, event_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,11 +11,11 @@ import pytest
 from callhooks.clients import Client
 from callhooks.event import CallEvent, Ignored, Kind, NotUnderstood
 from callhooks.http import Request, Response
+from callhooks.items import Item, event_item, quarantine_item
 from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz.client_auth import ClientAuth, auth_response, parse_client_auth, refused
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
 from callhooks.receiver import quarantined
-from callhooks.store import Item, event_item, quarantine_item
 from callhooks_tools.quarantine import StillNotUnderstood, read_again, readings, request_of, shortest
 from callhooks_tools.quarantine_command import readable
 from callhooks_tools.terminal import shown

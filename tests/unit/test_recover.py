@@ -12,8 +12,9 @@ from collections.abc import Callable
 import pytest
 from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
+from callhooks.items import Item, event_item, pack_item, quarantine_item
 from callhooks.keeper import LARGEST_LOGGED_PART, UNSTORED_MARKER
-from callhooks.store import EventStore, Item, event_item, pack_item, quarantine_item
+from callhooks.store import EventStore
 from callhooks_tools.recover_command import Fate, Joiner, Line, Recovered, bring_in, part_of
 from hypothesis import given
 from hypothesis import strategies as st

@@ -18,7 +18,7 @@ from callhooks.bus import BusEntry, bus_entry
 from callhooks.call import fold
 from callhooks.call_store import CallStore
 from callhooks.event import CallEvent, Kind, utc_text
-from callhooks.store import event_key
+from callhooks.items import event_key
 from callhooks_tools import replay as replay_module
 from callhooks_tools.replay import (
     POST_PAUSES,

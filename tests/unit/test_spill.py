@@ -11,8 +11,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from callhooks.event import CallEvent, Kind
 from callhooks.http import Request, Response
+from callhooks.items import Item, body_of_item, event_item, pack_item, refused_item
 from callhooks.spill import RESERVED_SECONDS, SpillDrainer, pause_after
-from callhooks.store import EventStore, Item, body_of_item, event_item, pack_item, refused_item
+from callhooks.store import EventStore
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from callhooks.call_routes import CALL, METHODS
+from callhooks.items import EVENT_PREFIX
 from callhooks.keeper import SPILL_SECONDS, STORE_SECONDS
 from callhooks.projector import RESERVED_SECONDS
 from callhooks.providers.path_token import read_networks
@@ -27,7 +28,6 @@ from callhooks.settings import (
 )
 from callhooks.spill import RESERVED_SECONDS as DRAINER_RESERVES
 from callhooks.spill import pause_after
-from callhooks.store import EVENT_PREFIX
 from callhooks.tool_runner import SECONDS_FOR_TOOLS
 from callhooks.webhooks.jambonz_tool import ANSWER_WITHIN as ANSWER_TOOLS_WITHIN
 from hypothesis import given

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from callhooks.store import Item
+from callhooks.items import Item
 from callhooks.tools import (
     LARGEST_RESULT_BYTES,
     NoTool,

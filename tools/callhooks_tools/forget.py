@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from callhooks.event import canonical_party, utc_text
-from callhooks.store import EVENT_PREFIX, Item, body_of_item, is_call_partition, partition_key
+from callhooks.items import EVENT_PREFIX, Item, body_of_item, is_call_partition, partition_key
 
 from callhooks_tools.stored_events import text_of
 from callhooks_tools.workers import at_once

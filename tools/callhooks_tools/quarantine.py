@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from botocore.exceptions import ClientError
 from callhooks.clients import Client
 from callhooks.event import CallEvent, Ignored
-from callhooks.failure import failure_of
+from callhooks.failure import failure_of, is_refused_for_good
 from callhooks.http import HttpProblem, Request, Response
+from callhooks.items import QUARANTINE, Item, answer_of, body_of_item, event_item
 from callhooks.providers import bird, voipstudio, wavix
 from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz import action, client_auth, events, new_call, tool_hook
-from callhooks.store import QUARANTINE, EventStore, Item, answer_of, body_of_item, event_item, is_refused_for_good
+from callhooks.store import EventStore
 
 from callhooks_tools.stack import Provider
 from callhooks_tools.workers import at_once

@@ -15,8 +15,9 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.event import Ignored
+from callhooks.items import Item, answer_of, body_of_item
 from callhooks.providers.bird import read_filter
-from callhooks.store import EventStore, Item, answer_of, body_of_item
+from callhooks.store import EventStore
 from rich.console import Console
 from rich.table import Table
 

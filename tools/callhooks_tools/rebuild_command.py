@@ -14,7 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
-from callhooks.store import Item, is_call_partition, partition_key
+from callhooks.items import Item, is_call_partition, partition_key
 
 from callhooks_tools.stack import Provider
 from callhooks_tools.terminal import StackName, console, errors, fail, progress, stack_in_aws

@@ -15,8 +15,10 @@ from typing import Annotated
 import typer
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from callhooks.failure import is_refused_for_good
+from callhooks.items import unpack_item
 from callhooks.keeper import UNSTORED_MARKER
-from callhooks.store import EventStore, is_refused_for_good, unpack_item
+from callhooks.store import EventStore
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from callhooks_tools.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws

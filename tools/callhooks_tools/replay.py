@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.bus import MOST_ENTRIES, BusEntry, EventBus, bus_entry
 from callhooks.call import fold
 from callhooks.call_store import CallStore
-from callhooks.store import EVENT_PREFIX, is_call_partition
+from callhooks.items import EVENT_PREFIX, is_call_partition
 
 from callhooks_tools.replay_state import Place, ReplayState
 from callhooks_tools.workers import at_once

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from callhooks.event import Kind, utc_text
-from callhooks.store import EVENT_PREFIX, Item
+from callhooks.items import EVENT_PREFIX, Item
 
 from callhooks_tools.stack import Provider
 from callhooks_tools.terminal import progress

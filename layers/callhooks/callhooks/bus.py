@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from callhooks.call import Call, Moment
 from callhooks.event import CallEvent, Detail, Kind
-from callhooks.store import EVENT_PREFIX
+from callhooks.items import EVENT_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from callhooks.call import Call, CallStatus, CallSummary, Outcome, Seconds
 from callhooks.call_store import CALL, DAY_SHARDS, day_shard, summary_of_item
-from callhooks.store import Item, partition_key, party_key
+from callhooks.items import Item, partition_key, party_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

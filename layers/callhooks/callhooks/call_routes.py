@@ -38,8 +38,8 @@ from callhooks.call_store import CallStore
 from callhooks.call_timeline import CallAnswer, call_answer, call_of
 from callhooks.event import INBOUND, OUTBOUND
 from callhooks.http import JSON_CONTENT_TYPE, BadRequest, BodyTooLarge, HttpProblem, Request, Response
+from callhooks.items import partition_key
 from callhooks.session import COOKIE
-from callhooks.store import partition_key
 
 LIST, CALL, STATS, SESSION, DOCUMENT = "/calls", "/calls/{provider}/{call_id}", "/stats", "/session", "/openapi.json"
 METHODS = {

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from callhooks.call import Call, CallSummary
 from callhooks.event import CallEvent
-from callhooks.store import EVENT_PREFIX, Item, event_of_item, partition_key, party_key
+from callhooks.items import EVENT_PREFIX, Item, event_of_item, partition_key, party_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from callhooks.call import Call, Moment, fold, position
 from callhooks.call_list import ListedCall, call_path
 from callhooks.event import CallEvent, Kind
-from callhooks.store import Item, body_of_item, event_of_item
+from callhooks.items import Item, body_of_item, event_of_item
 
 BYTES_WITH_BODIES = 4 * 1024 * 1024
 BYTES_OF_EVENTS = 5 * 1024 * 1024

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callhooks.store import Item, key_part
+from callhooks.items import Item, key_part
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

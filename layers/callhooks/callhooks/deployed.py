@@ -1,4 +1,7 @@
-"""A function's receiver as it is deployed: on AWS, the real clock and the function's environment."""
+"""A function as it is deployed: on the real clock and its environment, and on AWS once that is needed.
+
+What takes long to import is in `connected`: who shows no credentials is refused without it.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,15 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from callhooks.aws import dynamodb_client, queue_client, secret_reader
 from callhooks.credentials import CredentialStore, SecretValue
 from callhooks.failure import failure_of
 from callhooks.http import HttpApiEvent, HttpPayload, Response
-from callhooks.keeper import Keeper
+from callhooks.kept import ItemKeeper, Kept
 from callhooks.receiver import Receiver, Webhook, fell_back
 from callhooks.settings import SpillSettings, StoreSettings
-from callhooks.spill import SpillQueue
-from callhooks.store import EventStore
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+    from callhooks.items import Item
 
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
@@ -29,12 +29,25 @@ MessageT = TypeVar("MessageT")
 logger = Logger()
 
 
+class Aws(Protocol):
+    """What a webhook asks of AWS."""
+
+    @property
+    def keeper(self) -> ItemKeeper:
+        """Where events are kept."""
+        ...
+
+    def read_secret(self, secret_id: str) -> str:
+        """A secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
+        ...
+
+
 def deployed_receiver(
     webhook: Webhook[CredentialsT, MessageT],
     *,
     secrets: Sequence[str],
     read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
-    store: EventStore | None = None,
+    aws: Aws | None = None,
 ) -> Receiver[CredentialsT, MessageT]:
     """The receiver of a webhook.
 
@@ -42,22 +55,55 @@ def deployed_receiver(
         webhook: the webhook's own functions.
         secrets: the secrets that hold its senders' credentials, by ARN.
         read_credentials: makes the credentials of the secrets' values.
-        store: where events are kept, where the function has made its own client; else both are made.
+        aws: where the function has connected as it started, since somebody waits for its answers; else it connects
+            with the first sender who shows credentials.
 
     Raises:
         KeyError: a variable of the environment is missing.
     """
     settings = StoreSettings.from_environment(os.environ)
+    late = _LateAws(SpillSettings.from_environment(os.environ))
     return Receiver(
         webhook,
-        credentials=deployed_credentials(secrets, read_credentials),
-        keeper=Keeper(
-            store or deployed_store(dynamodb_client()),
-            SpillQueue(queue_client, SpillSettings.from_environment(os.environ).spill_queue_url),
-        ),
+        credentials=deployed_credentials(secrets, read_credentials, (aws or late).read_secret),
+        keeper=aws.keeper if aws else late,
         clock=utc_now,
         retention_days=settings.retention_days,
     )
+
+
+def deployed_credentials(
+    secrets: Sequence[str],
+    read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
+    read_secret: Callable[[str], str],
+) -> CredentialStore[CredentialsT]:
+    """The credentials in these secrets, by ARN."""
+    return CredentialStore(secrets, build=read_credentials, read_secret=read_secret, monotonic=time.monotonic)
+
+
+class _LateAws:
+    """Connects when it is asked for the first time."""
+
+    def __init__(self, spill: SpillSettings) -> None:
+        self._spill = spill
+        self._aws: Aws | None = None
+
+    def read_secret(self, secret_id: str) -> str:
+        return self._connected().read_secret(secret_id)
+
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+        return self._connected().keeper.keep(item, seconds_left)
+
+    def log(self, item: Item, failure: str) -> None:
+        self._connected().keeper.log(item, failure)
+
+    def _connected(self) -> Aws:
+        if self._aws is None:
+            # boto3 takes longer to import than all else together.
+            from callhooks.connected import connect  # noqa: PLC0415
+
+            self._aws = connect()
+        return self._aws
 
 
 class LastResort(Generic[CredentialsT, MessageT]):
@@ -88,25 +134,9 @@ class LastResort(Generic[CredentialsT, MessageT]):
             return None
 
 
-def deployed_credentials(
-    secrets: Sequence[str], read_credentials: Callable[[Sequence[SecretValue]], CredentialsT]
-) -> CredentialStore[CredentialsT]:
-    """The credentials in these secrets, by ARN."""
-    return CredentialStore(secrets, build=read_credentials, read_secret=secret_reader(), monotonic=time.monotonic)
-
-
 def utc_now() -> datetime:
     """The real clock."""
     return datetime.now(UTC)
-
-
-def deployed_store(client: DynamoDBClient) -> EventStore:
-    """The table of events, by the one client that a function makes.
-
-    Raises:
-        KeyError: a variable of the environment is missing.
-    """
-    return EventStore(client, StoreSettings.from_environment(os.environ).events_table)
 
 
 def log_invocation(context: object) -> None:

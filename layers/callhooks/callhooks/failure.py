@@ -1,20 +1,39 @@
-"""Failures as they may be logged: the text of an exception may hold what was sent, its type and place do not."""
+"""Failures as they may be logged: the text of an exception may hold what was sent, its type and place do not.
+
+botocore is not imported for them: who is refused does not wait for it.
+"""
 
 from __future__ import annotations
 
+import os
 import traceback
-from pathlib import PurePath
 
-from botocore.exceptions import ClientError
+_REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
 
 
 def failure_of(error: BaseException) -> str:
     """The type of an exception, and the lines that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
+    place = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)  # noqa: PTH119 - no more is imported than is needed
     return f"{type(error).__name__} at {place}"
 
 
+def code_of(error: BaseException | None) -> str | None:
+    """What AWS calls a failure, such as `ThrottlingException`, where an AWS service has answered with one.
+
+    It is in the `response` of botocore's `ClientError`.
+    """
+    response = getattr(error, "response", None)
+    told = response.get("Error") if isinstance(response, dict) else None
+    code = told.get("Code") if isinstance(told, dict) else None
+    return code if isinstance(code, str) else None
+
+
 def name_of(error: BaseException) -> str:
-    """What AWS calls a failure, such as `ThrottlingException`, else its type."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    """What AWS calls a failure, else its type."""
+    return code_of(error) or type(error).__name__
+
+
+def is_refused_for_good(error: BaseException | None) -> bool:
+    """Whether DynamoDB has said of an item that it would never take it."""
+    return code_of(error) in _REFUSED_FOR_GOOD

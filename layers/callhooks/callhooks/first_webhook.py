@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from aws_lambda_powertools import Logger
 
+from callhooks.items import key_part
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
 from callhooks.providers.lenient import json_object
-from callhooks.store import EventStore, key_part
+from callhooks.store import EventStore
 
 logger = Logger(child=True)
 

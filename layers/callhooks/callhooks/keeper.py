@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
 
-from callhooks.failure import name_of
+from callhooks.failure import is_refused_for_good, name_of
 from callhooks.http import HttpPayload
+from callhooks.items import Item, answer_of, pack_item
+from callhooks.kept import Fate, Kept
 from callhooks.metrics import count
 from callhooks.spill import SpillQueue
-from callhooks.store import EventStore, Item, answer_of, is_refused_for_good, pack_item
+from callhooks.store import EventStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
@@ -32,24 +32,6 @@ SPILL_SECONDS = 1.8
 NO_TIME = "no time was left"
 
 logger = Logger(child=True)
-
-
-class Fate(StrEnum):
-    """What became of an item."""
-
-    STORED = "stored"
-    REPLAYED = "replayed"
-    SPILLED = "spilled"
-    REFUSED = "refused by the database"
-    LOGGED = "in the log alone"
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What became of an item, and the answer: that of the item which was there first."""
-
-    fate: Fate
-    payload: HttpPayload
 
 
 class Keeper:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from callhooks.event import OUTBOUND
-from callhooks.store import party_key
+from callhooks.items import party_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,8 +19,8 @@ from callhooks.call import fold
 from callhooks.call_store import CallStore, OutOfTime
 from callhooks.event import CallEvent
 from callhooks.failure import failure_of
+from callhooks.items import EVENT_PREFIX, Item, event_of_item, is_call_partition
 from callhooks.metrics import count
-from callhooks.store import EVENT_PREFIX, Item, event_of_item, is_call_partition
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

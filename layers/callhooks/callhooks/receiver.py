@@ -23,9 +23,9 @@ from callhooks.http import (
     Response,
     Unauthorized,
 )
-from callhooks.keeper import Fate, Keeper, Kept
+from callhooks.items import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
+from callhooks.kept import Fate, ItemKeeper, Kept
 from callhooks.metrics import CALL_FELL_BACK, count
-from callhooks.store import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 
 LARGEST_BODY_BYTES = 128 * 1024
 ANSWER_WITHIN = timedelta(seconds=7.8)
@@ -58,12 +58,13 @@ logger = Logger(child=True)
 class Webhook(Generic[CredentialsT, MessageT]):
     """What is particular to one webhook: pure functions, but for `decide`.
 
-    `verify` raises `Unauthorized`. `parse` raises `HttpProblem`. `decide` puts into the message what takes more than
-    the message to know, and is called once for each delivery of a proven sender; where it acts, it has to see to it
-    that a repeat does not act again. `answer` says what the sender gets. `fallback` is the answer of a sender who
-    waits for one and must not be left without. Without a fallback this is a webhook of events: the sender sends again
-    what could not be stored. `is_new_call` is there where calls begin: these get the fallback even while no sender can
-    be verified, and whatever goes wrong.
+    `check_proof` raises `Unauthorized` where a request shows no proof, or one that cannot be right whatever the secrets
+    are: AWS is asked nothing for that. `verify` raises it where the proof is wrong. `parse` raises `HttpProblem`.
+    `decide` puts into the message what takes more than the message to know, and is called once for each delivery of a
+    proven sender; where it acts, it has to see to it that a repeat does not act again. `answer` says what the sender
+    gets. `fallback` is the answer of a sender who waits for one and must not be left without. Without a fallback this
+    is a webhook of events: the sender sends again what could not be stored. `is_new_call` is there where calls begin:
+    these get the fallback even while no sender can be verified, and whatever goes wrong.
     `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
     not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
     repeats it; `signature_header` holds its signature, where it signs. `answer_to_anybody` is for what is answered
@@ -73,6 +74,7 @@ class Webhook(Generic[CredentialsT, MessageT]):
     """
 
     provider: str
+    check_proof: Callable[[Request, datetime], None]
     verify: Callable[[Request, CredentialsT, datetime], None]
     parse: Callable[[Request], MessageT]
     normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
@@ -103,7 +105,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         webhook: Webhook[CredentialsT, MessageT],
         *,
         credentials: CredentialStore[CredentialsT],
-        keeper: Keeper,
+        keeper: ItemKeeper,
         clock: Callable[[], datetime],
         retention_days: float,
     ) -> None:
@@ -144,6 +146,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def _verify(self, request: Request) -> None:
         now = self._clock()
+        self._webhook.check_proof(request, now)
         try:
             self._webhook.verify(request, self._credentials.current(), now)
         except Unauthorized:

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, TypedDict
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callhooks.failure import failure_of, name_of
+from callhooks.failure import failure_of, is_refused_for_good, name_of
+from callhooks.items import QUARANTINE, REFUSED_BY_DATABASE, Item, pack_item, refused_item, unpack_item
 from callhooks.metrics import count
-from callhooks.store import (
-    QUARANTINE,
-    REFUSED_BY_DATABASE,
-    EventStore,
-    Item,
-    is_refused_for_good,
-    pack_item,
-    refused_item,
-    unpack_item,
-)
+from callhooks.store import EventStore
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -108,23 +108,30 @@ def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
     return base64.b64encode(hmac.new(key.encode("utf-8"), signed, hashlib.sha256).digest()).decode("ascii")
 
 
-def verify(request: Request, credentials: SigningKeys, now: datetime, *, public_url: str, window: timedelta) -> None:
-    """Check the signature.
+def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
+    """Check that there is a signature, and its time.
 
     `window` is how far the timestamp may be from now: Bird's retries go on for hours and carry the first one.
 
     Raises:
         Unauthorized: with the reason for the log.
     """
-    signature = request.header(SIGNATURE_HEADER)
-    timestamp = request.header(TIMESTAMP_HEADER)
-    if signature is None or timestamp is None:
+    if request.header(SIGNATURE_HEADER) is None or request.header(TIMESTAMP_HEADER) is None:
         raise Unauthorized("no signature")
     signed_at = sent_at(request)
     if signed_at is None:
         raise Unauthorized("a timestamp that cannot be read")
     if abs(now - signed_at) > window:
         raise Unauthorized("a timestamp outside the window")
+
+
+def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> None:
+    """Check the signature itself, of a request that `check_proof` has let through.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    signature, timestamp = request.headers[SIGNATURE_HEADER], request.headers[TIMESTAMP_HEADER]
     # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
     given = signature.encode("utf-8", "surrogatepass")
     url = request.url(public_url)

@@ -40,8 +40,20 @@ def read_networks(text: str) -> Networks:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
-def verify(request: Request, credentials: PathTokens, *, allowed: Networks) -> None:
-    """Check the token in the path, and the sender's address where only some are allowed.
+def check_proof(request: Request, *, allowed: Networks) -> None:
+    """Check that there is a token in the path, and the sender's address where only some are allowed.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    if not request.path_parameters.get("token"):
+        raise Unauthorized("no token")
+    if allowed and not _is_allowed(request.source_address, allowed):
+        raise Unauthorized("address not allowed")
+
+
+def verify(request: Request, credentials: PathTokens) -> None:
+    """Check the token in the path.
 
     Raises:
         Unauthorized: with the reason for the log.
@@ -50,8 +62,6 @@ def verify(request: Request, credentials: PathTokens, *, allowed: Networks) -> N
     # Every token is compared, so that the time tells nothing about which came close.
     if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
         raise Unauthorized("wrong token")
-    if allowed and not _is_allowed(request.source_address, allowed):
-        raise Unauthorized("address not allowed")
 
 
 def _is_allowed(source: str, allowed: Networks) -> bool:

@@ -10,6 +10,7 @@ from callhooks.providers.bird import (
     BirdEvent,
     SigningKeys,
     SubscriptionFilter,
+    check_proof,
     normalise,
     parse_event,
     sent_at,
@@ -30,9 +31,8 @@ def bird_voice_webhook(
     """
     return Webhook(
         provider=PROVIDER,
-        verify=lambda request, credentials, now: verify(
-            request, credentials, now, public_url=public_url, window=window
-        ),
+        check_proof=lambda request, now: check_proof(request, now, window=window),
+        verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
         parse=parse_event,
         normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),
         sent_at=sent_at,

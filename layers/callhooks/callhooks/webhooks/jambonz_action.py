@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.action import ActionHook, normalise, parse_acti
 from callhooks.providers.jambonz.facts import CallFacts
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.outcomes import outcome_of
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
 from callhooks.receiver import Webhook
 from callhooks.webhooks.jambonz_new_call import verbs_response
 
@@ -43,6 +43,7 @@ def action_webhook(
 
     return Webhook(
         provider=PROVIDER,
+        check_proof=check_proof,
         verify=verify,
         signature_header=signature_header,
         parse=parse_action_hook,

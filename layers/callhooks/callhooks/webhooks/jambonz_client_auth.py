@@ -22,7 +22,7 @@ from callhooks.providers.jambonz.client_auth import (
     refused,
 )
 from callhooks.providers.jambonz.hook import PROVIDER
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
 from callhooks.receiver import Webhook
 
 logger = Logger(child=True)
@@ -32,6 +32,7 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
     """The client authentication hook (`registration_hook`), answered from a table of clients."""
     return Webhook(
         provider=PROVIDER,
+        check_proof=check_proof,
         verify=verify,
         signature_header=signature_header,
         parse=parse_client_auth,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from callhooks.http import Response
 from callhooks.providers.jambonz.events import EventHook, normalise, parse_event
 from callhooks.providers.jambonz.hook import PROVIDER
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
 from callhooks.receiver import Webhook
 
 NO_VERBS = Response(200, "[]")
@@ -16,6 +16,7 @@ def jambonz_event_webhook(*, signature_header: str) -> Webhook[JambonzCredential
     """The webhook of everything that jambonz tells without asking."""
     return Webhook(
         provider=PROVIDER,
+        check_proof=check_proof,
         verify=verify,
         signature_header=signature_header,
         parse=parse_event,

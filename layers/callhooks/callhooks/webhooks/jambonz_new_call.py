@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.facts import CallFacts
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.new_call import normalise, parse_call_hook
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
 from callhooks.receiver import Webhook
 
 
@@ -29,6 +29,7 @@ def new_call_webhook(
 
     return Webhook(
         provider=PROVIDER,
+        check_proof=check_proof,
         verify=verify,
         signature_header=signature_header,
         parse=parse_call_hook,

@@ -12,7 +12,7 @@ from callhooks.past_calls import PastCalls
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key
 from callhooks.providers.jambonz.models import CallInfo
 from callhooks.providers.jambonz.tool_hook import ToolHook, normalise, not_understood, parse_tool_hook, tool_response
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
 from callhooks.receiver import Webhook
 from callhooks.tool_runner import ToolRunner
 from callhooks.tools import Parties, PlanFacts, ToolCall, ToolRequest, failed
@@ -49,6 +49,7 @@ def tool_webhook(
 
     return Webhook(
         provider=PROVIDER,
+        check_proof=check_proof,
         verify=verify,
         signature_header=signature_header,
         parse=parse_tool_hook,

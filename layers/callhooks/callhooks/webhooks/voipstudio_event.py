@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callhooks.providers.path_token import Networks, PathTokens, verify
+from callhooks.providers.path_token import Networks, PathTokens, check_proof, verify
 from callhooks.providers.voipstudio import PROVIDER, VoipstudioEvent, normalise, parse_event
 from callhooks.receiver import Webhook
 
@@ -11,7 +11,8 @@ def voipstudio_event_webhook(*, allowed: Networks) -> Webhook[PathTokens, Voipst
     """VoIPstudio's webhook, from everywhere or from the allowed addresses alone."""
     return Webhook(
         provider=PROVIDER,
-        verify=lambda request, credentials, _now: verify(request, credentials, allowed=allowed),
+        check_proof=lambda request, _now: check_proof(request, allowed=allowed),
+        verify=lambda request, credentials, _now: verify(request, credentials),
         parse=parse_event,
         normalise=normalise,
     )

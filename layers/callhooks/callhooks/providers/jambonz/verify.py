@@ -71,6 +71,15 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
     )
 
 
+def check_proof(request: Request, _now: datetime) -> None:
+    """Check that there are Basic credentials, whosever they are.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    _shown_basic(request.header("authorization"))
+
+
 def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> None:
     """Check the sender.
 
@@ -113,16 +122,20 @@ def basic_header_value(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
+def _shown_basic(header: str | None) -> bytes:
     if header is None:
         raise Unauthorized("no Authorization header", challenge=CHALLENGE)
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "basic":
         raise Unauthorized("not Basic authentication", challenge=CHALLENGE)
     try:
-        given = base64.b64decode(token.strip(), validate=True)
+        return base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
         raise Unauthorized("Basic credentials that are not base64", challenge=CHALLENGE) from None
+
+
+def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
+    given = _shown_basic(header)
     # Every password is compared, so that the time tells nothing about which came close.
     if not sum(
         hmac.compare_digest(given, f"{credentials.username}:{password}".encode()) for password in credentials.passwords

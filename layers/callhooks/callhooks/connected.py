@@ -1,0 +1,48 @@
+"""A function's connections to AWS: its clients, and what stands on them. Takes long to import, as boto3 does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from callhooks.aws import dynamodb_client, queue_client, secret_reader
+from callhooks.keeper import Keeper
+from callhooks.settings import SpillSettings, StoreSettings
+from callhooks.spill import SpillQueue
+from callhooks.store import EventStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True)
+class Connected:
+    """AWS, for a caller who waits: one client for each service, made once."""
+
+    dynamodb: DynamoDBClient
+    store: EventStore
+    keeper: Keeper
+    read_secret: Callable[[str], str]
+
+
+def connect() -> Connected:
+    """Connect the function.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    client = dynamodb_client()
+    store = deployed_store(client)
+    queue = SpillQueue(queue_client, SpillSettings.from_environment(os.environ).spill_queue_url)
+    return Connected(client, store, Keeper(store, queue), secret_reader())
+
+
+def deployed_store(client: DynamoDBClient) -> EventStore:
+    """The table of events.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    return EventStore(client, StoreSettings.from_environment(os.environ).events_table)
