@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from callhooks.credentials import SecretValue, secret_texts
 from callhooks.event import (
@@ -31,7 +31,16 @@ from callhooks.event import (
     known_details,
 )
 from callhooks.http import BadRequest, Request, Unauthorized
-from callhooks.providers.lenient import Document, Identifier, Integer, IntegerOrText, Lenient, Moment, Text, json_object
+from callhooks.providers.lenient import (
+    Document,
+    Identifier,
+    Integer,
+    IntegerOrText,
+    JsonObject,
+    Moment,
+    Text,
+    json_object,
+)
 
 PROVIDER = "bird"
 SIGNATURE_HEADER = "messagebird-signature"
@@ -165,8 +174,8 @@ class Contact(Document):
 class Party(Document):
     """The originator or the receiver (`CallIdentifier`)."""
 
-    number: Lenient[PhoneNumber] = None
-    contact: Lenient[Contact] = None
+    number: PhoneNumber | None = None
+    contact: Contact | None = None
 
     @property
     def identifier(self) -> str | None:
@@ -189,8 +198,8 @@ class ChannelCall(Document):
     direction: Text = None
     from_: Text = Field(default=None, alias="from")
     to: Text = None
-    originator: Lenient[Party] = None
-    receiver: Lenient[Party] = None
+    originator: Party | None = None
+    receiver: Party | None = None
     parent_id: Text = Field(default=None, alias="parentId")
     reason: Text = None
     type: Text = None
@@ -203,7 +212,7 @@ class ChannelCall(Document):
     ringing_at: Moment = Field(default=None, alias="ringingAt")
     answered_at: Moment = Field(default=None, alias="answeredAt")
     ended_at: Moment = Field(default=None, alias="endedAt")
-    tags: Lenient[list[JsonValue]] = None
+    tags: list[object] | None = None
     amd_result: Text = Field(default=None, alias="amdResult")
 
 
@@ -221,7 +230,7 @@ _OUTER_MEMBERS = ("callId", "status", "channelId")
 
 class _Envelope(Document):
     event: Text = None
-    payload: Lenient[dict[str, JsonValue]] = None
+    payload: JsonObject = None
 
 
 def parse_event(request: Request) -> BirdEvent:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -19,11 +19,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
+    ModelWrapValidatorHandler,
     StringConstraints,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
+    model_validator,
 )
 
 from callhooks.http import BadRequest
@@ -31,16 +30,7 @@ from callhooks.http import BadRequest
 LONGEST_WHOLE_NUMBER = 38
 EARLIEST_YEAR = 1971
 
-MemberT = TypeVar("MemberT")
-
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _absent_if_invalid(value: object, validate: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
 
 
 def not_blank(value: str) -> str:
@@ -71,24 +61,38 @@ def _as_utc(moment: datetime) -> datetime:
         raise ValueError("out of range") from None
 
 
-Lenient = Annotated[MemberT | None, WrapValidator(_absent_if_invalid)]
-
-Text = Lenient[str]
-Identifier = Lenient[Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]]
+Text: TypeAlias = str | None
+Identifier: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)] | None
 """As it was sent, since what differs must stay apart; a number becomes its digits."""
-Integer = Lenient[Annotated[int, BeforeValidator(_no_flag)]]
-Number = Lenient[Annotated[Decimal, BeforeValidator(_no_flag)]]
-IntegerOrText = Lenient[Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)]]
-Flag = Lenient[bool]
-Moment = Lenient[Annotated[datetime, AfterValidator(_as_utc)]]
+Integer: TypeAlias = Annotated[int, BeforeValidator(_no_flag)] | None
+Number: TypeAlias = Annotated[Decimal, BeforeValidator(_no_flag)] | None
+IntegerOrText: TypeAlias = Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)] | None
+Flag: TypeAlias = bool | None
+Moment: TypeAlias = Annotated[datetime, AfterValidator(_as_utc)] | None
 """Aware UTC; a moment without a zone is UTC, the zero dates of Go and MySQL are absent."""
-JsonObject = Lenient[dict[str, JsonValue]]
+JsonObject: TypeAlias = dict[str, object] | None
 
 
 class Document(BaseModel):
-    """A JSON object of a provider."""
+    """A JSON object of a provider, of which every member that is not as it should be is read as absent."""
 
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_what_is_invalid(cls, document: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        # One validator for the whole document: one around each member would make models slow to build.
+        while True:
+            try:
+                return validate(document)
+            except ValidationError as error:
+                told = error.errors(include_url=False, include_context=False, include_input=False)
+                members = document if isinstance(document, dict) else {}
+                invalid = members.keys() & {where for one in told for where in one["loc"][:1]}
+                if not invalid:
+                    raise
+                # Another one of a member's names may come into its own now.
+                document = {name: value for name, value in members.items() if name not in invalid}
 
 
 def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> dict[str, object]:

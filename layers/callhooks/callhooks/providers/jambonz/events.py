@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
-from pydantic import JsonValue
 
 from callhooks.event import CallEvent, Detail, Details, Kind, cleaned, direction_of, known_details
 from callhooks.http import Request
@@ -29,7 +28,6 @@ from callhooks.providers.lenient import (
     Flag,
     Integer,
     JsonObject,
-    Lenient,
     Moment,
     Number,
     Text,
@@ -110,7 +108,7 @@ class Speech(Document):
     language_code: Text = None
     channel_tag: Integer = None
     is_final: Flag = None
-    alternatives: Lenient[list[Alternative]] = None
+    alternatives: list[Alternative] | None = None
 
 
 class SpeechEvent(Document):
@@ -149,7 +147,7 @@ class EventHook(CallInfo):
     length: Integer = None
     join_time: Moment = None
     leave_time: Moment = None
-    dequeuer: Lenient[CallInfo] = None
+    dequeuer: CallInfo | None = None
 
     conference_sid: Text = None
     friendly_name: Text = None
@@ -158,9 +156,9 @@ class EventHook(CallInfo):
 
     dtmf: Text = None
     digits: Text = None
-    speech: Lenient[Speech] = None
-    speech_event: Lenient[SpeechEvent] = None
-    translation: Lenient[Translation] = None
+    speech: Speech | None = None
+    speech_event: SpeechEvent | None = None
+    translation: Translation | None = None
     greeting: Text = None
     language: Text = None
 
@@ -307,6 +305,6 @@ def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
     }
 
 
-def _cause_code(bye_headers: Mapping[str, JsonValue] | None) -> int | None:
+def _cause_code(bye_headers: Mapping[str, object] | None) -> int | None:
     found = _CAUSE_CODE.match(str((bye_headers or {}).get("reason", "")))
     return int(found[1]) if found else None

@@ -8,88 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 
-from callhooks.providers.lenient import (
-    Document,
-    Flag,
-    Identifier,
-    Integer,
-    JsonObject,
-    Lenient,
-    Number,
-    Text,
-    not_blank,
-)
-
-
-class SipPayload(Document):
-    """One part of the INVITE's body."""
-
-    type: Text = None
-    content: Text = None
+from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Number, Text, not_blank
 
 
 class SipHeaders(Document):
     """What comes with SIP headers. Well-known names come in lower case, others as they were sent."""
 
-    headers: Lenient[dict[str, JsonValue]] = None
+    headers: JsonObject = None
 
     def header(self, name: str) -> str | None:
         """A header's value, whatever the case of its name."""
         wanted = name.lower()
         values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
         return next((str(value) for value in values), None)
-
-
-class SipRequest(SipHeaders):
-    """The INVITE."""
-
-    raw: Text = None
-    body: Text = None
-    method: Text = None
-    version: Text = None
-    uri: Text = None
-    payload: Lenient[list[SipPayload]] = None
-
-
-class Synthesizer(Document):
-    """The application's default voice."""
-
-    vendor: Text = None
-    label: Text = None
-    language: Text = None
-    voice: JsonValue = None
-    fallback_vendor: Text = None
-    fallback_label: Text = None
-    fallback_language: Text = None
-    fallback_voice: JsonValue = None
-
-
-class Recognizer(Document):
-    """The application's default speech recognition."""
-
-    vendor: Text = None
-    label: Text = None
-    language: Text = None
-    fallback_vendor: Text = None
-    fallback_label: Text = None
-    fallback_language: Text = None
-
-
-class SpeechDefaults(Document):
-    """The application's speech defaults; only the first webhook of a call carries them."""
-
-    synthesizer: Lenient[Synthesizer] = None
-    recognizer: Lenient[Recognizer] = None
-
-
-class Participant(Document):
-    """A party of a recorded (SIPREC) call."""
-
-    participant: Text = None
-    uri_user: Text = None
-    uri_host: Text = None
 
 
 class CallInfo(Document):
@@ -106,27 +39,20 @@ class CallInfo(Document):
     sbc_callid: Text = None
     account_sid: Text = None
     application_sid: Text = None
-    service_provider_sid: Text = None
     parent_call_sid: Text = None
     direction: Text = None
     from_: Text = Field(default=None, alias="from")
     to: Text = None
     caller_name: Text = None
-    caller_id: Text = None
     call_status: Text = None
     sip_status: Integer = None
     sip_reason: Text = None
     call_termination_by: Text = None
     duration: Number = None
     trace_id: Text = None
-    has_recording: Flag = None
     originating_sip_ip: Text = None
     originating_sip_trunk_name: Text = None
-    local_sip_address: Text = None
     fs_sip_address: Text = None
-    fs_public_ip: Text = None
-    public_ip: Text = None
-    api_base_url: Text = None
     customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
 
     @property
@@ -139,10 +65,9 @@ class CallHook(CallInfo):
     """A call as jambonz describes it in the call hook; only `call_sid` is indispensable."""
 
     call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
-    sip: Lenient[SipRequest] = None
-    defaults: Lenient[SpeechDefaults] = None
+    sip: JsonObject = None
+    defaults: JsonObject = None
     env_vars: JsonObject = None
-    participants: Lenient[list[Participant]] = None
 
     @property
     def is_first_webhook(self) -> bool:

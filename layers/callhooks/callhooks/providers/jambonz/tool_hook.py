@@ -14,12 +14,11 @@ from datetime import datetime
 from math import isfinite
 
 from aws_lambda_powertools.utilities.parser import parse
-from pydantic import JsonValue
 
 from callhooks.event import CallEvent, Kind, clean_text, known_details
 from callhooks.http import BadRequest, Request, Response
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key, signed_at
-from callhooks.providers.lenient import Document, Identifier, Lenient, Text, json_object
+from callhooks.providers.lenient import Document, Identifier, Text, json_object
 from callhooks.tools import Outcome, ToolRequest, failed
 
 LONGEST_EVENT_NAME = 200
@@ -29,7 +28,7 @@ GOOGLE = "google"
 class _FunctionCall(Document):
     id: Identifier = None
     name: Text = None
-    args: Lenient[JsonValue] = None
+    args: object = None
 
 
 class _ToolHookBody(Document):
@@ -37,8 +36,8 @@ class _ToolHookBody(Document):
 
     tool_call_id: Identifier = None
     name: Text = None
-    args: Lenient[JsonValue] = None
-    function_calls: Lenient[list[Lenient[_FunctionCall]]] = None
+    args: object = None
+    function_calls: list[object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def not_understood(reason: str, request: Request) -> Response:
 def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     body = parse(event=dict(document), model=_ToolHookBody)
     # One entry that is none must not silence the others.
-    calls = [call or _FunctionCall() for call in body.function_calls or []]
+    calls = [_FunctionCall.model_validate(call if isinstance(call, dict) else {}) for call in body.function_calls or []]
     vendor = clean_text(request.path_parameters.get("vendor", "")).lower()
     requests = tuple(ToolRequest(call.name or "", call.args, call.id) for call in calls)
     return ToolHook(
