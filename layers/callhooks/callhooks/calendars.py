@@ -9,23 +9,22 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from types import MappingProxyType
+from typing import NamedTuple
 
 DAY_MINUTES = 1440
 LOOK_AHEAD_DAYS = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(NamedTuple):
     """From one minute of a day to another, which is not part of them; what ends after 1440 ends on the next day."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedDays:
+class ClosedDays(NamedTuple):
     """From one day to another, both closed: `YYYY-MM-DD`, or `MM-DD` for every year."""
 
     first: str
@@ -39,15 +38,14 @@ class ClosedDays:
         return text >= self.first or text <= self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(NamedTuple):
     """Opening hours. `week` has those of each weekday from Monday on; `special` those of single days (`YYYY-MM-DD`)."""
 
     timezone: str
     zone: tzinfo
     week: tuple[tuple[Hours, ...], ...]
     closed: tuple[ClosedDays, ...] = ()
-    special: Mapping[str, tuple[Hours, ...]] = field(default_factory=dict)
+    special: Mapping[str, tuple[Hours, ...]] = MappingProxyType({})
 
     def is_open(self, now: datetime) -> bool:
         """Whether a moment (aware) lies in the opening hours."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
@@ -77,8 +77,7 @@ class CallEvent:
         return self.sent_at or self.received_at
 
 
-@dataclass(frozen=True, slots=True)
-class NotUnderstood:
+class NotUnderstood(NamedTuple):
     """A proven delivery that is kept in quarantine.
 
     `reason` repeats nothing of what was sent. `signature_header` is the header that tells it from another with the same
@@ -92,8 +91,7 @@ class NotUnderstood:
     signature_header: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(NamedTuple):
     """A proven delivery that is acknowledged and not kept, on purpose: a probe, or one that a filter leaves out."""
 
     reason: str

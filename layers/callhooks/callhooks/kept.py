@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from callhooks.http import HttpPayload
 
@@ -23,8 +22,7 @@ class Fate(StrEnum):
     LOGGED = "in the log alone"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """What became of an item, and the answer: that of the item which was there first."""
 
     fate: Fate

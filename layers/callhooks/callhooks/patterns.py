@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from callhooks.event import canonical_party
 
 LONGEST_DIALLED = 64
 
 
-@dataclass(frozen=True, slots=True)
-class PartyPattern:
+class PartyPattern(NamedTuple):
     """Matches a calling or called party: exactly, by its first characters, or digit by digit.
 
     `pattern` is set for a dial pattern; it has no repetition within a repetition, so that it takes no time.
@@ -29,8 +28,7 @@ class PartyPattern:
         return party.startswith(self.text) if self.prefix else party == self.text
 
 
-@dataclass(frozen=True, slots=True)
-class TextPattern:
+class TextPattern(NamedTuple):
     """Matches a text without regard to case; each `*` stands for anything."""
 
     parts: tuple[str, ...]

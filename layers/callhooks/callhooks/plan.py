@@ -6,9 +6,10 @@ Every flow was checked when the plan was built. Nothing is checked again while a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 from callhooks.calendars import Calendar
@@ -43,8 +44,7 @@ class CallFacts(Protocol):
         """The application's variables as they are set in jambonz."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Sends a call to a flow. An empty condition holds for every call."""
 
     flow: str
@@ -107,11 +107,10 @@ class Repeat:
 Target: TypeAlias = "Go | Choose | End | GoOn | Repeat"
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(NamedTuple):
     """What comes after a hook: by the digits entered, by a phrase that was said, or by the outcome's name."""
 
-    outcomes: Mapping[str, Target] = field(default_factory=dict)
+    outcomes: Mapping[str, Target] = MappingProxyType({})
     digits: tuple[tuple[PartyPattern, Target], ...] = ()
     phrases: tuple[tuple[str, Target], ...] = ()
     otherwise: Target = GoOn()
@@ -150,16 +149,14 @@ class Step:
     hooks: Mapping[str, Next]
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """Verbs as they are answered, but for placeholders and hooks; `steps` has those that report back, by their id."""
 
     verbs: Verbs
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    steps: Mapping[str, Step] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A variable of the application, as it is declared to jambonz (`AppEnv`); `schema` is that declaration."""
 
     type: str
@@ -195,8 +192,7 @@ class Turn:
     repeated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(NamedTuple):
     """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike."""
 
     base_url: str
@@ -204,23 +200,21 @@ class Links:
     hop: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(NamedTuple):
     """Who answers for a number: the flow that takes its calls, and whom it may ring."""
 
     flow: str
     rings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Routes in order, of which the last takes every call, and the named flows of verbs."""
 
     routes: tuple[Route, ...]
     flows: Mapping[str, Flow]
     fallback: Verbs
-    calendars: Mapping[str, Calendar] = field(default_factory=dict)
-    variables: Mapping[str, Variable] = field(default_factory=dict)
+    calendars: Mapping[str, Calendar] = MappingProxyType({})
+    variables: Mapping[str, Variable] = MappingProxyType({})
 
     def flow_for(self, call: CallFacts, now: datetime) -> str:
         """The flow of the first route that matches."""
@@ -311,8 +305,7 @@ class Plan:
                 yield from self._flows_of(then, call, now)
 
 
-@dataclass(frozen=True, slots=True)
-class HookPlace:
+class HookPlace(NamedTuple):
     """Where a hook belongs in the plan, as its URL tells; `repeated` counts how often its step was repeated."""
 
     flow: str

@@ -7,13 +7,11 @@ that is none. `credentials` is a secret's ARN, or for `sam local` its JSON value
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
+class StoreSettings(NamedTuple):
     """Where events are kept, and for how long; 0 days is for ever."""
 
     events_table: str
@@ -25,8 +23,7 @@ class StoreSettings:
         return cls(events_table=environment["EVENTS_TABLE"], retention_days=float(environment["RETENTION_DAYS"]))
 
 
-@dataclass(frozen=True, slots=True)
-class SpillSettings:
+class SpillSettings(NamedTuple):
     """Where events wait that could not be stored: a queue's URL."""
 
     spill_queue_url: str
@@ -37,8 +34,7 @@ class SpillSettings:
         return cls(spill_queue_url=environment["SPILL_QUEUE"])
 
 
-@dataclass(frozen=True, slots=True)
-class JambonzSettings:
+class JambonzSettings(NamedTuple):
     """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is.
 
     `public_url` is the address that hooks are given, empty for the one that a request came to.
@@ -60,8 +56,7 @@ class JambonzSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(NamedTuple):
     """Where SIP clients are kept."""
 
     clients_table: str
@@ -72,8 +67,7 @@ class ClientSettings:
         return cls(clients_table=environment["CLIENTS_TABLE"])
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSettings:
+class ToolSettings(NamedTuple):
     """Where it is noted which tool calls were run."""
 
     tool_calls_table: str
@@ -84,8 +78,7 @@ class ToolSettings:
         return cls(tool_calls_table=environment["TOOL_CALLS_TABLE"])
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectorSettings:
+class ProjectorSettings(NamedTuple):
     """Where events are published, and where those go that could not be projected: a bus's name, a queue's URL."""
 
     call_bus: str
@@ -97,8 +90,7 @@ class ProjectorSettings:
         return cls(call_bus=environment["CALL_BUS"], retry_queue_url=environment["PROJECTION_RETRY_QUEUE"])
 
 
-@dataclass(frozen=True, slots=True)
-class PathTokenSettings:
+class PathTokenSettings(NamedTuple):
     """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
 
     credentials: str
@@ -113,8 +105,7 @@ class PathTokenSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BirdSettings:
+class BirdSettings(NamedTuple):
     """Settings of the function that Bird calls."""
 
     credentials: str
@@ -135,8 +126,7 @@ class BirdSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CallLogSettings:
+class CallLogSettings(NamedTuple):
     """Settings of the function that shows calls."""
 
     credentials: str

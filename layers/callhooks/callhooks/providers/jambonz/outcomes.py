@@ -7,7 +7,7 @@ not `dial_status`, `queue_result` and not `queueResult`, an AMD's `type`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 GATHER = ("digits", "speech", "timeout", "error", "low-confidence")
 LLM = ("completed", "failed", "connection-failure", "disconnected", "server-error", "tool-error")
@@ -59,8 +59,7 @@ _COMPLETION = (
 DECLINED = "603"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a verb has ended. `names` are its words, the most particular first; none where the hook only asks.
 
     `digits` and `speech` (the transcripts, the likeliest first) are what the caller has entered or said. An outcome

@@ -8,8 +8,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts, usable_texts
 from callhooks.http import Request, Unauthorized
@@ -21,8 +21,7 @@ CHALLENGE = 'Basic realm="callhooks"'
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class JambonzCredentials:
+class JambonzCredentials(NamedTuple):
     """What jambonz proves itself with. Without a webhook secret the signature is not looked at."""
 
     username: str
@@ -31,8 +30,7 @@ class JambonzCredentials:
     signature_header: str = DEFAULT_SIGNATURE_HEADER
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """A parsed signature header: `t=<unix seconds>,v1=<hex>`, with as many `v1` as there are."""
 
     timestamp: str
