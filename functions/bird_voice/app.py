@@ -2,6 +2,7 @@
 
 import os
 
+from callhooks import start
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.bird import read_filter, read_signing_keys
@@ -18,6 +19,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials],
     read_credentials=read_signing_keys,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

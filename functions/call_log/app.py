@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from callhooks import start
 from callhooks.aws import reader_dynamodb_client, secret_reader
 from callhooks.call_list import CallList
 from callhooks.call_log import CallLog
@@ -25,6 +26,7 @@ call_log = CallLog(
     clock=utc_now,
     public_url=settings.public_url,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

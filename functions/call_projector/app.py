@@ -3,6 +3,7 @@
 import os
 import time
 
+from callhooks import start
 from callhooks.aws import worker_bus_client, worker_dynamodb_client, worker_queue_client
 from callhooks.bus import EventBus
 from callhooks.call_store import CallStore
@@ -16,6 +17,7 @@ projector = Projector(
     EventBus(worker_bus_client(), settings.call_bus, sleep=time.sleep),
     RetryQueue(worker_queue_client(), settings.retry_queue_url),
 )
+start.done()
 
 
 def handler(event: Batch, context: LambdaContext) -> BatchReply:

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks import start
 from callhooks.connected import connect
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.first_webhook import first_webhook_reader
@@ -25,6 +26,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

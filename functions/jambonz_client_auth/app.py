@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks import start
 from callhooks.clients import ClientStore
 from callhooks.connected import connect
 from callhooks.deployed import deployed_receiver, log_invocation
@@ -20,6 +21,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

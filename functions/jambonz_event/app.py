@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks import start
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.jambonz.verify import read_credentials
@@ -15,6 +16,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

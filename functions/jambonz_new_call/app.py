@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from callhooks import start
 from callhooks.connected import connect
 from callhooks.deployed import LastResort, deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
@@ -32,6 +33,7 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
 
 
 receiver = LastResort(new_receiver, verbs_response(plan.fallback))
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from callhooks import start
 from callhooks.connected import connect
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.first_webhook import first_webhook_reader
@@ -39,6 +40,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

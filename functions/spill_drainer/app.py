@@ -2,6 +2,7 @@
 
 import os
 
+from callhooks import start
 from callhooks.aws import worker_dynamodb_client, worker_queue_client
 from callhooks.connected import deployed_store
 from callhooks.deployed import LambdaContext, log_invocation, seconds_left
@@ -13,6 +14,7 @@ drainer = SpillDrainer(
     worker_queue_client(),
     SpillSettings.from_environment(os.environ).spill_queue_url,
 )
+start.done()
 
 
 def handler(event: Batch, context: LambdaContext) -> BatchReply:

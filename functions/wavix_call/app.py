@@ -2,6 +2,7 @@
 
 import os
 
+from callhooks import start
 from callhooks.deployed import deployed_receiver, log_invocation
 from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.path_token import read_networks, read_tokens
@@ -14,6 +15,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials],
     read_credentials=read_tokens,
 )
+start.done()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -80,7 +80,7 @@ def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: R
 
 
 def test_what_is_understood_now_becomes_an_event_and_a_call(running: RunningStack) -> None:
-    request = replace(of_wavix(running).request, route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"})
+    request = of_wavix(running).request._replace(route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"})
     delivery = NotUnderstood("wavix", "There was a fault.", datetime.now(UTC))
     item = quarantine_item(delivery, request, quarantined("There was a fault.", request), retention_days=90)
     running.client("dynamodb").put_item(TableName=running.stack.events_table, Item=item)

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -127,8 +127,7 @@ class TestTheList:
 
 class TestOne:
     def test_it_is_shown_as_it_came(self, aws: Aws, command: Command) -> None:
-        request = replace(
-            wavix(uuid="call-1\u202e"),
+        request = wavix(uuid="call-1\u202e")._replace(
             raw_query="a=1",
             headers={"user-agent": "Wavix\x1b[2J", "authorization": "Basic secret"},
         )
@@ -150,7 +149,7 @@ class TestOne:
         assert "secret" not in shown
 
     def test_a_body_that_is_no_text_is_shown_as_bytes(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, replace(wavix(), body=b"\x1f\x8b\x00{"))
+        key = put_aside(aws, wavix()._replace(body=b"\x1f\x8b\x00{"))
         assert "body: 4 bytes, not UTF-8\n  \\x1f\\x8b\\x00{\n" in command("quarantine", "show", key).stdout
 
     @pytest.mark.parametrize("verb", ["show", "retry"])
@@ -211,7 +210,7 @@ class TestTheRetry:
         assert aws.items() == stored
 
     def test_what_is_still_not_understood_stays_and_is_told(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, replace(wavix(), body=b"{"))
+        key = put_aside(aws, wavix()._replace(body=b"{"))
         put_aside(aws, wavix())
         tried = command("quarantine", "retry", "--all")
         assert tried.exit_code == 1

@@ -10,6 +10,7 @@ from tests.support import ROOT
 
 PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
 FROM_THE_GROUND_UP = [
+    "start",
     "page",
     "http",
     "failure",

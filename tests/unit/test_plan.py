@@ -145,7 +145,7 @@ def test_without_a_plan_every_call_gets_the_last_resort(
     monkeypatch.delitem(sys.modules, "callhooks_plan", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     plan = installed_plan()
-    monkeypatch.delitem(sys.modules, "callhooks_plan", raising=False)
+    sys.modules.pop("callhooks_plan", None)
     verbs = plan.verbs_of(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""))
     assert verbs == list(plan.fallback) == list(LAST_RESORT)
     assert json.loads(log.getvalue())["level"] == "ERROR"

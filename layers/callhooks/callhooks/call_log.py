@@ -7,7 +7,7 @@ front hands it on as it was sent. A call is looked up by both readings, and the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
@@ -82,7 +82,7 @@ class CallLog:
         log = {4: logger.warning, 5: logger.error}.get(response.status // 100, logger.info)
         log("answered", extra=told)
         is_head = request is not None and request.method == "HEAD"
-        return (replace(response, body="") if is_head else response).as_payload()
+        return (response._replace(body="") if is_head else response).as_payload()
 
     def _answer(self, request: Request, told: dict[str, object]) -> Response:
         place = _place(request.path, mapped=urlsplit(self.public_url).path.rstrip("/"))
@@ -99,7 +99,7 @@ class CallLog:
         response = route(request, place, desk)
         renewed = session.renewed(now) if session else None
         new_cookies = (*response.cookies, str(self._cookie(renewed))) if renewed else response.cookies
-        return replace(response, headers={**_NO_STORE, **response.headers}, cookies=new_cookies)
+        return response._replace(headers={**_NO_STORE, **response.headers}, cookies=new_cookies)
 
     def _authenticate(self, request: Request) -> Session | None:
         """The session of a request, `None` where it has Basic credentials."""
@@ -180,4 +180,4 @@ def _refusal(problem: HttpProblem, request: Request | None) -> Response:
     # A browser that is told would put its own window before the page's form.
     if problem.status == HTTPStatus.UNAUTHORIZED and request and request.header("sec-fetch-mode") is None:
         headers["www-authenticate"] = CHALLENGE
-    return replace(answer, headers=headers)
+    return answer._replace(headers=headers)

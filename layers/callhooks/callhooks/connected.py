@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from callhooks.aws import dynamodb_client, queue_client, secret_reader
 from callhooks.keeper import Keeper
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-@dataclass(frozen=True)
-class Connected:
+class Connected(NamedTuple):
     """AWS, for a caller who waits: one client for each service, made once."""
 
     dynamodb: DynamoDBClient

@@ -7,9 +7,8 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NotRequired, TypeAlias, TypedDict
+from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 from urllib.parse import parse_qsl, urlsplit
 
 JSON_CONTENT_TYPE = "application/json"
@@ -91,8 +90,7 @@ class Unauthorized(HttpProblem):
         self.seen = seen
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request: header names in lower case, the body as the bytes that were signed.
 
     `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
@@ -103,12 +101,12 @@ class Request:
     method: str
     path: str
     raw_query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     request_id: str = ""
     host: str = ""
     route: str = ""
-    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    path_parameters: Mapping[str, str] = MappingProxyType({})
     source_address: str = ""
     cookies: tuple[str, ...] = ()
 
@@ -167,8 +165,7 @@ class Request:
         return f"{base}{path}{'?' if self.raw_query else ''}{self.raw_query}"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer. jambonz reads a body only where the content type has `application/json` in it.
 
     A cookie is the value of a `Set-Cookie` header.
@@ -177,7 +174,7 @@ class Response:
     status: int
     body: str
     content_type: str = JSON_CONTENT_TYPE
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     cookies: tuple[str, ...] = ()
 
     def as_payload(self) -> HttpPayload:

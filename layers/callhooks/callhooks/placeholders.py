@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from html import escape
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote
 
 LONGEST_VALUE = 500
@@ -68,8 +67,7 @@ class Values(Protocol):
         """What the call tells, or who calls; `None` where it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(NamedTuple):
     """One placeholder as it was written; `before` is the text that stands before it."""
 
     name: str

@@ -71,15 +71,13 @@ class Route(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(NamedTuple):
     """Goes on with another flow."""
 
     flow: str
 
 
-@dataclass(frozen=True, slots=True)
-class Choose:
+class Choose(NamedTuple):
     """Goes on with the flow of the first route that matches."""
 
     routes: tuple[Route, ...]
@@ -95,8 +93,7 @@ class GoOn:
     """Goes on with the verbs that jambonz has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """Answers the flow again from this verb on, at most so many times; `say` is spoken before."""
 
     times: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
+from importlib import import_module
+from pathlib import Path
 from typing import TypedDict
 
 from aws_lambda_powertools import Logger
@@ -85,7 +86,8 @@ def installed_plan() -> Plan:
     A call is answered all the same, so a broken plan is logged as an error and never raised.
     """
     try:
-        return read_plan((files(PLAN_PACKAGE) / PLAN_FILE).read_text("utf-8"))
+        package = Path(str(import_module(PLAN_PACKAGE).__file__))
+        return read_plan(package.with_name(PLAN_FILE).read_text("utf-8"))
     except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
         logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
         count(CALL_FELL_BACK)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from aws_lambda_powertools import Logger
 
@@ -54,8 +53,7 @@ MessageT = TypeVar("MessageT")
 logger = Logger(child=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook(Generic[CredentialsT, MessageT]):
+class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     """What is particular to one webhook: pure functions, but for `decide`.
 
     `check_proof` raises `Unauthorized` where a request shows no proof, or one that cannot be right whatever the secrets

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
@@ -148,7 +148,7 @@ def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> No
     # Every key is compared, so that the time tells nothing about which came close.
     if not sum(hmac.compare_digest(given, one) for one in expected):
         # The URL is what is mostly wrong; its path is told as the template writes it, since anything may stand in it.
-        told = replace(request, path=request.route.rpartition(" ")[2], raw_query="")
+        told = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
         raise Unauthorized("wrong signature", seen={"url": told.url(public_url)})
 
 

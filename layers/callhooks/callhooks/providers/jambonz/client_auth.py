@@ -22,8 +22,7 @@ from callhooks.event import CallEvent, Kind, cleaned, known_details
 from callhooks.http import BadRequest, Request, Response
 from callhooks.providers.jambonz.digest import Challenge, digest_response
 from callhooks.providers.jambonz.hook import PROVIDER, signed_at
-from callhooks.providers.jambonz.models import SipHeaders
-from callhooks.providers.lenient import Identifier, Integer, Text, json_object, not_blank
+from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Text, json_object, not_blank
 
 REGISTER = "REGISTER"
 
@@ -43,12 +42,14 @@ class Refusal(StrEnum):
     NOT_CHECKED = "not checked"
 
 
-class ClientAttempt(SipHeaders):
+class ClientAttempt(Document):
     """What a client has sent in its `Authorization` header, and where from. Its digest is over exact texts.
 
-    `expires` is the time in seconds that a REGISTER asks for; 0 ends the registration.
+    `expires` is the time in seconds that a REGISTER asks for; 0 ends the registration. Well-known `headers` come in
+    lower case, others as they were sent.
     """
 
+    headers: JsonObject = None
     method: _Method
     username: _Exact
     realm: _Exact
@@ -78,6 +79,12 @@ class ClientAttempt(SipHeaders):
     def nonce_count(self) -> NonceCount | None:
         """What may be used once; `None` where the response covers no count."""
         return NonceCount(self.username, self.realm, self.nonce, self.nc or "") if self.cnonce else None
+
+    def header(self, name: str) -> str | None:
+        """A header's value, whatever the case of its name."""
+        wanted = name.lower()
+        values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
+        return next((str(value) for value in values), None)
 
 
 @dataclass(frozen=True, slots=True)

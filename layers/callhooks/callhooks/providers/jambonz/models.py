@@ -13,19 +13,7 @@ from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Number, Text, not_blank
 
 
-class SipHeaders(Document):
-    """What comes with SIP headers. Well-known names come in lower case, others as they were sent."""
-
-    headers: JsonObject = None
-
-    def header(self, name: str) -> str | None:
-        """A header's value, whatever the case of its name."""
-        wanted = name.lower()
-        values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
-        return next((str(value) for value in values), None)
-
-
-class CallInfo(Document):
+class CallInfo(Document, defer_build=True):
     """What jambonz tells of a call in any of its hooks; a hook may tell nothing of it, not even `call_sid`.
 
     `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
@@ -61,7 +49,7 @@ class CallInfo(Document):
         return (self.caller_name or "").strip().strip('"')
 
 
-class CallHook(CallInfo):
+class CallHook(CallInfo, defer_build=False):
     """A call as jambonz describes it in the call hook; only `call_sid` is indispensable."""
 
     call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
