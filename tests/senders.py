@@ -42,6 +42,7 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     keeper_of,
+    kept_details,
 )
 
 TOKEN = "tok3n"
@@ -117,7 +118,7 @@ class Stored:
 
     @property
     def details(self) -> dict[str, object]:
-        details: Any = self.item["details"]["M"]
+        details = kept_details(self.item)
         return {name: next(iter(value.values())) for name, value in details.items()}
 
 

@@ -26,6 +26,7 @@ from tests.support import (
     FakeSecrets,
     credential_store,
     keeper_of,
+    kept_details,
     signed_event,
 )
 
@@ -186,7 +187,7 @@ class ClientContainer:
     @property
     def details(self) -> dict[str, Any]:
         """Of the only event."""
-        details: Any = self.database.item["details"]["M"]
+        details = kept_details(self.database.item)
         return {name: next(iter(value.values())) for name, value in details.items()}
 
 

@@ -7,14 +7,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialStore
-from callhooks.items import QUARANTINE, Item, unpack_item
+from callhooks.items import QUARANTINE, Item, details_of_item, unpack_item
 from callhooks.keeper import UNSTORED_MARKER, Keeper
 from callhooks.patterns import PartyPattern
 from callhooks.plan import Flow, Plan, Route
@@ -44,6 +46,8 @@ LARGEST_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
 PUBLIC_URL = "https://hooks.example.com"
+LONG_TEXT = Random(4711).randbytes(20_000).hex()  # noqa: S311 - no secret
+"""40,000 characters that cannot be packed into less than 20 KB."""
 SPILL_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/spill"
 WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 RECEPTION = [{"verb": "say", "text": "Welcome"}, {"verb": "hangup"}]
@@ -160,6 +164,17 @@ def keeper_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> Keeper:
     if isinstance(store, FakeDynamoDB):
         store = EventStore(store.as_client(), "events")
     return Keeper(store, SpillQueue(queue.as_client, SPILL_QUEUE_URL))
+
+
+def kept_details(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was understood of an event, as attributes."""
+    details: dict[str, dict[str, Any]] = {}
+    for name, value in details_of_item(item).items():
+        if isinstance(value, bool):
+            details[name] = {"BOOL": value}
+        else:
+            details[name] = {"S": value} if isinstance(value, str) else {"N": f"{Decimal(value):f}"}
+    return details
 
 
 def size_of(value: Any) -> int:

@@ -12,7 +12,7 @@ from callhooks_tools.deliveries import CLIENT_AUTH_PATH, Delivery
 
 from tests.running_stack import RunningStack
 from tests.sip_clients import REALM, attempt
-from tests.support import signed_event
+from tests.support import kept_details, signed_event
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def answer(running: RunningStack, document: dict[str, Any]) -> dict[str, Any]:
 def events_of(running: RunningStack, username: str) -> list[tuple[str, str | None]]:
     items = [item for item in running.items() if item.get("from") == {"S": f"{username}@{REALM}"}]
     items.sort(key=lambda item: item["received_at"]["S"])
-    return [(item["kind"]["S"], item["details"]["M"].get("reason", {}).get("S")) for item in items]
+    return [(item["kind"]["S"], kept_details(item).get("reason", {}).get("S")) for item in items]
 
 
 def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_password(

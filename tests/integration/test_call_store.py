@@ -17,6 +17,7 @@ from callhooks.store import EventStore
 
 from tests.calls import told
 from tests.integration.conftest import TABLE, Aws
+from tests.support import LONG_TEXT
 
 PK = "jambonz#one-call"
 
@@ -37,7 +38,7 @@ def call_in_table(aws: Aws) -> dict[str, object]:
 
 
 def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallStore) -> None:
-    events = [told(Kind.DTMF, number, {"text": "x" * 30_000, "digits": "1"}) for number in range(60)]
+    events = [told(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
     for event in [*events, replace(events[0], call_id="one-call-2")]:
         keep_event(aws, event)
     calls.keep(PK, fold(events), expires_at=None)
@@ -49,7 +50,7 @@ def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallSto
 
 def test_a_call_that_takes_too_long_to_read_is_given_up_between_two_pages(aws: Aws, calls: CallStore) -> None:
     for number in range(60):
-        keep_event(aws, told(Kind.DTMF, number, {"text": "x" * 30_000}))
+        keep_event(aws, told(Kind.DTMF, number, {"text": LONG_TEXT}))
     aws.calls.clear()
     with pytest.raises(OutOfTime):
         calls.events_of(PK, has_time=lambda: False)

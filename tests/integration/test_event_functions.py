@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
+from callhooks.items import details_of_item
 from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
 from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, TokenAccess
 
@@ -149,7 +150,7 @@ def test_what_is_not_understood_is_one_item_in_quarantine(
 def test_a_charge_is_a_decimal(aws: Aws, new_container: Callable[..., Handler]) -> None:
     new_container("wavix_call")(fresh(EVENTS / "wavix" / "post_call_answered.json"))
     (item,) = aws.items()
-    details = plain(item)["details"]
+    details = details_of_item(item)
     assert (details["charge"], details["duration_seconds"]) == (Decimal("0.0095"), 42)
 
 

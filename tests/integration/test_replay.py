@@ -22,13 +22,13 @@ from callhooks.items import event_key
 from callhooks_tools import replay_command
 from callhooks_tools.cli import app
 from callhooks_tools.stack import Provider, StackOutputs
-from callhooks_tools.stored_events import Selection, scan
+from callhooks_tools.stored_events import Selection
 from typer.testing import CliRunner, Result
 
 from tests.calls import START, told
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, new_session
 from tests.projection import bus_schema, kept
-from tests.support import NOW
+from tests.support import LONG_TEXT, NOW
 
 NUMBER = "14155550123"
 CALL = [
@@ -141,16 +141,16 @@ class TestASelection:
     ) -> None:
         stack.keep(EVENTS)
         CallStore(stack.aws.dynamodb, TABLE).keep("jambonz#one-call", fold(CALL), expires_at=None)
-        pages = list(scan(stack.aws.dynamodb, selection.request(TABLE)))
+        pages = list(selection.pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["sk"]["S"] for page in pages for item in page.items) == sorted(
             event_key(event)[1] for event in chosen
         )
         assert sum(page.looked_at for page in pages) == len(EVENTS) + 1
 
     def test_finds_each_event_once_in_a_table_of_many_pages(self, stack: Stack) -> None:
-        large = [replace(told(Kind.MEDIA, details={"text": "x" * 30_000}), call_id=f"call-{n}") for n in range(150)]
+        large = [replace(told(Kind.MEDIA, details={"text": LONG_TEXT}), call_id=f"call-{n}") for n in range(150)]
         stack.keep(large)
-        pages = list(scan(stack.aws.dynamodb, Selection().request(TABLE)))
+        pages = list(Selection().pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["pk"]["S"] for page in pages for item in page.items) == sorted(
             f"jambonz#call-{n}" for n in range(150)
         )

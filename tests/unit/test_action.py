@@ -35,6 +35,7 @@ from tests.support import (
     FakeSecrets,
     credential_store,
     keeper_of,
+    kept_details,
     signed_event,
     unstored,
 )
@@ -466,7 +467,7 @@ class TestFaults:
 def test_an_event_tells_what_was_pressed_and_where(phone: Phone) -> None:
     phone.press(phone.call(), "1")
     item = next(item for item in phone.table.items.values() if item["kind"]["S"] == "call.verb")
-    details = item["details"]["M"]
+    details = kept_details(item)
     assert {name: details[name]["S"] for name in ("digits", "reason", "flow", "step")} == {
         "digits": "1",
         "reason": "dtmfDetected",

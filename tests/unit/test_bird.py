@@ -11,7 +11,7 @@ import pytest
 from callhooks.providers.bird import read_filter, sign
 
 from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
-from tests.support import NOW, PUBLIC_URL, Event, with_header, without_header
+from tests.support import NOW, PUBLIC_URL, Event, kept_details, with_header, without_header
 
 CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
 
@@ -89,7 +89,7 @@ class TestAnEventOfACall:
     )
     def test_tells_the_sip_status_as_a_number_where_it_is_one(self, code: Any, kept: object) -> None:
         document = {"payload": {"id": "1", "status": "busy", "hangupSipCode": code}}
-        assert bird_voice().stored(document).item["details"]["M"].get("sip_status") == kept
+        assert kept_details(bird_voice().stored(document).item).get("sip_status") == kept
 
     @pytest.mark.parametrize(
         ("tags", "kept"), [(["vip", "sales"], "vip, sales"), ([{"a": True}, "vip", None], "vip"), ("vip", None)]

@@ -108,12 +108,11 @@ class TestAClientWithItsPassword:
         item = container.database.item
         assert item["pk"] == {"S": "jambonz#none#2026-11-21"}
         assert item["answer"] == {"S": '{"status":"ok"}'}
-        assert {name: item[name]["S"] for name in ("kind", "event_name", "status", "from", "from_canonical")} == {
+        assert {name: item[name]["S"] for name in ("kind", "event_name", "status", "from")} == {
             "kind": "client.registered",
             "event_name": "register",
             "status": "ok",
             "from": "jane@sip.example.com",
-            "from_canonical": "jane",
         }
         assert "call_id" not in item
         assert container.details == {

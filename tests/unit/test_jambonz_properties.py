@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from callhooks.items import details_of_item
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: 
     item = container.database.item
     assert len(item["pk"]["S"].encode()) <= 2048
     assert len(item["sk"]["S"].encode()) <= 1024
-    details = TypeDeserializer().deserialize({"M": item})["details"]
+    details = details_of_item(item)
     assert not {None, ""} & set(details.values())
     json.dumps(item, default=repr, ensure_ascii=False).encode()  # no lone surrogate is left
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from callhooks.event import Kind
 from callhooks_tools.stack import Provider
-from callhooks_tools.stored_events import Selection, moment_of
+from callhooks_tools.stored_events import SEGMENTS, Page, Selection, moment_of
 
 from tests.support import NOW
 
@@ -43,12 +45,44 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
 
 
 def test_only_what_is_chosen_is_asked_for() -> None:
-    assert Selection().request("events")["FilterExpression"] == "begins_with(sk, :events)"
-    chosen = Selection(provider=Provider.BIRD, kinds=(Kind.BUSY, Kind.FAILED), number="14155550123").request("events")
-    assert chosen["ExpressionAttributeValues"] == {
+    client = FakeScan([])
+    assert list(Selection().pages(client.as_client(), "events")) == [Page([], 0)] * SEGMENTS
+    assert client.requests[-1]["FilterExpression"] == "begins_with(sk, :events)"
+    list(Selection(provider=Provider.BIRD, kinds=(Kind.BUSY, Kind.FAILED)).pages(client.as_client(), "events"))
+    assert client.requests[-1]["ExpressionAttributeValues"] == {
         ":events": {"S": "event#"},
         ":provider": {"S": "bird"},
         ":kind0": {"S": "call.busy"},
         ":kind1": {"S": "call.failed"},
-        ":number": {"S": "14155550123"},
     }
+
+
+@pytest.mark.parametrize(
+    ("item", "number", "is_chosen"),
+    [
+        ({"from": {"S": "+1 (415) 555-0123"}}, "14155550123", True),
+        ({"from": {"S": "sip:Jane@example.com"}, "to": {"S": "200"}}, "jane", True),
+        ({"to": {"S": "14155550123"}}, "14155550123", True),
+        ({"to": {"S": "4155550123"}}, "14155550123", False),
+        ({}, "14155550123", False),
+        ({}, None, True),
+    ],
+)
+def test_a_number_is_found_however_it_was_sent(item: dict[str, Any], number: str | None, is_chosen: bool) -> None:
+    pages = Selection(number=number).pages(FakeScan([item]).as_client(), "events")
+    assert [len(page.items) for page in pages] == [is_chosen] * SEGMENTS
+
+
+@dataclass
+class FakeScan:
+    """DynamoDB's Scan, of which every segment brings the same items."""
+
+    items: list[dict[str, Any]]
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        self.requests.append(request)
+        return {"Items": self.items, "ScannedCount": len(self.items)}
+
+    def as_client(self) -> Any:
+        return self

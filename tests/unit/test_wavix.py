@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 import pytest
+from callhooks.items import body_of_item
 from callhooks.providers.path_token import read_networks
 
 from tests.senders import TOKEN, Stored, document_of, wavix
-from tests.support import EVENTS
+from tests.support import EVENTS, kept_details
 
 CALL = "1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8a01"
 
@@ -40,15 +41,11 @@ class TestAnEventOfACall:
             "machine_detected": False,
         }
 
-    def test_has_its_numbers_in_a_form_that_can_be_compared(self) -> None:
-        stored = wavix().stored(document_of("wavix", "answered"))
-        assert (stored["from_canonical"], stored["to_canonical"]) == ("12125550187", "14155550123")
-
     def test_keeps_the_raw_body(self) -> None:
         body = json.dumps(document_of("wavix", "ringing"), indent=3)
         sender = wavix()
         sender.send(body)
-        assert sender.database.item["body"]["B"] == body.encode()
+        assert body_of_item(sender.database.item) == body.encode()
         assert sender.database.item["sk"]["S"] == f"event#{hashlib.sha256(body.encode()).hexdigest()}"
 
     @pytest.mark.parametrize(
@@ -173,7 +170,7 @@ class TestThePostCallEvent:
             "per_minute": "0.0135",
             "destination": "United States",
         }
-        numbers = stored.item["details"]["M"]
+        numbers = kept_details(stored.item)
         assert [numbers[name] for name in ("charge", "per_minute", "duration_seconds")] == [
             {"N": "0.0095"},
             {"N": "0.0135"},
@@ -198,12 +195,12 @@ class TestThePostCallEvent:
         assert sender.send(body).statusCode == 200
         stored = Stored(sender.database.item)
         assert stored["kind"] == "call.billed"
-        assert stored.item["details"]["M"].get("charge") == (None if kept is None else {"N": kept})
+        assert kept_details(stored.item).get("charge") == (None if kept is None else {"N": kept})
 
     def test_with_a_charge_that_no_number_attribute_holds_is_kept_all_the_same(self) -> None:
         document = {**document_of("wavix", "post_call_answered"), "charge": "9" * 60, "duration": 10**37}
         stored = wavix().stored(document)
-        assert stored.item["details"]["M"]["charge"] == {"S": "9" * 60}
+        assert kept_details(stored.item)["charge"] == {"S": "9" * 60}
 
     def test_under_its_name_is_the_same(self) -> None:
         document = {"event_type": "post-call", "uuid": CALL, "disposition": "noanswer"}

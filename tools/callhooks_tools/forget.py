@@ -15,8 +15,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from callhooks.event import canonical_party, utc_text
-from callhooks.items import EVENT_PREFIX, Item, body_of_item, is_call_partition, partition_key
+from callhooks.event import Details, canonical_party, utc_text
+from callhooks.items import EVENT_PREFIX, Item, body_of_item, details_of_item, is_call_partition, partition_key
 
 from callhooks_tools.stored_events import text_of
 from callhooks_tools.workers import at_once
@@ -97,7 +97,8 @@ class Person:
         if pattern is None:
             return Holds.NOT
         texts = (text for name, value in item.items() if name not in _NOT_SEARCHED for text in _texts(value))
-        found = any(pattern.search(way) for text in (*texts, _body_text(item)) for way in _ways_to_read(text))
+        details = (str(value) for value in _details(item).values())
+        found = any(pattern.search(way) for text in (*texts, *details, _body_text(item)) for way in _ways_to_read(text))
         return Holds.MENTION if found else Holds.NOT
 
 
@@ -118,6 +119,14 @@ def _body_text(item: Item) -> str:
         # No body as `event_item` keeps it: it may not keep all others from being found.
         body = bytes(item["body"].get("B", b""))
     return body.decode("utf-8", "replace")
+
+
+def _details(item: Item) -> Details:
+    """What was understood of an event; nothing where that cannot be read, or where it is none."""
+    try:
+        return details_of_item(item)
+    except (OSError, EOFError, LookupError, ValueError, zlib.error):
+        return {}
 
 
 def _texts(value: AttributeValueTypeDef) -> Iterator[str]:
@@ -197,10 +206,10 @@ def find(pages: Iterable[Sequence[Item]], person: Person) -> Found:
 
 def _parents(item: Item) -> Iterator[str]:
     """The partitions of the calls that the call of this item is a leg of."""
-    details = item.get("details", {}).get("M", {})
-    for told in (details.get("parent_call_sid"), details.get("parent_call_id"), item.get("parent_call_id")):
-        if told and told.get("S"):
-            yield partition_key(item["pk"]["S"].partition("#")[0], told["S"])
+    details = _details(item)
+    for told in (details.get("parent_call_sid"), details.get("parent_call_id"), text_of(item, "parent_call_id")):
+        if told and isinstance(told, str):
+            yield partition_key(item["pk"]["S"].partition("#")[0], told)
 
 
 def _note(found: Found, item: Item, holds: Holds) -> None:

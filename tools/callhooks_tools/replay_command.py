@@ -35,7 +35,7 @@ from callhooks_tools.replay import (
 )
 from callhooks_tools.replay_state import Order, Place, ReplayState, StateUnusable
 from callhooks_tools.stack import STACK_FILE, Provider, StackOutputs
-from callhooks_tools.stored_events import Selection, moment_of, scan, text_of, watched
+from callhooks_tools.stored_events import Selection, moment_of, text_of, watched
 from callhooks_tools.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
 
 DEFAULT_RATE = 10.0
@@ -187,7 +187,7 @@ def _opened_state(stack: _Stack) -> Iterator[ReplayState]:
 
 def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
     state.begin_collecting()
-    pages = scan(stack.session.client("dynamodb"), selection.request(stack.outputs.events_table))
+    pages = selection.pages(stack.session.client("dynamodb"), stack.outputs.events_table)
     try:
         for items in watched(pages):
             # One that lacks a time or a kind is no event; it is named where it is read.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from callhooks.event import Kind, utc_text
+from callhooks.event import Kind, canonical_party, utc_text
 from callhooks.items import EVENT_PREFIX, Item
 
 from callhooks_tools.stack import Provider
@@ -87,8 +87,20 @@ class Selection:
     number: str | None = None
     by_arrival: bool = False
 
-    def request(self, table_name: str) -> ScanInputTypeDef:
-        """The scan that finds them, with their keys, kinds and times."""
+    def pages(self, client: DynamoDBClient, table_name: str) -> Iterator[Page]:
+        """Pages of them, with their keys, kinds and times.
+
+        Raises:
+            ClientError, BotoCoreError: the table could not be read.
+        """
+        for page in scan(client, self._request(table_name)):
+            yield Page([item for item in page.items if self._is_of_number(item)], page.looked_at)
+
+    def _is_of_number(self, item: Item) -> bool:
+        parties = (canonical_party(text_of(item, name)) for name in ("from", "to"))
+        return self.number is None or self.number in parties
+
+    def _request(self, table_name: str) -> ScanInputTypeDef:
         values = {":events": EVENT_PREFIX}
         conditions = ["begins_with(sk, :events)"]
         moment = "#received_at" if self.by_arrival else "#occurred_at"
@@ -105,11 +117,8 @@ class Selection:
             kinds = {f":kind{number}": kind.value for number, kind in enumerate(self.kinds)}
             conditions.append(f"#kind IN ({', '.join(kinds)})")
             values |= kinds
-        if self.number is not None:
-            conditions.append("(#from_canonical = :number OR #to_canonical = :number)")
-            values[":number"] = self.number
         condition = " AND ".join(conditions)
-        shown = "pk, sk, #occurred_at, #kind"
+        shown = "pk, sk, #occurred_at, #kind, #from, #to"
         return {
             "TableName": table_name,
             "FilterExpression": condition,

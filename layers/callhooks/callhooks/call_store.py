@@ -42,6 +42,8 @@ _READ_OF_AN_EVENT = (
     "occurred_at",
     "received_at",
     "details",
+    "body",
+    "body_encoding",
     "expires_at",
 )
 _VERSION = ("fold_version", "event_count")

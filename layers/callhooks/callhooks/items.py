@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from callhooks.event import CallEvent, Detail, Kind, NotUnderstood, canonical_party, clean_text, utc_text
+from callhooks.event import CallEvent, Detail, Details, Kind, NotUnderstood, canonical_party, clean_text, utc_text
 from callhooks.http import Request, Response
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 
-COMPRESS_ABOVE_BYTES = 1024
 EVENT_PREFIX = "event#"
 QUARANTINE = "quarantine#"
 LONGEST_ID_BYTES = 200
@@ -93,7 +92,9 @@ def party_key(party: str) -> str:
 def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
     """Everything that is kept of a delivery, as one item of the events table.
 
-    `body` holds the raw bytes, gzipped above 1 KB (`body_encoding`). `retention_days` of 0 keeps it for ever.
+    `body` holds the raw bytes, gzipped where that is shorter (`body_encoding`), and `details` what was understood of
+    them, as JSON that is compressed with the body as its dictionary: DynamoDB asks for a write unit for each KB, and
+    most of what is understood stands in the body already. `retention_days` of 0 keeps it for ever.
     """
     pk, sk = event_key(event)
     texts = {
@@ -107,16 +108,13 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
         "direction": event.direction,
         "from": event.from_,
         "to": event.to,
-        "from_canonical": event.from_ and canonical_party(event.from_),
-        "to_canonical": event.to and canonical_party(event.to),
         "occurred_at": utc_text(event.occurred_at),
         "received_at": utc_text(event.received_at),
     }
-    return {
-        **_attributes(texts),
-        "details": {"M": _attributes(event.details)},
-        **_delivery(request, answer, event.received_at, retention_days),
-    }
+    item = {**_attributes(texts), **_delivery(request, answer, event.received_at, retention_days)}
+    if event.details:
+        item["details"] = {"B": _packed_details(event.details, request.body)}
+    return item
 
 
 def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
@@ -137,13 +135,55 @@ def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
         direction=_text(item, "direction"),
         from_=_text(item, "from"),
         to=_text(item, "to"),
-        details={name: _detail(value) for name, value in item["details"]["M"].items()},
+        details=details_of_item(item),
     )
+
+
+def details_of_item(item: Mapping[str, AttributeValueTypeDef]) -> Details:
+    """What was understood of an event besides its own members.
+
+    Raises:
+        KeyError, ValueError: the item is none of an event, or is broken.
+    """
+    packed = item.get("details", {})
+    if "M" in packed:
+        # As it was kept before it was compressed.
+        return {name: _detail(value) for name, value in packed["M"].items()}
+    return _unpacked_details(_bytes(packed["B"]), body_of_item(item)) if packed else {}
+
+
+def _packed_details(details: Details, body: bytes) -> bytes:
+    told = {name: _in_json(value) for name, value in details.items() if value not in (None, "")}
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS, zdict=body)
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return packer.compress(text.encode("utf-8", "backslashreplace")) + packer.flush()
+
+
+def _unpacked_details(packed: bytes, body: bytes) -> Details:
+    unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=body)
+    try:
+        told = json.loads(unpacker.decompress(packed, LARGEST_UNPACKED_BYTES))
+        return {name: Decimal(value["N"]) if isinstance(value, dict) else value for name, value in told.items()}
+    except (zlib.error, ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
+        raise ValueError("the details of an event cannot be read") from error
+
+
+def _in_json(value: Detail) -> object:
+    if isinstance(value, bool | str):
+        return value
+    if not _is_storable(Decimal(value)):
+        return str(value)
+    return value if isinstance(value, int) else {"N": f"{value:f}"}
+
+
+def _bytes(value: bytes | str) -> bytes:
+    """A binary attribute: the table's stream has it as base64."""
+    return base64.b64decode(value) if isinstance(value, str) else bytes(value)
 
 
 def body_of_item(item: Mapping[str, AttributeValueTypeDef]) -> bytes:
     """The raw body that an item keeps."""
-    body = bytes(item["body"]["B"])
+    body = _bytes(item["body"]["B"])
     return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
 
 
@@ -224,20 +264,21 @@ def _attribute(value: Detail | None) -> AttributeValueTypeDef:
         return {"BOOL": value}
     if isinstance(value, int | Decimal):
         number = Decimal(value)
-        # DynamoDB refuses the whole item for a number that is too long or too large.
-        if (
-            number.is_finite()
-            and len(number.as_tuple().digits) <= MOST_DIGITS
-            and abs(number.adjusted()) <= MOST_DIGITS
-        ):
+        if _is_storable(number):
             return {"N": f"{number:f}"}
     return {"S": str(value)}
 
 
+def _is_storable(number: Decimal) -> bool:
+    """Whether DynamoDB takes a number: for one that is too long or too large it refuses the whole item."""
+    return number.is_finite() and len(number.as_tuple().digits) <= MOST_DIGITS and abs(number.adjusted()) <= MOST_DIGITS
+
+
 def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: float) -> Item:
-    compressed = len(request.body) > COMPRESS_ABOVE_BYTES
+    gzipped = gzip.compress(request.body, mtime=0)
+    compressed = len(gzipped) < len(request.body)
     item: Item = {
-        "body": {"B": gzip.compress(request.body, mtime=0) if compressed else request.body},
+        "body": {"B": gzipped if compressed else request.body},
         "body_encoding": {"S": "gzip" if compressed else "identity"},
         "answer": {"S": answer.body},
         "answer_status": {"N": str(answer.status)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
@@ -61,7 +61,7 @@ class Keeper:
         if seconds_left() >= STORE_SECONDS or self._store.holds(item):
             failure = "the store has not seen it"
             try:
-                payload = self._store_once(item=item)
+                payload = self._store_once(item=_Settled(item))
             except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
                 cause = error.__cause__ or error
                 if is_refused_for_good(cause):
@@ -96,6 +96,13 @@ class Keeper:
         self._store.remember(item)
         count("EventSpilled", provider=item["provider"]["S"], reason=failure)
         return True
+
+
+class _Settled(dict[str, Any]):
+    """An item that nobody changes any more, so that Powertools' deep copy of it is itself."""
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
 
 def _payload(*, item: Item) -> HttpPayload:

@@ -83,7 +83,7 @@ class ClientAttempt(Document):
     def header(self, name: str) -> str | None:
         """A header's value, whatever the case of its name."""
         wanted = name.lower()
-        values = (value for key, value in (self.headers or {}).items() if key.lower() == wanted)
+        values = (value for header, value in (self.headers or {}).items() if header.lower() == wanted)
         return next((str(value) for value in values), None)
 
 
