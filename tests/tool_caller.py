@@ -82,7 +82,13 @@ class FakeEvents(FakeDynamoDB):
         self.queries.append(parameters)
         if self.query_fault is not None:
             raise self.query_fault
-        return {"Items": self.calls_found[: parameters["Limit"]]}
+        found = self.calls_found[: parameters["Limit"]]
+        return {"Items": [{name: item[name] for name in ("pk", "sk", "started_at")} for item in found]}
+
+    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
+        ((table, asked),) = RequestItems.items()
+        found = [item for item in self.calls_found if {"pk": item["pk"], "sk": item["sk"]} in asked["Keys"]]
+        return {"Responses": {table: found}}
 
     def has_call(self, document: Mapping[str, object]) -> None:
         """Keep the first webhook of the call that tools are asked for in."""

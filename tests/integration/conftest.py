@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -34,6 +37,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TABLE = "events"
 CLIENTS_TABLE = "clients"
 TOOL_CALLS_TABLE = "tool-calls"
@@ -49,6 +53,28 @@ def _call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
+
+
+def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host") -> str:
+    """Build the layer that the functions share as `sam build` does, and return what was printed."""
+    settings = {"LAYER_PYTHON": python, "LAYER_PLATFORM": platform, "CALLHOOKS_VENV": sys.prefix}
+    done = subprocess.run(
+        ["make", "-s", "build-CallhooksLayer", f"ARTIFACTS_DIR={folder}"],
+        cwd=ROOT / "layers" / "callhooks",
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That layer, built for this Python."""
+    folder = tmp_path_factory.mktemp("callhooks")
+    build_layer(folder)
+    return folder
 
 
 @dataclass

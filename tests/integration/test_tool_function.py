@@ -171,7 +171,7 @@ def test_the_last_calls_are_those_of_the_caller_of_the_call(
         "talk_seconds": 42,
     }
     assert [call for call in aws.calls if call != "GetSecretValue"] == [
-        "PutItem", "GetItem", "Query", "UpdateItem", "PutItem",
+        "PutItem", "GetItem", "Query", "BatchGetItem", "UpdateItem", "PutItem",
     ]  # fmt: skip
 
 

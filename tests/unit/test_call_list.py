@@ -13,16 +13,14 @@ import pytest
 from callhooks import call_list
 from callhooks.call import Call, CallStatus, Outcome
 from callhooks.call_list import (
-    MOST_LEGS,
     MOST_LISTED,
     UNDER_WAY,
     CallList,
-    CallsUnread,
     Cursor,
     CursorRefused,
     Question,
 )
-from callhooks.call_store import DAY_SHARDS, shard_of
+from callhooks.call_store import DAY_SHARDS, MOST_AT_ONCE, CallsUnread, shard_of
 from callhooks.items import partition_key
 from hypothesis import given
 from hypothesis import strategies as st
@@ -308,7 +306,7 @@ def test_a_call_of_its_own_has_no_legs() -> None:
 def test_no_more_legs_are_read_than_one_request_takes() -> None:
     legs = [a_call(f"leg-{number:03}", milliseconds=number, conversation_id="parent") for number in range(150)]
     table = table_of([a_call("parent"), *legs])
-    assert len(paths_of_legs(table, legs[0])) == MOST_LEGS - 1
+    assert len(paths_of_legs(table, legs[0])) == MOST_AT_ONCE - 1
 
 
 def test_legs_that_dynamodb_leaves_out_are_asked_for_again() -> None:

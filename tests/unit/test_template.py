@@ -150,6 +150,7 @@ FURTHER_ACTIONS: dict[str, list[tuple[str, object]]] = {
     "JambonzToolFunction": [
         ("dynamodb:GetItem", EVENTS_TABLE),
         ("dynamodb:Query", {"Fn::Sub": "${EventsTable.Arn}/index/by_from"}),
+        ("dynamodb:BatchGetItem", EVENTS_TABLE),
         ("dynamodb:PutItem", TOOL_CALLS_TABLE),
         ("dynamodb:UpdateItem", TOOL_CALLS_TABLE),
     ],

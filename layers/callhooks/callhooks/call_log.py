@@ -17,9 +17,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.shared.cookies import Cookie
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callhooks.call_list import CallList, CallsUnread
+from callhooks.call_list import CallList
 from callhooks.call_routes import CALL, FOR_ANYBODY, LIST, METHODS, Desk, Place, route
-from callhooks.call_store import CallStore
+from callhooks.call_store import CallStore, CallsUnread
 from callhooks.credentials import CredentialStore, CredentialsUnavailable
 from callhooks.event import utc_text
 from callhooks.failure import failure_of

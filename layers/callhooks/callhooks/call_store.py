@@ -6,7 +6,7 @@ A call is a function of its events, so that its item is written over only by one
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -29,6 +29,10 @@ A partition takes 1,000 writes a second, and a call costs about four: 2,000 new 
 asks each of them.
 """
 
+MOST_AT_ONCE = 100
+"""What one BatchGetItem takes."""
+
+_ROUNDS = 3
 _READ_OF_AN_EVENT = (
     "sk",
     "provider",
@@ -60,6 +64,29 @@ class CallEvents:
 
 class OutOfTime(Exception):
     """A call has so many events that they could not be read in the time there was."""
+
+
+class CallsUnread(Exception):
+    """DynamoDB has left out calls that it was asked for, again and again: it is throttled."""
+
+
+def calls_at(client: DynamoDBClient, table_name: str, keys: Iterable[str]) -> Iterator[Item]:
+    """The items of calls, `MOST_AT_ONCE` at the most, by their partition keys, in any order.
+
+    Raises:
+        CallsUnread: DynamoDB is throttled.
+        ClientError, BotoCoreError: the table could not be read.
+    """
+    wanted: Sequence[Item] = [{"pk": {"S": key}, "sk": {"S": CALL}} for key in sorted(set(keys))]
+    for _ in range(_ROUNDS):
+        if not wanted:
+            return
+        reply = client.batch_get_item(RequestItems={table_name: {"Keys": wanted}})
+        yield from reply["Responses"].get(table_name, [])
+        left_out = reply.get("UnprocessedKeys", {}).get(table_name)
+        wanted = left_out["Keys"] if left_out else []
+    if wanted:
+        raise CallsUnread
 
 
 class CallStore:

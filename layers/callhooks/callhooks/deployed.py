@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
 
-logger = Logger()
+# Each line is billed by its bytes, and says what happened: where in the code that stands can be looked up.
+logger = Logger(location=None)
 
 
 class Aws(Protocol):

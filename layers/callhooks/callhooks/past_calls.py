@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from callhooks.call_store import MOST_AT_ONCE, calls_at
 from callhooks.event import OUTBOUND
 from callhooks.items import party_key
 
@@ -43,7 +44,7 @@ class PastCalls:
         """The last calls that a number or a SIP user made, the newest first.
 
         Raises:
-            ClientError, BotoCoreError: the table could not be read.
+            CallsUnread, ClientError, BotoCoreError: the table could not be read.
         """
         reply = self._client.query(
             TableName=self._table_name,
@@ -51,10 +52,12 @@ class PastCalls:
             KeyConditionExpression="from_party = :party",
             ExpressionAttributeValues={":party": {"S": party_key(party)}},
             ScanIndexForward=False,
-            Limit=2 * most,
+            Limit=min(2 * most, MOST_AT_ONCE),
         )
+        found = calls_at(self._client, self._table_name, (entry["pk"]["S"] for entry in reply["Items"]))
+        newest_first = sorted(found, key=lambda item: _text(item, "started_at") or "", reverse=True)
         # A leg that jambonz dials has its caller's number, and is no call that the caller made.
-        calls = (_past_call(item) for item in reply["Items"] if _text(item, "direction") != OUTBOUND)
+        calls = (_past_call(item) for item in newest_first if _text(item, "direction") != OUTBOUND)
         return tuple(islice(calls, most))
 
 

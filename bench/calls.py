@@ -1,0 +1,96 @@
+"""Whole recorded calls, as the items that are kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from callhooks.event import Ignored
+from callhooks.http import Request
+from callhooks.items import Item, event_item
+from callhooks.plan import Plan
+from callhooks.prepared_plan import read_plan
+from callhooks.providers.bird import SubscriptionFilter
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
+from callhooks.receiver import Webhook
+from callhooks.webhooks.bird_voice import bird_voice_webhook
+from callhooks.webhooks.jambonz_action import action_webhook
+from callhooks.webhooks.jambonz_event import jambonz_event_webhook
+from callhooks.webhooks.jambonz_new_call import new_call_webhook
+from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
+from callhooks.webhooks.wavix_call import wavix_call_webhook
+from callhooks_tools.deliveries import read_delivery
+from callhooks_tools.plan_builder import read_plan_file
+from callhooks_tools.stack import ROOT
+
+from bench.deliveries import proven, recorded
+
+WHOLE_CALLS: Mapping[str, Mapping[str, float]] = {
+    "jambonz": {
+        "new_call": 0,
+        "call_status_inbound_trying": 0.1,
+        "call_status_inbound_in_progress": 0.4,
+        "action_gather_digits": 7,
+        "call_status_dial_leg_trying": 7.2,
+        "call_status_dial_leg_ringing": 7.9,
+        "call_status_dial_leg_in_progress": 13,
+        "call_status_dial_leg_completed": 75,
+        "action_dial_completed": 75.1,
+        "call_status_inbound_completed": 75.3,
+    },
+    "wavix": {"call_setup": 0, "ringing": 0.2, "answered": 6, "completed": 48, "post_call_answered": 52},
+    "bird": {
+        "voice_inbound_starting": 0,
+        "voice_inbound_ringing": 0.5,
+        "voice_inbound_ongoing": 5,
+        "voice_inbound_completed": 47,
+    },
+    "voipstudio": {"call_initial": 0, "call_ringing": 1.2, "call_connected": 6, "call_hangup": 48},
+}
+"""An answered call of each provider, with the seconds after which its deliveries come.
+
+jambonz's is one with a menu, that rings an agent: 10 events of two calls.
+"""
+
+
+@cache
+def _plan() -> Plan:
+    return read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
+
+
+@cache
+def _webhook(path: str) -> Webhook[object, object]:
+    public_url = "https://abcdef1234.execute-api.us-east-1.amazonaws.com"
+    webhooks: Mapping[str, object] = {
+        "/webhooks/call": new_call_webhook(_plan(), signature_header=DEFAULT_SIGNATURE_HEADER, public_url=public_url),
+        "/webhooks/call/events": jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER),
+        "/webhooks/call/flows": action_webhook(
+            _plan(),
+            recall=lambda _call_sid: None,
+            signature_header=DEFAULT_SIGNATURE_HEADER,
+            public_url=public_url,
+        ),
+        "/webhooks/wavix": wavix_call_webhook(allowed=()),
+        "/webhooks/bird": bird_voice_webhook(
+            public_url=public_url, window=timedelta(hours=24), wanted=SubscriptionFilter()
+        ),
+        "/webhooks/voipstudio": voipstudio_event_webhook(allowed=()),
+    }
+    longest = max((known for known in webhooks if path == known or path.startswith(f"{known}/")), key=len)
+    return webhooks[longest]  # type: ignore[return-value]  # what one of them parses, the same one normalises
+
+
+def taken(provider: str, name: str) -> Item:
+    """What is kept of a recorded delivery.
+
+    Raises:
+        ValueError: nothing is.
+    """
+    request, now = Request.from_event(proven(read_delivery(recorded(f"{provider}/{name}")))), datetime.now(UTC)
+    webhook = _webhook(request.path)
+    message = webhook.decide(webhook.parse(request), request, now)
+    event = webhook.normalise(message, request, now)
+    if isinstance(event, Ignored):
+        raise ValueError(f"{name} is not kept")  # noqa: TRY004 - it is what was recorded that is wrong
+    return event_item(event, request, webhook.answer(message, request, now), retention_days=90)

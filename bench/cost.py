@@ -1,0 +1,292 @@
+"""What a million events cost: from requests, bytes and list prices to dollars.
+
+The sizes are those of real items: whole recorded calls, taken, folded and listed by the code that does it when it is
+deployed. The projector gets what the stream has collected within a second, of one call at a time: in a busy stack it
+gets events of many calls at once, which costs less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from math import ceil
+from typing import Any
+
+import yaml
+from callhooks.bus import bus_entry
+from callhooks.call import fold
+from callhooks.call_store import call_item
+from callhooks.items import Item, event_of_item
+from callhooks_tools.stack import ROOT
+from callhooks_tools.terminal import console
+from rich.table import Table
+
+from bench.calls import WHOLE_CALLS, taken
+
+KB = 1024
+MILLION = 1_000_000
+RETENTION_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Prices:
+    """List prices of us-east-1 in dollars, in November 2026; Lambda's are for arm64. See `docs/performance.md`."""
+
+    http_api_request: float = 1.00 / MILLION
+    lambda_request: float = 0.20 / MILLION
+    lambda_gb_second: float = 0.0000133334
+    write_unit: float = 0.625 / MILLION
+    read_unit: float = 0.125 / MILLION
+    bus_event: float = 1.00 / MILLION
+    log_gb: float = 0.50
+    transfer_out_gb: float = 0.09
+    stored_gb_month: float = 0.25
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one event uses, on the average of its call; `batches` of the projector, and folds in them."""
+
+    events: int
+    batches: float
+    folds: float
+    receiving_write_units: float
+    call_write_units: float
+    index_write_units: float
+    read_units: float
+    bus_units: float
+    answer_bytes: float
+    stored_bytes: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many billed seconds a delivery, a batch of the projector and a fold in it take; what is logged, in bytes.
+
+    A function has `memory_gb`, and with it so much of a processor. One in `cold_starts` deliveries starts a container,
+    which takes `cold_seconds` more.
+    """
+
+    delivery_seconds: float = 0.010
+    batch_seconds: float = 0.013
+    fold_seconds: float = 0.022
+    delivery_log_bytes: float = 270
+    batch_log_bytes: float = 215
+    memory_gb: float = 0.5
+    cold_starts: float = 1 / 200
+    cold_seconds: float = 0.5
+
+
+HEADER_BYTES = 300
+"""Of an answer, besides its body."""
+LOG_EVENT_BYTES = 26
+"""What CloudWatch counts for each line besides its text."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Dollars for a million fresh events."""
+
+    api: float
+    function: float
+    table: float
+    logs: float
+    transfer: float
+    projector: float
+    reading: float
+    call: float
+    indexes: float
+    bus: float
+    projector_logs: float
+    storage: float
+
+    @property
+    def receiving(self) -> float:
+        """What it costs to verify, answer and keep them."""
+        return self.api + self.function + self.table + self.logs + self.transfer
+
+    @property
+    def projecting(self) -> float:
+        """What it costs to fold, list and publish them."""
+        return self.projector + self.reading + self.call + self.indexes + self.bus + self.projector_logs
+
+    @property
+    def total(self) -> float:
+        """Both, without what it costs to keep them for months."""
+        return self.receiving + self.projecting
+
+
+def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
+    """The cost of a million events that are used so."""
+    gb_second = prices.lambda_gb_second * pace.memory_gb
+    delivery = pace.delivery_seconds + pace.cold_starts * pace.cold_seconds
+    return Cost(
+        api=MILLION * prices.http_api_request,
+        function=MILLION * (prices.lambda_request + delivery * gb_second),
+        table=MILLION * usage.receiving_write_units * prices.write_unit,
+        logs=MILLION * (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb,
+        transfer=MILLION * usage.answer_bytes / 1e9 * prices.transfer_out_gb,
+        projector=MILLION
+        * (
+            usage.batches * prices.lambda_request
+            + (usage.batches * pace.batch_seconds + usage.folds * pace.fold_seconds) * gb_second
+        ),
+        reading=MILLION * usage.read_units * prices.read_unit,
+        call=MILLION * usage.call_write_units * prices.write_unit,
+        indexes=MILLION * usage.index_write_units * prices.write_unit,
+        bus=MILLION * usage.bus_units * prices.bus_event,
+        projector_logs=MILLION * usage.batches * (pace.batch_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb,
+        storage=MILLION * usage.stored_bytes / 1e9 * prices.stored_gb_month * RETENTION_DAYS / 30,
+    )
+
+
+def cost_of_repeats(share: float, pace: Pace, prices: Prices) -> float:
+    """What so many repeats for each fresh event add to a million: one conditional write finds each."""
+    gb_second = prices.lambda_gb_second * pace.memory_gb
+    logged = (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb
+    each = (
+        prices.http_api_request + prices.lambda_request + pace.delivery_seconds * gb_second + prices.write_unit + logged
+    )
+    return MILLION * share * each
+
+
+def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
+    """What the events of a provider's recorded call use, folded as the stream brings them; 0 has each come alone."""
+    items = {name: taken(provider, name) for name in WHOLE_CALLS[provider]}
+    of_call: dict[str, list[Item]] = {}
+    listed: dict[str, Item] = {}
+    folds = call_units = index_units = read_units = bus_units = 0
+    batches = list(_batches(WHOLE_CALLS[provider], window_seconds))
+    for batch in batches:
+        for name in batch:
+            of_call.setdefault(items[name]["pk"]["S"], []).append(items[name])
+        for pk in {items[name]["pk"]["S"]: None for name in batch}:
+            folds += 1
+            read_units += ceil(sum(map(size_of, of_call[pk])) / (4 * KB))
+            call = fold([event_of_item(one) for one in of_call[pk]])
+            kept = call_item(pk, call, expires_at=1)
+            call_units += units(kept)
+            index_units += sum(_index_units(index, listed.get(pk, {}), kept) for index in indexes())
+            listed[pk] = kept
+            for item in (items[name] for name in batch if items[name]["pk"]["S"] == pk):
+                entry = bus_entry(event_of_item(item), call, pk=pk, sk=item["sk"]["S"])
+                bus_units += ceil(entry.size / (64 * KB))
+    number = len(items)
+    return Usage(
+        events=number,
+        batches=len(batches) / number,
+        folds=folds / number,
+        receiving_write_units=sum(map(units, items.values())) / number,
+        call_write_units=call_units / number,
+        index_write_units=index_units / number,
+        read_units=read_units / number,
+        bus_units=bus_units / number,
+        answer_bytes=sum(len(item["answer"]["S"]) for item in items.values()) / number + HEADER_BYTES,
+        stored_bytes=(sum(map(size_of, items.values())) + 2 * sum(map(size_of, listed.values()))) / number,
+    )
+
+
+def _batches(times: Mapping[str, float], window_seconds: float) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for name, seconds in times.items():
+        if batch and seconds - times[batch[0]] > window_seconds:
+            yield batch
+            batch = []
+        batch.append(name)
+    yield batch
+
+
+def size_of(item: Item) -> int:
+    """The bytes of an item as DynamoDB counts them: names and values, in UTF-8 where they are texts."""
+    return sum(len(name.encode("utf-8")) + _value_size(value) for name, value in item.items())
+
+
+def units(item: Item) -> int:
+    """The write units of an item."""
+    return ceil(size_of(item) / KB)
+
+
+def _value_size(value: Any) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode("utf-8"))
+        case "N":
+            return (len(content.strip("-").replace(".", "")) + 1) // 2 + 1
+        case "B":
+            return len(content)
+        case "M":
+            return 3 + sum(1 + len(name.encode("utf-8")) + _value_size(one) for name, one in content.items())
+        case "L":
+            return 3 + sum(1 + _value_size(one) for one in content)
+    return 1
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of the table of events: the attributes of its key, and those that it repeats besides."""
+
+    key: tuple[str, ...]
+    projected: tuple[str, ...]
+
+
+@cache
+def indexes() -> Sequence[Index]:
+    """The indexes as the template declares them."""
+    document = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_Template)  # noqa: S506 - a safe loader
+    found = document["Resources"]["EventsTable"]["Properties"]["GlobalSecondaryIndexes"]
+    return tuple(
+        Index(
+            tuple(member["AttributeName"] for member in one["KeySchema"]),
+            tuple(one["Projection"].get("NonKeyAttributes", ())),
+        )
+        for one in found
+    )
+
+
+def _index_units(index: Index, before: Item, after: Item) -> int:
+    """What a write of the table costs in an index: nothing where what is in the index stays as it is."""
+    old, new = _entry(index, before), _entry(index, after)
+    if old == new:
+        return 0
+    written = units(new) if new else 0
+    moved = old and any(old[name] != new.get(name) for name in index.key)
+    return written + (units(old) if moved else 0)
+
+
+def _entry(index: Index, item: Item) -> Item:
+    if not all(name in item for name in index.key):
+        return {}
+    return {name: item[name] for name in ("pk", "sk", *index.key, *index.projected) if name in item}
+
+
+class _Template(yaml.SafeLoader):
+    """Reads a template, of which no intrinsic function matters here."""
+
+
+_Template.add_multi_constructor("!", lambda _loader, _suffix, node: str(node.value))
+
+REPEATS = 0.1
+
+
+def show(pace: Pace, prices: Prices) -> None:
+    """Print what a million events of each provider cost."""
+    table = Table("dollars for a million events", *WHOLE_CALLS)
+    costs = {provider: cost_of(usage_of(provider), pace, prices) for provider in WHOLE_CALLS}
+    alone = [cost_of(usage_of(provider, window_seconds=0), pace, prices).total for provider in WHOLE_CALLS]
+    for part in fields(Cost):
+        if part.name != "storage":
+            table.add_row(part.name.replace("_", " "), *(f"{getattr(cost, part.name):.2f}" for cost in costs.values()))
+    table.add_section()
+    table.add_row("receiving", *(f"{cost.receiving:.2f}" for cost in costs.values()))
+    table.add_row("receiving, projecting and publishing", *(f"{cost.total:.2f}" for cost in costs.values()))
+    table.add_row("the same, each event projected alone", *(f"{total:.2f}" for total in alone))
+    repeats = cost_of_repeats(REPEATS, pace, prices)
+    table.add_row(f"{REPEATS:.0%} repeats add", *[f"{repeats:.2f}"] * len(costs))
+    table.add_row(f"kept for {RETENTION_DAYS} days", *(f"{cost.storage:.2f}" for cost in costs.values()))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    show(Pace(), Prices())

@@ -1,0 +1,151 @@
+"""What the functions are given: recorded deliveries of calls that nobody has seen before, proven by their senders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from callhooks.http import HttpApiEvent
+from callhooks.providers import bird
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
+from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
+from callhooks_tools.stack import (
+    ROOT,
+    BirdAccess,
+    ConsoleAccess,
+    JambonzAccess,
+    StackCredentials,
+    TokenAccess,
+)
+
+CREDENTIALS = StackCredentials(
+    jambonz=JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret="wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"),
+    wavix=TokenAccess(token="local-wavix-token"),
+    bird=BirdAccess(signing_key="local-signing-key"),
+    voipstudio=TokenAccess(token="local-voipstudio-token"),
+    console=ConsoleAccess(username="console", password="local-console-password"),
+)
+SECRETS: Mapping[str, Mapping[str, object]] = {
+    "jambonz-credentials": {"username": "jambonz", "password": "s3cr3t"},
+    "jambonz-webhook-secrets": {"webhook_secrets": [CREDENTIALS.jambonz.webhook_secret]},
+    "wavix-credentials": CREDENTIALS.wavix.model_dump(),
+    "bird-credentials": CREDENTIALS.bird.model_dump(),
+    "voipstudio-credentials": CREDENTIALS.voipstudio.model_dump(),
+    "console-credentials": CREDENTIALS.console.model_dump(),
+}
+"""The secrets as they lie in Secrets Manager, by name."""
+
+HA1_OF_JANE = hashlib.md5(b"jane:sip.example.com:s3cr3t", usedforsecurity=False).hexdigest()
+"""Of the SIP client in the recordings."""
+
+_PROOFS = {"authorization", DEFAULT_SIGNATURE_HEADER.lower(), bird.SIGNATURE_HEADER}
+
+
+def recorded(name: str) -> Path:
+    """A recorded delivery, such as `wavix/answered`."""
+    return ROOT / "events" / f"{name}.json"
+
+
+def fresh(name: str, number: int) -> list[HttpApiEvent]:
+    """So many deliveries like a recorded one, each of a call of its own."""
+    path = recorded(name)
+    return [proven(NewCallIds().renew(read_delivery(path), path)) for _ in range(number)]
+
+
+def proven(delivery: Delivery) -> HttpApiEvent:
+    """The delivery as its provider sends it now, in a request of its own."""
+    provider = delivery.provider
+    event = as_sent_by(
+        provider, delivery, CREDENTIALS.of(provider), datetime.now(UTC), base_url="https://" + delivery.request.host
+    ).event
+    return {
+        **event,
+        "isBase64Encoded": event.get("isBase64Encoded", False),
+        "requestContext": {**_mapping(event["requestContext"]), "requestId": uuid.uuid4().hex[:16]},
+    }
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("an HTTP API event has mappings for its headers and its context")
+    return value
+
+
+def client_attempts(number: int) -> list[HttpApiEvent]:
+    """So many attempts of a SIP client to register, each with a nonce of its own (RFC 2617, qop=auth)."""
+    delivery = read_delivery(recorded("jambonz/client_auth_register"))
+    attempts = []
+    for _ in range(number):
+        document = {**json.loads(delivery.request.body), "nonce": uuid.uuid4().hex}
+        asked = _md5(f"{document['method']}:{document['uri']}")
+        told = [HA1_OF_JANE, *(document[name] for name in ("nonce", "nc", "cnonce", "qop")), asked]
+        body = json.dumps({**document, "response": _md5(":".join(told))})
+        attempts.append(proven(Delivery({**delivery.event, "body": body, "isBase64Encoded": False})))
+    return attempts
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def without_proof(event: HttpApiEvent) -> HttpApiEvent:
+    """The delivery of somebody who shows no credentials: no header with them, or not even a token in the path."""
+    headers = _mapping(event["headers"])
+    return {
+        **event,
+        "headers": {name: value for name, value in headers.items() if name not in _PROOFS},
+        "pathParameters": {},
+    }
+
+
+def forged(event: HttpApiEvent) -> HttpApiEvent:
+    """The delivery of somebody whose credentials have the right form and are wrong."""
+    headers = _mapping(event["headers"])
+    wrong = {name: _changed(value) if name in _PROOFS else value for name, value in headers.items()}
+    return {**event, "headers": wrong, "pathParameters": {"token": "not-the-token"}}
+
+
+def _changed(proof: str) -> str:
+    """The same but for a character in its middle."""
+    middle = len(proof) * 3 // 4
+    return f"{proof[:middle]}{'B' if proof[middle] != 'B' else 'C'}{proof[middle + 1 :]}"
+
+
+def stream_of(items: Sequence[Mapping[str, object]]) -> list[HttpApiEvent]:
+    """Batches of the table's stream with one new event each, as Lambda hands them to the projector."""
+    return [
+        {
+            "Records": [
+                {
+                    "eventID": uuid.uuid4().hex,
+                    "eventName": "INSERT",
+                    "eventSource": "aws:dynamodb",
+                    "dynamodb": {"Keys": {"pk": item["pk"], "sk": item["sk"]}, "NewImage": item},
+                }
+            ]
+        }
+        for item in items
+    ]
+
+
+def queue_of(messages: Sequence[str]) -> list[HttpApiEvent]:
+    """Batches of the spill queue with one message each, as Lambda hands them to the drainer."""
+    return [
+        {
+            "Records": [
+                {
+                    "messageId": uuid.uuid4().hex,
+                    "receiptHandle": uuid.uuid4().hex,
+                    "body": message,
+                    "attributes": {"ApproximateReceiveCount": "1"},
+                    "eventSource": "aws:sqs",
+                }
+            ]
+        }
+        for message in messages
+    ]
