@@ -3,6 +3,7 @@ VENV ?= .venv
 PORT ?= 8080
 E2E ?= tests/e2e
 DELIVERIES ?= 50000
+ROUNDS ?= 15
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
@@ -18,14 +19,17 @@ define LOCK_INTO
 $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o $(1)/requirements/dev.txt && \
 $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
-$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt
+$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
+for peer in runtime bare_pydantic powertools fastapi flask; do \
+	$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bench-$$peer -c requirements/dev.txt \
+		-o $(1)/bench/peers/$$peer/requirements.txt || exit 1; done
 endef
-LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt
+LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak check docs fix lock \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs fix lock \
 	check-lock build deploy clean
 
 help: ## Show what there is
@@ -62,6 +66,9 @@ test-browser: setup
 soak: setup ## Have a synthetic day with an outage, and hold it to what was promised (DELIVERIES=50000)
 	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)
 
+bench: setup ## Measure what a delivery costs beside what others would write, and print the table (ROUNDS=15)
+	@$(BIN)/python -m bench --rounds $(ROUNDS)
+
 check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -83,8 +90,7 @@ lock: setup ## Lock the dependencies again after a change of pyproject.toml (UPG
 
 # Locks copies with the same pins: they differ where a pyproject.toml was changed and `make lock` was forgotten.
 check-lock: setup
-	@mkdir -p .local/lock/requirements .local/lock/layers/callhooks
-	@for file in $(LOCKED); do cp $$file .local/lock/$$file; done
+	@for file in $(LOCKED); do mkdir -p .local/lock/$$(dirname $$file) && cp $$file .local/lock/$$file; done
 	@$(call LOCK_INTO,.local/lock)
 	@for file in $(LOCKED); do diff -u $$file .local/lock/$$file || \
 		{ echo "callhooks: $$file is not up to date: run 'make lock'" >&2; exit 1; }; done

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from statistics import median
 from typing import Annotated
 
 import typer
@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench import cost, steps
 from bench.artifacts import Builder, BuildFailed, functions_python
-from bench.measure import Result, Spread, calls_of, cold_starts, warm
-from bench.process import Measured, ProcessFailed
+from bench.measure import Cold, Result, Spread, Warm, calls_of, cold_start, result_of, warm
+from bench.process import ProcessFailed
 from bench.subjects import FLOOR, IMPORT_FLOOR, PEERS, Subject, new_double, subjects
 
 FOLDER = ROOT / ".local" / "bench"
@@ -84,28 +85,24 @@ def main(
             for subject in chosen:
                 calls[subject.name] = calls_of(subject, double)
                 progress.advance(counting)
-            starting = progress.add_task("Starting cold", total=rounds)
-            plain, refusing, uncompiled = cold_starts(chosen, rounds, lambda: progress.advance(starting))
-            delivering = progress.add_task("Delivering", total=max(2, rounds // 3))
-            warmed = warm(chosen, max(2, rounds // 3), lambda: progress.advance(delivering), FOLDER / "log")
+            by_name = {subject.name: subject for subject in chosen}
+            starting = progress.add_task("Starting cold", total=rounds * len(chosen))
+            cold: dict[str, list[Cold]] = {name: [] for name in by_name}
+            for _ in range(rounds):
+                for name, subject in by_name.items():
+                    cold[name].append(cold_start(subject, by_name[IMPORT_FLOOR]))
+                    progress.advance(starting)
+            deliveries = max(3, rounds // 2)
+            delivering = progress.add_task("Delivering", total=deliveries * len(chosen))
+            warmed: dict[str, list[Warm]] = {name: [] for name in by_name}
+            for _ in range(deliveries):
+                for name, subject in by_name.items():
+                    warmed[name].append(warm(subject, by_name[FLOOR], FOLDER / "log"))
+                    progress.advance(delivering)
     except (BuildFailed, ProcessFailed) as error:
         errors.print(f"callhooks: {error}")
         raise typer.Exit(1) from None
-    results = {
-        subject.name: Result(
-            import_=Spread.of([one.import_cpu for one in plain[subject.name]]),
-            import_wall=Spread.of([one.import_wall for one in plain[subject.name]]),
-            refusal=_refusal(refusing.get(subject.name)),
-            boto3_for_refusal=_needs_boto3(refusing.get(subject.name)),
-            import_uncompiled=_import(uncompiled.get(subject.name)),
-            warm=Spread.of([one.cpu for one in warmed[subject.name]]),
-            warm_online=Spread.of([one.online_cpu for one in warmed[subject.name]]),
-            calls=calls[subject.name],
-            log_bytes=median(one.log_bytes for one in warmed[subject.name]),
-            peak_bytes=round(median(one.peak_bytes for one in warmed[subject.name])),
-        )
-        for subject in chosen
-    }
+    results = {name: result_of(calls[name], cold[name], warmed[name]) for name in by_name}
     report = Report(
         measured_at=datetime.now(UTC),
         python=version_of(python),
@@ -121,129 +118,112 @@ def main(
     console.print(f"\nWritten to {REPORT.relative_to(ROOT)}")
 
 
-def _refusal(measured: Sequence[Measured] | None) -> Spread | None:
-    return Spread.of([one.import_cpu + one.first_cpu for one in measured]) if measured else None
-
-
-def _import(measured: Sequence[Measured] | None) -> Spread | None:
-    return Spread.of([one.import_cpu for one in measured]) if measured else None
-
-
-def _needs_boto3(measured: Sequence[Measured] | None) -> bool | None:
-    return any("boto3" in one.modules or "botocore.session" in one.modules for one in measured) if measured else None
-
-
 EVENT_FUNCTIONS = ("jambonz_event", "wavix_call", "bird_voice", "voipstudio_event")
 
 
 def targets_of(results: Mapping[str, Result]) -> list[Target]:
-    """The targets that can be told of what was measured."""
-    floor, import_floor = results[FLOOR], results[IMPORT_FLOOR]
+    """The targets that can be told of what was measured; of several functions the worst counts."""
+    events = [results[name] for name in EVENT_FUNCTIONS if name in results]
+    callers = [results[name] for name in ("jambonz_new_call",) if name in results]
+    mine = [results[name] for name in ("jambonz_event",) if name in results]
     targets: list[Target] = []
-    if new_call := results.get("jambonz_new_call"):
-        targets.append(
-            Target(
-                what="cold import of jambonz_new_call, to the floor with a model",
-                measured=new_call.import_.median / import_floor.import_.median,
-                at_most=1.15,
-            )
-        )
-    for name in EVENT_FUNCTIONS:
-        if (result := results.get(name)) and result.refusal:
-            targets += [
-                Target(
-                    what=f"cold {name} up to a refusal without credentials, to the floor with a model",
-                    measured=result.refusal.median / import_floor.import_.median,
-                    at_most=0.6,
-                ),
-                Target(
-                    what=f"boto3 is imported for that refusal by {name}",
-                    measured=float(bool(result.boto3_for_refusal)),
-                    at_most=0,
-                ),
-                Target(
-                    what=f"warm fresh delivery to {name}, to the bare put",
-                    measured=result.warm.median / floor.warm.median,
-                    at_most=1.5,
-                ),
-            ]
-            calls = result.calls
-            for what, counted, most in (
-                ("a fresh delivery", calls.fresh, 1.0),
-                ("a repeat", calls.repeated_elsewhere, 1.0),
-                ("a repeat in the same container", calls.repeated, 0.0),
-                ("a refusal without credentials", calls.refused, 0.0),
-                ("a refusal of wrong credentials", calls.forged, 0.0),
-            ):
-                if counted is not None:
-                    targets.append(Target(what=f"requests to AWS for {what}, {name}", measured=counted, at_most=most))
-    ours = results.get("jambonz_event")
-    for name, warmer, colder in (("powertools", 2.5, 1.3), ("fastapi", 2.0, 1.3)):
-        if ours and (peer := results.get(name)):
-            targets += [
-                Target(
-                    what=f"warm fresh delivery, {PEERS[name]}, to jambonz_event",
-                    measured=peer.warm.median / ours.warm.median,
-                    at_least=warmer,
-                ),
-                Target(
-                    what=f"cold import, {PEERS[name]}, to jambonz_event",
-                    measured=peer.import_.median / ours.import_.median,
-                    at_least=colder,
-                ),
-            ]
+
+    def hold(what: str, measured: Sequence[float], *, most: float | None = None, least: float | None = None) -> None:
+        if measured:
+            worst = max(measured) if least is None else min(measured)
+            targets.append(Target(what=what, measured=worst, at_most=most, at_least=least))
+
+    imports = [one.import_ratio.median for one in callers]
+    hold("cold import of jambonz_new_call / boto3 with a model", imports, most=1.15)
+    refusals = [one.refusal_ratio.median for one in events if one.refusal_ratio]
+    hold("cold event function up to a refusal / boto3 with a model", refusals, most=0.6)
+    hold("event functions that import boto3 for it", [sum(one.boto3_for_refusal for one in events)], most=0)
+    hold("warm fresh event / bare put", [one.warm_ratio.median for one in events], most=1.5)
+    for name, warmer in (("powertools", 2.5), ("fastapi", 2.0)):
+        if peer := results.get(name):
+            title = PEERS[name]
+            ratios = [peer.warm_ratio.median / one.warm_ratio.median for one in mine]
+            hold(f"warm, {title} / jambonz_event", ratios, least=warmer)
+            ratios = [peer.import_ratio.median / one.import_ratio.median for one in callers]
+            hold(f"cold import, {title} / jambonz_new_call", ratios, least=1.3)
+            packed = peer.uncompiled_ratio
+            ratios = [packed.median / one.import_ratio.median for one in callers if packed]
+            hold(f"cold import, {title}, as sam build packs it / jambonz_new_call", ratios, least=1.3)
+    of_all = [one.calls for one in (*events, *callers)]
+    for what, counted, most in (
+        ("fresh", [calls.fresh for calls in of_all], 1),
+        ("repeated", [calls.repeated_elsewhere or 0 for calls in of_all], 1),
+        ("repeated in the same container", [calls.repeated or 0 for calls in of_all], 0),
+        ("refused", [max(calls.refused or 0, calls.forged or 0) for calls in of_all], 0),
+    ):
+        hold(f"requests to AWS for each delivery, {what}", counted, most=most)
     return targets
 
 
 def show(report: Report, chosen: Sequence[Subject]) -> None:
     """Print it: milliseconds of processor time, and ratios to the floors."""
     results = report.results
-    floor, import_floor = results[FLOOR], results[IMPORT_FLOOR]
     console.print(
-        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each; medians, with the middle"
-        " half in brackets. Processor time, boto3 as in Lambda's image."
+        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each: medians of processor"
+        " time in milliseconds, with half of what lies between the quartiles. boto3 is where Lambda's image has it."
     )
-    cold = Table("cold", "import ms", "to floor", "refused ms", "to floor", "no bytecode ms", "MB", "zipped MB")
-    hot = Table(
-        "warm", "delivery ms", "to floor", "fresh", "repeat", "same container", "refused", "forged", "log B", "peak MB"
-    )
+    cold = Table("cold", "import", "/ floor", "refused", "/ floor", "no bytecode", "MB", "zipped")
     for subject in chosen:
-        name, one = subject.name, results[subject.name]
-        size = report.sizes[name]
+        one, size = results[subject.name], report.sizes[subject.name]
         cold.add_row(
-            name,
-            _milliseconds(one.import_),
-            f"{one.import_.median / import_floor.import_.median:.2f}",
-            _milliseconds(one.refusal),
-            f"{one.refusal.median / import_floor.import_.median:.2f}" if one.refusal else "",
-            _milliseconds(one.import_uncompiled),
+            subject.name,
+            _milliseconds(one.import_, 0),
+            f"{one.import_ratio.median:.2f}",
+            _milliseconds(one.refusal, 0),
+            f"{one.refusal_ratio.median:.2f}" if one.refusal_ratio else "",
+            _milliseconds(one.import_uncompiled, 0),
             f"{size.unzipped / 1e6:.1f}",
             f"{size.zipped / 1e6:.1f}",
         )
-        calls = one.calls
-        counted = (calls.fresh, calls.repeated_elsewhere, calls.repeated, calls.refused, calls.forged)
-        hot.add_row(
-            name,
-            _milliseconds(one.warm),
-            f"{one.warm.median / floor.warm.median:.2f}",
-            *("" if number is None else f"{number:g}" for number in counted),
-            f"{one.log_bytes:.0f}",
-            f"{one.peak_bytes / 1e6:.0f}",
-        )
     console.print(cold)
-    console.print(hot)
-    console.print(f"The layer: {report.layer.unzipped / 1e6:.1f} MB, zipped {report.layer.zipped / 1e6:.1f} MB.")
+    warm = Table("warm", "delivery", "/ floor", "loopback", "peak MB", "log bytes")
+    for subject in chosen:
+        one = results[subject.name]
+        warm.add_row(
+            subject.name,
+            _milliseconds(one.warm, 2),
+            f"{one.warm_ratio.median:.2f}",
+            _milliseconds(one.warm_online, 2),
+            f"{one.peak_bytes / 1e6:.0f}",
+            f"{one.log_bytes:.0f}",
+        )
+    console.print(warm)
+    requests = Table("requests to AWS", "cold start", "fresh", "repeated", "same container", "refused", "forged")
+    for subject in chosen:
+        calls = results[subject.name].calls
+        counted = (calls.fresh, calls.repeated_elsewhere, calls.repeated, calls.refused, calls.forged)
+        told = ("" if number is None else f"{number:g}" for number in counted)
+        requests.add_row(subject.name, str(calls.cold_start), *told)
+    console.print(requests)
+    console.print(f"The layer has {report.layer}.")
+    steps.show()
+    cost.show(_pace(results), cost.Prices())
     promises = Table("target", "measured", "limit", "")
     for target in report.targets:
         limit = f"at most {target.at_most:g}" if target.at_most is not None else f"at least {target.at_least:g}"
-        promises.add_row(target.what, f"{target.measured:.2f}", limit, "" if target.met else "MISSED")
+        promises.add_row(target.what, f"{target.measured:.2f}", limit, "" if target.met else "missed")
     console.print(promises)
 
 
-def _milliseconds(spread: Spread | None) -> str:
+def _pace(results: Mapping[str, Result]) -> cost.Pace:
+    """The pace of the cost model, with the lines that were really logged."""
+    pace = cost.Pace()
+    if deliveries := [results[name].log_bytes for name in EVENT_FUNCTIONS if name in results]:
+        pace = replace(pace, delivery_log_bytes=max(deliveries))
+    if projector := results.get("call_projector"):
+        pace = replace(pace, batch_log_bytes=projector.log_bytes)
+    return pace
+
+
+def _milliseconds(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return ""
-    return f"{1000 * spread.median:.2f} [{1000 * spread.low:.2f} {1000 * spread.high:.2f}]"
+    return f"{1000 * spread.median:.{digits}f} ±{500 * (spread.high - spread.low):.{digits}f}"
 
 
 if __name__ == "__main__":

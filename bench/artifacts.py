@@ -52,7 +52,7 @@ class Builder:
 
     def runtime(self) -> Path:
         """boto3, as Lambda's image has it: compiled."""
-        return self.installed("runtime", BENCH / "peers" / "runtime.txt", compiled=True)
+        return self.installed("runtime", BENCH / "peers" / "runtime" / "requirements.txt", compiled=True)
 
     def layers(self) -> Mapping[str, Path]:
         """The layers by their logical ids, built by the template for this machine and that interpreter.

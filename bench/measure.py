@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -59,17 +59,22 @@ class Result(BaseModel):
     `import_` is that of the function in a fresh process, `refusal` the import and the refusal of a delivery without
     credentials. `boto3_for_refusal` says whether that took boto3. `import_uncompiled` is without bytecode, as
     `sam build` packs what pip installs. `warm` is one fresh delivery to a warm container, with a network that takes no
-    time, `warm_online` the same over loopback.
+    time, `warm_online` the same over loopback. A ratio is to the floor, which ran right before: what the machine does
+    besides falls on both.
     """
 
     model_config = ConfigDict(frozen=True)
 
     import_: Spread
+    import_ratio: Spread
     import_wall: Spread
     refusal: Spread | None
-    boto3_for_refusal: bool | None
+    refusal_ratio: Spread | None
+    boto3_for_refusal: bool
     import_uncompiled: Spread | None
+    uncompiled_ratio: Spread | None
     warm: Spread
+    warm_ratio: Spread
     warm_online: Spread
     calls: Calls
     log_bytes: float
@@ -126,53 +131,68 @@ def _held(measured: Measured, expected: Sequence[int], process: Process) -> None
         raise ProcessFailed(f"{process.path[0]}: answered {Counter(answered)} and not {Counter(expected)}")
 
 
-def cold_starts(
-    subjects: Sequence[Subject], rounds: int, done: Callable[[], None]
-) -> tuple[dict[str, list[Measured]], dict[str, list[Measured]], dict[str, list[Measured]]]:
-    """Fresh processes: as they are, with a refusal after the import, and without bytecode."""
-    plain: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}
-    refusing: dict[str, list[Measured]] = {}
-    uncompiled: dict[str, list[Measured]] = {}
-    for _ in range(rounds):
-        for subject in subjects:
-            plain[subject.name].append(subject.process.run())
-            if subject.refused is not None:
-                measured = subject.process.run(first=[subject.refused])
-                _held(measured, [401], subject.process)
-                refusing.setdefault(subject.name, []).append(measured)
-            if subject.uncompiled is not None:
-                uncompiled.setdefault(subject.name, []).append(subject.uncompiled.run())
-        done()
-    return plain, refusing, uncompiled
+class Cold(BaseModel):
+    """One round of fresh processes of one subject, in seconds, beside one of the floor that ran right before.
 
-
-class Warm(BaseModel):
-    """Fresh deliveries to one warm container: seconds of processor time (the median's), bytes."""
+    `refusal` is the import and the refusal of a delivery without credentials, `uncompiled` the import without bytecode.
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    floor: float
+    import_: float
+    import_wall: float
+    refusal: float | None = None
+    boto3_for_refusal: bool = False
+    uncompiled: float | None = None
+
+
+def cold_start(subject: Subject, floor: Subject) -> Cold:
+    """Start one of each afresh."""
+    before = floor.process.run()
+    plain = subject.process.run()
+    refusal, boto3_for_refusal = None, False
+    if subject.refused is not None:
+        refused = subject.process.run(first=[subject.refused])
+        _held(refused, [401], subject.process)
+        refusal = refused.import_cpu + refused.first_cpu
+        boto3_for_refusal = bool({"boto3", "botocore.session"} & refused.modules)
+    return Cold(
+        floor=before.import_cpu,
+        import_=plain.import_cpu,
+        import_wall=plain.import_wall,
+        refusal=refusal,
+        boto3_for_refusal=boto3_for_refusal,
+        uncompiled=subject.uncompiled.run().import_cpu if subject.uncompiled else None,
+    )
+
+
+class Warm(BaseModel):
+    """Fresh deliveries to one warm container: seconds of processor time (the median's), bytes.
+
+    `floor_cpu` is that of the floor, which ran right before.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    floor_cpu: float
     cpu: float
     online_cpu: float
     log_bytes: float
     peak_bytes: int
 
 
-def warm(subjects: Sequence[Subject], rounds: int, done: Callable[[], None], log: Path) -> dict[str, list[Warm]]:
-    """Fresh deliveries to warm containers."""
-    measured: dict[str, list[Warm]] = {subject.name: [] for subject in subjects}
-    for _ in range(rounds):
-        for subject in subjects:
-            offline, online = (_warm(subject, log, offline=offline) for offline in (True, False))
-            measured[subject.name].append(
-                Warm(
-                    cpu=median(offline.each_cpu),
-                    online_cpu=median(online.each_cpu),
-                    log_bytes=online.log_bytes / TIMED,
-                    peak_bytes=online.peak_bytes,
-                )
-            )
-        done()
-    return measured
+def warm(subject: Subject, floor: Subject, log: Path) -> Warm:
+    """Deliver to one container of each."""
+    before, offline = _warm(floor, log, offline=True), _warm(subject, log, offline=True)
+    online = _warm(subject, log, offline=False)
+    return Warm(
+        floor_cpu=median(before.each_cpu),
+        cpu=median(offline.each_cpu),
+        online_cpu=median(online.each_cpu),
+        log_bytes=online.log_bytes / TIMED,
+        peak_bytes=online.peak_bytes,
+    )
 
 
 def _warm(subject: Subject, log: Path, *, offline: bool) -> Measured:
@@ -182,3 +202,28 @@ def _warm(subject: Subject, log: Path, *, offline: bool) -> Measured:
     one = subject.process.run(warm_up=events[:WARM_UP], timed=events[WARM_UP:], offline=offline, log=log)
     _held(one, [200] * len(events), subject.process)
     return one
+
+
+def result_of(calls: Calls, cold: Sequence[Cold], warmed: Sequence[Warm]) -> Result:
+    """What came of the rounds of one subject."""
+
+    def told(values: Iterable[float | None]) -> Spread | None:
+        known = [value for value in values if value is not None]
+        return Spread.of(known) if known else None
+
+    return Result(
+        import_=Spread.of([one.import_ for one in cold]),
+        import_ratio=Spread.of([one.import_ / one.floor for one in cold]),
+        import_wall=Spread.of([one.import_wall for one in cold]),
+        refusal=told(one.refusal for one in cold),
+        refusal_ratio=told(one.refusal and one.refusal / one.floor for one in cold),
+        boto3_for_refusal=any(one.boto3_for_refusal for one in cold),
+        import_uncompiled=told(one.uncompiled for one in cold),
+        uncompiled_ratio=told(one.uncompiled and one.uncompiled / one.floor for one in cold),
+        warm=Spread.of([one.cpu for one in warmed]),
+        warm_ratio=Spread.of([one.cpu / one.floor_cpu for one in warmed]),
+        warm_online=Spread.of([one.online_cpu for one in warmed]),
+        calls=calls,
+        log_bytes=median(one.log_bytes for one in warmed),
+        peak_bytes=round(median(one.peak_bytes for one in warmed)),
+    )

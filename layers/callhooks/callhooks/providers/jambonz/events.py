@@ -181,7 +181,8 @@ class EventHook(CallInfo):
         """The member that tells what happened, where no word does."""
         if self.call_sid is None:
             return None
-        return next((name for name in KIND_OF_MEMBER if getattr(self, name, None) not in (None, "")), None)
+        members = {**(self.model_extra or {}), **vars(self)}
+        return next((name for name in KIND_OF_MEMBER if members.get(name) not in (None, "")), None)
 
     @property
     def call(self) -> CallInfo:
@@ -293,6 +294,8 @@ def event_details(hook: EventHook) -> Details:
 
 
 def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
+    if hook.speech is None and hook.translation is None and hook.speech_event is None:
+        return {"text": hook.greeting, "language": hook.language}
     speech, translation = hook.speech or Speech(), hook.translation or Translation()
     best = next(iter(speech.alternatives or ()), Alternative())
     return {
