@@ -156,7 +156,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
     items = {name: taken(provider, name) for name in WHOLE_CALLS[provider]}
     of_call: dict[str, list[Item]] = {}
     listed: dict[str, Item] = {}
-    folds = call_units = index_units = read_units = bus_units = 0
+    folds = call_units = listing_units = read_units = bus_units = 0
     batches = list(_batches(WHOLE_CALLS[provider], window_seconds))
     for batch in batches:
         for name in batch:
@@ -167,7 +167,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
             call = fold([event_of_item(one) for one in of_call[pk]])
             kept = call_item(pk, call, expires_at=1)
             call_units += units(kept)
-            index_units += sum(_index_units(index, listed.get(pk, {}), kept) for index in indexes())
+            listing_units += sum(index_units(index, listed.get(pk, {}), kept) for index in indexes())
             listed[pk] = kept
             for item in (items[name] for name in batch if items[name]["pk"]["S"] == pk):
                 entry = bus_entry(event_of_item(item), call, pk=pk, sk=item["sk"]["S"])
@@ -179,7 +179,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
         folds=folds / number,
         receiving_write_units=sum(map(units, items.values())) / number,
         call_write_units=call_units / number,
-        index_write_units=index_units / number,
+        index_write_units=listing_units / number,
         read_units=read_units / number,
         bus_units=bus_units / number,
         answer_bytes=sum(len(item["answer"]["S"]) for item in items.values()) / number + HEADER_BYTES,
@@ -245,8 +245,8 @@ def indexes() -> Sequence[Index]:
     )
 
 
-def _index_units(index: Index, before: Item, after: Item) -> int:
-    """What a write of the table costs in an index: nothing where what is in the index stays as it is."""
+def index_units(index: Index, before: Item, after: Item) -> int:
+    """The write units that a write of the table costs in an index: none where what is in the index stays as it is."""
     old, new = _entry(index, before), _entry(index, after)
     if old == new:
         return 0

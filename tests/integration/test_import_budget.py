@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import boto3
 import pytest
 from callhooks_tools.plan_builder import read_plan_file, write_package
 
-from bench.deliveries import fresh, without_proof
+from bench.artifacts import Package
+from bench.deliveries import forged, fresh, without_proof
+from bench.measure import Calls, calls_of
 from bench.process import Measured, Process
-from bench.subjects import OUR_ENVIRONMENT, PEER_ENVIRONMENT, RECORDING_OF, environment_of
+from bench.subjects import OUR_ENVIRONMENT, PEER_ENVIRONMENT, RECORDING_OF, Subject, environment_of, new_double
 from tests.support import ROOT, resource, template
 
 ROUNDS = 5
@@ -59,9 +61,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def function(name: str, layer: Path, plan: Path) -> Process:
+def function(name: str, layer: Path, plan: Path, endpoint_url: str = "http://127.0.0.1:9") -> Process:
     path = (ROOT / "functions" / name, layer / "python", plan, site_packages())
-    return Process(Path(sys.executable), path, environment_of(name, "http://127.0.0.1:9"))
+    return Process(Path(sys.executable), path, environment_of(name, endpoint_url))
 
 
 def floor(layer: Path) -> Process:
@@ -107,6 +109,26 @@ def test_a_cold_start_takes_little_more_than_boto3_and_pydantic_themselves(layer
     quickest = {name: min(times) for name, times in took.items()}
     assert quickest["new call"] / quickest["bare"] <= MOST_FOR_A_NEW_CALL
     assert quickest["refusal"] / quickest["bare"] <= MOST_FOR_A_REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("name", "secrets"),
+    [("jambonz_new_call", 2), ("jambonz_event", 2), ("wavix_call", 1), ("bird_voice", 1), ("voipstudio_event", 1)],
+)
+def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none(
+    name: str, secrets: int, layer: Path, plan: Path
+) -> None:
+    with new_double().running() as double:
+        subject = Subject(
+            name,
+            Package((), site_packages()),
+            function(name, layer, plan, double.url),
+            partial(fresh, RECORDING_OF[name]),
+            refused=without_proof(*fresh(RECORDING_OF[name], 1)),
+            forged=forged(*fresh(RECORDING_OF[name], 1)),
+        )
+        counted = calls_of(subject, double)
+    assert counted == Calls(cold_start=secrets, fresh=1, repeated_elsewhere=1, repeated=0, refused=0, forged=0)
 
 
 def test_functions_are_measured_with_the_environment_of_the_template() -> None:
