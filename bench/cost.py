@@ -42,6 +42,7 @@ class Prices:
     log_gb: float = 0.50
     transfer_out_gb: float = 0.09
     stored_gb_month: float = 0.25
+    backup_gb_month: float = 0.20
 
 
 @dataclass(frozen=True)
@@ -137,18 +138,22 @@ def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
         indexes=MILLION * usage.index_write_units * prices.write_unit,
         bus=MILLION * usage.bus_units * prices.bus_event,
         projector_logs=MILLION * usage.batches * (pace.batch_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb,
-        storage=MILLION * usage.stored_bytes / 1e9 * prices.stored_gb_month * RETENTION_DAYS / 30,
+        storage=MILLION
+        * usage.stored_bytes
+        / 1e9
+        * (prices.stored_gb_month + prices.backup_gb_month)
+        * (RETENTION_DAYS / 30),
     )
 
 
-def cost_of_repeats(share: float, pace: Pace, prices: Prices) -> float:
+def cost_of_repeats(share: float, usage: Usage, pace: Pace, prices: Prices) -> float:
     """What so many repeats for each fresh event add to a million: one conditional write finds each."""
-    gb_second = prices.lambda_gb_second * pace.memory_gb
-    logged = (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb
-    each = (
-        prices.http_api_request + prices.lambda_request + pace.delivery_seconds * gb_second + prices.write_unit + logged
-    )
-    return MILLION * share * each
+    function = prices.lambda_request + pace.delivery_seconds * prices.lambda_gb_second * pace.memory_gb
+    logs = (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb
+    transfer = usage.answer_bytes / 1e9 * prices.transfer_out_gb
+    # A write that finds the item there costs what that item would cost to write.
+    table = usage.receiving_write_units * prices.write_unit
+    return MILLION * share * (prices.http_api_request + function + table + logs + transfer)
 
 
 def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
@@ -282,9 +287,11 @@ def show(pace: Pace, prices: Prices) -> None:
     table.add_row("receiving", *(f"{cost.receiving:.2f}" for cost in costs.values()))
     table.add_row("receiving, projecting and publishing", *(f"{cost.total:.2f}" for cost in costs.values()))
     table.add_row("the same, each event projected alone", *(f"{total:.2f}" for total in alone))
-    repeats = cost_of_repeats(REPEATS, pace, prices)
-    table.add_row(f"{REPEATS:.0%} repeats add", *[f"{repeats:.2f}"] * len(costs))
-    table.add_row(f"kept for {RETENTION_DAYS} days", *(f"{cost.storage:.2f}" for cost in costs.values()))
+    repeats = [cost_of_repeats(REPEATS, usage_of(provider), pace, prices) for provider in WHOLE_CALLS]
+    table.add_row(f"{REPEATS:.0%} repeats add", *(f"{cost:.2f}" for cost in repeats))
+    table.add_row(
+        f"kept for {RETENTION_DAYS} days, with their backup", *(f"{cost.storage:.2f}" for cost in costs.values())
+    )
     console.print(table)
 
 

@@ -133,9 +133,10 @@ def test_ten_at_once_leave_one_item(running: RunningStack) -> None:
 
 @pytest.mark.parametrize("body", ["not JSON", "[]", '"completed"'])
 def test_what_is_not_understood_of_jambonz_is_accepted_and_kept_once(running: RunningStack, body: str) -> None:
-    odd = with_body(recorded("jambonz", "call_status_dial_leg_ringing"), f"{body} ")
+    # Signed once, as a retry is: a signature of the next second would be another delivery.
+    odd = running.signed(with_body(recorded("jambonz", "call_status_dial_leg_ringing"), f"{body} "))
     with new_items(running) as items:
-        responses = [running.post(running.signed(odd)) for _ in range(2)]
+        responses = [running.post(odd) for _ in range(2)]
     assert [response.status_code for response in responses] == [202, 202]
     (item,) = items
     assert item["pk"].startswith("quarantine#jambonz#")

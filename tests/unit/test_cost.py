@@ -73,14 +73,15 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
             "indexes": 1.875,
             "bus": 1.0,
             "projector_logs": 0.10,
-            "storage": 1.5,
+            "storage": 2.7,
         }
     )
 
 
 def test_a_repeat_costs_a_request_and_a_write_that_finds_it_there() -> None:
     pace = replace(Pace(), delivery_seconds=0, delivery_log_bytes=-26)
-    assert cost_of_repeats(0.5, pace, Prices()) == pytest.approx((1.0 + 0.20 + 0.625) / 2)
+    usage = replace(ONE, receiving_write_units=2, answer_bytes=0)
+    assert cost_of_repeats(0.5, usage, pace, Prices()) == pytest.approx((1.0 + 0.20 + 2 * 0.625) / 2)
 
 
 def test_events_that_come_together_are_folded_together() -> None:

@@ -23,7 +23,8 @@ EARLIEST_ZIP_SECONDS = 315_532_800
 """1980-01-01, the earliest time that a ZIP file knows."""
 
 _USELESS_SUFFIXES = (".pyi", ".pth", ".dist-info", ".egg-info")
-_USELESS_NAMES = {"__pycache__", "bin", "tests", "test", "py.typed", ".lock"}
+_USELESS_NAMES = {"__pycache__", "tests", "py.typed", ".lock"}
+_LICENCES = ("LICENSE", "LICENCE", "NOTICE", "COPYING", "AUTHORS")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ def strip(folder: Path) -> None:
     """Take away tests, type stubs, scripts and metadata; licences stay, in `licenses/<package>`."""
     for metadata in folder.glob("*.dist-info"):
         package = metadata.name.partition("-")[0]
-        found = [path for path in metadata.rglob("*") if path.is_file() and "LICENSE" in path.name.upper()]
-        for licence in found:
-            kept = folder / "licenses" / package / licence.name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(licence, kept)
+        for path in metadata.rglob("*"):
+            if path.is_file() and path.name.upper().startswith(_LICENCES):
+                kept = folder / "licenses" / package / path.relative_to(metadata)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+    shutil.rmtree(folder / "bin", ignore_errors=True)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.name in _USELESS_NAMES or path.suffix in _USELESS_SUFFIXES:
             if path.is_dir():

@@ -177,9 +177,16 @@ def _unpacked_details(packed: bytes, body: bytes) -> Details:
     unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=body)
     try:
         told = json.loads(unpacker.decompress(packed, LARGEST_UNPACKED_BYTES))
-        return {name: Decimal(value["N"]) if isinstance(value, dict) else value for name, value in told.items()}
+        return {
+            name: _whole_or(Decimal(value["N"])) if isinstance(value, dict) else value for name, value in told.items()
+        }
     except (zlib.error, ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
         raise ValueError("the details of an event cannot be read") from error
+
+
+def _whole_or(number: Decimal) -> int | Decimal:
+    """A number as an `int` where it is a whole one."""
+    return int(number) if number == number.to_integral_value() else number
 
 
 def _in_json(value: Detail) -> object:
@@ -187,7 +194,8 @@ def _in_json(value: Detail) -> object:
         return value
     if not _is_storable(Decimal(value)):
         return str(value)
-    return value if isinstance(value, int) else {"N": f"{value:f}"}
+    number = _whole_or(Decimal(value))
+    return number if isinstance(number, int) else {"N": f"{number:f}"}
 
 
 def _bytes(value: bytes | str) -> bytes:
@@ -196,9 +204,16 @@ def _bytes(value: bytes | str) -> bytes:
 
 
 def body_of_item(item: Mapping[str, AttributeValueTypeDef]) -> bytes:
-    """The raw body that an item keeps."""
+    """The raw body that an item keeps.
+
+    Raises:
+        KeyError, ValueError: there is none, or it cannot be read.
+    """
     body = _bytes(item["body"]["B"])
-    return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+    try:
+        return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError("the body of an event cannot be read") from error
 
 
 def _text(item: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
@@ -207,8 +222,7 @@ def _text(item: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
 
 def _detail(value: AttributeValueTypeDef) -> Detail:
     if "N" in value:
-        number = Decimal(value["N"])
-        return int(number) if number == number.to_integral_value() else number
+        return _whole_or(Decimal(value["N"]))
     return value["BOOL"] if "BOOL" in value else value["S"]
 
 

@@ -1,4 +1,4 @@
-"""The start of a function: imported before all else, `done` when all is made.
+"""The start of a function: imported as early as can be, `done` when all is made.
 
 There is no garbage while modules are imported, and looking for it takes about a twentieth of a cold start.
 """

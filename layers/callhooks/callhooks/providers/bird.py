@@ -140,7 +140,7 @@ def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> No
     Raises:
         Unauthorized: with the reason for the log.
     """
-    signature, timestamp = request.headers[SIGNATURE_HEADER], request.headers[TIMESTAMP_HEADER]
+    signature, timestamp = request.header(SIGNATURE_HEADER) or "", request.header(TIMESTAMP_HEADER) or ""
     # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
     given = signature.encode("utf-8", "surrogatepass")
     url = request.url(public_url)

@@ -108,7 +108,7 @@ class Speech(Document):
     language_code: Text = None
     channel_tag: Integer = None
     is_final: Flag = None
-    alternatives: list[Alternative] | None = None
+    alternatives: list[object] | None = None
 
 
 class SpeechEvent(Document):
@@ -297,7 +297,9 @@ def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
     if hook.speech is None and hook.translation is None and hook.speech_event is None:
         return {"text": hook.greeting, "language": hook.language}
     speech, translation = hook.speech or Speech(), hook.translation or Translation()
-    best = next(iter(speech.alternatives or ()), Alternative())
+    # The likeliest stands first, and nothing is told of the others.
+    first = next(iter(speech.alternatives or ()), None)
+    best = Alternative.model_validate(first if isinstance(first, dict) else {})
     return {
         "type": hook.speech_event.type if hook.speech_event else None,
         "text": best.transcript or translation.translation or hook.greeting,

@@ -14,6 +14,7 @@ from datetime import datetime
 from math import isfinite
 
 from aws_lambda_powertools.utilities.parser import parse
+from pydantic import JsonValue
 
 from callhooks.event import CallEvent, Kind, clean_text, known_details
 from callhooks.http import BadRequest, Request, Response
@@ -28,7 +29,7 @@ GOOGLE = "google"
 class _FunctionCall(Document):
     id: Identifier = None
     name: Text = None
-    args: object = None
+    args: JsonValue = None
 
 
 class _ToolHookBody(Document):
@@ -36,7 +37,7 @@ class _ToolHookBody(Document):
 
     tool_call_id: Identifier = None
     name: Text = None
-    args: object = None
+    args: JsonValue = None
     function_calls: list[object] | None = None
 
 
