@@ -429,11 +429,6 @@ def answers_checked(sent: Sequence[Sent]) -> dict[str, list[str]]:
     return {
         "no 5xx to jambonz": [str(one) for one in sent if not 0 < one.status < 500 and _is_jambonz(one)],
         "no 5xx to anybody else": [str(one) for one in sent if not 0 < one.status < 500 and not _is_jambonz(one)],
-        "jambonz gets its answer in time": [
-            f"{one} after {one.seconds:.1f} s"
-            for one in sent
-            if one.seconds > JAMBONZ_WAITS_SECONDS and _is_jambonz(one)
-        ],
         "what is genuine is accepted": [str(one) for one in genuine if one.status != 200],
         "a repeat gets the first answer": [f"{key}: {found}" for key, found in answers.items() if len(found) > 1],
         "a new call gets verbs": [str(one) for one in genuine if one.path == "/webhooks/call" and not _has_verbs(one)],
@@ -442,6 +437,12 @@ def answers_checked(sent: Sequence[Sent]) -> dict[str, list[str]]:
             str(one) for one in sent if one.job.sort is Sort.MALFORMED and one.status != _status_of_malformed(one)
         ],
     }
+
+
+def too_late(sent: Sequence[Sent]) -> list[str]:
+    """The answers that jambonz has not waited for: only a machine that does nothing else can be held to that."""
+    late = [one for one in sent if one.seconds > JAMBONZ_WAITS_SECONDS and _is_jambonz(one)]
+    return [f"{one} after {one.seconds:.1f} s" for one in late]
 
 
 def _is_jambonz(sent: Sent) -> bool:
@@ -595,6 +596,7 @@ def main(
         after.callback(proxy.stop)
         lead_functions_through(running, proxy)
         report = soak(running, proxy, deliveries=deliveries, outage_seconds=outage, seed=seed)
+        report.checks["jambonz gets its answer in time"] = too_late(report.sent)
         report.show()
     raise typer.Exit(bool(report.broken))
 
