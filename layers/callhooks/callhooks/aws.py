@@ -32,7 +32,7 @@ def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 
         retries={"total_max_attempts": attempts, "mode": "standard"},
         parameter_validation=False,
         tcp_keepalive=True,
-        # Made anew twice for each request, its own text takes botocore a tenth of the whole.
+        # Made anew twice for each request, its own text takes botocore a fifth of a put.
         user_agent=USER_AGENT,
     )
 
