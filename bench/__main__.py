@@ -213,8 +213,6 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
 def _pace(results: Mapping[str, Result]) -> cost.Pace:
     """The pace of the cost model, with the lines that were really logged."""
     pace = cost.Pace()
-    if deliveries := [results[name].log_bytes for name in EVENT_FUNCTIONS if name in results]:
-        pace = replace(pace, delivery_log_bytes=max(deliveries))
     if projector := results.get("call_projector"):
         pace = replace(pace, batch_log_bytes=projector.log_bytes)
     return pace

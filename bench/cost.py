@@ -8,8 +8,10 @@ gets events of many calls at once, which costs less.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from functools import cache
+from io import StringIO
 from math import ceil
 from typing import Any
 
@@ -17,7 +19,9 @@ import yaml
 from callhooks.bus import bus_entry
 from callhooks.call import fold
 from callhooks.call_store import call_item
-from callhooks.items import Item, event_of_item
+from callhooks.items import EVENT_PREFIX, Item, event_of_item
+from callhooks.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
+from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
 from callhooks_tools.stack import ROOT
 from callhooks_tools.terminal import console
 from rich.table import Table
@@ -59,6 +63,7 @@ class Usage:
     bus_units: float
     answer_bytes: float
     stored_bytes: float
+    log_bytes: float
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,14 @@ class Pace:
     delivery_seconds: float = 0.010
     batch_seconds: float = 0.013
     fold_seconds: float = 0.022
-    delivery_log_bytes: float = 270
-    batch_log_bytes: float = 215
+    access_log_bytes: float = 73
+    batch_log_bytes: float = 94
     memory_gb: float = 0.5
     cold_starts: float = 1 / 200
     cold_seconds: float = 0.5
 
 
+ANSWER_MILLISECONDS = 12
 HEADER_BYTES = 300
 """Of an answer, besides its body."""
 LOG_EVENT_BYTES = 26
@@ -126,7 +132,7 @@ def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
         api=MILLION * prices.http_api_request,
         function=MILLION * (prices.lambda_request + delivery * gb_second),
         table=MILLION * usage.receiving_write_units * prices.write_unit,
-        logs=MILLION * (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb,
+        logs=MILLION * _logged(usage, pace) * prices.log_gb,
         transfer=MILLION * usage.answer_bytes / 1e9 * prices.transfer_out_gb,
         projector=MILLION
         * (
@@ -149,11 +155,16 @@ def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
 def cost_of_repeats(share: float, usage: Usage, pace: Pace, prices: Prices) -> float:
     """What so many repeats for each fresh event add to a million: one conditional write finds each."""
     function = prices.lambda_request + pace.delivery_seconds * prices.lambda_gb_second * pace.memory_gb
-    logs = (pace.delivery_log_bytes + LOG_EVENT_BYTES) / 1e9 * prices.log_gb
+    logs = _logged(usage, pace) * prices.log_gb
     transfer = usage.answer_bytes / 1e9 * prices.transfer_out_gb
     # A write that finds the item there costs what that item would cost to write.
     table = usage.receiving_write_units * prices.write_unit
     return MILLION * share * (prices.http_api_request + function + table + logs + transfer)
+
+
+def _logged(usage: Usage, pace: Pace) -> float:
+    """The gigabytes that a delivery writes: a line of the function, and one of API Gateway."""
+    return (usage.log_bytes + pace.access_log_bytes + 2 * LOG_EVENT_BYTES) / 1e9
 
 
 def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
@@ -189,7 +200,17 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
         bus_units=bus_units / number,
         answer_bytes=sum(len(item["answer"]["S"]) for item in items.values()) / number + HEADER_BYTES,
         stored_bytes=(sum(map(size_of, items.values())) + 2 * sum(map(size_of, listed.values()))) / number,
+        log_bytes=sum(map(_line_bytes, items.values())) / number,
     )
+
+
+def _line_bytes(item: Item) -> int:
+    """The bytes of the line that is logged of a fresh event."""
+    counted = [EVENT_STORED, CALL_ANSWERED] if item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}" else [EVENT_STORED]
+    with redirect_stdout(StringIO()) as line:
+        told = {"call_id": item["pk"]["S"].partition("#")[2]}
+        tell_answer(counted, ANSWER_MILLISECONDS, provider=item["provider"]["S"], told=told)
+    return len(line.getvalue().strip())
 
 
 def _batches(times: Mapping[str, float], window_seconds: float) -> Iterator[list[str]]:

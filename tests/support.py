@@ -213,6 +213,11 @@ class FakeSecrets:
         return json.dumps(values[secret_id]) if self.text is None else self.text
 
 
+def metric_lines(printed: str) -> list[dict[str, Any]]:
+    """The lines in the embedded metric format among what was printed."""
+    return [json.loads(line) for line in printed.splitlines() if line.startswith('{"_aws"')]
+
+
 @dataclass
 class Container:
     """One warm Lambda container of the new-call function, with everything outside of it in the tests' hands."""

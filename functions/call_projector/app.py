@@ -7,7 +7,7 @@ from callhooks import start
 from callhooks.aws import worker_bus_client, worker_dynamodb_client, worker_queue_client
 from callhooks.bus import EventBus
 from callhooks.call_store import CallStore
-from callhooks.deployed import LambdaContext, log_invocation, seconds_left
+from callhooks.deployed import LambdaContext, seconds_left
 from callhooks.projector import Batch, BatchReply, Projector, RetryQueue
 from callhooks.settings import ProjectorSettings, StoreSettings
 
@@ -22,5 +22,4 @@ start.done()
 
 def handler(event: Batch, context: LambdaContext) -> BatchReply:
     """Project one batch of either source."""
-    log_invocation(context)
     return projector.take(event, seconds_left(context))

@@ -22,6 +22,7 @@ from tests.support import (
     PASSWORD,
     WEBHOOK_SECRET,
     FakeDynamoDB,
+    metric_lines,
     recorded,
     resource,
     signed,
@@ -293,13 +294,9 @@ class TestAReplay:
         assert answers == [OK, *[FAIL] * (times - 1)]
 
 
-def metrics(output: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.splitlines() if line.startswith('{"_aws"')]
-
-
 class TestFailures:
     def counted(self, capsys: pytest.CaptureFixture[str]) -> list[float]:
-        lines = metrics(capsys.readouterr().out)
+        lines = metric_lines(capsys.readouterr().out)
         return [line["ClientFailuresFromOneAddress"][0] for line in lines if "ClientFailuresFromOneAddress" in line]
 
     def test_are_counted_for_each_address(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +333,7 @@ class TestFailures:
             container.told(document)
         container.clients.faults = {"GetItem": TIMEOUT}
         container.told(attempt())
-        refused = [line for line in metrics(capsys.readouterr().out) if "ClientRefused" in line]
+        refused = [line for line in metric_lines(capsys.readouterr().out) if "ClientRefused" in line]
         assert [line["reason"] for line in refused] == [
             "replayed",
             "wrong password",
@@ -348,7 +345,7 @@ class TestFailures:
 
     def test_set_off_the_alarm_of_the_template(self, capsys: pytest.CaptureFixture[str]) -> None:
         ClientContainer().told(attempt(password="wrong"))
-        (line,) = [line for line in metrics(capsys.readouterr().out) if "ClientFailuresFromOneAddress" in line]
+        (line,) = [line for line in metric_lines(capsys.readouterr().out) if "ClientFailuresFromOneAddress" in line]
         (described,) = line["_aws"]["CloudWatchMetrics"]
         alarm = resource("ClientFailuresAlarm")
         assert (alarm["Namespace"], [{"Name": alarm["MetricName"], "Unit": "Count"}]) == (
@@ -356,7 +353,9 @@ class TestFailures:
             described["Metrics"],
         )
         (dimensions,) = described["Dimensions"]
-        assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == {name: line[name] for name in dimensions}
+        stack = {"Ref": "AWS::StackName"}
+        told = {name: stack if name == "service" else line[name] for name in dimensions}
+        assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == told
         assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("Maximum", "notBreaching")
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert alarm["Threshold"] == {"Ref": "ClientFailureAlarmThreshold"}

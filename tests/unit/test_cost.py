@@ -35,6 +35,7 @@ ONE = Usage(
     bus_units=1,
     answer_bytes=1000,
     stored_bytes=2000,
+    log_bytes=274,
 )
 LISTED = Index(("day", "start"), ("status",))
 
@@ -55,7 +56,7 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
         delivery_seconds=0.01,
         batch_seconds=0.01,
         fold_seconds=0.02,
-        delivery_log_bytes=274,
+        access_log_bytes=74,
         batch_log_bytes=174,
         memory_gb=1,
         cold_starts=0,
@@ -65,7 +66,7 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
             "api": 1.0,
             "function": 0.20 + 0.133334,
             "table": 0.625,
-            "logs": 0.15,
+            "logs": 0.20,
             "transfer": 0.09,
             "projector": 0.20 + 0.400002,
             "reading": 0.125,
@@ -79,8 +80,8 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
 
 
 def test_a_repeat_costs_a_request_and_a_write_that_finds_it_there() -> None:
-    pace = replace(Pace(), delivery_seconds=0, delivery_log_bytes=-26)
-    usage = replace(ONE, receiving_write_units=2, answer_bytes=0)
+    pace = replace(Pace(), delivery_seconds=0, access_log_bytes=-26)
+    usage = replace(ONE, receiving_write_units=2, answer_bytes=0, log_bytes=-26)
     assert cost_of_repeats(0.5, usage, pace, Prices()) == pytest.approx((1.0 + 0.20 + 2 * 0.625) / 2)
 
 

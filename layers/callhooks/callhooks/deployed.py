@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
 
-# Each line is billed by its bytes, and says what happened: where in the code that stands can be looked up.
-logger = Logger(location=None)
+# Each line is billed by its bytes: where in the code it stands can be looked up, and its group is the stack's.
+logger = Logger(location=None, datefmt="%Y-%m-%dT%H:%M:%SZ", utc=True)
+logger.remove_keys(["service"])
 
 
 class Aws(Protocol):

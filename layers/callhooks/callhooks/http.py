@@ -95,7 +95,7 @@ class Request(NamedTuple):
 
     `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
     holds no token. `source_address` is who connected, as API Gateway saw it. `cookies` are `name=value`: API Gateway
-    takes them out of the headers.
+    takes them out of the headers. `arrived_at` is API Gateway's clock, in milliseconds since 1970; 0 is not told.
     """
 
     method: str
@@ -109,6 +109,7 @@ class Request(NamedTuple):
     path_parameters: Mapping[str, str] = MappingProxyType({})
     source_address: str = ""
     cookies: tuple[str, ...] = ()
+    arrived_at: int = 0
 
     @classmethod
     def from_event(cls, event: HttpApiEvent) -> Request:
@@ -133,6 +134,7 @@ class Request(NamedTuple):
             path_parameters=_texts(event.get("pathParameters")),
             source_address=_text(http.get("sourceIp")),
             cookies=_cookies(event.get("cookies")),
+            arrived_at=_whole_number(context.get("timeEpoch")),
         )
 
     @property
@@ -199,6 +201,10 @@ def _texts(value: object) -> dict[str, str]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _whole_number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _cookies(value: object) -> tuple[str, ...]:

@@ -1,27 +1,63 @@
-"""What is counted: one log line in CloudWatch's embedded metric format for each count, nothing personal in it."""
+"""What is counted and measured: lines in CloudWatch's embedded metric format, nothing personal in them."""
 
 from __future__ import annotations
 
-from aws_lambda_powertools import single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "callhooks"
+CALL_ANSWERED = "CallAnswered"
+"""A new call got the verbs of the call plan."""
 CALL_FELL_BACK = "CallFellBack"
 """A new call got the fallback, since something is broken."""
+EVENT_STORED = "EventStored"
+EVENT_REPEATED = "EventRepeated"
+ANSWER_TIME = "AnswerTime"
+"""Milliseconds from a request's arrival at API Gateway to its answer, the start of a container included."""
 
 
 def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:
     """Add one to a metric. `reason` is one of a few fixed texts, since every new one is a metric of its own.
 
-    An alarm watches one metric, so that what it is to know of at once is counted without provider and reason.
+    An alarm watches one metric, so that each is counted for the whole stack besides.
     """
-    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
-        for dimension, value in (("provider", provider), ("reason", reason)):
-            if value is not None:
-                metric.add_dimension(dimension, value)
+    with _line() as metrics:
+        metrics.add_metric(name, MetricUnit.Count, 1)
+        dimensions = {"provider": provider, "reason": reason}
+        particular = {dimension: value for dimension, value in dimensions.items() if value is not None}
+        if particular:
+            metrics.add_dimensions(service=metrics.service, **particular)
 
 
 def measure(name: str, value: int, *, provider: str) -> None:
     """Tell how high something has become, for an alarm on its maximum."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
-        metric.add_dimension("provider", provider)
+    with _line() as metrics:
+        metrics.add_dimension("provider", provider)
+        metrics.add_metric(name, MetricUnit.Count, value)
+
+
+def tell_answer(
+    counted: Sequence[str],
+    milliseconds: int,
+    *,
+    provider: str,
+    told: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write the one line of a delivery: what is counted, how long its sender waited, and what it is told by."""
+    with _line() as metrics:
+        metrics.add_dimension("provider", provider)
+        for name in counted:
+            metrics.add_metric(name, MetricUnit.Count, 1)
+        metrics.add_metric(ANSWER_TIME, MetricUnit.Milliseconds, milliseconds)
+        for name, value in told.items():
+            metrics.add_metadata(name, value)
+
+
+@contextmanager
+def _line() -> Iterator[EphemeralMetrics]:
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    yield metrics
+    metrics.flush_metrics()

@@ -187,9 +187,8 @@ class Projector:
                 run.fail(keys, Reason.NOT_FOLDED, failure_of(error))
         refused = self._bus.publish(run.entries, has_time=run.has_time)
         run.fail([EventKey(entry.pk, entry.sk) for entry in refused], Reason.NOT_PUBLISHED)
-        published = len(run.entries) - len(refused)
-        told = {"events": len(arrivals), "calls": run.calls, "published": published, "failed": len(run.failed)}
-        logger.info("projected", extra=told | ({"gone": run.gone} if run.gone else {}))
+        rare = {name: number for name, number in (("failed", len(run.failed)), ("gone", run.gone)) if number}
+        logger.info("projected", extra={"events": len(arrivals), "calls": run.calls, **rare})
         return run.failed
 
     def _fold(self, together: Sequence[Arrival], run: _Run) -> None:

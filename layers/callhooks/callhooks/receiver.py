@@ -24,12 +24,15 @@ from callhooks.http import (
 )
 from callhooks.items import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 from callhooks.kept import Fate, ItemKeeper, Kept
-from callhooks.metrics import CALL_FELL_BACK, count
+from callhooks.metrics import CALL_ANSWERED, CALL_FELL_BACK, EVENT_REPEATED, EVENT_STORED, count, tell_answer
 
 LARGEST_BODY_BYTES = 128 * 1024
+LONGEST_WAIT = timedelta(seconds=30)
+"""API Gateway's own time-out: who arrived earlier than that is not waiting any more."""
 ANSWER_WITHIN = timedelta(seconds=7.8)
 """A function's own time-out is 8 s, and jambonz waits 10."""
 NOT_PROCESSED = "The delivery could not be processed."
+COUNTED_AS = {Fate.STORED: EVENT_STORED, Fate.REPLAYED: EVENT_REPEATED}
 STORED = Response(200, '{"status":"stored"}')
 
 
@@ -115,7 +118,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
-        deadline = self._clock() + self._webhook.answer_within
+        started = self._clock()
         try:
             request = Request.from_event(event)
             open_answer = self._webhook.answer_to_anybody(request)
@@ -126,7 +129,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             except CredentialsUnavailable as error:
                 logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
                 return self._answer_unverified(request)
-            return self._take(request, deadline)
+            return self._take(request, started)
         except HttpProblem as problem:
             return self._refuse(problem)
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
@@ -158,8 +161,8 @@ class Receiver(Generic[CredentialsT, MessageT]):
             raise BodyTooLarge(LARGEST_BODY_BYTES)
         return self._webhook.parse(request)
 
-    def _take(self, request: Request, deadline: datetime) -> HttpPayload:
-        now = self._clock()
+    def _take(self, request: Request, started: datetime) -> HttpPayload:
+        now, deadline = self._clock(), started + self._webhook.answer_within
         try:
             message = self._webhook.decide(self._parse(request), request, now)
             event = self._webhook.normalise(message, request, now)
@@ -181,12 +184,23 @@ class Receiver(Generic[CredentialsT, MessageT]):
                 count(CALL_FELL_BACK)
             return self._quarantine(request, NOT_PROCESSED, deadline)
         kept = self._keep(item, deadline)
-        call_id = item["pk"]["S"].partition("#")[2]
-        told = {"provider": event.provider, "call_id": call_id, "kind": event.kind.value, "fate": kept.fate.value}
-        logger.info("answered", extra=told)
+        self._tell(item, kept.fate, message, waited(request, started, self._clock()))
         if kept.fate is Fate.REFUSED:
             return self._quarantine(request, REFUSED_BY_DATABASE, deadline, answer)
         return self._answer_kept(kept)
+
+    def _tell(self, item: Item, fate: Fate, message: MessageT, milliseconds: int) -> None:
+        """Write the one line of a delivery: each byte of it is billed a million times for a million events."""
+        told = {"call_id": item["pk"]["S"].partition("#")[2]}
+        counted = [COUNTED_AS[fate]] if fate in COUNTED_AS else []
+        if not counted:
+            told["fate"] = fate.value
+        if self._webhook.is_new_call is not None and fate is not Fate.REPLAYED and self._webhook.is_new_call(message):
+            counted.append(CALL_ANSWERED)
+        try:
+            tell_answer(counted, milliseconds, provider=self._webhook.provider, told=told)
+        except Exception as error:  # noqa: BLE001 - the event is kept, and its sender gets the answer
+            logger.error("not counted", extra={"failure": failure_of(error)})
 
     def _answer_too_large(self, request: Request, problem: BodyTooLarge) -> HttpPayload:
         """Who waits for an answer gets one, though what was sent is larger than anything that could be kept."""
@@ -252,6 +266,14 @@ class Receiver(Generic[CredentialsT, MessageT]):
         if kept.fate is Fate.LOGGED and self._webhook.fallback is None:
             raise HttpProblem(503, "Unavailable", "The event could not be stored.")
         return kept.payload
+
+
+def waited(request: Request, started: datetime, now: datetime) -> int:
+    """Milliseconds since a request reached API Gateway, or since the function took it, where that is not to be had."""
+    begun = started.timestamp() * 1000
+    arrived = request.arrived_at
+    since = arrived if begun - LONGEST_WAIT.total_seconds() * 1000 <= arrived <= begun else begun
+    return round(now.timestamp() * 1000 - since)
 
 
 def _json(document: Mapping[str, str]) -> str:

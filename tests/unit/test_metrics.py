@@ -1,0 +1,198 @@
+"""What CloudWatch is told of each delivery, in the embedded metric format: one line, by provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from callhooks import receiver
+from callhooks.http import Request
+from callhooks.metrics import NAMESPACE, count, measure
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.senders import SENDERS, Sender, document_of, jambonz_event
+from tests.support import NOW, OUT_OF_ORDER, REFUSED_FOR_GOOD, Clock, Container, metric_lines, recorded, signed
+
+EVENT_OF = {
+    "jambonz": "call_status_inbound_trying",
+    "wavix": "ringing",
+    "bird": "voice_inbound_ringing",
+    "voipstudio": "call_ringing",
+}
+ALL_SENDERS: dict[str, Callable[[], Sender]] = {**SENDERS, "jambonz": jambonz_event}
+CALL = {"call_sid": "d2515c3b", "call_status": "trying"}
+
+
+@pytest.fixture(params=ALL_SENDERS)
+def sender(request: pytest.FixtureRequest) -> Sender:
+    return ALL_SENDERS[request.param]()
+
+
+@pytest.fixture
+def document(sender: Sender) -> dict[str, Any]:
+    return document_of(sender.provider, EVENT_OF[sender.provider])
+
+
+class Lines:
+    """What was written since the last look."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def all(self) -> list[dict[str, Any]]:
+        return metric_lines(self._capsys.readouterr().out)
+
+    def one(self) -> dict[str, Any]:
+        (line,) = self.all()
+        return line
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    return Lines(capsys)
+
+
+def counted(line: dict[str, Any]) -> set[str]:
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    names = {metric["Name"] for metric in described["Metrics"]}
+    assert described["Namespace"] == NAMESPACE
+    assert all(len(line[name]) == 1 for name in names)
+    return names
+
+
+def dimensions(line: dict[str, Any]) -> list[set[str]]:
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    return [set(names) for names in described["Dimensions"]]
+
+
+class TestADelivery:
+    def test_is_stored_and_then_repeated_by_its_provider(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
+        sender.send(document)
+        first = lines.one()
+        assert counted(first) == {"EventStored", "AnswerTime"}
+        assert (first["provider"], dimensions(first)) == (sender.provider, [{"service", "provider"}])
+        sender.send(document)
+        sender.another_container().send(document)
+        assert [counted(line) for line in lines.all()] == [{"EventRepeated", "AnswerTime"}] * 2
+
+    def test_is_told_by_its_call_and_nothing_else(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+        sender.send(document)
+        told = lines.one().keys() - {"_aws", "service", "provider", "EventStored", "AnswerTime"}
+        assert told == {"call_id"}
+
+    def test_that_is_spilled_is_not_stored_yet(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+        sender.database.fault = RuntimeError("odd")
+        sender.send(document)
+        spilled, answered = lines.all()
+        assert counted(spilled) == {"EventSpilled"}
+        assert dimensions(spilled) == [{"service"}, {"service", "provider", "reason"}]
+        assert (counted(answered), answered["fate"]) == ({"AnswerTime"}, "spilled")
+
+    def test_that_is_refused_is_counted_by_reason_and_for_the_whole_stack(self, sender: Sender, lines: Lines) -> None:
+        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
+        refused = lines.one()
+        assert (counted(refused), refused["provider"]) == ({"WebhookRefused"}, sender.provider)
+        assert dimensions(refused) == [{"service"}, {"service", "provider", "reason"}]
+
+    def test_that_is_not_understood_is_counted_as_quarantined(self, sender: Sender, lines: Lines) -> None:
+        sender.send("not JSON")
+        quarantined = lines.one()
+        assert counted(quarantined) == {"EventQuarantined"}
+        assert dimensions(quarantined) == [{"service"}, {"service", "provider", "reason"}]
+
+    def test_that_the_database_refuses_for_good_is_quarantined(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
+        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        sender.send(document)
+        assert "EventQuarantined" in set().union(*map(counted, lines.all()))
+
+    def test_is_taken_though_it_cannot_be_counted(
+        self, sender: Sender, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object, **__: object) -> None:
+            raise OSError("stdout is closed")
+
+        monkeypatch.setattr(receiver, "tell_answer", broken)
+        assert sender.send(document).statusCode == 200
+        assert len(sender.items) == 1
+
+
+class TestANewCall:
+    def test_is_answered_once(self, lines: Lines) -> None:
+        container = Container()
+        container.receive_call(CALL)
+        assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime"}
+        container.receive_call(CALL)
+        assert counted(lines.one()) == {"EventRepeated", "AnswerTime"}
+
+    def test_is_answered_though_it_could_not_be_stored(self, lines: Lines) -> None:
+        container = Container()
+        container.database.fault = RuntimeError("odd")
+        container.queue.fault = OUT_OF_ORDER
+        container.receive_call(CALL)
+        (answered,) = [line for line in lines.all() if "AnswerTime" in line]
+        assert counted(answered) == {"CallAnswered", "AnswerTime"}
+
+    def test_that_gets_the_fallback_is_not_answered(self, lines: Lines) -> None:
+        container = Container()
+        container.secrets.fault = RuntimeError("down")
+        container.receive_call(CALL)
+        assert [counted(line) for line in lines.all()] == [{"CallFellBack"}]
+
+
+class Slow(Clock):
+    """A clock by which each look takes a while."""
+
+    def __call__(self) -> Any:
+        now = super().__call__()
+        self.advance(0.1)
+        return now
+
+
+class TestTheAnswerTime:
+    def event(self, since: timedelta) -> dict[str, Any]:
+        event = signed(recorded("new_call"))
+        arrived = int((NOW - since).timestamp() * 1000)
+        return {**event, "requestContext": {**event["requestContext"], "timeEpoch": arrived}}
+
+    def test_begins_when_the_request_reaches_api_gateway(self, lines: Lines) -> None:
+        Container().receive(self.event(timedelta(seconds=1.5)))
+        assert lines.one()["AnswerTime"] == [1500]
+
+    @pytest.mark.parametrize("since", [timedelta(days=30), timedelta(seconds=31), timedelta(seconds=-5)])
+    def test_begins_with_the_function_where_that_clock_makes_no_sense(self, since: timedelta, lines: Lines) -> None:
+        Container(clock=Slow()).receive(self.event(since))
+        assert 0 < lines.one()["AnswerTime"][0] < 2000
+
+    @pytest.mark.parametrize("told", [None, "1795242600000", True, [], {}])
+    def test_begins_with_the_function_where_that_clock_is_not_told(self, told: object, lines: Lines) -> None:
+        event = self.event(timedelta())
+        Container().receive({**event, "requestContext": {**event["requestContext"], "timeEpoch": told}})
+        assert lines.one()["AnswerTime"] == [0]
+
+
+@given(arrived=st.integers(-(10**20), 10**20))
+def test_no_clock_of_a_sender_makes_an_answer_time_that_nobody_waited(arrived: int) -> None:
+    event = signed(recorded("new_call"))
+    request = Request.from_event({"requestContext": {**event["requestContext"], "timeEpoch": arrived}})
+    assert 0 <= receiver.waited(request, NOW, NOW) <= 30_000
+
+
+def test_a_maximum_is_of_the_provider(lines: Lines) -> None:
+    measure("ClientFailuresFromOneAddress", 7, provider="jambonz")
+    line = lines.one()
+    assert (line["ClientFailuresFromOneAddress"], dimensions(line)) == ([7], [{"service", "provider"}])
+
+
+def test_a_stack_has_its_own_metrics(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "callhooks-prod")
+    count("EventUnstored")
+    assert json.dumps(lines.one()).count('"service": "callhooks-prod"') == 1
