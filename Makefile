@@ -4,6 +4,7 @@ PORT ?= 8080
 E2E ?= tests/e2e
 DELIVERIES ?= 50000
 ROUNDS ?= 15
+CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
@@ -30,7 +31,7 @@ AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs fix lock \
-	check-lock build deploy clean
+	check-lock build deploy remove clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -98,8 +99,11 @@ check-lock: setup
 build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
 
-deploy: build ## Deploy to AWS; asks, and keeps the answers in samconfig.toml
-	@$(AWS) $(SAM) deploy --guided
+deploy: build ## Deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
+	@$(AWS) $(SAM) deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
+
+remove: setup ## Remove the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets stay
+	@$(AWS) $(SAM) delete --config-env $(CONFIG)
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) .local .aws-sam

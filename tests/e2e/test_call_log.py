@@ -223,7 +223,7 @@ def test_the_page_is_for_anybody_and_the_commands_say_where_it_is(running: Runni
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     access = running.stack.credentials.console
-    for output in (running.output, running.command("urls").stdout):
+    for output in (running.output, running.command("urls", "--credentials").stdout):
         assert f"{running.stack.base_url}/\n" in output
         assert access.password in output
     assert access.password.isalnum()

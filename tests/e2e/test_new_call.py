@@ -124,7 +124,7 @@ def test_the_command_sends_recorded_deliveries(running: RunningStack) -> None:
 
 
 def test_the_command_tells_what_jambonz_is_configured_with(running: RunningStack) -> None:
-    told = running.command("urls").stdout
+    told = running.command("urls", "--credentials").stdout
     assert f"{running.stack.base_url}/webhooks/call#rc=2&rp=ct,5xx" in told
     assert told.count(f"{running.stack.base_url}/webhooks/call/events#rc=2&rp=ct,5xx") == 2
     assert running.stack.credentials.jambonz.password in told
