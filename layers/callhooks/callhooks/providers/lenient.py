@@ -103,9 +103,21 @@ def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> d
     Raises:
         BadRequest: it is not UTF-8, not JSON, or not an object.
     """
+    document = json_value(body, parse_float=parse_float)
+    if not isinstance(document, dict):
+        raise BadRequest("The body is not a JSON object.")
+    return document
+
+
+def json_value(body: bytes, *, parse_float: Callable[[str], object] = str) -> object:
+    """Whatever JSON is in a body, with numbers as `json_object` has them.
+
+    Raises:
+        BadRequest: it is not UTF-8 or not JSON.
+    """
     try:
         text = body.decode("utf-8-sig")
-        document = json.loads(text, parse_int=_whole_number, parse_float=parse_float, parse_constant=str)
+        document: object = json.loads(text, parse_int=_whole_number, parse_float=parse_float, parse_constant=str)
         if "\\ud" in text.lower():
             # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
             pairs_joined = json.dumps(document, ensure_ascii=False)
@@ -116,8 +128,6 @@ def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> d
         raise BadRequest("The body is nested too deeply.") from None
     except ValueError:
         raise BadRequest("The body is not JSON.") from None
-    if not isinstance(document, dict):
-        raise BadRequest("The body is not a JSON object.")
     return document
 
 
