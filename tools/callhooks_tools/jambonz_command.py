@@ -1,0 +1,58 @@
+"""`callhooks jambonz`: make the stack known to a jambonz account, and the account's secret to the stack."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from callhooks_tools.jambonz_account import Hooks, JambonzAccount
+from callhooks_tools.provider_apis import provider_failures
+from callhooks_tools.sender_secrets import Secrets, SenderSecrets, read_credentials
+from callhooks_tools.terminal import StackName, agree, console, shown, stack_in_aws
+
+jambonz_app = typer.Typer(
+    help="A jambonz account, by its REST API. The environment has JAMBONZ_API_KEY, JAMBONZ_ACCOUNT_SID and "
+    "JAMBONZ_API_URL.",
+    no_args_is_help=True,
+)
+
+
+@jambonz_app.command("application")
+def jambonz_application(
+    name: Annotated[str, typer.Argument(help="The application's name in jambonz's portal.")] = "callhooks",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before an application that is there is changed.")
+    ] = False,
+    stack_name: StackName = None,
+) -> None:
+    """Make an application that has its calls answered by the stack, or change the one of this name."""
+    session, outputs = stack_in_aws(stack_name)
+    access = read_credentials(session, outputs).jambonz
+    hooks = Hooks(outputs.new_call_url, outputs.call_status_url, access.username, access.password)
+    with (
+        provider_failures(maybe_done="It may be done all the same: look into jambonz's portal."),
+        JambonzAccount.from_environment(os.environ, password=access.password) as account,
+    ):
+        known = account.application(name)
+        if known is None:
+            sid = account.create(name, hooks)
+            console.print(shown(f"The application {name} is made: {sid}. Have your numbers lead to it."))
+        else:
+            console.print(shown(f"There is an application {name}: {known.application_sid}."))
+            agree("Have its calls answered by this stack?", yes=yes)
+            account.update(known, hooks)
+            console.print(shown(f"The calls of {name} are answered by this stack."))
+
+
+@jambonz_app.command("webhook-secret")
+def jambonz_webhook_secret(stack_name: StackName = None) -> None:
+    """Read the account's webhook secret, and make it one that the stack checks signatures with."""
+    known = SenderSecrets.of(Secrets.JAMBONZ, *stack_in_aws(stack_name))
+    with provider_failures(), JambonzAccount.from_environment(os.environ) as account:
+        secret = account.webhook_secret()
+    if known.add(secret):
+        console.print("The webhook secret of the account is valid within five minutes.")
+    else:
+        console.print("The webhook secret of the account is valid already.")

@@ -1,0 +1,60 @@
+"""What commands that ask a provider's API share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from callhooks.control.errors import ControlFailed, Unreachable
+from callhooks.providers.lenient import Document
+
+from callhooks_tools.terminal import console, fail, shown
+
+SUBSCRIBABLE = re.compile(r"https://([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,}(/[^\s]*)?", re.ASCII)
+"""The URLs that Bird takes, by its reference; for any provider, a URL that it can reach and that can be trusted."""
+
+
+@contextmanager
+def provider_failures(*, maybe_done: str = "") -> Iterator[None]:
+    """End the command with what a provider's API has answered.
+
+    `maybe_done` is what to do where it is not known whether the provider has acted.
+    """
+    try:
+        yield
+    except ControlFailed as error:
+        is_unknown = isinstance(error, Unreachable) and error.maybe_done and maybe_done
+        fail(shown(f"{error}. {maybe_done}" if is_unknown else str(error)))
+
+
+def check_subscribable(url: str, provider: str) -> None:
+    """End the command where a provider would not take a URL, or could not reach it."""
+    if not SUBSCRIBABLE.fullmatch(url):
+        fail(
+            f"{provider} takes an https URL with a host name and without a port, and {shown(origin_of(url))} is none. "
+            "Name a stack in AWS with --stack, or with --url an address of your own that leads here."
+        )
+
+
+def print_documents(documents: Sequence[Document]) -> None:
+    """Show what a provider has answered as a list of JSON objects."""
+    _print_json([document.model_dump(by_alias=True, exclude_none=True) for document in documents])
+
+
+def print_document(document: Document) -> None:
+    """Show what a provider has answered as a JSON object."""
+    _print_json(document.model_dump(by_alias=True, exclude_none=True))
+
+
+def _print_json(value: object) -> None:
+    # Nothing that a provider sends does anything to a terminal.
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    console.print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+
+
+def origin_of(url: str) -> str:
+    """As much of a URL as may be shown: a token may follow the host, and a password may stand before it."""
+    found = re.match(r"(https?://)(?:[^/?#]*@)?([^/?#@]*)", url)
+    return found[1] + found[2] if found else "what was given"
