@@ -30,7 +30,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs fix lock \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs pictures fix lock \
 	check-lock build deploy remove clean
 
 help: ## Show what there is
@@ -81,6 +81,9 @@ check: setup check-lock ## Lint, types, template, lock files
 
 docs: setup ## Write docs/openapi.json, the description of the call log's API
 	@$(BIN)/callhooks openapi > docs/openapi.json
+
+pictures: setup ## Draw the console's and the terminal's pictures of the README (needs Chromium)
+	@$(BIN)/python -m docs.pictures.draw > /dev/null
 
 fix: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix .

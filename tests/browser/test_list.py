@@ -197,6 +197,16 @@ def test_a_filter_leaves_what_it_says_and_stands_in_the_url(
     expect(page.locator("#rows tr")).to_have_count(50)
 
 
+def test_a_provider_that_was_added_can_be_chosen_once_it_has_calls(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 5)
+    double.keep(made_call(900, NOW - timedelta(minutes=30), Outcome.BUSY, provider="telco"))
+    page = visitor.signed_in()
+    page.get_by_label("Provider", exact=True).select_option("telco")
+    expect(page.locator("#rows td.provider")).to_have_text(["telco"])
+    page.reload()
+    expect(page.locator("#rows td.provider")).to_have_text(["telco"])
+
+
 def test_a_number_is_looked_for_on_all_days_or_on_one(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double, 40)
     number = "+1 (646) 555-0999"
@@ -472,7 +482,7 @@ def test_only_what_rings_has_a_ring_time(double: CallLogDouble, visitor: Visitor
         "day=2026-99-99",
         "day=2026-02-31",
         "outcome=toString",
-        "provider=x",
+        "provider=X",
         "direction=x",
         "legs=x",
         "x=1",

@@ -19,6 +19,7 @@ const DEEPEST_INDENT = 40;
 const SETTLED_MS = 60_000;
 const SETTLED_POLL_MS = 30_000;
 
+// These are always there to choose from, and others once they have calls.
 const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
 const DIRECTIONS = { inbound: ["↘", "in"], outbound: ["↗", "out"] };
 const OUTCOMES = {
@@ -236,7 +237,7 @@ function readState() {
   const takes = {
     day: isDay,
     number: (text) => text === text.trim(),
-    provider: (text) => PROVIDERS.includes(text),
+    provider: (text) => /^[a-z]+$/.test(text),
     outcome: (text) => Object.hasOwn(OUTCOMES, text),
     direction: (text) => Object.hasOwn(DIRECTIONS, text),
     legs: (text) => text === "yes",
@@ -569,7 +570,8 @@ function describe() {
   const narrowed = [state.number && "the number", state.direction && "the direction"].filter(Boolean);
   find("totals-note").hidden = !narrowed.length;
   find("totals-note").textContent = `Totals and chart are of all calls of the day: ${narrowed.join(" and ")} ${narrowed.length > 1 ? "narrow" : "narrows"} the list alone.`;
-  fill("provider", "All", [...new Set([...PROVIDERS, state.provider])].filter(Boolean).map((name) => [name, name]));
+  const withCalls = (statistics?.counts ?? []).map((count) => count.provider).sort();
+  fill("provider", "All", [...new Set([...PROVIDERS, ...withCalls, state.provider])].filter(Boolean).map((name) => [name, name]));
   fill("direction", "Both", [["inbound", "Inbound"], ["outbound", "Outbound"]]);
   fill("outcome", "All", Object.entries({ ...OUTCOMES, under_way: "Under way, no end seen" }));
   find("legs").checked = Boolean(state.legs || state.number);

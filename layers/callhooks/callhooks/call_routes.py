@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from inspect import signature
-from typing import Annotated, Literal, NoReturn, TypeAlias, get_args
+from typing import Annotated, Literal, NoReturn, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from aws_lambda_powertools.shared.cookies import Cookie
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, BaseModel, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
 
 from callhooks.call import CallStatus, Outcome
 from callhooks.call_list import (
@@ -38,7 +38,7 @@ from callhooks.call_store import CallStore
 from callhooks.call_timeline import CallAnswer, call_answer, call_of
 from callhooks.event import INBOUND, OUTBOUND
 from callhooks.http import JSON_CONTENT_TYPE, BadRequest, BodyTooLarge, HttpProblem, Request, Response
-from callhooks.items import partition_key
+from callhooks.items import is_call_partition, partition_key
 from callhooks.session import COOKIE
 
 LIST, CALL, STATS, SESSION, DOCUMENT = "/calls", "/calls/{provider}/{call_id}", "/stats", "/session", "/openapi.json"
@@ -53,8 +53,8 @@ FOR_ANYBODY = frozenset({SESSION, DOCUMENT})
 MOST_AT_ONCE = 200
 LARGEST_BODY_BYTES = 4096
 
-Provider: TypeAlias = Literal["bird", "jambonz", "voipstudio", "wavix"]
-PROVIDERS: tuple[str, ...] = get_args(Provider)
+PROVIDER = "[a-z]+"
+"""The word that a provider goes by; which ones there are is up to the webhooks alone."""
 
 _JSON = re.compile(r"application/json *(;.*)?", re.IGNORECASE)
 _FORM = re.compile(r"application/x-www-form-urlencoded *(;.*)?", re.IGNORECASE)
@@ -120,12 +120,16 @@ BehindCursor: TypeAlias = Annotated[
     str | None, Query(description="That of the answer before, asked for with the same parameters")
 ]
 
+OfProvider: TypeAlias = Annotated[
+    Annotated[str, StringConstraints(pattern=f"^{PROVIDER}$")] | None,
+    Query(description="The word that its calls have for `provider`, such as wavix"),
+]
 WithLegs: TypeAlias = Annotated[bool, Query(description="false leaves out calls that are legs of others (jambonz)")]
 
 EXPECTED = {
     "day": "day is not a date such as 2026-11-21.",
     "number": "number is empty.",
-    "provider": f"provider is none of {', '.join(PROVIDERS)}.",
+    "provider": "provider is not a word in small letters, such as wavix.",
     "status": f"status is none of {', '.join(CallStatus)}.",
     "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
@@ -171,7 +175,7 @@ app = APIGatewayHttpResolver(enable_validation=True)
 def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
     day: OfDay = None,
     number: OfNumber = None,
-    provider: Annotated[Provider | None, Query()] = None,
+    provider: OfProvider = None,
     status: Annotated[CallStatus | None, Query()] = None,
     outcome: Annotated[OutcomeOrUnderWay | None, Query()] = None,
     direction: Annotated[Literal["inbound", "outbound"] | None, Query()] = None,
@@ -319,7 +323,7 @@ def openapi_text() -> str:
         version="1",
         description="Calls as their providers' webhooks tell of them: lists, timelines, counts. Times are UTC.",
         security_schemes={
-            "basic": HTTPBase(scheme="basic", description="The credentials that `callhooks urls` shows"),
+            "basic": HTTPBase(scheme="basic", description="The credentials that `callhooks urls --credentials` shows"),
             "session": APIKey(in_=APIKeyIn.cookie, name=COOKIE, description="The cookie that POST /session gives"),
         },
         security=[{"basic": []}, {"session": []}],
@@ -349,7 +353,7 @@ def _day_asked_for(behind: Cursor | None) -> str:
 
 def _partition_keys(provider: str, call_id: str) -> Iterator[str]:
     """The keys that a call may be kept under: of its id, as it came or still encoded, or of the hash in its place."""
-    if provider not in PROVIDERS:
+    if not (re.fullmatch(PROVIDER, provider) and is_call_partition(partition_key(provider, call_id))):
         return
     for identifier in dict.fromkeys((call_id, unquote(call_id))):
         if _HASHED_ID.fullmatch(identifier):

@@ -1,0 +1,205 @@
+"""Twilio: status callbacks, which tell what happens to a call.
+
+Written from Twilio's pages Call resource (status callbacks) and Webhooks security, and from callbacks that people have
+published. A callback is a form, and signed with the account's auth token.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Annotated, NamedTuple, TypeAlias
+from urllib.parse import parse_qsl
+
+from aws_lambda_powertools.utilities.parser import parse
+from callhooks.credentials import SecretValue, secret_texts
+from callhooks.event import CallEvent, Kind, cleaned, direction_of, known_details
+from callhooks.http import BadRequest, Request, Unauthorized
+from callhooks.providers.lenient import Document, Identifier, Integer, Moment, Text
+from callhooks.receiver import Webhook
+from pydantic import BeforeValidator, Field
+
+PROVIDER = "twilio"
+SIGNATURE_HEADER = "x-twilio-signature"
+MOST_FIELDS = 200
+
+KIND_OF_STATUS = {
+    "queued": Kind.INITIATED,
+    "initiated": Kind.INITIATED,
+    "ringing": Kind.RINGING,
+    "in-progress": Kind.ANSWERED,
+    "completed": Kind.COMPLETED,
+    "busy": Kind.BUSY,
+    "no-answer": Kind.NO_ANSWER,
+    "canceled": Kind.CANCELLED,
+    "failed": Kind.FAILED,
+}
+"""`CallStatus`. `completed` is the end of a call that was answered."""
+
+
+# Who sends it.
+
+
+class AuthTokens(NamedTuple):
+    """The auth tokens that are valid now."""
+
+    tokens: tuple[str, ...]
+
+
+def read_auth_tokens(secrets: Sequence[SecretValue]) -> AuthTokens:
+    """The tokens of a secret: `auth_token`, and `further_auth_tokens` while it is being changed for another.
+
+    Raises:
+        CredentialsUnavailable: a member is missing or of a wrong type.
+    """
+    (secret,) = secrets
+    return AuthTokens(secret_texts(secret, "auth_token"))
+
+
+def fields_of(request: Request) -> list[tuple[str, str]]:
+    """The names and values of a form, blank ones too.
+
+    Raises:
+        BadRequest: there are more than any callback has.
+    """
+    text = request.body.decode("utf-8", "replace")
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise BadRequest("There are too many fields.") from None
+
+
+def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> str:
+    """The signature as Twilio computes it.
+
+    Base64 of the HMAC-SHA1 over the URL and, right behind it, the name and value of each field in the order of the
+    names; what is there twice counts once.
+    """
+    signed = url + "".join(name + value for name, value in sorted(set(fields)))
+    digest = hmac.digest(token.encode("utf-8"), signed.encode("utf-8", "surrogatepass"), "sha1")
+    return base64.b64encode(digest).decode("ascii")
+
+
+def check_proof(request: Request, _now: datetime) -> None:
+    """Check that there is a signature. It has no time, so that none can be too old.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    if request.header(SIGNATURE_HEADER) is None:
+        raise Unauthorized("no signature")
+
+
+def verify(request: Request, credentials: AuthTokens, *, public_url: str) -> None:
+    """Check the signature itself.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    given = (request.header(SIGNATURE_HEADER) or "").encode("utf-8", "surrogatepass")
+    try:
+        fields = fields_of(request)
+    except BadRequest as problem:
+        raise Unauthorized(problem.reason) from None
+    url = request.url(public_url)
+    expected = [sign(token, url, fields).encode("ascii") for token in credentials.tokens]
+    # Every token is compared, so that the time tells nothing about which came close.
+    if not sum(hmac.compare_digest(given, one) for one in expected):
+        raise Unauthorized("wrong signature")
+
+
+# What it tells.
+
+
+def _rfc_2822(value: object) -> object:
+    try:
+        return parsedate_to_datetime(value) if isinstance(value, str) else value
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Rfc2822: TypeAlias = Annotated[Moment, BeforeValidator(_rfc_2822)]
+
+
+class TwilioEvent(Document):
+    """A status callback. `CallDuration` is in seconds, and `Timestamp` when the status was reached."""
+
+    call_sid: Identifier = Field(default=None, alias="CallSid")
+    parent_call_sid: Text = Field(default=None, alias="ParentCallSid")
+    call_status: Text = Field(default=None, alias="CallStatus")
+    direction: Text = Field(default=None, alias="Direction")
+    from_: Text = Field(default=None, alias="From")
+    to: Text = Field(default=None, alias="To")
+    caller_name: Text = Field(default=None, alias="CallerName")
+    timestamp: Rfc2822 = Field(default=None, alias="Timestamp")
+    sequence_number: Integer = Field(default=None, alias="SequenceNumber")
+    call_duration: Integer = Field(default=None, alias="CallDuration")
+    sip_response_code: Integer = Field(default=None, alias="SipResponseCode")
+    answered_by: Text = Field(default=None, alias="AnsweredBy")
+
+
+def parse_event(request: Request) -> TwilioEvent:
+    """The event of a request.
+
+    Raises:
+        BadRequest: there is no id or no status of a call.
+    """
+    event = parse(event=dict(fields_of(request)), model=TwilioEvent)
+    if event.call_sid is None:
+        raise BadRequest("There is no CallSid.")
+    if not event.call_status:
+        raise BadRequest("There is no CallStatus.")
+    return event
+
+
+def dedupe_key(request: Request) -> str:
+    """A callback has no id of its own: the hash of the raw body stands in."""
+    return request.body_hash
+
+
+def normalise(event: TwilioEvent, request: Request, now: datetime) -> CallEvent:
+    """The event in the common vocabulary."""
+    status = cleaned(event.call_status) or ""
+    # `outbound-api` and `outbound-dial` say who has placed the call.
+    direction = (event.direction or "").partition("-")[0]
+    return CallEvent(
+        provider=PROVIDER,
+        call_id=event.call_sid,
+        dedupe_key=dedupe_key(request),
+        kind=KIND_OF_STATUS.get(status.lower(), Kind.OTHER),
+        name=status,
+        received_at=now,
+        sent_at=event.timestamp,
+        status=status,
+        direction=direction_of(direction),
+        from_=cleaned(event.from_),
+        to=cleaned(event.to),
+        details=known_details(
+            {
+                "parent_call_id": event.parent_call_sid,
+                "caller_name": event.caller_name,
+                "sequence_number": event.sequence_number,
+                "duration_seconds": event.call_duration,
+                "sip_status": event.sip_response_code,
+                "answered_by": event.answered_by,
+            }
+        ),
+    )
+
+
+# The webhook.
+
+
+def twilio_webhook(*, public_url: str) -> Webhook[AuthTokens, TwilioEvent]:
+    """Twilio's webhook; `public_url` is the address under which Twilio calls the API, empty for the request's own."""
+    return Webhook(
+        provider=PROVIDER,
+        check_proof=check_proof,
+        verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
+        parse=parse_event,
+        normalise=normalise,
+        signature_header=SIGNATURE_HEADER,
+    )

@@ -1,0 +1,140 @@
+"""What the README and the pages refer to is there: links, headings, commands with their options, make targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from callhooks_tools.cli import app
+
+from tests.support import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
+_FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"`([^`\n]+)`")
+_COMMAND = re.compile(r"(?:^\s*|[|;$(] ?|\.venv/bin/)callhooks ([^\n]*)")
+_ENDS_COMMAND = re.compile(r"\s#|\s*[|;&>)]")
+_TARGET = re.compile(r"(?:^\s*|`)make ([a-z][a-z-]*)")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text("utf-8")
+
+
+def prose_of(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^    .*$", "", _FENCED.sub("", text_of(page)), flags=re.MULTILINE)
+
+
+def code_of(page: Path) -> list[str]:
+    """The lines of its blocks of code, and the code within its lines."""
+    text = text_of(page)
+    fenced = [line for block in _FENCED.findall(text) for line in block.splitlines()[1:-1]]
+    indented = [line for line in text.splitlines() if line.startswith("    ")]
+    return [*fenced, *indented, *_SPAN.findall(prose_of(page))]
+
+
+@cache
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = _HEADING.findall(_FENCED.sub("", text_of(page)))
+    plain = (re.sub(r"[`*]", "", _LINK.sub("", heading)).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@every_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(prose_of(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in _LINK.findall(text_of(ROOT / "README.md"))}
+    assert {f"docs/{page.name}" for page in PAGES if page.parent.name == "docs"} <= linked
+
+
+def test_a_page_is_readable_as_it_is_stored() -> None:
+    assert [page.name for page in PAGES if "@@" in text_of(page)] == []
+
+
+def commands_in(code: str) -> Iterator[list[str]]:
+    """The words behind `callhooks` in a line of code."""
+    for command in _COMMAND.findall(code):
+        words = _ENDS_COMMAND.split(command)[0].split()
+        if words and re.match("[a-z-]", words[0]):
+            yield words
+
+
+def fault_of(words: list[str]) -> str | None:
+    """What is wrong with a command, if anything."""
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while (known := getattr(command, "commands", None)) and rest and re.fullmatch("[a-z-]+", rest[0]):
+        name = rest.pop(0)
+        if name == "--help":
+            break
+        if name not in known:
+            return f"there is no {name}"
+        command = known[name]
+    options = {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in command.params))
+    unknown = [word for word in rest if re.match("--?[a-z]", word) and word.partition("=")[0] not in options]
+    return f"{command.name} takes no {', '.join(unknown)}" if unknown else None
+
+
+@every_page
+def test_every_command_is_there_with_its_options(page: Path) -> None:
+    commands = [words for code in code_of(page) for words in commands_in(code)]
+    assert {" ".join(words): fault for words in commands if (fault := fault_of(words))} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("    .venv/bin/callhooks frobnicate", "there is no frobnicate"),
+        ("    $ .venv/bin/callhooks send --never x", "send takes no --never"),
+        ("callhooks plan twist", "there is no twist"),
+        ("callhooks secret add wavix --generate --stack callhooks   # one more", None),
+        ("printf x | callhooks secret remove wavix -y", "remove takes no -y"),
+    ],
+)
+def test_a_command_that_is_not_there_is_found(code: str, fault: str | None) -> None:
+    (words,) = commands_in(code)
+    assert fault_of(words) == fault
+
+
+@every_page
+def test_every_make_target_is_there(page: Path) -> None:
+    makefile = text_of(ROOT / "Makefile")
+    named = {target for code in code_of(page) for target in _TARGET.findall(code)}
+    assert [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+PICTURES = [path for path in (ROOT / "docs" / "pictures").iterdir() if path.suffix in (".svg", ".png")]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_shown_and_small(picture: Path) -> None:
+    assert f"docs/pictures/{picture.name}" in text_of(ROOT / "README.md")
+    assert picture.stat().st_size < 250_000
+
+
+def test_the_recorded_terminal_tells_no_secret() -> None:
+    shown = text_of(ROOT / "docs" / "pictures" / "terminal.svg")
+    assert "Password" in shown
+    assert re.findall(r"[0-9A-Za-z]{20,}", shown) == []
