@@ -49,7 +49,7 @@ FROM_THE_GROUND_UP = [
 ]
 """The order of the design; `webhooks` puts together what is below it; `connected` and `deployed` put it on AWS.
 
-`aws` and `settings` import none of them.
+`aws` and `settings` import none of them. `control` stands beside them all.
 """
 
 
@@ -92,4 +92,20 @@ def test_no_provider_knows_another(provider: str) -> None:
 
 def test_every_module_has_its_floor() -> None:
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert modules - {"__init__"} == {*FROM_THE_GROUND_UP, "aws", "settings"}
+    assert modules - {"__init__"} == {*FROM_THE_GROUND_UP, "aws", "settings", "control"}
+
+
+def test_who_follows_up_a_call_needs_nothing_but_to_read_what_providers_send() -> None:
+    files = list((PACKAGE / "control").glob("*.py"))
+    assert files
+    assert imported_by("control") <= {"control", "providers", "http"}
+    text = "".join(file.read_text("utf-8") for file in files)
+    assert "callhooks.providers" in text
+    assert "callhooks.providers." not in text.replace("callhooks.providers.lenient", "")
+
+
+def test_no_function_imports_what_the_layer_has_no_packages_for() -> None:
+    assert {floor for floor in [*FROM_THE_GROUND_UP, "aws", "settings"] if "control" in imported_by(floor)} == set()
+    functions = list((ROOT / "functions").rglob("*.py"))
+    assert functions
+    assert [file for file in functions if "callhooks.control" in file.read_text("utf-8")] == []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets as generated_secrets
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,31 +22,34 @@ from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signatu
 
 from callhooks_tools import (
     deliveries,
+    doctor_command,
     forget_command,
     phone_command,
     rebuild_command,
     recover_command,
     replay_command,
     tools_command,
+    urls_command,
 )
+from callhooks_tools.bird_command import bird_app
 from callhooks_tools.clients_command import clients_app
+from callhooks_tools.control_command import control_app
+from callhooks_tools.jambonz_command import jambonz_app
 from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
 from callhooks_tools.quarantine_command import quarantine_app
-from callhooks_tools.sender_secrets import LastSecret, Secrets, SenderSecrets, read_credentials
+from callhooks_tools.sender_secrets import SHORTEST_TOKEN, TOKEN, LastSecret, Secrets, SenderSecrets, masked
 from callhooks_tools.stack import (
     ROOT,
     STACK_FILE,
     LocalStack,
     Provider,
-    StackCredentials,
 )
 from callhooks_tools.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
+from callhooks_tools.urls import Addresses, Field, Proofs, sections
+from callhooks_tools.wavix_command import wavix_app
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
-SHORTEST_SHOWN_SECRET = 12
 SHORTEST_SECRET = 8
-SHORTEST_TOKEN = 20
-TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
 GENERATED_SECRET_BYTES = 20
 SECRET_NAMES = {
     Secrets.JAMBONZ: "webhook secret",
@@ -57,6 +59,8 @@ SECRET_NAMES = {
     Secrets.VOIPSTUDIO: "token",
     Secrets.CONSOLE_PASSWORD: "password",
 }
+JAMBONZ_RETRIES = "#rc=2&rp=ct,5xx"
+"""As in the outputs of template.yaml."""
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
 app = typer.Typer(
@@ -73,12 +77,18 @@ app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
 app.add_typer(clients_app, name="clients")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(control_app, name="control")
+app.add_typer(bird_app, name="bird")
+app.add_typer(wavix_app, name="wavix")
+app.add_typer(jambonz_app, name="jambonz")
 app.command("call")(phone_command.call)
 app.command("tools")(tools_command.tools)
 app.command("rebuild")(rebuild_command.rebuild)
 app.command("replay")(replay_command.replay)
 app.command("forget")(forget_command.forget)
 app.command("recover")(recover_command.recover)
+app.command("urls")(urls_command.urls)
+app.command("doctor")(doctor_command.doctor)
 
 EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
 
@@ -220,27 +230,6 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
 
 
 @app.command()
-def urls(stack_name: StackName = None) -> None:
-    """Show what each provider is to be given, and where calls are shown. Prints passwords, tokens and keys."""
-    session, outputs = stack_in_aws(stack_name)
-    credentials = read_credentials(session, outputs)
-    webhook_secret = credentials.jambonz.webhook_secret
-    shown_secret = "none" if webhook_secret is None else _masked(webhook_secret)
-    _show_lines(
-        [
-            *_configuration(
-                outputs.new_call_url,
-                outputs.call_status_url,
-                outputs.base_url,
-                credentials,
-                webhook_secret=shown_secret,
-            ),
-            ("Event bus", outputs.call_bus),
-        ]
-    )
-
-
-@app.command()
 def openapi() -> None:
     """Print the description of the call log's API (OpenAPI 3.1)."""
     # Powertools' routes are imported by the one command that needs them.
@@ -260,7 +249,7 @@ def secret_list(
     if not known:
         console.print("No webhook secret is configured: signatures are not checked.")
     for secret in known:
-        console.print(secret if reveal else _masked(secret))
+        console.print(secret if reveal else masked(secret))
 
 
 @secret_app.command("add")
@@ -275,14 +264,14 @@ def secret_add(
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(kind)
     _check_secret(kind, secret)
     if not _secrets_of(kind, stack_name).add(secret):
-        console.print(f"The {_named(kind)} {_masked(secret)} is valid already.")
+        console.print(f"The {_named(kind)} {masked(secret)} is valid already.")
         return
-    console.print(f"The {_named(kind)} {_masked(secret)} is valid within five minutes.")
+    console.print(f"The {_named(kind)} {masked(secret)} is valid within five minutes.")
     if kind is not Secrets.JAMBONZ:
         users = "those who sign in" if kind is Secrets.CONSOLE_PASSWORD else "the provider"
         console.print(
-            f"callhooks urls shows it. After those five minutes give it to {users}, then remove the old one, "
-            f"which callhooks secret list {kind} --reveal shows."
+            f"callhooks urls --credentials shows it. After those five minutes give it to {users}, then remove the old "
+            f"one, which callhooks secret list {kind} --reveal shows."
         )
 
 
@@ -297,7 +286,7 @@ def secret_remove(kind: SecretKind, stack_name: StackName = None) -> None:
         fail(f"That is the only {SECRET_NAMES[kind]}: add another one first, or nothing would be let in.")
     if not removed:
         fail(f"That {SECRET_NAMES[kind]} is not configured.")
-    console.print(f"The {_named(kind)} {_masked(secret)} is not valid any more in five minutes.")
+    console.print(f"The {_named(kind)} {masked(secret)} is not valid any more in five minutes.")
     if not known.read():
         console.print("No webhook secret is left: signatures are not checked any more.")
 
@@ -335,22 +324,26 @@ def _step(name: str) -> Iterator[None]:
 
 def _show(stack: LocalStack, seconds: float) -> None:
     access = stack.credentials.jambonz
-    new_call_url, call_status_url = f"{stack.base_url}/webhooks/call", f"{stack.base_url}/webhooks/call/events"
-    webhook_secret = access.webhook_secret or ""
+    new_call_url = f"{stack.base_url}/webhooks/call"
+    addresses = Addresses(
+        stack.base_url,
+        f"{new_call_url}{JAMBONZ_RETRIES}",
+        f"{new_call_url}/events{JAMBONZ_RETRIES}",
+        stack.stack_name,
+    )
+    proofs = Proofs.of(stack.credentials, webhook_secret=access.webhook_secret or "none")
     body = STACK_FILE.with_name("new_call.json")
     body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
 
-    console.print(f"\nReady after {seconds:.0f} s\n", style="bold green")
-    _show_lines(
+    console.print(f"\nReady after {seconds:.0f} s", style="bold green")
+    urls_command.show(sections(addresses, proofs, add_webhook_secret="callhooks secret add jambonz"))
+    console.print("\nThis run", style="bold")
+    urls_command.show_fields(
         [
-            *_configuration(
-                new_call_url, call_status_url, stack.base_url, stack.credentials, webhook_secret=webhook_secret
-            ),
-            ("Event bus", stack.stack_name),
-            ("AWS endpoint", stack.aws_endpoint_url),
-            ("Table of events", stack.events_table),
-            ("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
-            ("For programs", str(STACK_FILE)),
+            Field("AWS endpoint", stack.aws_endpoint_url),
+            Field("Table of events", stack.events_table),
+            Field("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
+            Field("For programs", str(STACK_FILE)),
         ]
     )
     command = Path(sys.prefix) / "bin" / "callhooks"
@@ -365,34 +358,8 @@ def _show(stack: LocalStack, seconds: float) -> None:
     console.print("Ctrl-C stops everything.")
 
 
-def _configuration(
-    new_call_url: str, call_status_url: str, base_url: str, credentials: StackCredentials, *, webhook_secret: str
-) -> list[tuple[str, str]]:
-    return [
-        ("jambonz call hook", new_call_url),
-        ("  registration hook", f"{base_url}/webhooks/client-auth"),
-        ("  call status hook", call_status_url),
-        ("  queue event hook", call_status_url),
-        ("  user name", credentials.jambonz.username),
-        ("  password", credentials.jambonz.password),
-        ("  webhook secret", webhook_secret),
-        ("Wavix callback URL", f"{base_url}/webhooks/wavix/{credentials.wavix.token}"),
-        ("Bird webhook URL", f"{base_url}/webhooks/bird"),
-        ("  signing key", credentials.bird.signing_key),
-        ("VoIPstudio URL", f"{base_url}/webhooks/voipstudio/{credentials.voipstudio.token}"),
-        ("Call log", f"{base_url}/"),
-        ("  user name", credentials.console.username),
-        ("  password", credentials.console.password),
-    ]
-
-
 def _tell_request(line: str) -> None:
     console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
-
-
-def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
-    for name, value in lines:
-        console.print(f"  {name:<21} {value}")
 
 
 def _secrets_of(kind: Secrets, stack_name: str | None) -> SenderSecrets:
@@ -418,10 +385,6 @@ def _check_secret(kind: Secrets, secret: str) -> None:
         fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
     if len(secret) < SHORTEST_SECRET or not secret.isprintable():
         fail(f"A {name} has at least {SHORTEST_SECRET} printable characters.")
-
-
-def _masked(secret: str) -> str:
-    return f"...{secret[-4:] if len(secret) >= SHORTEST_SHOWN_SECRET else ''}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 from boto3.session import Session
 
 from callhooks_tools.stack import StackCredentials, StackOutputs
+
+SHORTEST_TOKEN = 20
+TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
+"""What may stand in a URL as it is, and cannot be guessed."""
+SHORTEST_SHOWN_SECRET = 12
 
 
 class Secrets(StrEnum):
@@ -123,3 +129,8 @@ def read_credentials(session: Session, outputs: StackOutputs) -> StackCredential
             },
         }
     )
+
+
+def masked(secret: str) -> str:
+    """The end of a secret, to know it by; nothing of one that is short."""
+    return f"...{secret[-4:] if len(secret) >= SHORTEST_SHOWN_SECRET else ''}"

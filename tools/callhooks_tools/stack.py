@@ -135,6 +135,8 @@ class StackOutputs:
     call_bus: str
     spill_queue: str
     spill_dead_letter_queue: str
+    projection_retry_queue: str
+    projection_dead_letter_queue: str
     jambonz_credentials: str
     jambonz_webhook_secrets: str
     wavix_credentials: str
@@ -144,6 +146,9 @@ class StackOutputs:
     jambonz_signature_header: str
     bird_statuses: str
     bird_channel_id: str
+    public_url: str
+    wavix_allowed_addresses: str
+    voipstudio_allowed_addresses: str
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -169,6 +174,8 @@ class StackOutputs:
                 call_bus=outputs["CallBus"],
                 spill_queue=outputs["SpillQueue"],
                 spill_dead_letter_queue=outputs["SpillDeadLetterQueue"],
+                projection_retry_queue=outputs["ProjectionRetryQueue"],
+                projection_dead_letter_queue=outputs["ProjectionDeadLetterQueue"],
                 jambonz_credentials=outputs["JambonzCredentials"],
                 jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
                 wavix_credentials=outputs["WavixCredentials"],
@@ -178,9 +185,48 @@ class StackOutputs:
                 jambonz_signature_header=parameters["JambonzSignatureHeader"],
                 bird_statuses=parameters["BirdStatuses"],
                 bird_channel_id=parameters["BirdChannelId"],
+                public_url=parameters["PublicUrl"],
+                wavix_allowed_addresses=parameters["WavixAllowedAddresses"],
+                voipstudio_allowed_addresses=parameters["VoipstudioAllowedAddresses"],
             )
         except KeyError as error:
             raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no {error}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class StackResource:
+    """A resource of a stack: its type, its name in the template, and the one that AWS knows it by."""
+
+    type: str
+    logical_id: str
+    physical_id: str
+
+
+def stack_status(session: Session, stack_name: str) -> str:
+    """What CloudFormation says of a stack, such as `UPDATE_COMPLETE`.
+
+    Raises:
+        StackUnknown: there is no such stack, or AWS cannot be asked.
+    """
+    try:
+        return session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
+
+
+def stack_resources(session: Session, stack_name: str) -> list[StackResource]:
+    """All resources of a stack that there are.
+
+    Raises:
+        ClientError, BotoCoreError: CloudFormation could not be asked.
+    """
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
+    return [
+        StackResource(one["ResourceType"], one["LogicalResourceId"], one["PhysicalResourceId"])
+        for page in pages
+        for one in page["StackResourceSummaries"]
+        if one.get("PhysicalResourceId") and not one["ResourceStatus"].startswith("DELETE")
+    ]
 
 
 def local_aws_environment(endpoint_url: str) -> dict[str, str]:

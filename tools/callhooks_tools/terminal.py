@@ -52,15 +52,19 @@ def running_stack() -> tuple[LocalStack, StackCredentials]:
 
 def stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
     """A stack in AWS, or the local run where none is named; ends the command where it cannot be read."""
-    if stack_name is None:
-        local = local_stack()
-        session, stack_name = use_local_engine(local.aws_endpoint_url), local.stack_name
-    else:
-        session = _users_session()
+    session, name, _ = session_of(stack_name)
     try:
-        return session, StackOutputs.read(session, stack_name)
+        return session, StackOutputs.read(session, name)
     except StackUnknown as error:
         fail(str(error))
+
+
+def session_of(stack_name: str | None) -> tuple[Session, str, str | None]:
+    """A session for a stack, its name, and where the local engine is; that is `None` for a stack in AWS."""
+    if stack_name is not None:
+        return _users_session(), stack_name, None
+    local = local_stack()
+    return use_local_engine(local.aws_endpoint_url), local.stack_name, local.aws_endpoint_url
 
 
 def _users_session() -> Session:

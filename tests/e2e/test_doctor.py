@@ -1,0 +1,540 @@
+"""`callhooks doctor` on the deployed application: as it is, and broken on purpose in each of the ways it knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.running_stack import CALLHOOKS, RunningStack, start
+from tests.support import ROOT
+
+DOCTOR_SECONDS = 120
+SECRETS_SETTLE_SECONDS = 65
+"""Functions do not look for newer secrets within a minute after they have read theirs."""
+NOWHERE = "http://127.0.0.1:9"
+WITHOUT_DELIVERIES = ("--no-deliveries",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the command has printed, and how it has ended."""
+
+    status: int
+    output: str
+
+    def failures(self) -> list[str]:
+        return [line for line in self.output.splitlines() if line.startswith("FAILED")]
+
+
+class Patient:
+    """The running stack, and ways to break it that put it back."""
+
+    def __init__(self, running: RunningStack) -> None:
+        self.running = running
+        pages = running.client("cloudformation").get_paginator("list_stack_resources").paginate(
+            StackName=running.stack.stack_name
+        )  # fmt: skip
+        self.resources: dict[str, str] = {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for page in pages
+            for one in page["StackResourceSummaries"]
+        }
+
+    def doctor(self, *options: str) -> Verdict:
+        ended = subprocess.run(
+            [CALLHOOKS, "doctor", *options],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=DOCTOR_SECONDS,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        self.assert_no_secret_in(ended.stdout + ended.stderr)
+        return Verdict(ended.returncode, ended.stdout + ended.stderr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "CALLHOOKS_STACK_FILE": str(self.running.folder / "stack.json")}
+
+    def assert_no_secret_in(self, output: str) -> None:
+        credentials = self.running.stack.credentials
+        for secret in (
+            credentials.jambonz.password,
+            credentials.jambonz.webhook_secret or "",
+            credentials.wavix.token,
+            credentials.bird.signing_key,
+            credentials.voipstudio.token,
+            credentials.console.password,
+        ):
+            assert secret
+            assert secret not in output
+
+    def left_over(self) -> list[str]:
+        """The partitions of the doctor's events and calls, one for each item."""
+        return [item["pk"]["S"] for item in self._of_the_doctor()]
+
+    def remove_left_over(self) -> None:
+        for item in self._of_the_doctor():
+            self.running.client("dynamodb").delete_item(
+                TableName=self.running.stack.events_table, Key={"pk": item["pk"], "sk": item["sk"]}
+            )
+
+    def _of_the_doctor(self) -> list[dict[str, Any]]:
+        pages = (
+            self.running.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.running.stack.events_table, ConsistentRead=True)
+        )
+        return [item for page in pages for item in page["Items"] if "callhooks-doctor" in item["pk"]["S"]]
+
+    @contextmanager
+    def secret(self, logical_id: str, text: str) -> Iterator[None]:
+        client, secret_id = self.running.client("secretsmanager"), self.resources[logical_id]
+        before = client.get_secret_value(SecretId=secret_id)["SecretString"]
+        client.put_secret_value(SecretId=secret_id, SecretString=text)
+        try:
+            yield
+        finally:
+            client.put_secret_value(SecretId=secret_id, SecretString=before)
+
+    @contextmanager
+    def secret_scheduled_for_deletion(self, logical_id: str) -> Iterator[None]:
+        client, secret_id = self.running.client("secretsmanager"), self.resources[logical_id]
+        client.delete_secret(SecretId=secret_id, RecoveryWindowInDays=7)
+        try:
+            yield
+        finally:
+            client.restore_secret(SecretId=secret_id)
+
+    @contextmanager
+    def source_switched_off(self, logical_id: str) -> Iterator[None]:
+        client, uuid = self.running.client("lambda"), self.resources[logical_id]
+        client.update_event_source_mapping(UUID=uuid, Enabled=False)
+        try:
+            yield
+        finally:
+            client.update_event_source_mapping(UUID=uuid, Enabled=True)
+
+    @contextmanager
+    def never_running(self, logical_id: str) -> Iterator[None]:
+        client, name = self.running.client("lambda"), self.resources[logical_id]
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            yield
+        finally:
+            client.delete_function_concurrency(FunctionName=name)
+
+    @contextmanager
+    def alarm_on(self, logical_id: str) -> Iterator[None]:
+        client, name = self.running.client("cloudwatch"), self.resources[logical_id]
+        client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="broken on purpose")
+        try:
+            yield
+        finally:
+            client.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="put back")
+
+    @contextmanager
+    def alarm_silenced(self, logical_id: str) -> Iterator[None]:
+        client, name = self.running.client("cloudwatch"), self.resources[logical_id]
+        client.disable_alarm_actions(AlarmNames=[name])
+        try:
+            yield
+        finally:
+            client.enable_alarm_actions(AlarmNames=[name])
+
+    @contextmanager
+    def message_in(self, logical_id: str) -> Iterator[None]:
+        client, url = self.running.client("sqs"), self.resources[logical_id]
+        client.send_message(QueueUrl=url, MessageBody="{}")
+        try:
+            yield
+        finally:
+            client.purge_queue(QueueUrl=url)
+
+    @contextmanager
+    def variables(self, logical_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> Iterator[None]:
+        client, name = self.running.client("lambda"), self.resources[logical_id]
+        before: dict[str, Any] = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": change(dict(before))})
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+    @contextmanager
+    def not_permitted(self, logical_id: str, sid: str) -> Iterator[None]:
+        """Take a permission from a function."""
+        client, functions = self.running.client("iam"), self.running.client("lambda")
+        role = functions.get_function_configuration(FunctionName=self.resources[logical_id])["Role"].rpartition("/")[2]
+        policies = {name: self._policy(role, name) for name in client.list_role_policies(RoleName=role)["PolicyNames"]}
+        for name, document in policies.items():
+            left = {**document, "Statement": [one for one in document["Statement"] if one.get("Sid") != sid]}
+            client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(left))
+        try:
+            yield
+        finally:
+            for name, document in policies.items():
+                client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+    @contextmanager
+    def not_permitted_from_the_start(self, logical_id: str, sid: str) -> Iterator[None]:
+        """The same, in containers that have not read a secret before."""
+        with (
+            self.not_permitted(logical_id, sid),
+            self.variables(logical_id, lambda known: {**known, "STARTED_ANEW": sid}),
+        ):
+            yield
+
+    def _policy(self, role: str, name: str) -> dict[str, Any]:
+        document = self.running.client("iam").get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        read: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
+        return read
+
+    @contextmanager
+    def public_url(self, url: str) -> Iterator[None]:
+        """Deploy the stack with another public URL."""
+        self._deploy(url)
+        try:
+            yield
+        finally:
+            self._deploy(self.running.stack.base_url)
+
+    def _deploy(self, url: str) -> None:
+        client, name = self.running.client("cloudformation"), self.running.stack.stack_name
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+        client.update_stack(
+            StackName=name,
+            UsePreviousTemplate=True,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[
+                {"ParameterKey": "PublicUrl", "ParameterValue": url}
+                if one["ParameterKey"] == "PublicUrl"
+                else {"ParameterKey": one["ParameterKey"], "UsePreviousValue": True}
+                for one in stack["Parameters"]
+            ],
+        )
+        while client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"].endswith("_IN_PROGRESS"):
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Patient]:
+    """A deployment of its own: what other tests leave in queues and alarms would be found."""
+    running = start(ROOT / ".local" / f"e2e-doctor{os.environ.get('PYTEST_XDIST_WORKER', '')}")
+    patient = Patient(running)
+    yield patient
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def settled(patient: Patient) -> None:
+    """Secrets that were changed so long ago that a refusal has another cause."""
+    client = patient.running.client("secretsmanager")
+    changed = [
+        client.describe_secret(SecretId=name)["LastChangedDate"].timestamp()
+        for logical_id, name in patient.resources.items()
+        if logical_id.endswith(("Credentials", "WebhookSecrets"))
+    ]
+    time.sleep(max(0.0, max(changed) + SECRETS_SETTLE_SECONDS - time.time()))
+
+
+def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda variables: {known: value for known, value in variables.items() if known != name}
+
+
+def with_(name: str, value: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda variables: {**variables, name: value}
+
+
+Break: TypeAlias = Callable[[Patient], AbstractContextManager[None]]
+
+LOOKED_AT: dict[str, tuple[Break, list[str]]] = {
+    "a secret is empty": (
+        lambda patient: patient.secret("WavixCredentials", " "),
+        ["secret WavixCredentials: It is empty: nothing of Wavix is taken", "put-secret-value"],
+    ),
+    "a secret is not JSON": (
+        lambda patient: patient.secret("BirdCredentials", "no JSON"),
+        ["secret BirdCredentials: It is not JSON: nothing of Bird is taken"],
+    ),
+    "a member of a secret is missing": (
+        lambda patient: patient.secret("JambonzCredentials", '{"username": "jambonz"}'),
+        ["secret JambonzCredentials: Its member password is missing, or is no text: new calls get the plan's fallback"],
+    ),
+    "the list of webhook secrets is missing": (
+        lambda patient: patient.secret("JambonzWebhookSecrets", "{}"),
+        ["secret JambonzWebhookSecrets: Its member webhook_secrets is missing, or is no list"],
+    ),
+    "a token can be guessed": (
+        lambda patient: patient.secret("VoipstudioCredentials", '{"token": "1234"}'),
+        ["cannot stand in a URL, or is shorter than 20 characters", "callhooks secret add voipstudio --generate"],
+    ),
+    "a secret is scheduled for deletion": (
+        lambda patient: patient.secret_scheduled_for_deletion("ConsoleCredentials"),
+        ["secret ConsoleCredentials: It is scheduled for deletion: nobody can look at the call log", "restore-secret"],
+    ),
+    "the drainer's queue is switched off": (
+        lambda patient: patient.source_switched_off("SpillDrainerFunctionSpilled"),
+        ["It is switched off: events that wait in the spill queue are not stored", "update-event-source-mapping"],
+    ),
+    "an alarm is on": (
+        lambda patient: patient.alarm_on("UnstoredAlarm"),
+        ["alarm UnstoredAlarm: It is on. Neither the table nor the spill queue took an event",
+         "docs/operations.md#alarms"],
+    ),
+    "an event was not stored for a day": (
+        lambda patient: patient.message_in("SpillDeadLetterQueue"),
+        ["queue SpillDeadLetterQueue: 1 event could not be stored for a day", "start-message-move-task"],
+    ),
+    "an event was not projected for an hour": (
+        lambda patient: patient.message_in("ProjectionDeadLetterQueue"),
+        ["queue ProjectionDeadLetterQueue: 1 event could not be projected", "callhooks rebuild"],
+    ),
+    "a batch of the stream was given up": (
+        lambda patient: patient.message_in("ProjectionDiscardedQueue"),
+        ["queue ProjectionDiscardedQueue: 1 batch of the table's stream were given up", "callhooks rebuild"],
+    ),
+    "the public URL leads nowhere": (
+        lambda patient: patient.public_url(NOWHERE),
+        [f"public URL: {NOWHERE} does not answer (ConnectError)", "PublicUrl"],
+    ),
+    "the public URL leads to something else": (
+        lambda patient: patient.public_url(patient.running.stack.aws_endpoint_url),
+        ["public URL: The URL does not lead to this API", "API mapping"],
+    ),
+}  # fmt: skip
+
+TRIED: dict[str, tuple[Break, list[str]]] = {
+    "the projector gets no events": (
+        lambda patient: patient.source_switched_off("CallProjectorFunctionNewEvents"),
+        [
+            "event source CallProjectorFunctionNewEvents: It is switched off: new events do not reach the projector",
+            "projector: What was stored (jambonz, Wavix, Bird, VoIPstudio) became no call within 30 s",
+        ],
+    ),
+    "a function never runs": (
+        lambda patient: patient.never_running("WavixCallFunction"),
+        [
+            "function WavixCallFunction: Its reserved concurrency is 0: it never runs.",
+            "Wavix on-call event: WavixCallFunction fails, is throttled, or does not start (503).",
+        ],
+    ),
+    "a function writes into a table that is not there": (
+        lambda patient: patient.variables("WavixCallFunction", with_("EVENTS_TABLE", "elsewhere")),
+        [
+            "function WavixCallFunction: Its environment has another EVENTS_TABLE than the stack: elsewhere",
+            "the table refuses WavixCallFunction itself (its permissions, its EVENTS_TABLE)",
+        ],
+    ),
+    "a function may not write into the table": (
+        lambda patient: patient.not_permitted("VoipstudioEventFunction", "KeepEvents"),
+        ["the table refuses VoipstudioEventFunction itself (its permissions, its EVENTS_TABLE)"],
+    ),
+    "a function may not read its secrets": (
+        lambda patient: patient.not_permitted_from_the_start("BirdVoiceFunction", "VerifySenders"),
+        ["Bird event: BirdVoiceFunction cannot read the secret store: it can verify nobody (503)."],
+    ),
+    "an environment has no table": (
+        lambda patient: patient.variables("BirdVoiceFunction", without("EVENTS_TABLE")),
+        [
+            "function BirdVoiceFunction: Its environment has no EVENTS_TABLE: it cannot start.",
+            "Bird event: BirdVoiceFunction fails, is throttled, or does not start (500).",
+        ],
+    ),
+    "new calls get the fallback": (
+        lambda patient: patient.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
+        [
+            "jambonz new call, wrong password: It got the plan's fallback: the function cannot verify anybody",
+            "jambonz new call: It got the plan's fallback, and nothing was stored",
+        ],
+    ),
+    "Bird signs another URL than is checked": (
+        lambda patient: patient.variables("BirdVoiceFunction", with_("PUBLIC_URL", "https://hooks.example.com")),
+        [
+            "function BirdVoiceFunction: Its environment has another PUBLIC_URL than the stack",
+            "Bird event: It was refused (401): PublicUrl (the parameter) is not the address that was called",
+        ],
+    ),
+    "a filter is another one than the stack's": (
+        lambda patient: patient.variables("BirdVoiceFunction", with_("BIRD_STATUSES", "busy")),
+        ["Bird event: It was left out by a filter, which is another one than the stack's parameters say."],
+    ),
+    "jambonz signs in another header than is checked": (
+        lambda patient: patient.variables("JambonzEventFunction", with_("JAMBONZ_SIGNATURE_HEADER", "Other-Signature")),
+        ["jambonz call status: It was refused (401)", "in another header than Jambonz-Signature"],
+    ),
+    "the call log reads another table": (
+        lambda patient: patient.variables("CallLogFunction", with_("EVENTS_TABLE", "elsewhere")),
+        ["call log: CallLogFunction can read the table or its credentials not (503)."],
+    ),
+    "a function lets other addresses in than the stack says": (
+        lambda patient: patient.variables("WavixCallFunction", with_("WAVIX_ALLOWED_ADDRESSES", "62.212.73.112")),
+        [
+            "function WavixCallFunction: Its environment has another WAVIX_ALLOWED_ADDRESSES than the stack",
+            "Wavix on-call event: It was refused (401), though it has what the stack's own secrets say",
+        ],
+    ),
+}
+
+
+def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: Patient) -> None:
+    verdict = patient.doctor()
+    assert verdict.status == 0, verdict.output
+    assert verdict.failures() == []
+    assert "WARNING" not in verdict.output
+    for told in (
+        "stack: callhooks is CREATE_COMPLETE",
+        "All 6 secrets can be read",
+        "functions: All 11 are active",
+        "event sources: All 3 are switched on",
+        "queues: All 5 are empty",
+        "leads to this API",
+        "clock: This machine's clock and that of the API agree",
+        "refusals: Whoever does not prove who they are is refused, in 10 ways",
+        "its repeat was known, and got the same answer",
+        "projector: It has written 4 calls",
+        "call log: It shows what was sent for 4 of 4 providers",
+        "items of the test events are removed",
+        "Nothing is wrong",
+    ):
+        assert told in verdict.output
+    assert patient.left_over() == []
+
+
+def test_sends_nothing_where_it_is_only_to_look(patient: Patient) -> None:
+    before = patient.running.output.count("POST ")
+    verdict = patient.doctor(*WITHOUT_DELIVERIES)
+    assert verdict.status == 0, verdict.output
+    assert patient.running.output.count("POST ") == before
+
+
+def test_leaves_the_events_where_they_are_wanted_until_they_are_forgotten(patient: Patient) -> None:
+    verdict = patient.doctor("--keep")
+    assert verdict.status == 0, verdict.output
+    assert "The test events stay; their calls are callhooks-doctor-" in verdict.output
+    assert len(patient.left_over()) == 9
+    found = patient.running.command("forget", "callhooks-doctor")
+    assert "calls from or to it             4" in found.stdout, found.stdout
+    patient.remove_left_over()
+
+
+@pytest.mark.parametrize("broken", LOOKED_AT)
+def test_fails_where_it_is_seen_that(broken: str, patient: Patient) -> None:
+    break_it, words = LOOKED_AT[broken]
+    with break_it(patient):
+        verdict = patient.doctor(*WITHOUT_DELIVERIES)
+    assert verdict.status == 1, verdict.output
+    for told in words:
+        assert told in verdict.output
+    assert len(verdict.failures()) == 1, verdict.output
+    healthy = patient.doctor(*WITHOUT_DELIVERIES)
+    assert healthy.status == 0, healthy.output
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("broken", TRIED)
+def test_fails_where_it_is_tried_that(broken: str, patient: Patient) -> None:
+    break_it, words = TRIED[broken]
+    with break_it(patient):
+        verdict = patient.doctor()
+    assert verdict.status == 1, verdict.output
+    for told in words:
+        assert told in verdict.output
+    assert patient.left_over() == []
+
+
+def test_passes_again_when_all_is_put_back(patient: Patient) -> None:
+    verdict = patient.doctor()
+    assert (verdict.status, verdict.failures()) == (0, []), verdict.output
+    assert patient.left_over() == []
+
+
+def test_warns_of_signatures_that_nobody_checks(patient: Patient) -> None:
+    with patient.secret("JambonzWebhookSecrets", '{"webhook_secrets": []}'):
+        verdict = patient.doctor(*WITHOUT_DELIVERIES)
+    assert verdict.status == 0, verdict.output
+    assert "WARNING secret JambonzWebhookSecrets: No webhook secret of jambonz is configured" in verdict.output
+    assert "callhooks secret add jambonz" in verdict.output
+
+
+def test_warns_of_alarms_that_tell_nobody(patient: Patient) -> None:
+    with patient.alarm_silenced("UnstoredAlarm"):
+        verdict = patient.doctor(*WITHOUT_DELIVERIES)
+    assert verdict.status == 0, verdict.output
+    assert "WARNING alarms: The actions of 1 are switched off: nobody is told." in verdict.output
+    assert "1 warning." in verdict.output
+
+
+def test_does_not_take_a_secret_for_broken_that_was_changed_a_moment_ago(patient: Patient) -> None:
+    patient.doctor()
+    with patient.secret("WavixCredentials", json.dumps({"token": "another-token-that-is-long-enough"})):
+        verdict = patient.doctor()
+    assert verdict.status == 0, verdict.output
+    assert "WARNING Wavix on-call event: Its secret was changed" in verdict.output
+    assert "another-token" not in verdict.output
+
+
+def test_cleans_up_when_it_is_interrupted(patient: Patient) -> None:
+    with patient.source_switched_off("CallProjectorFunctionNewEvents"):
+        process = subprocess.Popen(
+            [CALLHOOKS, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=patient.environment
+        )
+        deadline = time.monotonic() + DOCTOR_SECONDS
+        while len(patient.left_over()) < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(patient.left_over()) == 5
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DOCTOR_SECONDS)
+    assert process.returncode == 130, output
+    assert "items of the test events are removed" in output
+    assert patient.left_over() == []
+
+
+def test_tells_of_a_stack_that_is_not_there(patient: Patient) -> None:
+    engine = patient.running.stack.aws_endpoint_url
+    asked = subprocess.run(
+        [CALLHOOKS, "doctor", "--stack", "elsewhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DOCTOR_SECONDS,
+        env={
+            **patient.environment,
+            "AWS_ENDPOINT_URL": engine,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": patient.running.stack.region,
+        },
+    )
+    assert asked.returncode == 1
+    assert "FAILED  stack: The stack elsewhere cannot be read" in asked.stdout
+    assert "AWS_REGION" in asked.stdout
+
+
+def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(patient: Patient) -> None:
+    hidden = patient.running.command("urls").stdout
+    patient.assert_no_secret_in(hidden)
+    base = patient.running.stack.base_url
+    for told in (
+        "Portal: Applications, the application",
+        f"Calling webhook       {base}/webhooks/call#rc=2&rp=ct,5xx",
+        f"Queue event webhook   {base}/webhooks/call/events#rc=2&rp=ct,5xx",
+        f"Registration webhook  {base}/webhooks/client-auth\n",
+        f"{base}/webhooks/wavix/<token>",
+        "Bird takes https with a host name and no port: not this URL.",
+        "callhooks urls --credentials shows it whole",
+    ):
+        assert told in hidden
+    whole = patient.running.command("urls", "--credentials").stdout
+    assert f"{base}/webhooks/wavix/{patient.running.stack.credentials.wavix.token}" in whole
+    assert "shows it whole" not in whole
