@@ -8,10 +8,9 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
-from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-from tests.support import ROOT
+from tests.support import template
 
 ARTIFACT = "s3://bucket/artifact"
 
@@ -26,7 +25,8 @@ class _NoManagedPolicies:
 @cache
 def processed_template() -> Mapping[str, Any]:
     """The processed template, with intrinsic functions in their long form."""
-    document = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
+    # sam's own reader would change how YAML is read everywhere else.
+    document = _long(template())
     for resource in document["Resources"].values():
         place = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
         if resource["Type"] in place:
@@ -34,6 +34,19 @@ def processed_template() -> Mapping[str, Any]:
     with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": "us-east-1"}):
         processed: Mapping[str, Any] = transform(document, {}, _NoManagedPolicies())
     return processed
+
+
+def _long(part: Any) -> Any:
+    """A part of the template as JSON writes it: a list for what `!GetAtt` names, no `Fn::` before `Condition`."""
+    if isinstance(part, list):
+        return [_long(member) for member in part]
+    if not isinstance(part, dict):
+        return part
+    if part.keys() == {"Fn::GetAtt"}:
+        return {"Fn::GetAtt": part["Fn::GetAtt"].split(".", 1)}
+    if part.keys() == {"Fn::Condition"}:
+        return {"Condition": part["Fn::Condition"]}
+    return {name: _long(member) for name, member in part.items()}
 
 
 def resources(kind: str) -> Mapping[str, Mapping[str, Any]]:

@@ -16,6 +16,7 @@ import boto3
 import httpx
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 from callhooks_tools.deliveries import read_delivery
 
 from tests.running_stack import CALLHOOKS, RunningStack, start
@@ -62,7 +63,11 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
     assert pasted[0].stdout == pasted[1].stdout
     assert len([item for item in own_run.items() if item["provider"]["S"] == "jambonz"]) == 1
 
-    own_run.client("dynamodb").delete_table(TableName=own_run.stack.events_table)
+    table = own_run.stack.events_table
+    with pytest.raises(ClientError, match="eletion protection|DeletionProtection|protected"):
+        own_run.client("dynamodb").delete_table(TableName=table)
+    own_run.client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
+    own_run.client("dynamodb").delete_table(TableName=table)
     assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
     # Without its table an event waits in the spill queue.
     event = own_run.signed(read_delivery(EVENTS / "wavix" / "ringing.json"))
