@@ -7,6 +7,7 @@ gets events of many calls at once, which costs less.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
@@ -84,6 +85,7 @@ class Pace:
     cold_seconds: float = 0.5
 
 
+STACK = "callhooks"
 ANSWER_MILLISECONDS = 12
 HEADER_BYTES = 300
 """Of an answer, besides its body."""
@@ -206,6 +208,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
 
 def _line_bytes(item: Item) -> int:
     """The bytes of the line that is logged of a fresh event."""
+    os.environ.setdefault("POWERTOOLS_SERVICE_NAME", STACK)
     counted = [EVENT_STORED, CALL_ANSWERED] if item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}" else [EVENT_STORED]
     with redirect_stdout(StringIO()) as line:
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
