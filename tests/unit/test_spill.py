@@ -17,7 +17,7 @@ from callhooks.store import EventStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import NOW, OUT_OF_ORDER, REFUSED_FOR_GOOD, SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue
+from tests.support import NOW, OUT_OF_ORDER, REFUSED_FOR_GOOD, SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue, metric_lines
 
 THROTTLED: Any = {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
 NO_ANSWER = [ReadTimeoutError(endpoint_url="https://dynamodb"), ConnectTimeoutError(endpoint_url="https://dynamodb")]
@@ -160,3 +160,17 @@ def test_one_line_tells_of_a_batch(log: Any) -> None:
     told = [json.loads(line) for line in log.getvalue().splitlines()]
     drained = [line for line in told if line["message"] == "drained"]
     assert [(line["stored"], line["repeated"], line["failed"]) for line in drained] == [(1, 0, 0), (1, 1, 1)]
+
+
+def test_what_is_drained_is_counted_as_stored_and_what_was_there_as_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drain = Drain()
+    drain.take(batch([item_of(1)]))
+    drain.take(batch([item_of(1), item_of(2)]))
+    lines = metric_lines(capsys.readouterr().out)
+    counted = [name for line in lines for name in ("EventStored", "EventRepeated") if name in line]
+    assert counted == ["EventStored", "EventRepeated", "EventStored"]
+    for line in lines:
+        assert line["provider"] == "wavix"
+        assert sorted(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]) == ["provider", "service"]

@@ -9,8 +9,8 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks.failure import failure_of, is_refused_for_good, name_of
-from callhooks.items import QUARANTINE, REFUSED_BY_DATABASE, Item, pack_item, refused_item, unpack_item
-from callhooks.metrics import count
+from callhooks.items import EVENT_PREFIX, QUARANTINE, REFUSED_BY_DATABASE, Item, pack_item, refused_item, unpack_item
+from callhooks.metrics import EVENT_REPEATED, EVENT_STORED, count, measure
 from callhooks.store import EventStore
 
 if TYPE_CHECKING:
@@ -128,9 +128,12 @@ class SpillDrainer:
         return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failed]}
 
     def _keep(self, item: Item) -> bool:
-        """Write an item; what the database refuses for good goes into quarantine."""
+        """Write an item, and count it; what the database refuses for good goes into quarantine."""
         try:
-            return self._store.keep(item)
+            is_new = self._store.keep(item)
+            if item["sk"]["S"].startswith(EVENT_PREFIX):
+                measure(EVENT_STORED if is_new else EVENT_REPEATED, 1, provider=item["provider"]["S"])
+            return is_new
         except ClientError as error:
             if not is_refused_for_good(error) or item["pk"]["S"].startswith(QUARANTINE):
                 raise
