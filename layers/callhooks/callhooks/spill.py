@@ -131,12 +131,13 @@ class SpillDrainer:
         """Write an item, and count it; what the database refuses for good goes into quarantine."""
         try:
             is_new = self._store.keep(item)
-            if item["sk"]["S"].startswith(EVENT_PREFIX):
-                measure(EVENT_STORED if is_new else EVENT_REPEATED, 1, provider=item["provider"]["S"])
-            return is_new
         except ClientError as error:
             if not is_refused_for_good(error) or item["pk"]["S"].startswith(QUARANTINE):
                 raise
+        else:
+            if item["sk"]["S"].startswith(EVENT_PREFIX):
+                measure(EVENT_STORED if is_new else EVENT_REPEATED, 1, provider=item["provider"]["S"])
+            return is_new
         provider = item["provider"]["S"]
         logger.warning("quarantined", extra={"provider": provider, "reason": REFUSED_BY_DATABASE})
         count("EventQuarantined", provider=provider, reason=REFUSED_BY_DATABASE)
