@@ -20,6 +20,7 @@ import yaml
 from callhooks.bus import bus_entry
 from callhooks.call import fold
 from callhooks.call_store import call_item
+from callhooks.event import Kind
 from callhooks.items import EVENT_PREFIX, Item, event_of_item
 from callhooks.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
@@ -209,10 +210,13 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
 def _line_bytes(item: Item) -> int:
     """The bytes of the line that is logged of a fresh event."""
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", STACK)
-    counted = [EVENT_STORED, CALL_ANSWERED] if item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}" else [EVENT_STORED]
+    is_new_call = item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}"
+    counted = [EVENT_STORED, CALL_ANSWERED] if is_new_call else [EVENT_STORED]
+    caller_waits = is_new_call or item["kind"]["S"] == Kind.VERB.value
     with redirect_stdout(StringIO()) as line:
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
-        tell_answer(counted, ANSWER_MILLISECONDS, provider=item["provider"]["S"], told=told)
+        provider = item["provider"]["S"]
+        tell_answer(counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, told=told)
     return len(line.getvalue().strip())
 
 

@@ -16,7 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.senders import SENDERS, Sender, document_of, jambonz_event
-from tests.support import NOW, OUT_OF_ORDER, REFUSED_FOR_GOOD, Clock, Container, metric_lines, recorded, signed
+from tests.support import (
+    NOW,
+    OUT_OF_ORDER,
+    PLAN,
+    REFUSED_FOR_GOOD,
+    Clock,
+    Container,
+    metric_lines,
+    recorded,
+    signed,
+    signed_event,
+)
 
 EVENT_OF = {
     "jambonz": "call_status_inbound_trying",
@@ -129,9 +140,9 @@ class TestANewCall:
     def test_is_answered_once(self, lines: Lines) -> None:
         container = Container()
         container.receive_call(CALL)
-        assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime"}
+        assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime", "CallAnswerTime"}
         container.receive_call(CALL)
-        assert counted(lines.one()) == {"EventRepeated", "AnswerTime"}
+        assert counted(lines.one()) == {"EventRepeated", "AnswerTime", "CallAnswerTime"}
 
     def test_is_answered_though_it_could_not_be_stored(self, lines: Lines) -> None:
         container = Container()
@@ -139,13 +150,45 @@ class TestANewCall:
         container.queue.fault = OUT_OF_ORDER
         container.receive_call(CALL)
         (answered,) = [line for line in lines.all() if "AnswerTime" in line]
-        assert counted(answered) == {"CallAnswered", "AnswerTime"}
+        assert counted(answered) == {"CallAnswered", "AnswerTime", "CallAnswerTime"}
 
     def test_that_gets_the_fallback_is_not_answered(self, lines: Lines) -> None:
         container = Container()
         container.secrets.fault = RuntimeError("down")
         container.receive_call(CALL)
-        assert [counted(line) for line in lines.all()] == [{"CallFellBack"}]
+        fell_back, waited = lines.all()
+        assert (counted(fell_back), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
+        assert waited["fate"] == "fell back"
+
+    def test_that_is_answered_without_a_plan_fell_back_each_time(self, lines: Lines) -> None:
+        plan = PLAN._replace(is_last_resort=True)
+        container = Container(plan=plan)
+        for number in range(2):
+            container.receive_call({**CALL, "call_sid": f"call-{number}"})
+        assert [counted(line) for line in lines.all()] == [
+            {"CallFellBack"},
+            {"EventStored", "AnswerTime", "CallAnswerTime"},
+        ] * 2
+
+    def test_whose_flow_is_broken_fell_back(self, lines: Lines) -> None:
+        container = Container(plan=PLAN._replace(routes=()))
+        container.receive_call(CALL)
+        assert "CallFellBack" in set().union(*map(counted, lines.all()))
+
+    @pytest.mark.parametrize("body", ["not JSON", '{"from": "+12125550187"}'])
+    def test_that_is_none_is_counted_for_the_alarm(self, body: str, lines: Lines) -> None:
+        Container().receive(signed({**recorded("new_call"), "body": body}))
+        refused, of_call_hook = lines.all()
+        assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {"CallRefused"})
+        assert dimensions(of_call_hook) == [{"service"}]
+
+    def test_that_proves_nothing_is_counted_for_the_alarm(self, lines: Lines) -> None:
+        Container().receive(signed_event(CALL, secret="wrong"))
+        assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefused"}]
+
+    def test_is_no_event_of_the_other_webhooks(self, sender: Sender, lines: Lines) -> None:
+        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
+        assert counted(lines.one()) == {"WebhookRefused"}
 
 
 class Slow(Clock):
@@ -155,6 +198,18 @@ class Slow(Clock):
         now = super().__call__()
         self.advance(0.1)
         return now
+
+
+def test_times_are_in_milliseconds_and_the_rest_are_counts(lines: Lines) -> None:
+    Container().receive_call(CALL)
+    (described,) = lines.one()["_aws"]["CloudWatchMetrics"]
+    units = {metric["Name"]: metric["Unit"] for metric in described["Metrics"]}
+    assert units == {
+        "EventStored": "Count",
+        "CallAnswered": "Count",
+        "AnswerTime": "Milliseconds",
+        "CallAnswerTime": "Milliseconds",
+    }
 
 
 class TestTheAnswerTime:

@@ -12,11 +12,15 @@ NAMESPACE = "callhooks"
 CALL_ANSWERED = "CallAnswered"
 """A new call got the verbs of the call plan."""
 CALL_FELL_BACK = "CallFellBack"
-"""A new call got the fallback, since something is broken."""
+"""A new call got the fallback, or the last resort, since something is broken."""
+CALL_REFUSED = "CallRefused"
+"""What was refused was sent to the call hook: where it was jambonz, a caller heard nothing."""
 EVENT_STORED = "EventStored"
 EVENT_REPEATED = "EventRepeated"
 ANSWER_TIME = "AnswerTime"
 """Milliseconds from a request's arrival at API Gateway to its answer, the start of a container included."""
+CALL_ANSWER_TIME = "CallAnswerTime"
+"""The same for what a caller waits for in silence: new calls and action hooks."""
 
 
 def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:
@@ -44,6 +48,7 @@ def tell_answer(
     milliseconds: int,
     *,
     provider: str,
+    caller_waits: bool = False,
     told: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the one line of a delivery: what is counted, how long its sender waited, and what it is told by."""
@@ -51,7 +56,8 @@ def tell_answer(
         metrics.add_dimension("provider", provider)
         for name in counted:
             metrics.add_metric(name, MetricUnit.Count, 1)
-        metrics.add_metric(ANSWER_TIME, MetricUnit.Milliseconds, milliseconds)
+        for name in (ANSWER_TIME, CALL_ANSWER_TIME) if caller_waits else (ANSWER_TIME,):
+            metrics.add_metric(name, MetricUnit.Milliseconds, milliseconds)
         for name, value in told.items():
             metrics.add_metadata(name, value)
 

@@ -205,13 +205,17 @@ class Answering(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Routes in order, of which the last takes every call, and the named flows of verbs."""
+    """Routes in order, of which the last takes every call, and the named flows of verbs.
+
+    `is_last_resort` says that there was no plan to be read, and this is what is built in.
+    """
 
     routes: tuple[Route, ...]
     flows: Mapping[str, Flow]
     fallback: Verbs
     calendars: Mapping[str, Calendar] = MappingProxyType({})
     variables: Mapping[str, Variable] = MappingProxyType({})
+    is_last_resort: bool = False
 
     def flow_for(self, call: CallFacts, now: datetime) -> str:
         """The flow of the first route that matches."""

@@ -11,7 +11,6 @@ from typing import TypedDict
 from aws_lambda_powertools import Logger
 
 from callhooks.calendars import Calendar, ClosedDays, Hours, read_zone
-from callhooks.metrics import CALL_FELL_BACK, count
 from callhooks.patterns import parse_digits, parse_pattern, parse_text_pattern
 from callhooks.plan import (
     LAST_RESORT,
@@ -90,8 +89,12 @@ def installed_plan() -> Plan:
         return read_plan(package.with_name(PLAN_FILE).read_text("utf-8"))
     except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
         logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
-        count(CALL_FELL_BACK)
-        return Plan(routes=(Route("last_resort"),), flows={"last_resort": Flow(LAST_RESORT)}, fallback=LAST_RESORT)
+        return Plan(
+            routes=(Route("last_resort"),),
+            flows={"last_resort": Flow(LAST_RESORT)},
+            fallback=LAST_RESORT,
+            is_last_resort=True,
+        )
 
 
 def _is_answer(verbs: object) -> bool:

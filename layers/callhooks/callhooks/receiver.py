@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -24,7 +24,15 @@ from callhooks.http import (
 )
 from callhooks.items import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 from callhooks.kept import Fate, ItemKeeper, Kept
-from callhooks.metrics import CALL_ANSWERED, CALL_FELL_BACK, EVENT_REPEATED, EVENT_STORED, count, tell_answer
+from callhooks.metrics import (
+    CALL_ANSWERED,
+    CALL_FELL_BACK,
+    CALL_REFUSED,
+    EVENT_REPEATED,
+    EVENT_STORED,
+    count,
+    tell_answer,
+)
 
 LARGEST_BODY_BYTES = 128 * 1024
 LONGEST_WAIT = timedelta(seconds=30)
@@ -38,11 +46,15 @@ STORED = Response(200, '{"status":"stored"}')
 
 def fell_back(fallback: Response) -> HttpPayload:
     """The answer to a call for which there is no better one; an alarm goes off."""
+    _count_fallback()
+    return fallback.as_payload()
+
+
+def _count_fallback() -> None:
     try:
         count(CALL_FELL_BACK)
     except Exception as error:  # noqa: BLE001 - nothing stands between a call and its last resort
         logger.error("not counted", extra={"failure": failure_of(error)})
-    return fallback.as_payload()
 
 
 def quarantined(reason: str, _request: Request) -> Response:
@@ -70,6 +82,8 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
     repeats it; `signature_header` holds its signature, where it signs. `answer_to_anybody` is for what is answered
     before anything is verified, and not kept.
+    `caller_waits` says that somebody on the telephone hears nothing until it is answered. `is_last_resort` says that
+    there is no plan to answer new calls by, but what is built in.
     `answer_within` is how long after its arrival a request is answered at the latest: what would take longer to keep
     than there is time is kept in the next place.
     """
@@ -88,6 +102,8 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     signature_header: str | None = None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
     answer_within: timedelta = ANSWER_WITHIN
+    caller_waits: bool = False
+    is_last_resort: bool = False
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -119,6 +135,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
         started = self._clock()
+        request: Request | None = None
         try:
             request = Request.from_event(event)
             open_answer = self._webhook.answer_to_anybody(request)
@@ -128,22 +145,27 @@ class Receiver(Generic[CredentialsT, MessageT]):
                 self._verify(request)
             except CredentialsUnavailable as error:
                 logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
-                return self._answer_unverified(request)
+                return self._answer_unverified(request, started)
             return self._take(request, started)
         except HttpProblem as problem:
             return self._refuse(problem)
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
             logger.error("failed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
             if self._webhook.fallback is not None and self._webhook.is_new_call is not None:
-                return fell_back(self._webhook.fallback)
+                return self._fall_back(self._webhook.fallback, request, started)
             return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED))
 
-    def _answer_unverified(self, request: Request) -> HttpPayload:
+    def _answer_unverified(self, request: Request, started: datetime) -> HttpPayload:
         """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
         webhook = self._webhook
         if webhook.fallback is not None and webhook.is_new_call and webhook.is_new_call(self._parse(request)):
-            return fell_back(webhook.fallback)
+            return self._fall_back(webhook.fallback, request, started)
         raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
+
+    def _fall_back(self, fallback: Response, request: Request | None, started: datetime) -> HttpPayload:
+        payload = fell_back(fallback)
+        self._tell_wait([], request or Request("POST", "/"), started, {"fate": "fell back"})
+        return payload
 
     def _verify(self, request: Request) -> None:
         now = self._clock()
@@ -181,24 +203,33 @@ class Receiver(Generic[CredentialsT, MessageT]):
         except Exception as error:  # noqa: BLE001 - no fault of ours may lose what a proven sender has sent
             logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
             if self._webhook.is_new_call is not None:
-                count(CALL_FELL_BACK)
+                _count_fallback()
             return self._quarantine(request, NOT_PROCESSED, deadline)
         kept = self._keep(item, deadline)
-        self._tell(item, kept.fate, message, waited(request, started, self._clock()))
+        self._tell(item, kept.fate, message, request, started)
         if kept.fate is Fate.REFUSED:
             return self._quarantine(request, REFUSED_BY_DATABASE, deadline, answer)
         return self._answer_kept(kept)
 
-    def _tell(self, item: Item, fate: Fate, message: MessageT, milliseconds: int) -> None:
+    def _tell(self, item: Item, fate: Fate, message: MessageT, request: Request, started: datetime) -> None:
         """Write the one line of a delivery: each byte of it is billed a million times for a million events."""
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
         counted = [COUNTED_AS[fate]] if fate in COUNTED_AS else []
         if not counted:
             told["fate"] = fate.value
-        if self._webhook.is_new_call is not None and fate is not Fate.REPLAYED and self._webhook.is_new_call(message):
-            counted.append(CALL_ANSWERED)
+        webhook = self._webhook
+        if webhook.is_new_call is not None and fate is not Fate.REPLAYED and webhook.is_new_call(message):
+            if webhook.is_last_resort:
+                _count_fallback()
+            else:
+                counted.append(CALL_ANSWERED)
+        self._tell_wait(counted, request, started, told)
+
+    def _tell_wait(self, counted: Sequence[str], request: Request, started: datetime, told: Mapping[str, str]) -> None:
+        webhook = self._webhook
         try:
-            tell_answer(counted, milliseconds, provider=self._webhook.provider, told=told)
+            milliseconds = waited(request, started, self._clock())
+            tell_answer(counted, milliseconds, provider=webhook.provider, caller_waits=webhook.caller_waits, told=told)
         except Exception as error:  # noqa: BLE001 - the event is kept, and its sender gets the answer
             logger.error("not counted", extra={"failure": failure_of(error)})
 
@@ -253,6 +284,8 @@ class Receiver(Generic[CredentialsT, MessageT]):
         logger.warning("refused", extra=told)
         if problem.status < 500:
             count("WebhookRefused", provider=provider, reason=problem.reason)
+            if self._webhook.is_new_call is not None:
+                count(CALL_REFUSED)
         return problem.as_response().as_payload()
 
     def _keep(self, item: Item, deadline: datetime) -> Kept:

@@ -50,4 +50,5 @@ def action_webhook(
         normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
         answer=answer,
         fallback=GO_ON,
+        caller_waits=True,
     )

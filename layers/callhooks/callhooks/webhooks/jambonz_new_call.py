@@ -38,6 +38,8 @@ def new_call_webhook(
         fallback=verbs_response(plan.fallback),
         not_understood=None,
         is_new_call=lambda call: call is None or call.is_first_webhook,
+        caller_waits=True,
+        is_last_resort=plan.is_last_resort,
         answer_to_anybody=lambda request: variables_response(plan) if request.method == "OPTIONS" else None,
     )
 
