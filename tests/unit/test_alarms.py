@@ -20,7 +20,13 @@ OWN = [name for name, alarm in ALARMS.items() if alarm["Namespace"] == metrics.N
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 ASKED_FOR = {
-    "unanswered calls": {"CallUnansweredAlarm", "CallFellBackAlarm", "ActionUnansweredAlarm", "WebhooksFailedAlarm"},
+    "unanswered calls": {
+        "CallUnansweredAlarm",
+        "CallFellBackAlarm",
+        "CallRefusedAlarm",
+        "ActionUnansweredAlarm",
+        "WebhooksFailedAlarm",
+    },
     "answer time": {"AnswerTimeAlarm"},
     "refusals": {"RefusalsAlarm", "ClientFailuresAlarm"},
     "spill and dead letters": {
@@ -32,9 +38,46 @@ ASKED_FOR = {
         "ProjectionDiscardedAlarm",
     },
     "projector lag": {"ProjectorBehindAlarm", "ProjectorErrorsAlarm"},
-    "throttles": {"CallThrottledAlarm", "ActionThrottledAlarm"},
+    "throttles": {"CallThrottledAlarm", "ActionThrottledAlarm", "ProjectorThrottledAlarm"},
     "quarantine": {"QuarantinedAlarm"},
 }
+
+
+CONDITIONS = {
+    "CallUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
+    "CallThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
+    "CallFellBackAlarm": "callhooks CallFellBack: Sum of 60 s, 1 of 1 > 0",
+    "CallRefusedAlarm": "callhooks CallRefused: Sum of 300 s, 3 of 6 > 0",
+    "ActionUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
+    "ActionThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
+    "AnswerTimeAlarm": "callhooks CallAnswerTime: p99 of 60 s, 3 of 5 > AnswerTimeAlarmMilliseconds",
+    "WebhooksFailedAlarm": "AWS/ApiGateway 5xx: Sum of 60 s, 2 of 5 > 0",
+    "RefusalsAlarm": "callhooks WebhookRefused: Sum of 300 s, 1 of 1 >= RefusalAlarmThreshold",
+    "ClientFailuresAlarm": "callhooks ClientFailuresFromOneAddress: Maximum of 300 s, 1 of 1 "
+    ">= ClientFailureAlarmThreshold",
+    "QuarantinedAlarm": "callhooks EventQuarantined: Sum of 300 s, 1 of 1 > 0",
+    "SpilledAlarm": "AWS/SQS ApproximateNumberOfMessagesNotVisible: Minimum of 300 s, 3 of 3 > 0",
+    "SpillNotDrainedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Minimum of 300 s, 3 of 3 > 0",
+    "SpillDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "UnstoredAlarm": "callhooks EventUnstored: Sum of 60 s, 1 of 1 > 0",
+    "ProjectorBehindAlarm": "AWS/Lambda IteratorAge: Maximum of 300 s, 1 of 1 > 300000",
+    "ProjectorThrottledAlarm": "AWS/Lambda Throttles: Sum of 300 s, 3 of 3 > 0",
+    "ProjectorErrorsAlarm": "AWS/Lambda Errors: Sum of 300 s, 3 of 3 > 0",
+    "ProjectionDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "ProjectionDiscardedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+}  # fmt: skip
+"""What each looks at, and in how many of how many periods it has to be so."""
+SIGNS = {"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">="}
+
+
+def condition_of(alarm: Mapping[str, Any]) -> str:
+    statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+    periods, threshold = alarm["EvaluationPeriods"], alarm["Threshold"]
+    limit = threshold["Ref"] if isinstance(threshold, Mapping) else threshold
+    return (
+        f"{alarm['Namespace']} {alarm['MetricName']}: {statistic} of {alarm['Period']} s, "
+        f"{alarm.get('DatapointsToAlarm', periods)} of {periods} {SIGNS[alarm['ComparisonOperator']]} {limit}"
+    )
 
 
 def counted_in_code() -> set[str]:
@@ -65,7 +108,9 @@ class TestAnAlarm:
 
     @pytest.mark.parametrize("name", ALARMS)
     def test_does_not_go_off_where_nothing_happens(self, name: str) -> None:
-        assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+        # A projector that stands still tells nothing: what was on stays on.
+        expected = "ignore" if name == "ProjectorBehindAlarm" else "notBreaching"
+        assert ALARMS[name]["TreatMissingData"] == expected
 
     @pytest.mark.parametrize("name", OWN)
     def test_of_ours_is_on_a_metric_that_the_code_writes(self, name: str) -> None:
@@ -77,8 +122,8 @@ class TestAnAlarm:
     ) -> None:
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "the stack")
         metric = ALARMS[name]["MetricName"]
-        if metric == metrics.ANSWER_TIME:
-            metrics.tell_answer([], 5, provider="jambonz")
+        if metric == metrics.CALL_ANSWER_TIME:
+            metrics.tell_answer([], 5, provider="jambonz", caller_waits=True)
         elif ALARMS[name].get("Statistic") == "Maximum":
             metrics.measure(metric, 5, provider="jambonz")
         else:
@@ -97,6 +142,10 @@ class TestAnAlarm:
         (named,) = dimensions_of(ALARMS[name]).values()
         ((_, target),) = named.items()
         assert (target if isinstance(target, str) else target[0]) in processed_template()["Resources"]
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_looks_at_what_it_is_about_for_as_long_as_it_says(self, name: str) -> None:
+        assert condition_of(ALARMS[name]) == CONDITIONS[name]
 
     def test_of_calls_goes_off_within_a_minute(self) -> None:
         for name in ("CallUnansweredAlarm", "CallThrottledAlarm", "CallFellBackAlarm"):

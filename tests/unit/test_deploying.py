@@ -11,7 +11,7 @@ import yaml
 from callhooks_tools.cli import app
 from typer.main import get_command
 
-from tests.processed_template import processed_template
+from tests.processed_template import processed_template, resources
 from tests.support import ROOT
 
 SETTINGS = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
@@ -143,7 +143,9 @@ class TestWhatHoldsData:
     )
     def test_stays_when_the_stack_is_removed_or_it_is_replaced(self, name: str) -> None:
         resource = processed_template()["Resources"][name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        # A table that is protected could not be deleted when its first creation is taken back.
+        kept = "Retain" if resource["Type"] == "AWS::DynamoDB::Table" else "RetainExceptOnCreate"
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (kept, "Retain")
         # With a name of its own it would be in the way of the next stack.
         assert not {"TableName", "QueueName", "Name"} & resource["Properties"].keys()
 
@@ -160,6 +162,23 @@ class TestWhatHoldsData:
                 assert properties["SqsManagedSseEnabled"] is True, name
             # DynamoDB, Secrets Manager and CloudWatch encrypt whatever they keep, unless they are told of another key.
             assert not {"SSESpecification", "KmsKeyId"} & properties.keys()
+
+
+@pytest.mark.parametrize("name", resources("AWS::Lambda::Function"))
+def test_a_function_writes_into_the_log_that_its_role_may_write(name: str) -> None:
+    settings = resources("AWS::Lambda::Function")[name]["LoggingConfig"]
+    assert settings == {
+        "LogGroup": {"Ref": f"{name.removesuffix('Function')}LogGroup"},
+        "LogFormat": "JSON",
+        # Lambda's own lines for each invocation would cost more than ours.
+        "SystemLogLevel": "WARN",
+    }
+
+
+def test_a_domain_of_one_s_own_points_at_the_api_and_not_at_itself() -> None:
+    target = processed_template()["Outputs"]["CustomDomainTarget"]
+    assert target["Value"] == {"Fn::GetAtt": ["CustomDomain", "RegionalDomainName"]}
+    assert target["Condition"] == "HasDomain"
 
 
 def test_functions_have_as_much_room_as_they_are_given() -> None:

@@ -145,7 +145,7 @@ class TestTheSpillQueue:
         assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert resource(queue)["SqsManagedSseEnabled"] is True
         assert "QueueName" not in resource(queue)
-        assert template()["Resources"][queue]["DeletionPolicy"] == "Retain"
+        assert template()["Resources"][queue]["DeletionPolicy"] == "RetainExceptOnCreate"
 
     @pytest.mark.parametrize(
         ("alarm", "of", "metric"),
@@ -275,6 +275,9 @@ def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) 
         ("PublicUrl", "", True),
         ("PublicUrl", "https://hooks.example.com", True),
         ("PublicUrl", "http://127.0.0.1:8080", True),
+        ("PublicUrl", "https://example.com/hooks", True),
+        ("PublicUrl", "https://hooks.example.com/", False),
+        ("PublicUrl", "https://example.com/hooks/", False),
         ("PublicUrl", "hooks.example.com", False),
         ("PublicUrl", "https://hooks.example.com/?a=1", False),
         ("WavixAllowedAddresses", "", True),

@@ -72,11 +72,17 @@ class Deployment:
         """A command of the AWS CLI about this stack."""
         return f"aws {command}" + (f" --endpoint-url {self.endpoint_url}" if self.is_local else "")
 
-    def log_of(self, function: str) -> str:
-        """How to read the log of a function, by its name in the template."""
-        if self.is_local:
-            return f"Its log is in {STACK_FILE.with_name('run') / 'engine.log'}"
-        return f"Its log: sam logs --stack-name {self.stack_name} --name {function}"
+    def log_of(self, function: str, tells: str = "") -> str:
+        """How to read the log of a function, by its name in the template.
+
+        `tells` is what is found in it, such as `names the cause`.
+        """
+        where = (
+            str(STACK_FILE.with_name("run") / "engine.log")
+            if self.is_local
+            else f"sam logs --stack-name {self.stack_name} --name {function}"
+        )
+        return f"The log of {function}{f' {tells}' if tells else ''}: {where}"
 
 
 def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:

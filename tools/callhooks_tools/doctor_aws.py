@@ -1,8 +1,10 @@
-"""Whether what a stack is made of is in order: functions, event sources, tables, queues, alarms."""
+"""Whether what a stack is made of is in order: functions, event sources, tables, queues, the event bus, alarms."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypedDict
@@ -15,9 +17,17 @@ from callhooks_tools.stack import StackResource
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-FUNCTIONS, SOURCES, TABLES, QUEUES, ALARMS = "functions", "event sources", "tables", "queues", "alarms"
+FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
+    "functions",
+    "event sources",
+    "tables",
+    "queues",
+    "event bus",
+    "alarms",
+)
 OPERATIONS = "docs/operations.md#alarms"
 EVENT_SOURCES = {
     "CallProjectorFunctionNewEvents": "new events do not reach the projector: no call is written, nothing is published",
@@ -25,7 +35,47 @@ EVENT_SOURCES = {
     "SpillDrainerFunctionSpilled": "events that wait in the spill queue are not stored",
 }
 """What does not work without each of the event sources of the template."""
-IN_EVERY_FUNCTION = ("EVENTS_TABLE", "RETENTION_DAYS", "SPILL_QUEUE", "PUBLIC_URL")
+IN_EVERY_FUNCTION = (
+    "EVENTS_TABLE",
+    "RETENTION_DAYS",
+    "SPILL_QUEUE",
+    "POWERTOOLS_SERVICE_NAME",
+    "PYDANTIC_DISABLE_PLUGINS",
+    "PUBLIC_URL",
+)
+OF_JAMBONZ = ("JAMBONZ_CREDENTIALS", "JAMBONZ_WEBHOOK_SECRETS", "JAMBONZ_SIGNATURE_HEADER")
+STARTS_WITHOUT = {
+    "POWERTOOLS_SERVICE_NAME": "no alarm counts what it measures",
+    "PYDANTIC_DISABLE_PLUGINS": "it starts more slowly",
+    "PYTHONTZPATH": "it starts more slowly",
+}
+"""What follows where a variable is missing that a function can start without."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionShape:
+    """What the template gives a function besides what every function has."""
+
+    variables: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+
+
+CALLHOOKS_LAYER, CALL_PLAN_LAYER = "CallhooksLayer", "CallPlanLayer"
+FUNCTIONS_OF_THE_TEMPLATE = {
+    "JambonzNewCallFunction": FunctionShape(("PYTHONTZPATH", *OF_JAMBONZ), (CALL_PLAN_LAYER,)),
+    "JambonzActionFunction": FunctionShape(("PYTHONTZPATH", *OF_JAMBONZ), (CALL_PLAN_LAYER,)),
+    "JambonzClientAuthFunction": FunctionShape((*OF_JAMBONZ, "CLIENTS_TABLE")),
+    "JambonzEventFunction": FunctionShape(OF_JAMBONZ),
+    "JambonzToolFunction": FunctionShape((*OF_JAMBONZ, "TOOL_CALLS_TABLE"), (CALL_PLAN_LAYER,)),
+    "WavixCallFunction": FunctionShape(("WAVIX_CREDENTIALS", "WAVIX_ALLOWED_ADDRESSES")),
+    "BirdVoiceFunction": FunctionShape(
+        ("BIRD_CREDENTIALS", "BIRD_SIGNATURE_WINDOW_HOURS", "BIRD_STATUSES", "BIRD_CHANNEL_ID")
+    ),
+    "VoipstudioEventFunction": FunctionShape(("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES")),
+    "SpillDrainerFunction": FunctionShape(),
+    "CallProjectorFunction": FunctionShape(("CALL_BUS", "PROJECTION_RETRY_QUEUE")),
+    "CallLogFunction": FunctionShape(("CONSOLE_CREDENTIALS",)),
+}
 MOST_ALARMS_AT_ONCE = 100
 CONFIRMED = "arn:"
 
@@ -70,19 +120,26 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
             "Wait where it is InProgress; else deploy again.",
         )
+    shape = FUNCTIONS_OF_THE_TEMPLATE.get(function.logical_id, FunctionShape())
     variables = configuration.get("Environment", {}).get("Variables", {})
-    yield from _environment(deployment, check, name, variables)
+    yield from _environment(deployment, check, name, shape, variables)
+    if "Layers" in configuration or not deployment.is_local:
+        attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
+        yield from _layers(deployment, check, name, shape, attached)
     reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
     if reserved == 0:
         free = deployment.aws(f"lambda delete-function-concurrency --function-name {name}")
         yield failure(check, "Its reserved concurrency is 0: it never runs.", f"Take that away: {free}")
 
 
-def _environment(deployment: Deployment, check: str, name: str, variables: Mapping[str, str]) -> Iterator[Finding]:
+def _environment(
+    deployment: Deployment, check: str, name: str, shape: FunctionShape, variables: Mapping[str, str]
+) -> Iterator[Finding]:
     mend = f"Set it back (Lambda's console, {name}, Configuration, Environment variables): a deployment leaves it."
-    for variable in IN_EVERY_FUNCTION:
+    for variable in (*IN_EVERY_FUNCTION, *shape.variables):
         if variable not in variables:
-            yield failure(check, f"Its environment has no {variable}: it cannot start.", mend)
+            follows = STARTS_WITHOUT.get(variable, "it cannot start")
+            yield failure(check, f"Its environment has no {variable}: {follows}.", mend)
     for variable, expected in _expected_variables(deployment).items():
         if variable in variables and variables[variable] != expected:
             yield failure(
@@ -91,6 +148,25 @@ def _environment(deployment: Deployment, check: str, name: str, variables: Mappi
                 f"{variables[variable] or 'nothing'}, and not {expected or 'nothing'}.",
                 mend,
             )
+
+
+def _layers(
+    deployment: Deployment, check: str, name: str, shape: FunctionShape, attached: Sequence[str]
+) -> Iterator[Finding]:
+    """Whether a function has the layers of the stack, whose names SAM lengthens at each change."""
+    versions = deployment.all_of("AWS::Lambda::LayerVersion")
+    wanted = {
+        layer: version.physical_id
+        for layer in (CALLHOOKS_LAYER, *shape.layers)
+        for version in versions
+        if version.logical_id.startswith(layer)
+    }
+    missing = [layer for layer, version in wanted.items() if version not in attached]
+    if missing:
+        attach = deployment.aws(
+            f"lambda update-function-configuration --function-name {name} --layers {' '.join(wanted.values())}"
+        )
+        yield failure(check, f"It is without the stack's layer {' and '.join(missing)}.", f"Attach it: {attach}")
 
 
 def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
@@ -254,6 +330,27 @@ def _kept_as_promised(deployment: Deployment, shape: TableShape, name: str) -> I
             yield failure(check, "It cannot be restored to a point in time: a slip would be for good.", enable)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueShape:
+    """What a queue of the template is made with: its attributes, and after how many receipts a message goes where."""
+
+    attributes: Mapping[str, str]
+    dead_letter_queue: str = ""
+    most_receipts: int = 0
+
+
+KEPT_AND_ENCRYPTED = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"}
+QUEUES_OF_THE_TEMPLATE = {
+    "SpillQueue": QueueShape({**KEPT_AND_ENCRYPTED, "VisibilityTimeout": "360"}, "SpillDeadLetterQueue", 100),
+    "SpillDeadLetterQueue": QueueShape(KEPT_AND_ENCRYPTED),
+    "ProjectionRetryQueue": QueueShape(
+        {**KEPT_AND_ENCRYPTED, "VisibilityTimeout": "360", "DelaySeconds": "30"}, "ProjectionDeadLetterQueue", 10
+    ),
+    "ProjectionDeadLetterQueue": QueueShape(KEPT_AND_ENCRYPTED),
+    "ProjectionDiscardedQueue": QueueShape(KEPT_AND_ENCRYPTED),
+}
+
+
 def queue_findings(deployment: Deployment) -> Iterator[Finding]:
     """Whether anything waits, or was given up."""
     found = [
@@ -293,7 +390,12 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     except ClientError as error:
         if "NonExistentQueue" not in error.response["Error"]["Code"]:
             raise
-        yield failure(check, "It is not there: somebody has deleted it.", "Delete the stack, and deploy it anew.")
+        yield failure(
+            check,
+            "It is not there: somebody has deleted it.",
+            "Make it again under its name, 60 s after it was deleted at the soonest; nothing has to be deployed: "
+            f"{_made_again(deployment, client, logical_id, url)}",
+        )
         return
     number = sum(int(attributes.get(name, "0")) for name in names[:3])
     if not number:
@@ -302,13 +404,13 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
         yield warning(
             check,
             f"{_counted(number, 'event')} waits for the table; once the cause is mended, all goes in by itself.",
-            f'{deployment.log_of("SpillDrainerFunction")} has the cause at "not drained".',
+            deployment.log_of("SpillDrainerFunction", 'has the cause at "not drained"'),
         )
     elif logical_id == "ProjectionRetryQueue":
         yield warning(
             check,
             f"{_counted(number, 'event')} could not be projected, and is tried again for an hour.",
-            f'{deployment.log_of("CallProjectorFunction")} has the cause at "not projected".',
+            deployment.log_of("CallProjectorFunction", 'has the cause at "not projected"'),
         )
     else:
         yield failure(
@@ -318,6 +420,23 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
             ),
             _brought_back(deployment, logical_id, url, attributes.get("QueueArn", "")),
         )
+
+
+def _made_again(deployment: Deployment, client: SQSClient, logical_id: str, url: str) -> str:
+    """The command that makes a queue as the template does, with the URL and the ARN that it had."""
+    shape = QUEUES_OF_THE_TEMPLATE[logical_id]
+    attributes = dict(shape.attributes)
+    dead_letters = deployment.physical_id(shape.dead_letter_queue)
+    if dead_letters is not None:
+        account, name = dead_letters.split("/")[-2:]
+        policy = {
+            "deadLetterTargetArn": f"arn:{client.meta.partition}:sqs:{client.meta.region_name}:{account}:{name}",
+            "maxReceiveCount": str(shape.most_receipts),
+        }
+        attributes["RedrivePolicy"] = json.dumps(policy)
+    return deployment.aws(
+        f"sqs create-queue --queue-name {url.rpartition('/')[2]} --attributes {shlex.quote(json.dumps(attributes))}"
+    )
 
 
 def _brought_back(deployment: Deployment, logical_id: str, url: str, arn: str) -> str:
@@ -333,6 +452,28 @@ def _brought_back(deployment: Deployment, logical_id: str, url: str, arn: str) -
 
 def _counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}{'es' if thing == 'batch' else 's'}"
+
+
+def bus_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Whether the event bus is there, on which subscribers get events."""
+    yield from looked_at(BUS, _bus(deployment))
+
+
+def _bus(deployment: Deployment) -> Iterator[Finding]:
+    name = deployment.outputs.call_bus
+    try:
+        deployment.session.client("events", config=IMPATIENT).describe_event_bus(Name=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        make = deployment.aws(f"events create-event-bus --name {name}")
+        yield failure(
+            BUS,
+            "It is not there: somebody has deleted it. Subscribers get nothing.",
+            f"Make it again: {make}. Then subscribers make their rules again (docs/events.md).",
+        )
+        return
+    yield fine(BUS, "It is there.")
 
 
 class Alarm(TypedDict, total=False):

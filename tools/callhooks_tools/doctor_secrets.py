@@ -18,6 +18,7 @@ from callhooks_tools.sender_secrets import SHORTEST_TOKEN, TOKEN
 from callhooks_tools.stack import BirdAccess, ConsoleAccess, JambonzAccess, TokenAccess
 
 CHECK = "secrets"
+NEW_STACK = "docs/operations.md#remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,12 @@ def _look(
         yield _unreadable(error, deployment, check, shape, secret_id)
         return
     problem, value = _read(text, shape)
-    put = deployment.aws(f"secretsmanager put-secret-value --secret-id {secret_id} --secret-string '{shape.example}'")
     if problem or value is None:
-        yield failure(check, f"{problem}: {shape.stops} by containers that start from now on.", f"Put it right: {put}")
+        yield failure(
+            check,
+            f"{problem}: {shape.stops} by containers that start from now on.",
+            f"Put it right: {_put(deployment, shape, secret_id)}",
+        )
         return
     known.values[member] = value
     yield from _doubts(deployment, check, shape, value)
@@ -132,16 +136,24 @@ def _look(
         known.changed_at[member] = changed_at
 
 
+def _put(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:
+    return deployment.aws(f"secretsmanager put-secret-value --secret-id {secret_id} --secret-string '{shape.example}'")
+
+
 def _unreadable(error: ClientError, deployment: Deployment, check: str, shape: SecretShape, secret_id: str) -> Finding:
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code == "InvalidRequestException" and re.search("delet", text, re.IGNORECASE):
         restore = deployment.aws(f"secretsmanager restore-secret --secret-id {secret_id}")
         return failure(check, f"It is scheduled for deletion: {shape.stops}.", f"Take that back: {restore}")
+    if code == "ResourceNotFoundException" and "value" in text:
+        return failure(check, f"It has no value: {shape.stops}.", f"Give it one: {_put(deployment, shape, secret_id)}")
     if code == "ResourceNotFoundException":
+        restore = deployment.aws(f"secretsmanager restore-secret --secret-id {secret_id}")
         return failure(
             check,
-            f"It is not there, or has no value: {shape.stops}.",
-            "Deploy the stack anew under another name, or make a secret of this name again.",
+            f"It is not there: {shape.stops}.",
+            f"Restore it while it is in its recovery window: {restore}. Else deploy a new stack ({NEW_STACK}: tables and "
+            "their events stay): a new secret of this name has another ARN, which the functions do not know.",
         )
     raise error
 

@@ -36,6 +36,8 @@ JSON = {"content-type": "application/json", "user-agent": CALLER}
 CALL = "call"
 MOST_LOOKS = 5
 SPILLED = '"fate":"spilled"'
+EVENT_SPILLED = "EventSpilled"
+REASON_MILLISECONDS = 5_000
 LONGEST_RUN = timedelta(minutes=15)
 NAMES = {
     Provider.JAMBONZ: "jambonz",
@@ -242,12 +244,28 @@ def _bytes(told: Mapping[str, object]) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """Something went into the spill queue; `reason` is what the table was like, empty where the log does not tell."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _LogLine:
+    """`at` is in milliseconds since 1970."""
+
+    at: int
+    text: str
+
+
 @dataclass
 class Trial:
     """What one run of the doctor sends, and finds again.
 
     `mark` is random, a part of every id; `taken` are the deliveries that were stored; `spilled_by` are
-    the functions that could not store theirs.
+    the functions that could not store theirs. `found_wrong` are the checks before it that found something,
+    `retries_before` is what the retry queue held before anything was sent; `None` where that is not known.
     """
 
     deployment: Deployment
@@ -261,6 +279,8 @@ class Trial:
     taken: list[TestDelivery] = field(default_factory=list)
     sent: list[TestDelivery] = field(default_factory=list)
     spilled_by: set[str] = field(default_factory=set)
+    found_wrong: frozenset[str] = frozenset()
+    retries_before: int | None = None
     _table: DynamoDBClient | None = None
 
     @property
@@ -344,27 +364,54 @@ class Trial:
         Raises:
             ClientError, BotoCoreError: the queue could not be asked.
         """
-        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        return self._messages(self.deployment.outputs.spill_queue)
+
+    def retried(self) -> int:
+        """About how many events wait in the retry queue of the projector.
+
+        Raises:
+            ClientError, BotoCoreError: the queue could not be asked.
+        """
+        return self._messages(self.deployment.outputs.projection_retry_queue)
+
+    def _messages(self, queue_url: str) -> int:
+        names: list[QueueAttributeNameType] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
         reply = self.deployment.session.client("sqs", config=IMPATIENT).get_queue_attributes(
-            QueueUrl=self.deployment.outputs.spill_queue, AttributeNames=names
+            QueueUrl=queue_url, AttributeNames=names
         )
         return sum(int(reply["Attributes"].get(name, "0")) for name in names)
 
-    def says_spilled(self, function: str) -> bool:
-        """Whether the log of a function, by its name in the template, says that what was sent went into the queue.
+    def spill(self, function: str) -> Spill | None:
+        """What the log of a function, by its name in the template, says of something sent that went into the queue.
 
         Raises:
             ClientError, BotoCoreError: the log could not be read.
         """
+        lines = self._lines(function, self.call_id, self._log_start)
+        at = next((line.at for line in lines if SPILLED in line.text), None)
+        if at is None:
+            return None
+        # The reason is counted just before, in a line that names no call.
+        counted = self._lines(function, EVENT_SPILLED, at - REASON_MILLISECONDS)
+        reasons = [reason for line in counted if line.at <= at and (reason := _reason_in(line.text))]
+        return Spill(reasons[-1] if reasons else "")
+
+    def _lines(self, function: str, wanted: str, start: int) -> Iterator[_LogLine]:
         group = self.deployment.physical_id(f"{function.removesuffix('Function')}LogGroup")
         if group is None:
-            return False
+            return
         pages = (
             self.deployment.session.client("logs", config=IMPATIENT)
             .get_paginator("filter_log_events")
-            .paginate(logGroupName=group, filterPattern=f'"{self.call_id}"', startTime=self._log_start)
+            .paginate(logGroupName=group, filterPattern=f'"{wanted}"', startTime=start)
         )
-        return any(SPILLED in event["message"] for page in pages for event in page["events"])
+        for page in pages:
+            for event in page["events"]:
+                yield _LogLine(event["timestamp"], event["message"])
 
     @property
     def _log_start(self) -> int:
@@ -407,6 +454,16 @@ class Trial:
             ConsistentRead=True,
         )
         return [item for page in pages for item in page["Items"]]
+
+
+def _reason_in(line: str) -> str:
+    """The reason in a line of the metric; empty where there is none."""
+    try:
+        document: object = json.loads(line)
+    except ValueError:
+        return ""
+    reason = document.get("reason") if isinstance(document, dict) else None
+    return reason if isinstance(reason, str) else ""
 
 
 def _has_body(item: Item, body: bytes) -> bool:
