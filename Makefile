@@ -27,7 +27,8 @@ for peer in runtime bare_pydantic powertools fastapi flask; do \
 endef
 LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
-AWS := env -u AWS_ENDPOINT_URL CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
+# sam knows AWS_DEFAULT_REGION alone, other tools AWS_REGION.
+AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs pictures fix lock \

@@ -95,6 +95,15 @@ def test_a_bridge_that_is_refused_for_something_else_says_what(control: BirdCont
     assert str(refused.value) == "Bird refuses (400): Invalid; to: is no number"
 
 
+@pytest.mark.parametrize("fault", [503, 500, Reply(200, {"call": "none"})])
+def test_a_bridge_that_is_refused_stays_refused_where_the_call_cannot_be_looked_at(
+    fault: Reply | int, control: BirdControl, api: BirdApi
+) -> None:
+    api.faults = [None, *[fault] * 4]
+    with pytest.raises(Refused, match="to: is no number"):
+        control.transfer(CHANNEL, CALL_ID, "nobody")
+
+
 def test_a_call_of_another_channel_is_over_for_this_one(control: BirdControl) -> None:
     for act in (control.get, control.answer):
         with pytest.raises(CallIsOver, match="Call not found"):

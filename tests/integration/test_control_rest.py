@@ -177,7 +177,14 @@ class TestALimit:
             Reply(429, headers={"Retry-After": "tomorrow"}),
         ]
         client.get("/things/1")
-        assert pauses == [9.0, 0.0, PAUSES[2]]
+        assert pauses == [9.0, PAUSES[1], PAUSES[2]]
+
+    def test_that_asks_for_no_time_gets_that_of_any_other_failure(
+        self, client: RestClient, api: Things, pauses: list[float]
+    ) -> None:
+        api.faults = [Reply(429, headers={"Retry-After": "0"})] * 3
+        client.get("/things/1")
+        assert pauses == list(PAUSES)
 
     def test_that_is_too_long_is_told_at_once(self, client: RestClient, api: Things, pauses: list[float]) -> None:
         api.faults = [Reply(429, {"message": "Slow down"}, headers={"Retry-After": str(int(LONGEST_PAUSE) + 1)})]

@@ -145,6 +145,12 @@ class TestTheRecordsOfACall:
         with pytest.raises(Unexpected, match="it does not filter cdrs by live_id"):
             control.call_detail_records(CALL_ID)
 
+    def test_are_never_those_of_nobody_knows_which_call(self, control: VoipstudioControl, api: VoipstudioApi) -> None:
+        api.ignores_filters = True
+        api.rows["monitors"] = [{name: value for name, value in a_recording(1).items() if name != "live_id"}]
+        with pytest.raises(Unexpected, match="it does not filter monitors by live_id"):
+            control.recordings(CALL_ID)
+
     def test_come_page_after_page(self, control: VoipstudioControl, api: VoipstudioApi) -> None:
         api.rows["monitors"] = [a_recording(number) for number in range(1, 6)]
         api.page_size = 2

@@ -83,10 +83,13 @@ HTML = Reply(502, content=b"<html><h1>Bad Gateway</h1></html>", content_type="te
 
 @dataclass
 class Api:
-    """A provider's API. `faults` are for the requests that come next, one each; a number is a status without a body."""
+    """A provider's API.
+
+    `faults` are for the requests that come next, one each: a number is a status without a body, `None` no fault.
+    """
 
     asked: list[Asked] = field(default_factory=list)
-    faults: list[Fault | Reply | int] = field(default_factory=list)
+    faults: list[Fault | Reply | int | None] = field(default_factory=list)
     url: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 from callhooks.control.configuration import base_url, checked_id, required
-from callhooks.control.errors import LONGEST_MESSAGE, ControlFailed, NotConfigured, Refused, message_of, showable
+from callhooks.control.errors import (
+    LONGEST_MESSAGE,
+    ControlFailed,
+    NotConfigured,
+    Refused,
+    Unreachable,
+    message_of,
+    showable,
+)
 from callhooks.control.jambonz_api import account_of, api_url_of
+from callhooks.control.retries import Passing, Waiting, repeated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,3 +116,26 @@ def test_a_message_never_shows_what_is_confidential(before: str, after: str, sec
 def test_an_error_names_the_provider_and_is_one_line() -> None:
     assert str(ControlFailed("Things")) == "Things fails"
     assert str(Refused("Things", status=400, message="No")) == "Things refuses (400): No"
+
+
+@pytest.mark.parametrize(
+    "form", ["k3y+that/nobody=may see", "k3y%2Bthat%2Fnobody%3Dmay%20see", "azN5K3RoYXQvbm9ib2R5PW1heSBzZWU="]
+)
+def test_a_key_is_not_shown_in_another_form_either(form: str) -> None:
+    shown = showable(f"the key {form} is wrong", ["k3y+that/nobody=may see"])
+    assert "k3y" not in shown
+    assert "azN5" not in shown
+
+
+@pytest.mark.parametrize(
+    "nothing_done", [[True, True, True, True], [False, True, True, True], [True, True, True, False]]
+)
+def test_what_one_attempt_may_have_done_is_not_forgotten_by_the_next(nothing_done: list[bool]) -> None:
+    attempts = iter(nothing_done)
+
+    def attempt() -> None:
+        raise Passing(Unreachable("Things"), nothing_done=next(attempts))
+
+    with pytest.raises(Unreachable) as failed:
+        repeated(attempt, Waiting(sleep=lambda _: None), repeatable=True)
+    assert failed.value.maybe_done is not all(nothing_done)

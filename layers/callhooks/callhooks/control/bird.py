@@ -14,7 +14,7 @@ from pydantic import Field
 
 from callhooks.control.client import ProviderClient, of_a_call
 from callhooks.control.configuration import base_url, checked_id, required
-from callhooks.control.errors import CallIsOver, Refused, Unexpected
+from callhooks.control.errors import CallIsOver, ControlFailed, Refused, Unexpected
 from callhooks.control.rest import RestClient
 from callhooks.control.retries import Waiting
 from callhooks.providers.lenient import Document, Identifier, Integer, IntegerOrText, Moment, Text
@@ -157,6 +157,9 @@ class BirdControl(ProviderClient):
             return self.get(channel_id, call_id).status in ENDED
         except CallIsOver:
             return True
+        except ControlFailed:
+            # What Bird has said of the bridge is known; that it does not say more now changes nothing.
+            return False
 
     def _call(self, channel_id: str, call_id: str) -> str:
         return f"{self._workspace}/channels/{checked_id(channel_id, PROVIDER)}/calls/{checked_id(call_id, PROVIDER)}"

@@ -43,7 +43,7 @@ def base_url(environ: Mapping[str, str], name: str, provider: str, usual: str) -
         raise problem from None
     if not host or parts.scheme not in ("https", "http") or parts.query or parts.fragment or parts.username is not None:
         raise problem
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise NotConfigured(
             provider, message=f"{name} takes http:// on this machine alone: else the key could be read on its way."
         )
@@ -61,7 +61,8 @@ def checked_id(identifier: str, provider: str) -> str:
     return identifier
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     if host == "localhost":
         return True
     try:

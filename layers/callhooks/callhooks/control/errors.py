@@ -6,9 +6,11 @@ an address with a token is left out.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from typing import ClassVar
+from urllib.parse import quote
 
 LONGEST_MESSAGE = 300
 LEFT_OUT = "..."
@@ -104,11 +106,20 @@ def message_of(document: object, confidential: Sequence[str] = ()) -> str:
 
 def showable(text: str, confidential: Sequence[str] = ()) -> str:
     """A provider's text in one line, without what is confidential, and no longer than anybody reads."""
-    for secret in sorted(filter(None, confidential), key=len, reverse=True):
-        text = text.replace(secret, LEFT_OUT)
+    for form in sorted(_forms_of(confidential), key=len, reverse=True):
+        text = text.replace(form, LEFT_OUT)
     text = "".join(char if char.isprintable() else " " for char in text).strip()
     text = _NUMBER.sub(LEFT_OUT, _ADDRESS.sub(LEFT_OUT, text))
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}{LEFT_OUT}"
+
+
+def _forms_of(confidential: Sequence[str]) -> set[str]:
+    """Secrets as they are, and as an address or a header would have them."""
+    forms = set()
+    for secret in filter(None, confidential):
+        raw = secret.encode("utf-8", "surrogatepass")
+        forms |= {secret, quote(raw, safe=""), base64.b64encode(raw).decode("ascii").rstrip("=")}
+    return forms
 
 
 def _texts(document: object) -> list[str]:

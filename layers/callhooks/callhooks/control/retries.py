@@ -62,5 +62,5 @@ def repeated(attempt: Callable[[], T], waiting: Waiting, *, repeatable: bool) ->
                 if isinstance(failed, Unreachable):
                     failed.maybe_done = maybe_done
                 raise failed from None
-        waiting.sleep(pause * (1 + waiting.jitter()) / 2 if asked is None else asked)
+        waiting.sleep(max(asked or 0, pause * (1 + waiting.jitter()) / 2))
     raise AssertionError("the last attempt returns or raises")

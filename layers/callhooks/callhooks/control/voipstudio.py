@@ -209,7 +209,7 @@ class VoipstudioControl(ProviderClient):
             document = self._rest.get(f"/{resource}", {**query, "limit": ROWS, "page": number})
             page = self._rest.model(_Page, document, needs="data")
             data = self._rest.objects(page.data, resource)
-            if live_id is not None and any(str(row.get("live_id", live_id)) != live_id for row in data):
+            if live_id is not None and any(str(row.get("live_id")) != live_id for row in data):
                 raise _NotFiltered(PROVIDER, message=f"it does not filter {resource} by live_id")
             rows += data
             if not data or (len(data) < ROWS if page.total is None else len(rows) >= page.total):
