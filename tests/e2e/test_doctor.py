@@ -172,6 +172,38 @@ class Patient:
             client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
     @contextmanager
+    def without_layers(self, logical_id: str) -> Iterator[None]:
+        client, name = self.running.client("lambda"), self.resources[logical_id]
+        before = [layer["Arn"] for layer in client.get_function_configuration(FunctionName=name)["Layers"]]
+        client.update_function_configuration(FunctionName=name, Layers=[])
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, Layers=before)
+
+    @contextmanager
+    def bus_deleted(self) -> Iterator[None]:
+        client, name = self.running.client("events"), self.resources["CallBus"]
+        client.delete_event_bus(Name=name)
+        try:
+            yield
+        finally:
+            client.create_event_bus(Name=name)
+
+    @contextmanager
+    def retries_purged(self) -> Iterator[None]:
+        """What is put aside here is not there for the next one."""
+        try:
+            yield
+        finally:
+            self.running.client("sqs").purge_queue(QueueUrl=self.resources["ProjectionRetryQueue"])
+
+    @contextmanager
+    def not_publishing(self) -> Iterator[None]:
+        with self.retries_purged(), self.not_permitted("CallProjectorFunction", "Publish"):
+            yield
+
+    @contextmanager
     def not_permitted(self, logical_id: str, sid: str) -> Iterator[None]:
         """Take a permission from a function."""
         client, functions = self.running.client("iam"), self.running.client("lambda")
@@ -304,6 +336,10 @@ LOOKED_AT: dict[str, tuple[Break, list[str]]] = {
         lambda patient: patient.message_in("ProjectionDiscardedQueue"),
         ["queue ProjectionDiscardedQueue: 1 batch of the table's stream were given up", "callhooks rebuild"],
     ),
+    "the event bus was deleted": (
+        lambda patient: patient.bus_deleted(),
+        ["event bus: It is not there: somebody has deleted it. Subscribers get nothing.", "events create-event-bus"],
+    ),
     "the public URL leads nowhere": (
         lambda patient: patient.public_url(NOWHERE),
         [f"public URL: {NOWHERE} does not answer (ConnectError)", "PublicUrl"],
@@ -320,6 +356,33 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
         [
             "event source CallProjectorFunctionNewEvents: It is switched off: new events do not reach the projector",
             "projector: What was stored (jambonz, Wavix, Bird, VoIPstudio) became no call within 30 s",
+        ],
+    ),
+    "the projector may not publish": (
+        lambda patient: patient.not_publishing(),
+        [
+            "role CallProjectorRole: CallProjectorFunction may not do events:PutEvents (Publish) any more.",
+            "projector: It has written 4 calls",
+            "publishing: Calls are written, but their events were not published (or were not projected)",
+            'The log of CallProjectorFunction has the cause at "not projected": /',
+        ],
+    ),
+    "SIP clients may not be looked up": (
+        lambda patient: patient.not_permitted("JambonzClientAuthFunction", "FindClients"),
+        ["role JambonzClientAuthRole: JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more."],
+    ),
+    "an environment has no secret": (
+        lambda patient: patient.variables("WavixCallFunction", without("WAVIX_CREDENTIALS")),
+        [
+            "function WavixCallFunction: Its environment has no WAVIX_CREDENTIALS: it cannot start.",
+            "See function WavixCallFunction, above.",
+        ],
+    ),
+    "a function has no layer": (
+        lambda patient: patient.without_layers("WavixCallFunction"),
+        [
+            "function WavixCallFunction: It is without the stack's layer CallhooksLayer.",
+            "See function WavixCallFunction",
         ],
     ),
     "a function never runs": (
@@ -362,7 +425,7 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
         lambda patient: patient.variables("BirdVoiceFunction", with_("PUBLIC_URL", "https://hooks.example.com")),
         [
             "function BirdVoiceFunction: Its environment has another PUBLIC_URL than the stack",
-            "Bird event: It was refused (401): PublicUrl (the parameter) is not the address that was called",
+            "Bird event: It was refused (401), most likely since PublicUrl (the parameter) is not the address",
         ],
     ),
     "a filter is another one than the stack's": (
@@ -398,6 +461,8 @@ def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: Patient) -> None:
         "functions: All 11 are active",
         "event sources: All 3 are switched on",
         "queues: All 5 are empty",
+        "event bus: It is there",
+        "publishing: The projector has put nothing aside",
         "leads to this API",
         "clock: This machine's clock and that of the API agree",
         "refusals: Whoever does not prove who they are is refused, in 10 ways",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -14,9 +15,16 @@ import pytest
 from botocore.exceptions import ClientError
 from callhooks_tools.deployment import Deployment, stack_findings
 from callhooks_tools.doctor_aws import (
+    CALL_PLAN_LAYER,
+    CALLHOOKS_LAYER,
     EVENT_SOURCES,
+    FUNCTIONS_OF_THE_TEMPLATE,
     GIVEN_UP,
+    IN_EVERY_FUNCTION,
+    QUEUES_OF_THE_TEMPLATE,
+    STARTS_WITHOUT,
     alarm_findings,
+    bus_findings,
     function_findings,
     queue_findings,
     source_findings,
@@ -37,11 +45,17 @@ SECRET_IDS = {
     "voipstudio_credentials": "voipstudio-credentials",
     "console_credentials": "console-credentials",
 }
-FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "SpillDrainerFunction")
+FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
+EVERY_VARIABLE = [
+    (function, variable)
+    for function in FUNCTIONS
+    for variable in (*IN_EVERY_FUNCTION, *FUNCTIONS_OF_THE_TEMPLATE[function].variables)
+]
 QUEUES = ("SpillQueue", "ProjectionRetryQueue", *GIVEN_UP)
 ALARM = "SpilledAlarm"
 ALARM_DESCRIPTION = "Events have waited in the spill queue. Nothing is lost. Look for the cause."
 LONG_TOKEN = "a-token-that-is-long-enough"
+SUFFIX = "0a1b2c3d4e"
 
 
 @dataclass
@@ -60,6 +74,12 @@ class Account:
         client = self.client("lambda")
         known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         client.update_function_configuration(FunctionName=function, Environment={"Variables": {**known, **variables}})
+
+    def without_variable(self, function: str, variable: str) -> None:
+        client = self.client("lambda")
+        known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        del known[variable]
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
 
     def without(self, logical_id: str) -> Deployment:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]
@@ -90,6 +110,7 @@ def bare(aws: Aws) -> Account:
             "events_table": TABLE,
             "clients_table": CLIENTS_TABLE,
             "call_bus": CALL_BUS,
+            "retention_days": "90",
         }
     )
     return Account(Deployment(boto3.session.Session(), STACK, None, outputs, []))
@@ -99,11 +120,19 @@ def bare(aws: Aws) -> Account:
 def account(aws: Aws, bare: Account) -> Account:
     """A stack with what it is made of."""
     queues = {name: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
-    outputs = replace(bare.deployment.outputs, spill_queue=queues["SpillQueue"])
+    outputs = replace(
+        bare.deployment.outputs,
+        spill_queue=queues["SpillQueue"],
+        projection_retry_queue=queues["ProjectionRetryQueue"],
+        jambonz_signature_header="Jambonz-Signature",
+    )
+    boto3.client("events").create_event_bus(Name=CALL_BUS)
+    layers = list(_layers())
     resources = [
         *(StackResource("AWS::SQS::Queue", name, url) for name, url in queues.items()),
         *_tables(aws),
-        *_functions(outputs),
+        *layers,
+        *_functions(outputs, {layer.logical_id[: -len(SUFFIX)]: layer.physical_id for layer in layers}),
         *_sources(aws, queues),
         _alarm(queues["SpillQueue"]),
     ]
@@ -125,23 +154,36 @@ def _tables(aws: Aws) -> Iterator[StackResource]:
         yield StackResource("AWS::DynamoDB::Table", logical_id, name)
 
 
-def _functions(outputs: StackOutputs) -> Iterator[StackResource]:
+def _layers() -> Iterator[StackResource]:
+    """SAM ends the logical id of a layer with a hash."""
+    for name in (CALLHOOKS_LAYER, CALL_PLAN_LAYER):
+        made = boto3.client("lambda").publish_layer_version(LayerName=name, Content={"ZipFile": archive()})
+        yield StackResource("AWS::Lambda::LayerVersion", f"{name}{SUFFIX}", made["LayerVersionArn"])
+
+
+def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackResource]:
     role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     variables = {
         "EVENTS_TABLE": TABLE,
         "RETENTION_DAYS": "90",
         "SPILL_QUEUE": outputs.spill_queue,
-        "PUBLIC_URL": "",
-        "BIRD_CREDENTIALS": "bird-credentials",
+        "BIRD_CREDENTIALS": outputs.bird_credentials,
+        "JAMBONZ_CREDENTIALS": outputs.jambonz_credentials,
+        "JAMBONZ_WEBHOOK_SECRETS": outputs.jambonz_webhook_secrets,
+        "JAMBONZ_SIGNATURE_HEADER": outputs.jambonz_signature_header,
+        "CALL_BUS": outputs.call_bus,
+        "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
     }
     for name in FUNCTIONS:
+        shape = FUNCTIONS_OF_THE_TEMPLATE[name]
         boto3.client("lambda").create_function(
             FunctionName=name,
             Role=role,
             Runtime="python3.13",
             Handler="app.handler",
             Code={"ZipFile": archive()},
-            Environment={"Variables": variables},
+            Environment={"Variables": {one: variables.get(one, "") for one in (*IN_EVERY_FUNCTION, *shape.variables)}},
+            Layers=[layers[layer] for layer in (CALLHOOKS_LAYER, *shape.layers)],
         )
         yield StackResource("AWS::Lambda::Function", name, name)
 
@@ -200,6 +242,7 @@ def everything(deployment: Deployment) -> list[Finding]:
         *source_findings(deployment),
         *table_findings(deployment),
         *queue_findings(deployment),
+        *bus_findings(deployment),
         *alarm_findings(deployment),
     ]
 
@@ -207,7 +250,9 @@ def everything(deployment: Deployment) -> list[Finding]:
 def test_all_is_well_in_an_account_as_it_is_deployed(account: Account) -> None:
     findings = everything(account.deployment)
     assert {one.outcome for one in findings} == {Outcome.OK}, findings
-    assert [one.check for one in findings] == ["secrets", "functions", "event sources", "tables", "queues", "alarms"]
+    assert [one.check for one in findings] == [
+        "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
+    ]  # fmt: skip
 
 
 class TestSecrets:
@@ -235,9 +280,19 @@ class TestSecrets:
         assert "It is scheduled for deletion" in finding
         assert f"restore-secret --secret-id {SECRET_IDS[member]}" in finding
 
-    def test_that_are_gone_are_told(self, bare: Account) -> None:
+    def test_that_are_gone_are_told_with_what_is_left_to_do(self, bare: Account) -> None:
         bare.client("secretsmanager").delete_secret(SecretId="wavix-credentials", ForceDeleteWithoutRecovery=True)
-        assert "It is not there, or has no value: nothing of Wavix is taken" in only(self.findings(bare))
+        finding = only(self.findings(bare))
+        assert "It is not there: nothing of Wavix is taken" in finding
+        assert "aws secretsmanager restore-secret --secret-id wavix-credentials" in finding
+        assert "Else deploy a new stack (docs/operations.md#remove: tables and their events stay)" in finding
+
+    def test_that_have_no_value_are_told_with_the_command_that_gives_one(self, bare: Account) -> None:
+        bare.client("secretsmanager").create_secret(Name="without-a-value")
+        outputs = replace(bare.deployment.outputs, wavix_credentials="without-a-value")
+        finding = only(secret_findings(replace(bare.deployment, outputs=outputs), KnownSecrets()))
+        assert "It has no value: nothing of Wavix is taken" in finding
+        assert "put-secret-value --secret-id without-a-value" in finding
 
     def test_without_a_webhook_secret_are_warned_of_with_the_command_that_mends_it(self, bare: Account) -> None:
         bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": []}')
@@ -304,14 +359,27 @@ class TestFunctions:
         finding = only(function_findings(account.deployment))
         assert f"Its environment has another {variable} than the stack: elsewhere" in finding
 
-    @pytest.mark.parametrize("variable", ["EVENTS_TABLE", "RETENTION_DAYS", "SPILL_QUEUE", "PUBLIC_URL"])
-    def test_whose_environment_lacks_something_are_told(self, variable: str, account: Account) -> None:
-        client = account.client("lambda")
-        known = client.get_function_configuration(FunctionName="BirdVoiceFunction")["Environment"]["Variables"]
-        del known[variable]
-        client.update_function_configuration(FunctionName="BirdVoiceFunction", Environment={"Variables": known})
+    @pytest.mark.parametrize(("function", "variable"), EVERY_VARIABLE)
+    def test_whose_environment_lacks_something_are_told(self, function: str, variable: str, account: Account) -> None:
+        account.without_variable(function, variable)
         finding = only(function_findings(account.deployment))
-        assert f"Its environment has no {variable}: it cannot start." in finding
+        follows = STARTS_WITHOUT.get(variable, "it cannot start")
+        assert finding.startswith(f"function {function}: Its environment has no {variable}: {follows}.")
+
+    @pytest.mark.parametrize("left", [(CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()])
+    def test_without_a_layer_of_the_stack_are_told_with_the_command_that_attaches_it(
+        self, left: tuple[str, ...], account: Account
+    ) -> None:
+        layers = {
+            layer: account.deployment.physical_id(f"{layer}{SUFFIX}") for layer in (CALLHOOKS_LAYER, CALL_PLAN_LAYER)
+        }
+        account.client("lambda").update_function_configuration(
+            FunctionName="JambonzNewCallFunction", Layers=[layers[layer] for layer in left]
+        )
+        finding = only(function_findings(account.deployment))
+        missing = " and ".join(layer for layer in layers if layer not in left)
+        assert finding.startswith(f"function JambonzNewCallFunction: It is without the stack's layer {missing}.")
+        assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
 
     @pytest.mark.parametrize(
         ("told_by_lambda", "words"),
@@ -417,15 +485,54 @@ class TestQueues:
         findings = told(queue_findings(intercepted(account, "sqs", "GetQueueAttributes", waiting)), Outcome.WARNING)
         assert len(findings) == 2
         assert "queue SpillQueue: 1 event waits for the table" in findings[0]
-        assert (
-            'sam logs --stack-name callhooks --name SpillDrainerFunction has the cause at "not drained"' in findings[0]
+        assert findings[0].endswith(
+            'The log of SpillDrainerFunction has the cause at "not drained": '
+            "sam logs --stack-name callhooks --name SpillDrainerFunction"
         )
         assert "queue ProjectionRetryQueue: 1 event could not be projected, and is tried again" in findings[1]
 
-    def test_that_were_deleted_are_told(self, account: Account) -> None:
-        account.client("sqs").delete_queue(QueueUrl=account.deployment.physical_id("SpillQueue"))
-        assert "queue SpillQueue: It is not there" in only(queue_findings(account.deployment))
-        assert "The stack has no such queue" in told(queue_findings(account.without("SpillDeadLetterQueue")))[1]
+    def test_in_which_something_waits_locally_name_the_log_of_the_engine(self, account: Account) -> None:
+        waiting = {"Attributes": {"ApproximateNumberOfMessages": "1"}}
+        session = intercepted(account, "sqs", "GetQueueAttributes", waiting).session
+        warned = told(queue_findings(replace(account.local(), session=session)), Outcome.WARNING)
+        assert 'The log of SpillDrainerFunction has the cause at "not drained": /' in warned[0]
+        assert 'The log of CallProjectorFunction has the cause at "not projected": /' in warned[1]
+        assert all(one.endswith("/run/engine.log") for one in warned)
+
+    @pytest.mark.parametrize("logical_id", QUEUES)
+    def test_that_were_deleted_are_told_with_the_command_that_makes_them_again(
+        self, logical_id: str, account: Account
+    ) -> None:
+        client, url = account.client("sqs"), account.deployment.physical_id(logical_id)
+        client.delete_queue(QueueUrl=url)
+        finding = only(queue_findings(account.deployment))
+        assert f"queue {logical_id}: It is not there" in finding
+        assert "60 s after it was deleted at the soonest; nothing has to be deployed" in finding
+        words = shlex.split(finding.partition("aws ")[2])
+        assert words[:2] == ["sqs", "create-queue"]
+        attributes = json.loads(words[words.index("--attributes") + 1])
+        made = client.create_queue(QueueName=words[words.index("--queue-name") + 1], Attributes=attributes)
+        assert made["QueueUrl"] == url
+        assert told(queue_findings(account.deployment)) == []
+        shape = QUEUES_OF_THE_TEMPLATE[logical_id]
+        if shape.dead_letter_queue:
+            assert json.loads(attributes["RedrivePolicy"]) == {
+                "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
+                "maxReceiveCount": str(shape.most_receipts),
+            }
+
+    def test_that_the_stack_has_not_are_told(self, account: Account) -> None:
+        assert "The stack has no such queue" in only(queue_findings(account.without("SpillDeadLetterQueue")))
+
+
+class TestTheEventBus:
+    def test_that_was_deleted_is_told_with_the_command_that_makes_it_again(self, account: Account) -> None:
+        account.client("events").delete_event_bus(Name=CALL_BUS)
+        finding = only(bus_findings(account.deployment))
+        assert finding.startswith("event bus: It is not there: somebody has deleted it. Subscribers get nothing.")
+        assert f"aws events create-event-bus --name {CALL_BUS}" in finding
+        account.client("events").create_event_bus(Name=CALL_BUS)
+        assert told(bus_findings(account.deployment)) == []
 
 
 class TestAlarms:
@@ -493,6 +600,7 @@ class TestPermissions:
             ("dynamodb", "DescribeTable", "table EventsTable"),
             ("dynamodb", "DescribeTimeToLive", "table EventsTable"),
             ("sqs", "GetQueueAttributes", "queue SpillQueue"),
+            ("events", "DescribeEventBus", "event bus"),
             ("cloudwatch", "DescribeAlarms", "alarms"),
             ("sns", "ListSubscriptionsByTopic", "alarms"),
         ],

@@ -26,6 +26,7 @@ from callhooks_tools.doctor_deliveries import (
     cleaning_findings,
     delivery_findings,
     projection_findings,
+    publishing_findings,
     refusal_findings,
     spill_findings,
     url_findings,
@@ -38,6 +39,7 @@ from callhooks_tools.stack import StackOutputs, StackResource
 from tests.support import NOW
 
 BASE = "https://hooks.example.com"
+RETRY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/retries"
 VERBS = [{"verb": "say", "text": "Welcome"}]
 SECRETS: dict[str, dict[str, Any]] = {
     "jambonz_credentials": {"username": "jambonz", "password": "s3cr3t-password"},
@@ -49,11 +51,17 @@ SECRETS: dict[str, dict[str, Any]] = {
 }
 OUTPUTS = StackOutputs(
     **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-    | {"stack_name": "callhooks", "base_url": BASE, "jambonz_signature_header": "Jambonz-Signature"}
+    | {
+        "stack_name": "callhooks",
+        "base_url": BASE,
+        "jambonz_signature_header": "Jambonz-Signature",
+        "projection_retry_queue": RETRY_QUEUE,
+    }
 )
 EVERY_SECRET = [
     text for value in SECRETS.values() for one in value.values() for text in ([one] if isinstance(one, str) else one)
 ]
+NOBODY_IS_VERIFIED = "The sender cannot be verified at the moment."
 NOT_SECRET = ("jambonz", "console")
 
 
@@ -86,11 +94,17 @@ class FakeTable:
 
 @dataclass
 class FakeQueue:
-    """The spill queue: so many messages."""
+    """The spill queue, with so many messages, and the retry queue, in which they are delayed at first."""
 
     messages: int = 0
+    retries: int = 0
+    fault: Exception | None = None
 
-    def get_queue_attributes(self, **_: object) -> dict[str, Any]:
+    def get_queue_attributes(self, *, QueueUrl: str, **_: object) -> dict[str, Any]:  # noqa: N803
+        if self.fault is not None:
+            raise self.fault
+        if QueueUrl == RETRY_QUEUE:
+            return {"Attributes": {"ApproximateNumberOfMessagesDelayed": str(self.retries)}}
         return {"Attributes": {"ApproximateNumberOfMessages": str(self.messages)}}
 
 
@@ -107,7 +121,10 @@ class FakeLogs:
     def paginate(self, *, logGroupName: str, filterPattern: str, startTime: int) -> Iterator[dict[str, Any]]:  # noqa: N803
         assert startTime < NOW.timestamp() * 1000
         wanted = filterPattern.strip('"')
-        yield {"events": [{"message": one} for one in self.lines.get(logGroupName, []) if wanted in one]}
+        at = int(NOW.timestamp() * 1000)
+        yield {
+            "events": [{"timestamp": at, "message": one} for one in self.lines.get(logGroupName, []) if wanted in one]
+        }
 
 
 @dataclass
@@ -248,6 +265,7 @@ class Case:
             *projection_findings(self.trial),
             *call_log_findings(self.trial),
             *spill_findings(self.trial),
+            *publishing_findings(self.trial),
             *cleaning_findings(self.trial),
         ]
 
@@ -470,7 +488,8 @@ class TestADeliveryThatIsNotTaken:
     def test_of_bird_has_the_wrong_public_url(self, case: Case) -> None:
         case.api.answers["/webhooks/bird"] = always(lambda: problem(401, "missing or wrong"))
         finding = only(list(delivery_findings(case.trial)))
-        assert f"PublicUrl (the parameter) is not the address that was called, {BASE}/webhooks/bird" in finding
+        assert f"is not the address that was called, {BASE}/webhooks/bird" in finding
+        assert "most likely since PublicUrl" in finding
         assert "Bird signs the URL" in finding
 
     @pytest.mark.parametrize(
@@ -504,6 +523,34 @@ class TestADeliveryThatIsNotTaken:
         assert "Its secret was changed 20 s ago" in only(findings, Outcome.WARNING)
         case.trial.known.changed_at["wavix_credentials"] = NOW - timedelta(seconds=61)
         assert "It was refused (401)" in only(list(delivery_findings(case.trial)))
+
+    @pytest.mark.parametrize(
+        ("path", "answer", "member"),
+        [
+            ("/webhooks/wavix", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "wavix_credentials"),
+            ("/webhooks/bird", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "bird_credentials"),
+            ("/webhooks/call/events", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "jambonz_webhook_secrets"),
+            ("/webhooks/call", answered(200, VERBS), "jambonz_credentials"),
+        ],
+    )
+    def test_has_a_secret_that_was_just_repaired_and_is_not_read_yet(
+        self, path: str, answer: Handler, member: str, case: Case
+    ) -> None:
+        case.trial.known.changed_at[member] = NOW - timedelta(seconds=20)
+        case.api.answers[path] = answer
+        findings = [*refusal_findings(case.trial), *delivery_findings(case.trial)]
+        assert told(findings) == []
+        warned = told(findings, Outcome.WARNING)
+        assert len(warned) >= 2
+        assert all("Its secret was changed" in one and "Run this again in a minute." in one for one in warned)
+        case.trial.known.changed_at[member] = NOW - timedelta(seconds=90)
+        assert told([*refusal_findings(case.trial), *delivery_findings(case.trial)])
+
+    def test_points_at_its_function_only_where_that_was_found_wrong(self, case: Case) -> None:
+        case.api.answers["/webhooks/wavix"] = answered(500)
+        assert "above" not in only(list(delivery_findings(case.trial)))
+        case.trial.found_wrong = frozenset({"function WavixCallFunction", "function BirdVoiceFunction"})
+        assert "See function WavixCallFunction, above. The log of" in only(list(delivery_findings(case.trial)))
 
     @pytest.mark.parametrize("member", SECRETS)
     def test_is_not_tried_without_its_secret(self, member: str, case: Case) -> None:
@@ -622,8 +669,33 @@ class TestWhatIsNotInTheTable:
         assert told(case.tried()) == []
         case.logs.lines["wavix-log"].append('{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}')
         finding = only(case.tried())
-        assert finding.startswith("log of WavixCallFunction: What was sent came into the table through the spill queue")
-        assert "the table refuses WavixCallFunction itself" in finding
+        assert finding.startswith(
+            "Wavix on-call event: It came into the table through the spill queue: the table refuses"
+        )
+        assert "WavixCallFunction itself (its permissions, its EVENTS_TABLE), or was down for a moment." in finding
+
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [
+            (
+                "AccessDeniedException",
+                "refuses WavixCallFunction itself (its permissions, its EVENTS_TABLE): AccessDeniedException.",
+            ),
+            ("no time was left", "WavixCallFunction could not write it: no time was left."),
+        ],
+    )
+    def test_came_through_the_spill_queue_for_the_reason_that_the_log_names(
+        self, reason: str, words: str, case: Case
+    ) -> None:
+        case.logs.lines["wavix-log"] = [
+            "EventSpilled is no JSON here",
+            json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": "an older one"}),
+            json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": reason}),
+            '{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}',
+        ]
+        finding = only(case.tried())
+        assert words in finding
+        assert "down for a moment" not in finding
 
     def test_is_let_drain_before_it_is_removed(self, case: Case) -> None:
         case.api.answers["/webhooks/wavix"] = answered(200, {"status": "stored"})
@@ -695,6 +767,54 @@ class TestTheProjector:
 
     def test_is_not_waited_for_where_nothing_was_stored(self, case: Case) -> None:
         assert list(projection_findings(case.trial)) == []
+
+    def test_points_at_what_was_found_wrong_of_it_and_nowhere_else(self, case: Case) -> None:
+        case.api.projects = False
+        assert "above" not in only(case.tried())
+        case.trial.found_wrong = frozenset({"event source CallProjectorFunctionNewEvents", "queue SpillQueue"})
+        assert "See event source CallProjectorFunctionNewEvents, above. The log of" in only(case.tried())
+
+
+class TestWhatIsPublished:
+    def aside(self, case: Case, number: int, *, after: float) -> None:
+        """The projector puts so many events into the retry queue, some time after the first one came."""
+        sleep, until = case.trial.sleep, case.api.time.slept + after
+
+        def put_aside(seconds: float) -> None:
+            sleep(seconds)
+            if case.api.time.slept >= until:
+                case.queue.retries = number
+
+        case.trial.sleep = put_aside
+
+    @pytest.mark.parametrize("after", [0.0, 6.0])
+    def test_is_not_what_the_projector_puts_aside(self, after: float, case: Case) -> None:
+        case.queue.retries = 2
+        self.aside(case, 7, after=after)
+        finding = only(case.tried())
+        assert finding == (
+            "publishing: Calls are written, but their events were not published (or were not projected): the retry "
+            'queue has 5 more than before. The log of CallProjectorFunction has the cause at "not projected": '
+            "sam logs --stack-name callhooks --name CallProjectorFunction"
+        )
+
+    def test_is_all_where_nothing_is_put_aside_for_as_long_as_the_projector_tries(self, case: Case) -> None:
+        case.queue.retries = 2
+        assert "publishing: The projector has put nothing aside. " in told(case.tried(), Outcome.OK)
+        assert 8 <= case.api.time.slept < 9
+
+    def test_is_not_asked_for_where_the_projector_has_written_nothing(self, case: Case) -> None:
+        case.api.projects = False
+        self.aside(case, 5, after=0)
+        assert "became no call" in only(case.tried())
+
+    def test_cannot_be_told_without_the_queue(self, case: Case) -> None:
+        denied: Any = {"Error": {"Code": "AccessDenied", "Message": "x"}}
+        case.queue.fault = ClientError(denied, "GetQueueAttributes")
+        findings = case.tried()
+        assert told(findings) == []
+        warned = only(findings, Outcome.WARNING)
+        assert warned.startswith("publishing: could not be looked at: your AWS credentials may not do GetQueueAttrib")
 
 
 class TestTheCallLog:

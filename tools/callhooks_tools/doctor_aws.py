@@ -123,9 +123,8 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
     shape = FUNCTIONS_OF_THE_TEMPLATE.get(function.logical_id, FunctionShape())
     variables = configuration.get("Environment", {}).get("Variables", {})
     yield from _environment(deployment, check, name, shape, variables)
-    if "Layers" in configuration or not deployment.is_local:
-        attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
-        yield from _layers(deployment, check, name, shape, attached)
+    attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
+    yield from _layers(deployment, check, name, shape, attached)
     reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
     if reserved == 0:
         free = deployment.aws(f"lambda delete-function-concurrency --function-name {name}")
@@ -187,6 +186,8 @@ def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
         "BIRD_CREDENTIALS": outputs.bird_credentials,
         "BIRD_STATUSES": outputs.bird_statuses,
         "BIRD_CHANNEL_ID": outputs.bird_channel_id,
+        "BIRD_SIGNATURE_WINDOW_HOURS": outputs.bird_signature_window_hours,
+        "RETENTION_DAYS": outputs.retention_days,
         "VOIPSTUDIO_CREDENTIALS": outputs.voipstudio_credentials,
         "VOIPSTUDIO_ALLOWED_ADDRESSES": outputs.voipstudio_allowed_addresses,
         "CONSOLE_CREDENTIALS": outputs.console_credentials,

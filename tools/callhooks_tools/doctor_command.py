@@ -18,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from callhooks_tools.deployment import Deployment, stack_findings
 from callhooks_tools.doctor_aws import (
     alarm_findings,
+    bus_findings,
     function_findings,
     queue_findings,
     source_findings,
@@ -28,10 +29,12 @@ from callhooks_tools.doctor_deliveries import (
     cleaning_findings,
     delivery_findings,
     projection_findings,
+    publishing_findings,
     refusal_findings,
     spill_findings,
     url_findings,
 )
+from callhooks_tools.doctor_roles import role_findings
 from callhooks_tools.doctor_secrets import KnownSecrets, secret_findings
 from callhooks_tools.doctor_trial import Trial
 from callhooks_tools.findings import Finding, Outcome
@@ -66,15 +69,18 @@ def doctor(
         _end(tally)
     deployment = _read(session, name, endpoint_url)
     known = KnownSecrets()
+    found_wrong: set[str] = set()
     for what, findings in (
         ("secrets", secret_findings(deployment, known)),
         ("functions", function_findings(deployment)),
+        ("permissions", role_findings(deployment)),
         ("event sources", source_findings(deployment)),
         ("tables", table_findings(deployment)),
         ("queues", queue_findings(deployment)),
+        ("the event bus", bus_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
     ):
-        _show(findings, what, tally)
+        found_wrong |= _show(findings, what, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
         trial = Trial(
             deployment,
@@ -84,6 +90,7 @@ def doctor(
             monotonic=time.monotonic,
             sleep=time.sleep,
             mark=secrets.token_hex(MARK_BYTES),
+            found_wrong=frozenset(found_wrong),
         )
         _show(url_findings(trial), "the public URL", tally)
         if trial.is_reachable and not no_deliveries:
@@ -100,6 +107,7 @@ def _try(trial: Trial, tally: dict[Outcome, int], *, keep: bool) -> None:
             ("the projector", projection_findings(trial)),
             ("the call log", call_log_findings(trial)),
             ("the logs", spill_findings(trial)),
+            ("the retry queue", publishing_findings(trial)),
         ):
             _show(findings, what, tally)
     except KeyboardInterrupt:
@@ -121,13 +129,19 @@ def _read(session: Session, stack_name: str, endpoint_url: str | None) -> Deploy
         fail(f"AWS refuses to tell what is in the stack {stack_name}: {error}")
 
 
-def _show(findings: Iterator[Finding], what: str, tally: dict[Outcome, int]) -> None:
-    """Print each finding as it comes; where somebody looks, tell what is being looked at."""
+def _show(findings: Iterator[Finding], what: str, tally: dict[Outcome, int]) -> set[str]:
+    """Print each finding as it comes, and return the checks that are not fine.
+
+    Where somebody looks, tell what is being looked at.
+    """
+    found_wrong: set[str] = set()
     while True:
         with _looking(what):
             finding = next(findings, None)
         if finding is None:
-            return
+            return found_wrong
+        if finding.outcome is not Outcome.OK:
+            found_wrong.add(finding.check)
         tally[finding.outcome] += 1
         mark, style = MARKS[finding.outcome]
         console.print(f"{mark:<{MARK_WIDTH}}", style=style, end="")

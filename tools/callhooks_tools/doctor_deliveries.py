@@ -29,14 +29,15 @@ from callhooks_tools.doctor_trial import (
     voipstudio_event,
     wavix_event,
 )
-from callhooks_tools.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.findings import DENIED, Finding, failure, fine, looked_at, warning
 from callhooks_tools.stack import BirdAccess, JambonzAccess, Provider, TokenAccess
 
-URL, CLOCK, REFUSALS, PROJECTOR, CALL_LOG, CLEANING = (
+URL, CLOCK, REFUSALS, PROJECTOR, PUBLISHING, CALL_LOG, CLEANING = (
     "public URL",
     "clock",
     "refusals",
     "projector",
+    "publishing",
     "call log",
     "cleaning up",
 )
@@ -46,9 +47,13 @@ SECRETS_ARE_NOT_READ_AGAIN = timedelta(seconds=REFRESH_INTERVAL_SECONDS)
 JAMBONZ_WAITS_SECONDS = 10
 SPILL_SECONDS = 10.0
 PROJECTION_SECONDS = 30.0
+PUBLISHING_SECONDS = 8.0
+"""The projector tries to publish for 4 s, and then puts what was refused into the retry queue."""
 LOOK_AGAIN_SECONDS = 0.5
 WRONG_BYTES = 20
+REFUSALS_OF_THE_TABLE = {*DENIED, "ResourceNotFoundException"}
 THE_TABLE_REFUSES = "the table refuses {function} itself (its permissions, its EVENTS_TABLE)"
+NOT_READ_YET = "the function has not read the new one yet"
 NO_SUCH_ADDRESS = "The URL does not lead to this API"
 LOOK_AT_ADDRESS = (
     "Look at the parameter PublicUrl, and at the API mapping of the custom domain: callhooks urls shows the address."
@@ -135,10 +140,12 @@ def _refused(trial: Trial, name: str, delivery: TestDelivery) -> Iterator[Findin
         return
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return
-    if answer.status >= 300:
+    if _cannot_verify(answer) and (young := _just_changed(trial, name, delivery.provider, answer.status)):
+        yield young
+    elif answer.status >= 300:
         yield failure(name, *_broken(trial, answer, delivery.function))
     elif delivery.function == "JambonzNewCallFunction" and not trial.stored(delivery):
-        yield failure(
+        yield _just_changed(trial, name, delivery.provider, answer.status) or failure(
             name,
             "It got the plan's fallback: the function cannot verify anybody, since it cannot read the secret store, or "
             "its environment is broken. Every caller hears the fallback.",
@@ -172,11 +179,17 @@ def _stranger_at_the_call_log(trial: Trial) -> Iterator[Finding]:
 
 def delivery_findings(trial: Trial) -> Iterator[Finding]:
     """What becomes of each provider's test event: answered, kept, and the repeat of a new call known."""
+    yield from looked_at(PUBLISHING, _retries_counted(trial))
     for name, delivery in _right_deliveries(trial):
         if delivery is None:
             yield warning(name, "Not tried: its secret is not in order.", "See the secrets, above.")
         else:
             yield from looked_at(name, _taken(trial, delivery))
+
+
+def _retries_counted(trial: Trial) -> Iterator[Finding]:
+    trial.retries_before = trial.retried()
+    yield from ()
 
 
 def _right_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery | None]]:
@@ -271,6 +284,8 @@ def _not_taken(trial: Trial, delivery: TestDelivery, answer: Answer) -> Finding:
     name = delivery.name
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return _turned_away(trial, delivery)
+    if _cannot_verify(answer) and (young := _just_changed(trial, name, delivery.provider, answer.status)):
+        return young
     if answer.status == HTTPStatus.ACCEPTED:
         return failure(
             name,
@@ -281,6 +296,10 @@ def _not_taken(trial: Trial, delivery: TestDelivery, answer: Answer) -> Finding:
     return failure(name, *_broken(trial, answer, delivery.function))
 
 
+def _cannot_verify(answer: Answer) -> bool:
+    return answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "verified" in answer.detail
+
+
 def _broken(trial: Trial, answer: Answer, function: str) -> tuple[str, str]:
     """What an answer says that is neither 2xx nor 401, and what to do."""
     log, status = trial.deployment.log_of(function), answer.status
@@ -288,10 +307,10 @@ def _broken(trial: Trial, answer: Answer, function: str) -> tuple[str, str]:
         return f"{NO_SUCH_ADDRESS}: it was answered {status}.", LOOK_AT_ADDRESS
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return (
-            "It was throttled (429): more is sent than the API, or the account's Lambda concurrency, lets through.",
-            "Look at Service Quotas (Lambda, concurrent executions) and at the throttling of the API's stage.",
+            "It was throttled (429): more came within this second than the API lets through.",
+            "Look at the parameters WebhookRateLimit and ConsoleRateLimit, and run this again.",
         )
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and "verified" in answer.detail:
+    if _cannot_verify(answer):
         return f"{function} cannot read the secret store: it can verify nobody (503).", log
     if status == HTTPStatus.SERVICE_UNAVAILABLE and "stored" in answer.detail:
         return (
@@ -300,7 +319,8 @@ def _broken(trial: Trial, answer: Answer, function: str) -> tuple[str, str]:
         )
     if status >= 500 and not answer.detail:
         words = f"{function} fails, is throttled, or does not start ({status})."
-        return words, f"{log}, and see the functions, above."
+        check = f"function {function}"
+        return words, f"See {check}, above. {log}" if check in trial.found_wrong else log
     return f"It was answered {status}. {answer.detail}".strip(), log
 
 
@@ -318,33 +338,42 @@ def _turned_away(trial: Trial, delivery: TestDelivery) -> Finding:
             f"It cannot be tried from here: {parameter} lets only some addresses in, and not this machine's.",
             f"Run this from one of them, or look in the call log for what {NAMES[delivery.provider]} sends.",
         )
-    if age := _age_of_secret(trial, delivery.provider):
-        return warning(
-            name,
-            f"Its secret was changed {age.total_seconds():.0f} s ago: the function has not read the new one yet (401).",
-            "Run this again in a minute.",
-        )
-    log = trial.deployment.log_of(delivery.function)
+    if young := _just_changed(trial, name, delivery.provider, HTTPStatus.UNAUTHORIZED):
+        return young
     if delivery.provider is Provider.BIRD:
         called = f"{outputs.base_url}{delivery.shown_path}"
         return failure(
             name,
-            f"It was refused (401): PublicUrl (the parameter) is not the address that was called, {called}. "
-            "Bird signs the URL.",
-            f"Set PublicUrl to the address that Bird calls, and deploy. {log}: it names the URL that was checked.",
+            f"It was refused (401), most likely since PublicUrl (the parameter) is not the address that was called, "
+            f"{called}: Bird signs the URL. Else the function reads another key.",
+            "Set PublicUrl to the address that Bird calls, and deploy. "
+            f"{trial.deployment.log_of(delivery.function, 'names the URL that was checked')}",
         )
     words = "It was refused (401), though it has what the stack's own secrets say"
+    log = trial.deployment.log_of(delivery.function, "names the proof that failed")
     if delivery.provider is Provider.JAMBONZ:
         return failure(
             name,
             f"{words}: the function reads other secrets, or expects the signature in another header than "
             f"{outputs.jambonz_signature_header}, or something before the API takes headers away.",
-            f"{log}: it names the proof that failed.",
+            log,
         )
     return failure(
         name,
         f"{words}: the function reads another secret, or lets only other addresses in.",
-        f"{log}: it names the proof that failed.",
+        log,
+    )
+
+
+def _just_changed(trial: Trial, name: str, provider: Provider, status: int) -> Finding | None:
+    """The warning where a provider's secret is so new that functions may still have the one before."""
+    age = _age_of_secret(trial, provider)
+    if age is None:
+        return None
+    return warning(
+        name,
+        f"Its secret was changed {age.total_seconds():.0f} s ago: {NOT_READ_YET} ({status}).",
+        "Run this again in a minute.",
     )
 
 
@@ -374,22 +403,20 @@ def _not_kept(trial: Trial, delivery: TestDelivery) -> Finding:
     while trial.monotonic() < until:
         if trial.stored(delivery):
             trial.taken.append(delivery)
+            reason = _reason_of(trial, delivery.function)
             return failure(
-                name,
-                f"It came into the table through the spill queue: "
-                f"{THE_TABLE_REFUSES.format(function=delivery.function)}, or was down for a moment.",
-                log,
+                name, f"It came into the table through the spill queue: {_not_written(delivery.function, reason)}", log
             )
         trial.sleep(LOOK_AGAIN_SECONDS)
     if trial.spilled():
         return failure(
             name,
             "It waits in the spill queue: the table does not take it, and neither from the drainer.",
-            f'{deployment.log_of("SpillDrainerFunction")} has the cause at "not drained". Once it goes in: '
-            f"{deployment.callhooks(f'forget {CALLER}')}",
+            deployment.log_of("SpillDrainerFunction", 'has the cause at "not drained"')
+            + f". Once it goes in: {deployment.callhooks(f'forget {CALLER}')}",
         )
     if delivery.function == "JambonzNewCallFunction":
-        return failure(
+        return _just_changed(trial, name, delivery.provider, HTTPStatus.OK) or failure(
             name,
             "It got the plan's fallback, and nothing was stored: the function cannot read the secret store, or its "
             "environment is broken.",
@@ -404,19 +431,37 @@ def _not_kept(trial: Trial, delivery: TestDelivery) -> Finding:
 
 def spill_findings(trial: Trial) -> Iterator[Finding]:
     """Whether a function has spilled what the drainer then stored before it was looked for: its log tells."""
-    for function in sorted({delivery.function for delivery in trial.taken} - trial.spilled_by):
-        yield from looked_at(f"log of {function}", _spilled(trial, function))
+    names = {delivery.function: delivery.name for delivery in trial.taken}
+    for function in sorted(names.keys() - trial.spilled_by):
+        yield from looked_at(names[function], _spilled(trial, names[function], function))
 
 
-def _spilled(trial: Trial, function: str) -> Iterator[Finding]:
-    if trial.says_spilled(function):
+def _spilled(trial: Trial, name: str, function: str) -> Iterator[Finding]:
+    spill = trial.spill(function)
+    if spill is not None:
         trial.spilled_by.add(function)
         yield failure(
-            f"log of {function}",
-            "What was sent came into the table through the spill queue: "
-            f"{THE_TABLE_REFUSES.format(function=function)}, or was down for a moment.",
+            name,
+            f"It came into the table through the spill queue: {_not_written(function, spill.reason)}",
             trial.deployment.log_of(function),
         )
+
+
+def _reason_of(trial: Trial, function: str) -> str:
+    """Why something went into the spill queue; empty where the log does not tell."""
+    try:
+        spill = trial.spill(function)
+    except (ClientError, BotoCoreError):
+        # That it went there is known without the log, and is a finding all the same.
+        return ""
+    return "" if spill is None else spill.reason
+
+
+def _not_written(function: str, reason: str) -> str:
+    refused = THE_TABLE_REFUSES.format(function=function)
+    if not reason:
+        return f"{refused}, or was down for a moment."
+    return f"{refused}: {reason}." if reason in REFUSALS_OF_THE_TABLE else f"{function} could not write it: {reason}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,12 +496,42 @@ def _projected(trial: Trial) -> Iterator[Finding]:
             PROJECTOR,
             f"What was stored ({names}) became no call within {PROJECTION_SECONDS:.0f} s: the projector does not run, "
             "fails, or is far behind. Lists are out of date, and subscribers wait.",
-            f"See its event sources and its queues, above. {trial.deployment.log_of('CallProjectorFunction')}",
+            f"{_above(trial)}{trial.deployment.log_of('CallProjectorFunction')}",
         )
     else:
+        trial.projected_at = trial.monotonic()
         seconds = trial.monotonic() - started
         number = f"{len(waited)} calls" if len(waited) > 1 else "1 call"
         yield fine(PROJECTOR, f"It has written {number}, {seconds:.1f} s after the last delivery.")
+
+
+def _above(trial: Trial) -> str:
+    """Where the parts of the projector were found wrong before."""
+    parts = ("function CallProjectorFunction", "event source CallProjectorFunction", "queue Projection")
+    checks = sorted(check for check in trial.found_wrong if check.startswith(parts))
+    return f"See {', '.join(checks)}, above. " if checks else ""
+
+
+def publishing_findings(trial: Trial) -> Iterator[Finding]:
+    """Whether the projector has put any of the test events aside, after it had written their calls."""
+    yield from looked_at(PUBLISHING, _published(trial))
+
+
+def _published(trial: Trial) -> Iterator[Finding]:
+    if trial.retries_before is None or trial.projected_at is None:
+        return
+    until = trial.projected_at + PUBLISHING_SECONDS
+    while (more := trial.retried() - trial.retries_before) <= 0 and trial.monotonic() < until:
+        trial.sleep(LOOK_AGAIN_SECONDS)
+    if more > 0:
+        yield failure(
+            PUBLISHING,
+            "Calls are written, but their events were not published (or were not projected): the retry queue has "
+            f"{more} more than before.",
+            trial.deployment.log_of("CallProjectorFunction", 'has the cause at "not projected"'),
+        )
+    else:
+        yield fine(PUBLISHING, "The projector has put nothing aside.")
 
 
 def call_log_findings(trial: Trial) -> Iterator[Finding]:

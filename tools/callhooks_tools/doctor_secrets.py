@@ -152,8 +152,8 @@ def _unreadable(error: ClientError, deployment: Deployment, check: str, shape: S
         return failure(
             check,
             f"It is not there: {shape.stops}.",
-            f"Restore it while it is in its recovery window: {restore}. Else deploy a new stack ({NEW_STACK}: tables and "
-            "their events stay): a new secret of this name has another ARN, which the functions do not know.",
+            f"Restore it while it is in its recovery window: {restore}. Else deploy a new stack ({NEW_STACK}: tables "
+            "and their events stay): a new secret of this name has another ARN, which the functions do not know.",
         )
     raise error
 

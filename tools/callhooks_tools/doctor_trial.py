@@ -265,7 +265,8 @@ class Trial:
 
     `mark` is random, a part of every id; `taken` are the deliveries that were stored; `spilled_by` are
     the functions that could not store theirs. `found_wrong` are the checks before it that found something,
-    `retries_before` is what the retry queue held before anything was sent; `None` where that is not known.
+    `retries_before` is what the retry queue held before anything was sent, `None` where that is not known;
+    `projected_at` is when, by `monotonic`, all of it had become calls, `None` where it has not.
     """
 
     deployment: Deployment
@@ -281,6 +282,7 @@ class Trial:
     spilled_by: set[str] = field(default_factory=set)
     found_wrong: frozenset[str] = frozenset()
     retries_before: int | None = None
+    projected_at: float | None = None
     _table: DynamoDBClient | None = None
 
     @property

@@ -24,6 +24,12 @@ class JambonzApplication(Document):
     call_status_hook: JsonObject = None
     messaging_hook: JsonObject = None
 
+    @property
+    def call_url(self) -> str:
+        """What its calls are answered by; empty where it has no call hook."""
+        url = (self.call_hook or {}).get("url")
+        return url if isinstance(url, str) else ""
+
 
 class _Created(Document):
     sid: Identifier = None

@@ -6,9 +6,10 @@ import os
 from typing import Annotated
 
 import typer
+from callhooks.control.jambonz_api import PROVIDER, api_url_of
 
-from callhooks_tools.jambonz_account import Hooks, JambonzAccount
-from callhooks_tools.provider_apis import provider_failures
+from callhooks_tools.jambonz_account import Hooks, JambonzAccount, JambonzApplication
+from callhooks_tools.provider_apis import address_of, check_callable, provider_failures
 from callhooks_tools.sender_secrets import Secrets, SenderSecrets, read_credentials
 from callhooks_tools.terminal import StackName, agree, console, shown, stack_in_aws
 
@@ -22,12 +23,10 @@ jambonz_app = typer.Typer(
 @jambonz_app.command("application")
 def jambonz_application(
     name: Annotated[str, typer.Argument(help="The application's name in jambonz's portal.")] = "callhooks",
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask before an application that is there is changed.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Make an application that has its calls answered by the stack, or change the one of this name."""
+    """Make an application that has its calls answered by the stack, or change the one of this name; asks first."""
     session, outputs = stack_in_aws(stack_name)
     access = read_credentials(session, outputs).jambonz
     hooks = Hooks(outputs.new_call_url, outputs.call_status_url, access.username, access.password)
@@ -35,15 +34,17 @@ def jambonz_application(
         provider_failures(maybe_done="It may be done all the same: look into jambonz's portal."),
         JambonzAccount.from_environment(os.environ, password=access.password) as account,
     ):
-        known = account.application(name)
+        check_callable(hooks.call_url, PROVIDER, api_url_of(os.environ))
+        known, address = account.application(name), address_of(hooks.call_url)
         if known is None:
+            agree(shown(f"Make an application {name} whose calls are answered at {address}?"), yes=yes)
             sid = account.create(name, hooks)
             console.print(shown(f"The application {name} is made: {sid}. Have your numbers lead to it."))
         else:
             console.print(shown(f"There is an application {name}: {known.application_sid}."))
-            agree("Have its calls answered by this stack?", yes=yes)
+            agree(shown(f"Have its calls answered at {address}, and {_present(known)}?"), yes=yes)
             account.update(known, hooks)
-            console.print(shown(f"The calls of {name} are answered by this stack."))
+            console.print(shown(f"The calls of {name} are answered at {address}."))
 
 
 @jambonz_app.command("webhook-secret")
@@ -56,3 +57,9 @@ def jambonz_webhook_secret(stack_name: StackName = None) -> None:
         console.print("The webhook secret of the account is valid within five minutes.")
     else:
         console.print("The webhook secret of the account is valid already.")
+
+
+def _present(application: JambonzApplication) -> str:
+    """What answers the calls of an application now, in the words of the question whether to change it."""
+    url = application.call_url
+    return f"no more at {address_of(url)}" if url else "by nobody as now"

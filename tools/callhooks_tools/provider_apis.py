@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+from callhooks.control.configuration import is_loopback
 from callhooks.control.errors import ControlFailed, Unreachable
 from callhooks.providers.lenient import Document
 
@@ -38,6 +40,22 @@ def check_subscribable(url: str, provider: str) -> None:
         )
 
 
+def check_callable(url: str, provider: str, api_url: str) -> None:
+    """End the command where a provider, whose API is at `api_url`, could not call a URL or passwords went unencrypted.
+
+    A provider that runs on this machine may call this machine.
+    """
+    if is_loopback(urlsplit(api_url).hostname or ""):
+        return
+    parts = urlsplit(url)
+    if parts.scheme != "https" or is_loopback(parts.hostname or ""):
+        fail(
+            f"{provider} is to call an https URL that leads here from outside, and {shown(origin_of(url))} is none. "
+            "Name a stack in AWS with --stack, or start the local run behind a tunnel: "
+            "callhooks run --parameter PublicUrl=https://..."
+        )
+
+
 def print_documents(documents: Sequence[Document]) -> None:
     """Show what a provider has answered as a list of JSON objects."""
     _print_json([document.model_dump(by_alias=True, exclude_none=True) for document in documents])
@@ -52,6 +70,11 @@ def _print_json(value: object) -> None:
     # Nothing that a provider sends does anything to a terminal.
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     console.print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+
+
+def address_of(url: str) -> str:
+    """A URL that has no token in its path as it may be shown: without user, query and fragment."""
+    return origin_of(url) + urlsplit(url).path
 
 
 def origin_of(url: str) -> str:

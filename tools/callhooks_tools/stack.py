@@ -146,6 +146,8 @@ class StackOutputs:
     jambonz_signature_header: str
     bird_statuses: str
     bird_channel_id: str
+    bird_signature_window_hours: str
+    retention_days: str
     public_url: str
     wavix_allowed_addresses: str
     voipstudio_allowed_addresses: str
@@ -185,6 +187,8 @@ class StackOutputs:
                 jambonz_signature_header=parameters["JambonzSignatureHeader"],
                 bird_statuses=parameters["BirdStatuses"],
                 bird_channel_id=parameters["BirdChannelId"],
+                bird_signature_window_hours=parameters["BirdSignatureWindowHours"],
+                retention_days=parameters["RetentionDays"],
                 public_url=parameters["PublicUrl"],
                 wavix_allowed_addresses=parameters["WavixAllowedAddresses"],
                 voipstudio_allowed_addresses=parameters["VoipstudioAllowedAddresses"],
