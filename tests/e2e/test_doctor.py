@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -355,14 +355,14 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
         lambda patient: patient.source_switched_off("CallProjectorFunctionNewEvents"),
         [
             "event source CallProjectorFunctionNewEvents: It is switched off: new events do not reach the projector",
-            "projector: What was stored (jambonz, Wavix, Bird, VoIPstudio) became no call within 30 s",
+            "became no call within 30 s: the projector does not run, fails, or is far behind.",
         ],
     ),
     "the projector may not publish": (
         lambda patient: patient.not_publishing(),
         [
             "role CallProjectorRole: CallProjectorFunction may not do events:PutEvents (Publish) any more.",
-            "projector: It has written 4 calls",
+            "projector: It has written",
             "publishing: Calls are written, but their events were not published (or were not projected)",
             'The log of CallProjectorFunction has the cause at "not projected": /',
         ],
@@ -502,19 +502,44 @@ def test_fails_where_it_is_seen_that(broken: str, patient: Patient) -> None:
     for told in words:
         assert told in verdict.output
     assert len(verdict.failures()) == 1, verdict.output
-    healthy = patient.doctor(*WITHOUT_DELIVERIES)
-    assert healthy.status == 0, healthy.output
+
+
+# Each of another function, so that none hides another: a run takes ten seconds.
+TOGETHER = [
+    [
+        "an environment has no secret",
+        "an environment has no table",
+        "a function may not write into the table",
+        "SIP clients may not be looked up",
+        "jambonz signs in another header than is checked",
+        "the call log reads another table",
+    ],
+    ["a function never runs", "a function may not read its secrets", "new calls get the fallback"],
+    ["a function has no layer", "Bird signs another URL than is checked"],
+    [
+        "a function writes into a table that is not there",
+        "a filter is another one than the stack's",
+        "the projector may not publish",
+    ],
+    ["a function lets other addresses in than the stack says", "the projector gets no events"],
+]
+
+
+def test_all_that_it_knows_is_tried() -> None:
+    assert sorted(name for group in TOGETHER for name in group) == sorted(TRIED)
 
 
 @pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("broken", TRIED)
-def test_fails_where_it_is_tried_that(broken: str, patient: Patient) -> None:
-    break_it, words = TRIED[broken]
-    with break_it(patient):
+@pytest.mark.parametrize("group", TOGETHER, ids=[" and ".join(group) for group in TOGETHER])
+def test_fails_where_it_is_tried_that(group: list[str], patient: Patient) -> None:
+    with ExitStack() as broken:
+        for name in group:
+            broken.enter_context(TRIED[name][0](patient))
         verdict = patient.doctor()
     assert verdict.status == 1, verdict.output
-    for told in words:
-        assert told in verdict.output
+    for name in group:
+        for told in TRIED[name][1]:
+            assert told in verdict.output, name
     assert patient.left_over() == []
 
 
