@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ HTML = Reply(502, content=b"<html><h1>Bad Gateway</h1></html>", content_type="te
 
 
 @dataclass
-class Api:
+class Api(ABC):
     """A provider's API.
 
     `faults` are for the requests that come next, one each: a number is a status without a body, `None` no fault.
@@ -93,9 +94,9 @@ class Api:
     url: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Reply:
         """What the API itself answers."""
-        raise NotImplementedError
 
     @property
     def lines(self) -> list[str]:
