@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,6 +171,10 @@ print(ask().status)
     with proxy.broken(Fault.KILL, "DynamoDB.PutItem") as breakage:
         assert not killed.communicate("\n", timeout=30)[0]
     assert killed.returncode == -SIGKILL
+    # The proxy notes it after it has happened.
+    deadline = time.monotonic() + 10
+    while not breakage.killed and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert breakage.killed == [killed.pid]
     assert spared.communicate("\n", timeout=30)[0] == "200\n"
     assert len(engine.received) == 2
