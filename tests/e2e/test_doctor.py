@@ -574,7 +574,8 @@ def test_does_not_take_a_secret_for_broken_that_was_changed_a_moment_ago(patient
     assert "another-token" not in verdict.output
 
 
-def test_cleans_up_when_it_is_interrupted(patient: Patient) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: Patient) -> None:
     with patient.source_switched_off("CallProjectorFunctionNewEvents"):
         process = subprocess.Popen(
             [CALLHOOKS, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=patient.environment
@@ -583,7 +584,7 @@ def test_cleans_up_when_it_is_interrupted(patient: Patient) -> None:
         while len(patient.left_over()) < 5 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert len(patient.left_over()) == 5
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=DOCTOR_SECONDS)
     assert process.returncode == 130, output
     assert "items of the test events are removed" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from callhooks_tools.terminal import StackName, console, errors, fail, session_o
 from callhooks_tools.terminal import shown as escaped
 
 INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MARK_BYTES = 6
 HTTP_TIMEOUT = httpx.Timeout(30, connect=5)
 """API Gateway's own is 30 s."""
@@ -94,7 +96,8 @@ def doctor(
         )
         _show(url_findings(trial), "the public URL", tally)
         if trial.is_reachable and not no_deliveries:
-            _try(trial, tally, keep=keep)
+            with _stopped_by_signals():
+                _try(trial, tally, keep=keep)
     _end(tally)
 
 
@@ -118,6 +121,17 @@ def _try(trial: Trial, tally: dict[Outcome, int], *, keep: bool) -> None:
             console.print(f"  The test events stay; their calls are {trial.call_id}.")
         else:
             _show(cleaning_findings(trial), "what was sent, to remove it", tally)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """A pipeline that is cancelled ends its commands by SIGTERM, and may start them with Ctrl-C ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _read(session: Session, stack_name: str, endpoint_url: str | None) -> Deployment:
