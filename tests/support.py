@@ -12,9 +12,11 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlencode
 
 import yaml
 from botocore.exceptions import ClientError
+from callhooks.call_signature import call_signature
 from callhooks.credentials import CredentialStore
 from callhooks.items import QUARANTINE, Item, details_of_item, unpack_item
 from callhooks.keeper import UNSTORED_MARKER, Keeper
@@ -278,6 +280,11 @@ def credential_store(secrets: FakeSecrets, clock: Clock) -> CredentialStore[Jamb
         read_secret=secrets.read,
         monotonic=clock.monotonic,
     )
+
+
+def call_in_url(call_id: str, *, password: str = PASSWORD) -> str:
+    """The query of a hook's URL that names a call, as callhooks has signed it."""
+    return urlencode({"call": call_id, "sig": call_signature(password, call_id)}, errors="surrogatepass")
 
 
 def recorded(name: str) -> Event:

@@ -29,6 +29,7 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
+    call_in_url,
     credential_store,
     keeper_of,
     signed_event,
@@ -198,7 +199,7 @@ def wish(name: str, arguments: object = None) -> dict[str, object]:
 
 
 def tool_event(
-    body: object, *, vendor: str = "openai", query: str = f"call={CALL_SID}", now: datetime = NOW, **changes: Any
+    body: object, *, vendor: str = "openai", query: str = call_in_url(CALL_SID), now: datetime = NOW, **changes: Any
 ) -> Event:
     """A tool hook as API Gateway hands it on."""
     event = signed_event(body, path=f"/webhooks/tool/{vendor}", query=query, now=now)

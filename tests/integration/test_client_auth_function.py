@@ -65,8 +65,8 @@ def test_a_cold_start_reads_two_secrets_and_a_client_and_writes_a_nonce_and_an_e
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_client_is_let_in(handler: Handler, name: str) -> None:
-    assert status(handler, fresh(name)) == "ok"
+def test_every_recorded_client_is_let_in_but_by_get(handler: Handler, name: str) -> None:
+    assert status(handler, fresh(name)) == ("fail" if name.endswith("_get") else "ok")
 
 
 @pytest.mark.parametrize("document", [attempt(password="wrong"), attempt(username="john")], ids=["password", "name"])

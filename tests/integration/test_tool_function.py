@@ -15,7 +15,7 @@ from callhooks.call_store import CallStore
 from callhooks_tools.declarations import Vendor
 
 from tests.integration.conftest import TABLE, TOOL_CALLS_TABLE, Aws, Handler
-from tests.support import EVENTS, Event, body_of, recorded, signed
+from tests.support import EVENTS, Event, body_of, call_in_url, recorded, signed
 from tests.tool_caller import told_by_openai, tool_event, wish
 
 CALL_SID = body_of("new_call")["call_sid"]
@@ -24,12 +24,12 @@ RECORDED = sorted(path.stem for path in (EVENTS / "jambonz").glob("tool_*.json")
 
 
 def fresh(name: str) -> Event:
-    """A recorded delivery signed for the real time, which the function asks."""
-    return signed(recorded(name), now=datetime.now(UTC))
+    """A recorded delivery signed for the real time, which the function asks, and with its call signed."""
+    return signed({**recorded(name), "rawQueryString": call_in_url(CALL_SID)}, now=datetime.now(UTC))
 
 
 def ask(name: str, arguments: object = None, call_sid: str = CALL_SID) -> Event:
-    return tool_event(wish(name, arguments), query=f"call={call_sid}", now=datetime.now(UTC))
+    return tool_event(wish(name, arguments), query=call_in_url(call_sid), now=datetime.now(UTC))
 
 
 def keep_calls(aws: Aws, party: str, count: int, *, provider: str = "jambonz") -> None:

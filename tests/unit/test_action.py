@@ -308,6 +308,16 @@ class TestWhatComesNext:
         assert dial[0]["timeout"] == 30, "a variable of the first webhook"
         assert {item["call_id"]["S"] for item in phone.table.items.values()} == {CALL["call_sid"]}
 
+    @pytest.mark.parametrize("forged", ["", "&sig=", f"&sig={'0' * 32}"])
+    def test_an_event_whose_url_names_a_call_that_we_have_not_signed_belongs_to_none(
+        self, phone: Phone, forged: str
+    ) -> None:
+        hook = hook_of(phone.call()).partition("#")[0] + f"&call={CALL['call_sid']}{forged}"
+        verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
+        *_, last = phone.table.items.values()
+        assert "call_id" not in last
+        assert last["pk"]["S"].startswith("jambonz#none#")
+
 
 class TestRepeats:
     def test_are_limited(self, phone: Phone) -> None:

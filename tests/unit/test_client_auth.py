@@ -22,6 +22,8 @@ from tests.support import (
     PASSWORD,
     WEBHOOK_SECRET,
     FakeDynamoDB,
+    FakeSecrets,
+    kept_details,
     metric_lines,
     recorded,
     resource,
@@ -61,10 +63,14 @@ class TestTheDigest:
         assert ha1_of("zoë", "realm", "пароль") == md5("zoë:realm:пароль")
 
 
+def without_webhook_secret() -> ClientContainer:
+    return ClientContainer(secrets=FakeSecrets(webhook_secrets=[]))
+
+
 class TestAClientWithItsPassword:
     @pytest.mark.parametrize("name", RECORDED)
     def test_is_let_in_as_it_was_recorded(self, name: str) -> None:
-        assert told(ClientContainer().receive(signed(recorded(name)))) == OK
+        assert told(without_webhook_secret().receive(signed(recorded(name)))) == OK
 
     @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
     @pytest.mark.parametrize("qop", ["auth", None])
@@ -73,7 +79,7 @@ class TestAClientWithItsPassword:
         assert ClientContainer().told(attempt(method=method, qop=qop, nc=None, cnonce=None)) == OK
 
     def test_is_let_in_by_get_where_numbers_are_texts_and_there_are_no_headers(self) -> None:
-        container = ClientContainer()
+        container = without_webhook_secret()
         assert told(container.get(attempt())) == OK
         assert told(container.get(attempt(method="INVITE", nc="00000002"))) == OK
 
@@ -471,8 +477,17 @@ class TestWhoIsNotJambonz:
         assert container.clients.calls == []
         assert container.database.calls == 0
 
-    def test_a_get_cannot_be_held_to_its_signature(self) -> None:
-        assert told(ClientContainer().receive(recorded("client_auth_register_get"))) == OK
+    def test_is_refused_by_get_where_a_webhook_secret_is_set_and_the_client_is_not_looked_up(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        container = ClientContainer()
+        right, wrong = attempt(), attempt(password="wrong", nc="00000002")
+        answers = [told(container.get(document)) for document in (right, right, wrong, attempt(username="john"))]
+        assert answers == [FAIL] * 4
+        assert container.clients.calls == []
+        reasons = {line["reason"] for line in metric_lines(capsys.readouterr().out) if "ClientRefused" in line}
+        assert reasons == {"sent by GET, which is not signed"}
+        assert {kept_details(item)["reason"]["S"] for item in container.database.items.values()} == reasons
 
 
 class TestWhatIsKept:

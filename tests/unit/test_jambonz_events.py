@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
+from callhooks.providers.jambonz.verify import signature_header_value
 from callhooks_tools.deliveries import read_delivery
 
 from tests.senders import Stored, document_of, jambonz_event
@@ -19,8 +20,10 @@ from tests.support import (
     NOW,
     OUT_OF_ORDER,
     PASSWORD,
+    USERNAME,
     WEBHOOK_SECRET,
     Event,
+    call_in_url,
     kept_details,
     unstored,
     with_header,
@@ -79,6 +82,7 @@ def delivered(name: str) -> Stored:
     """What is kept of a recorded delivery."""
     sender = jambonz_event()
     event = sender.sign(dict(read_delivery(EVENTS / "jambonz" / f"{name}.json").event), NOW)
+    event["rawQueryString"] = event["rawQueryString"].replace(f"call={CALL}", call_in_url(CALL))
     answer = sender.receive(event)
     assert (answer.statusCode, answer.body, answer.headers) == (200, "[]", {"content-type": "application/json"})
     return Stored(sender.database.item)
@@ -351,7 +355,7 @@ class TestOtherHooks:
         ],
     )
     def test_of_a_vendor_keep_their_name_and_tell_nothing_of_the_call(self, document: dict[str, Any]) -> None:
-        stored = jambonz_event().stored(document, rawQueryString=f"call={CALL}")
+        stored = jambonz_event().stored(document, rawQueryString=call_in_url(CALL))
         assert (stored["kind"], stored["event_name"]) == ("call.other", document.get("event") or document["type"])
         assert (stored["call_id"], stored.details, stored["occurred_at"]) == (CALL, {}, SIGNED)
         assert [stored.get(name) for name in ("status", "from", "to", "direction")] == [None] * 4
@@ -360,22 +364,50 @@ class TestOtherHooks:
 class TestTheQuery:
     def test_names_the_call_where_the_body_does_not(self) -> None:
         stored = delivered("llm_event_openai")
-        assert (stored["call_id"], stored["query"]) == (CALL, f"call={CALL}&hook=llm.eventHook")
+        assert (stored["call_id"], stored["query"]) == (CALL, f"{call_in_url(CALL)}&hook=llm.eventHook")
 
     def test_is_outdone_by_the_body(self) -> None:
-        stored = jambonz_event().stored(status(), rawQueryString="call=another")
+        stored = jambonz_event().stored(status(), rawQueryString=call_in_url("another"))
         assert stored["call_id"] == CALL
 
-    @pytest.mark.parametrize("query", ["", "call=", "call=%20", "call", "hook=x", "=1&&"])
-    def test_that_names_none_either_is_kept_under_none(self, query: str) -> None:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "call=",
+            call_in_url(""),
+            "call",
+            "hook=x",
+            "=1&&",
+            f"call={CALL}",
+            f"call={CALL}&sig=",
+            f"call={CALL}&sig={'0' * 32}",
+            call_in_url("another").replace("another", CALL),
+            call_in_url(CALL, password="another"),
+            f"{call_in_url(CALL)}&call=another",
+        ],
+    )
+    def test_that_names_none_that_we_have_signed_is_kept_under_none(self, query: str) -> None:
         stored = jambonz_event().stored({"type": "ping"}, rawQueryString=query)
         assert (stored["pk"], stored.get("call_id")) == ("jambonz#none#2026-11-21", None)
 
-    @pytest.mark.parametrize("call", ["%2B12125550187", "x" * 3000, "%F0%9F%93%9E", "sip%3Ajane%40example.com"])
+    def test_is_signed_by_any_password_that_is_valid(self) -> None:
+        for password in (PASSWORD, "new", "newer"):
+            secret = {
+                "username": USERNAME,
+                "password": PASSWORD,
+                "further_passwords": ["new", "newer"],
+                "webhook_secrets": [WEBHOOK_SECRET],
+            }
+            sender = jambonz_event()
+            sender.secrets.text = json.dumps(secret)
+            query = call_in_url(CALL, password=password)
+            assert sender.stored({"type": "ping"}, rawQueryString=query)["call_id"] == CALL
+
+    @pytest.mark.parametrize("call", ["+12125550187", "x" * 3000, "\U0001f4de", "sip:jane@example.com"])
     def test_may_name_a_call_that_cannot_be_a_key(self, call: str) -> None:
-        assert (
-            jambonz_event().stored({"type": "ping"}, rawQueryString=f"call={call}")["pk"].startswith("jambonz#sha256-")
-        )
+        stored = jambonz_event().stored({"type": "ping"}, rawQueryString=call_in_url(call))
+        assert stored["pk"].startswith("jambonz#sha256-")
 
     def test_says_which_hook_it_was(self) -> None:
         stored = jambonz_event().stored(
@@ -395,8 +427,8 @@ class TestTheQuery:
 
     def test_does_not_matter_for_its_order(self) -> None:
         sender = jambonz_event()
-        sender.send({"type": "ping"}, rawQueryString="call=1&hook=x")
-        assert sender.send({"type": "ping"}, rawQueryString="hook=x&call=1").replayed
+        sender.send({"type": "ping"}, rawQueryString=f"{call_in_url('1')}&hook=x")
+        assert sender.send({"type": "ping"}, rawQueryString=f"hook=x&{call_in_url('1')}").replayed
 
 
 class TestWhatTellsNothing:
@@ -419,11 +451,11 @@ class TestWhatTellsNothing:
         )
 
     def test_is_kept_under_the_call_that_the_url_names(self) -> None:
-        stored = jambonz_event().stored("null", rawQueryString=f"call={CALL}&hook=llm.eventHook")
+        stored = jambonz_event().stored("null", rawQueryString=f"{call_in_url(CALL)}&hook=llm.eventHook")
         assert (stored["call_id"], stored["event_name"]) == (CALL, "llm.eventHook")
 
     def test_is_a_status_all_the_same_where_it_has_one(self) -> None:
-        stored = jambonz_event().stored({"call_status": "ringing"}, rawQueryString=f"call={CALL}")
+        stored = jambonz_event().stored({"call_status": "ringing"}, rawQueryString=call_in_url(CALL))
         assert (stored["kind"], stored["status"], stored["call_id"]) == ("call.ringing", "ringing", CALL)
 
 
@@ -435,6 +467,53 @@ class TestARepeat:
         assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
         assert sender.another_container().receive(event).replayed
         assert len(sender.items) == 1
+
+    @pytest.mark.parametrize("body", [json.dumps(status()), "not JSON"])
+    def test_is_one_event_however_its_header_is_spelt(self, body: str) -> None:
+        sender = jambonz_event()
+        event = sender.event(body)
+        signature = event["headers"]["jambonz-signature"]
+        time, _, digest = signature.partition(",")
+        answers = [
+            sender.receive(with_header(event, "jambonz-signature", spelt))
+            for spelt in (
+                signature,
+                f"{time}, {digest}",
+                f" {time} ,\t{digest} ",
+                f"{signature},v1=junk",
+                f"v1=junk,{signature}",
+                f"{digest},{time}",
+                f"{signature},x=1",
+                f"{signature},",
+            )
+        ]
+        assert [answer.replayed for answer in answers] == [False] + [True] * 7
+        assert len(sender.items) == 1
+
+    def test_is_one_event_though_it_was_signed_anew_with_another_secret(self) -> None:
+        sender = jambonz_event()
+        sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": [WEBHOOK_SECRET, "wh_secret_new"]})
+        event = sender.event(status())
+        rotated = signature_header_value("wh_secret_new", NOW, event["body"].encode())
+        assert not sender.receive(event).replayed
+        assert sender.receive(with_header(event, "jambonz-signature", rotated)).replayed
+
+    @pytest.mark.parametrize("second", ["t=1795242600", "t=1", "t=", "t=x"])
+    def test_with_two_times_is_refused(self, second: str) -> None:
+        sender = jambonz_event()
+        event = sender.event(status())
+        signature = event["headers"]["jambonz-signature"]
+        for spelt in (f"{signature},{second}", f"{second},{signature}", f"{second}, {signature}"):
+            assert sender.receive(with_header(event, "jambonz-signature", spelt)).statusCode == 401
+        assert sender.items == []
+
+    def test_is_told_by_the_whole_header_where_no_webhook_secret_is_set(self) -> None:
+        sender = jambonz_event()
+        sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": []})
+        event = sender.event(status())
+        respelt = with_header(event, "jambonz-signature", event["headers"]["jambonz-signature"] + ",x=1")
+        assert [sender.receive(one).replayed for one in (event, event, respelt)] == [False, True, False]
+        assert {item["occurred_at"]["S"] for item in sender.items} == {SIGNED}
 
     def test_that_nothing_tells_apart_is_one_as_well(self) -> None:
         sender = jambonz_event()
@@ -452,7 +531,7 @@ class TestARepeat:
 
     @pytest.mark.parametrize(
         "elsewhere",
-        [{"rawPath": "/adulting"}, {"rawQueryString": "hook=dial.confirmHook"}, {"rawQueryString": f"call={CALL}"}],
+        [{"rawPath": "/adulting"}, {"rawQueryString": "hook=dial.confirmHook"}, {"rawQueryString": call_in_url(CALL)}],
     )
     def test_at_another_url_is_another_event_though_the_signature_is_the_same(self, elsewhere: dict[str, str]) -> None:
         sender = jambonz_event()
@@ -528,17 +607,20 @@ class TestWhoIsNotJambonz:
 class TestQuarantine:
     def test_keeps_all_that_tells_one_hook_from_another(self) -> None:
         sender = jambonz_event()
-        event = sender.event("not JSON", rawQueryString="call=1&hook=gather.partialResultHook")
+        query = f"{call_in_url('1')}&hook=gather.partialResultHook"
+        event = sender.event("not JSON", rawQueryString=query)
         assert sender.receive(event).statusCode == 202
         item = sender.database.item
-        told = {name: item[name]["S"] for name in ("method", "path", "query")}
-        assert told == {
+        members = ("method", "path", "query", "sent_at", "signed_call", "sender_mark")
+        assert {name: item[name]["S"] for name in members} == {
             "method": "POST",
             "path": "/webhooks/call/events",
-            "query": "call=1&hook=gather.partialResultHook",
+            "query": query,
+            "sent_at": SIGNED,
+            "signed_call": "1",
+            "sender_mark": f"{int(NOW.timestamp())}.{hashlib.sha256(b'not JSON').hexdigest()}",
         }
-        assert item["headers"]["M"]["jambonz-signature"] == {"S": event["headers"]["jambonz-signature"]}
-        assert "authorization" not in item["headers"]["M"]
+        assert item["headers"] == {"M": {"content-type": {"S": "application/json"}}}
 
     def test_takes_the_same_body_at_another_url_or_with_another_signature_for_another_hook(self) -> None:
         sender = jambonz_event()

@@ -14,6 +14,7 @@ FROM_THE_GROUND_UP = [
     "page",
     "http",
     "failure",
+    "call_signature",
     "metrics",
     "credentials",
     "event",

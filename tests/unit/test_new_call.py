@@ -28,6 +28,7 @@ from tests.support import (
     Clock,
     Container,
     FakeDynamoDB,
+    FakeSecrets,
     body_of,
     kept_details,
     recorded,
@@ -272,7 +273,7 @@ class TestAGet:
         event = signed(recorded("new_call_get"))
         assert container.receive(event).verbs == VOICEMAIL
         assert container.receive(event).replayed
-        assert container.database.item["pk"] == {"S": "jambonz#none#2026-11-21"}
+        assert container.database.item["pk"] == {"S": "jambonz#none#undated"}
 
     def test_without_signature_is_kept_for_each_request(self) -> None:
         container = Container()
@@ -281,20 +282,50 @@ class TestAGet:
             container.receive(without_header(event, "jambonz-signature"))
         assert len(container.database.items) == 2
 
-    def test_with_parameters_is_routed_by_them(self) -> None:
-        container = Container()
+    def test_with_parameters_is_routed_by_them_where_no_webhook_secret_is_set(self) -> None:
+        container = Container(secrets=FakeSecrets(webhook_secrets=[]))
         query = "call_sid=abc&from=%2B12125550187&to=+14155550123&call_status=trying&direction=inbound"
         assert container.receive_call("", method="GET", query=query).verbs == RECEPTION
         assert container.database.item["to"] == {"S": "+14155550123"}
         assert container.database.item["sk"] == {"S": "event#new-call-get"}
         assert container.database.item["query"] == {"S": query}
 
-    def test_cannot_answer_a_signed_post_in_advance(self) -> None:
-        container = Container()
+    def test_cannot_answer_a_post_in_advance(self) -> None:
+        container = Container(secrets=FakeSecrets(webhook_secrets=[]))
         container.receive_call("", method="GET", query="call_sid=d2515c3b&call_status=trying")
         answer = container.receive_call(CALL)
         assert answer.verbs == RECEPTION
         assert not answer.replayed
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "call_sid=d2515c3b&from=%2B1900&direction=outbound&caller_name=Eve&call_status=completed",
+            "call_sid=d2515c3b",
+            "from=%2B1900&call_sid=d2515c3b",
+            "call_sid=&call_sid=d2515c3b",
+            "call_sid=d2515c3b&call_sid=",
+            "call%5Fsid=d2515c3b",
+            "call_sid=%20",
+        ],
+    )
+    def test_that_names_a_call_is_refused_where_a_webhook_secret_is_set(self, query: str) -> None:
+        container = Container()
+        container.receive_call(CALL)
+        kept = dict(container.database.items)
+        stale = f"t={int(NOW.timestamp()) - 22 * 3600},v1=00"
+        answer = container.receive_call("", method="GET", query=query, headers={"jambonz-signature": stale})
+        assert answer.problem["status"] == 401
+        assert container.database.items == kept
+
+    @pytest.mark.parametrize("hours", [0, 3, 22])
+    def test_has_no_time_of_its_own_where_a_webhook_secret_is_set(self, hours: int) -> None:
+        container = Container()
+        stale = f"t={int(NOW.timestamp()) - hours * 3600},v1=00"
+        assert container.receive_call("", method="GET", headers={"jambonz-signature": stale}).verbs == VOICEMAIL
+        item = container.database.item
+        assert (item["pk"], item["occurred_at"]) == ({"S": "jambonz#none#undated"}, item["received_at"])
+        assert "call_id" not in item
 
     def test_retried_over_midnight_is_still_the_same(self) -> None:
         container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))

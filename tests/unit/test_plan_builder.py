@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from callhooks.call_signature import call_signature
 from callhooks.plan import HOOK, Links, Turn
 from callhooks.prepared_plan import read_plan
 from callhooks.providers.jambonz.facts import CallFacts
@@ -435,6 +436,18 @@ class TestHooks:
         assert "hook=gather.partialResultHook#" in str(gather["partialResultHook"])
         assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=ct,5xx"
         assert "hook=llm.eventHook#" in str(llm["eventHook"])
+
+    def test_have_the_call_signed_where_their_body_names_none(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: gather, input: [digits], next: end}\n"
+            "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}\n"
+            "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: end}}"
+        )
+        plan = read_plan(json.dumps(prepared(plan_file, text)))
+        verbs = plan.verbs_of(Turn("main"), CallFacts({}), Links("https://hooks.example.com", "a b", key="s3cr3t"))
+        urls = [str(verb[hook]) for verb in verbs for hook in ("actionHook", "toolHook", "eventHook") if hook in verb]
+        signed = f"call=a+b&sig={call_signature('s3cr3t', 'a b')}"
+        assert [signed in url for url in urls] == [False, True, True, True]
 
     def test_may_lead_elsewhere(self, plan_file: Path) -> None:
         text = flow("    - {verb: gather, input: [digits], actionHook: {url: 'https://a.example/b', method: POST}}")

@@ -19,6 +19,7 @@ from tests.support import (
     OUT_OF_ORDER,
     WEBHOOK_SECRET,
     Answer,
+    call_in_url,
     kept_details,
     recorded,
     unstored,
@@ -217,8 +218,19 @@ class TestAToolCall:
         assert item["event_name"] == {"S": "greet, other"}
         assert kept_details(item) == {"vendor": {"S": "google"}, "tool_call_id": {"S": "1, 2"}}
 
-    @pytest.mark.parametrize("query", ["", "call=", "other=1"])
-    def test_whose_url_names_no_call_is_run_and_kept_all_the_same(self, query: str) -> None:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "call=",
+            "other=1",
+            f"call={CALL_SID}",
+            f"call={CALL_SID}&sig=0123",
+            call_in_url("another").replace("another", CALL_SID),
+            f"{call_in_url('another')}&call={CALL_SID}",
+        ],
+    )
+    def test_whose_url_names_no_call_that_we_have_signed_runs_without_its_data(self, query: str) -> None:
         seen: list[ToolCall] = []
 
         def look(call: ToolCall) -> None:
@@ -226,8 +238,9 @@ class TestAToolCall:
             seen.append(call)
 
         container = container_with(look)
+        container.database.has_call({"call_sid": CALL_SID, "from": "+12125550187", "to": "+14155550123"})
         assert told_by_openai(container.ask("look", query=query)) is None
-        assert container.database.item["pk"] == {"S": "jambonz#none#2026-11-21"}
+        assert [pk for pk, _ in container.database.items][1:] == ["jambonz#none#2026-11-21"]
         assert (seen[0].call_sid, seen[0].caller, container.database.reads) == (None, None, 0)
 
     def test_is_not_mixed_up_with_another_of_the_same_words(self, bell: Bell) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
+from callhooks.call_signature import call_signature
 from callhooks.http import HttpApiEvent, HttpProblem, Request
 from callhooks.providers import bird
 from callhooks.providers.jambonz.verify import (
@@ -267,7 +268,7 @@ def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: date
 def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime) -> Delivery:
     body = delivery.request.body
     return _with_headers(
-        delivery,
+        _with_signed_call(delivery, access.password),
         {
             "authorization": basic_header_value(access.username, access.password),
             DEFAULT_SIGNATURE_HEADER.lower(): signature_header_value(
@@ -275,6 +276,17 @@ def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime)
             ),
         },
     )
+
+
+def _with_signed_call(delivery: Delivery, password: str) -> Delivery:
+    """The delivery with the call in its URL signed, as callhooks signs it in the URLs of its hooks."""
+    query = [(name, value) for name, value in delivery.request.query if name != "sig"]
+    calls = [value for name, value in query if name == "call"]
+    if not calls:
+        return delivery
+    signed = urlencode([*query, ("sig", call_signature(password, calls[-1]))])
+    event: HttpApiEvent = {**delivery.event, "rawQueryString": signed}
+    return Delivery(event)
 
 
 def _signed_by_bird(delivery: Delivery, access: BirdAccess, now: datetime, base_url: str) -> Delivery:

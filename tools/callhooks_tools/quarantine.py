@@ -13,11 +13,12 @@ from botocore.exceptions import ClientError
 from callhooks.clients import Client
 from callhooks.event import CallEvent, Ignored
 from callhooks.failure import failure_of, is_refused_for_good
-from callhooks.http import HttpProblem, Request, Response
+from callhooks.http import HttpProblem, Request, Response, Sender
 from callhooks.items import QUARANTINE, Item, answer_of, body_of_item, event_item
 from callhooks.providers import bird, voipstudio, wavix
 from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz import action, client_auth, events, new_call, tool_hook
+from callhooks.providers.jambonz.verify import unverified_time
 from callhooks.store import EventStore
 
 from callhooks_tools.stack import Provider
@@ -119,11 +120,13 @@ def readings(*, signature_header: str, wanted: SubscriptionFilter) -> Mapping[st
     What a webhook decides, it has decided when the delivery came: no client is checked here, and no tool is run.
 
     Args:
-        signature_header: the name of the header with jambonz's signature.
+        signature_header: the name of the header with jambonz's signature, which earlier versions have kept.
         wanted: the events of Bird that are kept.
     """
     jambonz_event = _jambonz(events.parse_event, events.normalise, signature_header)
-    of_bird = _reading(bird.parse_event, lambda event, request, now: bird.normalise(event, request, now, wanted=wanted))
+    of_bird = _reading(
+        bird.parse_event, lambda event, request, now: bird.normalise(event, _sent_by_bird(request), now, wanted=wanted)
+    )
     of_wavix = _reading(wavix.parse_event, wavix.normalise)
     of_voipstudio = _reading(voipstudio.parse_event, voipstudio.normalise)
     return {
@@ -202,6 +205,11 @@ def request_of(item: Item) -> Request:
         request_id=_text(item, "request_id"),
         route=route,
         path_parameters=_texts(item, "path_parameters"),
+        sender=Sender(
+            sent_at=datetime.fromisoformat(item["sent_at"]["S"]) if "sent_at" in item else None,
+            mark=_text(item, "sender_mark"),
+            call_id=_text(item, "signed_call") or None,
+        ),
     )
 
 
@@ -220,20 +228,38 @@ def _reading(
 
 
 def _jambonz(
-    parse: Callable[[Request], MessageT], normalise: Callable[..., CallEvent], signature_header: str
+    parse: Callable[[Request], MessageT],
+    normalise: Callable[[MessageT, Request, datetime], CallEvent],
+    signature_header: str,
 ) -> Reading:
-    return _reading(
-        parse, lambda message, request, now: normalise(message, request, now, signature_header=signature_header)
-    )
+    def read(request: Request, _answer: Response, received_at: datetime) -> CallEvent:
+        request = _sent_by_jambonz(request, received_at, signature_header)
+        return normalise(parse(request), request, received_at)
+
+    return read
+
+
+def _sent_by_jambonz(request: Request, received_at: datetime, signature_header: str) -> Request:
+    """Return the request with the sender that an earlier version has kept as the header alone."""
+    header = request.header(signature_header)
+    if header is None:
+        return request
+    return request._replace(sender=Sender(unverified_time(header, received_at), header))
+
+
+def _sent_by_bird(request: Request) -> Request:
+    """Return the request with the time that an earlier version has kept as the header alone."""
+    return request if request.sender.mark else request._replace(sender=Sender(bird.sent_at(request)))
 
 
 def _client_auth(signature_header: str) -> Reading:
     def read(request: Request, answer: Response, received_at: datetime) -> CallEvent:
+        request = _sent_by_jambonz(request, received_at, signature_header)
         auth = client_auth.parse_client_auth(request)
         # Whom nobody has checked was refused; the answer tells the one case in which somebody was let in.
         if json.loads(answer.body)["status"] == "ok":
             auth = replace(auth, outcome=Client(auth.attempt.username, auth.attempt.realm, ha1=""))
-        return client_auth.normalise(auth, request, received_at, signature_header=signature_header)
+        return client_auth.normalise(auth, request, received_at)
 
     return read
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from aws_lambda_powertools.utilities.parser import parse
 from callhooks.credentials import SecretValue, secret_texts
 from callhooks.event import CallEvent, Kind, cleaned, direction_of, known_details
-from callhooks.http import BadRequest, Request, Unauthorized
+from callhooks.http import BadRequest, Request, Sender, Unauthorized
 from callhooks.providers.lenient import Document, Identifier, Integer, Moment, Text
 from callhooks.receiver import Webhook
 from pydantic import BeforeValidator, Field
@@ -93,7 +93,7 @@ def check_proof(request: Request, _now: datetime) -> None:
         raise Unauthorized("no signature")
 
 
-def verify(request: Request, credentials: AuthTokens, *, public_url: str) -> None:
+def verify(request: Request, credentials: AuthTokens, *, public_url: str) -> Sender:
     """Check the signature itself.
 
     Raises:
@@ -109,6 +109,7 @@ def verify(request: Request, credentials: AuthTokens, *, public_url: str) -> Non
     # Every token is compared, so that the time tells nothing about which came close.
     if not sum(hmac.compare_digest(given, one) for one in expected):
         raise Unauthorized("wrong signature")
+    return Sender()
 
 
 # What it tells.

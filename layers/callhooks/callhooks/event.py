@@ -12,6 +12,9 @@ from typing import NamedTuple, TypeAlias
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
+ONCE_KEYS = ("new-call", "new-call-get")
+"""The dedupe keys of events that a call has once."""
+
 Detail: TypeAlias = str | bool | int | Decimal
 Details: TypeAlias = Mapping[str, Detail]
 
@@ -54,7 +57,8 @@ class CallEvent:
     of an SMS has an `sms_id` instead. `name` and `status` are the provider's own words for what happened and for the
     state of the call. `from_` and `to` are as they were sent, but trimmed. `sent_at` is the provider's clock, `None`
     where it sends none; both moments are aware UTC. `details` holds what else was understood: trimmed strings,
-    flags, and numbers, of which none is a float.
+    flags, and numbers, of which none is a float. `once` marks the beginning of a call, of which there is one: a later
+    delivery with its `dedupe_key` is a repeat, even with another body. The key is then one of `ONCE_KEYS`.
     """
 
     provider: str
@@ -70,6 +74,7 @@ class CallEvent:
     from_: str | None = None
     to: str | None = None
     details: Details = field(default_factory=dict)
+    once: bool = False
 
     @property
     def occurred_at(self) -> datetime:
@@ -80,15 +85,12 @@ class CallEvent:
 class NotUnderstood(NamedTuple):
     """A proven delivery that is kept in quarantine.
 
-    `reason` repeats nothing of what was sent. `signature_header` is the header that tells it from another with the same
-    body, in lower case, where its provider signs.
+    `reason` repeats nothing of what was sent.
     """
 
     provider: str
     reason: str
     received_at: datetime
-    sent_at: datetime | None = None
-    signature_header: str | None = None
 
 
 class Ignored(NamedTuple):

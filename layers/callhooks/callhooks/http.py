@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 from urllib.parse import parse_qsl, urlsplit
@@ -90,12 +91,33 @@ class Unauthorized(HttpProblem):
         self.seen = seen
 
 
+class Sender(NamedTuple):
+    """What a provider's `verify` has established about the sender of a request.
+
+    `sent_at` is the sender's clock, aware UTC, where the signature vouches for it. `mark` tells a delivery from another
+    one with the same body; a retry repeats it. `call_id` is the call that the request's URL names, where we have
+    signed it. `url_key` signs the calls in the URLs that we hand out. `lacks_signature` marks a request that was let
+    in without the signature that its provider's other requests must have.
+    """
+
+    sent_at: datetime | None = None
+    mark: str = ""
+    call_id: str | None = None
+    url_key: str = ""
+    lacks_signature: bool = False
+
+    def __repr__(self) -> str:
+        """Return a text without the key."""
+        return f"Sender(sent_at={self.sent_at!r}, mark={self.mark!r}, lacks_signature={self.lacks_signature!r})"
+
+
 class Request(NamedTuple):
     """One HTTP request: header names in lower case, the body as the bytes that were signed.
 
     `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
     holds no token. `source_address` is who connected, as API Gateway saw it. `cookies` are `name=value`: API Gateway
     takes them out of the headers. `arrived_at` is API Gateway's clock, in milliseconds since 1970; 0 is not told.
+    `sender` is what verification has established.
     """
 
     method: str
@@ -110,6 +132,7 @@ class Request(NamedTuple):
     source_address: str = ""
     cookies: tuple[str, ...] = ()
     arrived_at: int = 0
+    sender: Sender = Sender()
 
     @classmethod
     def from_event(cls, event: HttpApiEvent) -> Request:

@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from callhooks.event import CallEvent, Detail, Details, Kind, NotUnderstood, canonical_party, clean_text, utc_text
+from callhooks.event import (
+    ONCE_KEYS,
+    CallEvent,
+    Detail,
+    Details,
+    Kind,
+    NotUnderstood,
+    canonical_party,
+    clean_text,
+    utc_text,
+)
 from callhooks.http import Request, Response
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ _PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
 _SMALL_BYTES = 4096
 _GZIP = 16
 _HASHED_PREFIX = "sha256-"
+_ONCE_SORT_KEYS = frozenset(f"{EVENT_PREFIX}{key}" for key in ONCE_KEYS)
 _KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
 _OF_A_DELIVERY = (
     "provider",
@@ -61,6 +72,10 @@ def key_part(identifier: str) -> str:
         and not identifier.startswith(_HASHED_PREFIX)
     ):
         return identifier
+    return _hashed(identifier)
+
+
+def _hashed(identifier: str) -> str:
     return _HASHED_PREFIX + hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -83,7 +98,37 @@ def event_key(event: CallEvent) -> tuple[str, str]:
         about = f"sms#{key_part(event.sms_id)}"
     else:
         about = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
-    return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key_part(event.dedupe_key)}"
+    is_reserved = event.dedupe_key in ONCE_KEYS and not event.once
+    key = _hashed(event.dedupe_key) if is_reserved else key_part(event.dedupe_key)
+    return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key}"
+
+
+def is_kept_once(item: Item) -> bool:
+    """Return whether an item is the beginning of a call: whatever comes under its key later is a repeat."""
+    return item["sk"]["S"] in _ONCE_SORT_KEYS
+
+
+def is_repeat(item: Item, first: Item) -> bool:
+    """Return whether an item is the delivery that is stored under its key already, and not another one.
+
+    A provider may use an id twice, and a signature that nobody can verify may come with another body.
+    """
+    if is_kept_once(item) or "body" not in first or first["body"] == item["body"]:
+        return True
+    try:
+        return body_of_item(first) == body_of_item(item)
+    except (KeyError, ValueError):
+        return False
+
+
+def with_own_key(item: Item) -> Item:
+    """Return an item under a key that no delivery with another body has.
+
+    Raises:
+        KeyError, ValueError: its body cannot be read.
+    """
+    digest = hashlib.sha256(body_of_item(item)).hexdigest()
+    return {**item, "sk": {"S": f"{item['sk']['S']}~{digest}"}}
 
 
 def party_key(party: str) -> str:
@@ -229,24 +274,24 @@ def _detail(value: AttributeValueTypeDef) -> Detail:
 def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
     """A delivery of a proven sender that was not understood: all that it takes to try it again later.
 
-    What tells two hooks with the same body apart is kept too, and is in the key: the signature, the query, and the path
-    where no token is in it.
+    What tells two hooks with the same body apart is kept too, and is in the key: the sender's mark, the query, and the
+    path where no token is in it.
     """
+    sender = request.sender
     texts = {
-        "pk": f"{QUARANTINE}{delivery.provider}#{delivery.sent_at or delivery.received_at:%Y-%m-%d}",
-        "sk": _quarantine_key(request, delivery.signature_header),
+        "pk": f"{QUARANTINE}{delivery.provider}#{sender.sent_at or delivery.received_at:%Y-%m-%d}",
+        "sk": _quarantine_key(request),
         "provider": delivery.provider,
         "reason": delivery.reason,
         "received_at": utc_text(delivery.received_at),
         "method": request.method,
         "path": None if "token" in request.path_parameters else clean_text(request.path),
         "route": request.route,
+        "sent_at": utc_text(sender.sent_at) if sender.sent_at else None,
+        "sender_mark": clean_text(sender.mark),
+        "signed_call": clean_text(sender.call_id or ""),
     }
-    headers = {
-        name: clean_text(value)
-        for name, value in request.headers.items()
-        if name in (*_KEPT_HEADERS, delivery.signature_header)
-    }
+    headers = {name: clean_text(value) for name, value in request.headers.items() if name in _KEPT_HEADERS}
     return {
         **_attributes(texts),
         "headers": {"M": _attributes(headers)},
@@ -269,8 +314,8 @@ def refused_item(item: Item) -> Item:
     return {**{name: item[name] for name in _OF_A_DELIVERY if name in item}, **_attributes(texts)}
 
 
-def _quarantine_key(request: Request, signature_header: str | None) -> str:
-    told = {"?": request.raw_query, "signature": request.header(signature_header) if signature_header else None}
+def _quarantine_key(request: Request) -> str:
+    told = {"?": request.raw_query, "mark": request.sender.mark}
     if "token" not in request.path_parameters:
         told |= {"method": request.method, "path": request.path}
     known = {name: clean_text(text) for name, text in told.items() if text}

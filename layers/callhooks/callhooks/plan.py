@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 from callhooks.calendars import Calendar
+from callhooks.call_signature import call_signature
 from callhooks.event import canonical_party, direction_of
 from callhooks.patterns import PartyPattern, TextPattern, spoken_words
 from callhooks.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
@@ -190,11 +191,21 @@ class Turn:
 
 
 class Links(NamedTuple):
-    """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike."""
+    """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike.
+
+    `key` signs the call in the URLs of hooks whose body names none; without one they are not signed.
+    """
 
     base_url: str
     call_sid: str
     hop: int = 0
+    key: str = ""
+
+    @property
+    def call(self) -> dict[str, str]:
+        """The members of a query that name the call."""
+        signature = {"sig": call_signature(self.key, self.call_sid)} if self.key and self.call_sid else {}
+        return {"call": self.call_sid, **signature}
 
 
 class Answering(NamedTuple):
@@ -361,14 +372,14 @@ class _Filling:
             query = {"hook": name, "hop": str(links.hop + 1)}
             if name.endswith(".eventHook"):
                 # A bot's event tells nothing of its call.
-                query["call"] = links.call_sid
+                query |= links.call
             if step == self._repeated_step:
                 query["repeated"] = str(self._repeated)
             path = f"/webhooks/call/flows/{quote(flow, safe='')}/{quote(step, safe='')}"
         elif sort == "events":
-            path, query = "/webhooks/call/events", {"call": links.call_sid, "hook": where[0]}
+            path, query = "/webhooks/call/events", {**links.call, "hook": where[0]}
         else:
-            path, query = f"/webhooks/tool/{quote(where[0], safe='')}", {"call": links.call_sid}
+            path, query = f"/webhooks/tool/{quote(where[0], safe='')}", links.call
         return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{ASK_FOR_RETRIES}"
 
 

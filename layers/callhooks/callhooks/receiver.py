@@ -20,6 +20,7 @@ from callhooks.http import (
     HttpProblem,
     Request,
     Response,
+    Sender,
     Unauthorized,
 )
 from callhooks.items import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
@@ -72,16 +73,16 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     """What is particular to one webhook: pure functions, but for `decide`.
 
     `check_proof` raises `Unauthorized` where a request shows no proof, or one that cannot be right whatever the secrets
-    are: AWS is asked nothing for that. `verify` raises it where the proof is wrong. `parse` raises `HttpProblem`.
+    are: AWS is asked nothing for that. `verify` raises it where the proof is wrong, and returns what it has
+    established. `parse` raises `HttpProblem`.
     `decide` puts into the message what takes more than the message to know, and is called once for each delivery of a
     proven sender; where it acts, it has to see to it that a repeat does not act again. `answer` says what the sender
     gets. `fallback` is the answer of a sender who waits for one and must not be left without. Without a fallback this
     is a webhook of events: the sender sends again what could not be stored. `is_new_call` is there where calls begin:
     these get the fallback even while no sender can be verified, and whatever goes wrong.
     `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
-    not understood is refused. `sent_at` is the sender's clock where a request tells it besides its body, and a retry
-    repeats it; `signature_header` holds its signature, where it signs. `answer_to_anybody` is for what is answered
-    before anything is verified, and not kept.
+    not understood is refused. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
+    `signature_header` is the header with the sender's signature, where it signs.
     `caller_waits` says that somebody on the telephone hears nothing until it is answered. `is_last_resort` says that
     there is no plan to answer new calls by, but what is built in.
     `answer_within` is how long after its arrival a request is answered at the latest: what would take longer to keep
@@ -90,7 +91,7 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
 
     provider: str
     check_proof: Callable[[Request, datetime], None]
-    verify: Callable[[Request, CredentialsT, datetime], None]
+    verify: Callable[[Request, CredentialsT, datetime], Sender]
     parse: Callable[[Request], MessageT]
     normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
     decide: Callable[[MessageT, Request, datetime], MessageT] = lambda message, _request, _now: message
@@ -98,9 +99,8 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     fallback: Response | None = None
     not_understood: Callable[[str, Request], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] | None = None
-    sent_at: Callable[[Request], datetime | None] = lambda _: None
-    signature_header: str | None = None
     answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
+    signature_header: str | None = None
     answer_within: timedelta = ANSWER_WITHIN
     caller_waits: bool = False
     is_last_resort: bool = False
@@ -142,7 +142,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             if open_answer is not None:
                 return open_answer.as_payload()
             try:
-                self._verify(request)
+                request = request._replace(sender=self._verify(request))
             except CredentialsUnavailable as error:
                 logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
                 return self._answer_unverified(request, started)
@@ -167,16 +167,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
         self._tell_wait([], request or Request("POST", "/"), started, {"fate": "fell back"})
         return payload
 
-    def _verify(self, request: Request) -> None:
+    def _verify(self, request: Request) -> Sender:
         now = self._clock()
         self._webhook.check_proof(request, now)
         try:
-            self._webhook.verify(request, self._credentials.current(), now)
+            return self._webhook.verify(request, self._credentials.current(), now)
         except Unauthorized:
             newer = self._credentials.newer()
             if newer is None:
                 raise
-            self._webhook.verify(request, newer, now)
+            return self._webhook.verify(request, newer, now)
 
     def _parse(self, request: Request) -> MessageT:
         if len(request.body) > LARGEST_BODY_BYTES:
@@ -253,10 +253,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         """Accept and keep what was not understood; a repeat is the same item."""
         provider = self._webhook.provider
         answer = answer or self._answer_to_quarantined(reason, request)
-        webhook = self._webhook
-        delivery = NotUnderstood(
-            provider, reason, self._clock(), webhook.sent_at(request), (webhook.signature_header or "").lower() or None
-        )
+        delivery = NotUnderstood(provider, reason, self._clock())
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         kept = self._keep(item, deadline)
         if kept.fate is Fate.REFUSED:

@@ -30,7 +30,7 @@ from callhooks.event import (
     direction_of,
     known_details,
 )
-from callhooks.http import BadRequest, Request, Unauthorized
+from callhooks.http import BadRequest, Request, Sender, Unauthorized
 from callhooks.providers.lenient import (
     Document,
     Identifier,
@@ -134,8 +134,10 @@ def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
         raise Unauthorized("a timestamp outside the window")
 
 
-def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> None:
+def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> Sender:
     """Check the signature itself, of a request that `check_proof` has let through.
+
+    A retry repeats the timestamp, which is the sender's mark: the signature changes with the signing key.
 
     Raises:
         Unauthorized: with the reason for the log.
@@ -150,6 +152,7 @@ def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> No
         # The URL is what is mostly wrong; its path is told as the template writes it, since anything may stand in it.
         told = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
         raise Unauthorized("wrong signature", seen={"url": told.url(public_url)})
+    return Sender(sent_at(request), mark=timestamp)
 
 
 def sent_at(request: Request) -> datetime | None:
@@ -280,7 +283,7 @@ def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: Subs
         kind=kind,
         name=name or status,
         received_at=now,
-        sent_at=_moment_of(call, kind) or sent_at(request),
+        sent_at=_moment_of(call, kind) or request.sender.sent_at,
         status=status,
         direction=DIRECTION_OF_EVENT.get((name or "").lower()) or direction_of(call.direction),
         from_=cleaned(call.from_ or (call.originator or Party()).identifier),

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 from callhooks.credentials import SecretValue, secret_texts
-from callhooks.http import Request, Unauthorized
+from callhooks.http import Request, Sender, Unauthorized
 
 Networks: TypeAlias = "tuple[IPv4Network | IPv6Network, ...]"
 
@@ -52,7 +52,7 @@ def check_proof(request: Request, *, allowed: Networks) -> None:
         raise Unauthorized("address not allowed")
 
 
-def verify(request: Request, credentials: PathTokens) -> None:
+def verify(request: Request, credentials: PathTokens) -> Sender:
     """Check the token in the path.
 
     Raises:
@@ -62,6 +62,7 @@ def verify(request: Request, credentials: PathTokens) -> None:
     # Every token is compared, so that the time tells nothing about which came close.
     if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
         raise Unauthorized("wrong token")
+    return Sender()
 
 
 def _is_allowed(source: str, allowed: Networks) -> bool:

@@ -13,7 +13,6 @@ from callhooks.providers.bird import (
     check_proof,
     normalise,
     parse_event,
-    sent_at,
     verify,
 )
 from callhooks.receiver import Webhook
@@ -35,6 +34,5 @@ def bird_voice_webhook(
         verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
         parse=parse_event,
         normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),
-        sent_at=sent_at,
         signature_header=SIGNATURE_HEADER,
     )

@@ -38,7 +38,7 @@ def action_webhook(
         turn = plan.turn_after(place, outcome_of(hook.hook, hook.document), facts, now)
         if not isinstance(turn, Turn):
             return verbs_response(turn)
-        links = Links(request.base_url(public_url), hook.call.call_sid or "", hook.hop)
+        links = Links(request.base_url(public_url), hook.call.call_sid or "", hook.hop, request.sender.url_key)
         return verbs_response(plan.verbs_of(turn, facts, links))
 
     return Webhook(
@@ -47,7 +47,7 @@ def action_webhook(
         verify=verify,
         signature_header=signature_header,
         parse=parse_action_hook,
-        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        normalise=normalise,
         answer=answer,
         fallback=GO_ON,
         caller_waits=True,

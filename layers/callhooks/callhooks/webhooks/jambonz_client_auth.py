@@ -22,7 +22,7 @@ from callhooks.providers.jambonz.client_auth import (
     refused,
 )
 from callhooks.providers.jambonz.hook import PROVIDER
-from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify_or_take_get
 from callhooks.receiver import Webhook
 
 logger = Logger(child=True)
@@ -33,11 +33,11 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
     return Webhook(
         provider=PROVIDER,
         check_proof=check_proof,
-        verify=verify,
+        verify=verify_or_take_get,
         signature_header=signature_header,
         parse=parse_client_auth,
         decide=partial(_checked, clients),
-        normalise=lambda auth, request, now: normalise(auth, request, now, signature_header=signature_header),
+        normalise=normalise,
         answer=lambda auth, _request, _now: auth_response(auth),
         fallback=refused(),
         not_understood=lambda reason, _request: refused(reason),
@@ -46,6 +46,9 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
 
 def _checked(clients: ClientStore, auth: ClientAuth, request: Request, now: datetime) -> ClientAuth:
     attempt = auth.attempt
+    if request.sender.lacks_signature:
+        # The address that failures are counted by is not signed either.
+        return replace(auth, outcome=_refused(Refusal.NOT_SIGNED))
     try:
         outcome = _outcome(clients, attempt, request, now)
     except ClientsUnavailable as error:
@@ -53,12 +56,17 @@ def _checked(clients: ClientStore, auth: ClientAuth, request: Request, now: date
         logger.error("client not checked", extra={"failure": str(error)})
         outcome = Refusal.NOT_CHECKED
     if isinstance(outcome, Refusal):
-        logger.warning("client refused", extra={"provider": PROVIDER, "reason": outcome.value})
-        count("ClientRefused", provider=PROVIDER, reason=outcome.value)
+        _refused(outcome)
         # An outage is no failure of the client's.
         if outcome is not Refusal.NOT_CHECKED:
             _count_failure(clients, attempt, now)
     return replace(auth, outcome=outcome)
+
+
+def _refused(reason: Refusal) -> Refusal:
+    logger.warning("client refused", extra={"provider": PROVIDER, "reason": reason.value})
+    count("ClientRefused", provider=PROVIDER, reason=reason.value)
+    return reason
 
 
 def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now: datetime) -> Client | Refusal:

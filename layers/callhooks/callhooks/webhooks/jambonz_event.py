@@ -20,6 +20,6 @@ def jambonz_event_webhook(*, signature_header: str) -> Webhook[JambonzCredential
         verify=verify,
         signature_header=signature_header,
         parse=parse_event,
-        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        normalise=normalise,
         answer=lambda _hook, _request, _now: NO_VERBS,
     )

@@ -10,8 +10,8 @@ from callhooks.plan import Links, Plan, Turn, Verbs
 from callhooks.providers.jambonz.facts import CallFacts
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import normalise, parse_call_hook
-from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
+from callhooks.providers.jambonz.new_call import normalise, parse_call_hook, verify
+from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof
 from callhooks.receiver import Webhook
 
 
@@ -22,7 +22,7 @@ def new_call_webhook(
 
     def answer(call: CallHook | None, request: Request, now: datetime) -> Response:
         facts = facts_of(call)
-        links = Links(request.base_url(public_url), call.call_sid if call else "")
+        links = Links(request.base_url(public_url), call.call_sid if call else "", key=request.sender.url_key)
         # Of a bare GET nothing is known, not even whom it is for.
         flow = plan.flow_for(facts, now) if call else plan.routes[-1].flow
         return verbs_response(plan.verbs_of(Turn(flow), facts, links))
@@ -33,7 +33,7 @@ def new_call_webhook(
         verify=verify,
         signature_header=signature_header,
         parse=parse_call_hook,
-        normalise=lambda call, request, now: normalise(call, request, now, signature_header=signature_header),
+        normalise=normalise,
         answer=answer,
         fallback=verbs_response(plan.fallback),
         not_understood=None,

@@ -44,7 +44,7 @@ def tool_webhook(
             parties=lambda: _parties(recall(hook.call_sid)) if hook.call_sid else Parties(),
             past_calls=past_calls,
         )
-        key = hook_key(request, signature_header=signature_header)
+        key = hook_key(request)
         return replace(hook, outcomes=tuple(runner.run(hook.requests, call, key=key)))
 
     return Webhook(
@@ -54,7 +54,7 @@ def tool_webhook(
         signature_header=signature_header,
         parse=parse_tool_hook,
         decide=run,
-        normalise=lambda hook, request, now: normalise(hook, request, now, signature_header=signature_header),
+        normalise=normalise,
         answer=lambda hook, _request, _now: tool_response(hook),
         fallback=NO_ANSWER,
         not_understood=not_understood,

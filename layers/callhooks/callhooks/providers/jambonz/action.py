@@ -9,7 +9,7 @@ from datetime import datetime
 from callhooks.event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.http import Request
 from callhooks.providers.jambonz.events import EventHook, event_details
-from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key, signed_at
+from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key
 from callhooks.providers.lenient import json_object
 
 ACTION = "actionHook"
@@ -71,8 +71,8 @@ def parse_action_hook(request: Request) -> ActionHook:
     # A hook that has nothing to tell is sent as null.
     document = {} if request.body.strip() == b"null" else json_object(request.body)
     query = dict(request.query)
-    if "call" in query:
-        document = {"call_sid": query["call"], **document}
+    if request.sender.call_id and not document.get("call_sid"):
+        document = {**document, "call_sid": request.sender.call_id}
     return ActionHook(
         call=EventHook.model_validate(document),
         document=document,
@@ -84,7 +84,7 @@ def parse_action_hook(request: Request) -> ActionHook:
     )
 
 
-def normalise(hook: ActionHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+def normalise(hook: ActionHook, request: Request, now: datetime) -> CallEvent:
     """The event of an action hook; its `status` is how the verb has ended, in jambonz's own word."""
     call = hook.call
     words = (hook.document.get(member) for member in _WORDS)
@@ -93,11 +93,11 @@ def normalise(hook: ActionHook, request: Request, now: datetime, *, signature_he
     return CallEvent(
         provider=PROVIDER,
         call_id=call.call_sid,
-        dedupe_key=hook_key(request, signature_header=signature_header),
+        dedupe_key=hook_key(request),
         kind=Kind.VERB,
         name=cleaned(hook.hook) or ACTION,
         received_at=now,
-        sent_at=signed_at(request, now, signature_header=signature_header),
+        sent_at=request.sender.sent_at,
         status=next((cleaned(word) for word in words if isinstance(word, str) and cleaned(word)), None),
         direction=direction_of(call.direction),
         from_=cleaned(call.from_),

@@ -21,7 +21,7 @@ from callhooks.clients import Client, NonceCount
 from callhooks.event import CallEvent, Kind, cleaned, known_details
 from callhooks.http import BadRequest, Request, Response
 from callhooks.providers.jambonz.digest import Challenge, digest_response
-from callhooks.providers.jambonz.hook import PROVIDER, signed_at
+from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Text, json_object, not_blank
 
 REGISTER = "REGISTER"
@@ -40,6 +40,7 @@ class Refusal(StrEnum):
     REPLAYED = "replayed"
     UNSUPPORTED_DIGEST = "unsupported digest"
     NOT_CHECKED = "not checked"
+    NOT_SIGNED = "sent by GET, which is not signed"
 
 
 class ClientAttempt(Document):
@@ -119,7 +120,7 @@ def proves(attempt: ClientAttempt, client: Client | None) -> bool:
     return matches and client is not None
 
 
-def normalise(auth: ClientAuth, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
     """The event of an attempt.
 
     jambonz never sends this hook again: whatever looks like a repeat is a request of its own, which may have had
@@ -135,7 +136,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime, *, signature_he
         kind=kind,
         name=attempt.method.lower(),
         received_at=now,
-        sent_at=signed_at(request, now, signature_header=signature_header),
+        sent_at=request.sender.sent_at,
         status="fail" if refused else "ok",
         from_=cleaned(f"{attempt.username}@{attempt.realm}"),
         details=known_details(

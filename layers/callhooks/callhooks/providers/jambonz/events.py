@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import parse
 
@@ -16,13 +16,12 @@ from callhooks.event import CallEvent, Detail, Details, Kind, cleaned, direction
 from callhooks.http import Request
 from callhooks.providers.jambonz.hook import (
     KIND_OF_STATUS,
-    LARGEST_CLOCK_DIFFERENCE_SECONDS,
     PROVIDER,
     call_details,
     hook_key,
-    signed_at,
 )
 from callhooks.providers.jambonz.models import CallInfo
+from callhooks.providers.jambonz.verify import MAX_CLOCK_DIFFERENCE
 from callhooks.providers.lenient import (
     Document,
     Flag,
@@ -200,25 +199,25 @@ def parse_event(request: Request) -> EventHook:
     return parse(event=document, model=EventHook)
 
 
-def normalise(hook: EventHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+def normalise(hook: EventHook, request: Request, now: datetime) -> CallEvent:
     """The event in the common vocabulary.
 
-    The query of the URL names the call (`call`) where the body does not, and the hook of the verb (`hook`).
+    The query of the URL names the call where the body does not (`call`, signed by us), and the hook of the verb
+    (`hook`).
     """
-    told = dict(request.query)
-    verb_hook = cleaned(told.get("hook"))
+    verb_hook = cleaned(dict(request.query).get("hook"))
     kind, name = _kind_and_name(hook, verb_hook, request)
     is_known = kind is not Kind.OTHER
     own_clock = _own_clock(hook, now) if is_known else None
     call = hook.call
     return CallEvent(
         provider=PROVIDER,
-        call_id=hook.call_sid or (told["call"] if cleaned(told.get("call")) else None),
-        dedupe_key=hook_key(request, signature_header=signature_header),
+        call_id=hook.call_sid or request.sender.call_id,
+        dedupe_key=hook_key(request),
         kind=kind,
         name=name,
         received_at=now,
-        sent_at=own_clock or signed_at(request, now, signature_header=signature_header),
+        sent_at=own_clock or request.sender.sent_at,
         status=cleaned(call.call_status),
         direction=direction_of(call.direction),
         from_=cleaned(call.from_),
@@ -260,7 +259,7 @@ def _kind_of_word(hook: EventHook, word: str, verb_hook: str) -> Kind:
 
 def _own_clock(hook: EventHook, now: datetime) -> datetime | None:
     moment = hook.leave_time or hook.join_time or hook.time
-    if moment is None or abs(now - moment) > timedelta(seconds=LARGEST_CLOCK_DIFFERENCE_SECONDS):
+    if moment is None or abs(now - moment) > MAX_CLOCK_DIFFERENCE:
         return None
     return moment
 

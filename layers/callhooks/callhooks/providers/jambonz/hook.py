@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from itertools import islice
 from urllib.parse import urlencode
 
 from callhooks.event import Details, Kind, clean_text, known_details
 from callhooks.http import Request
 from callhooks.providers.jambonz.models import CallInfo
-from callhooks.providers.jambonz.verify import read_signature
 
 PROVIDER = "jambonz"
-LARGEST_CLOCK_DIFFERENCE_SECONDS = 86_400
 MOST_CUSTOMER_DATA = 50
 
 KIND_OF_STATUS = {
@@ -30,23 +27,15 @@ KIND_OF_STATUS = {
 """jambonz's `call_status`, as feature-server 0.9.8 knows it."""
 
 
-def hook_key(request: Request, *, signature_header: str) -> str:
-    """What tells one jambonz hook from another, while a retry keeps it.
+def hook_key(request: Request) -> str:
+    """Return the dedupe key of a jambonz hook.
 
-    A retry repeats the signature byte for byte; the signature does not cover the URL, and different hooks of a call
-    share it. Without one the body stands in, and where there is neither, the request itself.
+    The signature does not cover the URL, and different hooks of a call share it: method, path and query stand beside
+    the sender's mark. Without a mark the body stands in, and without a body the request itself.
     """
-    sender_mark = request.header(signature_header) or request.body.hex() or request.request_id
-    parts = [request.method, request.path, urlencode(sorted(request.query), errors="surrogatepass"), sender_mark]
+    mark = request.sender.mark or request.body.hex() or request.request_id
+    parts = [request.method, request.path, urlencode(sorted(request.query), errors="surrogatepass"), mark]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def signed_at(request: Request, now: datetime, *, signature_header: str) -> datetime | None:
-    """jambonz's clock, which is in its signature; `None` where it is a day or more away from ours."""
-    signature = read_signature(request.header(signature_header))
-    if signature is None or abs(now.timestamp() - int(signature.timestamp)) > LARGEST_CLOCK_DIFFERENCE_SECONDS:
-        return None
-    return signature.signed_at
 
 
 def call_details(call: CallInfo) -> Details:

@@ -7,12 +7,27 @@ from datetime import datetime
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
 from callhooks.event import CallEvent, Kind, cleaned, direction_of
-from callhooks.http import BadRequest, Request
-from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, call_details, hook_key, signed_at
+from callhooks.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.verify import CHALLENGE, JambonzCredentials, verify_or_take_get
 from callhooks.providers.lenient import json_object
 
 NEW_CALL_KEY = "new-call"
+
+
+def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+    """Check the sender; a `GET` that lacks its signature may name no call.
+
+    jambonz 0.9 names none in a `GET`, and whoever has the Basic credentials could rewrite a call by one.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    sender = verify_or_take_get(request, credentials, now)
+    if sender.lacks_signature and any(name == "call_sid" and value for name, value in request.query):
+        raise Unauthorized("a GET that names a call, which nothing signs", challenge=CHALLENGE)
+    return sender
 
 
 def parse_call_hook(request: Request) -> CallHook | None:
@@ -37,14 +52,14 @@ def parse_call_hook(request: Request) -> CallHook | None:
         raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a string.") from None
 
 
-def normalise(call: CallHook | None, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+def normalise(call: CallHook | None, request: Request, now: datetime) -> CallEvent:
     """The event of a new call, or of a later request for verbs at the same hook."""
-    sent_at = signed_at(request, now, signature_header=signature_header)
+    sent_at = request.sender.sent_at
     if call is None:
         return CallEvent(
             provider=PROVIDER,
             call_id=None,
-            dedupe_key=hook_key(request, signature_header=signature_header),
+            dedupe_key=hook_key(request),
             kind=Kind.INITIATED,
             name=NEW_CALL_KEY,
             received_at=now,
@@ -54,7 +69,8 @@ def normalise(call: CallHook | None, request: Request, now: datetime, *, signatu
     return CallEvent(
         provider=PROVIDER,
         call_id=call.call_sid,
-        dedupe_key=_new_call_key(request) if first else hook_key(request, signature_header=signature_header),
+        dedupe_key=_new_call_key(request) if first else hook_key(request),
+        once=first,
         kind=KIND_OF_STATUS.get((call.call_status or "trying").lower(), Kind.OTHER) if first else Kind.VERB,
         name=cleaned(call.call_status) or NEW_CALL_KEY,
         received_at=now,

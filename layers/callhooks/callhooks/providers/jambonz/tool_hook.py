@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from callhooks.event import CallEvent, Kind, clean_text, known_details
 from callhooks.http import BadRequest, Request, Response
-from callhooks.providers.jambonz.hook import PROVIDER, hook_key, signed_at
+from callhooks.providers.jambonz.hook import PROVIDER, hook_key
 from callhooks.providers.lenient import Document, Identifier, Text, json_object
 from callhooks.tools import Outcome, ToolRequest, failed
 
@@ -63,16 +63,16 @@ def parse_tool_hook(request: Request) -> ToolHook:
     return hook
 
 
-def normalise(hook: ToolHook, request: Request, now: datetime, *, signature_header: str) -> CallEvent:
+def normalise(hook: ToolHook, request: Request, now: datetime) -> CallEvent:
     """The event of a tool call; what the tools ended with is in the answer that is stored with it."""
     return CallEvent(
         provider=PROVIDER,
         call_id=hook.call_sid,
-        dedupe_key=hook_key(request, signature_header=signature_header),
+        dedupe_key=hook_key(request),
         kind=Kind.TOOL_CALLED,
         name=_joined(wanted.name for wanted in hook.requests),
         received_at=now,
-        sent_at=signed_at(request, now, signature_header=signature_header),
+        sent_at=request.sender.sent_at,
         details=known_details(
             {"vendor": hook.vendor, "tool_call_id": _joined(wanted.id or "" for wanted in hook.requests)}
         ),
@@ -105,7 +105,7 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     return ToolHook(
         # Only the adapter of Google's models sends a list, and takes one, whatever vendor the URL names.
         vendor=GOOGLE if requests else vendor,
-        call_sid=dict(request.query).get("call") or None,
+        call_sid=request.sender.call_id,
         requests=requests or (ToolRequest(body.name or "", body.args, body.tool_call_id),),
     )
 

@@ -8,14 +8,17 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from callhooks.call_signature import is_signed_call
 from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts, usable_texts
-from callhooks.http import Request, Unauthorized
+from callhooks.http import Request, Sender, Unauthorized
 
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
 TOLERANCE_SECONDS = 300
+MAX_CLOCK_DIFFERENCE = timedelta(days=1)
+"""How far a time that nothing vouches for may be from ours, to be believed."""
 CHALLENGE = 'Basic realm="callhooks"'
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -78,30 +81,66 @@ def check_proof(request: Request, _now: datetime) -> None:
     _shown_basic(request.header("authorization"))
 
 
-def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> None:
-    """Check the sender.
-
-    A `GET` is signed by jambonz over a payload that it does not send, so that only Basic can be checked there.
+def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+    """Check Basic and, where a webhook secret is set, the signature.
 
     Raises:
         Unauthorized: with the reason for the log.
     """
     _verify_basic(request.header("authorization"), credentials)
-    if credentials.webhook_secrets and request.method != "GET":
-        _verify_signature(request.header(credentials.signature_header), request.body, credentials.webhook_secrets, now)
+    header = request.header(credentials.signature_header)
+    if not credentials.webhook_secrets:
+        return _sender(request, credentials, header or "", unverified_time(header, now))
+    signature = _verified_signature(header, request.body, credentials.webhook_secrets, now)
+    return _sender(request, credentials, f"{signature.timestamp}.{request.body_hash}", signature.signed_at)
+
+
+def verify_or_take_get(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+    """Check the sender as `verify` does, but let a `GET` in on Basic alone, marked as lacking its signature.
+
+    jambonz signs a `GET` over a payload that it does not send, so that nobody can verify it.
+
+    Raises:
+        Unauthorized: with the reason for the log.
+    """
+    if request.method != "GET" or not credentials.webhook_secrets:
+        return verify(request, credentials, now)
+    _verify_basic(request.header("authorization"), credentials)
+    mark = request.header(credentials.signature_header) or ""
+    return _sender(request, credentials, mark, None)._replace(lacks_signature=True)
+
+
+def unverified_time(header: str | None, now: datetime) -> datetime | None:
+    """Return the time in a signature that nobody can verify; `None` where it is a day or more away from ours."""
+    signature = read_signature(header)
+    # As numbers, since not every timestamp is a date.
+    if signature is None or abs(now.timestamp() - int(signature.timestamp)) > MAX_CLOCK_DIFFERENCE.total_seconds():
+        return None
+    return signature.signed_at
 
 
 def read_signature(header: str | None) -> Signature | None:
     """Parse a signature header; `None` where it is missing or has no usable timestamp."""
-    timestamp: str | None = None
+    timestamps = []
     digests = []
-    for element in (header or "").split(","):
-        name, _, value = element.strip().partition("=")
+    for name, value in _elements(header):
         if name == "t" and _TIMESTAMP.fullmatch(value):
-            timestamp = value
+            timestamps.append(value)
         elif name == "v1":
             digests.append(value)
-    return Signature(timestamp, tuple(digests)) if timestamp is not None else None
+    return Signature(timestamps[-1], tuple(digests)) if timestamps else None
+
+
+def _elements(header: str | None) -> list[tuple[str, str]]:
+    parts = (element.strip().partition("=") for element in (header or "").split(","))
+    return [(name, value) for name, _, value in parts]
+
+
+def _sender(request: Request, credentials: JambonzCredentials, mark: str, sent_at: datetime | None) -> Sender:
+    named = dict(request.query) if "call=" in request.raw_query else {}
+    call_id = named.get("call", "")
+    signed = is_signed_call(call_id, named.get("sig", ""), credentials.passwords)
+    return Sender(sent_at, mark, call_id if signed else None, url_key=credentials.passwords[0])
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
@@ -141,11 +180,13 @@ def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
         raise Unauthorized("wrong Basic credentials", challenge=CHALLENGE)
 
 
-def _verify_signature(header: str | None, body: bytes, secrets: Iterable[str], now: datetime) -> None:
+def _verified_signature(header: str | None, body: bytes, secrets: Iterable[str], now: datetime) -> Signature:
     if header is None:
         raise Unauthorized("no signature", challenge=CHALLENGE)
     signature = read_signature(header)
-    if signature is None or not signature.digests:
+    # jambonz writes one time. With two, the one that is verified need not be the one that is used.
+    has_one_time = [name for name, _ in _elements(header)].count("t") == 1
+    if signature is None or not signature.digests or not has_one_time:
         raise Unauthorized("a signature that cannot be read", challenge=CHALLENGE)
     if abs(now.timestamp() - int(signature.timestamp)) > TOLERANCE_SECONDS:
         raise Unauthorized("a signature outside the tolerance of 300 seconds", challenge=CHALLENGE)
@@ -154,3 +195,4 @@ def _verify_signature(header: str | None, body: bytes, secrets: Iterable[str], n
     # Every pair is compared, so that the time tells nothing about which secret came close.
     if not sum(hmac.compare_digest(one, other) for one in given for other in expected):
         raise Unauthorized("a wrong signature", challenge=CHALLENGE)
+    return signature
