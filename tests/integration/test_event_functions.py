@@ -17,7 +17,16 @@ from callhooks_tools.stack import Access, BirdAccess, JambonzAccess, TokenAccess
 
 from tests.integration.conftest import Aws, Handler
 from tests.senders import CHANNEL, SIGNING_KEY, TOKEN
-from tests.support import EVENTS, JAMBONZ_EVENT_PATHS, PASSWORD, PUBLIC_URL, USERNAME, WEBHOOK_SECRET, Event
+from tests.support import (
+    EVENTS,
+    JAMBONZ_EVENT_PATHS,
+    PASSWORD,
+    PUBLIC_URL,
+    USERNAME,
+    WEBHOOK_SECRET,
+    Event,
+    metric_lines,
+)
 
 FOLDERS = {
     "wavix": "wavix_call",
@@ -111,6 +120,21 @@ def test_a_repeat_in_another_container_gets_the_first_answer(
     again = new_container(FOLDERS[provider])(event)
     assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
     assert len(aws.items()) == 1
+
+
+def test_an_id_that_comes_again_with_another_body_is_kept_and_counted(
+    aws: Aws, new_container: Callable[..., Handler], capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = new_container("voipstudio_event")
+    initial, hangup = (fresh(EVENTS / "voipstudio" / f"call_{name}.json") for name in ("initial", "hangup"))
+    hangup["body"] = json.dumps({**json.loads(hangup["body"]), "id": json.loads(initial["body"])["id"]})
+    capsys.readouterr()
+    aws.calls.clear()
+    assert [handler(event).replayed for event in (initial, hangup, initial)] == [False, False, True]
+    assert aws.calls == ["GetSecretValue", "PutItem", "PutItem", "PutItem"]
+    assert sorted(item["kind"]["S"] for item in aws.items()) == ["call.completed", "call.initiated"]
+    reused = [line for line in metric_lines(capsys.readouterr().out) if "EventKeyReused" in line]
+    assert [line["provider"] for line in reused] == ["voipstudio"]
 
 
 @every_provider

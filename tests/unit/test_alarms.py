@@ -40,6 +40,7 @@ ASKED_FOR = {
     "projector lag": {"ProjectorBehindAlarm", "ProjectorErrorsAlarm"},
     "throttles": {"CallThrottledAlarm", "ActionThrottledAlarm", "ProjectorThrottledAlarm"},
     "quarantine": {"QuarantinedAlarm"},
+    "reused ids": {"KeyReusedAlarm"},
 }
 
 
@@ -56,6 +57,7 @@ CONDITIONS = {
     "ClientFailuresAlarm": "callhooks ClientFailuresFromOneAddress: Maximum of 300 s, 1 of 1 "
     ">= ClientFailureAlarmThreshold",
     "QuarantinedAlarm": "callhooks EventQuarantined: Sum of 300 s, 1 of 1 > 0",
+    "KeyReusedAlarm": "callhooks EventKeyReused: Sum of 300 s, 1 of 1 > 0",
     "SpilledAlarm": "AWS/SQS ApproximateNumberOfMessagesNotVisible: Minimum of 300 s, 3 of 3 > 0",
     "SpillNotDrainedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Minimum of 300 s, 3 of 3 > 0",
     "SpillDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",

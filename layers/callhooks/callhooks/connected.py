@@ -6,14 +6,21 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from aws_lambda_powertools import Logger
+
 from callhooks.aws import dynamodb_client, queue_client, secret_reader
 from callhooks.keeper import Keeper
+from callhooks.metrics import count
 from callhooks.settings import SpillSettings, StoreSettings
 from callhooks.spill import SpillQueue
 from callhooks.store import EventStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from callhooks.items import Item
+
+logger = Logger(child=True)
 
 
 class Connected(NamedTuple):
@@ -43,4 +50,11 @@ def deployed_store(client: DynamoDBClient) -> EventStore:
     Raises:
         KeyError: a variable of the environment is missing.
     """
-    return EventStore(client, StoreSettings.from_environment(os.environ).events_table)
+    table = StoreSettings.from_environment(os.environ).events_table
+    return EventStore(client, table, on_reused_key=_count_reused_key)
+
+
+def _count_reused_key(item: Item) -> None:
+    provider = item["provider"]["S"]
+    logger.warning("an id came again with another body", extra={"provider": provider})
+    count("EventKeyReused", provider=provider)

@@ -7,6 +7,7 @@ the function; here the answer is known before anything is written, so that a sin
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
@@ -18,7 +19,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import S
 from botocore.exceptions import ClientError
 
 from callhooks.http import Response
-from callhooks.items import Item, answer_of, body_of_item
+from callhooks.items import Item, answer_of, body_of_item, is_kept_once, is_repeat, with_own_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,13 +31,22 @@ class EventStore(BasePersistenceLayer):
     `idempotent_function` hands `save_inprogress` the whole item. A new one is written and the function answers; a
     repeat raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without an expiry,
     so that there is no state in between and a repeat in flight is never an error. A container remembers the last
-    answers it gave and asks the table nothing for them.
+    answers it gave and asks the table nothing for them. A delivery whose key is taken by another body is no repeat: it
+    is written under a key of its own.
+
+    Args:
+        client: DynamoDB's.
+        table_name: the table of events.
+        on_reused_key: called with each item that was written because its key was taken by another body.
     """
 
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, *, on_reused_key: Callable[[Item], None] = lambda _item: None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._client = client
         self._table_name = table_name
+        self._on_reused_key = on_reused_key
 
     def holds(self, item: Item) -> bool:
         """Whether this container knows that this event is kept."""
@@ -55,7 +65,7 @@ class EventStore(BasePersistenceLayer):
         return self._put(item) is None
 
     def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
-        """Write the item unless its key is taken, in one request.
+        """Write the item unless it is there, in one request; in two where another delivery has its key.
 
         Raises:
             IdempotencyItemAlreadyExistsError: a repeat; it holds the first answer.
@@ -71,7 +81,17 @@ class EventStore(BasePersistenceLayer):
             raise IdempotencyItemAlreadyExistsError(old_data_record=record)
 
     def _put(self, item: Item) -> Item | None:
-        """Write an item where there is none, else return the one that is there."""
+        """Write an item, or return the stored one that it repeats."""
+        first = self._put_new(item)
+        if first is None or is_repeat(item, first):
+            return first
+        first = self._put_new(with_own_key(item))
+        if first is None:
+            self._on_reused_key(item)
+        return first
+
+    def _put_new(self, item: Item) -> Item | None:
+        """Write an item where its key is free, or return the one that has it."""
         try:
             self._client.put_item(
                 TableName=self._table_name,
@@ -126,7 +146,9 @@ class EventStore(BasePersistenceLayer):
 
 
 def _record_key(item: Item) -> str:
-    return f"{item['pk']['S']}|{item['sk']['S']}"
+    key = f"{item['pk']['S']}|{item['sk']['S']}"
+    # Python's hash of bytes is keyed at random in each process, and costs nothing the second time.
+    return key if is_kept_once(item) else f"{key}|{hash(bytes(item['body']['B']))}"
 
 
 def _same_write(first: Item, second: Item) -> bool:
