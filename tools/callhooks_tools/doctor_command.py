@@ -37,6 +37,7 @@ from callhooks_tools.doctor_deliveries import (
 )
 from callhooks_tools.doctor_roles import role_findings
 from callhooks_tools.doctor_secrets import KnownSecrets, secret_findings
+from callhooks_tools.doctor_senders import sender_findings
 from callhooks_tools.doctor_trial import Trial
 from callhooks_tools.findings import Finding, Outcome
 from callhooks_tools.stack import StackUnknown
@@ -81,6 +82,7 @@ def doctor(
         ("queues", queue_findings(deployment)),
         ("the event bus", bus_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
+        ("what jambonz sends", sender_findings(deployment, datetime.now(UTC))),
     ):
         found_wrong |= _show(findings, what, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
