@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
 from tests.calls import SEQUENCES, delivered_items, told
-from tests.console import PASSWORD, USERNAME, Console, asked, basic, cookie_in
+from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, asked, basic, cookie_in
 from tests.support import NOW, Event
 
 CALLER, CALLED = "+14155550100", "+14155550123"
@@ -73,7 +73,7 @@ def test_nobody_looks_without_credentials(path: str) -> None:
 def test_a_page_that_asks_gets_no_challenge(path: str) -> None:
     # A browser would put its own window before the page's form.
     console = Console()
-    for cookies in [(), ("callhooks_session=1.2.3",)]:
+    for cookies in [(), ("__Host-callhooks_session=1.2.3",)]:
         answer = console.with_cookies(path, *cookies)
         assert answer.statusCode == 401
         assert "www-authenticate" not in answer.headers
@@ -96,10 +96,61 @@ def test_whoever_signs_in_gets_a_cookie_that_lets_them_look() -> None:
     assert [console.with_cookies(path, cookie_in(answer)).statusCode for path in DATA] == [200, 200, 200]
 
 
+LOCAL_RUN = "http://127.0.0.1:8080"
+
+
 def test_a_cookie_of_a_local_run_needs_no_tls() -> None:
-    answer = Console(public_url="http://127.0.0.1:8080").sign_in()
+    console = Console(public_url=LOCAL_RUN)
+    answer = console.sign_in()
+    assert answer.cookies[0].startswith("callhooks_session=")
     assert "Secure" not in answer.cookies[0]
+    assert console.with_cookies("/calls", cookie_in(answer)).statusCode == 200
     assert "Secure" in Console(public_url="").sign_in().cookies[0]
+
+
+@pytest.mark.parametrize("public_url", ["", "https://hooks.example.com", "https://example.com/callhooks"])
+def test_over_tls_a_cookie_that_a_sibling_subdomain_may_have_set_proves_nothing(public_url: str) -> None:
+    console = Console(public_url=public_url)
+    given = cookie_in(console.sign_in())
+    assert given.startswith("__Host-")
+    planted = given.removeprefix("__Host-")
+    assert console.with_cookies("/calls", planted).statusCode == 401
+    assert console.with_cookies("/calls", planted, given).statusCode == 200
+    # Basic credentials are not in a browser's jar.
+    assert console.answer(asked("/calls", cookies=(planted,), headers={"authorization": basic()})).statusCode == 200
+
+
+WITH_BASIC = {"authorization": basic()}
+ANSWERS = [
+    (200, asked("/")),
+    (200, asked("/", method="HEAD")),
+    (200, asked("/openapi.json")),
+    (200, asked("/calls", headers=WITH_BASIC)),
+    (200, asked("/calls", method="HEAD", headers=WITH_BASIC)),
+    (204, asked("/session", method="DELETE")),
+    (400, asked("/stats", query={"dya": 1}, headers=WITH_BASIC)),
+    (400, {"body": 7}),
+    (401, asked("/calls")),
+    (401, asked("/calls", method="HEAD", headers={"sec-fetch-mode": "cors"})),
+    (404, asked("/nothing")),
+    (404, asked("/calls/jambonz/none", headers=WITH_BASIC)),
+    (405, asked("/calls", method="PUT")),
+    (415, asked("/session", method="POST")),
+]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [("", "max-age=31536000"), ("https://hooks.example.com", "max-age=31536000"), (LOCAL_RUN, None)],
+)
+def test_every_answer_over_tls_keeps_browsers_on_tls_and_none_of_a_local_run_does(
+    public_url: str, expected: str | None
+) -> None:
+    answers = [(status, Console(public_url=public_url).answer(event)) for status, event in ANSWERS]
+    broken = Console(secret=ConsoleSecret(fault=RuntimeError()), public_url=public_url)
+    answers.append((503, broken.answer(asked("/calls", headers=WITH_BASIC))))
+    for status, answer in answers:
+        assert (answer.statusCode, answer.headers.get("strict-transport-security")) == (status, expected)
 
 
 def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
@@ -115,9 +166,10 @@ def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
 
 
 def test_signing_out_removes_the_cookie() -> None:
-    answer = Console().with_cookies("/session", method="DELETE")
-    assert (answer.statusCode, answer.body) == (204, "")
-    assert answer.cookies[0].startswith("callhooks_session=; Path=/; Max-Age=0;")
+    for public_url, name in [("", "__Host-callhooks_session"), (LOCAL_RUN, "callhooks_session")]:
+        answer = Console(public_url=public_url).with_cookies("/session", method="DELETE")
+        assert (answer.statusCode, answer.body) == (204, "")
+        assert answer.cookies[0].startswith(f"{name}=; Path=/; Max-Age=0;")
 
 
 @pytest.mark.parametrize(("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("\ud800", PASSWORD)])
@@ -139,7 +191,7 @@ def test_a_session_that_has_ended_is_not_counted_and_wrong_basic_credentials_are
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console = Console()
-    console.with_cookies("/calls", "callhooks_session=1.2.3")
+    console.with_cookies("/calls", "__Host-callhooks_session=1.2.3")
     console.answer(asked("/calls"))
     assert capsys.readouterr().out == ""
     console.answer(asked("/calls", headers={"authorization": basic(password="wrong")}))

@@ -112,9 +112,9 @@ def _forged() -> st.SearchStrategy[dict[str, Any]]:
     token = basic().partition(" ")[2]
     genuine = (basic(), COOKIE)
     altered = st.sampled_from(
-        [COOKIE[:-1], f"{COOKIE}0", COOKIE.upper(), COOKIE.replace("=", "==", 1), COOKIE.replace("1", "\u0661"),
-         f"callhooks_session={'9' * 11}.{'9' * 11}.{'0' * 64}", "callhooks_session=\ud800", f"{COOKIE[:-1]}\u00e9",
-         f"callhooks_session={'1' * 100_000}", f"Basic {token[:-4]}", f"Basic {token}\u00e9", f"Basic {'A' * 100_000}",
+        [COOKIE[:-1], f"{COOKIE}0", COOKIE.upper(), COOKIE.removeprefix("__Host-"), COOKIE.replace("=", "==", 1), COOKIE.replace("1", "\u0661"),
+         f"__Host-callhooks_session={'9' * 11}.{'9' * 11}.{'0' * 64}", "__Host-callhooks_session=\ud800", f"{COOKIE[:-1]}\u00e9",
+         f"__Host-callhooks_session={'1' * 100_000}", f"Basic {token[:-4]}", f"Basic {token}\u00e9", f"Basic {'A' * 100_000}",
          basic(password="\u00e9"), basic("\u00e9"), basic(USERNAME, PASSWORD[:-1]), f"Digest {token}", "Basic \ud800"]
     )  # fmt: skip
     proofs = (texts | altered).filter(lambda proof: proof not in genuine)

@@ -12,6 +12,7 @@ from callhooks.session import (
     COOKIE,
     LONGEST_SESSION,
     RENEWED_AFTER,
+    SECURE_COOKIE,
     VALID_FOR,
     ConsoleCredentials,
     Session,
@@ -46,11 +47,11 @@ def value_of(session: Session) -> str:
 
 
 def cookie_with(value: str) -> list[str]:
-    return [f"{COOKIE}={value}"]
+    return [f"{SECURE_COOKIE}={value}"]
 
 
 def is_let_in(value: str, *, after: timedelta = timedelta(), credentials: ConsoleCredentials = CREDENTIALS) -> bool:
-    return session_of(cookie_with(value), credentials, NOW + after) is not None
+    return session_of(cookie_with(value), credentials, NOW + after, secure=True) is not None
 
 
 @pytest.mark.parametrize("password", [PASSWORD, ADDED])
@@ -108,7 +109,7 @@ def test_a_session_of_the_future_is_none() -> None:
 
 def test_a_session_that_is_used_is_renewed_for_twelve_hours() -> None:
     session, now, renewals = signed_in(), NOW, 0
-    while (current := session_of(cookie_with(value_of(session)), CREDENTIALS, now)) is not None:
+    while (current := session_of(cookie_with(value_of(session)), CREDENTIALS, now, secure=True)) is not None:
         assert now < NOW + LONGEST_SESSION
         renewed = current.renewed(now)
         if renewed:
@@ -133,7 +134,7 @@ def test_the_session_of_a_password_that_was_removed_ends() -> None:
 
 
 def test_a_renewed_session_ends_with_the_password_that_it_was_signed_in_with() -> None:
-    found = session_of(cookie_with(value_of(signed_in(ADDED))), CREDENTIALS, NOW + RENEWED_AFTER)
+    found = session_of(cookie_with(value_of(signed_in(ADDED))), CREDENTIALS, NOW + RENEWED_AFTER, secure=True)
     assert found is not None
     renewed = found.renewed(NOW + RENEWED_AFTER)
     assert renewed is not None
@@ -178,19 +179,48 @@ def test_no_text_is_a_cookie_by_chance(text: str) -> None:
 
 def test_a_session_is_found_among_many_cookies() -> None:
     others = [f"theme=dark{number}" for number in range(50)]
-    cookies = [*others, f"{COOKIE}=stale", "=", "", f"x{COOKIE}=1", f" {COOKIE}={value_of(signed_in())} "]
-    assert session_of(cookies, CREDENTIALS, NOW) is not None
-    assert session_of(others, CREDENTIALS, NOW) is None
+    name = SECURE_COOKIE
+    cookies = [*others, f"{name}=stale", "=", "", f"x{name}=1", f" {name}={value_of(signed_in())} "]
+    assert session_of(cookies, CREDENTIALS, NOW, secure=True) is not None
+    assert session_of(others, CREDENTIALS, NOW, secure=True) is None
 
 
-def test_a_cookie_is_for_this_site_alone_and_no_script_reads_it() -> None:
-    text = str(cookie_of(signed_in(), NOW, secure=True))
-    assert text.split("; ")[1:] == ["Path=/", "Max-Age=3599", "HttpOnly", "Secure", "SameSite=Strict"]
-    assert "Secure" not in str(cookie_of(signed_in(), NOW, secure=False))
+@pytest.mark.parametrize(
+    ("name", "over_tls", "over_http"),
+    [
+        (SECURE_COOKIE, True, False),
+        (COOKIE, False, True),
+        (SECURE_COOKIE.lower(), False, False),
+        (f"__Secure-{COOKIE}", False, False),
+        (f" {COOKIE}", False, True),
+    ],
+)
+def test_over_tls_only_a_cookie_that_the_host_itself_has_set_proves_a_session(
+    name: str, over_tls: bool, over_http: bool
+) -> None:
+    # A sibling subdomain can set the name without the prefix for this host, and no name with it.
+    cookies = [f"{name}={value_of(signed_in())}"]
+    assert (session_of(cookies, CREDENTIALS, NOW, secure=True) is not None) is over_tls
+    assert (session_of(cookies, CREDENTIALS, NOW, secure=False) is not None) is over_http
 
 
-def test_signing_out_takes_the_cookie_away() -> None:
-    assert str(no_cookie(secure=True)).split("; ")[:3] == [f"{COOKIE}=", "Path=/", "Max-Age=0"]
+def test_a_cookie_is_for_this_host_alone_and_no_script_reads_it() -> None:
+    # A browser takes `__Host-` only with Secure, Path=/ and no Domain.
+    name, *attributes = str(cookie_of(signed_in(), NOW, secure=True)).split("; ")
+    assert name.startswith("__Host-callhooks_session=")
+    assert attributes == ["Path=/", "Max-Age=3599", "HttpOnly", "Secure", "SameSite=Strict"]
+    name, *attributes = str(cookie_of(signed_in(), NOW, secure=False)).split("; ")
+    assert name.startswith("callhooks_session=")
+    assert attributes == ["Path=/", "Max-Age=3599", "HttpOnly", "SameSite=Strict"]
+
+
+@pytest.mark.parametrize(("secure", "name"), [(True, "__Host-callhooks_session"), (False, "callhooks_session")])
+def test_signing_out_takes_the_cookie_away_that_was_given(secure: bool, name: str) -> None:
+    given, removed = cookie_of(signed_in(), NOW, secure=secure), no_cookie(secure=secure)
+    assert given.name == removed.name == name
+    assert str(removed).split("; ")[:3] == [f"{name}=", "Path=/", "Max-Age=0"]
+    # A browser takes no `__Host-` cookie without Secure, nor its removal.
+    assert ("Secure" in str(removed).split("; ")) is secure
 
 
 def test_nothing_shows_a_password() -> None:

@@ -27,11 +27,11 @@ from callhooks.http import HttpApiEvent, HttpPayload, HttpProblem, Request, Resp
 from callhooks.metrics import count
 from callhooks.session import (
     CHALLENGE,
-    COOKIE,
     WRONG_CREDENTIALS,
     ConsoleCredentials,
     Session,
     check_basic,
+    cookie_name,
     cookie_of,
     no_cookie,
     session_of,
@@ -44,6 +44,8 @@ WRONG_SIGN_IN = "wrong user name or password"
 
 _METHODS = {PAGE: ("GET", "HEAD"), **METHODS}
 _NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+# Without includeSubDomains: the API's name may be the parent of others that are not ours.
+_TLS_ONLY = {"strict-transport-security": "max-age=31536000"}
 
 CheckedT = TypeVar("CheckedT")
 
@@ -56,7 +58,7 @@ class CallLog:
 
     `page` is what is answered at `/`, `credentials` are those of who may look, `clock` gives the time now, aware, and
     `public_url` is the address under which the API is known, where it is not the API's own. Where that has no TLS, as
-    on one's own machine, the session cookie needs none either.
+    on one's own machine, the session cookie needs none either, and no answer asks for it.
     """
 
     page: Response
@@ -81,8 +83,11 @@ class CallLog:
         told |= {"status": response.status, "milliseconds": round((self.clock() - started).total_seconds() * 1000)}
         log = {4: logger.warning, 5: logger.error}.get(response.status // 100, logger.info)
         log("answered", extra=told)
-        is_head = request is not None and request.method == "HEAD"
-        return (response._replace(body="") if is_head else response).as_payload()
+        if request is not None and request.method == "HEAD":
+            response = response._replace(body="")
+        if self._needs_tls:
+            response = response._replace(headers={**response.headers, **_TLS_ONLY})
+        return response.as_payload()
 
     def _answer(self, request: Request, told: dict[str, object]) -> Response:
         place = _place(request.path, mapped=urlsplit(self.public_url).path.rstrip("/"))
@@ -104,14 +109,15 @@ class CallLog:
     def _authenticate(self, request: Request) -> Session | None:
         """The session of a request, `None` where it has Basic credentials."""
         header = request.header("authorization")
-        if header is None and not any(cookie.startswith(f"{COOKIE}=") for cookie in request.cookies):
+        name = cookie_name(secure=self._needs_tls)
+        if header is None and not any(cookie.startswith(f"{name}=") for cookie in request.cookies):
             raise Unauthorized("no credentials")
 
         def check(credentials: ConsoleCredentials) -> Session | None:
             if header is not None:
                 check_basic(header, credentials)
                 return None
-            session = session_of(request.cookies, credentials, self.clock())
+            session = session_of(request.cookies, credentials, self.clock(), secure=self._needs_tls)
             if session is None:
                 raise Unauthorized("no valid session")
             return session

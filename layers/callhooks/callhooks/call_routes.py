@@ -39,7 +39,7 @@ from callhooks.call_timeline import CallAnswer, call_answer, call_of
 from callhooks.event import INBOUND, OUTBOUND
 from callhooks.http import JSON_CONTENT_TYPE, BadRequest, BodyTooLarge, HttpProblem, Request, Response
 from callhooks.items import is_call_partition, partition_key
-from callhooks.session import COOKIE
+from callhooks.session import COOKIE, SECURE_COOKIE
 
 LIST, CALL, STATS, SESSION, DOCUMENT = "/calls", "/calls/{provider}/{call_id}", "/stats", "/session", "/openapi.json"
 METHODS = {
@@ -324,7 +324,11 @@ def openapi_text() -> str:
         description="Calls as their providers' webhooks tell of them: lists, timelines, counts. Times are UTC.",
         security_schemes={
             "basic": HTTPBase(scheme="basic", description="The credentials that `callhooks urls --credentials` shows"),
-            "session": APIKey(in_=APIKeyIn.cookie, name=COOKIE, description="The cookie that POST /session gives"),
+            "session": APIKey(
+                in_=APIKeyIn.cookie,
+                name=SECURE_COOKIE,
+                description=f"The cookie that POST /session gives; over http its name is `{COOKIE}`",
+            ),
         },
         security=[{"basic": []}, {"session": []}],
     )

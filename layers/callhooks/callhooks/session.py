@@ -22,6 +22,8 @@ from callhooks.credentials import SecretValue, secret_text, secret_texts
 from callhooks.http import Unauthorized
 
 COOKIE = "callhooks_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""The name over TLS: browsers take a cookie of this prefix from the host itself only, not from a sibling or over http."""
 VALID_FOR = timedelta(hours=1)
 RENEWED_AFTER = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=12)
@@ -94,11 +96,18 @@ def sign_in(username: str, password: str, credentials: ConsoleCredentials, now: 
     return Session(start, _end(start, start), matches[0]) if matches else None
 
 
-def session_of(cookies: Iterable[str], credentials: ConsoleCredentials, now: datetime) -> Session | None:
+def cookie_name(*, secure: bool) -> str:
+    """Return the name of the session cookie; a browser drops a `__Host-` cookie that comes without TLS."""
+    return SECURE_COOKIE if secure else COOKIE
+
+
+def session_of(
+    cookies: Iterable[str], credentials: ConsoleCredentials, now: datetime, *, secure: bool
+) -> Session | None:
     """The session that one of a request's cookies (`name=value`) proves."""
     for cookie in cookies:
         name, _, value = cookie.strip().partition("=")
-        session = _session(value, credentials) if name == COOKIE else None
+        session = _session(value, credentials) if name == cookie_name(secure=secure) else None
         if session and session.signed_in - _CLOCKS_DIFFER_BY <= now < session.expires:
             return session
     return None
@@ -143,6 +152,5 @@ def _mac(times: str, password: str) -> str:
 
 
 def _cookie(value: str, seconds: int, *, secure: bool) -> Cookie:
-    return Cookie(
-        COOKIE, value, path="/", max_age=seconds, secure=secure, http_only=True, same_site=SameSite.STRICT_MODE
-    )
+    name = cookie_name(secure=secure)
+    return Cookie(name, value, path="/", max_age=seconds, secure=secure, http_only=True, same_site=SameSite.STRICT_MODE)
