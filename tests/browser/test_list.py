@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -321,15 +322,71 @@ def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visit
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_name_cannot_turn_the_rest_of_a_line_around(double: CallLogDouble, visitor: Visitor) -> None:
-    told = {"caller_name": "\u202ealice", "called_name": "\u2067bob"}
-    double.keep(call_of([Kept(event(Kind.INITIATED, NOW - timedelta(minutes=1), told), "{}")]))
+NOT_SEEN = [
+    *"\x00\x07\x1b\x7f\x85\x9b\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e",
+    *"\u2060\u2066\u2067\u2068\u2069\u3164\ufeff\ufff9\ufffb\U0001d173\U000e0001\U000e0041\U000e007f\U000e0101",
+]
+
+
+def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: CallLogDouble, visitor: Visitor) -> None:
+    text = f"a{'b'.join([*NOT_SEEN, chr(10), chr(9)])}c"
+    told = {
+        "call_id": "unseen",
+        "direction": text,
+        "from_": f"anonymous@{text}",
+        "to": text,
+        "name": text,
+        "status": text,
+    }
+    told_of_end = {
+        "reason": text,
+        "hangup_source": text,
+        "tag": text,
+        "caller_name": text,
+        "called_name": text,
+        text: text,
+    }
+    told_of_end |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, "call_termination_by": text}
+    start, end = NOW - timedelta(minutes=9), NOW - timedelta(minutes=8)
+    verbs = [{"verb": text, "text": text, "url": text}]
+    body = json.dumps({"text": text}, ensure_ascii=False)
+    double.keep(
+        call_of(
+            Kept(event(kind, at, told_of_end, **told), body, verbs, text)  # type: ignore[arg-type]
+            for kind, at in ((Kind.INITIATED, start), (Kind.VERB, end), (Kind.OTHER, end), (Kind.COMPLETED, end))
+        )
+    )
     page = visitor.signed_in()
+    expect(page.locator("#rows .name")).to_have_attribute("title", re.compile("⟨U\\+202E⟩.*⟨U\\+E0041⟩"))
     page.locator("#rows a").first.click()
     page.locator(".event").first.wait_for()
-    shown = page.locator("body").inner_text()
-    assert "⟨U+202E⟩alice" in shown
-    assert not {"\u202e", "\u2067"} & set(shown)
+    for button in page.locator(".raw-toggle").all():
+        expect(button).to_have_attribute("aria-label", re.compile("^Raw JSON of "))
+        button.click()
+    attributes = page.evaluate(
+        "[...document.querySelectorAll('*')].flatMap((element) => [...element.attributes].map(({value}) => value))"
+    )
+    shown_texts = page.evaluate(
+        """[document.title, ...[...document.querySelectorAll("body :not(script, style)")].flatMap(({childNodes}) =>
+            [...childNodes].filter(({nodeType}) => nodeType === Node.TEXT_NODE).map(({data}) => data))]"""
+    )
+    assert len([shown for shown in attributes if "⟨U+202E⟩" in shown]) > 10
+    assert len([shown for shown in shown_texts if "⟨U+202E⟩" in shown]) > 20
+    # A line end in a tip would begin a line of its own.
+    assert {shown for shown in attributes if set(shown) & {*NOT_SEEN, "\n", "\t"}} == set()
+    assert {shown for shown in shown_texts if set(shown) & set(NOT_SEEN)} == set()
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").first.click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert (json.loads(copied), set(copied) & set(NOT_SEEN)) == ({"text": text}, set())
+
+
+def test_what_is_seen_stays_as_it_is(double: CallLogDouble, visitor: Visitor) -> None:
+    name = "Zoë O\u2019Neil\u00a0\u2013 שלום, 山田 ☎\ufe0f ⟨U+202E⟩"
+    double.keep(call_of([Kept(event(Kind.INITIATED, NOW - timedelta(minutes=1), {"caller_name": name}), "{}")]))
+    page = visitor.signed_in()
+    expect(page.locator("#rows .name")).to_have_attribute("title", name)
+    assert page.locator("#rows .name").text_content() == f" {name}"
 
 
 @pytest.mark.parametrize("path", ["/calls/jambonz/..", "/calls/../stats", "/stats", "//example.com/x"])

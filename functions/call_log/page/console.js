@@ -75,26 +75,34 @@ const SIP = {
 
 const find = (id) => document.getElementById(id);
 
+// What is not seen, or turns the text around it: controls, marks of direction, joiners, tags. An emoji's own two signs stay.
+const UNSEEN = /(?![\ufe0e\ufe0f])[\p{Cc}\p{Default_Ignorable_Code_Point}\u2028\u2029\ufff9-\ufffb]/gu;
+const asNumber = (mark) => `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
+const asInJson = (mark) => mark.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+
+/** A text with what is not seen written out, but for `kept`: a caller's name must not turn the rest of the line around. */
+function legible(text, kept = "", write = asNumber) {
+  return text.replace(UNSEEN, (mark) => (kept.includes(mark) ? mark : write(mark)));
+}
+
+/** What is put into an element: lines and tabs do nothing in a text, other than in an attribute. */
+const inOrder = (child) => (typeof child === "string" ? legible(child, "\n\t") : child);
+
 function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value === true ? "" : value);
+    else element.setAttribute(key, value === true ? "" : legible(String(value)));
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== "").map(inOrder));
   return element;
 }
 
-/** A text whose marks of direction are shown and not obeyed: a caller's name must not turn the rest of the line around. */
-function inOrder(child) {
-  return typeof child === "string" ? child.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`) : child;
-}
-
 function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, legible(String(value)));
+  element.append(...children.map(inOrder));
   return element;
 }
 
@@ -209,7 +217,7 @@ function caller(text) {
 
 function directionText(direction) {
   const [way, word] = Object.hasOwn(DIRECTIONS, direction) ? DIRECTIONS[direction] : ["·", direction ?? "unknown"];
-  return [h("span", { class: "way", "aria-hidden": "true" }, way), word];
+  return [h("span", { class: "way", "aria-hidden": "true" }, way), legible(word)];
 }
 
 const isRinging = (call) => call.status === "ringing" || call.status === "early_media";
@@ -268,7 +276,7 @@ class SignedOut extends Error {}
 
 class Refused extends Error {
   constructor(status, detail) {
-    super(detail);
+    super(legible(detail));
     this.status = status;
   }
 }
@@ -1454,7 +1462,8 @@ function rawOf(event, index) {
 
 async function copyText(text, button, shownAs) {
   try {
-    await navigator.clipboard.writeText(text);
+    // As JSON writes it, what is not seen stays the same text to a program.
+    await navigator.clipboard.writeText(legible(text, "\n\r\t", asInJson));
     button.textContent = "Copied";
   } catch {
     // Without the permission the text is marked, so that the keyboard copies it.
