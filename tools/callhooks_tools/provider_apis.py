@@ -12,7 +12,7 @@ from callhooks.control.configuration import is_loopback
 from callhooks.control.errors import ControlFailed, Unreachable
 from callhooks.providers.lenient import Document
 
-from callhooks_tools.terminal import console, fail, shown
+from callhooks_tools.terminal import console, fail, shown, shown_lines
 
 SUBSCRIBABLE = re.compile(r"https://([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,}(/[^\s]*)?", re.ASCII)
 """The URLs that Bird takes, by its reference; for any provider, a URL that it can reach and that can be trusted."""
@@ -67,9 +67,7 @@ def print_document(document: Document) -> None:
 
 
 def _print_json(value: object) -> None:
-    # Nothing that a provider sends does anything to a terminal.
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    console.print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+    console.print(shown_lines(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def address_of(url: str) -> str:

@@ -17,7 +17,7 @@ from callhooks.call_store import CallStore, call_item
 from callhooks.items import Item, is_call_partition, partition_key
 
 from callhooks_tools.stack import Provider
-from callhooks_tools.terminal import StackName, console, errors, fail, progress, stack_in_aws
+from callhooks_tools.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 from callhooks_tools.workers import at_once
 
 if TYPE_CHECKING:
@@ -71,12 +71,12 @@ def rebuild(
             for rebuilt in at_once(lambda pk: rebuild_call(calls, pk), partitions):
                 counts[rebuilt.result] += 1
                 if rebuilt.problem:
-                    errors.print(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}", style="red")
+                    errors.print(shown(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}"), style="red")
                 advance()
     except (BotoCoreError, ClientError) as error:
         fail(f"The table of events cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
-        fail(f"There are no events of {call}.")
+        fail(f"There are no events of {shown(str(call))}.")
     told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
     console.print(f"Calls: {told}." if told else "There are no calls.")
     if counts[Result.FAILED]:
@@ -127,6 +127,6 @@ def _plain(item: Item) -> object:
 def _partition_of(call: str) -> str:
     provider, slash, call_id = call.removeprefix("/calls/").partition("/")
     if provider not in set(Provider) or not slash or not call_id:
-        fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(Provider)}, and not {call}")
+        fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(Provider)}, and not {shown(call)}")
     # Logs name a call by its key, which is a hash for an odd id.
     return f"{provider}#{call_id}" if call_id.startswith(HASHED) else partition_key(provider, call_id)

@@ -250,7 +250,7 @@ def _age(text: str) -> timedelta:
 
 def _tell(recovered: Recovered) -> None:
     if recovered.fate is Fate.UNREADABLE:
-        errors.print(f"{shown(recovered.event)}: {recovered.problem}", style="red")
+        errors.print(shown(f"{recovered.event}: {recovered.problem}"), style="red")
 
 
 def _sum_up(counts: Counter[Fate]) -> None:

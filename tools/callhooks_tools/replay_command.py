@@ -267,4 +267,4 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
 
 
 def _tell_problem(place: Place, problem: str) -> None:
-    errors.print(f"{place.pk.replace('#', '/', 1)}: {shown(problem)}", style="red")
+    errors.print(shown(f"{place.pk.replace('#', '/', 1)}: {problem}"), style="red")

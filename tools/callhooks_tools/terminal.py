@@ -76,11 +76,11 @@ def _users_session() -> Session:
 
 
 def pretty(text: str) -> str:
-    """JSON to be read; other text as it is."""
+    """Return JSON with line ends and indents, other text as it is; nothing in it does anything to a terminal."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        return shown_lines(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
     except ValueError:
-        return text
+        return shown_lines(text)
 
 
 def agree(question: str, *, yes: bool) -> None:
@@ -96,6 +96,11 @@ def agree(question: str, *, yes: bool) -> None:
 def shown(text: str) -> str:
     """Text that was sent, in one line that does nothing to a terminal: what cannot be printed is escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def shown_lines(text: str) -> str:
+    """Return text that was sent, in its lines, with what cannot be printed escaped; JSON stays the same JSON."""
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 class Advance(Protocol):
