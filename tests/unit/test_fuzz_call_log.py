@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from callhooks.session import SECURE_COOKIE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,10 +113,11 @@ def _forged() -> st.SearchStrategy[dict[str, Any]]:
     token = basic().partition(" ")[2]
     genuine = (basic(), COOKIE)
     altered = st.sampled_from(
-        [COOKIE[:-1], f"{COOKIE}0", COOKIE.upper(), COOKIE.removeprefix("__Host-"), COOKIE.replace("=", "==", 1), COOKIE.replace("1", "\u0661"),
-         f"__Host-callhooks_session={'9' * 11}.{'9' * 11}.{'0' * 64}", "__Host-callhooks_session=\ud800", f"{COOKIE[:-1]}\u00e9",
-         f"__Host-callhooks_session={'1' * 100_000}", f"Basic {token[:-4]}", f"Basic {token}\u00e9", f"Basic {'A' * 100_000}",
-         basic(password="\u00e9"), basic("\u00e9"), basic(USERNAME, PASSWORD[:-1]), f"Digest {token}", "Basic \ud800"]
+        [COOKIE[:-1], f"{COOKIE}0", COOKIE.upper(), COOKIE.replace("=", "==", 1), COOKIE.replace("1", "\u0661"),
+         f"{SECURE_COOKIE}={'9' * 11}.{'9' * 11}.{'0' * 64}", f"{SECURE_COOKIE}=\ud800", f"{COOKIE[:-1]}\u00e9",
+         f"{SECURE_COOKIE}={'1' * 100_000}", f"Basic {token[:-4]}", f"Basic {token}\u00e9", f"Basic {'A' * 100_000}",
+         basic(password="\u00e9"), basic("\u00e9"), basic(USERNAME, PASSWORD[:-1]), f"Digest {token}", "Basic \ud800",
+         COOKIE.removeprefix("__Host-")]
     )  # fmt: skip
     proofs = (texts | altered).filter(lambda proof: proof not in genuine)
     return st.one_of(

@@ -112,18 +112,7 @@ class _Builder:
         self._problems.append(Problem(message, place, self._line(place)))
 
     def _line(self, place: Place) -> int | None:
-        return self._document.line_of(self._written_place(place))
-
-    def _written_place(self, place: Place) -> Place:
-        """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
-        match place:
-            case ("flows", str(name), int(number), str(member), *rest):
-                flow = self._mapping("flows").get(name)
-                item = flow[number] if isinstance(flow, list) and number < len(flow) else None
-                if isinstance(item, dict) and "verb" not in item and member not in item:
-                    outer = next((key for key in item if key != "next"), member)
-                    return ("flows", name, number, outer, member, *rest)
-        return place
+        return self._document.line_of(place)
 
     def _mapping(self, name: str) -> Mapping[str, JsonValue]:
         value = self._members.get(name)

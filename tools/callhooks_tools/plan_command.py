@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,9 +19,10 @@ from callhooks_tools.phone import NewCall, Outside, SimulatedCall, SimulatedCloc
 from callhooks_tools.phone.script import ScriptProblem
 from callhooks_tools.phone.steps import Refused, Sent
 from callhooks_tools.phone_command import check_for, env_vars_of, headers_of, scripted_caller, shown
-from callhooks_tools.plan_document import PlanProblems, Problem
+from callhooks_tools.plan_document import PlanProblems, Problem, read_document
 from callhooks_tools.plan_graph import graph_of
-from callhooks_tools.plan_notes import notes_on
+from callhooks_tools.plan_hosts import warnings_on
+from callhooks_tools.plan_notes import notes_on, public_numbers
 from callhooks_tools.plan_phone import APPLICATION, PlanTransport
 from callhooks_tools.plan_picture import Graph, to_mermaid, to_svg
 from callhooks_tools.stack import ROOT
@@ -40,10 +42,17 @@ ServerProfile = Annotated[
 
 @plan_app.command("check")
 def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> None:
-    """Check a call plan as the build does, and say what is wrong with it."""
+    """Check a call plan as the build does, say what is wrong with it, and what leaves for another host."""
     plan = _plan(file, profile)
     verbs = sum(len(flow.verbs) for flow in plan.flows.values())
     told = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
+    document = read_document(file)
+    remarks = [("warning: ", warning) for warning in warnings_on(plan)] + [
+        ("note: ", note) for note in public_numbers(plan)
+    ]
+    located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
+    for word, remark in sorted(located, key=lambda found: found[1].line or 0):
+        console.print(_located(file, remark, word), style="yellow")
     for note in notes_on(plan):
         console.print(f"note: {note}", style="yellow")
     console.print(f"{file} is a valid call plan: {told}.")
@@ -178,5 +187,5 @@ def checked_plan(file: Path, profile: Profile | None = None) -> str:
         fail("\n".join(_located(file, problem) for problem in error.problems))
 
 
-def _located(file: Path, problem: Problem) -> str:
-    return f"{file}:{problem.line}: {problem}" if problem.line else f"{file}: {problem}"
+def _located(file: Path, problem: Problem, word: str = "") -> str:
+    return f"{file}:{problem.line}: {word}{problem}" if problem.line else f"{file}: {word}{problem}"

@@ -19,6 +19,8 @@ Place: TypeAlias = tuple[int | str, ...]
 
 MOST_NODES = 200_000
 LARGEST_NUMBER = 10**15
+NEXT = "next"
+"""Stands in the plan for the hook by which a verb reports back."""
 REFUSED_KEYS = ("<<", HOOK)
 """YAML's merge key, and what stands for a hook in the prepared plan."""
 
@@ -52,11 +54,31 @@ class PlanDocument:
         self._lines = lines
 
     def line_of(self, place: Place) -> int | None:
-        """The line of a place, or of what it lies in."""
-        for end in range(len(place), 0, -1):
-            if place[:end] in self._lines:
-                return self._lines[place[:end]]
+        """The line of a place, or of what it lies in; for a flow built in Python, the line that names its file."""
+        written = self._written_place(place)
+        for end in range(len(written), 0, -1):
+            nearest = written[:end]
+            if nearest not in self._lines and str(nearest[-1]).endswith("Hook"):
+                nearest = (*nearest[:-1], NEXT)
+            if nearest in self._lines:
+                return self._lines[nearest]
         return None
+
+    def _written_place(self, place: Place) -> Place:
+        """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
+        flows = self.members.get("flows")
+        match place:
+            case ("flows", str(name), *_) if "python" in self.members and not (
+                isinstance(flows, dict) and name in flows
+            ):
+                return ("python",)
+            case ("flows", str(name), int(number), str(member), *rest):
+                flow = flows.get(name) if isinstance(flows, dict) else None
+                item = flow[number] if isinstance(flow, list) and number < len(flow) else None
+                if isinstance(item, dict) and "verb" not in item and member not in item:
+                    outer = next((key for key in item if key != NEXT), member)
+                    return ("flows", name, number, outer, member, *rest)
+        return place
 
 
 def read_document(path: Path) -> PlanDocument:

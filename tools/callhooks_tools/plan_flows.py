@@ -70,7 +70,7 @@ REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
 
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
-_HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
+HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
 _PATH_HAS_BEGUN = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
 _KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
@@ -221,7 +221,7 @@ class FlowReader:
                 self.report(where, f"there is no {{{one.name}}}{hint}")
             elif one.form not in (None, SPELLED):
                 self.report(where, f"{{{one.name}:{one.form}}}: the only form there is is {SPELLED}")
-            elif not is_variable and place is TextPlace.ADDRESS and _chooses_the_host(text, one):
+            elif not is_variable and place is TextPlace.ADDRESS and chooses_the_host(text, one):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not choose a host")
             elif not is_variable and place is TextPlace.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not stand within a tag")
@@ -260,7 +260,7 @@ class _HookReader:
                 if hook in written:
                     self._report(where, f"next is another word for {hook}: write one of them")
                 prepared[hook] = self._hook(value, (*path, hook), where)
-            elif _HOOK_NAME.fullmatch(key) and not (path and path[0] in WITHOUT_HOOKS):
+            elif HOOK_NAME.fullmatch(key) and not (path and path[0] in WITHOUT_HOOKS):
                 prepared[key] = self._hook(value, (*path, key), where)
             else:
                 prepared[key] = self._member(value, (*path, key), where)
@@ -411,7 +411,7 @@ def _is_keys(text: str) -> bool:
     return True
 
 
-def _chooses_the_host(text: str, one: Placeholder) -> bool:
+def chooses_the_host(text: str, one: Placeholder) -> bool:
     """Whether what stands for a placeholder may become a part of an address before its path."""
     if re.match(r"\s*<?\s*(sips?|tel):", text, re.IGNORECASE):
         return "@" in one.before or "@" not in text
@@ -423,7 +423,7 @@ def _without_hooks(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
         return {
             key: _without_hooks(member)
             for key, member in value.items()
-            if key != "next" and not _HOOK_NAME.fullmatch(key)
+            if key != "next" and not HOOK_NAME.fullmatch(key)
         }
     return [_without_hooks(member) for member in value] if isinstance(value, list) else value
 

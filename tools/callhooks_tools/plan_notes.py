@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator
 
 from callhooks.plan import Choose, Go, Next, Plan, Repeat, Target
 
+from callhooks_tools.plan_document import Problem
+
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
+PHONE_DIGITS = range(7, 16)
+"""E.164 has 15 at most; with fewer than 7 it is an extension or a short code."""
+FEWEST_DIGITS_WITHOUT_QUOTES = 10
+"""A variable of the type number is more often a duration or an amount."""
+
+_SCHEME = re.compile(r"\s*(tel|callto|sips?):(//)?", re.IGNORECASE)
+_AFTER_A_NUMBER = re.compile(r"[@;].*|\s*(ext\.?|x|#)\s*[0-9]+\s*$", re.IGNORECASE | re.DOTALL)
+_SEPARATORS = re.compile(r"[\s\-.()/\u00ad\u2010-\u2015\u200b-\u200f\u202a-\u202e\u2060-\u2069\u2212]+")
+_NUMBER = re.compile(r"\+?([0-9]+)", re.ASCII)
+_NUMBER_IN_A_TEXT = re.compile(r"(?<![0-9A-Za-z])(?:\+|00)[1-9](?:[\s\-.()/]*[0-9]){6,14}(?![0-9])", re.ASCII)
+_NO_NUMBER = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\..*)?|([0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
+"""Dates and IP addresses."""
 
 
 def notes_on(plan: Plan) -> Iterator[str]:
@@ -18,6 +34,39 @@ def notes_on(plan: Plan) -> Iterator[str]:
             yield f"flows.{name}: nothing leads here"
     for circle in _silent_circles(plan):
         yield f"flows.{circle[0]}: a caller who stays silent goes round for ever: {_told(circle)}"
+
+
+def public_numbers(plan: Plan) -> Iterator[Problem]:
+    """Yield a note for each phone number among what a plan declares of its variables."""
+    for name, variable in plan.variables.items():
+        choices = variable.schema.get("enum")
+        declared = [("default", variable.schema.get("default"))]
+        declared += [("enum", choice) for choice in (choices if isinstance(choices, list) else ())]
+        for member in dict.fromkeys(member for member, value in declared if is_phone_number(value)):
+            yield Problem(
+                "has a phone number, which OPTIONS shows to anybody: leave a default that may be public, and set the "
+                "number in jambonz, or write it in the flow",
+                ("variables", name, member),
+            )
+
+
+def is_phone_number(value: object) -> bool:
+    """Return whether a value is a phone number, however it is written, a list of them, or a text with one in it."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    if isinstance(value, int):
+        return FEWEST_DIGITS_WITHOUT_QUOTES <= len(str(value)) <= PHONE_DIGITS[-1]
+    text = unicodedata.normalize("NFKC", value)
+    text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+    return _NUMBER_IN_A_TEXT.search(text) is not None or any(map(_is_number, re.split(r"[,|\n]|;(?!\w+=)", text)))
+
+
+def _is_number(text: str) -> bool:
+    user = _AFTER_A_NUMBER.sub("", _SCHEME.sub("", text, count=1))
+    if _NO_NUMBER.fullmatch(user.strip()):
+        return False
+    found = _NUMBER.fullmatch(_SEPARATORS.sub("", user))
+    return found is not None and len(found[1]) in PHONE_DIGITS
 
 
 def _reached(plan: Plan) -> set[str]:
