@@ -352,7 +352,7 @@ def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: Cal
     body = json.dumps({"text": text}, ensure_ascii=False)
     double.keep(
         call_of(
-            Kept(event(kind, at, told_of_end, **told), body, verbs, text)  # type: ignore[arg-type]
+            Kept(event(kind, at, told_of_end, **told), body, verbs, text)
             for kind, at in ((Kind.INITIATED, start), (Kind.VERB, end), (Kind.OTHER, end), (Kind.COMPLETED, end))
         )
     )

@@ -75,8 +75,8 @@ OUR_OWN = ("/gather", "sales", {"url": "/gather?x=https://crm.example.net"}, {"@
 
 @pytest.mark.parametrize("path", HOOKS, ids=".".join)
 def test_every_hook_on_another_host_gets_the_credentials_of_the_call_hook(path: tuple[str, ...]) -> None:
-    redirected = {("redirect", "actionHook"): Sent.REDIRECT, ("redirect", "statusHook"): Sent.STATUS}
-    expected = redirected.get(path, Sent.CREDENTIALS)
+    redirected = {"redirect.actionHook": Sent.REDIRECT, "redirect.statusHook": Sent.STATUS}
+    expected = redirected.get(".".join(path), Sent.CREDENTIALS)
     for written in (OTHER, {"url": OTHER}, {"url": OTHER, "method": "POST", "basicAuth": {"username": "u"}}):
         (warning,) = warnings(verb_with(path, written))
         assert warning.startswith("flows.main[0].")

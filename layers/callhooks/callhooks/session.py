@@ -23,7 +23,7 @@ from callhooks.http import Unauthorized
 
 COOKIE = "callhooks_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"
-"""The name over TLS: browsers take a cookie of this prefix from the host itself only, not from a sibling or over http."""
+"""The name over TLS: browsers take a cookie of this prefix from the host itself only, and not over http."""
 VALID_FOR = timedelta(hours=1)
 RENEWED_AFTER = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=12)
