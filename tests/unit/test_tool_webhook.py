@@ -263,6 +263,66 @@ class TestAToolCall:
         for hidden in ("2125550187", "s3cr3t", "password", WEBHOOK_SECRET):
             assert hidden not in written
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda event: without_header(event, "authorization"),
+            lambda event: with_header(event, "authorization", "Basic d3Jvbmc6d3Jvbmc="),
+            lambda event: without_header(event, "jambonz-signature"),
+            lambda event: with_header(event, "jambonz-signature", "t=1795242600,v1=00"),
+            lambda event: {**event, "body": event["body"].replace("ring", "king")},
+        ],
+    )
+    def test_of_who_proves_nothing_is_refused_and_runs_nothing(self, change: Any, bell: Bell) -> None:
+        container = ToolContainer(bell.toolbox())
+        assert container.receive(change(tool_event(wish("ring")))).statusCode == 401
+        assert (bell.rings, container.tool_calls.puts, container.database.calls) == (0, 0, 0)
+
+
+class TestTheCallOfATool:
+    @pytest.fixture
+    def container(self) -> ToolContainer:
+        def look(call: ToolCall) -> object:
+            """Look."""
+            return [call.call_sid, call.caller, call.called, call.other_party, call.now]
+
+        def look_away(call: ToolCall) -> str:
+            """Look away."""
+            return "nothing seen"
+
+        return container_with(look, look_away)
+
+    def test_is_known_from_its_first_webhook(self, container: ToolContainer) -> None:
+        container.database.has_call(
+            {"call_sid": CALL_SID, "from": "+14155550123", "to": "+12125550187", "direction": "outbound"}
+        )
+        now = NOW.isoformat().replace("+00:00", "Z")
+        assert container.told("look") == [CALL_SID, "+14155550123", "+12125550187", "+12125550187", now]
+        assert container.database.reads == 1
+
+    def test_is_looked_up_only_for_a_tool_that_asks(self, container: ToolContainer) -> None:
+        assert container.told("look_away") == "nothing seen"
+        assert container.database.reads == 0
+
+    @pytest.mark.parametrize("document", [None, {}, {"from": ["+1"], "to": {}, "direction": 7}])
+    def test_may_be_unknown(self, container: ToolContainer, document: dict[str, object] | None) -> None:
+        if document is not None:
+            container.database.has_call(document)
+        assert container.told("look")[1:4] == [None, None, None]
+
+
+class TestARepeat:
+    def test_runs_the_tool_once_and_gets_the_first_answer(self, bell: Bell) -> None:
+        container = ToolContainer(bell.toolbox())
+        event = tool_event(wish("ring"))
+        first, again = container.receive(event), container.receive(event)
+        elsewhere = container.another_container().receive(event)
+        assert told_by_openai(first) == "rang 1"
+        assert first.body == again.body == elsewhere.body
+        assert (first.replayed, again.replayed, elsewhere.replayed) == (False, True, True)
+        assert bell.rings == 1
+        assert len(container.database.items) == 1
+
     @pytest.mark.parametrize("spelt", ["{}, {}", "{},{},v1=junk", "{},{},x=1", "{1},{0}"])
     def test_whose_signature_is_spelt_in_another_way_runs_the_tool_once(self, bell: Bell, spelt: str) -> None:
         container = ToolContainer(bell.toolbox())
