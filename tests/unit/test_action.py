@@ -38,6 +38,7 @@ from tests.support import (
     kept_details,
     signed_event,
     unstored,
+    without_header,
 )
 
 MENU = """
@@ -451,6 +452,12 @@ class TestFaults:
         event = phone.event(hook_of(phone.call()), {**CALL, "reason": "timeout"})
         event["headers"]["jambonz-signature"] = "t=1,v1=00"
         assert Answer(**phone.receiver.receive(event)).statusCode == 401
+        assert len(phone.table.items) == 1
+
+    def test_by_get_without_its_signature_is_refused(self, phone: Phone) -> None:
+        event = without_header(phone.event(hook_of(phone.call()), CALL), "jambonz-signature")
+        event["requestContext"]["http"]["method"] = "GET"
+        assert phone.receive(event).statusCode == 401
         assert len(phone.table.items) == 1
 
     @pytest.mark.parametrize("body", ["", "[]", "{", '"text"', b"\xff"])

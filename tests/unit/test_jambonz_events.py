@@ -498,6 +498,12 @@ class TestARepeat:
         assert not sender.receive(event).replayed
         assert sender.receive(with_header(event, "jambonz-signature", rotated)).replayed
 
+    def test_with_another_body_in_the_same_second_is_another_event(self) -> None:
+        sender = jambonz_event()
+        answers = [sender.send(status(call_status=word)) for word in ("ringing", "in-progress", "completed")]
+        assert [answer.replayed for answer in answers] == [False] * 3
+        assert len({item["sk"]["S"].partition("~")[0] for item in sender.items}) == 3
+
     @pytest.mark.parametrize("second", ["t=1795242600", "t=1", "t=", "t=x"])
     def test_with_two_times_is_refused(self, second: str) -> None:
         sender = jambonz_event()
@@ -601,6 +607,15 @@ class TestWhoIsNotJambonz:
         sender = jambonz_event()
         event: Event = tampered(sender.event(status()))
         assert sender.receive(event).statusCode == 401
+        assert sender.items == []
+
+    @pytest.mark.parametrize("path", JAMBONZ_EVENT_PATHS)
+    def test_is_refused_by_a_method_that_jambonz_does_not_sign(self, path: str) -> None:
+        sender = jambonz_event()
+        event = without_header(sender.event(status(), rawPath=path), "jambonz-signature")
+        for method in ("GET", "HEAD", "PUT"):
+            event["requestContext"]["http"]["method"] = method
+            assert sender.receive(event).statusCode == 401
         assert sender.items == []
 
 

@@ -19,6 +19,7 @@ from tests.support import (
     OUT_OF_ORDER,
     WEBHOOK_SECRET,
     Answer,
+    Event,
     call_in_url,
     kept_details,
     recorded,
@@ -60,6 +61,11 @@ def greet() -> str:
 def broken() -> None:
     """Fail."""
     raise RuntimeError("the password is s3cr3t")
+
+
+def by_get(event: Event) -> Event:
+    context = event["requestContext"]
+    return {**event, "requestContext": {**context, "http": {**context["http"], "method": "GET"}}}
 
 
 class Bell:
@@ -269,6 +275,7 @@ class TestAToolCall:
             lambda event: without_header(event, "authorization"),
             lambda event: with_header(event, "authorization", "Basic d3Jvbmc6d3Jvbmc="),
             lambda event: without_header(event, "jambonz-signature"),
+            lambda event: by_get(without_header(event, "jambonz-signature")),
             lambda event: with_header(event, "jambonz-signature", "t=1795242600,v1=00"),
             lambda event: {**event, "body": event["body"].replace("ring", "king")},
         ],
