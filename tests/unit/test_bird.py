@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from callhooks.providers.bird import read_filter, sign
+from callhooks.providers.bird import TIMESTAMP_HEADER, read_filter, sign
 
 from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
 from tests.support import NOW, PUBLIC_URL, Event, kept_details, with_header, without_header
@@ -313,19 +313,41 @@ class TestTheSignature:
 
 class TestTheTimestamp:
     @pytest.mark.parametrize(
-        ("hours", "status"), [(-24.01, 401), (-23.99, 200), (-9, 200), (0, 200), (23.99, 200), (24.01, 401)]
+        ("window", "age", "status"),
+        [
+            *[(timedelta(hours=24), age, 200) for age in (0, 1, -1, 9 * 3600, 24 * 3600 - 1, 24 * 3600, -299, -300)],
+            *[(timedelta(hours=24), age, 401) for age in (24 * 3600 + 1, 48 * 3600, -301, -3600, -23 * 3600)],
+            *[(timedelta(hours=2), age, 200) for age in (2 * 3600, -300)],
+            *[(timedelta(hours=2), age, 401) for age in (2 * 3600 + 1, -301)],
+            *[(timedelta(hours=168), age, 200) for age in (168 * 3600, -300)],
+            *[(timedelta(hours=168), age, 401) for age in (168 * 3600 + 1, -301)],
+        ],
     )
-    def test_may_be_a_day_old_since_retries_keep_the_first_one(self, hours: float, status: int) -> None:
-        sender = bird_voice()
+    def test_may_be_as_old_as_the_window_and_ahead_by_five_minutes(
+        self, window: timedelta, age: int, status: int
+    ) -> None:
+        sender = bird_voice(window=window)
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
-        sender.clock.now = NOW - timedelta(hours=hours)
+        sender.clock.now = NOW.replace(microsecond=0) + timedelta(seconds=age)
         assert sender.receive(event).statusCode == status
 
-    def test_has_the_window_that_is_configured(self) -> None:
-        sender = bird_voice(window=timedelta(hours=2))
+    @pytest.mark.parametrize("ahead", [False, True])
+    def test_is_held_to_its_window_to_the_fraction_of_a_second(self, ahead: bool) -> None:
+        sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
-        sender.clock.advance(3 * 3600)
+        away = -timedelta(seconds=300.001) if ahead else timedelta(hours=24, milliseconds=1)
+        sender.clock.now = NOW.replace(microsecond=0) + away
         assert sender.receive(event).statusCode == 401
+
+    @pytest.mark.parametrize(
+        "timestamp",
+        ["0", "1", "99999999999", "999999999999", "253402300800", "-1", "9" * 400, "1e10", "NaN", "Infinity", "", " "],
+    )
+    def test_of_no_time_that_there_could_be_is_refused_and_asks_aws_nothing(self, timestamp: str) -> None:
+        sender = bird_voice()
+        event = sender.event({"payload": {"id": "1", "status": "busy"}})
+        assert sender.receive(with_header(event, TIMESTAMP_HEADER, timestamp)).statusCode == 401
+        assert (sender.secrets.reads, sender.database.calls) == (0, 0)
 
     def test_of_a_retry_hours_later_still_finds_the_first_delivery(self) -> None:
         sender = bird_voice()

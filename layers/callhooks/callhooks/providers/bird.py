@@ -62,6 +62,9 @@ KIND_OF_STATUS = {
 }
 """`payload.status`, for both events; `accepted` and `cancelled` are of outbound calls alone."""
 
+MAX_CLOCK_LEAD = timedelta(minutes=5)
+"""How far Bird's clock may be ahead of ours."""
+
 _TIMESTAMP = re.compile(r"[0-9]{1,11}", re.ASCII)
 
 
@@ -120,7 +123,8 @@ def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
 def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
     """Check that there is a signature, and its time.
 
-    `window` is how far the timestamp may be from now: Bird's retries go on for hours and carry the first one.
+    `window` is how old the timestamp may be: Bird's retries go on for hours and carry the first one. Nothing but a
+    clock explains one of the future, so that it may be ahead by no more than `MAX_CLOCK_LEAD`.
 
     Raises:
         Unauthorized: with the reason for the log.
@@ -130,7 +134,7 @@ def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
     signed_at = sent_at(request)
     if signed_at is None:
         raise Unauthorized("a timestamp that cannot be read")
-    if abs(now - signed_at) > window:
+    if not -MAX_CLOCK_LEAD <= now - signed_at <= window:
         raise Unauthorized("a timestamp outside the window")
 
 
