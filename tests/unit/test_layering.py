@@ -15,6 +15,7 @@ FROM_THE_GROUND_UP = [
     "http",
     "failure",
     "call_signature",
+    "json_values",
     "metrics",
     "credentials",
     "event",

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from callhooks.event import OUTBOUND, canonical_party
 from callhooks.failure import failure_of
+from callhooks.json_values import finite_float, read_json
 from callhooks.past_calls import PastCall, PastCalls
 
 LARGEST_RESULT_BYTES = 64 * 1024
@@ -336,7 +337,7 @@ def _as_object(arguments: object) -> Mapping[str, object] | None:
         return {}
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
+            arguments = read_json(arguments or "{}", parse_float=finite_float)
         except (ValueError, RecursionError):
             return None
     return arguments if isinstance(arguments, dict) else None

@@ -26,8 +26,8 @@ from pydantic import (
 )
 
 from callhooks.http import BadRequest
+from callhooks.json_values import read_json
 
-LONGEST_WHOLE_NUMBER = 38
 EARLIEST_YEAR = 1971
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -98,7 +98,7 @@ class Document(BaseModel):
 def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> dict[str, object]:
     """The JSON object in a body; a number that is no whole one, or a very long one, stays the text that was sent.
 
-    `parse_float` makes something else of numbers that are no whole ones.
+    `parse_float` makes something else of numbers that are no whole ones. A member that is `NaN` or `Infinity` is absent.
 
     Raises:
         BadRequest: it is not UTF-8, not JSON, or not an object.
@@ -117,7 +117,7 @@ def json_value(body: bytes, *, parse_float: Callable[[str], object] = str) -> ob
     """
     try:
         text = body.decode("utf-8-sig")
-        document: object = json.loads(text, parse_int=_whole_number, parse_float=parse_float, parse_constant=str)
+        document = read_json(text, parse_float=parse_float)
         if "\\ud" in text.lower():
             # A name cut within an emoji leaves half a surrogate pair, which neither Pydantic nor DynamoDB takes.
             pairs_joined = json.dumps(document, ensure_ascii=False)
@@ -129,8 +129,3 @@ def json_value(body: bytes, *, parse_float: Callable[[str], object] = str) -> ob
     except ValueError:
         raise BadRequest("The body is not JSON.") from None
     return document
-
-
-def _whole_number(digits: str) -> int | str:
-    # Python refuses to convert more than 4,300 digits, and a float would make two identifiers one.
-    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else digits

@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import isfinite
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import JsonValue
 
 from callhooks.event import CallEvent, Kind, clean_text, known_details
 from callhooks.http import BadRequest, Request, Response
+from callhooks.json_values import finite_float
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key
 from callhooks.providers.lenient import Document, Identifier, Text, json_object
 from callhooks.tools import Outcome, ToolRequest, failed
@@ -57,7 +57,7 @@ def parse_tool_hook(request: Request) -> ToolHook:
     Raises:
         BadRequest: it names no tool.
     """
-    hook = _read(request, json_object(request.body, parse_float=_float))
+    hook = _read(request, json_object(request.body, parse_float=finite_float))
     if not any(wanted.name for wanted in hook.requests):
         raise BadRequest("There is no name of a tool.")
     return hook
@@ -108,11 +108,6 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
         call_sid=request.sender.call_id,
         requests=requests or (ToolRequest(body.name or "", body.args, body.tool_call_id),),
     )
-
-
-def _float(digits: str) -> float | str:
-    number = float(digits)
-    return number if isfinite(number) else digits
 
 
 def _joined(texts: Iterable[str]) -> str:
