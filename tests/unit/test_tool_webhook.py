@@ -6,14 +6,16 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from callhooks.receiver import LARGEST_BODY_BYTES
 from callhooks.tool_runner import REMEMBERED_SECONDS
 from callhooks.tools import LARGEST_RESULT_BYTES, Toolbox, ToolCall
+from pydantic import AfterValidator
 
+from tests.limits import assert_storable
 from tests.support import (
     NOW,
     OUT_OF_ORDER,
@@ -68,6 +70,19 @@ def by_get(event: Event) -> Event:
     return {**event, "requestContext": {**context, "http": {**context["http"], "method": "GET"}}}
 
 
+CHECKED: list[int] = []
+
+
+def _checked(number: int) -> int:
+    CHECKED.append(number)
+    return number
+
+
+def pick(number: Annotated[int, AfterValidator(_checked)]) -> int:
+    """Pick a number."""
+    return number
+
+
 class Bell:
     """A tool that acts."""
 
@@ -106,7 +121,7 @@ def one_call(name: str, arguments: object = None) -> dict[str, object]:
     return {"tool_call_id": "call_1", "name": name, "args": {} if arguments is None else arguments}
 
 
-def many_calls(*calls: dict[str, object]) -> dict[str, object]:
+def many_calls(*calls: object) -> dict[str, object]:
     return {"tool_call_id": "function_call_id", "type": "toolCall", "function_calls": list(calls)}
 
 
@@ -198,6 +213,96 @@ class TestEachVendor:
         for vendor in (*SINGLE, "google"):
             answer = container_with(greet).receive(tool_event({"name": "greet"}, vendor=vendor))
             assert "null" not in answer.body
+
+
+NOT_RUN = {"error": "Not run: at most 16 at once. Ask again."}
+
+
+def responses(answer: Answer) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = body(answer)["toolResponse"]["functionResponses"]
+    return told
+
+
+class TestManyCallsAtOnce:
+    @pytest.mark.parametrize("number", [1, 15, 16, 17, 40, 2000])
+    def test_run_up_to_sixteen_and_tell_of_each_that_is_not(self, number: int, bell: Bell) -> None:
+        container = ToolContainer(bell.toolbox())
+        calls = [{"id": f"fc-{n}", "name": "ring", "args": {}} for n in range(number)]
+        event = tool_event(many_calls(*calls), vendor="google")
+        answer = container.receive(event)
+        told = responses(answer)
+        assert [(one["id"], one["name"]) for one in told] == [(call["id"], call["name"]) for call in calls]
+        assert [one["response"] for one in told[:16]] == [{"output": f"rang {n + 1}"} for n in range(min(number, 16))]
+        assert all(one["response"] == NOT_RUN for one in told[16:])
+        assert container.another_container().receive(event).body == answer.body
+        assert bell.rings == min(number, 16)
+
+    @pytest.mark.parametrize("first", [{"name": "missing"}, {"name": "pick", "args": 7}, None, "ring", {}, 5, ["ring"]])
+    def test_count_those_that_cannot_be_run_and_are_silenced_by_none(self, first: Any) -> None:
+        CHECKED.clear()
+        picked = [{"id": n, "name": "pick", "args": {"number": n}} for n in range(20)]
+        told = responses(container_with(pick).receive(tool_event(many_calls(first, first, *picked))))
+        assert len(told) == 22
+        assert [one["response"] for one in told[2:]] == [{"output": n} for n in range(14)] + [NOT_RUN] * 6
+        assert [one.get("id") for one in told[2:]] == [str(n) for n in range(20)]
+        assert list(range(14)) == CHECKED
+
+    @pytest.mark.parametrize(
+        ("call", "told"),
+        [
+            ({"id": "a", "name": " ring "}, {"id": "a", "name": "ring"}),
+            ({"id": 7, "name": 8}, {"id": "7", "name": "8"}),
+            ({"id": 1.5}, {"id": "1.5", "name": ""}),
+            ({"id": " ", "name": None}, {"name": ""}),
+            ({"id": True, "name": False}, {"name": ""}),
+            ({"id": ["a"], "name": {}}, {"name": ""}),
+            ({"id": " a "}, {"id": " a ", "name": ""}),
+            ({}, {"name": ""}),
+            (None, {"name": ""}),
+            ("ring", {"name": ""}),
+        ],
+    )
+    def test_are_told_by_the_same_name_and_id_whether_they_are_run_or_not(self, call: Any, told: Any) -> None:
+        requests = many_calls({"name": "greet"}, call, *[{"name": "greet"}] * 14, call)
+        answered = responses(container_with(greet).receive(tool_event(requests)))
+        for one in (answered[1], answered[16]):
+            assert {name: one[name] for name in one if name != "response"} == told
+
+    @pytest.mark.parametrize("letter", ["a", "\u00e9", '"', "\U0001f4de"])
+    @pytest.mark.parametrize("number", [17, 300, 2000])
+    def test_are_all_told_of_however_large_what_they_are_told_by(self, number: int, letter: str) -> None:
+        written = json.dumps(letter, ensure_ascii=False)[1:-1]
+        bare = b",".join([b'{"id":"","name":"a"}'] * number)
+        room = (LARGEST_BODY_BYTES - len(b'{"function_calls":[]}') - len(bare)) // number
+        call = f'{{"id":"{written * (room // len(written.encode()))}","name":"a"}}'
+        container = container_with(greet)
+        answer = container.receive(tool_event(f'{{"function_calls":[{",".join([call] * number)}]}}'.encode()))
+        assert len(responses(answer)) == number
+        assert_storable(container.database.item)
+        assert container.database.item["answer"] == {"S": answer.body}
+
+    @pytest.mark.parametrize(("call", "number"), [("{}", 43_000), ("0", 65_000), ('{"name":"greet"}', 7_000)])
+    @pytest.mark.parametrize("first", ["{}", '{"name":"greet"}'])
+    def test_get_as_many_errors_as_can_be_kept(self, call: str, number: int, first: str) -> None:
+        container = container_with(greet)
+        event = tool_event(f'{{"function_calls":[{first}{f",{call}" * number}]}}')
+        answer = container.receive(event)
+        told = responses(answer)
+        assert 2_000 < len(told) < number
+        assert len(answer.body.encode()) <= 256 * 1024 + 100
+        assert_storable(container.database.item)
+        assert container.another_container().receive(event).body == answer.body
+
+    @pytest.mark.parametrize("vendor", [*SINGLE, "google"])
+    @pytest.mark.parametrize("letter", ["\u00e9", '"', "\\", "\U0001f4de", "\ud800"])
+    def test_no_name_or_id_makes_an_answer_that_cannot_be_kept(self, vendor: str, letter: str) -> None:
+        text = letter * (60_000 // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")))
+        container = container_with(greet)
+        sent = json.dumps({"tool_call_id": text, "name": text}, ensure_ascii=False)
+        answer = container.receive(tool_event(sent.replace("\ud800", "\\ud800")[:LARGEST_BODY_BYTES]))
+        assert answer.statusCode == 200
+        answer.body.encode()
+        assert_storable(container.database.item)
 
 
 class TestAToolCall:

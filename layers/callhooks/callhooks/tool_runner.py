@@ -16,7 +16,16 @@ from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idemp
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 
 from callhooks.failure import failure_of
-from callhooks.tools import LARGEST_RESULT_BYTES, Outcome, PreparedCall, Toolbox, ToolCall, ToolRequest, failed
+from callhooks.tools import (
+    LARGEST_RESULT_BYTES,
+    MAX_CALLS,
+    Outcome,
+    PreparedCall,
+    Toolbox,
+    ToolCall,
+    ToolRequest,
+    failed,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
@@ -30,6 +39,8 @@ STILL_AT_WORK = failed("The tool is still at work on this request.")
 CANNOT_RUN = failed("The tool cannot be run at the moment. Nothing was done.")
 TOOK_TOO_LONG = failed("The tool took too long. It may still come to its end.")
 NOT_BEGUN = failed("There was no time left for this tool. Nothing was done.")
+TOO_MANY = failed(f"Not run: at most {MAX_CALLS} at once. Ask again.")
+"""Short: with 2,000 of these the answer still holds one for each request."""
 
 logger = Logger(child=True)
 
@@ -78,12 +89,14 @@ class ToolRunner:
     def run(self, requests: Sequence[ToolRequest], call: ToolCall, *, key: str) -> list[Outcome]:
         """Run what is asked for, in its order, and give each an outcome; never raises.
 
-        `key` is the same for a repeat of the requests, and for nothing else.
+        The first `MAX_CALLS` requests are looked at, whatever they ask for. `key` is the same for a repeat of the
+        requests, and for nothing else.
         """
-        prepared = [self._toolbox.prepare(request) for request in requests]
+        prepared = [self._toolbox.prepare(request) for request in requests[:MAX_CALLS]]
         ready = [one for one in prepared if isinstance(one, PreparedCall)]
         outcomes = iter(self._outcomes(ready, call, key, self._monotonic() + self._seconds) if ready else [])
-        return [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
+        looked_at = [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
+        return looked_at + [TOO_MANY] * (len(requests) - len(looked_at))
 
     def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str, ends: float) -> list[Outcome]:
         ran: list[Outcome] = []

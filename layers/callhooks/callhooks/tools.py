@@ -30,6 +30,8 @@ from callhooks.failure import failure_of
 from callhooks.json_values import finite_float, read_json
 from callhooks.past_calls import PastCall, PastCalls
 
+MAX_CALLS = 16
+"""Calls of one request that are run; models ask for a few at once."""
 LARGEST_RESULT_BYTES = 64 * 1024
 MOST_PROBLEMS_TOLD = 10
 LONGEST_NAME_TOLD = 100

@@ -98,7 +98,7 @@ class Document(BaseModel):
 def json_object(body: bytes, *, parse_float: Callable[[str], object] = str) -> dict[str, object]:
     """The JSON object in a body; a number that is no whole one, or a very long one, stays the text that was sent.
 
-    `parse_float` makes something else of numbers that are no whole ones. A member that is `NaN` or `Infinity` is absent.
+    `parse_float` makes something else of numbers that are no whole ones. A member that is `NaN` or infinite is absent.
 
     Raises:
         BadRequest: it is not UTF-8, not JSON, or not an object.

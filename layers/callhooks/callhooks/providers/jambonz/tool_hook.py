@@ -20,9 +20,13 @@ from callhooks.http import BadRequest, Request, Response
 from callhooks.json_values import finite_float
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key
 from callhooks.providers.lenient import Document, Identifier, Text, json_object
-from callhooks.tools import Outcome, ToolRequest, failed
+from callhooks.tools import MAX_CALLS, Outcome, ToolRequest, failed
 
 LONGEST_EVENT_NAME = 200
+LARGEST_ANSWER_BYTES = 256 * 1024
+"""With a body of 128 KB it fits into an item of 400 KB."""
+MAX_ANSWERED = 8_000
+"""More errors than fit into the answer, so that no more entries than these need to be read."""
 GOOGLE = "google"
 
 
@@ -98,10 +102,9 @@ def not_understood(reason: str, request: Request) -> Response:
 
 def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     body = parse(event=dict(document), model=_ToolHookBody)
-    # One entry that is none must not silence the others.
-    calls = [_FunctionCall.model_validate(call if isinstance(call, dict) else {}) for call in body.function_calls or []]
+    calls = (body.function_calls or [])[:MAX_ANSWERED]
     vendor = clean_text(request.path_parameters.get("vendor", "")).lower()
-    requests = tuple(ToolRequest(call.name or "", call.args, call.id) for call in calls)
+    requests = (*map(_tool_request, calls[:MAX_CALLS]), *map(_request_not_run, calls[MAX_CALLS:]))
     return ToolHook(
         # Only the adapter of Google's models sends a list, and takes one, whatever vendor the URL names.
         vendor=GOOGLE if requests else vendor,
@@ -110,12 +113,37 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     )
 
 
+def _tool_request(call: object) -> ToolRequest:
+    # One entry that is none must not silence the others.
+    read = _FunctionCall.model_validate(call if isinstance(call, dict) else {})
+    return ToolRequest(read.name or "", read.args, read.id)
+
+
+def _request_not_run(call: object) -> ToolRequest:
+    """Read what an error is sent back with: a validator takes too long for thousands of calls."""
+    members = call if isinstance(call, dict) else {}
+    return ToolRequest((_echoed(members.get("name")) or "").strip(), id=_echoed(members.get("id")))
+
+
+def _echoed(value: object) -> str | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value.strip(" \t\r\n") else None
+
+
 def _joined(texts: Iterable[str]) -> str:
     return clean_text(", ".join(text for text in texts if text))[:LONGEST_EVENT_NAME]
 
 
 def _response(document: Mapping[str, object]) -> Response:
-    return Response(200, json.dumps(document, separators=(",", ":")))
+    return Response(200, _json(document))
+
+
+def _json(document: Mapping[str, object]) -> str:
+    # As it was sent: six letters for each of an id that is not ASCII would make the answer larger than an item.
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    # The escape of a lone surrogate is the same in JSON.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _documented(_request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
@@ -144,10 +172,15 @@ def _deepgram(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
 
 
 def _google(hook: ToolHook) -> Mapping[str, object]:
-    responses = [
-        _known({"id": request.id, "name": request.name, "response": _object(outcome)})
-        for request, outcome in zip(hook.requests, hook.outcomes, strict=True)
-    ]
+    responses: list[Mapping[str, object]] = []
+    room = LARGEST_ANSWER_BYTES
+    for request, outcome in zip(hook.requests, hook.outcomes, strict=True):
+        response = _known({"id": request.id, "name": request.name, "response": _object(outcome)})
+        room -= len(_json(response).encode("utf-8")) + 1
+        # What was run is told in any case.
+        if room < 0 and len(responses) >= MAX_CALLS:
+            break
+        responses.append(response)
     return {"toolResponse": {"functionResponses": responses}}
 
 
