@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from callhooks.http import Request
+from callhooks.providers.jambonz.tool_hook import MAX_ANSWERED, parse_tool_hook
 from callhooks.receiver import LARGEST_BODY_BYTES
 from callhooks.tool_runner import REMEMBERED_SECONDS
 from callhooks.tools import LARGEST_RESULT_BYTES, Toolbox, ToolCall
@@ -292,6 +294,13 @@ class TestManyCallsAtOnce:
         assert len(answer.body.encode()) <= 256 * 1024 + 100
         assert_storable(container.database.item)
         assert container.another_container().receive(event).body == answer.body
+
+    def test_are_read_no_further_than_they_are_answered(self) -> None:
+        calls = [{"id": str(n), "name": "greet", "args": {"a": n}} for n in range(20)]
+        requests = parse_tool_hook(Request("POST", "/", body=json.dumps(many_calls(*calls)).encode())).requests
+        assert [request.arguments for request in requests] == [{"a": n} for n in range(16)] + [None] * 4
+        many = Request("POST", "/", body=b'{"function_calls":[{"name":"greet"}' + b",{}" * 40_000 + b"]}")
+        assert len(parse_tool_hook(many).requests) == MAX_ANSWERED
 
     @pytest.mark.parametrize("vendor", [*SINGLE, "google"])
     @pytest.mark.parametrize("letter", ["\u00e9", '"', "\\", "\U0001f4de", "\ud800"])
