@@ -316,6 +316,19 @@ class TestSecrets:
         bare.put_secret(member, json.dumps({"token": LONG_TOKEN, "further_tokens": [token]}))
         assert "A token in it cannot stand in a URL" in only(self.findings(bare))
 
+    @pytest.mark.parametrize(
+        "passwords",
+        [{"password": "elevenchars"}, {"password": "long-enough-password", "further_passwords": ["elevenchars "]}],
+    )
+    def test_with_a_short_password_for_the_call_log_are_warned_of(
+        self, passwords: dict[str, object], bare: Account
+    ) -> None:
+        bare.put_secret("console_credentials", json.dumps({"username": "console", **passwords}))
+        warned = only(self.findings(bare), Outcome.WARNING)
+        assert "A password in it has fewer than 12 characters" in warned
+        assert "callhooks secret add console-password --generate --stack callhooks" in warned
+        assert "elevenchars" not in warned
+
     def test_with_an_entry_that_is_not_used_are_warned_of(self, bare: Account) -> None:
         bare.put_secret("wavix_credentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
         assert "An entry of its member further_tokens is no text" in only(self.findings(bare), Outcome.WARNING)

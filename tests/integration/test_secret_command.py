@@ -202,8 +202,24 @@ def test_a_token_has_to_fit_into_a_url(kind: Secrets, token: str, command: Comma
 
 
 def test_a_short_secret_shows_nothing_of_itself(command: Command) -> None:
-    done(command("add", Secrets.CONSOLE_PASSWORD, stdin="elevenchars\n"))
-    assert done(command("list", Secrets.CONSOLE_PASSWORD)).split()[0] == "..."
+    done(command("add", Secrets.JAMBONZ_PASSWORD, stdin="elevenchars\n"))
+    assert done(command("list", Secrets.JAMBONZ_PASSWORD)).split()[0] == "..."
+
+
+@pytest.mark.parametrize(
+    "password", ["elevenchars", f"{' ' * 9}elevenchars{' ' * 9}", "\u00e9" * 11, "eleven chars\tmore", "x"]
+)
+def test_a_console_password_has_twelve_characters(password: str, command: Command) -> None:
+    before = KINDS[Secrets.CONSOLE_PASSWORD].value()
+    refused = command("add", Secrets.CONSOLE_PASSWORD, stdin=f"{password}\n")
+    assert (refused.exit_code, refused.stderr.strip()) == (1, "A password has at least 12 printable characters.")
+    assert KINDS[Secrets.CONSOLE_PASSWORD].value() == before
+
+
+@pytest.mark.parametrize("password", ["twelve-chars", "\u00e9" * 12])
+def test_a_console_password_of_twelve_characters_is_taken(password: str, command: Command) -> None:
+    done(command("add", Secrets.CONSOLE_PASSWORD, stdin=f"{password}\n"))
+    assert password in KINDS[Secrets.CONSOLE_PASSWORD].valid()
 
 
 @pytest.mark.parametrize(

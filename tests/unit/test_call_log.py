@@ -218,9 +218,10 @@ def test_refusals_do_not_become_load_on_the_secret_store() -> None:
 
 def test_further_passwords_are_valid_beside_the_first() -> None:
     console = Console()
-    console.secret.further = ["added"]
-    assert console.with_cookies("/calls", cookie_in(console.sign_in("added"))).statusCode == 200
+    console.secret.further = ["added-password", "elevenchars"]
+    assert console.with_cookies("/calls", cookie_in(console.sign_in("added-password"))).statusCode == 200
     assert console.sign_in().statusCode == 204
+    assert console.sign_in("elevenchars").statusCode == 401
 
 
 def test_while_nothing_can_be_checked_the_page_is_there_and_no_data(log: io.StringIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from datetime import timedelta
 
 import pytest
@@ -230,6 +231,38 @@ def test_nothing_shows_a_password() -> None:
 def test_the_credentials_are_those_of_the_secret() -> None:
     secret = {"username": USERNAME, "password": PASSWORD, "further_passwords": [ADDED, 7]}
     assert read_console_credentials([secret]) == CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    ("further", "is_used"),
+    [
+        ("", False),
+        ("elevenchars", False),
+        ("elevenchars" + " " * 20, False),
+        (" " * 20 + "elevenchars", False),
+        ("\t\n\u00a0elevenchars\u2003\r\n", False),
+        ("\u00e9" * 11, False),
+        ("\U0001f511" * 11, False),
+        (" " * 12, False),
+        ("twelve-chars", True),
+        (" twelve-chars ", True),
+        ("twelve chars", True),
+        ("\u00e9" * 12, True),
+        ("\U0001f511" * 12, True),
+        ("x" * 4096, True),
+    ],
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_further_password_has_twelve_characters(further: str, is_used: bool, as_list: bool, log: io.StringIO) -> None:
+    secret = {"username": USERNAME, "password": PASSWORD, "further_passwords": [further] if as_list else further}
+    assert read_console_credentials([secret]).passwords == ((PASSWORD, further) if is_used else (PASSWORD,))
+    assert ("a secret that was added is not used" in log.getvalue()) is not is_used
+    assert not further.strip() or further.strip() not in log.getvalue()
+
+
+def test_the_first_password_is_used_whatever_its_length() -> None:
+    secret = {"username": USERNAME, "password": "x", "further_passwords": ["short", ADDED]}
+    assert read_console_credentials([secret]).passwords == ("x", ADDED)
 
 
 @pytest.mark.parametrize("secret", [{}, {"username": "console"}, {"username": "", "password": "x"}, {"password": "x"}])

@@ -19,6 +19,7 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
+from callhooks.session import MIN_PASSWORD_CHARACTERS
 
 from callhooks_tools import (
     deliveries,
@@ -383,8 +384,9 @@ def _check_secret(kind: Secrets, secret: str) -> None:
     name = SECRET_NAMES[kind]
     if name == "token" and not TOKEN.fullmatch(secret):
         fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
-    if len(secret) < SHORTEST_SECRET or not secret.isprintable():
-        fail(f"A {name} has at least {SHORTEST_SECRET} printable characters.")
+    shortest = MIN_PASSWORD_CHARACTERS if kind is Secrets.CONSOLE_PASSWORD else SHORTEST_SECRET
+    if len(secret) < shortest or not secret.isprintable():
+        fail(f"A {name} has at least {shortest} printable characters.")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from callhooks.credentials import CredentialsUnavailable, SecretValue, secret_text
+from callhooks.session import MIN_PASSWORD_CHARACTERS
 
 from callhooks_tools.deployment import IMPATIENT, Deployment
 from callhooks_tools.findings import Finding, failure, fine, looked_at, warning
@@ -195,6 +196,15 @@ def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mappi
             check,
             f"An entry of its member {shape.added} is no text, and is not used.",
             "Write the list again with texts alone; docs/operations.md says how.",
+        )
+    if shape.name == "ConsoleCredentials" and any(
+        len(password.strip()) < MIN_PASSWORD_CHARACTERS for password in [value["password"], *_usable(added)]
+    ):
+        yield warning(
+            check,
+            f"A password in it has fewer than {MIN_PASSWORD_CHARACTERS} characters, and can be guessed.",
+            f"Make another one, and remove the short one: "
+            f"{deployment.callhooks('secret add console-password --generate')}",
         )
     if not shape.texts and not added:
         yield warning(

@@ -119,23 +119,34 @@ def secret_text(value: object, name: str) -> str:
     return value
 
 
-def secret_texts(secret: SecretValue, name: str) -> tuple[str, ...]:
+def secret_texts(secret: SecretValue, name: str, *, shortest: int = 0) -> tuple[str, ...]:
     """The generated member of a secret, and those of the list `further_<name>s`, which an operator may have added.
+
+    What was added and has fewer than `shortest` characters is not used.
 
     Raises:
         CredentialsUnavailable: the generated member is missing or of a wrong type.
     """
     further = secret.get(f"further_{name}s", [])
-    return secret_text(secret.get(name), name), *usable_texts(further if isinstance(further, list) else [further], name)
+    added = usable_texts(further if isinstance(further, list) else [further], name, shortest=shortest)
+    return secret_text(secret.get(name), name), *added
 
 
-def usable_texts(values: Iterable[object], name: str) -> tuple[str, ...]:
-    """Those of the secrets that an operator has added which are texts."""
+def usable_texts(values: Iterable[object], name: str, *, shortest: int = 0) -> tuple[str, ...]:
+    """Those of the secrets that an operator has added which are texts, and are not too short.
+
+    Blanks at the ends of a text are no characters of it.
+    """
     texts = []
     for value in values:
         try:
-            texts.append(secret_text(value, name))
+            text = secret_text(value, name)
         except CredentialsUnavailable:
             # A slip in what was added must not lock out those who use another one.
             logger.error("a secret that was added is not used, it is no text", extra={"member": name})
+            continue
+        if len(text.strip()) < shortest:
+            logger.error("a secret that was added is not used, it is too short", extra={"member": name})
+            continue
+        texts.append(text)
     return tuple(texts)

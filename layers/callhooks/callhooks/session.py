@@ -27,6 +27,8 @@ SECURE_COOKIE = f"__Host-{COOKIE}"
 VALID_FOR = timedelta(hours=1)
 RENEWED_AFTER = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=12)
+MIN_PASSWORD_CHARACTERS = 12
+"""Anybody on the internet may try passwords here, as often as the rate limit lets them."""
 CHALLENGE = 'Basic realm="callhooks"'
 WRONG_CREDENTIALS = "wrong Basic credentials"
 
@@ -62,11 +64,14 @@ class Session:
 def read_console_credentials(secrets: Sequence[SecretValue]) -> ConsoleCredentials:
     """The credentials of a secret: `username`, `password`, and `further_passwords` where an operator has added some.
 
+    A further password of fewer than `MIN_PASSWORD_CHARACTERS` characters is not used.
+
     Raises:
         CredentialsUnavailable: a member is missing or of a wrong type.
     """
     (secret,) = secrets
-    return ConsoleCredentials(secret_text(secret.get("username"), "username"), secret_texts(secret, "password"))
+    passwords = secret_texts(secret, "password", shortest=MIN_PASSWORD_CHARACTERS)
+    return ConsoleCredentials(secret_text(secret.get("username"), "username"), passwords)
 
 
 def check_basic(header: str, credentials: ConsoleCredentials) -> None:
