@@ -417,7 +417,7 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
     "new calls get the fallback": (
         lambda patient: patient.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
         [
-            "jambonz new call, wrong password: It got the plan's fallback: the function cannot verify anybody",
+            "jambonz new call, no credentials: It got the plan's fallback: the function cannot verify anybody",
             "jambonz new call: It got the plan's fallback, and nothing was stored",
         ],
     ),

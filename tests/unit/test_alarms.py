@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ ASKED_FOR = {
         "CallUnansweredAlarm",
         "CallFellBackAlarm",
         "CallRefusedAlarm",
+        "AnonymousCallsRefusedAlarm",
         "ActionUnansweredAlarm",
         "WebhooksFailedAlarm",
     },
@@ -48,7 +50,8 @@ CONDITIONS = {
     "CallUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
     "CallThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
     "CallFellBackAlarm": "callhooks CallFellBack: Sum of 60 s, 1 of 1 > 0",
-    "CallRefusedAlarm": "callhooks CallRefused: Sum of 300 s, 3 of 6 > 0",
+    "CallRefusedAlarm": "callhooks CallRefused: Sum of 60 s, 1 of 1 > 0",
+    "AnonymousCallsRefusedAlarm": "callhooks CallRefusedAnonymous: Sum of 3600 s, 3 of 6 > 1",
     "ActionUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
     "ActionThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
     "AnswerTimeAlarm": "callhooks CallAnswerTime: p99 of 60 s, 3 of 5 > AnswerTimeAlarmMilliseconds",
@@ -150,8 +153,30 @@ class TestAnAlarm:
         assert condition_of(ALARMS[name]) == CONDITIONS[name]
 
     def test_of_calls_goes_off_within_a_minute(self) -> None:
-        for name in ("CallUnansweredAlarm", "CallThrottledAlarm", "CallFellBackAlarm"):
+        for name in ("CallUnansweredAlarm", "CallThrottledAlarm", "CallFellBackAlarm", "CallRefusedAlarm"):
             assert (ALARMS[name]["Period"], ALARMS[name]["EvaluationPeriods"], ALARMS[name]["Threshold"]) == (60, 1, 0)
+
+    @pytest.mark.parametrize(
+        ("minutes", "goes_off"),
+        [
+            ([7.5] * 5000, False),
+            ([59 + minute / 60 for minute in range(60 * 60)], False),
+            ([minute * 60 + 30 for minute in range(48)], False),
+            ([5, 6, 200, 201], False),
+            ([minute * 20 + 10 for minute in range(24)], True),
+            ([10, 40, 70, 100, 130, 160], True),
+            ([10, 40, 130, 160, 310, 340], True),
+        ],
+        ids=["a burst", "a scan of an hour", "a bot an hour", "two bots", "three calls an hour", "two an hour", "gaps"],
+    )
+    def test_of_anonymous_calls_is_for_an_application_and_not_for_a_scan(
+        self, minutes: list[float], goes_off: bool
+    ) -> None:
+        alarm = ALARMS["AnonymousCallsRefusedAlarm"]
+        counted = Counter(int(minute * 60 // alarm["Period"]) for minute in minutes)
+        breaching = {period for period, number in counted.items() if number > alarm["Threshold"]}
+        windows = [range(end - alarm["EvaluationPeriods"] + 1, end + 1) for end in counted]
+        assert any(len(breaching & set(window)) >= alarm["DatapointsToAlarm"] for window in windows) is goes_off
 
     def test_of_the_answer_time_is_before_jambonz_hangs_up(self) -> None:
         alarm, limit = ALARMS["AnswerTimeAlarm"], processed_template()["Parameters"]["AnswerTimeAlarmMilliseconds"]

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from callhooks import receiver
 from callhooks.http import Request
 from callhooks.metrics import NAMESPACE, count, measure
+from callhooks.webhooks.jambonz_new_call import new_call_webhook
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,11 @@ from tests.support import (
     REFUSED_FOR_GOOD,
     Clock,
     Container,
+    FakeDynamoDB,
+    FakeQueue,
+    FakeSecrets,
+    credential_store,
+    keeper_of,
     metric_lines,
     recorded,
     signed,
@@ -185,6 +191,55 @@ class TestANewCall:
     def test_that_proves_nothing_is_counted_for_the_alarm(self, lines: Lines) -> None:
         Container().receive(signed_event(CALL, secret="wrong"))
         assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefused"}]
+
+    @pytest.mark.parametrize(
+        ("headers", "metric"),
+        [
+            ({}, "CallRefusedAnonymous"),
+            ({"content-type": "application/json", "user-agent": "scan", "cookie": "a=b"}, "CallRefusedAnonymous"),
+            ({"authorization": ""}, "CallRefusedAnonymous"),
+            ({"Authorization": " \t "}, "CallRefusedAnonymous"),
+            ({"authorization": "", "jambonz-signature": " "}, "CallRefusedAnonymous"),
+            ({"proxy-authorization": "Basic YTpi", "x-jambonz-signature": "t=1,v1=00"}, "CallRefusedAnonymous"),
+            ({"authorization": "Basic YTpi"}, "CallRefused"),
+            ({"AUTHORIZATION": "Basic YTpi"}, "CallRefused"),
+            ({"Authorization": "Bearer x"}, "CallRefused"),
+            ({"authorization": "Basic"}, "CallRefused"),
+            ({"authorization": "\u00e9"}, "CallRefused"),
+            ({"jambonz-signature": "t=1,v1=00"}, "CallRefused"),
+            ({"Jambonz-Signature": "odd"}, "CallRefused"),
+            ({"authorization": "", "JAMBONZ-SIGNATURE": "odd"}, "CallRefused"),
+        ],
+    )
+    def test_without_credentials_and_signature_is_counted_by_itself(
+        self, headers: dict[str, str], metric: str, lines: Lines
+    ) -> None:
+        container = Container()
+        answer = container.receive({**signed_event(CALL), "headers": headers})
+        assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
+        refused, of_call_hook = lines.all()
+        assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {metric})
+        assert dimensions(of_call_hook) == [{"service"}]
+        assert container.database.calls == 0
+        if metric == "CallRefusedAnonymous":
+            assert container.secrets.reads == 0
+
+    def test_that_cannot_even_be_read_shows_nothing(self, lines: Lines) -> None:
+        Container().receive({**signed_event(CALL), "body": "%", "isBase64Encoded": True})
+        assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefusedAnonymous"}]
+
+    def test_is_known_by_the_signature_header_that_is_configured(self, lines: Lines) -> None:
+        clock = Clock()
+        own = receiver.Receiver(
+            new_call_webhook(PLAN, signature_header="X-Own-Signature", public_url=""),
+            credentials=credential_store(FakeSecrets(), clock),
+            keeper=keeper_of(FakeDynamoDB(), FakeQueue()),
+            clock=clock,
+            retention_days=90,
+        )
+        for name in ("x-own-signature", "jambonz-signature"):
+            own.receive({**signed_event(CALL), "headers": {name: "t=1,v1=00"}})
+        assert [counted(line) for line in lines.all()][1::2] == [{"CallRefused"}, {"CallRefusedAnonymous"}]
 
     def test_is_no_event_of_the_other_webhooks(self, sender: Sender, lines: Lines) -> None:
         sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})

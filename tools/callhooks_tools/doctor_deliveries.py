@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from callhooks.providers.jambonz.verify import basic_header_value
 
 from callhooks_tools.doctor_trial import (
     CALLER,
+    JSON,
     NAMES,
     Answer,
     NoAnswer,
@@ -119,14 +120,15 @@ def _wrong_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery]]:
     outputs, call_id, now = trial.deployment.outputs, trial.refused_call_id, trial.clock()
     guess = secrets.token_hex(WRONG_BYTES)
     stranger = JambonzAccess(username=CALLER, password=guess, webhook_secret=guess)
-    yield "jambonz new call, wrong password", new_call(outputs, stranger, call_id, now)
+    # Wrong ones at the call hook would set off CallRefusedAlarm.
+    yield "jambonz new call, no credentials", replace(new_call(outputs, stranger, call_id, now), headers=JSON)
     yield "jambonz call status, wrong password", call_status(outputs, stranger, call_id, now)
     for delivery in other_jambonz_hooks(outputs, stranger, call_id, now):
         yield f"{delivery.name}, wrong password", delivery
     access = trial.known.jambonz
     if access is not None and access.webhook_secret is not None:
         forger = access.model_copy(update={"webhook_secret": guess})
-        yield "jambonz new call, wrong signature", new_call(outputs, forger, call_id, now)
+        yield "jambonz call status, wrong signature", call_status(outputs, forger, call_id, now)
     yield "Wavix event, wrong token", wavix_event(TokenAccess(token=guess), call_id, now)
     yield "Bird event, wrong signature", bird_event(outputs, BirdAccess(signing_key=guess), call_id, now)
     yield "VoIPstudio event, wrong token", voipstudio_event(TokenAccess(token=guess), call_id, now)

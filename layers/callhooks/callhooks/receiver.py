@@ -29,6 +29,7 @@ from callhooks.metrics import (
     CALL_ANSWERED,
     CALL_FELL_BACK,
     CALL_REFUSED,
+    CALL_REFUSED_ANONYMOUS,
     EVENT_REPEATED,
     EVENT_STORED,
     count,
@@ -148,12 +149,12 @@ class Receiver(Generic[CredentialsT, MessageT]):
                 return self._answer_unverified(request, started)
             return self._take(request, started)
         except HttpProblem as problem:
-            return self._refuse(problem)
+            return self._refuse(problem, request)
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
             logger.error("failed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
             if self._webhook.fallback is not None and self._webhook.is_new_call is not None:
                 return self._fall_back(self._webhook.fallback, request, started)
-            return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED))
+            return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED), request)
 
     def _answer_unverified(self, request: Request, started: datetime) -> HttpPayload:
         """A new call gets the fallback, which discloses nothing; nothing is stored of a sender who is not proven."""
@@ -275,15 +276,20 @@ class Receiver(Generic[CredentialsT, MessageT]):
             logger.error("not answered", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
             return fallback
 
-    def _refuse(self, problem: HttpProblem) -> HttpPayload:
+    def _refuse(self, problem: HttpProblem, request: Request | None) -> HttpPayload:
         provider = self._webhook.provider
         told = {"provider": provider, "status": problem.status, "reason": problem.reason, **problem.seen}
         logger.warning("refused", extra=told)
         if problem.status < 500:
             count("WebhookRefused", provider=provider, reason=problem.reason)
             if self._webhook.is_new_call is not None:
-                count(CALL_REFUSED)
+                count(CALL_REFUSED if self._shows_a_proof(request) else CALL_REFUSED_ANONYMOUS)
         return problem.as_response().as_payload()
+
+    def _shows_a_proof(self, request: Request | None) -> bool:
+        """Whether a request has credentials or a signature, whatever they are worth; an empty header is neither."""
+        names = ("authorization", self._webhook.signature_header)
+        return request is not None and any((request.header(name) or "").strip() for name in names if name)
 
     def _keep(self, item: Item, deadline: datetime) -> Kept:
         def seconds_left() -> float:
