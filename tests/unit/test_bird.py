@@ -11,7 +11,7 @@ import pytest
 from callhooks.providers.bird import TIMESTAMP_HEADER, read_filter, sign
 
 from tests.senders import CHANNEL, SIGNING_KEY, Stored, bird_voice, document_of, signed_by_bird
-from tests.support import NOW, PUBLIC_URL, Event, kept_details, with_header, without_header
+from tests.support import NOW, PUBLIC_URL, Event, kept_details, template, with_header, without_header
 
 CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
 
@@ -330,6 +330,9 @@ class TestTheTimestamp:
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         sender.clock.now = NOW.replace(microsecond=0) + timedelta(seconds=age)
         assert sender.receive(event).statusCode == status
+
+    def test_may_be_a_day_old_where_nothing_else_is_configured(self) -> None:
+        assert template()["Parameters"]["BirdSignatureWindowHours"]["Default"] == 24
 
     @pytest.mark.parametrize("ahead", [False, True])
     def test_is_held_to_its_window_to_the_fraction_of_a_second(self, ahead: bool) -> None:
