@@ -17,6 +17,7 @@ import boto3
 import httpx
 import pytest
 from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
+from callhooks_tools.private_files import make_private_folder
 from callhooks_tools.stack import LocalStack
 
 from tests.support import EVENTS, ROOT
@@ -61,13 +62,13 @@ class RunningStack:
         """A recorded call as one that was not seen before."""
         return self.signed(NewCallIds().renew(self.recorded("new_call"), Path("new_call.json")))
 
-    def client(self, service: str, key: str = "test", secret: str = "test") -> Any:  # noqa: S107
+    def client(self, service: str, key: str | None = None, secret: str | None = None) -> Any:
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.stack.aws_endpoint_url,
             region_name=self.stack.region,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
+            aws_access_key_id=key or self.stack.aws_access_key_id,
+            aws_secret_access_key=secret or self.stack.aws_secret_access_key,
         )
 
     def items(self) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ class RunningStack:
 
 def start(folder: Path, *options: str) -> RunningStack:
     """Start the application as `make run` does, on free ports."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     stack_file = folder / "stack.json"
     stack_file.unlink(missing_ok=True)
     environment = {
@@ -108,13 +109,17 @@ def start(folder: Path, *options: str) -> RunningStack:
         "AWS_PROFILE": "production",
         "AWS_ACCESS_KEY_ID": "AKIAPRODUCTION",
     }
-    with (folder / "output.txt").open("w") as output:
+    output_file = folder / "output.txt"
+    # It shows credentials.
+    output_file.touch(0o600)
+    with output_file.open("w") as output:
         process = subprocess.Popen(
             [CALLHOOKS, "run", "--port", "0", *options],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
             text=True,
+            umask=0o022,  # what most users have: the run itself sees to its files
         )
     deadline = time.monotonic() + START_SECONDS
     while "Ctrl-C" not in (folder / "output.txt").read_text():

@@ -592,7 +592,7 @@ def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: Patie
 
 
 def test_tells_of_a_stack_that_is_not_there(patient: Patient) -> None:
-    engine = patient.running.stack.aws_endpoint_url
+    stack = patient.running.stack
     asked = subprocess.run(
         [CALLHOOKS, "doctor", "--stack", "elsewhere"],
         capture_output=True,
@@ -601,10 +601,10 @@ def test_tells_of_a_stack_that_is_not_there(patient: Patient) -> None:
         timeout=DOCTOR_SECONDS,
         env={
             **patient.environment,
-            "AWS_ENDPOINT_URL": engine,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": patient.running.stack.region,
+            "AWS_ENDPOINT_URL": stack.aws_endpoint_url,
+            "AWS_ACCESS_KEY_ID": stack.aws_access_key_id,
+            "AWS_SECRET_ACCESS_KEY": stack.aws_secret_access_key,
+            "AWS_REGION": stack.region,
         },
     )
     assert asked.returncode == 1

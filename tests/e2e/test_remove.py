@@ -32,7 +32,7 @@ def test_what_was_kept_outlives_the_stack(to_be_removed: RunningStack) -> None:
 
     removed = subprocess.run(
         [SAM, "delete", "--stack-name", stack.stack_name, "--region", stack.region, "--no-prompts"],
-        env=local_aws_environment(stack.aws_endpoint_url) | {"SAM_CLI_TELEMETRY": "0"},
+        env=local_aws_environment(stack.engine) | {"SAM_CLI_TELEMETRY": "0"},
         cwd=ROOT,
         capture_output=True,
         text=True,

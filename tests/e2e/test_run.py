@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import json
 import os
 import signal
 import socket
@@ -9,13 +13,19 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import boto3
 import httpx
 import psutil
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from callhooks_tools.deliveries import read_delivery
 
@@ -31,8 +41,14 @@ def processes_of(running: RunningStack) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def own_run() -> Iterator[RunningStack]:
-    """A run with parameters, which a test may end."""
-    own_run = start(ROOT / ".local" / "e2e-run", "--parameter", "BirdStatuses=completed, busy")
+    """A run with parameters, which a test may end, in a folder that an earlier one has left open to everybody."""
+    folder = ROOT / ".local" / "e2e-run"
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    (folder / "run" / "engine.log").touch()
+    (folder / "run" / "engine.log").chmod(0o644)
+    for path in (ROOT / ".local", folder, folder / "run"):
+        path.chmod(0o755)
+    own_run = start(folder, "--parameter", "BirdStatuses=completed, busy")
     yield own_run
     if own_run.process.poll() is None:
         own_run.stop()
@@ -45,6 +61,18 @@ def test_it_takes_parameters_of_the_template(own_run: RunningStack) -> None:
         answers[status] = own_run.post(delivery).json()["status"]
     assert answers == {"ringing": "ignored", "busy": "stored", "completed": "stored"}
     assert {item["status"]["S"] for item in own_run.items()} == {"busy", "completed"}
+
+
+def test_only_its_owner_can_read_what_it_writes(own_run: RunningStack) -> None:
+    assert own_run.post(own_run.recorded("new_call")).status_code == 200
+    written = [ROOT / ".local", own_run.folder, *own_run.folder.rglob("*")]
+    # uv links what it has in its cache into the build, whose folder nobody else can open.
+    readable = [path for path in written if path.stat().st_mode & 0o077 and "build" not in path.parts]
+    assert readable == []
+    modes = {name: stat.S_IMODE((own_run.folder / name).stat().st_mode) for name in ("run", "run/build", "run/tmp")}
+    assert set(modes.values()) == {0o700}
+    for log in ("engine.log", "front.log", "sam.log"):
+        assert stat.S_IMODE((own_run.folder / "run" / log).stat().st_mode) == 0o600
 
 
 def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: RunningStack, tmp_path: Path) -> None:
@@ -113,6 +141,153 @@ def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
     assert listening == {"127.0.0.1"}
 
 
+@dataclass(frozen=True)
+class Operation:
+    """A request to the engine: what another user would want of it."""
+
+    service: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+def operations(running: RunningStack) -> dict[str, Operation]:
+    resources = running.client("cloudformation").describe_stack_resources(StackName=running.stack.stack_name)
+    physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context):\n    return 'done'\n")
+    json_1_0, json_1_1 = "application/x-amz-json-1.0", "application/x-amz-json-1.1"
+    function = {
+        "FunctionName": "of-another-user",
+        "Runtime": "python3.13",
+        "Handler": "app.handler",
+        "Role": f"arn:aws:iam::000000000000:role/{physical['WavixCallRole']}",
+        "Code": {"ZipFile": base64.b64encode(code.getvalue()).decode()},
+    }
+    return {
+        "GetSecretValue": Operation(
+            "secretsmanager",
+            "/",
+            {"X-Amz-Target": "secretsmanager.GetSecretValue", "Content-Type": json_1_1},
+            {"SecretId": physical["JambonzCredentials"]},
+        ),
+        "Scan": Operation(
+            "dynamodb",
+            "/",
+            {"X-Amz-Target": "DynamoDB_20120810.Scan", "Content-Type": json_1_0},
+            {"TableName": running.stack.events_table},
+        ),
+        "CreateFunction": Operation("lambda", "/2015-03-31/functions", {"Content-Type": "application/json"}, function),
+    }
+
+
+def keys_worked_out_from_names(running: RunningStack) -> Credentials:
+    """The keys of a function as the engine itself makes them, of names that anybody can work out."""
+    functions = running.client("lambda").list_functions()["Functions"]
+    (function,) = [one for one in functions if "WavixCallFunction" in one["FunctionName"]]
+    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+    secret, token = (hashlib.sha256(f"{kind}:{digest}".encode()).hexdigest() for kind in ("secret", "token"))
+    return Credentials(f"ASIA{digest[:16].upper()}", secret, token)
+
+
+def ask(
+    running: RunningStack, operation: Operation, keys: Credentials | None, headers: Mapping[str, str] = {}
+) -> httpx.Response:
+    """Send an operation to the engine with a true signature, if with any."""
+    url = f"{running.stack.aws_endpoint_url}{operation.path}"
+    request = AWSRequest("POST", url, {**operation.headers, **headers}, json.dumps(operation.body))
+    if keys is not None:
+        SigV4Auth(keys, operation.service, running.stack.region).add_auth(request)
+    return httpx.post(url, headers=dict(request.headers), content=request.data, timeout=30, trust_env=False)
+
+
+def own_keys(running: RunningStack) -> Credentials:
+    return Credentials(running.stack.aws_access_key_id, running.stack.aws_secret_access_key)
+
+
+Keys: TypeAlias = Callable[[RunningStack], Credentials | None]
+
+REFUSED: dict[str, tuple[Keys, dict[str, str], str]] = {
+    "the well-known key": (lambda _: Credentials("test", "test"), {}, "not one of this run"),
+    "an account": (lambda _: Credentials("123456789012", "test"), {}, "not one of this run"),
+    "the account of the stack": (lambda _: Credentials("000000000000", "test"), {}, "not one of this run"),
+    "keys of another run": (lambda _: Credentials(f"LOCAL{'0' * 32}", "secret"), {}, "not one of this run"),
+    "keys of a function, worked out": (keys_worked_out_from_names, {}, "not one of this run"),
+    "no signature": (lambda _: None, {}, "must be signed"),
+    "a web page": (own_keys, {"Origin": "https://example.com"}, "web pages"),
+    "a web page on this machine": (own_keys, {"Origin": "http://localhost:8080"}, "web pages"),
+    "another name": (own_keys, {"Host": "example.com"}, "127.0.0.1, localhost"),
+}
+
+
+@pytest.mark.parametrize(("keys", "headers", "reason"), REFUSED.values(), ids=list(REFUSED))
+def test_the_engine_is_closed_to_other_users_and_to_web_pages(
+    running: RunningStack, keys: Keys, headers: dict[str, str], reason: str
+) -> None:
+    for operation in operations(running).values():
+        answer = ask(running, operation, keys(running), headers)
+        assert answer.status_code == 403
+        assert reason in answer.text
+        assert running.stack.aws_access_key_id not in answer.text
+        assert running.stack.credentials.jambonz.password not in answer.text
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    functions = running.client("lambda").list_functions()["Functions"]
+    assert "of-another-user" not in {function["FunctionName"] for function in functions}
+
+
+def test_the_key_without_its_secret_opens_nothing(running: RunningStack) -> None:
+    keys = Credentials(running.stack.aws_access_key_id, "test")
+    for operation in operations(running).values():
+        answer = ask(running, operation, keys)
+        assert answer.is_client_error
+        assert "signature we calculated does not match" in answer.text
+
+
+def test_the_engine_takes_the_keys_of_its_run(running: RunningStack) -> None:
+    answers = {name: ask(running, operation, own_keys(running)) for name, operation in operations(running).items()}
+    running.client("lambda").delete_function(FunctionName="of-another-user")
+    assert {name: answer.is_success for name, answer in answers.items()} == dict.fromkeys(answers, True)
+    assert running.stack.credentials.jambonz.password in answers["GetSecretValue"].text
+    assert not [name for answer in answers.values() for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("OPTIONS", "/", {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}),
+        ("GET", "/_ministack/health", {}),
+        ("POST", "/_ministack/reset", {}),
+        ("GET", "/_aws/execute-api/api/stage", {"Connection": "Upgrade", "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}),
+    ],
+)  # fmt: skip
+def test_no_door_of_the_engine_stands_open(
+    running: RunningStack, method: str, path: str, headers: dict[str, str]
+) -> None:
+    url = f"{running.stack.aws_endpoint_url}{path}"
+    answer = httpx.request(method, url, headers=headers, timeout=30, trust_env=False)
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    # It was not emptied.
+    assert running.client("dynamodb").list_tables()["TableNames"]
+
+
+def test_the_keys_of_the_engine_are_new_and_nowhere_but_in_the_stack_file(
+    running: RunningStack, own_run: RunningStack
+) -> None:
+    assert running.post(running.new_call()).status_code == 200
+    keys = {running.stack.aws_access_key_id, running.stack.aws_secret_access_key}
+    assert not keys & {own_run.stack.aws_access_key_id, own_run.stack.aws_secret_access_key}
+    started = processes_of(running)
+    workers = [process for process in started if "_worker.py" in " ".join(process.cmdline())]
+    assert workers
+    seen = [" ".join(process.cmdline()) for process in started]
+    seen += [str(worker.environ()) for worker in workers]
+    seen += [running.output, *(log.read_text() for log in (running.folder / "run").glob("*.log"))]
+    assert not [text for text in seen if any(key in text for key in keys)]
+
+
 def test_a_second_one_in_the_same_folder_is_refused(running: RunningStack) -> None:
     second = running.command("run", "--port", "0")
     assert second.returncode == 1
@@ -128,7 +303,7 @@ from pathlib import Path
 from callhooks_tools.engine import Engine
 engine = Engine(Path({str(tmp_path)!r}))
 engine.start()
-print(engine.url.rpartition(":")[2], flush=True)
+print(engine.access.endpoint_url.rpartition(":")[2], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ def test_what_is_sent_again_after_a_stack_update_gets_the_first_answer_and_is_st
     assert traffic.records_of(calls) == usual.records
 
     stack = traffic.running.stack
-    sam = Sam(traffic.running.folder / "run", stack.aws_endpoint_url)
+    sam = Sam(traffic.running.folder / "run", stack.engine)
     sam.deploy({"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
     traffic.new_containers()
     traffic.warm_up()

@@ -110,7 +110,7 @@ def run(
     """Start the whole application on this machine, without an AWS account."""
     # The web server of the front is imported by the one command that needs it.
     from callhooks_tools.engine import EngineFailed  # noqa: PLC0415
-    from callhooks_tools.local_run import LocalRunFailed, local_run  # noqa: PLC0415
+    from callhooks_tools.local_run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
 
     parameters = dict(_parameter(text) for text in parameter or [])
     # The build checks it as well, and says so after half a minute among much else.
@@ -118,10 +118,8 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()
-    folder = STACK_FILE.with_name("run")
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=folder / "front.log")
     try:
+        logging.basicConfig(filename=prepare_folder(STACK_FILE) / "front.log")
         with local_run(
             port=port,
             parameters=parameters,

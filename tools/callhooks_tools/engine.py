@@ -14,7 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from callhooks_tools.stack import LOCAL_ACCESS_KEY, LOCAL_REGION
+from callhooks_tools import engine_guard
+from callhooks_tools.stack import LOCAL_REGION, EngineAccess
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60
@@ -22,14 +23,6 @@ START_SECONDS = 60
 
 class EngineFailed(Exception):
     """The engine did not start; says where its log is."""
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _end_with_parent() -> None:
@@ -42,18 +35,18 @@ class Engine:
 
     Args:
         folder: an existing folder for its log and its temporary files.
+
+    `access` is how to reach it.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._port = free_port()
+        # From here on no other user can take the port and receive the keys.
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self._port: int = self._listener.getsockname()[1]
+        self.access = EngineAccess.generate(f"http://{LOOPBACK}:{self._port}")
         self._log = folder / "engine.log"
         self._temporary = folder / "tmp"
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """The endpoint of every AWS service."""
-        return f"http://{LOOPBACK}:{self._port}"
 
     def start(self) -> None:
         """Start it, and return when it answers.
@@ -61,10 +54,11 @@ class Engine:
         Raises:
             EngineFailed: it ended, or did not answer within a minute.
         """
-        executable = Path(sys.prefix) / "engine" / "bin" / "ministack"
-        with self._log.open("wb") as log:
+        python = Path(sys.prefix) / "engine" / "bin" / "python"
+        with self._listener, self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [executable],
+                [python, "-I", engine_guard.__file__, str(self._listener.fileno())],
+                pass_fds=[self._listener.fileno()],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -72,10 +66,12 @@ class Engine:
                 start_new_session=True,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs yet
             )
+        health = f"{self.access.endpoint_url}/_ministack/health"
+        signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={self.access.access_key_id}/"}
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/_ministack/health", timeout=2, trust_env=False).is_success:
+                if httpx.get(health, headers=signed, timeout=2, trust_env=False).is_success:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -84,6 +80,7 @@ class Engine:
 
     def stop(self) -> None:
         """End the process and every worker that it has started."""
+        self._listener.close()
         if self._process is None:
             return
         # It has nothing to save, and would end its workers one by one, which takes many seconds when there are many.
@@ -104,7 +101,7 @@ class Engine:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "AUTH": "true",
-            "AWS_ACCESS_KEY_ID": LOCAL_ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": LOCAL_ACCESS_KEY,
+            engine_guard.ACCESS_KEY_ID_VARIABLE: self.access.access_key_id,
+            engine_guard.SECRET_ACCESS_KEY_VARIABLE: self.access.secret_access_key,
             "MINISTACK_REGION": LOCAL_REGION,
         }

@@ -21,10 +21,13 @@ from pydantic import JsonValue
 
 from callhooks_tools.engine import LOOPBACK, Engine
 from callhooks_tools.front import CONCURRENT_INVOCATIONS, Front, routes_of
+from callhooks_tools.private_files import OTHERS, make_private, make_private_folder
 from callhooks_tools.sender_secrets import Secrets, SenderSecrets, read_credentials
 from callhooks_tools.stack import (
+    LOCAL_FOLDER,
     LOCAL_REGION,
     ROOT,
+    EngineAccess,
     LocalStack,
     StackOutputs,
     local_aws_environment,
@@ -42,6 +45,28 @@ class LocalRunFailed(Exception):
     """The application could not be started; says why and what to do."""
 
 
+def prepare_folder(stack_file: Path) -> Path:
+    """Return the folder for a run's logs, and let only its owner read all that this process creates from here on.
+
+    What earlier runs have left there and in `.local` becomes private as well.
+
+    Raises:
+        LocalRunFailed: with what to do about it.
+    """
+    os.umask(OTHERS)
+    folder = stack_file.with_name("run")
+    try:
+        make_private_folder(folder)
+        for existing in (LOCAL_FOLDER, folder):
+            if existing.exists():
+                make_private(existing)
+    except PermissionError as error:
+        raise LocalRunFailed(
+            f"{error.filename} cannot be made private: {error.strerror}. If it belongs to another user, remove it."
+        ) from error
+    return folder
+
+
 @contextmanager
 def local_run(
     *,
@@ -56,8 +81,8 @@ def local_run(
     Args:
         port: where the HTTP API listens on loopback; 0 takes any free one.
         parameters: of the template, where they are not to have their defaults.
-        stack_file: what is written for other programs, and removed at the end. The folder `run` beside it is for logs
-            and everything temporary.
+        stack_file: what is written for other programs, and removed at the end. Logs and everything temporary go to the
+            folder of `prepare_folder`.
         step: opens a named step of the progress.
         tell_request: gets a line about each request.
 
@@ -71,20 +96,20 @@ def local_run(
         base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         temporary = folder / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
 
         engine = Engine(folder)
         with step("Starting the local AWS engine"):
             stack.callback(engine.stop)
             engine.start()
-        sam = Sam(folder, engine.url)
+        sam = Sam(folder, engine.access)
         with step("sam build"):
             sam.build()
         with step("sam deploy"):
             sam.deploy({"PublicUrl": base_url, **parameters})
         with step("Opening the HTTP API"):
-            session = use_local_engine(engine.url)
+            session = use_local_engine(engine.access)
             outputs = StackOutputs.read(session, STACK_NAME)
             for kind in Secrets:
                 # jambonz has a secret of its own, and the engine knows no ExcludePunctuation, which a URL needs.
@@ -95,7 +120,9 @@ def local_run(
             stack.callback(front.stop)
         local_stack = LocalStack(
             base_url=base_url,
-            aws_endpoint_url=engine.url,
+            aws_endpoint_url=engine.access.endpoint_url,
+            aws_access_key_id=engine.access.access_key_id,
+            aws_secret_access_key=engine.access.secret_access_key,
             region=LOCAL_REGION,
             stack_name=STACK_NAME,
             events_table=outputs.events_table,
@@ -109,11 +136,11 @@ def local_run(
 class Sam:
     """The SAM CLI, pointed at the local engine."""
 
-    def __init__(self, folder: Path, endpoint_url: str) -> None:
+    def __init__(self, folder: Path, engine: EngineAccess) -> None:
         self._log = folder / "sam.log"
         self._log.unlink(missing_ok=True)
         self._build_folder = folder / "build"
-        self._environment = local_aws_environment(endpoint_url) | {
+        self._environment = local_aws_environment(engine) | {
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "TMPDIR": str(folder / "tmp"),
             "CALLHOOKS_VENV": sys.prefix,
@@ -159,7 +186,6 @@ class Sam:
 
 @contextmanager
 def _sole_run(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

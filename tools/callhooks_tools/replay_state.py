@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from callhooks_tools.private_files import make_private_folder
+
 _EVENTS = """
 CREATE TABLE events (occurred_at TEXT, pk TEXT, sk TEXT, kind TEXT, PRIMARY KEY (occurred_at, pk, sk)) WITHOUT ROWID
 """
@@ -62,7 +64,7 @@ class ReplayState:
         Raises:
             StateUnusable: another process has it open, or it is no such file.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._path = path
         self._database = sqlite3.connect(path, timeout=0, isolation_level=None)

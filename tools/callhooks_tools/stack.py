@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from callhooks_tools.private_files import make_private_folder
+
 ROOT = Path(__file__).resolve().parents[2]
-STACK_FILE = Path(os.environ.get("CALLHOOKS_STACK_FILE", ROOT / ".local" / "stack.json"))
+LOCAL_FOLDER = ROOT / ".local"
+STACK_FILE = Path(os.environ.get("CALLHOOKS_STACK_FILE", LOCAL_FOLDER / "stack.json"))
 
 LOCAL_REGION = "us-east-1"
-LOCAL_ACCESS_KEY = "test"
 
 
 class StackUnknown(Exception):
     """There is no such stack; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAccess:
+    """The address of the local AWS engine, and the only keys that it takes."""
+
+    endpoint_url: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def generate(cls, endpoint_url: str) -> Self:
+        """Return new random keys for an engine at this address."""
+        return cls(endpoint_url, f"LOCAL{secrets.token_hex(16).upper()}", secrets.token_urlsafe(30))
 
 
 class Provider(StrEnum):
@@ -95,10 +112,17 @@ class LocalStack(BaseModel):
 
     base_url: str
     aws_endpoint_url: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
     region: str
     stack_name: str
     events_table: str
     credentials: StackCredentials
+
+    @property
+    def engine(self) -> EngineAccess:
+        """Return how to reach the local AWS engine."""
+        return EngineAccess(self.aws_endpoint_url, self.aws_access_key_id, self.aws_secret_access_key)
 
     @classmethod
     def read(cls, path: Path = STACK_FILE) -> LocalStack:
@@ -116,8 +140,10 @@ class LocalStack(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner alone."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        make_private_folder(path.parent)
+        # A file that is there already may have been made readable, or belong to somebody else.
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
 
@@ -233,13 +259,13 @@ def stack_resources(session: Session, stack_name: str) -> list[StackResource]:
     ]
 
 
-def local_aws_environment(endpoint_url: str) -> dict[str, str]:
+def local_aws_environment(engine: EngineAccess) -> dict[str, str]:
     """This process's environment with the local engine in place of every AWS setting of the user's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return environment | {
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_ACCESS_KEY_ID": LOCAL_ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": LOCAL_ACCESS_KEY,
+        "AWS_ENDPOINT_URL": engine.endpoint_url,
+        "AWS_ACCESS_KEY_ID": engine.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": engine.secret_access_key,
         "AWS_DEFAULT_REGION": LOCAL_REGION,
         "AWS_REGION": LOCAL_REGION,
         "AWS_CONFIG_FILE": os.devnull,
@@ -248,9 +274,13 @@ def local_aws_environment(endpoint_url: str) -> dict[str, str]:
     }
 
 
-def use_local_engine(endpoint_url: str) -> Session:
+def use_local_engine(engine: EngineAccess) -> Session:
     """A session on the local engine; from here on this process knows no profile of the user's."""
-    environment = local_aws_environment(endpoint_url)
+    environment = local_aws_environment(engine)
     os.environ.clear()
     os.environ.update(environment)
-    return Session(aws_access_key_id=LOCAL_ACCESS_KEY, aws_secret_access_key=LOCAL_ACCESS_KEY, region_name=LOCAL_REGION)
+    return Session(
+        aws_access_key_id=engine.access_key_id,
+        aws_secret_access_key=engine.secret_access_key,
+        region_name=LOCAL_REGION,
+    )

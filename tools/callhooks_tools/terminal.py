@@ -64,7 +64,7 @@ def session_of(stack_name: str | None) -> tuple[Session, str, str | None]:
     if stack_name is not None:
         return _users_session(), stack_name, None
     local = local_stack()
-    return use_local_engine(local.aws_endpoint_url), local.stack_name, local.aws_endpoint_url
+    return use_local_engine(local.engine), local.stack_name, local.aws_endpoint_url
 
 
 def _users_session() -> Session:

@@ -1,0 +1,38 @@
+"""Folders and files that only their owner can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder with those above it that are missing, for their owner alone."""
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+
+
+def make_private(folder: Path) -> None:
+    """Take the access of all other users from an existing folder and everything in it.
+
+    Raises:
+        PermissionError: something in it belongs to another user.
+    """
+    _narrow(folder)
+    # What a link leads to may be no part of the folder. uv links files of its cache into the build.
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            # Another run or test in it may remove its files meanwhile.
+            with suppress(FileNotFoundError):
+                _narrow(Path(parent, name))
+
+
+def _narrow(path: Path) -> None:
+    found = path.lstat()
+    is_link = stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)
+    if found.st_mode & OTHERS and not is_link:
+        path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
