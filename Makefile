@@ -95,7 +95,7 @@ lock: setup ## Lock the dependencies again after a change of pyproject.toml (UPG
 
 # Locks copies with the same pins: they differ where a pyproject.toml was changed and `make lock` was forgotten.
 check-lock: setup
-	@for file in $(LOCKED); do mkdir -p .local/lock/$$(dirname $$file) && cp $$file .local/lock/$$file; done
+	@umask 077; for file in $(LOCKED); do mkdir -p .local/lock/$$(dirname $$file) && cp $$file .local/lock/$$file; done
 	@$(call LOCK_INTO,.local/lock)
 	@for file in $(LOCKED); do diff -u $$file .local/lock/$$file || \
 		{ echo "callhooks: $$file is not up to date: run 'make lock'" >&2; exit 1; }; done

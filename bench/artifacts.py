@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callhooks_tools.layer_files import compile_with, interpreter, version_of
+from callhooks_tools.private_files import make_private_folder
 from callhooks_tools.stack import ROOT
 
 BENCH = ROOT / "bench"
@@ -48,7 +49,7 @@ class Builder:
         self._python = python
         self._version = version_of(python)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        make_private_folder(folder)
 
     def runtime(self) -> Path:
         """boto3, as Lambda's image has it: compiled."""

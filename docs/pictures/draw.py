@@ -23,6 +23,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
+from callhooks_tools.private_files import make_private_folder
 from callhooks_tools.stack import ROOT, LocalStack
 from playwright.sync_api import sync_playwright
 from pydantic import JsonValue
@@ -110,7 +111,7 @@ class Line:
 
 
 def draw_terminal() -> None:
-    SCRATCH.mkdir(parents=True, exist_ok=True)
+    make_private_folder(SCRATCH)
     script = SCRATCH / "call.txt"
     script.write_text(SCRIPT)
     new_call = "callhooks send events/jambonz/new_call.json"

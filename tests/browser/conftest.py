@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 from callhooks.page import load_page
+from callhooks_tools.private_files import make_private_folder
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
 
 from tests.browser.double import PASSWORD, USERNAME, CallLogDouble, serving
@@ -146,7 +147,7 @@ def visitor(browser: Browser, double: CallLogDouble, look: dict[str, object]) ->
 
 
 def screenshot(page: Page, name: str, *, whole: bool = False) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    make_private_folder(SCREENSHOTS)
     # What moves is at rest in a picture.
     with suppress(Exception):
         page.evaluate("document.getAnimations().forEach((one) => one.finish())")
