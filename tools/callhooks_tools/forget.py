@@ -1,5 +1,6 @@
 """A person's events and calls, found by a number and removed, so that a run that was killed can be run again.
 
+Where only an answer names the number, nothing is removed: the number is redacted in the answer.
 What holds the number is removed after all that is only found through it: the rest of its call, and its legs. A later
 run thus finds again whatever is left. A call's own item goes after its events that could make it again.
 """
@@ -7,44 +8,52 @@ run thus finds again whatever is left. A call's own item goes after its events t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
+from botocore.exceptions import ClientError
 from callhooks.event import Details, canonical_party, utc_text
-from callhooks.items import EVENT_PREFIX, Item, body_of_item, details_of_item, is_call_partition, partition_key
+from callhooks.items import (
+    EVENT_PREFIX,
+    QUARANTINE,
+    Item,
+    details_of_item,
+    is_call_partition,
+    partition_key,
+)
 
+from callhooks_tools.encoded_text import NumberPattern, is_held_by, redact
 from callhooks_tools.stored_events import text_of
 from callhooks_tools.workers import at_once
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 SHORTEST_SEARCHED = 8
 """The fewest digits that are looked for within texts: a shorter number would be found in times and ids."""
+TOOL_CALL_KEY = "id"
+TOOL_RESULT = "data"
+"""Where Powertools keeps the results of tools."""
 MOST_LOOKS = 5
 PROJECTION_SECONDS = 60.0
 """How long the projector may work on what it has read: its function's time-out."""
 RECENT = timedelta(days=1)
 """How long the table's stream keeps an event for the projector."""
 
-_SEPARATOR = r"[ \t\-.()/+\u00a0\u00ad\u2000-\u2015\u202a-\u202f\u2060\u2212\ufffd]"
-"""What may stand between two digits; `+` is a space of a form, and U+FFFD a byte that is no UTF-8."""
+_SEPARATOR = r"[ \t\-.()/+\u00a0\u00ad\u2000-\u2015\u202a-\u202f\u2060\u2212\ufffd\udc80-\udcff]"
+"""What may stand between two digits; `+` is a space of a form, U+DC80 and those after it bytes that are no UTF-8."""
 _TRUNK_ZERO = r"\([ \u00a0]?0[ \u00a0]?\)"
 _BETWEEN = f"(?:{_TRUNK_ZERO}|{_SEPARATOR}){{0,4}}"
-_BEFORE = rf"(?<![0-9A-Za-z])(?<![0-9]\.)(?:(?:00|011){_BETWEEN})?"
+_BEFORE = rf"(?<![0-9A-Za-z])(?<![0-9]\.)\+?(?:(?:00|011){_BETWEEN})?"
 """What no number is part of: a longer one, an identifier, a fraction."""
 _AFTER = "(?:(?![0-9A-Za-z])|(?=[xX]|[eE][xX][tT]))"
 _DIALLED_FIRST = re.compile(r"\A(?:00(?=[1-9][0-9]{5,14}\Z)|011(?=[1-9][0-9]{8,14}\Z))", re.ASCII)
 """What is dialled before a country code; shorter, `011` begins a number of Turin or Sheffield."""
-_ESCAPED = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))""")
-_ESCAPES = dict(zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True))
-_DEEPEST_ESCAPES = 3
-_NOT_SEARCHED = frozenset({"pk", "sk", "answer", "expires_at"})
+_NOT_SEARCHED = frozenset({"answer", "expires_at", "day_shard"})
+"""Days and seconds have as many digits as a number; an answer is searched, but for another purpose."""
 
 
 class StillComing(Exception):
@@ -64,7 +73,7 @@ class Person:
     """A number, or a SIP user, that is looked for; `canonical` is its digits from the country code on, or the user."""
 
     canonical: str
-    _pattern: re.Pattern[str] | None = field(repr=False)
+    _pattern: NumberPattern | None = field(repr=False)
 
     @classmethod
     def of(cls, party: str) -> Person:
@@ -78,7 +87,8 @@ class Person:
             raise ValueError("A number with its country code is wanted, or a SIP user.")
         if not (canonical.isascii() and canonical.isdigit()) or len(canonical) < SHORTEST_SEARCHED:
             return cls(canonical, None)
-        return cls(canonical, re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER))
+        pattern = re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER)
+        return cls(canonical, NumberPattern(canonical, pattern, re.compile(_TRUNK_ZERO)))
 
     @property
     def is_searched(self) -> bool:
@@ -86,19 +96,20 @@ class Person:
         return self._pattern is not None
 
     def held_by(self, item: Item) -> Holds:
-        """Whether an item names the person as caller or called party, or holds the number anywhere else.
-
-        What a sender was answered is not looked at: that is made of the call plan.
-        """
+        """Return whether the person is caller or called party, or the number is anywhere but in the answer."""
         if any(_canonical(text_of(item, name)) == self.canonical for name in ("from", "to")):
             return Holds.PARTY
-        pattern = self._pattern
-        if pattern is None:
+        if self._pattern is None:
             return Holds.NOT
-        texts = (text for name, value in item.items() if name not in _NOT_SEARCHED for text in _texts(value))
-        details = (str(value) for value in _details(item).values())
-        found = any(pattern.search(way) for text in (*texts, *details, _body_text(item)) for way in _ways_to_read(text))
-        return Holds.MENTION if found else Holds.NOT
+        return Holds.MENTION if is_held_by(self._pattern, *_contents(item)) else Holds.NOT
+
+    def is_named_in(self, answer: str) -> bool:
+        """Return whether an answer holds the number."""
+        return self._pattern is not None and is_held_by(self._pattern, answer)
+
+    def redacted(self, answer: str) -> str:
+        """Return an answer without the number."""
+        return answer if self._pattern is None else redact(self._pattern, answer)
 
 
 def _canonical(party: str) -> str:
@@ -109,15 +120,30 @@ def _canonical(party: str) -> str:
     return canonical_party(party)
 
 
-def _body_text(item: Item) -> str:
-    if "body" not in item:
-        return ""
-    try:
-        body = body_of_item(item)
-    except (KeyError, ValueError):
-        # No body as `event_item` keeps it: it may not keep all others from being found.
-        body = bytes(item["body"].get("B", b""))
-    return body.decode("utf-8", "replace")
+def _contents(item: Item) -> Iterator[str | bytes]:
+    """Give all that an item keeps but its answer: its texts as one, and what is bytes."""
+    texts = []
+    for content in _all_of(item):
+        if isinstance(content, bytes):
+            yield content
+        else:
+            texts.append(content)
+    # No number goes across this sign, and nothing that is encoded does.
+    yield "\0".join(texts)
+
+
+def _all_of(item: Item) -> Iterator[str | bytes]:
+    for name, value in item.items():
+        if name not in _NOT_SEARCHED and not (name == "pk" and _is_of_a_day(text_of(item, "pk"))):
+            yield from _values(value)
+    # Compressed with the body as its dictionary, which only `details_of_item` knows.
+    for name, detail in _details(item).items():
+        yield from (name, str(detail))
+
+
+def _is_of_a_day(pk: str) -> bool:
+    """Whether a partition is named by a day, which has as many digits as a short number."""
+    return pk.startswith(QUARANTINE) or pk.partition("#")[2].startswith("none#")
 
 
 def _details(item: Item) -> Details:
@@ -128,32 +154,17 @@ def _details(item: Item) -> Details:
         return {}
 
 
-def _texts(value: AttributeValueTypeDef) -> Iterator[str]:
-    for kind in ("S", "N"):
-        if kind in value:
-            yield value[kind]
-    for member in (*value.get("L", ()), *value.get("M", {}).values()):
-        yield from _texts(member)
-
-
-def _ways_to_read(text: str) -> Iterator[str]:
-    """The text, and what its escapes of JSON and of URLs stand for: a digit may hide in one, or follow one."""
-    yield text
-    for _ in range(_DEEPEST_ESCAPES):
-        read = text
-        if "\\" in read:
-            read = _ESCAPED.sub(_unescaped, read)
-            yield read
-        if "%" in read:
-            read = unquote_plus(read)
-            yield read
-        if read == text:
-            return
-        text = read
-
-
-def _unescaped(escape: re.Match[str]) -> str:
-    return chr(int(escape[1], 16)) if escape[1] else _ESCAPES[escape[2]]
+def _values(value: object) -> Iterator[str | bytes]:
+    """Give the names, texts, numbers and bytes in an attribute of any type."""
+    if isinstance(value, str | bytes):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield name
+            yield from _values(member)
+    elif isinstance(value, Iterable):
+        for member in value:
+            yield from _values(member)
 
 
 @dataclass
@@ -162,7 +173,8 @@ class Found:
 
     `calls` are the partitions of calls and SMS that hold the number, with the stronger reason. `legs` are the
     partitions of calls that are legs of these and do not hold it themselves, then of legs of those, and so on.
-    `alone` are events that belong to no call, `quarantined` deliveries that were not understood.
+    `alone` are events that belong to no call, `quarantined` deliveries that were not understood. `answers` are items
+    that stay, of which only the answer holds the number.
     """
 
     looked_at: int = 0
@@ -170,6 +182,7 @@ class Found:
     legs: list[list[str]] = field(default_factory=list)
     alone: list[tuple[str, str]] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
+    answers: list[tuple[str, str]] = field(default_factory=list)
     providers: set[str] = field(default_factory=set)
     days: set[str] = field(default_factory=set)
 
@@ -183,6 +196,11 @@ class Found:
         """How many things there are to remove; a call with all its events is one."""
         return len(self.calls) + self.number_of_legs + len(self.alone) + len(self.quarantined)
 
+    @property
+    def things(self) -> int:
+        """Return how many things there are to remove or to redact."""
+        return self.removals + len(self.answers)
+
 
 def find(pages: Iterable[Sequence[Item]], person: Person) -> Found:
     """What there is of a person in all items of the table."""
@@ -195,12 +213,22 @@ def find(pages: Iterable[Sequence[Item]], person: Person) -> Found:
             legs.setdefault(parent, set()).add(pk)
         if holds := person.held_by(item):
             _note(found, item, holds)
+        elif person.is_named_in(text_of(item, "answer")):
+            found.answers.append((pk, item["sk"]["S"]))
+            _note_origin(found, item)
     known = set(found.calls)
     level = known
     while level := {leg for pk in level for leg in legs.get(pk, ())} - known:
         found.legs.append(sorted(level))
         known |= level
+    found.answers = [(pk, sk) for pk, sk in found.answers if pk not in known]
     return found
+
+
+def find_tool_results(pages: Iterable[Sequence[Item]], person: Person) -> list[Item]:
+    """Return the keys of the tool calls whose results hold the number, from all items of their table."""
+    items = (item for page in pages for item in page)
+    return [{TOOL_CALL_KEY: item[TOOL_CALL_KEY]} for item in items if person.is_named_in(text_of(item, TOOL_RESULT))]
 
 
 def _parents(item: Item) -> Iterator[str]:
@@ -220,13 +248,61 @@ def _note(found: Found, item: Item, holds: Holds) -> None:
         found.alone.append((pk, sk))
     else:
         found.calls[pk] = max(holds, found.calls.get(pk, Holds.NOT))
+    _note_origin(found, item)
+
+
+def _note_origin(found: Found, item: Item) -> None:
     found.providers.add(text_of(item, "provider"))
     found.days.add((text_of(item, "occurred_at") or text_of(item, "received_at") or text_of(item, "started_at"))[:10])
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Redacts a person's number in one attribute of items of a table, and touches nothing else of them."""
+
+    client: DynamoDBClient
+    table_name: str
+    person: Person
+    attribute: str
+
+    def redact(self, key: Item) -> bool:
+        """Redact the attribute of one item; `False` where it is gone, or changed, or without the number by now.
+
+        Raises:
+            ClientError, BotoCoreError: the table refuses.
+        """
+        names = {"#text": self.attribute}
+        reply = self.client.get_item(
+            TableName=self.table_name,
+            Key=key,
+            ProjectionExpression="#text",
+            ExpressionAttributeNames=names,
+            ConsistentRead=True,
+        )
+        text = text_of(reply.get("Item", {}), self.attribute)
+        redacted = self.person.redacted(text)
+        if redacted == text:
+            return False
+        try:
+            self.client.update_item(
+                TableName=self.table_name,
+                Key=key,
+                UpdateExpression="SET #text = :redacted",
+                # An item that is gone stays gone, and what is newer stays.
+                ConditionExpression="#text = :text",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={":text": {"S": text}, ":redacted": {"S": redacted}},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
+
 @dataclass
 class Removal:
-    """Removes what was found, and counts the items that it has removed.
+    """Removes what was found, redacts answers that stay, and counts both.
 
     Every method raises `ClientError` or `BotoCoreError` where the table refuses, and `StillComing`; all may be done
     again.
@@ -240,9 +316,10 @@ class Removal:
     items: int = 0
     recent: list[str] = field(default_factory=list)
     """Partitions of calls that the projector may still be working on."""
+    redacted: int = 0
 
     def remove(self, found: Found, advance: Callable[[], None]) -> None:
-        """Remove all that was found; `advance` is told of each thing."""
+        """Remove all that was found, and redact the answers; `advance` is called after each thing."""
         for level in (*reversed(found.legs), list(found.calls)):
             for pk, (items, newest) in zip(level, at_once(self._remove_partition, level), strict=True):
                 self.items += items
@@ -251,6 +328,11 @@ class Removal:
                 advance()
         for _ in at_once(self._remove_item, (*found.alone, *found.quarantined)):
             self.items += 1
+            advance()
+        redaction = Redaction(self.client, self.table_name, self.person, "answer")
+        keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in found.answers]
+        for is_redacted in at_once(redaction.redact, keys):
+            self.redacted += is_redacted
             advance()
 
     def remove_what_came_back(self) -> None:

@@ -177,6 +177,8 @@ class StackOutputs:
     public_url: str
     wavix_allowed_addresses: str
     voipstudio_allowed_addresses: str
+    tool_calls_table: str = ""
+    """Empty for a stack that was deployed before this was an output."""
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -218,6 +220,7 @@ class StackOutputs:
                 public_url=parameters["PublicUrl"],
                 wavix_allowed_addresses=parameters["WavixAllowedAddresses"],
                 voipstudio_allowed_addresses=parameters["VoipstudioAllowedAddresses"],
+                tool_calls_table=outputs.get("ToolCallsTable", ""),
             )
         except KeyError as error:
             raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no {error}.") from None
