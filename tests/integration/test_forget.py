@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -9,11 +13,15 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 from callhooks.call import fold
 from callhooks.call_store import CallStore, call_item
 from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
-from callhooks.items import Item, event_key, quarantine_item
+from callhooks.items import Item, event_item, event_key, quarantine_item
+from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
+from callhooks.store import EventStore
+from callhooks.tools import Outcome, ToolRequest
 from callhooks_tools import forget_command
 from callhooks_tools.cli import app
 from callhooks_tools.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find
@@ -23,11 +31,13 @@ from callhooks_tools.stored_events import scan
 from typer.testing import CliRunner, Result
 
 from tests.calls import told
-from tests.integration.conftest import CALL_BUS, TABLE, Aws, loaded_handler
+from tests.decoding import items_with
+from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
 from tests.projection import Invocation, kept, key_message, queue_batch, stream_batch
 from tests.support import NOW
 
 NUMBER = "+14155550123"
+DIGITS = "14155550123"
 OTHER = "+12125550187"
 LATER = NOW + timedelta(days=2)
 
@@ -62,7 +72,40 @@ def quarantined(body: bytes) -> Item:
     return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
 
 
+def tool_call(call_id: str, result: object) -> Item:
+    """What a tool was asked for in another caller's call, and what the model was told."""
+    outcome = Outcome(result)
+    hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (outcome,))
+    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
+    return event_item(
+        event, Request("POST", "/", body=b'{"name": "who_answers"}'), tool_response(hook), retention_days=90
+    )
+
+
+def rejected_with(answer: str) -> Item:
+    delivery = NotUnderstood("wavix", "no call", NOW)
+    return quarantine_item(delivery, Request("POST", "/", body=b"{}"), Response(202, answer), retention_days=90)
+
+
+DOCUMENT = json.dumps({"from": NUMBER, "note": "called at noon"}).encode()
+HIDDEN = [
+    quarantined(gzip.compress(DOCUMENT)),
+    quarantined(zlib.compress(DOCUMENT)),
+    quarantined(base64.b64encode(DOCUMENT)),
+    quarantined(base64.urlsafe_b64encode(gzip.compress(DOCUMENT)).rstrip(b"=")),
+    quarantined(json.dumps({"data": base64.encodebytes(gzip.compress(DOCUMENT)).decode()}).encode()),
+    quarantined(gzip.compress(base64.b64encode(gzip.compress(DOCUMENT)))),
+    quarantined(DOCUMENT.decode().encode("utf-16")),
+    quarantined("\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff12\uff13".encode()),
+]
+ANSWERS = [
+    tool_call("other", f"Ring {NUMBER}, or 001 (415) 555-0123."),
+    tool_call("other-leg", {"rings": [NUMBER, 14155550123, {NUMBER: "Jane"}], "open": True, "name": "Zo\u00eb"}),
+    tool_call("third", {"vcard": base64.b64encode(DOCUMENT).decode(), "link": "/?to=%2B14155550123&a=1"}),
+    rejected_with(json.dumps([{"verb": "dial", "target": [{"type": "phone", "number": NUMBER}]}])),
+]
 THEIRS = [
+    *HIDDEN,
     *call("theirs", from_="+1 (415) 555-0123"),
     *call("leg", parent="theirs"),
     *call("leg-of-leg", parent="leg")[:-1],
@@ -79,6 +122,9 @@ NOT_THEIRS = [
     alone("another", from_="jane@sip.example.com"),
     quarantined(b'{"from": "+141555501234"}'),
 ]
+LONGER = items_with(DIGITS, NOT_THEIRS)
+"""Items of others with a longer number that begins with the same digits."""
+assert len(LONGER) == 1
 
 
 @dataclass
@@ -117,8 +163,19 @@ def world(aws: Aws) -> World:
     return World(aws)
 
 
+def key_of(item: Item) -> tuple[str, str]:
+    return item["pk"]["S"], item["sk"]["S"]
+
+
 def keys_of(items: Iterable[Item]) -> set[tuple[str, str]]:
-    return {(item["pk"]["S"], item["sk"]["S"]) for item in items}
+    return set(map(key_of, items))
+
+
+def openai(output: str) -> object:
+    return {
+        "type": "conversation.item.create",
+        "item": {"type": "function_call_output", "call_id": "call_1", "output": output},
+    }
 
 
 class TestForgetting:
@@ -126,6 +183,55 @@ class TestForgetting:
         world.put([*THEIRS, *NOT_THEIRS])
         assert world.forget().items == len(THEIRS)
         assert world.keys() == keys_of(NOT_THEIRS)
+
+    def test_leaves_the_digits_nowhere_in_the_table_and_of_others_changes_answers_alone(self, world: World) -> None:
+        world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
+        assert items_with(DIGITS, ANSWERS) == sorted(keys_of(ANSWERS), key=list(map(key_of, ANSWERS)).index)
+        removal = world.forget()
+        assert (removal.items, removal.redacted) == (len(THEIRS), len(ANSWERS))
+        left = {key_of(item): item for item in world.aws.items()}
+        assert items_with(DIGITS, left.values()) == LONGER
+        assert left.keys() == keys_of([*NOT_THEIRS, *ANSWERS])
+        assert [left[key_of(item)] for item in NOT_THEIRS] == NOT_THEIRS
+        for item in ANSWERS:
+            assert {**left[key_of(item)], "answer": item["answer"]} == item
+        assert [json.loads(left[key_of(item)]["answer"]["S"]) for item in ANSWERS] == [
+            openai("Ring ***, or ***."),
+            openai('{"rings": ["***", "***", {"***": "Jane"}], "open": true, "name": "Zo\u00eb"}'),
+            openai('{"vcard": "***", "link": "/?to=***&a=1"}'),
+            [{"verb": "dial", "target": [{"type": "phone", "number": "***"}]}],
+        ]
+        again = world.forget()
+        assert (again.items, again.redacted) == (0, 0)
+        assert {key_of(item): item for item in world.aws.items()} == left
+
+    def test_gives_a_repeat_the_redacted_answer(self, world: World) -> None:
+        world.put(ANSWERS[:1])
+        world.forget()
+        store = EventStore(world.aws.dynamodb, TABLE)
+        with pytest.raises(IdempotencyItemAlreadyExistsError) as repeat:
+            store.save_inprogress({**ANSWERS[0], "request_id": {"S": "another"}})
+        assert repeat.value.old_data_record is not None
+        assert "Ring ***, or ***." in str(repeat.value.old_data_record.response_data)
+
+    @pytest.mark.parametrize("meanwhile", ["gone", "changed"])
+    def test_leaves_alone_what_has_changed_since_it_was_read(self, meanwhile: str, world: World) -> None:
+        world.put(ANSWERS[:1])
+        changed = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
+
+        class Racing:
+            """DynamoDB, where something happens between the read and the write."""
+
+            get_item = world.aws.dynamodb.get_item
+            get_paginator = world.aws.dynamodb.get_paginator
+
+            def update_item(self, **request: Any) -> None:
+                world.aws.dynamodb.delete_item(TableName=TABLE, Key=request["Key"])
+                world.put(changed)
+                world.aws.dynamodb.update_item(**request)
+
+        assert world.forget(Racing()).redacted == 0
+        assert world.aws.items() == changed
 
     def test_again_removes_nothing(self, world: World) -> None:
         world.put([*THEIRS, *NOT_THEIRS])
@@ -173,28 +279,34 @@ class TestForgetting:
 
 
 class Mortal:
-    """DynamoDB, which is gone after so many removals."""
+    """DynamoDB, which is gone after so many writes."""
 
-    def __init__(self, aws: Aws, removals: int) -> None:
+    def __init__(self, aws: Aws, writes: int) -> None:
         self._client = aws.dynamodb
-        self._left = iter(range(removals))
-        self.get_paginator = self._client.get_paginator
+        self._left = iter(range(writes))
+        self.get_paginator, self.get_item = self._client.get_paginator, self._client.get_item
 
     def delete_item(self, **request: Any) -> None:
         if next(self._left, None) is None:
             raise Killed
         self._client.delete_item(**request)
 
+    def update_item(self, **request: Any) -> None:
+        if next(self._left, None) is None:
+            raise Killed
+        self._client.update_item(**request)
 
-@pytest.mark.parametrize("removals", range(0, len(THEIRS), 3))
-def test_wherever_it_is_killed_the_next_run_ends_right(removals: int, world: World) -> None:
-    world.put([*THEIRS, *NOT_THEIRS])
+
+@pytest.mark.parametrize("writes", [*range(0, len(THEIRS), 5), *range(len(THEIRS), len(THEIRS) + len(ANSWERS))])
+def test_wherever_it_is_killed_the_next_run_ends_right(writes: int, world: World) -> None:
+    world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
     with pytest.raises(Killed):
-        world.forget(Mortal(world.aws, removals))
-    left = world.keys() - keys_of(NOT_THEIRS)
-    assert len(left) == len(THEIRS) - removals
-    world.forget()
-    assert world.keys() == keys_of(NOT_THEIRS)
+        world.forget(Mortal(world.aws, writes))
+    assert len(items_with(DIGITS, world.aws.items())) > len(LONGER)
+    removal = world.forget()
+    assert items_with(DIGITS, world.aws.items()) == LONGER
+    assert world.keys() == keys_of([*NOT_THEIRS, *ANSWERS])
+    assert removal.items + removal.redacted == len(THEIRS) + len(ANSWERS) - writes
 
 
 class TestTheProjector:
@@ -237,6 +349,13 @@ class TestTheProjector:
         removal = world.forget()
         assert world.slept == [PROJECTION_SECONDS]
         assert (world.keys(), removal.items) == (set(), 4)
+
+    def test_is_told_nothing_of_a_redaction(self, world: World, projector: Callable[[Any], Any]) -> None:
+        world.put(ANSWERS)
+        world.forget()
+        assert projector(stream_batch(world.aws.items(), name="MODIFY")) == {"batchItemFailures": []}
+        assert world.keys() == keys_of(ANSWERS)
+        assert (self.waiting("subscriber"), self.waiting("retries")) == (0, 0)
 
     def test_is_not_waited_for_where_the_events_are_days_old(self, world: World) -> None:
         world.put(call("theirs", from_=NUMBER))
@@ -282,7 +401,8 @@ class TestTheCommand:
             f"spill_{name}": sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("queue", "dead_letter_queue")
         }
         outputs = StackOutputs(
-            **dict.fromkeys((member.name for member in fields(StackOutputs)), "") | {"events_table": TABLE, **urls}
+            **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
+            | {"events_table": TABLE, "tool_calls_table": TOOL_CALLS_TABLE, **urls}
         )
         monkeypatch.setattr(forget_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
         return lambda *arguments, stdin="", **environment: CliRunner().invoke(
@@ -300,13 +420,52 @@ class TestTheCommand:
             "  legs of these calls             2",
             "  SMS                             1",
             "  events without a call           1",
-            "  deliveries in quarantine        2",
+            "  deliveries in quarantine       10",
             f"Removed {len(THEIRS)} items. docs/personal-data.md says what lies elsewhere, and for how long.",
         ]
         assert "555" not in forgotten.output
         assert world.keys() == keys_of(NOT_THEIRS)
         again = forget(NUMBER, "--yes")
         assert (again.exit_code, again.stdout) == (0, f"Nothing is stored of it, in {len(NOT_THEIRS)} items.\n")
+
+    def test_shows_answers_and_results_of_tools_and_redacts_them(
+        self, forget: Callable[..., Result], world: World
+    ) -> None:
+        world.put(of_old([*NOT_THEIRS, *ANSWERS]))
+        for number, result in enumerate((NUMBER, {"rings": ["+1 (415) 555-0123", OTHER]}, OTHER)):
+            record = {
+                "id": {"S": f"tool#{number}"},
+                "status": {"S": "COMPLETED"},
+                "expiration": {"N": "1795242600"},
+                "data": {"S": json.dumps([{"value": result, "is_error": False}])},
+            }
+            world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
+        begun = {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}}
+        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=begun)
+        forgotten = forget(NUMBER, "--yes")
+        assert forgotten.exit_code == 0, forgotten.output
+        assert forgotten.stdout.splitlines() == [
+            f"Of jambonz, wavix, from 2020-11-21 to 2026-11-21, in {len(NOT_THEIRS) + len(ANSWERS)} items:",
+            "  answers to others               4",
+            "  results of tools                2",
+            "Answers and results stay, with *** in place of the number.",
+            "Removed 0 items and redacted 6 answers. docs/personal-data.md says what lies elsewhere, and for how long.",
+        ]
+        assert "555" not in forgotten.output
+        records = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
+        assert len(records) == 4
+        assert {
+            record["id"]["S"]: json.loads(record["data"]["S"])[0]["value"] for record in records if "data" in record
+        } == {"tool#0": "***", "tool#1": {"rings": ["***", OTHER]}, "tool#2": OTHER}
+        assert items_with(DIGITS, world.aws.items()) == LONGER
+        assert forget(NUMBER, "--yes").stdout.startswith("Nothing is stored of it")
+
+    def test_redacts_results_of_tools_alone(self, forget: Callable[..., Result], world: World) -> None:
+        record = {"id": {"S": "tool#1"}, "data": {"S": f'[{{"value": {NUMBER[1:]}}}]'}}
+        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
+        assert forget(NUMBER, "--yes").stdout.startswith("In 0 items:\n  results of tools                1\n")
+        (left,) = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
+        assert left == {**record, "data": {"S": '[{"value": "***"}]'}}
 
     def test_removes_nothing_unasked(self, forget: Callable[..., Result], world: World) -> None:
         world.put(of_old([*THEIRS, *NOT_THEIRS]))

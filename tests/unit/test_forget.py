@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import html
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from botocore.exceptions import ClientError
 from callhooks.call import fold
 from callhooks.call_store import call_item
 from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
 from callhooks.items import Item, event_item, event_key, quarantine_item
-from callhooks_tools.forget import Found, Holds, Person, Removal, find
+from callhooks_tools.forget import Found, Holds, Person, Redaction, Removal, find, find_tool_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.calls import told
+from tests.decoding import items_with
 from tests.projection import kept
 from tests.support import NOW
 
@@ -30,6 +37,10 @@ OTHER = "+12125550187"
 def item_with(body: bytes, event: CallEvent | None = None, *, query: str = "") -> Item:
     request = Request("POST", "/", body=body, raw_query=query)
     return event_item(event or told(Kind.OTHER), request, Response(200, "[]"), retention_days=90)
+
+
+def answered(event: CallEvent, answer: str = json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}])) -> Item:
+    return event_item(event, Request("POST", "/", body=b"{}"), Response(200, answer), retention_days=90)
 
 
 def holds(item: Item, number: str = NUMBER) -> Holds:
@@ -163,10 +174,15 @@ class TestAText:
         assert holds(kept(told(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
         assert holds(kept(told(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
 
-    def test_of_the_answer_is_not_looked_at(self) -> None:
-        answer = Response(200, json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}]))
-        item = event_item(told(Kind.INITIATED), Request("POST", "/", body=b"{}"), answer, retention_days=90)
+    def test_of_the_answer_is_no_reason_to_remove_it(self) -> None:
+        item = answered(told(Kind.INITIATED))
         assert holds(item) is Holds.NOT
+        assert Person.of(NUMBER).is_named_in(item["answer"]["S"])
+
+    @pytest.mark.parametrize("at", ["2026-11-21", "20261121", "1795242600"])
+    def test_is_not_looked_for_in_days_and_seconds_of_our_own(self, at: str) -> None:
+        others = [*call("other", from_=OTHER), quarantined(b"{}"), kept(replace(told(Kind.OTHER), call_id=None))]
+        assert [holds({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Holds.NOT] * len(others)
 
     def test_in_a_body_that_is_no_gzip_is_looked_for_as_it_is(self) -> None:
         broken: Item = {**item_with(b"{}"), "body": {"B": b"\xff 14155550123"}, "body_encoding": {"S": "gzip"}}
@@ -175,8 +191,32 @@ class TestAText:
         assert holds(cut) is Holds.NOT
 
     def test_of_a_call_s_item_is_looked_at(self) -> None:
-        event = told(Kind.INITIATED, details={"caller_name": f"Jane {NUMBER}", "customer_data.phone": NUMBER})
-        assert holds(call_item("jambonz#one-call", fold([event]), expires_at=None)) is Holds.MENTION
+        for details in (
+            {"caller_name": f"Jane {NUMBER}"},
+            {"customer_data.phone": NUMBER},
+            {f"customer_data.{NUMBER}": 1},
+        ):
+            item = call_item("jambonz#one-call", fold([told(Kind.INITIATED, details=details)]), expires_at=None)
+            assert holds(item) is Holds.MENTION
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"headers": {"M": {"user-agent": {"S": NUMBER}}}},
+            {"headers": {"M": {NUMBER: {"S": "x"}}}},
+            {"path_parameters": {"M": {"channel_id": {"S": "14155550123"}}}},
+            {"path": {"S": "/webhooks/bird/%2B14155550123"}},
+            {"sk": {"S": "event#14155550123"}},
+            {"pk": {"S": "wavix#14155550123"}},
+            {"more": {"L": [{"M": {"a": {"SS": ["x", NUMBER]}}}]}},
+            {"more": {"BS": [gzip.compress(NUMBER.encode())]}},
+            {"more": {"N": "14155550123"}},
+        ],
+    )
+    def test_is_looked_for_in_every_attribute(self, attributes: Item) -> None:
+        item: Item = {"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "flag": {"BOOL": True}, "none": {"NULL": True}}
+        assert holds(item) is Holds.NOT
+        assert holds({**item, **attributes}) is Holds.MENTION
 
 
 def call(call_id: str, *, from_: str | None = None, to: str | None = None, parent: str | None = None) -> list[Item]:
@@ -197,6 +237,27 @@ def quarantined(body: bytes) -> Item:
 
 
 class TestWhatIsFound:
+    def test_are_answers_of_what_stays(self) -> None:
+        rejected: Item = {**quarantined(b"{}"), "answer": {"S": f'{{"to": "{NUMBER}"}}'}}
+        all_of_it = found(
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="theirs")), *call("theirs", from_=NUMBER)],
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="leg")), *call("leg", parent="theirs")],
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
+            [rejected],
+        )
+        assert all_of_it.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [["jambonz#leg"]])
+        assert (all_of_it.removals, all_of_it.things) == (2, 4)
+        assert all_of_it.days == {"2026-11-21"}
+
+    def test_are_the_results_of_tools(self) -> None:
+        results: list[Item] = [
+            {"id": {"S": "tool#1"}, "data": {"S": json.dumps([{"value": NUMBER, "is_error": False}])}},
+            {"id": {"S": "tool#2"}, "data": {"S": json.dumps([{"value": OTHER, "is_error": False}])}},
+            {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}},
+        ]
+        assert find_tool_results([results[:1], results[1:]], Person.of(NUMBER)) == [{"id": {"S": "tool#1"}}]
+
     def test_are_the_calls_of_a_person_and_nobody_else_s(self) -> None:
         theirs, mentioned = call("theirs", from_=NUMBER, to=OTHER), [kept(told(Kind.MEDIA, details={"text": NUMBER}))]
         all_of_it = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
@@ -261,7 +322,7 @@ class Killed(BaseException):
 
 @dataclass
 class Table:
-    """DynamoDB's Query and DeleteItem, until it has removed so many items."""
+    """DynamoDB, as far as it is asked, until it has written so often."""
 
     items: dict[tuple[str, str], Item]
     removals: Iterator[int] = field(default_factory=lambda: iter(()))
@@ -279,6 +340,18 @@ class Table:
         if next(self.removals, None) is None:
             raise Killed
         self.items.pop((Key["pk"]["S"], Key["sk"]["S"]), None)
+
+    def get_item(self, *, Key: Any, ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
+        assert ConsistentRead
+        item = self.items.get((Key["pk"]["S"], Key["sk"]["S"]))
+        return {} if item is None else {"Item": {"answer": item["answer"]}}
+
+    def update_item(self, *, Key: Any, ExpressionAttributeValues: Any, **_: object) -> None:  # noqa: N803
+        if next(self.removals, None) is None:
+            raise Killed
+        key = (Key["pk"]["S"], Key["sk"]["S"])
+        assert self.items[key]["answer"] == ExpressionAttributeValues[":text"]
+        self.items[key] = {**self.items[key], "answer": ExpressionAttributeValues[":redacted"]}
 
 
 @given(
@@ -312,3 +385,120 @@ def test_wherever_it_is_killed_the_next_run_ends_right_however_calls_hang_togeth
         except Killed:
             continue
     assert set(table.items) == expected
+
+
+def gzipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def wrapped_in(encode: Callable[[bytes], bytes]) -> Callable[[str], str]:
+    return lambda text: base64.b64encode(encode(text.encode())).decode()
+
+
+IN_TEXT: list[Callable[[str], str]] = [
+    lambda text: json.dumps({"some": text, "n": [1, "x"]}),
+    lambda text: json.dumps([text], ensure_ascii=False),
+    lambda text: f"see {text}, please",
+    lambda text: quote(text, safe=""),
+    lambda text: html.escape(text).replace("1", "&#49;"),
+    wrapped_in(bytes),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    lambda text: base64.encodebytes(text.encode()).decode(),
+    wrapped_in(gzipped),
+    wrapped_in(zlib.compress),
+]
+IN_BYTES: list[Callable[[bytes], bytes]] = [
+    bytes,
+    gzipped,
+    zlib.compress,
+    lambda data: zlib.compress(data, wbits=-zlib.MAX_WBITS),
+    lambda data: data.decode().encode("utf-16"),
+]
+WRITTEN = ["+14155550123", "14155550123", "+1 (415) 555-0123", "001 415 555 0123", "+1 (0) 415\u00a0555\u20110123"]
+
+
+def encoded(text: str, layers: Iterable[Callable[[str], str]]) -> str:
+    for layer in layers:
+        text = layer(text)
+    return text
+
+
+def places(text: str, data: bytes) -> list[Item]:
+    """Items of other people, of which each holds a text or bytes in one place."""
+    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=OTHER), call_id="c")
+    items = [
+        item_with(data, event),
+        item_with(b"{}", event, query=text),
+        kept(replace(event, details={"text": text})),
+        kept(replace(event, name=text)),
+        quarantined(data),
+        {**quarantined(b"{}"), "headers": {"M": {"user-agent": {"S": text}}}},
+        answered(event, json.dumps({"result": json.dumps({"text": text})})),
+        {**quarantined(b"{}"), "answer": {"S": json.dumps([{"verb": "say", "text": text}])}},
+        {**call("c", from_=OTHER)[-1], "customer_data": {"M": {"note": {"S": text}}}},
+    ]
+    return [{**item, "pk": {"S": f"{item['pk']['S']}{number}"}} for number, item in enumerate(items)]
+
+
+@given(
+    written=st.sampled_from(WRITTEN),
+    layers=st.lists(st.sampled_from(IN_TEXT), max_size=3),
+    packed=st.sampled_from(IN_BYTES),
+)
+@settings(max_examples=100)
+def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_as_they_were(
+    written: str, layers: list[Callable[[str], str]], packed: Callable[[bytes], bytes]
+) -> None:
+    theirs, others = (
+        places(text := encoded(number, layers), packed(text.encode())) for number in (written, "+1 415 555 0124")
+    )
+    others = [{**item, "pk": {"S": f"{item['pk']['S']}-other"}} for item in others]
+    table = Table({(item["pk"]["S"], item["sk"]["S"]): item for item in (*theirs, *others)}, itertools.repeat(0))
+    client: Any = table
+    assert len(items_with("14155550123", theirs)) == len(theirs)
+    Removal(client, "events", Person.of(NUMBER), lambda: NOW, lambda _: None).remove(
+        found(table.items.values()), lambda: None
+    )
+    left = list(table.items.values())
+    assert items_with("14155550123", left) == []
+    assert [item for item in others if item not in left] == []
+    redacted = [item for item in left if item not in others]
+    assert [{**item, "answer": None} for item in redacted] == [{**item, "answer": None} for item in theirs[6:8]]
+    assert [json.loads(item["answer"]["S"]) for item in redacted]
+    assert not found(left).things
+
+
+class TestARedaction:
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            lambda table, key: table.pop(key),
+            lambda table, key: table.update({key: {**table[key], "answer": {"S": f"[{NUMBER}, 2]"}}}),
+        ],
+        ids=["gone", "changed"],
+    )
+    def test_leaves_alone_what_has_changed_meanwhile(self, meanwhile: Callable[[Any, Any], Any]) -> None:
+        """What DynamoDB makes of the condition is in the integration tests."""
+        item = answered(told(Kind.INITIATED))
+        key = (item["pk"]["S"], item["sk"]["S"])
+
+        class Changing(Table):
+            def update_item(self, *, ConditionExpression: str, **_: object) -> None:  # noqa: N803
+                assert ConditionExpression == "#text = :text"
+                meanwhile(self.items, key)
+                raise ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "UpdateItem")
+
+        client: Any = Changing({key: item})
+        redaction = Redaction(client, "events", Person.of(NUMBER), "answer")
+        assert not redaction.redact({"pk": item["pk"], "sk": item["sk"]})
+
+    def test_raises_what_else_the_table_refuses_with(self) -> None:
+        item = answered(told(Kind.INITIATED))
+
+        class Refusing(Table):
+            def update_item(self, **_: object) -> None:
+                raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem")
+
+        client: Any = Refusing({(item["pk"]["S"], item["sk"]["S"]): item})
+        with pytest.raises(ClientError, match="AccessDenied"):
+            Redaction(client, "events", Person.of(NUMBER), "answer").redact({"pk": item["pk"], "sk": item["sk"]})

@@ -14,11 +14,12 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 MARK = "***"
 """Replaces what is redacted: no longer than any number, and without need of an escape in JSON, URLs and HTML."""
-MAX_LAYERS = 6
+MAX_LAYERS = 10
 """How many layers of base64 and compression are read."""
 MAX_ESCAPES = 8
 """How many layers of escapes are read."""
@@ -29,7 +30,10 @@ _FEWEST_DIGITS = 8
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _GZIP_START = re.compile(rb"\x1f\x8b\x08")
+_MAX_MEMBERS = 100
 _GZIP, _ZLIB, _DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_DEFLATED = (0b010, 0b100)
+"""The types of a first block of raw deflate, which has no other mark; the third is not compressed."""
 _STEP_BYTES = 1024
 """Compressed bytes that are unpacked at once: at most a thousand times as many come out."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]+)*={0,2}", re.ASCII)
@@ -173,15 +177,14 @@ class _Reader:
         return known
 
     def _unpacked(self, data: bytes) -> Iterator[bytes]:
-        for start in _GZIP_START.finditer(data):
-            yield self._inflated(data[start.start() :], _GZIP)
+        for start in islice(_GZIP_START.finditer(data), _MAX_MEMBERS):
+            yield self._inflated(memoryview(data)[start.start() :], _GZIP)
         if _is_zlib(data):
             yield self._inflated(data, _ZLIB)
-        elif not _is_utf_8(data):
-            # Raw deflate has no beginning of its own.
+        elif data[:1] and data[0] & 0b110 in _DEFLATED:
             yield self._inflated(data, _DEFLATE)
 
-    def _inflated(self, data: bytes, window: int) -> bytes:
+    def _inflated(self, data: bytes | memoryview, window: int) -> bytes:
         """Unpack as much as is sound, and as there is room for."""
         unpacker, unpacked = zlib.decompressobj(window), bytearray()
         try:

@@ -70,10 +70,13 @@ class Holds(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A number, or a SIP user, that is looked for; `canonical` is its digits from the country code on, or the user."""
+    """A number, or a SIP user, that is looked for; `canonical` is its digits from the country code on, or the user.
+
+    `pattern` finds it within texts; `None` for what is short or no number, which is only compared with parties.
+    """
 
     canonical: str
-    _pattern: NumberPattern | None = field(repr=False)
+    pattern: NumberPattern | None = field(repr=False)
 
     @classmethod
     def of(cls, party: str) -> Person:
@@ -87,29 +90,29 @@ class Person:
             raise ValueError("A number with its country code is wanted, or a SIP user.")
         if not (canonical.isascii() and canonical.isdigit()) or len(canonical) < SHORTEST_SEARCHED:
             return cls(canonical, None)
-        pattern = re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER)
-        return cls(canonical, NumberPattern(canonical, pattern, re.compile(_TRUNK_ZERO)))
+        ways = re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER)
+        return cls(canonical, NumberPattern(canonical, ways, re.compile(_TRUNK_ZERO)))
 
     @property
     def is_searched(self) -> bool:
-        """Whether it is looked for within texts, too; what is short, or no number, is only compared with parties."""
-        return self._pattern is not None
+        """Whether it is looked for within texts, too."""
+        return self.pattern is not None
 
     def held_by(self, item: Item) -> Holds:
         """Return whether the person is caller or called party, or the number is anywhere but in the answer."""
         if any(_canonical(text_of(item, name)) == self.canonical for name in ("from", "to")):
             return Holds.PARTY
-        if self._pattern is None:
+        if self.pattern is None:
             return Holds.NOT
-        return Holds.MENTION if is_held_by(self._pattern, *_contents(item)) else Holds.NOT
+        return Holds.MENTION if is_held_by(self.pattern, *_contents(item)) else Holds.NOT
 
     def is_named_in(self, answer: str) -> bool:
         """Return whether an answer holds the number."""
-        return self._pattern is not None and is_held_by(self._pattern, answer)
+        return self.pattern is not None and is_held_by(self.pattern, answer)
 
     def redacted(self, answer: str) -> str:
         """Return an answer without the number."""
-        return answer if self._pattern is None else redact(self._pattern, answer)
+        return answer if self.pattern is None else redact(self.pattern, answer)
 
 
 def _canonical(party: str) -> str:
