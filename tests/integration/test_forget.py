@@ -217,7 +217,7 @@ class TestForgetting:
     @pytest.mark.parametrize("meanwhile", ["gone", "changed"])
     def test_leaves_alone_what_has_changed_since_it_was_read(self, meanwhile: str, world: World) -> None:
         world.put(ANSWERS[:1])
-        changed = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
+        changed: list[Item] = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
 
         class Racing:
             """DynamoDB, where something happens between the read and the write."""

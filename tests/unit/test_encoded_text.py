@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from callhooks_tools.encoded_text import MARK, NumberPattern, is_held_by, redact
+from callhooks_tools.encoded_text import MARK, MAX_DECODED_BYTES, MAX_LAYERS, NumberPattern, is_held_by, redact
 from callhooks_tools.forget import Person
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,11 +108,11 @@ class TestANumberIsFound:
     @pytest.mark.parametrize(
         "hostile",
         [
-            gzip.compress(gzip.compress(b"0" * 100_000_000)),
-            gzip.compress(b"\\" * 30_000_000),
-            gzip.compress(b"1(0)(0)(0)(0)" * 1_000_000),
-            gzip.compress(b"QUFBQUFBQUFB\n" * 1_000_000),
-            *(sign * 50_000 for sign in (b"\\", b"%25", b"&amp;", b"QUFB", b"1 ", b"\x1f\x8b\x08")),
+            gzip.compress(b"\\" * 2_000_000),
+            gzip.compress(b"1(0)(0)(0)(0)" * 600_000),
+            gzip.compress(b"QUFBQUFBQUFB\n" * 600_000),
+            b"%" + b"25" * 200_000,
+            *(sign * 100_000 for sign in (b"\\", b"&amp;", b"QUFB", b"1 ", b"\x1f\x8b\x08\x08")),
         ],
         ids=lambda _: "",
     )
@@ -120,6 +120,22 @@ class TestANumberIsFound:
         with in_bounded_time():
             assert not is_held_by(NUMBER_PATTERN, hostile)
             assert is_held_by(NUMBER_PATTERN, hostile, NUMBER)
+
+    @pytest.mark.parametrize(("size", "held"), [(MAX_DECODED_BYTES - 100_000, True), (MAX_DECODED_BYTES, False)])
+    def test_as_far_as_bytes_are_unpacked(self, size: int, held: bool) -> None:
+        assert is_held_by(NUMBER_PATTERN, gzip.compress(gzip.compress(b" " * size + NUMBER.encode()))) is held
+
+    @pytest.mark.parametrize(("size", "held"), [(MAX_DECODED_BYTES // 2, True), (MAX_DECODED_BYTES * 2 // 3, False)])
+    def test_as_far_as_base64_is_decoded(self, size: int, held: bool) -> None:
+        text = f"{'A' * size} {b64(NUMBER.encode())}"
+        assert is_held_by(NUMBER_PATTERN, gzip.compress(text.encode())) is held
+
+    @pytest.mark.parametrize(("layers", "held"), [(MAX_LAYERS, True), (MAX_LAYERS + 1, False)])
+    def test_as_deep_as_layers_are_read(self, layers: int, held: bool) -> None:
+        data = NUMBER.encode()
+        for _ in range(layers):
+            data = zlib.compress(data)
+        assert is_held_by(NUMBER_PATTERN, data) is held
 
 
 class TestRedaction:
@@ -160,6 +176,7 @@ class TestRedaction:
             ('{"text": "tel:\\u002b14155550123;x"}', '{"text": "tel:***;x"}'),
             ("Call &#43;1&nbsp;4155550123, &amp; so on", "Call ***, &amp; so on"),
             (f'{{"data": "see {b64(NUMBER.encode())} there"}}', '{"data": "see *** there"}'),
+            (f'{{"n": 14155550123, "long": {"1" * 5000}}}', f'{{"n": "***", "long": {"1" * 5000}}}'),
             ("14155550123", '"***"'),
             ('"14155550123"', '"***"'),
         ],

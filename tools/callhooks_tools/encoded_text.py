@@ -23,8 +23,8 @@ MAX_LAYERS = 10
 """How many layers of base64 and compression are read."""
 MAX_ESCAPES = 8
 """How many layers of escapes are read."""
-MAX_DECODED_BYTES = 16 * 1024 * 1024
-"""How much is decoded for one item, of at most 400 KB, in all."""
+MAX_DECODED_BYTES = 8 * 1024 * 1024
+"""How much is decoded for one item in all: more than Lambda takes of a request."""
 
 _FEWEST_DIGITS = 8
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
@@ -35,7 +35,7 @@ _GZIP, _ZLIB, _DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _DEFLATED = (0b010, 0b100)
 """The types of a first block of raw deflate, which has no other mark; the third is not compressed."""
 _STEP_BYTES = 1024
-"""Compressed bytes that are unpacked at once: at most a thousand times as many come out."""
+"""Compressed bytes that are unpacked at once: what comes before a fault is kept but for the last of these."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]+)*={0,2}", re.ASCII)
 """Base64 of eight bytes or more, in lines or not."""
 _BREAK = re.compile(r"[\s/]")
@@ -133,11 +133,9 @@ class _Reader:
         """Return a text that does not hold the number any more."""
         if not self.is_in_text(text):
             return text
-        if text.lstrip()[:1] in tuple('{["') and _is_json(text):
-            redacted = _JSON_SCALAR.sub(lambda scalar: self._redacted_scalar(scalar[0]), text)
-        else:
-            redacted = self._redacted_spans(text)
-        return MARK if self.is_in_text(redacted) else redacted
+        if text.lstrip().startswith(("{", "[", '"')) and _is_json(text):
+            return _JSON_SCALAR.sub(lambda scalar: self._redacted_scalar(scalar[0]), text)
+        return self._redacted_spans(text)
 
     def _redacted_scalar(self, scalar: str) -> str:
         if not scalar.startswith('"'):
@@ -189,13 +187,14 @@ class _Reader:
         unpacker, unpacked = zlib.decompressobj(window), bytearray()
         try:
             for start in range(0, len(data), _STEP_BYTES):
-                unpacked += unpacker.decompress(data[start : start + _STEP_BYTES])
-                if unpacker.eof or len(unpacked) >= self._bytes_left:
+                room = self._bytes_left - len(unpacked)
+                if unpacker.eof or room <= 0:
                     break
+                unpacked += unpacker.decompress(data[start : start + _STEP_BYTES], room)
         except zlib.error:
             # Broken, or never compressed: what came before stays.
             pass
-        return bytes(unpacked[: max(self._bytes_left, 0)])
+        return bytes(unpacked)
 
 
 def _readings(text: str, *, traced: bool = False) -> Iterator[tuple[str, Sequence[int]]]:
@@ -265,7 +264,8 @@ def _is_utf_8(data: bytes) -> bool:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        # Python refuses to make an int of more than 4,300 digits.
+        json.loads(text, parse_int=str)
     except (ValueError, RecursionError):
         return False
     return True
