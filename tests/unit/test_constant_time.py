@@ -19,6 +19,7 @@ from tests.webhook_functions import FUNCTIONS, recordings
 PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
 VERIFYING = (
     "session.py",
+    "call_signature.py",
     "credentials.py",
     "providers/path_token.py",
     "providers/bird.py",
