@@ -4,6 +4,7 @@ PORT ?= 8080
 E2E ?= tests/e2e
 DELIVERIES ?= 50000
 ROUNDS ?= 15
+MINUTES ?= 10
 CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
@@ -31,7 +32,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser soak bench check docs pictures fix lock \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz soak bench check docs pictures fix lock \
 	check-lock build deploy remove clean
 
 help: ## Show what there is
@@ -64,6 +65,9 @@ test-faults: setup
 
 test-browser: setup
 	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
+
+fuzz: setup ## Run the property tests with random examples until one fails, and print how to repeat it (MINUTES=10)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 soak: setup ## Have a synthetic day with an outage, and hold it to what was promised (DELIVERIES=50000)
 	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)

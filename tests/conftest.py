@@ -13,11 +13,10 @@ import pytest
 os.environ["POWERTOOLS_SERVICE_NAME"] = "callhooks"
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-from hypothesis import settings
 
-# No test is held to a time: machines are noisy.
-settings.register_profile("callhooks", deadline=None)
-settings.load_profile("callhooks")
+from tests.properties import register_profiles
+
+register_profiles()
 
 
 @pytest.fixture

@@ -1,13 +1,9 @@
-"""Hostile input: recorded deliveries broken in every way, texts that regular expressions hate, numbers nobody can hold.
-
-`CALLHOOKS_FUZZ` says how many examples each test takes, for a long run.
-"""
+"""Hostile input: recorded deliveries broken in every way, texts that patterns hate, numbers that nobody can hold."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +12,6 @@ from copy import deepcopy
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -26,15 +21,7 @@ CANARY = "zq9canary"
 PROCESSOR_SECONDS = 20
 """Nothing takes a hundredth of it; what takes longer hangs."""
 
-LONG_RUN = "CALLHOOKS_FUZZ" in os.environ
-
 _RAW = re.compile('"\ue000(.*?)\ue001"', re.DOTALL)
-
-
-def examples(usual: int) -> settings:
-    """How many examples a test takes."""
-    number = int(os.environ.get("CALLHOOKS_FUZZ", usual))
-    return settings(max_examples=number, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 class Hung(BaseException):

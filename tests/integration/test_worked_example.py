@@ -25,9 +25,10 @@ from callhooks.receiver import LARGEST_BODY_BYTES, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile import CANARY, examples, in_bounded_time, texts
+from tests.hostile import CANARY, in_bounded_time, texts
 from tests.integration.conftest import Aws, Handler
 from tests.limits import assert_storable
+from tests.properties import examples
 from tests.support import (
     NOW,
     PUBLIC_URL,

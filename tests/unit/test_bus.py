@@ -25,12 +25,13 @@ from callhooks.bus import (
 )
 from callhooks.call import Call, fold
 from callhooks.event import CallEvent, Kind
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
 from tests.calls import START, told
 from tests.projection import bus_schema, page_of_the_bus
+from tests.properties import examples
 from tests.support import NOW, ROOT, read_template
 
 PK, SK = "wavix#one-call", "event#key-1"
@@ -169,7 +170,7 @@ class TestADetailThatWouldBeTooLarge:
         members=st.integers(1, 3000),
         names=st.integers(1, 500),
     )
-    @settings(max_examples=40)
+    @examples(40)
     def test_always_fits_into_a_request(self, text: str, lengths: list[int], members: int, names: int) -> None:
         details = {f"customer_data.{number:05}{text * names}": text * 1000 for number in range(members)}
         details |= {f"text{number}": text * length for number, length in enumerate(lengths)}

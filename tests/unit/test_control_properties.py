@@ -21,7 +21,8 @@ from callhooks_tools.wavix_subscriptions import WavixSubscriptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile import EXTREMES, bodies, examples, in_bounded_time
+from tests.hostile import EXTREMES, bodies, in_bounded_time
+from tests.properties import examples
 from tests.provider_apis import bird, voipstudio, wavix
 
 KEY = "k3y-that-nobody-may-see"

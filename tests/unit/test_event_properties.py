@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.senders import SENDERS, Sender, document_of
 from tests.support import EVENTS, with_header
 
@@ -56,7 +57,7 @@ def assert_storable(sender: Sender) -> None:
 
 @every_provider
 @given(data=st.data())
-@settings(max_examples=100)
+@examples(100)
 def test_a_recorded_event_with_any_members_changed_is_stored_or_in_quarantine(
     provider: str, data: st.DataObject
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_recorded_event_with_any_members_changed_is_stored_or_in_quarantine(
 
 @every_provider
 @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
-@settings(max_examples=100)
+@examples(100)
 def test_no_body_is_a_reason_to_fail(provider: str, body: bytes) -> None:
     sender = SENDERS[provider]()
     assert sender.send(body).statusCode in (200, 202)
@@ -87,7 +88,7 @@ def test_no_body_is_a_reason_to_fail(provider: str, body: bytes) -> None:
     data=st.data(),
     number=st.from_regex(r"-?(0|[1-9][0-9]{0,50})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,9})?", fullmatch=True),
 )
-@settings(max_examples=100)
+@examples(100)
 def test_no_number_is_too_large_or_too_small(provider: str, data: st.DataObject, number: str) -> None:
     document = data.draw(st.sampled_from(RECORDED[provider]))
     name = data.draw(members(provider))
@@ -110,7 +111,7 @@ def test_no_number_is_too_large_or_too_small(provider: str, data: st.DataObject,
         max_size=4,
     )
 )
-@settings(max_examples=100)
+@examples(100)
 def test_no_event_is_a_reason_to_fail(provider: str, changes: dict[str, Any]) -> None:
     sender = SENDERS[provider]()
     event = {**sender.event(RECORDED[provider][0]), **changes}
@@ -120,7 +121,7 @@ def test_no_event_is_a_reason_to_fail(provider: str, changes: dict[str, Any]) ->
 
 @every_provider
 @given(name=st.sampled_from(["messagebird-signature", "messagebird-request-timestamp", "x"]), value=texts)
-@settings(max_examples=100)
+@examples(100)
 def test_no_header_is_a_reason_to_fail(provider: str, name: str, value: str) -> None:
     sender = SENDERS[provider]()
     answer = sender.receive(with_header(sender.event(RECORDED[provider][0]), name, value))
@@ -129,7 +130,7 @@ def test_no_header_is_a_reason_to_fail(provider: str, name: str, value: str) -> 
 
 @every_provider
 @given(data=st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_in_any_order_and_however_often_each_event_is_kept_once(provider: str, data: st.DataObject) -> None:
     order = data.draw(st.permutations(RECORDED[provider]))
     repeats = data.draw(st.lists(st.sampled_from(RECORDED[provider]), max_size=10))

@@ -22,12 +22,13 @@ from callhooks.event import CallEvent, Kind, NotUnderstood
 from callhooks.http import Request, Response
 from callhooks.items import Item, event_item, event_key, quarantine_item
 from callhooks_tools.forget import Found, Holds, Person, Redaction, Removal, find, find_tool_results
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls import told
 from tests.decoding import items_with
 from tests.projection import kept
+from tests.properties import examples
 from tests.support import NOW
 
 NUMBER = "+14155550123"
@@ -360,7 +361,7 @@ class Table:
     unfolded=st.sets(st.integers(0, 7)),
     removals=st.lists(st.integers(0, 12), max_size=4),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_wherever_it_is_killed_the_next_run_ends_right_however_calls_hang_together(
     parent_of: dict[int, int], theirs: set[int], unfolded: set[int], removals: list[int]
 ) -> None:
@@ -445,7 +446,7 @@ def places(text: str, data: bytes) -> list[Item]:
     layers=st.lists(st.sampled_from(IN_TEXT), max_size=3),
     packed=st.sampled_from(IN_BYTES),
 )
-@settings(max_examples=100)
+@examples(100)
 def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_as_they_were(
     written: str, layers: list[Callable[[str], str]], packed: Callable[[bytes], bytes]
 ) -> None:

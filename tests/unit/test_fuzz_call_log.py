@@ -19,13 +19,13 @@ from tests.hostile import (
     EXTREMES,
     LITERALS,
     as_json,
-    examples,
     in_bounded_time,
     mutated,
     raw,
     texts,
     values,
 )
+from tests.properties import examples
 from tests.support import EVENTS, Answer, Event
 
 DOCUMENTED = (200, 204, 400, 401, 404, 405, 413, 415)

@@ -22,7 +22,6 @@ from tests.hostile import (
     at,
     bodies,
     changed,
-    examples,
     in_bounded_time,
     mutated,
     paths_in,
@@ -32,6 +31,7 @@ from tests.hostile import (
 )
 from tests.limits import assert_storable
 from tests.projection import bus_schema, kept, queue_batch, stream_batch
+from tests.properties import examples
 from tests.support import SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue
 from tests.unit.test_projector import ANSWERED_CALL, World
 from tests.webhook_functions import FUNCTIONS, raw_body, recordings

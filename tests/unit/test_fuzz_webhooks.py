@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,13 +20,11 @@ from tests.hostile import (
     CANARY,
     EXTREMES,
     LITERALS,
-    LONG_RUN,
     UNFRIENDLY,
     as_json,
     at,
     bodies,
     changed,
-    examples,
     in_bounded_time,
     mutated,
     paths_in,
@@ -33,6 +32,7 @@ from tests.hostile import (
     texts,
 )
 from tests.limits import assert_storable
+from tests.properties import examples
 from tests.senders import TOKEN
 from tests.support import Answer, Event
 from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
@@ -300,20 +300,33 @@ def test_no_body_takes_for_ever_or_all_of_the_memory(name: str, extreme: str) ->
     assert peak < MOST_MEMORY_BYTES
 
 
+def filled(recorded: Event, make: Callable[[int], str]) -> Event:
+    """A delivery in which each text is as long as all of them may be together."""
+    document = json.loads(raw_body(recorded))
+    members = [path for path in paths_in(document) if isinstance(at(document, path), str)]
+    written = len(json.dumps(make(1000))) // 1000 + 1
+    for path in members:
+        document = changed(document, path, make(LARGEST_BODY_BYTES // 2 // written // len(members)))
+    return {**recorded, "body": as_json(document).decode(), "isBase64Encoded": False}
+
+
 @every_function
 def test_no_text_takes_for_ever_wherever_it_stands(name: str) -> None:
     documents = [one for one in recordings(name) if raw_body(one)[:1] == b"{"]
     pairs = list(itertools.product(UNFRIENDLY, documents))
-    # Every text and every document; in a long run each text in each document.
-    for make, recorded in pairs if LONG_RUN else pairs[:: len(documents) + 1] + pairs[: len(documents)]:
-        document = json.loads(raw_body(recorded))
-        members = [path for path in paths_in(document) if isinstance(at(document, path), str)]
-        written = len(json.dumps(make(1000))) // 1000 + 1
-        for path in members:
-            document = changed(document, path, make(LARGEST_BODY_BYTES // 2 // written // len(members)))
-        event = {**recorded, "body": as_json(document).decode(), "isBase64Encoded": False}
+    # Every text and every document.
+    for make, recorded in pairs[:: len(documents) + 1] + pairs[: len(documents)]:
         function = FUNCTIONS[name]()
-        assert_taken(function, function.sign(event))
+        assert_taken(function, function.sign(filled(recorded, make)))
+
+
+@every_function
+@given(make=st.sampled_from(UNFRIENDLY), data=st.data())
+@examples(10)
+def test_no_text_takes_for_ever_in_any_document(name: str, make: Callable[[int], str], data: st.DataObject) -> None:
+    recorded = data.draw(st.sampled_from([one for one in recordings(name) if raw_body(one)[:1] == b"{"]))
+    function = FUNCTIONS[name]()
+    assert_taken(function, function.sign(filled(recorded, make)))
 
 
 @every_function

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from callhooks_tools.deliveries import read_delivery
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.senders import Sender, jambonz_event
 from tests.support import EVENTS, JAMBONZ_EVENT_PATHS, NOW, Event
 from tests.unit.test_event_properties import assert_storable, texts, values
@@ -36,14 +37,14 @@ def assert_kept_once(sender: Sender, event: Event) -> None:
 
 
 @given(members=st.dictionaries(member_names, values, max_size=8), query=queries)
-@settings(max_examples=300)
+@examples(300)
 def test_any_json_object_is_kept_once(members: dict[str, Any], query: str) -> None:
     sender = jambonz_event()
     assert_kept_once(sender, sender.event(json.dumps(members), rawQueryString=query))
 
 
 @given(document=st.sampled_from(DOCUMENTS), changes=st.dictionaries(member_names, values, max_size=6), query=queries)
-@settings(max_examples=300)
+@examples(300)
 def test_a_recorded_event_with_any_members_changed_is_kept_once(
     document: dict[str, Any], changes: dict[str, Any], query: str
 ) -> None:
@@ -52,7 +53,7 @@ def test_a_recorded_event_with_any_members_changed_is_kept_once(
 
 
 @given(body=st.binary(max_size=300) | values.map(lambda value: json.dumps(value).encode()), query=texts)
-@settings(max_examples=300)
+@examples(300)
 def test_no_body_and_no_query_are_a_reason_to_fail(body: bytes, query: str) -> None:
     sender = jambonz_event()
     assert sender.send(body, rawQueryString=query).statusCode in (200, 202)
@@ -60,7 +61,7 @@ def test_no_body_and_no_query_are_a_reason_to_fail(body: bytes, query: str) -> N
 
 
 @given(data=st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_in_any_order_and_however_often_each_event_is_kept_once(data: st.DataObject) -> None:
     order = data.draw(st.permutations(RECORDED))
     repeats = data.draw(st.lists(st.sampled_from(RECORDED), max_size=10))

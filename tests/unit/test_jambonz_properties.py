@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from callhooks.items import details_of_item
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.support import Container, signed_event, with_header
 
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
@@ -25,7 +26,7 @@ call_sids = st.text(st.characters(), min_size=1, max_size=300).filter(lambda tex
 
 
 @given(call_sid=call_sids, members=st.dictionaries(member_names | texts, json_values, max_size=8))
-@settings(max_examples=300)
+@examples(300)
 def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: dict[str, Any]) -> None:
     container = Container()
     answer = container.receive_call({**members, "call_sid": call_sid})
@@ -40,14 +41,14 @@ def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: 
 
 
 @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
-@settings(max_examples=300)
+@examples(300)
 def test_no_body_is_a_reason_to_fail(body: bytes) -> None:
     container = Container()
     assert container.receive_call(body).statusCode in (200, 400)
 
 
 @given(authorization=texts, signature=texts | texts.map(lambda text: f"t=1795242600,v1={text}"))
-@settings(max_examples=300)
+@examples(300)
 def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> None:
     event = signed_event({"call_sid": "abc"})
     container = Container()
@@ -66,14 +67,14 @@ def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> No
         max_size=4,
     )
 )
-@settings(max_examples=300)
+@examples(300)
 def test_no_event_is_a_reason_to_fail(changes: dict[str, Any]) -> None:
     answer = Container().receive({**signed_event({"call_sid": "abc"}), **changes})
     assert answer.statusCode in (200, 400, 401)
 
 
 @given(call_sid=call_sids, times=st.integers(1, 5), containers=st.integers(1, 3))
-@settings(max_examples=50)
+@examples(50)
 def test_however_often_and_wherever_a_call_comes_it_is_kept_once(call_sid: str, times: int, containers: int) -> None:
     first = Container()
     everywhere = [first, *(Container(first.database) for _ in range(containers))]

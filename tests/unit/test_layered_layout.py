@@ -6,8 +6,10 @@ from itertools import combinations, pairwise
 
 import pytest
 from callhooks_tools.layered_layout import Box, Drawing, Wire, lay_out, layers_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.properties import examples
 
 SIZES = st.tuples(st.integers(60, 330), st.integers(120, 400))
 
@@ -85,7 +87,7 @@ def test_wires_do_not_cross_where_they_need_not() -> None:
 
 
 @given(plans())
-@settings(max_examples=150)
+@examples(150)
 def test_no_boxes_overlap_and_all_lie_within_the_drawing(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
     boxes, wires, layers = plan
     drawing = lay_out(boxes, wires, layers)
@@ -100,7 +102,7 @@ def test_no_boxes_overlap_and_all_lie_within_the_drawing(plan: tuple[list[Box], 
 
 
 @given(plans())
-@settings(max_examples=150)
+@examples(150)
 def test_every_wire_runs_upright_or_level_from_its_box_to_its_target_and_through_no_box(
     plan: tuple[list[Box], list[Wire], list[int]],
 ) -> None:
@@ -128,6 +130,6 @@ def on_border(point: tuple[float, float], box: tuple[float, float, float, float]
 
 
 @given(plans())
-@settings(max_examples=50)
+@examples(50)
 def test_an_equal_plan_is_drawn_equally(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
     assert lay_out(*plan) == lay_out(*plan)

@@ -15,7 +15,7 @@ from callhooks_tools.phone.bodies import snake_keys
 from callhooks_tools.phone.requests import shown_url
 from callhooks_tools.phone.script import ScriptedCaller, ScriptProblem
 from callhooks_tools.phone.steps import Ended, Heard, Pressed, Sent, Step
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.phone import (
@@ -33,6 +33,7 @@ from tests.phone import (
     in_turn,
     make_call,
 )
+from tests.properties import examples
 from tests.support import NOW
 
 CALL_INFO = frozenset(
@@ -1070,7 +1071,7 @@ def test_a_call_ends_once_at_whatever_moment_its_caller_hangs_up(moment: int) ->
     assert made.refused == []
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     lines=st.lists(
         st.sampled_from(

@@ -10,8 +10,10 @@ from xml.sax.saxutils import escape
 import pytest
 from callhooks_tools.plan_picture import Edge, Graph, Node, Shape, to_mermaid, to_svg
 from callhooks_tools.text_fitting import clean, text_width, wrap
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.properties import examples
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -215,7 +217,7 @@ def test_text_of_no_characters_is_no_reason_to_fail() -> None:
 
 
 @given(graphs())
-@settings(max_examples=150)
+@examples(150)
 def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
     svg = to_svg(graph)
     frames = frames_of(svg)
@@ -226,7 +228,7 @@ def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
 
 
 @given(graphs())
-@settings(max_examples=150)
+@examples(150)
 def test_whatever_the_plan_says_no_text_leaves_its_card_or_meets_another(graph: Graph) -> None:
     for card in parsed(to_svg(graph)).iter(f"{SVG}svg"):
         width, height = float(card.get("width", "")), float(card.get("height", ""))
@@ -290,7 +292,7 @@ MERMAID_LINE = re.compile(
 
 
 @given(graphs())
-@settings(max_examples=150)
+@examples(150)
 def test_hostile_text_stays_text_in_mermaid(graph: Graph) -> None:
     text = to_mermaid(graph)
     head, body = text.split("\nflowchart TD\n")

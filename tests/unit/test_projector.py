@@ -17,11 +17,12 @@ from callhooks.call_store import CallStore, call_item
 from callhooks.event import CallEvent, Kind
 from callhooks.items import Item, event_key
 from callhooks.projector import RESERVED_SECONDS, Projector, RetryQueue
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls import SEQUENCES, delivered, told
 from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
+from tests.properties import examples
 
 PK = "jambonz#one-call"
 ANSWERED_CALL = (
@@ -390,7 +391,7 @@ class TestTheRetryQueue:
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 @given(data=st.data())
-@settings(max_examples=25)
+@examples(25)
 def test_however_a_call_s_records_are_batched_ordered_and_repeated_the_call_is_the_same(
     sequence: str, data: st.DataObject
 ) -> None:

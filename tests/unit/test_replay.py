@@ -31,12 +31,13 @@ from callhooks_tools.replay import (
     envelope_of,
 )
 from callhooks_tools.replay_state import Order, Place, ReplayState, StateUnusable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable
 from tests.calls import told
 from tests.projection import bus_schema, kept
+from tests.properties import examples
 
 ONE_CALL = [told(Kind.INITIATED, 0, key="a"), told(Kind.ANSWERED, 2, key="b"), told(Kind.COMPLETED, 4, key="c")]
 ANOTHER = [replace(event, call_id="another") for event in (told(Kind.INITIATED, 1), told(Kind.BUSY, 2, key="b"))]
@@ -243,7 +244,7 @@ class TestAReplay:
     actions=st.lists(st.tuples(st.sampled_from(["take", "refuse", "die"]), st.integers(0, 10)), max_size=12),
     rate=st.sampled_from([0.5, 4, 1000]),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_wherever_it_fails_and_however_often_it_goes_on_without_a_gap(
     numbers: list[tuple[int, int]], at_once: int, actions: list[tuple[str, int]], rate: float
 ) -> None:

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from callhooks.tools import Outcome, PreparedCall, ToolRequest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.tool_caller import FakeEvents, ToolContainer, call_with, tool_event, toolbox_of
 
 VENDORS = ("openai", "microsoft", "ultravox", "elevenlabs", "deepgram", "voiceagent", "google", "another")
@@ -58,7 +59,7 @@ def echo(value: Any = None) -> object:
     vendor=st.sampled_from(VENDORS) | texts,
     query=st.sampled_from(["", "call=abc", "call=%ED%A0%80", "call=a&call=b", "&&=", "call"]),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_whatever_is_sent_is_answered_with_an_object_of_its_vendor(body: bytes, vendor: str, query: str) -> None:
     container = ToolContainer(toolbox_of(count, echo))
     answer = container.receive(tool_event(body, vendor=vendor, query=query))
@@ -79,7 +80,7 @@ def test_whatever_is_sent_is_answered_with_an_object_of_its_vendor(body: bytes, 
 
 
 @given(name=names, arguments=json_values | st.fixed_dictionaries({"number": json_values, "text": json_values}))
-@settings(max_examples=300)
+@examples(300)
 def test_whatever_the_arguments_a_tool_is_run_or_the_model_is_told_why_not(name: str, arguments: object) -> None:
     prepared = toolbox_of(count, echo).prepare(ToolRequest(name, arguments))
     outcome = prepared.run(call_with(FakeEvents())) if isinstance(prepared, PreparedCall) else prepared
@@ -91,7 +92,7 @@ def test_whatever_the_arguments_a_tool_is_run_or_the_model_is_told_why_not(name:
 
 
 @given(times=st.integers(1, 4), containers=st.integers(1, 3), names=st.lists(st.just("act"), min_size=1, max_size=3))
-@settings(max_examples=50)
+@examples(50)
 def test_however_often_and_wherever_a_request_comes_its_tools_run_once(
     times: int, containers: int, names: list[str]
 ) -> None:

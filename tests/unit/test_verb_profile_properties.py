@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from callhooks_tools.verb_profiles import Profile, verb_faults, verbs_of
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jambonz_sdk._models._registry import all_verb_models
 from jambonz_sdk.validator import JambonzValidator
@@ -22,7 +22,6 @@ VALIDATOR = JambonzValidator()
 MODELS: dict[str, type[BaseModel]] = all_verb_models()
 # The schemas of the SDK are newer than its models, which lack these (and the verb nova_s2s).
 NEWER_THAN_THE_MODELS = {"mistralOptions", "noResponseMaxPrompts", "noiseIsolation", "speak", "speechCleanup"}
-SOME = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 SCALARS = st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
 # Where the schemas are looser than the checks of what the server chokes on.
@@ -173,7 +172,6 @@ def the_sdk_refuses(verb: Verb) -> bool:
 
 
 @given(verb=verbs(Profile.V10))
-@SOME
 def test_what_the_profile_of_v10_takes_the_sdk_takes(verb: Verb) -> None:
     assume(not verb_faults(verb, Profile.V10))
     assert not the_sdk_refuses(verb)
@@ -184,7 +182,6 @@ def test_what_the_profile_of_v10_takes_the_sdk_takes(verb: Verb) -> None:
     verb=verbs(Profile.V10),
     odd=st.sampled_from([None, True, 5, -0.5, "", "a", [], [None], {}, {"a": 1}]),
 )
-@SOME
 def test_what_the_sdk_refuses_the_profile_of_v10_refuses(data: st.DataObject, verb: Verb, odd: Any) -> None:
     place = data.draw(st.sampled_from([place for place in places(verb) if place != ("verb",)] or [("id",)]))
     at(verb, place[:-1])[place[-1]] = odd
@@ -192,7 +189,6 @@ def test_what_the_sdk_refuses_the_profile_of_v10_refuses(data: st.DataObject, ve
 
 
 @given(verb=verbs(Profile.OSS))
-@SOME
 def test_the_profiles_agree_on_what_both_lines_know(verb: Verb) -> None:
     assert verb_faults(verb, Profile.OSS) == []
     for fault in verb_faults(verb, Profile.V10):
@@ -202,7 +198,6 @@ def test_the_profiles_agree_on_what_both_lines_know(verb: Verb) -> None:
 @given(
     data=st.data(), verb=verbs(Profile.OSS), name=st.sampled_from(["xyz", "Timeout", "verb ", "action_hook", "a", "1"])
 )
-@SOME
 def test_an_unknown_member_is_refused_wherever_it_stands_in_0_9(data: st.DataObject, verb: Verb, name: str) -> None:
     place = data.draw(st.sampled_from(list(mappings(verb, verbs_of(Profile.OSS)[verb["verb"]]))))
     at(verb, place)[name] = data.draw(SCALARS)
@@ -212,7 +207,6 @@ def test_an_unknown_member_is_refused_wherever_it_stands_in_0_9(data: st.DataObj
 
 
 @given(verb=verbs(Profile.OSS) | verbs(Profile.V10), profile=st.sampled_from(Profile), data=st.data())
-@SOME
 def test_no_value_anywhere_makes_the_check_fail(verb: Verb, profile: Profile, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(list(places(verb))))
     any_json = st.recursive(

@@ -6,12 +6,14 @@ import threading
 
 import pytest
 from callhooks_tools.workers import AHEAD, at_once_by_key
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.properties import examples
 
 
 @given(st.lists(st.integers(0, 5), max_size=3 * AHEAD))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_those_of_a_key_are_done_in_their_order_and_each_once(keys: list[int]) -> None:
     done: list[tuple[int, int]] = []
     things = list(enumerate(keys))
