@@ -179,6 +179,11 @@ def kept_details(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return details
 
 
+def incompressible(size: int) -> bytes:
+    """Return bytes that no packing makes smaller, the same each time."""
+    return Random(4711).randbytes(size)  # noqa: S311 - no secret
+
+
 def size_of(value: Any) -> int:
     """About what DynamoDB counts for an attribute value."""
     ((kind, content),) = value.items()

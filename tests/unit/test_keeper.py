@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 
 import pytest
 from callhooks.event import CallEvent, Kind
@@ -13,7 +12,7 @@ from callhooks.items import Item, event_item
 from callhooks.keeper import LARGEST_LOGGED_PART
 from callhooks.kept import Fate
 
-from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, keeper_of, unstored
+from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, incompressible, keeper_of, unstored
 
 LARGEST_LOG_EVENT_BYTES = 256 * 1024
 
@@ -26,7 +25,7 @@ def item_of(body: bytes) -> Item:
 
 @pytest.mark.parametrize(("size", "parts"), [(10, 1), (128 * 1024, 2)])
 def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
-    item = item_of(os.urandom(size))
+    item = item_of(incompressible(size))
     keeper = keeper_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
     assert keeper.keep(item, lambda: 7).fate is Fate.LOGGED
     lines = [line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]

@@ -6,7 +6,6 @@ import base64
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +18,7 @@ from callhooks_tools.recover_command import Fate, Joiner, Line, Recovered, bring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import NOW, FakeDynamoDB, FakeQueue, keeper_of
+from tests.support import NOW, FakeDynamoDB, FakeQueue, incompressible, keeper_of
 
 SMALL = event_item(
     CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW),
@@ -37,7 +36,7 @@ IN_QUARANTINE = quarantine_item(
 
 def large_item() -> Item:
     """An item of which the log needs two parts."""
-    answer = base64.b64encode(os.urandom(LARGEST_LOGGED_PART)).decode()
+    answer = base64.b64encode(incompressible(LARGEST_LOGGED_PART)).decode()
     return SMALL | {"answer": {"S": answer}}
 
 
