@@ -7,6 +7,7 @@ time and prints how to repeat a failure.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shlex
 import subprocess
@@ -28,6 +29,11 @@ FOLDERS = ("tests/unit", "tests/integration")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the time at which a round ends."""
     parser.addoption("--fuzz-until", type=float, default=float("inf"), help="Start no test after this Unix time.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin each round with other tests, so that short runs reach all of them in turn."""
+    random.Random(config.getoption("--hypothesis-seed")).shuffle(items)  # noqa: S311 - an order, and no secret
 
 
 @pytest.hookimpl(trylast=True)
