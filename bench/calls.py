@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,7 +21,7 @@ from callhooks.webhooks.jambonz_event import jambonz_event_webhook
 from callhooks.webhooks.jambonz_new_call import new_call_webhook
 from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
 from callhooks.webhooks.wavix_call import wavix_call_webhook
-from callhooks_tools.deliveries import read_delivery
+from callhooks_tools.deliveries import Delivery, read_delivery
 from callhooks_tools.plan_builder import read_plan_file
 from callhooks_tools.stack import ROOT
 
@@ -87,10 +88,21 @@ def taken(provider: str, name: str) -> Item:
     Raises:
         ValueError: nothing is.
     """
-    request, now = Request.from_event(proven(read_delivery(recorded(f"{provider}/{name}")))), datetime.now(UTC)
+    delivery = read_delivery(recorded(f"{provider}/{name}"))
+    if (provider, name) == ("wavix", "post_call_answered"):
+        delivery = _of_the_inbound_call(delivery)
+    request, now = Request.from_event(proven(delivery)), datetime.now(UTC)
     webhook = _webhook(request.path)
     message = webhook.decide(webhook.parse(request), request, now)
     event = webhook.normalise(message, request, now)
     if isinstance(event, Ignored):
         raise ValueError(f"{name} is not kept")  # noqa: TRY004 - it is what was recorded that is wrong
     return event_item(event, request, webhook.answer(message, request, now), retention_days=90)
+
+
+def _of_the_inbound_call(delivery: Delivery) -> Delivery:
+    """Return Wavix's report, which was recorded of an outbound call, as that of the inbound call before it."""
+    report = json.loads(delivery.request.body)
+    call = json.loads(read_delivery(recorded("wavix/completed")).request.body)
+    report |= {"uuid": call["uuid"], "direction": call["direction"], "from": report["to"], "to": report["from"]}
+    return Delivery({**delivery.event, "body": json.dumps(report, separators=(",", ":")), "isBase64Encoded": False})

@@ -3,6 +3,8 @@
 The sizes are those of real items: whole recorded calls, taken, folded and listed by the code that does it when it is
 deployed. The projector gets what the stream has collected within a second, of one call at a time: in a busy stack it
 gets events of many calls at once, which costs less.
+
+Left out: CloudWatch's metrics and alarms, the recovery queues, refused requests, and what an outage costs.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import yaml
 from callhooks.bus import bus_entry
 from callhooks.call import fold
 from callhooks.call_store import call_item
+from callhooks.credentials import MAX_AGE_SECONDS
 from callhooks.event import Kind
 from callhooks.items import EVENT_PREFIX, Item, event_of_item
 from callhooks.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
@@ -49,13 +52,20 @@ class Prices:
     transfer_out_gb: float = 0.09
     stored_gb_month: float = 0.25
     backup_gb_month: float = 0.20
+    secret_request: float = 0.05 / 10_000
+    secret_month: float = 0.40
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one event uses, on the average of its call; `batches` of the projector, and folds in them."""
+    """What one event uses, on the average of its call; `batches` of the projector, and folds in them.
+
+    `functions` receive the events of a provider, and each of them reads `secrets`.
+    """
 
     events: int
+    functions: int
+    secrets: int
     batches: float
     folds: float
     receiving_write_units: float
@@ -73,7 +83,8 @@ class Pace:
     """How many billed seconds a delivery, a batch of the projector and a fold in it take; what is logged, in bytes.
 
     A function has `memory_gb`, and with it so much of a processor. One in `cold_starts` deliveries starts a container,
-    which takes `cold_seconds` more.
+    which takes `cold_seconds` more and reads the function's secrets. A provider sends `events_a_month`: enough to keep
+    one container of each of its functions warm all month, which reads them every five minutes.
     """
 
     delivery_seconds: float = 0.010
@@ -84,8 +95,17 @@ class Pace:
     memory_gb: float = 0.5
     cold_starts: float = 1 / 200
     cold_seconds: float = 0.5
+    events_a_month: float = MILLION
 
 
+SECONDS_A_MONTH = 30 * 24 * 3600
+RECEIVERS: Mapping[str, tuple[str, ...]] = {
+    "jambonz": ("JambonzNewCall", "JambonzEvent", "JambonzAction"),
+    "wavix": ("WavixCall",),
+    "bird": ("BirdVoice",),
+    "voipstudio": ("VoipstudioEvent",),
+}
+"""The functions that receive a whole call, by their names in the template."""
 STACK = "callhooks"
 ANSWER_MILLISECONDS = 12
 HEADER_BYTES = 300
@@ -103,6 +123,7 @@ class Cost:
     table: float
     logs: float
     transfer: float
+    secrets: float
     projector: float
     reading: float
     call: float
@@ -114,7 +135,7 @@ class Cost:
     @property
     def receiving(self) -> float:
         """What it costs to verify, answer and keep them."""
-        return self.api + self.function + self.table + self.logs + self.transfer
+        return self.api + self.function + self.table + self.logs + self.transfer + self.secrets
 
     @property
     def projecting(self) -> float:
@@ -131,12 +152,14 @@ def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
     """The cost of a million events that are used so."""
     gb_second = prices.lambda_gb_second * pace.memory_gb
     delivery = pace.delivery_seconds + pace.cold_starts * pace.cold_seconds
+    refreshes = usage.functions * SECONDS_A_MONTH / MAX_AGE_SECONDS / pace.events_a_month
     return Cost(
         api=MILLION * prices.http_api_request,
         function=MILLION * (prices.lambda_request + delivery * gb_second),
         table=MILLION * usage.receiving_write_units * prices.write_unit,
         logs=MILLION * _logged(usage, pace) * prices.log_gb,
         transfer=MILLION * usage.answer_bytes / 1e9 * prices.transfer_out_gb,
+        secrets=MILLION * usage.secrets * (pace.cold_starts + refreshes) * prices.secret_request,
         projector=MILLION
         * (
             usage.batches * prices.lambda_request
@@ -194,6 +217,8 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
     number = len(items)
     return Usage(
         events=number,
+        functions=len(RECEIVERS[provider]),
+        secrets=secrets_of(provider),
         batches=len(batches) / number,
         folds=folds / number,
         receiving_write_units=sum(map(units, items.values())) / number,
@@ -265,10 +290,32 @@ class Index:
 
 
 @cache
+def _resources() -> Mapping[str, Any]:
+    document = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_Template)  # noqa: S506 - a safe loader
+    resources: Mapping[str, Any] = document["Resources"]
+    return resources
+
+
+def secrets_of(provider: str) -> int:
+    """Return the number of secrets that a function of a provider may read, which it does at its start."""
+    (policy,) = _resources()[f"{RECEIVERS[provider][0]}Role"]["Properties"]["Policies"]
+    (readable,) = [
+        statement["Resource"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "secretsmanager:GetSecretValue"
+    ]
+    return 1 if isinstance(readable, str) else len(readable)
+
+
+def fixed_cost(prices: Prices) -> float:
+    """Return the dollars that the secrets of a stack cost a month, whatever comes."""
+    return prices.secret_month * sum(one["Type"] == "AWS::SecretsManager::Secret" for one in _resources().values())
+
+
+@cache
 def indexes() -> Sequence[Index]:
     """The indexes as the template declares them."""
-    document = yaml.load((ROOT / "template.yaml").read_text("utf-8"), Loader=_Template)  # noqa: S506 - a safe loader
-    found = document["Resources"]["EventsTable"]["Properties"]["GlobalSecondaryIndexes"]
+    found = _resources()["EventsTable"]["Properties"]["GlobalSecondaryIndexes"]
     return tuple(
         Index(
             tuple(member["AttributeName"] for member in one["KeySchema"]),
@@ -321,6 +368,7 @@ def show(pace: Pace, prices: Prices) -> None:
         f"kept for {RETENTION_DAYS} days, with their backup", *(f"{cost.storage:.2f}" for cost in costs.values())
     )
     console.print(table)
+    console.print(f"A stack's secrets cost ${fixed_cost(prices):.2f} a month besides, whatever comes.")
 
 
 if __name__ == "__main__":

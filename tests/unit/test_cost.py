@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 from callhooks.items import Item
 
-from bench.calls import WHOLE_CALLS
+from bench.calls import WHOLE_CALLS, taken
 from bench.cost import (
     Index,
     Pace,
@@ -15,8 +15,10 @@ from bench.cost import (
     Usage,
     cost_of,
     cost_of_repeats,
+    fixed_cost,
     index_units,
     indexes,
+    secrets_of,
     size_of,
     units,
     usage_of,
@@ -24,8 +26,12 @@ from bench.cost import (
 
 MOST_FOR_RECEIVING = 2.40
 MOST_FOR_ALL = 5.50
+"""Without secrets, whose cost depends on how many containers there are and not on events alone."""
+MOST_FOR_SECRETS = 0.32
 ONE = Usage(
     events=1,
+    functions=3,
+    secrets=2,
     batches=1,
     folds=1,
     receiving_write_units=1,
@@ -47,8 +53,14 @@ def entry(**members: str) -> Item:
 @pytest.mark.parametrize("provider", WHOLE_CALLS)
 def test_a_million_events_cost_what_was_promised(provider: str) -> None:
     cost = cost_of(usage_of(provider), Pace(), Prices())
-    assert cost.receiving <= MOST_FOR_RECEIVING
-    assert cost.total <= MOST_FOR_ALL
+    assert cost.receiving - cost.secrets <= MOST_FOR_RECEIVING
+    assert cost.total - cost.secrets <= MOST_FOR_ALL
+    assert cost.secrets <= MOST_FOR_SECRETS
+
+
+@pytest.mark.parametrize(("provider", "calls"), {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}.items())
+def test_a_whole_call_is_one_call_or_two_legs(provider: str, calls: int) -> None:
+    assert len({taken(provider, name)["pk"]["S"] for name in WHOLE_CALLS[provider]}) == calls
 
 
 def test_the_sum_is_that_of_the_list_prices() -> None:
@@ -68,6 +80,7 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
             "table": 0.625,
             "logs": 0.20,
             "transfer": 0.09,
+            "secrets": 2 * 3 * 8_640 * 0.000005,
             "projector": 0.20 + 0.400002,
             "reading": 0.125,
             "call": 0.625,
@@ -77,6 +90,24 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
             "storage": 2.7,
         }
     )
+
+
+def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes() -> None:
+    usage = replace(ONE, functions=1, secrets=1)
+    starts, refreshes = 5_000, 30 * 24 * 12
+    assert cost_of(usage, Pace(), Prices()).secrets == pytest.approx((starts + refreshes) * 0.05 / 10_000)
+    busy = Pace(events_a_month=100_000_000)
+    assert cost_of(usage, busy, Prices()).secrets == pytest.approx((starts + refreshes / 100) * 0.05 / 10_000)
+
+
+def test_secrets_are_those_of_the_template() -> None:
+    assert {provider: secrets_of(provider) for provider in WHOLE_CALLS} == {
+        "jambonz": 2,
+        "wavix": 1,
+        "bird": 1,
+        "voipstudio": 1,
+    }
+    assert fixed_cost(Prices()) == pytest.approx(6 * 0.40)
 
 
 def test_a_repeat_costs_a_request_and_a_write_that_finds_it_there() -> None:
