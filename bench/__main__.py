@@ -17,17 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench import cost, steps
-from bench.artifacts import Builder, BuildFailed, functions_python
+from bench.artifacts import FOLDER, Builder, BuildFailed, functions_python
 from bench.measure import Cold, Result, Spread, Warm, calls_of, cold_start, result_of, warm
 from bench.process import ProcessFailed
-from bench.subjects import FLOOR, IMPORT_FLOOR, PEERS, Subject, new_double, subjects
+from bench.subjects import EVENT_FLOOR, FLOOR, IMPORT_FLOOR, PEERS, Subject, new_double, subjects
 
-FOLDER = ROOT / ".local" / "bench"
 REPORT = ROOT / ".local" / "bench.json"
 
 
 class Report(BaseModel):
-    """A whole run. `targets` has for each its figure, its limit, and whether it was met."""
+    """A whole run. `steps` has microseconds; `targets` has for each its figure, its limit, and whether it was met."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +37,7 @@ class Report(BaseModel):
     layer: Size
     sizes: Mapping[str, Size]
     results: Mapping[str, Result]
+    steps: Mapping[str, float]
     targets: Sequence[Target]
 
 
@@ -61,7 +61,7 @@ class Target(BaseModel):
 
 def main(
     rounds: Annotated[int, typer.Option(min=2, help="How many fresh processes there are of each function.")] = 15,
-    only: Annotated[list[str] | None, typer.Option(help="Measure these alone, and the two floors.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure these alone, and the floors.")] = None,
 ) -> None:
     """Measure what a delivery costs: cold, warm, in requests to AWS, in memory and in bytes, beside its peers."""
     python = functions_python()
@@ -72,10 +72,9 @@ def main(
         with double.running(), progress:
             building = progress.add_task("Building", total=1)
             builder = Builder(FOLDER, python)
+            built = subjects(builder, python, double)
             chosen = [
-                subject
-                for subject in subjects(builder, python, double)
-                if not only or subject.name in {*only, FLOOR, IMPORT_FLOOR}
+                subject for subject in built if not only or subject.name in {*only, FLOOR, EVENT_FLOOR, IMPORT_FLOOR}
             ]
             sizes = {subject.name: size_of(*subject.package.folders) for subject in chosen}
             layer = size_of(FOLDER / "build" / "CallhooksLayer")
@@ -97,8 +96,10 @@ def main(
             warmed: dict[str, list[Warm]] = {name: [] for name in by_name}
             for _ in range(deliveries):
                 for name, subject in by_name.items():
-                    warmed[name].append(warm(subject, by_name[FLOOR], FOLDER / "log"))
+                    warmed[name].append(warm(subject, by_name[FLOOR], by_name[EVENT_FLOOR], FOLDER / "log"))
                     progress.advance(delivering)
+            (event_function,) = [subject.process for subject in built if subject.name == "jambonz_event"]
+            step_times = steps.steps(event_function)
     except (BuildFailed, ProcessFailed) as error:
         errors.print(f"callhooks: {error}")
         raise typer.Exit(1) from None
@@ -111,6 +112,7 @@ def main(
         layer=layer,
         sizes=sizes,
         results=results,
+        steps=step_times,
         targets=targets_of(results),
     )
     REPORT.write_text(report.model_dump_json(indent=2, by_alias=True) + "\n", "utf-8")
@@ -167,7 +169,7 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
         f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each: medians of processor"
         " time in milliseconds, with half of what lies between the quartiles. boto3 is where Lambda's image has it."
     )
-    cold = Table("cold", "import", "/ floor", "refused", "/ floor", "no bytecode", "MB", "zipped")
+    cold = Table("cold", "import", f"/ {IMPORT_FLOOR}", "refused", f"/ {IMPORT_FLOOR}", "no bytecode", "MB", "zipped")
     for subject in chosen:
         one, size = results[subject.name], report.sizes[subject.name]
         cold.add_row(
@@ -181,13 +183,14 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
             f"{size.zipped / 1e6:.1f}",
         )
     console.print(cold)
-    warm = Table("warm", "delivery", "/ floor", "loopback", "peak MB", "log bytes")
+    warm = Table("warm", "delivery", f"/ {FLOOR}", f"/ {EVENT_FLOOR}", "loopback", "peak MB", "log bytes")
     for subject in chosen:
         one = results[subject.name]
         warm.add_row(
             subject.name,
             _milliseconds(one.warm, 2),
             f"{one.warm_ratio.median:.2f}",
+            f"{one.warm_event_ratio.median:.2f}",
             _milliseconds(one.warm_online, 2),
             f"{one.peak_bytes / 1e6:.0f}",
             f"{one.log_bytes:.0f}",
@@ -201,7 +204,7 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
         requests.add_row(subject.name, str(calls.cold_start), *told)
     console.print(requests)
     console.print(f"The layer has {report.layer}.")
-    steps.show()
+    steps.show(report.steps, report.python)
     cost.show(_pace(results), cost.Prices())
     promises = Table("target", "measured", "limit", "")
     for target in report.targets:

@@ -15,6 +15,7 @@ from callhooks_tools.private_files import make_private_folder
 from callhooks_tools.stack import ROOT
 
 BENCH = ROOT / "bench"
+FOLDER = ROOT / ".local" / "bench"
 LAMBDA_PYTHON = "3.13"
 """The template's default runtime."""
 
@@ -52,7 +53,7 @@ class Builder:
         make_private_folder(folder)
 
     def runtime(self) -> Path:
-        """boto3, as Lambda's image has it: compiled."""
+        """Return boto3, compiled. Nobody has checked that it is in Lambda's image."""
         return self.installed("runtime", BENCH / "peers" / "runtime" / "requirements.txt", compiled=True)
 
     def layers(self) -> Mapping[str, Path]:

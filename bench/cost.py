@@ -4,7 +4,7 @@ The sizes are those of real items: whole recorded calls, taken, folded and liste
 deployed. The projector gets what the stream has collected within a second, of one call at a time: in a busy stack it
 gets events of many calls at once, which costs less.
 
-Left out: CloudWatch's metrics and alarms, the recovery queues, refused requests, and what an outage costs.
+Left out: CloudWatch's metrics and alarms, the retry and spill queues, refused requests, and the call log's own reads.
 """
 
 from __future__ import annotations
@@ -309,7 +309,8 @@ def secrets_of(provider: str) -> int:
 
 def fixed_cost(prices: Prices) -> float:
     """Return the dollars that the secrets of a stack cost a month, whatever comes."""
-    return prices.secret_month * sum(one["Type"] == "AWS::SecretsManager::Secret" for one in _resources().values())
+    secrets = [one for one in _resources().values() if one["Type"] == "AWS::SecretsManager::Secret"]
+    return prices.secret_month * len(secrets)
 
 
 @cache

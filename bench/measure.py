@@ -60,7 +60,7 @@ class Result(BaseModel):
     credentials. `boto3_for_refusal` says whether that took boto3. `import_uncompiled` is without bytecode, as
     `sam build` packs what pip installs. `warm` is one fresh delivery to a warm container, with a network that takes no
     time, `warm_online` the same over loopback. A ratio is to the floor, which ran right before: what the machine does
-    besides falls on both.
+    besides falls on both. `warm_event_ratio` is to the floor that does as much as an event is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +75,7 @@ class Result(BaseModel):
     uncompiled_ratio: Spread | None
     warm: Spread
     warm_ratio: Spread
+    warm_event_ratio: Spread
     warm_online: Spread
     calls: Calls
     log_bytes: float
@@ -170,24 +171,27 @@ def cold_start(subject: Subject, floor: Subject) -> Cold:
 class Warm(BaseModel):
     """Fresh deliveries to one warm container: seconds of processor time (the median's), bytes.
 
-    `floor_cpu` is that of the floor, which ran right before.
+    `floor_cpu` and `event_floor_cpu` are those of the two floors, which ran right before.
     """
 
     model_config = ConfigDict(frozen=True)
 
     floor_cpu: float
+    event_floor_cpu: float
     cpu: float
     online_cpu: float
     log_bytes: float
     peak_bytes: int
 
 
-def warm(subject: Subject, floor: Subject, log: Path) -> Warm:
+def warm(subject: Subject, floor: Subject, event_floor: Subject, log: Path) -> Warm:
     """Deliver to one container of each."""
-    before, offline = _warm(floor, log, offline=True), _warm(subject, log, offline=True)
+    before, before_event = (_warm(one, log, offline=True) for one in (floor, event_floor))
+    offline = _warm(subject, log, offline=True)
     online = _warm(subject, log, offline=False)
     return Warm(
         floor_cpu=median(before.each_cpu),
+        event_floor_cpu=median(before_event.each_cpu),
         cpu=median(offline.each_cpu),
         online_cpu=median(online.each_cpu),
         log_bytes=online.log_bytes / TIMED,
@@ -222,6 +226,7 @@ def result_of(calls: Calls, cold: Sequence[Cold], warmed: Sequence[Warm]) -> Res
         uncompiled_ratio=told(one.uncompiled and one.uncompiled / one.floor for one in cold),
         warm=Spread.of([one.cpu for one in warmed]),
         warm_ratio=Spread.of([one.cpu / one.floor_cpu for one in warmed]),
+        warm_event_ratio=Spread.of([one.cpu / one.event_floor_cpu for one in warmed]),
         warm_online=Spread.of([one.online_cpu for one in warmed]),
         calls=calls,
         log_bytes=median(one.log_bytes for one in warmed),

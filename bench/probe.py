@@ -1,4 +1,4 @@
-"""Runs one Lambda function in a fresh process, and tells what it took: `python -I -S probe.py`, a `Spec` on its input.
+"""Runs one Lambda function in a fresh process, and tells what it took: `python -P -S probe.py`, a `Spec` on its input.
 
 It stands on nothing but the standard library, so that the process holds what the function imports and no more.
 """

@@ -60,7 +60,7 @@ class Process:
         Raises:
             ProcessFailed: it has raised, or takes minutes.
         """
-        spec = {
+        spec: dict[str, object] = {
             "path": [str(folder) for folder in self.path],
             "first": list(first),
             "warm_up": list(warm_up),
@@ -68,11 +68,19 @@ class Process:
             "offline": offline,
             "log": None if log is None else str(log),
         }
+        return Measured.model_validate_json(self.run_probe(PROBE, spec))
+
+    def run_probe(self, probe: Path, spec: Mapping[str, object]) -> bytes:
+        """Return what a script prints that has a `spec` on its input, and nothing of this process's environment.
+
+        Raises:
+            ProcessFailed: it has raised, or takes minutes.
+        """
         try:
             done = subprocess.run(  # noqa: S603 - the interpreter is the one that was found
-                # Nothing of this environment, and no bytecode of the function's own: /var/task can be read only.
-                [str(self.python), "-I", "-S", "-B", str(PROBE)],
-                input=_SPEC.dump_json(spec),
+                # No packages of the interpreter, and no bytecode of the function's own: /var/task can be read only.
+                [str(self.python), "-P", "-S", "-B", str(probe)],
+                input=_SPEC.dump_json(dict(spec)),
                 capture_output=True,
                 timeout=LONGEST_SECONDS,
                 check=False,
@@ -82,7 +90,7 @@ class Process:
             raise ProcessFailed(f"{self.path[0]}: takes longer than {LONGEST_SECONDS} s") from error
         if done.returncode != 0:
             raise ProcessFailed(f"{self.path[0]}: {done.stderr.decode('utf-8', 'replace')[-2000:]}")
-        return Measured.model_validate_json(done.stdout)
+        return done.stdout
 
 
 _SPEC = TypeAdapter(dict[str, object])

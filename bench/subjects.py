@@ -37,12 +37,14 @@ from bench.process import Process
 
 PEERS = {
     "bare": "json, hmac, one boto3 put",
-    "bare_pydantic": "the same with a Pydantic model",
+    "bare_event": "the same with 20 attributes, gzip and one log line",
+    "bare_pydantic": "bare with a Pydantic model",
     "powertools": "Powertools as documented",
     "fastapi": "FastAPI, Mangum, boto3",
     "flask": "Flask, apig-wsgi, boto3",
 }
-FLOOR, IMPORT_FLOOR = "bare", "bare_pydantic"
+FLOOR, EVENT_FLOOR, IMPORT_FLOOR = "bare", "bare_event", "bare_pydantic"
+"""Of a warm delivery: the least there is, and the least that does as much as an event is; of a cold start."""
 CALL_STATUS = "jambonz/call_status_inbound_in_progress"
 RECORDING_OF = {
     "jambonz_new_call": "jambonz/new_call",

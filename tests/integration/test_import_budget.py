@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from callhooks_tools.plan_builder import read_plan_file, write_package
 from bench.artifacts import Package
 from bench.deliveries import forged, fresh, without_proof
 from bench.measure import Calls, calls_of
-from bench.process import Measured, Process
+from bench.process import Measured, Process, ProcessFailed
+from bench.steps import steps
 from bench.subjects import OUR_ENVIRONMENT, PEER_ENVIRONMENT, RECORDING_OF, Subject, environment_of, new_double
 from tests.support import ROOT, resource, template
 
@@ -129,6 +131,13 @@ def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none
         )
         counted = calls_of(subject, double)
     assert counted == Calls(cold_start=secrets, fresh=1, repeated_elsewhere=1, repeated=0, refused=0, forged=0)
+
+
+def test_the_steps_of_a_delivery_are_measured_on_the_layer_as_it_was_built(layer: Path, plan: Path) -> None:
+    measured = steps(function("jambonz_event", layer, plan))
+    assert {"parse", "put it (botocore, no network)", "write the line"} <= measured.keys()
+    with pytest.raises(ProcessFailed, match="No module named 'callhooks'"):
+        steps(replace(function("jambonz_event", layer, plan), path=(site_packages(),)))
 
 
 def test_functions_are_measured_with_the_environment_of_the_template() -> None:

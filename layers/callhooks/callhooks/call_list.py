@@ -3,7 +3,7 @@
 The index of days has eight partitions a day. One takes 1,000 writes a second, and a call is written about four times
 over its life, each of which writes its entry: about 250 new calls a second for each shard, 2,000 in all, so that a day
 of a busy system does not end in one hot partition. A list asks all of them, one after the other, and merges what they
-give: a page of 50 costs 8 queries and about 4 read units, a count half a read unit for each eleven calls.
+give: a page of 50 costs about 12 queries and 6 to 8 read units, a count half a read unit for each eleven calls.
 
 The indexes of numbers have keys alone, so that a call is written into each of them once and not with each of its
 events; its item is read for a list: a page of 50 costs 2 queries, a BatchGetItem and about 27 read units.

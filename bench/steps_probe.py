@@ -1,0 +1,95 @@
+"""Times the steps of a warm event of jambonz, in a process that has nothing but the layer as built, and boto3."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from callhooks.aws import dynamodb_client
+from callhooks.http import HttpApiEvent, Request
+from callhooks.items import event_item
+from callhooks.keeper import Keeper
+from callhooks.metrics import EVENT_STORED, tell_answer
+from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
+from callhooks.spill import SpillQueue
+from callhooks.store import EventStore
+from callhooks.webhooks.jambonz_event import jambonz_event_webhook
+
+
+def microseconds(step: Callable[[int], object], rounds: int) -> float:
+    """Return the median processor time of a step, which gets the number of its round."""
+    taken = []
+    for number in range(rounds):
+        began = time.process_time_ns()
+        step(number)
+        taken.append(time.process_time_ns() - began)
+    return median(taken) / 1000
+
+
+def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> dict[str, float]:
+    """Return what the steps take, from the event of the HTTP API to its answer."""
+    now = datetime.now(UTC)
+    webhook = jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER)
+    requests = [Request.from_event(event) for event in events]
+    messages = [webhook.parse(request) for request in requests]
+    told = [webhook.normalise(message, request, now) for message, request in zip(messages, requests, strict=True)]
+    answer = webhook.answer(messages[0], requests[0], now)
+
+    def item(number: int) -> Any:
+        event: Any = told[number]
+        return event_item(event, requests[number], answer, retention_days=90)
+
+    items = [item(number) for number in range(len(events))]
+    client = _client()
+    keeper = Keeper(EventStore(client, "events"), SpillQueue(lambda: client, "none"))
+    each = partial(microseconds, rounds=len(events))
+    told_of = {"call_id": "d2515c3b-b79a-41a2-971a-445e769c823c"}
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+
+        def put(number: int) -> None:
+            client.put_item(TableName="events", Item=items[number], ConditionExpression="attribute_not_exists(pk)")
+
+        put_alone = each(put)
+        return {
+            "read the HTTP API event": each(lambda number: Request.from_event(events[number])),
+            "check the proof, verify": each(lambda number: webhook.verify(requests[number], credentials, now)),
+            "parse": each(lambda number: webhook.parse(requests[number])),
+            "normalise": each(lambda number: webhook.normalise(messages[number], requests[number], now)),
+            "answer": each(lambda number: webhook.answer(messages[number], requests[number], now)),
+            "make the item": each(item),
+            "put it (botocore, no network)": put_alone,
+            "keep it once (Powertools, our store)": (
+                each(lambda number: keeper.keep(items[number], lambda: 7.0)) - put_alone
+            ),
+            "write the line": each(lambda _: tell_answer([EVENT_STORED], 12, provider="jambonz", told=told_of)),
+        }
+
+
+def _client() -> Any:
+    """DynamoDB's client as functions have it, with a network that takes no time."""
+    client: Any = dynamodb_client()
+
+    def answered(request: Any, **_: object) -> AWSResponse:
+        response: Any = AWSResponse(request.url, 200, HTTPHeaders(), None)
+        response._content = b"{}"  # noqa: SLF001 - there is no other way to make a response with a body
+        return response  # type: ignore[no-any-return]
+
+    client.meta.events.register("before-send.dynamodb", answered)
+    return client
+
+
+if __name__ == "__main__":
+    spec = json.load(sys.stdin)
+    username, password, webhook_secret = spec["credentials"]
+    json.dump(steps(spec["events"], JambonzCredentials(username, (password,), (webhook_secret,))), sys.stdout)
