@@ -169,7 +169,7 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
         f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each: medians of processor"
         " time in milliseconds, with half of what lies between the quartiles. boto3 is where Lambda's image has it."
     )
-    cold = Table("cold", "import", f"/ {IMPORT_FLOOR}", "refused", f"/ {IMPORT_FLOOR}", "no bytecode", "MB", "zipped")
+    cold = Table("cold", "import", "/ floor", "refused", "/ floor", "no bytecode", "MB", "zipped")
     for subject in chosen:
         one, size = results[subject.name], report.sizes[subject.name]
         cold.add_row(
