@@ -24,6 +24,7 @@ from tests.support import (
     WEBHOOK_SECRET,
     Answer,
     Event,
+    FakeSecrets,
     call_in_url,
     kept_details,
     recorded,
@@ -454,6 +455,14 @@ class TestARepeat:
         for one in (container, container.another_container()):
             assert one.receive(respelt).body == first.body
         assert (bell.rings, len(container.database.items)) == (1, 1)
+
+    def test_of_a_signature_that_nobody_can_verify_is_none_with_another_body(self, bell: Bell) -> None:
+        container = ToolContainer(bell.toolbox(), secrets=FakeSecrets(webhook_secrets=[]))
+        answers = [
+            container.receive(with_header(tool_event(wish("ring")), "jambonz-signature", "t=1")) for _ in range(2)
+        ]
+        assert [told_by_openai(answer) for answer in answers] == ["rang 1", "rang 2"]
+        assert len(container.database.items) == 2
 
     def test_of_several_calls_runs_none_of_them_again(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
