@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from callhooks.http import HttpProblem, Request, Response
+from callhooks.http import HttpProblem, Request, Response, Sender
 from callhooks.plan import Plan
 from callhooks.providers.jambonz.tool_hook import not_understood
 from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
@@ -42,7 +42,13 @@ class PlanTransport:
         parts = urlsplit(url)
         step = _STEP.fullmatch(parts.path) or _TOOL.fullmatch(parts.path)
         request = Request(
-            method, parts.path, parts.query, headers, body or b"", path_parameters=step.groupdict() if step else {}
+            method,
+            parts.path,
+            parts.query,
+            headers,
+            body or b"",
+            path_parameters=step.groupdict() if step else {},
+            sender=Sender(call_id=dict(parse_qsl(parts.query)).get("call")),
         )
         try:
             response = self._answer(request)
