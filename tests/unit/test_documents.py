@@ -143,7 +143,7 @@ def test_the_recorded_terminal_tells_no_secret() -> None:
 def test_the_readme_tells_the_costs_that_the_page_has() -> None:
     page = (ROOT / "docs" / "performance.md").read_text("utf-8")
     told = (ROOT / "README.md").read_text("utf-8")
-    for row, word in (("**receiving** (at most 2.40)", "to receive"), ("**receiving, projecting,", "with everything")):
+    for row, word in (("**receiving** (at most 2.40", "to receive"), ("**receiving, projecting,", "with everything")):
         (line,) = [line for line in page.splitlines() if line.startswith(f"| {row}")]
         costs = sorted(float(cell) for cell in line.split("|")[2:] if cell.strip())
         assert f"${costs[0]:.2f} to ${costs[-1]:.2f} {word}" in told
