@@ -287,9 +287,9 @@ def credential_store(secrets: FakeSecrets, clock: Clock) -> CredentialStore[Jamb
     )
 
 
-def call_in_url(call_id: str, *, password: str = PASSWORD) -> str:
+def call_in_url(call_id: str, *, key: str = WEBHOOK_SECRET) -> str:
     """The query of a hook's URL that names a call, as callhooks has signed it."""
-    return urlencode({"call": call_id, "sig": call_signature(password, call_id)}, errors="surrogatepass")
+    return urlencode({"call": call_id, "sig": call_signature(key, call_id)}, errors="surrogatepass")
 
 
 def recorded(name: str) -> Event:

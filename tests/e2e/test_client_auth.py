@@ -56,13 +56,13 @@ def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_passwor
     ]
 
 
-def test_a_client_is_let_in_by_get_too(running: RunningStack, username: str) -> None:
+def test_a_client_is_refused_by_get_since_nobody_can_verify_who_asks(running: RunningStack, username: str) -> None:
     access = running.stack.credentials.jambonz
     members = {name: value for name, value in attempt(username=username).items() if name != "headers"}
     response = httpx.get(
         f"{running.stack.base_url}{CLIENT_AUTH_PATH}", params=members, auth=(access.username, access.password)
     )
-    assert (response.status_code, response.json()["status"]) == (200, "ok")
+    assert (response.status_code, response.json()["status"]) == (200, "fail")
 
 
 def test_who_is_not_jambonz_is_refused(running: RunningStack, username: str) -> None:

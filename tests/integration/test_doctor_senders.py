@@ -20,12 +20,13 @@ from callhooks_tools.findings import Finding, Outcome
 from callhooks_tools.stack import StackResource
 
 from tests.integration.conftest import TABLE, Aws, Handler
-from tests.integration.test_doctor import Account, bare
+from tests.integration.test_doctor import Account, archive, bare
 from tests.sip_clients import attempt
 from tests.support import Event, body_of, signed_event, without_header
 
 __all__ = ["bare"]
 
+FUNCTION = "JambonzNewCallFunction"
 LOG_GROUP = "/aws/lambda/new-call"
 
 
@@ -33,9 +34,16 @@ LOG_GROUP = "/aws/lambda/new-call"
 def deployment(aws: Aws, bare: Account) -> Deployment:
     boto3.client("logs").create_log_group(logGroupName=LOG_GROUP)
     boto3.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName="stream")
+    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    boto3.client("lambda").create_function(
+        FunctionName=FUNCTION, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
+    )
     outputs = replace(bare.deployment.outputs, jambonz_signature_header="Jambonz-Signature")
-    group = StackResource("AWS::Logs::LogGroup", "JambonzNewCallLogGroup", LOG_GROUP)
-    return replace(bare.deployment, outputs=outputs, resources=[group])
+    resources = [
+        StackResource("AWS::Logs::LogGroup", "JambonzNewCallLogGroup", LOG_GROUP),
+        StackResource("AWS::Lambda::Function", FUNCTION, FUNCTION),
+    ]
+    return replace(bare.deployment, outputs=outputs, resources=resources)
 
 
 def findings(deployment: Deployment, now: datetime | None = None) -> list[Finding]:
@@ -56,9 +64,9 @@ def projected(aws: Aws, handler: Handler, *events: Event) -> None:
             store.keep(item["pk"]["S"], fold([event_of_item(item)]), expires_at=None)
 
 
-def log_lines(log: io.StringIO) -> None:
+def log_lines(log: io.StringIO, *, age: timedelta = timedelta(0)) -> None:
     events: list[Any] = [
-        {"timestamp": int(datetime.now(UTC).timestamp() * 1000), "message": line}
+        {"timestamp": int((datetime.now(UTC) - age).timestamp() * 1000), "message": line}
         for line in log.getvalue().splitlines()
     ]
     boto3.client("logs").put_log_events(logGroupName=LOG_GROUP, logStreamName="stream", logEvents=events)
@@ -106,6 +114,14 @@ class TestSignatures:
         assert (finding.outcome, finding.check) == (Outcome.FAILURE, "jambonz signatures")
         assert "no Jambonz-Signature: they were refused (401), by JambonzNewCallFunction" in finding.words
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
+
+    def test_that_were_missing_before_the_function_was_changed_are_no_finding(
+        self, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
+    ) -> None:
+        assert new_container("jambonz_new_call")(without_header(call("call-1"), "jambonz-signature")).statusCode == 401
+        log_lines(log, age=timedelta(minutes=5))
+        boto3.client("lambda").update_function_configuration(FunctionName=FUNCTION, MemorySize=512)
+        assert findings(deployment) == []
 
     def test_that_are_missing_beside_a_wrong_password_are_no_finding(
         self, aws: Aws, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO

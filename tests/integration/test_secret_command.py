@@ -177,6 +177,17 @@ class TestWhatTheStackHasMade:
         assert KINDS[kind].valid() == [newest]
 
 
+def test_a_console_password_is_not_removed_where_the_others_are_too_short_to_be_used(command: Command) -> None:
+    kept = KINDS[Secrets.CONSOLE_PASSWORD]
+    value = {"username": "console", "password": SECOND, "further_passwords": ["letmein"]}
+    boto3.client("secretsmanager").put_secret_value(SecretId=kept.secret, SecretString=json.dumps(value))
+    refused = command("remove", Secrets.CONSOLE_PASSWORD, stdin=f"{SECOND}\n")
+    assert (refused.exit_code, kept.valid()) == (1, [SECOND, "letmein"])
+    done(command("add", Secrets.CONSOLE_PASSWORD, stdin=f"{THIRD}\n"))
+    done(command("remove", Secrets.CONSOLE_PASSWORD, stdin=f"{SECOND}\n"))
+    assert kept.valid() == [THIRD, "letmein"]
+
+
 def test_the_last_webhook_secret_may_be_removed_and_that_is_told(command: Command) -> None:
     (only,) = KINDS[Secrets.JAMBONZ].valid()
     told = done(command("remove", Secrets.JAMBONZ, stdin=f"{only}\n"))

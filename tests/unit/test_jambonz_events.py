@@ -383,7 +383,8 @@ class TestTheQuery:
             f"call={CALL}&sig=",
             f"call={CALL}&sig={'0' * 32}",
             call_in_url("another").replace("another", CALL),
-            call_in_url(CALL, password="another"),
+            call_in_url(CALL, key="another"),
+            call_in_url(CALL, key=PASSWORD),
             f"{call_in_url(CALL)}&call=another",
         ],
     )
@@ -391,18 +392,21 @@ class TestTheQuery:
         stored = jambonz_event().stored({"type": "ping"}, rawQueryString=query)
         assert (stored["pk"], stored.get("call_id")) == ("jambonz#none#2026-11-21", None)
 
-    def test_is_signed_by_any_password_that_is_valid(self) -> None:
-        for password in (PASSWORD, "new", "newer"):
-            secret = {
-                "username": USERNAME,
-                "password": PASSWORD,
-                "further_passwords": ["new", "newer"],
-                "webhook_secrets": [WEBHOOK_SECRET],
-            }
+    @pytest.mark.parametrize(
+        ("changes", "keys"),
+        [
+            ({"webhook_secrets": ["wh_secret_newest", WEBHOOK_SECRET]}, ["wh_secret_newest", WEBHOOK_SECRET]),
+            ({"webhook_secrets": [], "further_passwords": ["older", "oldest"]}, [PASSWORD, "older", "oldest"]),
+        ],
+    )
+    def test_is_signed_by_any_webhook_secret_or_without_one_by_any_password(
+        self, changes: dict[str, Any], keys: list[str]
+    ) -> None:
+        for key in keys:
             sender = jambonz_event()
-            sender.secrets.text = json.dumps(secret)
-            query = call_in_url(CALL, password=password)
-            assert sender.stored({"type": "ping"}, rawQueryString=query)["call_id"] == CALL
+            sender.secrets.text = json.dumps({"username": USERNAME, "password": PASSWORD, **changes})
+            stored = sender.stored({"type": "ping"}, rawQueryString=call_in_url(CALL, key=key))
+            assert stored["call_id"] == CALL
 
     @pytest.mark.parametrize("call", ["+12125550187", "x" * 3000, "\U0001f4de", "sip:jane@example.com"])
     def test_may_name_a_call_that_cannot_be_a_key(self, call: str) -> None:

@@ -260,9 +260,11 @@ def test_a_further_password_has_twelve_characters(further: str, is_used: bool, a
     assert not further.strip() or further.strip() not in log.getvalue()
 
 
-def test_the_first_password_is_used_whatever_its_length() -> None:
-    secret = {"username": USERNAME, "password": "x", "further_passwords": ["short", ADDED]}
-    assert read_console_credentials([secret]).passwords == ("x", ADDED)
+def test_a_first_password_that_is_too_short_is_not_used_either() -> None:
+    secret = {"username": USERNAME, "password": "x" * 11, "further_passwords": ["short", ADDED]}
+    assert read_console_credentials([secret]).passwords == (ADDED,)
+    with pytest.raises(CredentialsUnavailable, match="password has fewer than 12 characters"):
+        read_console_credentials([{**secret, "further_passwords": ["short"]}])
 
 
 @pytest.mark.parametrize("secret", [{}, {"username": "console"}, {"username": "", "password": "x"}, {"password": "x"}])

@@ -21,6 +21,7 @@ from tests.limits import assert_storable
 from tests.support import (
     NOW,
     OUT_OF_ORDER,
+    PASSWORD,
     WEBHOOK_SECRET,
     Answer,
     Event,
@@ -349,6 +350,7 @@ class TestAToolCall:
             f"call={CALL_SID}&sig=0123",
             call_in_url("another").replace("another", CALL_SID),
             f"{call_in_url('another')}&call={CALL_SID}",
+            call_in_url(CALL_SID, key=PASSWORD),
         ],
     )
     def test_whose_url_names_no_call_that_we_have_signed_runs_without_its_data(self, query: str) -> None:
@@ -455,6 +457,17 @@ class TestARepeat:
         for one in (container, container.another_container()):
             assert one.receive(respelt).body == first.body
         assert (bell.rings, len(container.database.items)) == (1, 1)
+
+    @pytest.mark.parametrize("query", [f"{call_in_url(CALL_SID)}&x=1", f"call=zzz&{call_in_url(CALL_SID)}"])
+    @pytest.mark.parametrize("vendor", ["openai", "OpenAI", "google"])
+    def test_whose_url_is_spelt_in_another_way_runs_the_tool_once(self, bell: Bell, query: str, vendor: str) -> None:
+        container = ToolContainer(bell.toolbox())
+        event = tool_event(wish("ring"))
+        container.receive(event)
+        respelt = {**event, "rawQueryString": query, "pathParameters": {"vendor": vendor}}
+        for one in (container, container.another_container()):
+            assert "rang 1" in one.receive({**respelt, "rawPath": f"/webhooks/tool/{vendor}"}).body
+        assert bell.rings == 1
 
     def test_of_a_signature_that_nobody_can_verify_is_none_with_another_body(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox(), secrets=FakeSecrets(webhook_secrets=[]))

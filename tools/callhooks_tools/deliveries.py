@@ -268,7 +268,7 @@ def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: date
 def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime) -> Delivery:
     body = delivery.request.body
     return _with_headers(
-        _with_signed_call(delivery, access.password),
+        _with_signed_call(delivery, access.webhook_secret or access.password),
         {
             "authorization": basic_header_value(access.username, access.password),
             DEFAULT_SIGNATURE_HEADER.lower(): signature_header_value(
@@ -278,13 +278,13 @@ def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime)
     )
 
 
-def _with_signed_call(delivery: Delivery, password: str) -> Delivery:
+def _with_signed_call(delivery: Delivery, key: str) -> Delivery:
     """The delivery with the call in its URL signed, as callhooks signs it in the URLs of its hooks."""
     query = [(name, value) for name, value in delivery.request.query if name != "sig"]
     calls = [value for name, value in query if name == "call"]
     if not calls:
         return delivery
-    signed = urlencode([*query, ("sig", call_signature(password, calls[-1]))])
+    signed = urlencode([*query, ("sig", call_signature(key, calls[-1]))])
     event: HttpApiEvent = {**delivery.event, "rawQueryString": signed}
     return Delivery(event)
 

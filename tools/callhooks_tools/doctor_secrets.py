@@ -202,7 +202,7 @@ def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mappi
     ):
         yield warning(
             check,
-            f"A password in it has fewer than {MIN_PASSWORD_CHARACTERS} characters, and can be guessed.",
+            f"A password in it has fewer than {MIN_PASSWORD_CHARACTERS} characters, and is not used.",
             f"Make another one, and remove the short one: "
             f"{deployment.callhooks('secret add console-password --generate')}",
         )

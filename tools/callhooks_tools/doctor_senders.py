@@ -52,16 +52,21 @@ def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
 
 
 def _has_refused_unsigned(deployment: Deployment, function: str, now: datetime) -> bool:
+    """Return whether a function has refused anything for its missing signature since it was last changed."""
     group = deployment.physical_id(f"{function.removesuffix('Function')}LogGroup")
-    if group is None:
+    name = deployment.physical_id(function)
+    if group is None or name is None:
         return False
+    configuration = deployment.session.client("lambda", config=IMPATIENT).get_function_configuration(FunctionName=name)
+    # A function that was changed may look for the signature in another header now.
+    since = max(now - LOOKED_BACK, datetime.fromisoformat(configuration["LastModified"]))
     pages = (
         deployment.session.client("logs", config=IMPATIENT)
         .get_paginator("filter_log_events")
         .paginate(
             logGroupName=group,
             filterPattern=NO_SIGNATURE,
-            startTime=int((now - LOOKED_BACK).timestamp() * 1000),
+            startTime=int(since.timestamp() * 1000),
         )
     )
     return any(page["events"] for page in pages)

@@ -240,11 +240,15 @@ def _jambonz(
 
 
 def _sent_by_jambonz(request: Request, received_at: datetime, signature_header: str) -> Request:
-    """Return the request with the sender that an earlier version has kept as the header alone."""
+    """Return the request with the sender that an earlier version has kept as the header alone.
+
+    That version took the call from the URL of a verified sender as it was.
+    """
     header = request.header(signature_header)
     if header is None:
         return request
-    return request._replace(sender=Sender(unverified_time(header, received_at), header))
+    call_id = dict(request.query).get("call")
+    return request._replace(sender=Sender(unverified_time(header, received_at), header, call_id))
 
 
 def _sent_by_bird(request: Request) -> Request:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from boto3.session import Session
+from callhooks.session import MIN_PASSWORD_CHARACTERS
 
 from callhooks_tools.stack import StackCredentials, StackOutputs
 
@@ -38,12 +39,14 @@ class SenderSecrets:
     """Webhook secrets, signing keys, tokens or passwords, of which all are valid at once.
 
     `generated` is the member that the stack has made, `None` where it makes none; `added` is the list of the others.
+    What has fewer than `shortest` characters is not used by the functions.
     """
 
     session: Session
     secret_id: str
     generated: str | None
     added: str
+    shortest: int = 0
 
     @classmethod
     def of(cls, kind: Secrets, session: Session, outputs: StackOutputs) -> SenderSecrets:
@@ -54,7 +57,9 @@ class SenderSecrets:
             Secrets.WAVIX: cls(session, outputs.wavix_credentials, "token", "further_tokens"),
             Secrets.BIRD: cls(session, outputs.bird_credentials, "signing_key", "further_signing_keys"),
             Secrets.VOIPSTUDIO: cls(session, outputs.voipstudio_credentials, "token", "further_tokens"),
-            Secrets.CONSOLE_PASSWORD: cls(session, outputs.console_credentials, "password", "further_passwords"),
+            Secrets.CONSOLE_PASSWORD: cls(
+                session, outputs.console_credentials, "password", "further_passwords", MIN_PASSWORD_CHARACTERS
+            ),
         }[kind]
 
     def read(self) -> list[str]:
@@ -79,13 +84,13 @@ class SenderSecrets:
         """Take a secret away; `False` where it was not there.
 
         Raises:
-            LastSecret: it is the only one, and there must be one.
+            LastSecret: it is the only one that is used, and there must be one.
         """
         known = self.read()
         if secret not in known:
             return False
         others = [one for one in known if one != secret]
-        if self.generated and not others:
+        if self.generated and not any(len(one.strip()) >= self.shortest for one in others):
             raise LastSecret
         self._write(others)
         return True

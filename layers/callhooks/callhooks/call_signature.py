@@ -1,4 +1,8 @@
-"""The signature of a call in the URLs of hooks whose body names no call: nobody can put another call into them."""
+"""The signature of a call in the URLs of hooks whose body names no call.
+
+Its key is a webhook secret, so that nobody who sees such a URL or the password can put another call into it. Without
+a webhook secret the key is the password, and whoever has that can send anything anyway.
+"""
 
 from __future__ import annotations
 

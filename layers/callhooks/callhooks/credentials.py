@@ -122,14 +122,20 @@ def secret_text(value: object, name: str) -> str:
 def secret_texts(secret: SecretValue, name: str, *, shortest: int = 0) -> tuple[str, ...]:
     """The generated member of a secret, and those of the list `further_<name>s`, which an operator may have added.
 
-    What was added and has fewer than `shortest` characters is not used.
+    What has fewer than `shortest` characters is not used.
 
     Raises:
-        CredentialsUnavailable: the generated member is missing or of a wrong type.
+        CredentialsUnavailable: the generated member is missing or of a wrong type, or all are too short.
     """
+    generated = secret_text(secret.get(name), name)
     further = secret.get(f"further_{name}s", [])
     added = usable_texts(further if isinstance(further, list) else [further], name, shortest=shortest)
-    return secret_text(secret.get(name), name), *added
+    if len(generated.strip()) >= shortest:
+        return generated, *added
+    if not added:
+        raise CredentialsUnavailable(f"{name} has fewer than {shortest} characters")
+    logger.error("a secret is not used, it is too short", extra={"member": name})
+    return added
 
 
 def usable_texts(values: Iterable[object], name: str, *, shortest: int = 0) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Session:
 def read_console_credentials(secrets: Sequence[SecretValue]) -> ConsoleCredentials:
     """The credentials of a secret: `username`, `password`, and `further_passwords` where an operator has added some.
 
-    A further password of fewer than `MIN_PASSWORD_CHARACTERS` characters is not used.
+    A password of fewer than `MIN_PASSWORD_CHARACTERS` characters is not used.
 
     Raises:
         CredentialsUnavailable: a member is missing or of a wrong type.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from callhooks.event import direction_of
 from callhooks.http import Request
 from callhooks.past_calls import PastCalls
-from callhooks.providers.jambonz.hook import PROVIDER, hook_key
+from callhooks.providers.jambonz.hook import PROVIDER, tool_key
 from callhooks.providers.jambonz.models import CallInfo
 from callhooks.providers.jambonz.tool_hook import ToolHook, normalise, not_understood, parse_tool_hook, tool_response
 from callhooks.providers.jambonz.verify import JambonzCredentials, check_proof, verify
@@ -44,9 +44,7 @@ def tool_webhook(
             parties=lambda: _parties(recall(hook.call_sid)) if hook.call_sid else Parties(),
             past_calls=past_calls,
         )
-        # A signature that nobody can verify may come with another body, whose tools have not run yet.
-        key = f"{hook_key(request)}.{request.body_hash}"
-        return replace(hook, outcomes=tuple(runner.run(hook.requests, call, key=key)))
+        return replace(hook, outcomes=tuple(runner.run(hook.requests, call, key=tool_key(request))))
 
     return Webhook(
         provider=PROVIDER,

@@ -33,8 +33,23 @@ def hook_key(request: Request) -> str:
     The signature does not cover the URL, and different hooks of a call share it: method, path and query stand beside
     the sender's mark. Without a mark the body stands in, and without a body the request itself.
     """
-    mark = request.sender.mark or request.body.hex() or request.request_id
-    parts = [request.method, request.path, urlencode(sorted(request.query), errors="surrogatepass"), mark]
+    query = urlencode(sorted(request.query), errors="surrogatepass")
+    return _hashed(request.method, request.path, query, _mark(request))
+
+
+def tool_key(request: Request) -> str:
+    """Return the key under which the tools of a hook run once, however its URL is spelt.
+
+    The body is part of it, since it may differ under a signature that nobody can verify.
+    """
+    return _hashed(_mark(request), request.body_hash, request.sender.call_id or "")
+
+
+def _mark(request: Request) -> str:
+    return request.sender.mark or request.body.hex() or request.request_id
+
+
+def _hashed(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -139,8 +139,10 @@ def _elements(header: str | None) -> list[tuple[str, str]]:
 def _sender(request: Request, credentials: JambonzCredentials, mark: str, sent_at: datetime | None) -> Sender:
     named = dict(request.query) if "call=" in request.raw_query else {}
     call_id = named.get("call", "")
-    signed = is_signed_call(call_id, named.get("sig", ""), credentials.passwords)
-    return Sender(sent_at, mark, call_id if signed else None, url_key=credentials.passwords[0])
+    # jambonz shows the password to every host that a hook names, and a webhook secret to none.
+    keys = credentials.webhook_secrets or credentials.passwords
+    signed = is_signed_call(call_id, named.get("sig", ""), keys)
+    return Sender(sent_at, mark, call_id if signed else None, url_key=keys[0])
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
