@@ -9,6 +9,7 @@ import gzip
 import html
 import json
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ def items_with(digits: str, items: Iterable[Mapping[str, Any]]) -> list[tuple[st
     return [
         (item["pk"]["S"], item["sk"]["S"])
         for item in items
-        if any(digits in re.sub(r"\(0\)|[^0-9]", "", text) for text in texts_of(item))
+        if any(digits in re.sub(r"\(0\)|[^0-9]", "", unicodedata.normalize("NFKC", text)) for text in texts_of(item))
     ]
 
 
@@ -68,7 +69,9 @@ def _decoded(text: str) -> Iterator[Any]:
     yield re.sub(r"\\u([0-9a-f]{4})", lambda escape: chr(int(escape[1], 16)), text)
     with contextlib.suppress(ValueError):
         yield json.loads(text)
-    for run in _BASE64.findall(text):
+    runs = _BASE64.findall(text)
+    behind = {run[dash.end() :] for run in runs for dash in re.finditer("[-_]", run)}
+    for run in behind.union(runs):
         plain = "".join(run.split()).rstrip("=").replace("-", "+").replace("_", "/")
         try:
             yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

@@ -201,9 +201,9 @@ def test_a_session_that_has_ended_is_not_counted_and_wrong_basic_credentials_are
 def test_a_password_that_was_changed_is_found_within_a_minute_and_ends_the_sessions() -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
-    console.secret.password = "another"
+    console.secret.password = "another-password"
     console.clock.advance(61)
-    assert console.sign_in("another").statusCode == 204
+    assert console.sign_in("another-password").statusCode == 204
     assert console.with_cookies("/calls", cookie).statusCode == 401
     assert console.secret.reads == 2
 

@@ -404,6 +404,7 @@ IN_TEXT: list[Callable[[str], str]] = [
     lambda text: html.escape(text).replace("1", "&#49;"),
     wrapped_in(bytes),
     lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    lambda text: f"/cb/call-{base64.urlsafe_b64encode(text.encode()).decode()}?x=1",
     lambda text: base64.encodebytes(text.encode()).decode(),
     wrapped_in(gzipped),
     wrapped_in(zlib.compress),
@@ -415,7 +416,17 @@ IN_BYTES: list[Callable[[bytes], bytes]] = [
     lambda data: zlib.compress(data, wbits=-zlib.MAX_WBITS),
     lambda data: data.decode().encode("utf-16"),
 ]
-WRITTEN = ["+14155550123", "14155550123", "+1 (415) 555-0123", "001 415 555 0123", "+1 (0) 415\u00a0555\u20110123"]
+WRITTEN = [
+    "+14155550123",
+    "14155550123",
+    "+1 (415) 555-0123",
+    "001 415 555 0123",
+    "+1 (0) 415\u00a0555\u20110123",
+    "\uff0b\uff11\uff14\uff11\uff15\uff0d\uff15\uff15\uff15\uff0d\uff10\uff11\uff12\uff13",
+    "\uff11\uff08\uff14\uff11\uff15\uff09\uff15\uff15\uff15\u3000\uff10\uff11\uff12\uff13",
+    "+1\u3000415\ufe63555\u205f0123",
+    "+1 \u2066415\u2069 555\ufeff0123",
+]
 
 
 def encoded(text: str, layers: Iterable[Callable[[str], str]]) -> str:

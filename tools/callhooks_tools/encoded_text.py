@@ -38,7 +38,10 @@ _STEP_BYTES = 1024
 """Compressed bytes that are unpacked at once: what comes before a fault is kept but for the last of these."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]+)*={0,2}", re.ASCII)
 """Base64 of eight bytes or more, in lines or not."""
+_MIN_BASE64 = 11
 _BREAK = re.compile(r"[\s/]")
+_DASH = re.compile("[-_]")
+_MAX_PREFIXES = 8
 _LINE_OR_SEGMENT = re.compile(r"[^\s/]{11,}")
 _JSON_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL | re.ASCII)
 """A string or a number of a valid JSON document."""
@@ -243,8 +246,10 @@ def _texts_in(data: bytes) -> Iterator[str]:
 
 
 def _decoded_base64(run: str) -> Iterator[bytes]:
-    """Give the bytes that a run may stand for: whole, by its lines, and by the segments of a path."""
-    for text in {"".join(run.split()), *_LINE_OR_SEGMENT.findall(run)} if _BREAK.search(run) else (run,):
+    """Give the bytes that a run may stand for: whole, by its lines, by the segments of a path, and behind a prefix."""
+    behind = [run[dash.end() :] for dash in islice(_DASH.finditer(run), _MAX_PREFIXES)]
+    parts = {"".join(run.split()), *_LINE_OR_SEGMENT.findall(run)} if _BREAK.search(run) else {run}
+    for text in parts.union(one for one in behind if len(one) >= _MIN_BASE64):
         plain = text.rstrip("=").replace("-", "+").replace("_", "/")
         whole = plain[: len(plain) - (len(plain) % 4 == 1)]
         yield binascii.a2b_base64(whole + "===")

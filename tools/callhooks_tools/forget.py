@@ -8,6 +8,7 @@ run thus finds again whatever is left. A call's own item goes after its events t
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,9 +44,11 @@ PROJECTION_SECONDS = 60.0
 RECENT = timedelta(days=1)
 """How long the table's stream keeps an event for the projector."""
 
-_SEPARATOR = r"[ \t\-.()/+\u00a0\u00ad\u2000-\u2015\u202a-\u202f\u2060\u2212\ufffd\udc80-\udcff]"
+_INVISIBLE = "".join(sign for sign in map(chr, range(0x10000)) if unicodedata.category(sign) in ("Cf", "Pd", "Zs"))
+"""Spaces and dashes in every script, and the signs that steer text."""
+_SEPARATOR = rf"[{re.escape(_INVISIBLE)}\t.()/+\u2212\uff08\uff09\uff0b\uff0e\uff0f\ufffd\udc80-\udcff]"
 """What may stand between two digits; `+` is a space of a form, U+DC80 and those after it bytes that are no UTF-8."""
-_TRUNK_ZERO = r"\([ \u00a0]?0[ \u00a0]?\)"
+_TRUNK_ZERO = r"[(\uff08][ \u00a0]?0[ \u00a0]?[)\uff09]"
 _BETWEEN = f"(?:{_TRUNK_ZERO}|{_SEPARATOR}){{0,4}}"
 _BEFORE = rf"(?<![0-9A-Za-z])(?<![0-9]\.)\+?(?:(?:00|011){_BETWEEN})?"
 """What no number is part of: a longer one, an identifier, a fraction."""
