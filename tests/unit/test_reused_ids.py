@@ -38,7 +38,7 @@ CALL = "50331"
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
-    """An event of VoIPstudio whose id is that of all others here."""
+    """An event of VoIPstudio; all of them here have the same id."""
     return {**document_of("voipstudio", name), "id": 77, "call_id": CALL, **changes}
 
 

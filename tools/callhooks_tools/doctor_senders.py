@@ -73,7 +73,7 @@ def _has_refused_unsigned(deployment: Deployment, function: str, now: datetime) 
 
 
 def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:
-    """Return the events of the latest calls that jambonz has told of, but for the doctor's own."""
+    """Return the events of jambonz's latest calls, without the doctor's own."""
     client, table = deployment.session.client("dynamodb", config=IMPATIENT), deployment.outputs.events_table
     calls = CallList(client, table)
     days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKED_BACK)]

@@ -1,7 +1,7 @@
 """The signature of a call in the URLs of hooks whose body names no call.
 
-Its key is a webhook secret, so that nobody who sees such a URL or the password can put another call into it. Without
-a webhook secret the key is the password, and whoever has that can send anything anyway.
+The key is a webhook secret, so that neither such a URL nor the password is enough to put another call into it. Without
+a webhook secret the key is the password, which then protects everything else as well.
 """
 
 from __future__ import annotations

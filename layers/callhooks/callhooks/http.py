@@ -94,8 +94,8 @@ class Unauthorized(HttpProblem):
 class Sender(NamedTuple):
     """What a provider's `verify` has established about the sender of a request.
 
-    `sent_at` is the sender's clock, aware UTC, where the signature vouches for it. `mark` tells a delivery from another
-    one with the same body; a retry repeats it. `call_id` is the call that the request's URL names, where we have
+    `sent_at` is the sender's clock, aware UTC, where the signature vouches for it. `mark` distinguishes deliveries
+    with the same body; a retry repeats it. `call_id` is the call that the request's URL names, where we have
     signed it. `url_key` signs the calls in the URLs that we hand out. `lacks_signature` marks a request that was let
     in without the signature that its provider's other requests must have.
     """

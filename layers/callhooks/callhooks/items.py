@@ -274,8 +274,8 @@ def _detail(value: AttributeValueTypeDef) -> Detail:
 def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
     """A delivery of a proven sender that was not understood: all that it takes to try it again later.
 
-    What tells two hooks with the same body apart is kept too, and is in the key: the sender's mark, the query, and the
-    path where no token is in it.
+    The key holds what distinguishes two hooks with the same body: the sender's mark, the query, and the path where no
+    token is in it.
     """
     sender = request.sender
     texts = {

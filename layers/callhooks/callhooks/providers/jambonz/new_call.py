@@ -19,7 +19,7 @@ NEW_CALL_KEY = "new-call"
 def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
     """Check the sender; a `GET` that lacks its signature may name no call.
 
-    jambonz 0.9 names none in a `GET`, and whoever has the Basic credentials could rewrite a call by one.
+    jambonz 0.9 names none in a `GET`. With the Basic credentials alone, anybody could rewrite a call by one.
 
     Raises:
         Unauthorized: with the reason for the log.
