@@ -30,7 +30,7 @@ TIMES = {"started_at", "ringing_at", "answered_at", "ended_at", "last_event_at"}
 def test_a_signature_is_valid_as_far_as_its_window_goes(
     traffic: Traffic, provider: Provider, skew: timedelta, status: int
 ) -> None:
-    """Sign by a clock at the edges of each window: five minutes for jambonz, 24 hours back and five minutes for Bird."""
+    """Sign by a clock at the edges of each window: five minutes for jambonz, 24 hours and five minutes for Bird."""
     (call,) = (call for call in traffic.place() if call.provider is provider)
     stack = traffic.running.stack
     delivery = as_sent_by(
