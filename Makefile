@@ -79,6 +79,7 @@ check: setup check-lock ## Lint, types, template, lock files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --cache-dir .local/import_linter
 	@$(BIN)/cfn-lint template.yaml docs/examples/*.yaml
 	@$(SAM) validate --lint --region us-east-1
 	@$(BIN)/callhooks plan check

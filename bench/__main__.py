@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from callhooks_tools.layer_files import Size, size_of, version_of
-from callhooks_tools.stack import ROOT
-from callhooks_tools.terminal import console, errors
+from callhooks_tools.local.layer_build import Size, size_of, version_of
+from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.terminal import console, errors
 from pydantic import BaseModel, ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table

@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from callhooks.event import Ignored
-from callhooks.http import Request
-from callhooks.items import Item, event_item
-from callhooks.plan import Plan
-from callhooks.prepared_plan import read_plan
+from callhooks.events.call_event import Ignored
+from callhooks.events.event_item import Item, event_item
 from callhooks.providers.bird import SubscriptionFilter
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
-from callhooks.receiver import Webhook
-from callhooks.webhooks.bird_voice import bird_voice_webhook
-from callhooks.webhooks.jambonz_action import action_webhook
-from callhooks.webhooks.jambonz_event import jambonz_event_webhook
-from callhooks.webhooks.jambonz_new_call import new_call_webhook
-from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
-from callhooks.webhooks.wavix_call import wavix_call_webhook
-from callhooks_tools.deliveries import Delivery, read_delivery
-from callhooks_tools.plan_builder import read_plan_file
-from callhooks_tools.stack import ROOT
+from callhooks.providers.bird_webhook import bird_voice_webhook
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
+from callhooks.providers.wavix_webhook import wavix_call_webhook
+from callhooks.runtime.http import Request
+from callhooks.webhooks.pipeline import Webhook
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
+from callhooks_tools.stack.recordings import Delivery, read_delivery
+from callhooks_tools.stack.stack import ROOT
 
 from bench.deliveries import proven, recorded
 

@@ -19,16 +19,16 @@ from math import ceil
 from typing import Any
 
 import yaml
-from callhooks.bus import bus_entry
-from callhooks.call import fold
-from callhooks.call_store import call_item
-from callhooks.credentials import MAX_AGE_SECONDS
-from callhooks.event import Kind
-from callhooks.items import EVENT_PREFIX, Item, event_of_item
-from callhooks.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
+from callhooks.calls.call import fold
+from callhooks.calls.event_bus import bus_entry
+from callhooks.calls.repository import call_item
+from callhooks.events.call_event import Kind
+from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
-from callhooks_tools.stack import ROOT
-from callhooks_tools.terminal import console
+from callhooks.runtime.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
+from callhooks.webhooks.credentials import MAX_AGE_SECONDS
+from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.terminal import console
 from rich.table import Table
 
 from bench.calls import WHOLE_CALLS, taken

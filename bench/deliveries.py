@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from callhooks.http import HttpApiEvent
 from callhooks.providers import bird
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
-from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
-from callhooks_tools.stack import (
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.runtime.http import HttpApiEvent
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, as_sent_by, read_delivery
+from callhooks_tools.stack.stack import (
     ROOT,
     BirdAccess,
     ConsoleAccess,

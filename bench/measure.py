@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
-from callhooks.http import HttpApiEvent
+from callhooks.runtime.http import HttpApiEvent
 from pydantic import BaseModel, ConfigDict
 
 from bench.aws_double import AwsDouble

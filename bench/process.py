@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callhooks.http import HttpApiEvent
+from callhooks.runtime.http import HttpApiEvent
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 PROBE = Path(__file__).with_name("probe.py")

@@ -16,15 +16,15 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from callhooks.aws import dynamodb_client
-from callhooks.http import HttpApiEvent, Request
-from callhooks.items import event_item
-from callhooks.keeper import Keeper
-from callhooks.metrics import EVENT_STORED, tell_answer
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
-from callhooks.spill import SpillQueue
-from callhooks.store import EventStore
-from callhooks.webhooks.jambonz_event import jambonz_event_webhook
+from callhooks.events.event_item import event_item
+from callhooks.events.event_table import EventStore
+from callhooks.events.event_writer import Keeper
+from callhooks.events.spill_queue import SpillQueue
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
+from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.runtime.aws_clients import dynamodb_client
+from callhooks.runtime.http import HttpApiEvent, Request
+from callhooks.runtime.metrics import EVENT_STORED, tell_answer
 
 
 def microseconds(step: Callable[[int], object], rounds: int) -> float:

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from callhooks.clients import Client, client_item
-from callhooks.http import HttpApiEvent, Request
-from callhooks.items import Item, event_item, pack_item
+from callhooks.events.event_item import Item, event_item, pack_item
+from callhooks.providers.jambonz.sip_clients import Client, client_item
 from callhooks.providers.wavix import normalise, parse_event
-from callhooks.receiver import STORED
-from callhooks_tools.deliveries import read_delivery
-from callhooks_tools.stack import ROOT
+from callhooks.runtime.http import HttpApiEvent, Request
+from callhooks.webhooks.pipeline import STORED
+from callhooks_tools.stack.recordings import read_delivery
+from callhooks_tools.stack.stack import ROOT
 
 from bench.artifacts import BENCH, Builder, Package
 from bench.aws_double import AwsDouble

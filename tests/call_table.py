@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from callhooks.call import Call, CallStatus
-from callhooks.call_store import call_item
-from callhooks.event import utc_text
-from callhooks.items import Item, partition_key
+from callhooks.calls.call import Call, CallStatus
+from callhooks.calls.repository import call_item
+from callhooks.events.call_event import utc_text
+from callhooks.events.event_item import Item, partition_key
 
 from tests.calls import START
 from tests.support import resource

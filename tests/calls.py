@@ -10,8 +10,8 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
-from callhooks.event import CallEvent, Detail, Kind
-from callhooks.items import event_of_item
+from callhooks.events.call_event import CallEvent, Detail, Kind
+from callhooks.events.event_item import event_of_item
 
 from tests.senders import SENDERS, document_of, jambonz_event
 from tests.support import NOW, Container, Event, body_of, recorded, signed_event

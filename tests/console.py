@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from callhooks.call_list import CallList
-from callhooks.call_log import CallLog
-from callhooks.call_store import CallStore
-from callhooks.credentials import CredentialStore
-from callhooks.http import Response
-from callhooks.session import read_console_credentials
+from callhooks.call_log.app import CallLog
+from callhooks.call_log.listing import CallList
+from callhooks.call_log.session import read_console_credentials
+from callhooks.calls.repository import CallStore
+from callhooks.runtime.http import Response
+from callhooks.webhooks.credentials import CredentialStore
 
 from tests.call_table import FakeTable
 from tests.support import PUBLIC_URL, Answer, Clock, Event

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from callhooks.items import details_of_item
+from callhooks.events.event_item import details_of_item
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\n[A-Za-z0-9+/_-]+)*={0,2}")
 

@@ -17,8 +17,8 @@ from typing import Annotated
 
 import pytest
 import typer
-from callhooks_tools.stack import ROOT
-from callhooks_tools.terminal import console
+from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.terminal import console
 
 from tests.properties import FUZZ
 

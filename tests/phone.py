@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from callhooks.http import Request
-from callhooks.providers.jambonz.verify import JambonzCredentials, verify
-from callhooks_tools.phone import (
+from callhooks.providers.jambonz.authentication import JambonzCredentials, verify
+from callhooks.runtime.http import Request
+from callhooks_tools.providers.jambonz.phone import (
     Application,
     Caller,
     ConnectFailed,
@@ -23,8 +23,8 @@ from callhooks_tools.phone import (
     Step,
     TimedOut,
 )
-from callhooks_tools.phone.script import ScriptedCaller
-from callhooks_tools.phone.steps import Ended, Noted, Refused, Sent
+from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller
+from callhooks_tools.providers.jambonz.phone.steps import Ended, Noted, Refused, Sent
 from pydantic import JsonValue
 
 from tests.support import NOW, WEBHOOK_SECRET

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from callhooks.items import partition_key
-from callhooks_tools.deliveries import Delivery, as_sent_by, read_delivery
-from callhooks_tools.stack import Provider
+from callhooks.events.event_item import partition_key
+from callhooks_tools.stack.recordings import Delivery, as_sent_by, read_delivery
+from callhooks_tools.stack.stack import Provider
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tests.running_stack import RunningStack

@@ -12,9 +12,9 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from callhooks.event import CallEvent
-from callhooks.http import Request, Response
-from callhooks.items import Item, event_item
+from callhooks.events.call_event import CallEvent
+from callhooks.events.event_item import Item, event_item
+from callhooks.runtime.http import Request, Response
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.support import ROOT

@@ -16,9 +16,9 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery, NewCallIds, as_sent_by, read_delivery
-from callhooks_tools.private_files import make_private_folder
-from callhooks_tools.stack import LocalStack
+from callhooks_tools.stack.private_files import make_private_folder
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, as_sent_by, read_delivery
+from callhooks_tools.stack.stack import LocalStack
 
 from tests.support import EVENTS, ROOT
 

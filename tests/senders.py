@@ -11,22 +11,22 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from callhooks.credentials import CredentialStore
-from callhooks.items import Item
+from callhooks.events.event_item import Item
 from callhooks.providers import bird
 from callhooks.providers.bird import SubscriptionFilter, read_signing_keys
-from callhooks.providers.jambonz.verify import (
+from callhooks.providers.bird_webhook import bird_voice_webhook
+from callhooks.providers.jambonz.authentication import (
     DEFAULT_SIGNATURE_HEADER,
     basic_header_value,
     read_credentials,
     signature_header_value,
 )
-from callhooks.providers.path_token import Networks, read_tokens
-from callhooks.receiver import Receiver
-from callhooks.webhooks.bird_voice import bird_voice_webhook
-from callhooks.webhooks.jambonz_event import jambonz_event_webhook
-from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
-from callhooks.webhooks.wavix_call import wavix_call_webhook
+from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.url_token import Networks, read_tokens
+from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
+from callhooks.providers.wavix_webhook import wavix_call_webhook
+from callhooks.webhooks.credentials import CredentialStore
+from callhooks.webhooks.pipeline import Receiver
 
 from tests.support import (
     EVENTS,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
-from callhooks.clients import Client, ClientStore, client_item
-from callhooks.items import Item
+from callhooks.events.event_item import Item
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
 from callhooks.providers.jambonz.client_auth import ClientAuth
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
-from callhooks.receiver import Receiver
-from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
+from callhooks.providers.jambonz.client_auth_webhook import client_auth_webhook
+from callhooks.providers.jambonz.sip_clients import Client, ClientStore, client_item
+from callhooks.webhooks.pipeline import Receiver
 
 from tests.support import (
     Answer,

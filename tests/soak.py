@@ -25,11 +25,11 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from callhooks.event import utc_text
-from callhooks.items import body_of_item, partition_key
-from callhooks_tools.deliveries import Delivery, as_sent_by
-from callhooks_tools.stack import Access, Provider
-from callhooks_tools.terminal import console, errors
+from callhooks.events.call_event import utc_text
+from callhooks.events.event_item import body_of_item, partition_key
+from callhooks_tools.stack.recordings import Delivery, as_sent_by
+from callhooks_tools.stack.stack import Access, Provider
+from callhooks_tools.stack.terminal import console, errors
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 

@@ -16,24 +16,24 @@ from urllib.parse import urlencode
 
 import yaml
 from botocore.exceptions import ClientError
-from callhooks.call_signature import call_signature
-from callhooks.credentials import CredentialStore
-from callhooks.items import QUARANTINE, Item, details_of_item, unpack_item
-from callhooks.keeper import UNSTORED_MARKER, Keeper
-from callhooks.patterns import PartyPattern
-from callhooks.plan import Flow, Plan, Route
-from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.verify import (
+from callhooks.events.event_item import QUARANTINE, Item, details_of_item, unpack_item
+from callhooks.events.event_table import EventStore
+from callhooks.events.event_writer import UNSTORED_MARKER, Keeper
+from callhooks.events.spill_queue import SpillQueue
+from callhooks.providers.jambonz.authentication import (
     DEFAULT_SIGNATURE_HEADER,
     JambonzCredentials,
     basic_header_value,
     read_credentials,
     signature_header_value,
 )
-from callhooks.receiver import Receiver
-from callhooks.spill import SpillQueue
-from callhooks.store import EventStore
-from callhooks.webhooks.jambonz_new_call import new_call_webhook
+from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.plan.call_signature import call_signature
+from callhooks.providers.jambonz.plan.patterns import PartyPattern
+from callhooks.providers.jambonz.plan.plan import Flow, Plan, Route
+from callhooks.webhooks.credentials import CredentialStore
+from callhooks.webhooks.pipeline import Receiver
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

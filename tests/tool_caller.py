@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from botocore.exceptions import ClientError
-from callhooks.first_webhook import first_webhook_reader
-from callhooks.items import Item
-from callhooks.past_calls import PastCalls
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
-from callhooks.receiver import Receiver
-from callhooks.store import EventStore
-from callhooks.tool_runner import SECONDS_FOR_TOOLS, ToolRunner
-from callhooks.tools import Parties, Toolbox, ToolCall, tool_of
-from callhooks.webhooks.jambonz_tool import tool_webhook
+from callhooks.calls.caller_history import PastCalls
+from callhooks.events.event_item import Item
+from callhooks.events.event_table import EventStore
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS, ToolRunner
+from callhooks.providers.jambonz.llm_tools.toolbox import Parties, Toolbox, ToolCall, tool_of
+from callhooks.providers.jambonz.tool_webhook import tool_webhook
+from callhooks.webhooks.pipeline import Receiver
 
 from tests.support import (
     NOW,

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
 
-from callhooks.first_webhook import first_webhook_reader
-from callhooks.items import Item
-from callhooks.plan import Plan
-from callhooks.prepared_plan import read_plan
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
-from callhooks.receiver import Receiver
-from callhooks.store import EventStore
-from callhooks.tools import Toolbox, load_toolbox
-from callhooks.webhooks.jambonz_action import action_webhook
-from callhooks_tools.plan_builder import read_plan_file
+from callhooks.events.event_item import Item
+from callhooks.events.event_table import EventStore
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.llm_tools.toolbox import Toolbox, load_toolbox
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.webhooks.pipeline import Receiver
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 
 from tests.senders import TOKEN, Sender, bird_voice, jambonz_event, signed_by_bird, signed_by_jambonz, voipstudio, wavix
 from tests.sip_clients import ClientContainer

@@ -23,8 +23,8 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from callhooks_tools.private_files import make_private_folder
-from callhooks_tools.stack import ROOT, LocalStack
+from callhooks_tools.stack.private_files import make_private_folder
+from callhooks_tools.stack.stack import ROOT, LocalStack
 from playwright.sync_api import sync_playwright
 from pydantic import JsonValue
 from rich.color import blend_rgb

@@ -2,12 +2,12 @@
 
 import os
 
-from callhooks import start
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
 from callhooks.providers.bird import read_filter, read_signing_keys
-from callhooks.settings import BirdSettings
-from callhooks.webhooks.bird_voice import bird_voice_webhook
+from callhooks.providers.bird_webhook import bird_voice_webhook
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import BirdSettings
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = BirdSettings.from_environment(os.environ)
 receiver = deployed_receiver(
@@ -19,7 +19,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials],
     read_credentials=read_signing_keys,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-from callhooks import start
-from callhooks.aws import reader_dynamodb_client, secret_reader
-from callhooks.call_list import CallList
-from callhooks.call_log import CallLog
-from callhooks.call_store import CallStore
-from callhooks.deployed import deployed_credentials, log_invocation, utc_now
-from callhooks.http import HttpApiEvent, HttpPayload, Response
-from callhooks.page import load_page
-from callhooks.session import read_console_credentials
-from callhooks.settings import CallLogSettings, StoreSettings
+from callhooks.call_log.app import CallLog
+from callhooks.call_log.listing import CallList
+from callhooks.call_log.page import load_page
+from callhooks.call_log.session import read_console_credentials
+from callhooks.calls.repository import CallStore
+from callhooks.runtime import cold_start
+from callhooks.runtime.aws_clients import reader_dynamodb_client, secret_reader
+from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
+from callhooks.runtime.settings import CallLogSettings, StoreSettings
+from callhooks.webhooks.bootstrap import deployed_credentials, log_invocation, utc_now
 
 settings = CallLogSettings.from_environment(os.environ)
 table = StoreSettings.from_environment(os.environ).events_table
@@ -26,7 +26,7 @@ call_log = CallLog(
     clock=utc_now,
     public_url=settings.public_url,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -3,13 +3,13 @@
 import os
 import time
 
-from callhooks import start
-from callhooks.aws import worker_bus_client, worker_dynamodb_client, worker_queue_client
-from callhooks.bus import EventBus
-from callhooks.call_store import CallStore
-from callhooks.deployed import LambdaContext, seconds_left
-from callhooks.projector import Batch, BatchReply, Projector, RetryQueue
-from callhooks.settings import ProjectorSettings, StoreSettings
+from callhooks.calls.event_bus import EventBus
+from callhooks.calls.projector import Batch, BatchReply, Projector, RetryQueue
+from callhooks.calls.repository import CallStore
+from callhooks.runtime import cold_start
+from callhooks.runtime.aws_clients import worker_bus_client, worker_dynamodb_client, worker_queue_client
+from callhooks.runtime.settings import ProjectorSettings, StoreSettings
+from callhooks.webhooks.bootstrap import LambdaContext, seconds_left
 
 settings = ProjectorSettings.from_environment(os.environ)
 projector = Projector(
@@ -17,7 +17,7 @@ projector = Projector(
     EventBus(worker_bus_client(), settings.call_bus, sleep=time.sleep),
     RetryQueue(worker_queue_client(), settings.retry_queue_url),
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: Batch, context: LambdaContext) -> BatchReply:

@@ -3,15 +3,15 @@
 import os
 from functools import partial
 
-from callhooks import start
-from callhooks.connected import connect
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.first_webhook import first_webhook_reader
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.prepared_plan import installed_plan
-from callhooks.providers.jambonz.verify import read_credentials
-from callhooks.settings import JambonzSettings
-from callhooks.webhooks.jambonz_action import action_webhook
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import read_credentials
+from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import JambonzSettings
+from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 aws = connect()
@@ -26,7 +26,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -3,14 +3,14 @@
 import os
 from functools import partial
 
-from callhooks import start
-from callhooks.clients import ClientStore
-from callhooks.connected import connect
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.providers.jambonz.verify import read_credentials
-from callhooks.settings import ClientSettings, JambonzSettings
-from callhooks.webhooks.jambonz_client_auth import client_auth_webhook
+from callhooks.providers.jambonz.authentication import read_credentials
+from callhooks.providers.jambonz.client_auth_webhook import client_auth_webhook
+from callhooks.providers.jambonz.sip_clients import ClientStore
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import ClientSettings, JambonzSettings
+from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 aws = connect()
@@ -21,7 +21,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -3,12 +3,12 @@
 import os
 from functools import partial
 
-from callhooks import start
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.providers.jambonz.verify import read_credentials
-from callhooks.settings import JambonzSettings
-from callhooks.webhooks.jambonz_event import jambonz_event_webhook
+from callhooks.providers.jambonz.authentication import read_credentials
+from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import JambonzSettings
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 receiver = deployed_receiver(
@@ -16,7 +16,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -3,16 +3,16 @@
 import os
 from functools import partial
 
-from callhooks import start
-from callhooks.connected import connect
-from callhooks.deployed import LastResort, deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.prepared_plan import installed_plan
+from callhooks.providers.jambonz.authentication import JambonzCredentials, read_credentials
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.verify import JambonzCredentials, read_credentials
-from callhooks.receiver import Receiver
-from callhooks.settings import JambonzSettings
-from callhooks.webhooks.jambonz_new_call import new_call_webhook, verbs_response
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook, verbs_response
+from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import JambonzSettings
+from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.bootstrap import LastResort, deployed_receiver, log_invocation
+from callhooks.webhooks.pipeline import Receiver
 
 plan = installed_plan()
 
@@ -33,7 +33,7 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
 
 
 receiver = LastResort(new_receiver, verbs_response(plan.fallback))
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

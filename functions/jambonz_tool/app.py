@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
-from callhooks import start
-from callhooks.connected import connect
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.first_webhook import first_webhook_reader
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.past_calls import PastCalls
-from callhooks.prepared_plan import installed_plan
-from callhooks.providers.jambonz.verify import read_credentials
-from callhooks.settings import JambonzSettings, StoreSettings, ToolSettings
-from callhooks.tool_runner import ToolRunner
-from callhooks.tools import load_toolbox
-from callhooks.webhooks.jambonz_tool import tool_webhook
+from callhooks.calls.caller_history import PastCalls
+from callhooks.providers.jambonz.authentication import read_credentials
+from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
+from callhooks.providers.jambonz.llm_tools.toolbox import load_toolbox
+from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.providers.jambonz.tool_webhook import tool_webhook
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import JambonzSettings, StoreSettings, ToolSettings
+from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 aws = connect()
@@ -40,7 +40,7 @@ receiver = deployed_receiver(
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

@@ -2,19 +2,19 @@
 
 import os
 
-from callhooks import start
-from callhooks.aws import worker_dynamodb_client, worker_queue_client
-from callhooks.connected import deployed_store
-from callhooks.deployed import LambdaContext, log_invocation, seconds_left
-from callhooks.settings import SpillSettings
-from callhooks.spill import Batch, BatchReply, SpillDrainer
+from callhooks.events.spill_queue import Batch, BatchReply, SpillDrainer
+from callhooks.runtime import cold_start
+from callhooks.runtime.aws_clients import worker_dynamodb_client, worker_queue_client
+from callhooks.runtime.settings import SpillSettings
+from callhooks.webhooks.aws_resources import deployed_store
+from callhooks.webhooks.bootstrap import LambdaContext, log_invocation, seconds_left
 
 drainer = SpillDrainer(
     deployed_store(worker_dynamodb_client()),
     worker_queue_client(),
     SpillSettings.from_environment(os.environ).spill_queue_url,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: Batch, context: LambdaContext) -> BatchReply:

@@ -2,12 +2,12 @@
 
 import os
 
-from callhooks import start
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.providers.path_token import read_networks, read_tokens
-from callhooks.settings import PathTokenSettings
-from callhooks.webhooks.voipstudio_event import voipstudio_event_webhook
+from callhooks.providers.url_token import read_networks, read_tokens
+from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.runtime.settings import PathTokenSettings
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 settings = PathTokenSettings.from_environment(os.environ, provider="VOIPSTUDIO")
 receiver = deployed_receiver(
@@ -15,7 +15,7 @@ receiver = deployed_receiver(
     secrets=[settings.credentials],
     read_credentials=read_tokens,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

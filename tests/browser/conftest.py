@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from callhooks.page import load_page
-from callhooks_tools.private_files import make_private_folder
+from callhooks.call_log.page import load_page
+from callhooks_tools.stack.private_files import make_private_folder
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
 
 from tests.browser.double import PASSWORD, USERNAME, CallLogDouble, serving

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from callhooks.event import canonical_party
-from callhooks.page import Page
+from callhooks.call_log.page import Page
+from callhooks.events.call_event import canonical_party
 
 from tests.browser.recordings import KeptCall
 

@@ -12,17 +12,17 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from callhooks.call import Call, CallSummary, Outcome, fold, position
-from callhooks.event import CallEvent, Detail, Kind, utc_text
-from callhooks.items import Item, body_of_item, event_of_item, partition_key
-from callhooks.plan import Plan
-from callhooks.prepared_plan import read_plan
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER
-from callhooks.receiver import Receiver
-from callhooks.webhooks.jambonz_action import action_webhook
-from callhooks.webhooks.jambonz_event import jambonz_event_webhook
-from callhooks.webhooks.jambonz_new_call import new_call_webhook
-from callhooks_tools.plan_builder import read_plan_file
+from callhooks.calls.call import Call, CallSummary, Outcome, fold, position
+from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
+from callhooks.events.event_item import Item, body_of_item, event_of_item, partition_key
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.webhooks.pipeline import Receiver
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 
 from tests.senders import SENDERS, document_of
 from tests.support import (

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from callhooks.http import HttpApiEvent
-from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+from callhooks.runtime.http import HttpApiEvent
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import WIDE, Watched, screenshot, sign_in

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from callhooks.call import Outcome
+from callhooks.calls.call import Outcome
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NOW, PHONE, WIDE, Visitor, screenshot

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from callhooks.call import Outcome
-from callhooks.event import Detail, Kind
+from callhooks.calls.call import Outcome
+from callhooks.events.call_event import Detail, Kind
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NOW, PHONE, WIDE, Visitor, screenshot

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from callhooks.call import Outcome
-from callhooks.event import Detail, Kind
+from callhooks.calls.call import Outcome
+from callhooks.events.call_event import Detail, Kind
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NOW, Visitor, screenshot

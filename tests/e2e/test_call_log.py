@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
 from tests.running_stack import RunningStack
 from tests.support import EVENTS

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from callhooks.providers.jambonz.verify import signature_header_value
-from callhooks_tools.verb_profiles import Profile, verb_faults
+from callhooks.providers.jambonz.authentication import signature_header_value
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 from jambonz_sdk.validator import JambonzValidator
 
 from tests.running_stack import RunningStack

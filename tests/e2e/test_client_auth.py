@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks_tools.deliveries import CLIENT_AUTH_PATH, Delivery
+from callhooks_tools.stack.recordings import CLIENT_AUTH_PATH, Delivery
 
 from tests.running_stack import RunningStack
 from tests.sip_clients import REALM, attempt

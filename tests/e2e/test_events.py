@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks.http import HttpApiEvent
-from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+from callhooks.runtime.http import HttpApiEvent
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
 from tests.running_stack import RunningStack
 from tests.senders import Stored

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from callhooks_tools.deliveries import Delivery
+from callhooks_tools.stack.recordings import Delivery
 from jambonz_sdk.validator import JambonzValidator
 
 from tests.running_stack import RunningStack

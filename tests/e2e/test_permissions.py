@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from callhooks_tools.deliveries import Delivery, read_delivery
+from callhooks_tools.stack.recordings import Delivery, read_delivery
 
 from tests.running_stack import RunningStack
 from tests.support import EVENTS

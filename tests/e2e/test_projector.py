@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from callhooks.event import Kind
-from callhooks_tools.deliveries import NewCallIds, read_delivery
+from callhooks.events.call_event import Kind
+from callhooks_tools.stack.recordings import NewCallIds, read_delivery
 
 from tests.calls import told
 from tests.projection import bus_schema, kept, key_message

@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from callhooks.event import NotUnderstood
-from callhooks.items import quarantine_item
-from callhooks.receiver import quarantined
-from callhooks_tools.deliveries import Delivery, NewCallIds, read_delivery
+from callhooks.events.call_event import NotUnderstood
+from callhooks.events.event_item import quarantine_item
+from callhooks.webhooks.pipeline import quarantined
+from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
 from tests.running_stack import RunningStack
 from tests.support import EVENTS

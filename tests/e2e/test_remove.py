@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from callhooks_tools.stack import ROOT, local_aws_environment
+from callhooks_tools.stack.stack import ROOT, local_aws_environment
 
 from tests.running_stack import RunningStack, start
 

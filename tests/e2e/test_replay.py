@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from callhooks.event import Kind
+from callhooks.events.call_event import Kind
 
 from tests.calls import told
 from tests.e2e import test_projector

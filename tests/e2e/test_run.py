@@ -27,7 +27,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from callhooks_tools.deliveries import read_delivery
+from callhooks_tools.stack.recordings import read_delivery
 
 from tests.running_stack import CALLHOOKS, RunningStack, start
 from tests.support import EVENTS, ROOT
@@ -302,7 +302,7 @@ def test_the_engine_ends_even_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
-from callhooks_tools.engine import Engine
+from callhooks_tools.local.engine import Engine
 engine = Engine(Path({str(tmp_path)!r}))
 engine.start()
 print(engine.access.endpoint_url.rpartition(":")[2], flush=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery
+from callhooks_tools.stack.recordings import Delivery
 
 from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of
 from tests.running_stack import RunningStack

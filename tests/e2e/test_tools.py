@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks_tools.deliveries import Delivery, NewCallIds
+from callhooks_tools.stack.recordings import Delivery, NewCallIds
 
 from tests.running_stack import RunningStack
 from tests.support import EVENTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from callhooks_tools.local_run import Sam
+from callhooks_tools.local.run import Sam
 
 from tests.faults.traffic import Traffic
 

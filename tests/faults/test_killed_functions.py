@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from callhooks_tools.stack import Provider
+from callhooks_tools.stack.stack import Provider
 
 from tests.faults.traffic import Traffic, assert_answered_as, eventually
 from tests.faulty_proxy import Fault, FaultyProxy

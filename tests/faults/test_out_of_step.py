@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from callhooks_tools.deliveries import as_sent_by
-from callhooks_tools.stack import Provider
+from callhooks_tools.stack.recordings import as_sent_by
+from callhooks_tools.stack.stack import Provider
 
 from tests.faults.traffic import Traffic, Usual, a_minute_ago, assert_answered_as
 

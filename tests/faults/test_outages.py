@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from callhooks.items import body_of_item
+from callhooks.events.event_item import body_of_item
 
 from tests.faults.traffic import JAMBONZ_WAITS_SECONDS, SILENT, Traffic, assert_answered_as, eventually
 from tests.faulty_proxy import Fault, FaultyProxy

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from callhooks.event import Kind
+from callhooks.events.call_event import Kind
 
 from tests.calls import told
 from tests.faults.traffic import Traffic, eventually

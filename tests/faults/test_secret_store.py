@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from callhooks.credentials import REFRESH_INTERVAL_SECONDS
-from callhooks_tools.sender_secrets import Secrets
-from callhooks_tools.stack import LocalStack, Provider, StackCredentials
+from callhooks.webhooks.credentials import REFRESH_INTERVAL_SECONDS
+from callhooks_tools.stack.secrets import Secrets
+from callhooks_tools.stack.stack import LocalStack, Provider, StackCredentials
 
 from tests.faults.traffic import NEW_CALL_PATH, Sent, Traffic, assert_answered_as, eventually
 from tests.faulty_proxy import Fault, FaultyProxy

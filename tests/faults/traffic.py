@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 import httpx
-from callhooks.aws import QUIET_SECONDS
-from callhooks.items import body_of_item
-from callhooks_tools.deliveries import Delivery
-from callhooks_tools.stack import Provider
+from callhooks.events.event_item import body_of_item
+from callhooks.runtime.aws_clients import QUIET_SECONDS
+from callhooks_tools.stack.recordings import Delivery
+from callhooks_tools.stack.stack import Provider
 
 from tests.faulty_proxy import Breakage, Fault, FaultyProxy, lead_functions_through
 from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.loaders import create_loader
 from botocore.session import get_session
-from callhooks_tools.plan_builder import read_plan_file, write_package
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
 from moto import mock_aws
 
 from tests.console import PASSWORD as CONSOLE_PASSWORD

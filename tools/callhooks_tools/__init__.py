@@ -1,1 +1,4 @@
-"""The `callhooks` command and the local run of the whole application."""
+"""The `callhooks` command: floors from `stack` up to `cli`.
+
+A package imports only from the floors below it; the order is declared in pyproject.toml and checked by `make check`.
+"""

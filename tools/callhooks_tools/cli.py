@@ -18,36 +18,34 @@ from typing import Annotated, NoReturn
 
 import httpx
 import typer
-from callhooks.providers.jambonz.verify import DEFAULT_SIGNATURE_HEADER, signature_header_value
-from callhooks.session import MIN_PASSWORD_CHARACTERS
+from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, signature_header_value
 
-from callhooks_tools import (
-    deliveries,
-    doctor_command,
-    forget_command,
-    phone_command,
-    rebuild_command,
-    recover_command,
-    replay_command,
-    tools_command,
-    urls_command,
-)
-from callhooks_tools.bird_command import bird_app
-from callhooks_tools.clients_command import clients_app
-from callhooks_tools.control_command import control_app
-from callhooks_tools.jambonz_command import jambonz_app
-from callhooks_tools.plan_command import DEFAULT_PLAN, checked_plan, plan_app
-from callhooks_tools.quarantine_command import quarantine_app
-from callhooks_tools.sender_secrets import SHORTEST_TOKEN, TOKEN, LastSecret, Secrets, SenderSecrets, masked
-from callhooks_tools.stack import (
+from callhooks_tools.commands import doctor as doctor_command
+from callhooks_tools.commands import forget as forget_command
+from callhooks_tools.commands import rebuild as rebuild_command
+from callhooks_tools.commands import recover as recover_command
+from callhooks_tools.commands import replay as replay_command
+from callhooks_tools.commands import urls as urls_command
+from callhooks_tools.commands.control import control_app
+from callhooks_tools.commands.quarantine import quarantine_app
+from callhooks_tools.providers.bird.command import bird_app
+from callhooks_tools.providers.jambonz.commands import call as phone_command
+from callhooks_tools.providers.jambonz.commands import tools as tools_command
+from callhooks_tools.providers.jambonz.commands.clients import clients_app
+from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
+from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
+from callhooks_tools.providers.wavix.command import wavix_app
+from callhooks_tools.stack import recordings as deliveries
+from callhooks_tools.stack.connection_guide import Addresses, Field, Proofs, sections
+from callhooks_tools.stack.secrets import SHORTEST_TOKEN, TOKEN, LastSecret, Secrets, SenderSecrets, masked
+from callhooks_tools.stack.stack import (
     ROOT,
     STACK_FILE,
     LocalStack,
     Provider,
 )
-from callhooks_tools.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
-from callhooks_tools.urls import Addresses, Field, Proofs, sections
-from callhooks_tools.wavix_command import wavix_app
+from callhooks_tools.stack.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 SHORTEST_SECRET = 8
@@ -109,8 +107,8 @@ def run(
 ) -> None:
     """Start the whole application on this machine, without an AWS account."""
     # The web server of the front is imported by the one command that needs it.
-    from callhooks_tools.engine import EngineFailed  # noqa: PLC0415
-    from callhooks_tools.local_run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
+    from callhooks_tools.local.engine import EngineFailed  # noqa: PLC0415
+    from callhooks_tools.local.run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
 
     parameters = dict(_parameter(text) for text in parameter or [])
     # The build checks it as well, and says so after half a minute among much else.
@@ -232,7 +230,7 @@ def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be s
 def openapi() -> None:
     """Print the description of the call log's API (OpenAPI 3.1)."""
     # Powertools' routes are imported by the one command that needs them.
-    from callhooks.call_routes import openapi_text  # noqa: PLC0415
+    from callhooks.call_log.routes import openapi_text  # noqa: PLC0415
 
     print(openapi_text(), end="")
 

@@ -2,17 +2,17 @@
 
 import os
 
-from callhooks import start
-from callhooks.deployed import deployed_receiver, log_invocation
-from callhooks.http import HttpApiEvent, HttpPayload
-from callhooks.webhooks.twilio import read_auth_tokens, twilio_webhook
+from callhooks.providers.twilio import read_auth_tokens, twilio_webhook
+from callhooks.runtime import cold_start
+from callhooks.runtime.http import HttpApiEvent, HttpPayload
+from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
 
 receiver = deployed_receiver(
     twilio_webhook(public_url=os.environ["PUBLIC_URL"]),
     secrets=[os.environ["TWILIO_CREDENTIALS"]],
     read_credentials=read_auth_tokens,
 )
-start.done()
+cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:

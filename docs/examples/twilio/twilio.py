@@ -15,11 +15,11 @@ from typing import Annotated, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.utilities.parser import parse
-from callhooks.credentials import SecretValue, secret_texts
-from callhooks.event import CallEvent, Kind, cleaned, direction_of, known_details
-from callhooks.http import BadRequest, Request, Sender, Unauthorized
-from callhooks.providers.lenient import Document, Identifier, Integer, Moment, Text
-from callhooks.receiver import Webhook
+from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of, known_details
+from callhooks.providers.payload import Document, Identifier, Integer, Moment, Text
+from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.webhooks.credentials import SecretValue, secret_texts
+from callhooks.webhooks.pipeline import Webhook
 from pydantic import BeforeValidator, Field
 
 PROVIDER = "twilio"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from callhooks.tools import ToolCall
+from callhooks.providers.jambonz.llm_tools.toolbox import ToolCall
 
 
 def opening_hours(call: ToolCall) -> object:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from callhooks.tools import ToolCall
+from callhooks.providers.jambonz.llm_tools.toolbox import ToolCall
 from pydantic import Field
 
 

@@ -1,1 +1,4 @@
-"""callhooks: every voice webhook answered, verified and kept exactly once."""
+"""The package that the functions share: floors from `runtime` up to `providers` and `call_log`.
+
+A package imports only from the floors below it; the order is declared in pyproject.toml and checked by `make check`.
+"""

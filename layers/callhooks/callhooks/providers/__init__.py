@@ -1,1 +1,4 @@
-"""One module or package for each provider: verify, parse, key and normalise, as pure functions."""
+"""Who sends webhooks: one module for each provider.
+
+Imports the floors below; no provider imports another.
+"""

@@ -18,8 +18,7 @@ from datetime import UTC, datetime, timedelta
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import Field
 
-from callhooks.credentials import SecretValue, secret_texts
-from callhooks.event import (
+from callhooks.events.call_event import (
     INBOUND,
     OUTBOUND,
     CallEvent,
@@ -30,8 +29,7 @@ from callhooks.event import (
     direction_of,
     known_details,
 )
-from callhooks.http import BadRequest, Request, Sender, Unauthorized
-from callhooks.providers.lenient import (
+from callhooks.providers.payload import (
     Document,
     Identifier,
     Integer,
@@ -41,6 +39,8 @@ from callhooks.providers.lenient import (
     Text,
     json_object,
 )
+from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.webhooks.credentials import SecretValue, secret_texts
 
 PROVIDER = "bird"
 SIGNATURE_HEADER = "messagebird-signature"

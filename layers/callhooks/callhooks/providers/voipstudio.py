@@ -10,9 +10,9 @@ from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import parse
 
-from callhooks.event import INBOUND, CallEvent, Details, Ignored, Kind, cleaned, direction_of, known_details
-from callhooks.http import BadRequest, Request
-from callhooks.providers.lenient import Document, Identifier, Integer, Moment, Text, json_object
+from callhooks.events.call_event import INBOUND, CallEvent, Details, Ignored, Kind, cleaned, direction_of, known_details
+from callhooks.providers.payload import Document, Identifier, Integer, Moment, Text, json_object
+from callhooks.runtime.http import BadRequest, Request
 
 PROVIDER = "voipstudio"
 

@@ -12,9 +12,8 @@ from datetime import datetime
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import AliasChoices, Field
 
-from callhooks.event import CallEvent, Details, Kind, cleaned, direction_of, known_details
-from callhooks.http import BadRequest, Request
-from callhooks.providers.lenient import (
+from callhooks.events.call_event import CallEvent, Details, Kind, cleaned, direction_of, known_details
+from callhooks.providers.payload import (
     Document,
     Flag,
     Identifier,
@@ -25,6 +24,7 @@ from callhooks.providers.lenient import (
     Text,
     json_object,
 )
+from callhooks.runtime.http import BadRequest, Request
 
 PROVIDER = "wavix"
 POST_CALL = "post-call"

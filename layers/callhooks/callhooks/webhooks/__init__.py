@@ -1,1 +1,4 @@
-"""Each webhook put together, in a module of its own so that a function imports only what it serves."""
+"""The pipeline of every webhook, its credentials, and how a function is put together.
+
+Imports `events` and `runtime`.
+"""

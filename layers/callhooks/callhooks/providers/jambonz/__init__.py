@@ -1,1 +1,4 @@
-"""jambonz, and Graine, which is the same API under another name."""
+"""jambonz's hooks: new call, action, events, client authentication, tools.
+
+Imports `plan` and `llm_tools` beside it, and the floors below.
+"""

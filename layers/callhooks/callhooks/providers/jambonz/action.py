@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from callhooks.event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
-from callhooks.http import Request
+from callhooks.events.call_event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.providers.jambonz.events import EventHook, event_details
 from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key
-from callhooks.providers.lenient import json_object
+from callhooks.providers.payload import json_object
+from callhooks.runtime.http import Request
 
 ACTION = "actionHook"
 MOST_HOPS = 1_000_000

@@ -17,12 +17,12 @@ from typing import Annotated
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 from pydantic import AfterValidator, StringConstraints
 
-from callhooks.clients import Client, NonceCount
-from callhooks.event import CallEvent, Kind, cleaned, known_details
-from callhooks.http import BadRequest, Request, Response
+from callhooks.events.call_event import CallEvent, Kind, cleaned, known_details
 from callhooks.providers.jambonz.digest import Challenge, digest_response
 from callhooks.providers.jambonz.hook import PROVIDER
-from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Text, json_object, not_blank
+from callhooks.providers.jambonz.sip_clients import Client, NonceCount
+from callhooks.providers.payload import Document, Identifier, Integer, JsonObject, Text, json_object, not_blank
+from callhooks.runtime.http import BadRequest, Request, Response
 
 REGISTER = "REGISTER"
 

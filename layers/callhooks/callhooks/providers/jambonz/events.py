@@ -12,8 +12,8 @@ from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import parse
 
-from callhooks.event import CallEvent, Detail, Details, Kind, cleaned, direction_of, known_details
-from callhooks.http import Request
+from callhooks.events.call_event import CallEvent, Detail, Details, Kind, cleaned, direction_of, known_details
+from callhooks.providers.jambonz.authentication import MAX_CLOCK_DIFFERENCE
 from callhooks.providers.jambonz.hook import (
     KIND_OF_STATUS,
     PROVIDER,
@@ -21,8 +21,7 @@ from callhooks.providers.jambonz.hook import (
     hook_key,
 )
 from callhooks.providers.jambonz.models import CallInfo
-from callhooks.providers.jambonz.verify import MAX_CLOCK_DIFFERENCE
-from callhooks.providers.lenient import (
+from callhooks.providers.payload import (
     Document,
     Flag,
     Integer,
@@ -32,6 +31,7 @@ from callhooks.providers.lenient import (
     Text,
     json_object,
 )
+from callhooks.runtime.http import Request
 
 ADULTING = "adulting"
 

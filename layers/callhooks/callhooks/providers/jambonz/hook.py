@@ -6,9 +6,9 @@ import hashlib
 from itertools import islice
 from urllib.parse import urlencode
 
-from callhooks.event import Details, Kind, clean_text, known_details
-from callhooks.http import Request
+from callhooks.events.call_event import Details, Kind, clean_text, known_details
 from callhooks.providers.jambonz.models import CallInfo
+from callhooks.runtime.http import Request
 
 PROVIDER = "jambonz"
 MOST_CUSTOMER_DATA = 50

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 
-from callhooks.providers.lenient import Document, Identifier, Integer, JsonObject, Number, Text, not_blank
+from callhooks.providers.payload import Document, Identifier, Integer, JsonObject, Number, Text, not_blank
 
 
 class CallInfo(Document, defer_build=True):

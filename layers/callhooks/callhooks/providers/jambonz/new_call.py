@@ -6,12 +6,12 @@ from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
-from callhooks.event import CallEvent, Kind, cleaned, direction_of
-from callhooks.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of
+from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredentials, verify_or_take_get
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.verify import CHALLENGE, JambonzCredentials, verify_or_take_get
-from callhooks.providers.lenient import json_object
+from callhooks.providers.payload import json_object
+from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
 
 NEW_CALL_KEY = "new-call"
 

@@ -15,12 +15,12 @@ from datetime import datetime
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import JsonValue
 
-from callhooks.event import CallEvent, Kind, clean_text, known_details
-from callhooks.http import BadRequest, Request, Response
-from callhooks.json_values import finite_float
+from callhooks.events.call_event import CallEvent, Kind, clean_text, known_details
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key
-from callhooks.providers.lenient import Document, Identifier, Text, json_object
-from callhooks.tools import MAX_CALLS, Outcome, ToolRequest, failed
+from callhooks.providers.jambonz.llm_tools.toolbox import MAX_CALLS, Outcome, ToolRequest, failed
+from callhooks.providers.payload import Document, Identifier, Text, json_object
+from callhooks.runtime.http import BadRequest, Request, Response
+from callhooks.runtime.json_values import finite_float
 
 LONGEST_EVENT_NAME = 200
 LARGEST_ANSWER_BYTES = 256 * 1024

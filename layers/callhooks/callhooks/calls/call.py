@@ -1,0 +1,520 @@
+"""Call: what the events of one call come to. It is the only place that knows what a status means.
+
+A call is a function of the set of its events: they are put in order by when they happened, never by when they came, so
+that any order and any repetition make the same call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
+
+FOLD_VERSION = 1
+"""Raised with every change of what a call becomes of its events, so that a call item is written again."""
+
+LONGEST_TEXT = 500
+LONGEST_ENTRY = 100
+MOST_ENTRIES = 100
+MOST_CUSTOMER_DATA = 50
+"""With these a call stays well under what an item (400 KB) and an event of the bus (256 KB) may have."""
+
+
+class CallStatus(StrEnum):
+    """Where a call is: how far it has come, and once it has ended, the last word of its provider."""
+
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    EARLY_MEDIA = "early_media"
+    ANSWERED = "answered"
+    HELD = "held"
+    MISSED = "missed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    COMPLETED = "completed"
+
+
+class Outcome(StrEnum):
+    """How a call went, whatever words its provider has for it.
+
+    `CANCELLED` is a caller who gave up before the answer, `MISSED` a VoIPstudio user or queue that did not take it.
+    """
+
+    ANSWERED = "answered"
+    MISSED = "missed"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+Moment = Annotated[
+    datetime, PlainSerializer(utc_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""Aware UTC; ISO 8601 with milliseconds and `Z` in JSON."""
+Seconds = int | float
+
+
+class CallSummary(BaseModel):
+    """A call as a list shows it."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    provider: str
+    call_id: str = Field(description="The provider's own id of the call")
+    status: CallStatus = Field(description="How far the call has come, or how its provider says that it ended")
+    outcome: Outcome | None = Field(None, description="How the call went; null while it is under way")
+    direction: str | None = Field(None, description="inbound or outbound, or another word of the provider")
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    started_at: Moment
+    answered_at: Moment | None = None
+    ended_at: Moment | None = None
+    ring_seconds: Seconds | None = Field(
+        None, description="From the ringing, or the start where no ringing is told, to the answer or the end"
+    )
+    talk_seconds: Seconds | None = Field(None, description="From the answer to the end, holding included")
+    caller_name: str | None = None
+    cause: str | None = Field(None, description="Why the call ended, in the provider's words")
+    parent_call_id: str | None = Field(None, description="The call that this one is a leg of")
+    bridged: bool | None = Field(
+        None, description="Whether a jambonz call was connected with somebody, by a dial or in a queue; null if untold"
+    )
+    flow: str | None = Field(None, description="The flow of the call plan that a jambonz call was in last")
+    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and nobody took it")
+
+
+class Call(CallSummary):
+    """A call: everything that its events tell. Times are the provider's, as far as it sends them."""
+
+    ringing_at: Moment | None = None
+    hold_seconds: Seconds | None = Field(None, description="On hold, as far as it is told; null where it never was")
+    cause_code: int | None = Field(None, description="Why the call ended: the Q.850 cause")
+    sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
+    ended_by: str | None = Field(None, description="Who ended the call, in the provider's word")
+    called_name: str | None = None
+    trunk: str | None = None
+    cost: Decimal | None = Field(None, description="What the call cost, a decimal number")
+    currency: str | None = None
+    dtmf: tuple[str, ...] = Field((), description="Keys that were pressed, in order, collected ones together")
+    machine_detected: bool | None = Field(None, description="Whether a machine answered, where that is told")
+    queue: str | None = None
+    conversation_id: str = Field(
+        description="What the legs of one conversation have in common: the parent's id, src_hash, or the call's own id"
+    )
+    tags: tuple[str, ...] = ()
+    customer_data: Mapping[str, str | bool | int] = Field(
+        default_factory=dict, description="What a jambonz call was tagged with"
+    )
+    last_event_at: Moment
+    event_count: int
+    fold_version: int = FOLD_VERSION
+
+
+def position(event: CallEvent) -> tuple[bool, datetime, int, str]:
+    """Where an event stands among those of its call: by when it happened, then by what can only follow what.
+
+    Clocks of one second put several events at one moment. A bill comes last: Wavix dates it with the call's start.
+    """
+    return event.kind is Kind.BILLED, event.occurred_at, _RANK.get(event.kind, _AMID), event.dedupe_key
+
+
+def fold(events: Iterable[CallEvent]) -> Call:
+    """The call that these events tell of, all of one call; an event that is there twice counts once.
+
+    Raises:
+        ValueError: there is no event.
+    """
+    known = {event.dedupe_key: event for event in sorted(events, key=position, reverse=True)}
+    if not known:
+        raise ValueError("a call has at least one event")
+    return _Fold(sorted(known.values(), key=position)).call()
+
+
+_AMID = 5
+_RANK = {
+    Kind.INITIATED: 0,
+    Kind.RINGING: 1,
+    Kind.EARLY_MEDIA: 2,
+    Kind.ANSWERED: 3,
+    Kind.HELD: 4,
+    Kind.QUEUE_JOINED: 4,
+    Kind.RESUMED: 6,
+    Kind.QUEUE_LEFT: 6,
+    Kind.MISSED: 7,
+    Kind.FAILED: 8,
+    Kind.CANCELLED: 9,
+    Kind.REJECTED: 10,
+    Kind.NO_ANSWER: 11,
+    Kind.BUSY: 12,
+    Kind.COMPLETED: 13,
+}
+"""What can only follow what, for events of one moment."""
+_WEIGHT = {
+    Kind.BILLED: 1,
+    Kind.COMPLETED: 2,
+    Kind.MISSED: 3,
+    Kind.FAILED: 4,
+    Kind.CANCELLED: 5,
+    Kind.REJECTED: 6,
+    Kind.NO_ANSWER: 7,
+    Kind.BUSY: 8,
+}
+"""How much an event says of the end of a call that nobody is known to have answered: that it is over says little."""
+_WEIGHT_OF_ANSWERED = {**_WEIGHT, Kind.MISSED: 0, Kind.COMPLETED: 9}
+"""One that was answered ends when it is over, whoever of a group or a queue has missed it."""
+_PROGRESS = {
+    Kind.INITIATED: CallStatus.INITIATED,
+    Kind.RINGING: CallStatus.RINGING,
+    Kind.EARLY_MEDIA: CallStatus.EARLY_MEDIA,
+    Kind.ANSWERED: CallStatus.ANSWERED,
+}
+_ENDS = {
+    Kind.MISSED: (CallStatus.MISSED, Outcome.MISSED),
+    Kind.FAILED: (CallStatus.FAILED, Outcome.FAILED),
+    Kind.CANCELLED: (CallStatus.CANCELLED, Outcome.CANCELLED),
+    Kind.REJECTED: (CallStatus.REJECTED, Outcome.REJECTED),
+    Kind.NO_ANSWER: (CallStatus.NO_ANSWER, Outcome.NO_ANSWER),
+    Kind.BUSY: (CallStatus.BUSY, Outcome.BUSY),
+    Kind.COMPLETED: (CallStatus.COMPLETED, Outcome.ANSWERED),
+}
+_DISPOSITIONS = {
+    "answered": Kind.COMPLETED,
+    "noanswer": Kind.NO_ANSWER,
+    "busy": Kind.BUSY,
+    "failed": Kind.FAILED,
+}
+"""Wavix's post-call event, for a call whose end nothing else tells: there is no on-call event for a failed one."""
+_OUTCOME_OF_SIP_STATUS = {
+    408: Outcome.NO_ANSWER,
+    480: Outcome.NO_ANSWER,
+    486: Outcome.BUSY,
+    487: Outcome.CANCELLED,
+    600: Outcome.BUSY,
+    603: Outcome.REJECTED,
+}
+"""What `failed` means by RFC 3261; 603 is told as `busy` by some versions of jambonz."""
+_OUTCOME_OF_CAUSE = {
+    "busy": Outcome.BUSY,
+    "no answer": Outcome.NO_ANSWER,
+    "no user": Outcome.NO_ANSWER,
+    "rejected": Outcome.REJECTED,
+    "cancel": Outcome.CANCELLED,
+    "normal clearing": Outcome.NO_ANSWER,
+}
+"""The cause that VoIPstudio tells, for a call that was hung up before anybody took it."""
+_TELL_THE_ANSWER = frozenset({"voipstudio", "wavix"})
+"""Providers whose every event repeats when a call was answered: without that, it was not."""
+_DAY = timedelta(days=1)
+_LONGEST_SECONDS = 10**9
+_US_DOLLARS = "USD"
+_ENQUEUE_HOOK = "enqueue.actionHook"
+_NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
+_SIP_DISPLAY_NAME = re.compile(r'\A\s*"([^"]*)"\s*(?:<[^>]*>)?\s*\Z')
+_QUEUE = "queue"
+_CUSTOMER_DATA = "customer_data."
+
+
+class _Fold:
+    """The events of a call in their order, asked for what they tell."""
+
+    def __init__(self, events: Sequence[CallEvent]) -> None:
+        self._events = events
+        self._kinds = {event.kind for event in events}
+        self._live = [event for event in events if event.kind is not Kind.BILLED] or events
+        self._bills = [event for event in events if event.kind is Kind.BILLED]
+        self._is_answered = bool(
+            self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED} or self._earliest_told("answered_at")
+        )
+        self._ends = [event for event in events if self._weight(event)]
+
+    def call(self) -> Call:
+        call_id = _short(self._events[0].call_id or "")
+        end = max(self._ends, key=lambda event: (self._weight(event), position(event)), default=None)
+        status, outcome = self._how_it_stands(end)
+        started_at = self._started_at()
+        ringing_at = self._earliest_told("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
+        answered_at = self._earliest_told("answered_at") or self._first(Kind.ANSWERED)
+        if answered_at:
+            answered_at = max(started_at, answered_at)
+        ended_at = self._ended_at(end, answered_at)
+        if ended_at:
+            ended_at = max(started_at, ended_at)
+        if answered_at and ended_at and answered_at > ended_at:
+            # The answer was told late, by a clock that is ours or a hook that had to wait.
+            talked = min(_number(end, "duration_seconds") or 0, _DAY.total_seconds())
+            answered_at = max(started_at, ended_at - timedelta(milliseconds=round(1000 * talked)))
+        went_well = outcome is Outcome.ANSWERED
+        ring_end = answered_at or (None if went_well else ended_at)
+        charge = self._bills[-1].details.get("charge") if self._bills else None
+        return Call(
+            provider=self._events[0].provider,
+            call_id=call_id,
+            status=status,
+            outcome=outcome,
+            direction=self._first_known(lambda event: event.direction),
+            from_=self._first_known(lambda event: event.from_),
+            to=self._first_known(lambda event: event.to),
+            caller_name=self._name("caller_name"),
+            called_name=self._name("called_name"),
+            trunk=self._first_text("trunk"),
+            started_at=started_at,
+            ringing_at=ringing_at,
+            answered_at=answered_at,
+            ended_at=ended_at,
+            ring_seconds=_seconds(ringing_at or started_at, ring_end),
+            talk_seconds=_seconds(answered_at, ended_at) if answered_at or not went_well else self._told_duration(end),
+            hold_seconds=self._hold_seconds(ended_at),
+            cause=self._cause(end, outcome),
+            cause_code=_whole(end, "cause_code"),
+            sip_status=_whole(end, "sip_status"),
+            ended_by=_text(end, "call_termination_by") or _text(end, "hangup_source"),
+            cost=charge if isinstance(charge, Decimal) else Decimal(charge) if type(charge) is int else None,
+            currency=_US_DOLLARS if isinstance(charge, Decimal | int) else None,
+            dtmf=self._dtmf(),
+            machine_detected=self._machine_detected(),
+            queue=self._queue(),
+            missed_in_queue=self._missed_in_queue(),
+            parent_call_id=self._first_text("parent_call_sid") or self._first_text("parent_call_id"),
+            bridged=self._bridged(),
+            flow=next((flow for event in reversed(self._events) if (flow := _text(event, "flow"))), None),
+            conversation_id=self._first_text("parent_call_sid")
+            or self._first_text("src_hash")
+            or self._first_text("parent_call_id")
+            or call_id,
+            tags=self._tags(),
+            customer_data=self._customer_data(),
+            last_event_at=max(event.occurred_at for event in self._live),
+            event_count=len(self._events),
+        )
+
+    def _weight(self, event: CallEvent) -> int:
+        """How much an event says of the end; 0 where it tells of none."""
+        return (_WEIGHT_OF_ANSWERED if self._is_answered else _WEIGHT).get(event.kind, 0)
+
+    def _how_it_stands(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
+        if end is None:
+            return self._progress(), None
+        kind = _billed_as(end) if end.kind is Kind.BILLED else end.kind
+        status, outcome = _ENDS[Kind.COMPLETED if end.kind is Kind.BILLED and self._is_answered else kind]
+        if self._is_answered:
+            return status, Outcome.ANSWERED
+        sip_status = _whole(end, "sip_status")
+        if end.kind is Kind.COMPLETED:
+            return status, self._outcome_of_hangup(end)
+        if kind is Kind.NO_ANSWER and sip_status == 487 and _text(end, "call_termination_by") == "caller":
+            return status, Outcome.CANCELLED
+        if kind is Kind.FAILED or sip_status == 603:
+            return status, _OUTCOME_OF_SIP_STATUS.get(sip_status or 0, outcome)
+        return status, outcome
+
+    def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
+        """How a call went that is over, and nothing else is told of it."""
+        if self._bills:
+            return _ENDS[_billed_as(self._bills[-1])][1]
+        if end.provider not in _TELL_THE_ANSWER:
+            return Outcome.ANSWERED
+        cause = (_text(end, "reason") or "no answer").lower()
+        return next((outcome for words, outcome in _OUTCOME_OF_CAUSE.items() if words in cause), Outcome.FAILED)
+
+    def _progress(self) -> CallStatus:
+        holds = [event.kind for event in self._events if event.kind in (Kind.HELD, Kind.RESUMED)]
+        if holds and holds[-1] is Kind.HELD:
+            return CallStatus.HELD
+        if self._is_answered:
+            return CallStatus.ANSWERED
+        furthest = max(self._kinds & set(_PROGRESS), key=_RANK.__getitem__, default=Kind.INITIATED)
+        return _PROGRESS[furthest]
+
+    def _started_at(self) -> datetime:
+        told = (self._earliest_told(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
+        return min([*(event.occurred_at for event in self._live), *(moment for moment in told if moment)])
+
+    def _ended_at(self, end: CallEvent | None, answered_at: datetime | None) -> datetime | None:
+        if end is None:
+            return None
+        if end.kind is not Kind.BILLED:
+            live = [event for event in self._ends if event.kind is not Kind.BILLED]
+            return max(_moment(event, "ended_at") or event.occurred_at for event in live)
+        talked = _number(end, "duration_seconds")
+        told = self._earliest_told("ended_at")
+        if told or answered_at is None or talked is None:
+            return told
+        return _later(answered_at, talked)
+
+    def _told_duration(self, end: CallEvent | None) -> Seconds | None:
+        durations = (_number(event, "duration_seconds") for event in (*self._bills, end))
+        return next((_rounded(duration) for duration in durations if duration is not None), None)
+
+    def _hold_seconds(self, ended_at: datetime | None) -> Seconds | None:
+        held, since, was_held = timedelta(), None, False
+        for event in self._events:
+            now = min(event.occurred_at, ended_at or event.occurred_at)
+            if event.kind is Kind.HELD and since is None:
+                since, was_held = now, True
+            elif event.kind is Kind.RESUMED and since is not None:
+                held, since = held + (now - since), None
+        if since is not None and ended_at is not None:
+            held += ended_at - since
+        return _rounded(held.total_seconds()) if was_held else None
+
+    def _cause(self, end: CallEvent | None, outcome: Outcome | None) -> str | None:
+        reason = _text(end, "reason")
+        # The SIP reason of a call that went well is always OK.
+        return reason or (None if outcome is Outcome.ANSWERED else _text(end, "sip_reason"))
+
+    def _dtmf(self) -> tuple[str, ...]:
+        keys = (
+            _text(event, "digits")
+            for event in self._events
+            if event.kind in (Kind.DTMF, Kind.VERB)
+            or (event.kind is Kind.MEDIA and event.details.get("media_status") in ("completed", "failed"))
+        )
+        return tuple(islice((_short(key, LONGEST_ENTRY) for key in keys if key), MOST_ENTRIES))
+
+    def _machine_detected(self) -> bool | None:
+        told: set[bool] = set()
+        for event in self._events:
+            flag = event.details.get("machine_detected")
+            if isinstance(flag, bool):
+                told.add(flag)
+            for name in ("answered_by", "amd_result"):
+                word = (_text(event, name) or "").lower()
+                told |= {True} if "machine" in word else {False} if "human" in word else set()
+        return True in told if told else None
+
+    def _queue(self) -> str | None:
+        # The panel of a wrap-up tells whose it is.
+        of_voipstudio = (
+            _text(event, "called_name") or event.to
+            for event in self._events
+            if _context(event) == _QUEUE and event.kind is not Kind.QUEUE_WRAPUP
+        )
+        return self._first_text("queue") or next((_short(name) for name in of_voipstudio if name), None)
+
+    def _bridged(self) -> bool | None:
+        dialled = {_text(event, "dial_call_status") for event in self._events} - {None}
+        queued = {event.status for event in self._events if event.name == _ENQUEUE_HOOK}
+        left = {_text(event, "reason") for event in self._events if event.kind is Kind.QUEUE_LEFT}
+        if "completed" in dialled or "bridged" in queued or "dequeued" in left:
+            return True
+        return False if dialled or queued or left else None
+
+    def _name(self, member: str) -> str | None:
+        """A name for people: VoIPstudio hands on what stood in a SIP header, which may be the number alone."""
+        told = self._first_text(member) or ""
+        in_header = _SIP_DISPLAY_NAME.match(told)
+        name = in_header[1].strip() if in_header else told
+        return None if _NUMBER.fullmatch(name) else name or None
+
+    def _missed_in_queue(self) -> bool:
+        if any(event.kind is Kind.MISSED and _context(event) == _QUEUE for event in self._events):
+            return not self._is_answered
+        left = [event for event in self._events if event.kind is Kind.QUEUE_LEFT]
+        return bool(left) and _text(left[-1], "reason") == "abandoned"
+
+    def _tags(self) -> tuple[str, ...]:
+        told = (tag for event in self._events if (tag := _text(event, "tag")))
+        # Bird has a list of them, which an event keeps as one text.
+        each = (tag for text in told for tag in (text.split(", ") if self._events[0].provider == "bird" else (text,)))
+        tags = dict.fromkeys(_short(tag, LONGEST_ENTRY) for tag in each if tag)
+        return tuple(islice(tags, MOST_ENTRIES))
+
+    def _customer_data(self) -> dict[str, str | bool | int]:
+        tagged: dict[str, str | bool | int] = {}
+        for event in self._events:
+            for name, value in event.details.items():
+                if name.startswith(_CUSTOMER_DATA) and name != _CUSTOMER_DATA:
+                    tagged[_short(name.removeprefix(_CUSTOMER_DATA), LONGEST_ENTRY)] = _plain(value)
+        return dict(islice(tagged.items(), MOST_CUSTOMER_DATA))
+
+    def _first(self, kind: Kind) -> datetime | None:
+        return min((event.occurred_at for event in self._events if event.kind is kind), default=None)
+
+    def _earliest_told(self, name: str) -> datetime | None:
+        return min((moment for event in self._events if (moment := _moment(event, name))), default=None)
+
+    def _first_known(self, told_by: Callable[[CallEvent], str | None]) -> str | None:
+        return next((_short(text) for event in self._events if (text := told_by(event))), None)
+
+    def _first_text(self, name: str) -> str | None:
+        return self._first_known(lambda event: _text(event, name))
+
+
+def _billed_as(bill: CallEvent) -> Kind:
+    told = (bill.status or "").lower()
+    unknown = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
+    return _DISPOSITIONS.get(told, unknown)
+
+
+def _context(event: CallEvent) -> str:
+    return (_text(event, "context") or "").lower()
+
+
+def _text(event: CallEvent | None, name: str) -> str | None:
+    value = event.details.get(name) if event else None
+    return _short(value) if isinstance(value, str) else None
+
+
+def _number(event: CallEvent | None, name: str) -> float | None:
+    """A number of seconds; one of decades is a slip, and may have more digits than a table takes."""
+    value = event.details.get(name) if event else None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value > _LONGEST_SECONDS:
+        return None
+    return max(float(value), 0)
+
+
+def _whole(event: CallEvent | None, name: str) -> int | None:
+    """A number as SIP and Q.850 have them; Bird sends the SIP status as a text."""
+    value = event.details.get(name) if event else None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 3:
+        return int(value)
+    return int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def _moment(event: CallEvent, name: str) -> datetime | None:
+    """A moment that an event repeats; one that is days away from the event is a slip of its sender's clock."""
+    value = event.details.get(name)
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment if moment and abs(moment - event.occurred_at) <= _DAY else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _later(moment: datetime, seconds: float) -> datetime | None:
+    try:
+        return moment + timedelta(milliseconds=round(1000 * seconds))
+    except OverflowError:
+        return None
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> Seconds | None:
+    """The time between two moments, none where clocks put the end before the beginning."""
+    if begin is None or end is None:
+        return None
+    return _rounded(max((end - begin).total_seconds(), 0))
+
+
+def _rounded(seconds: float) -> Seconds:
+    return int(seconds) if seconds == int(seconds) else round(seconds, 3)
+
+
+def _plain(value: Detail) -> str | bool | int:
+    return _short(value) if isinstance(value, str) else int(value) if isinstance(value, Decimal) else value
+
+
+def _short(text: str, longest: int = LONGEST_TEXT) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

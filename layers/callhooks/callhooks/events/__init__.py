@@ -1,0 +1,4 @@
+"""One delivery, normalised, and how it is stored once: event, item, table, writer, spill queue.
+
+Imports `runtime`.
+"""

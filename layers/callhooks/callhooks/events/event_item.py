@@ -1,0 +1,397 @@
+"""Items of the table of events: what is kept of a delivery, under which keys, and how it is read back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
+
+from callhooks.events.call_event import (
+    ONCE_KEYS,
+    CallEvent,
+    Detail,
+    Details,
+    Kind,
+    NotUnderstood,
+    canonical_party,
+    clean_text,
+    utc_text,
+)
+from callhooks.runtime.http import Request, Response
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
+
+EVENT_PREFIX = "event#"
+QUARANTINE = "quarantine#"
+LONGEST_ID_BYTES = 200
+MOST_DIGITS = 38
+LARGEST_UNPACKED_BYTES = 4 * 1024 * 1024
+"""An item has at most 400 KB, which JSON makes six times as long at worst."""
+
+_PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
+_SMALL_BYTES = 4096
+_GZIP = 16
+_HASHED_PREFIX = "sha256-"
+_ONCE_SORT_KEYS = frozenset(f"{EVENT_PREFIX}{key}" for key in ONCE_KEYS)
+_KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
+_OF_A_DELIVERY = (
+    "provider",
+    "received_at",
+    "body",
+    "body_encoding",
+    "query",
+    "request_id",
+    "answer",
+    "answer_status",
+    "expires_at",
+)
+REFUSED_BY_DATABASE = "The database refuses it."
+
+
+def key_part(identifier: str) -> str:
+    """An identifier as a part of a key: as it is where it is short and plain, else hashed.
+
+    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys; a path
+    cannot end in `.` or `..`. What
+    may be a number in international form or a SIP URI is hashed too, since keys are logged.
+    """
+    if (
+        len(identifier) <= LONGEST_ID_BYTES
+        and _PLAIN_ID.fullmatch(identifier)
+        and not identifier.startswith(_HASHED_PREFIX)
+    ):
+        return identifier
+    return _hashed(identifier)
+
+
+def _hashed(identifier: str) -> str:
+    return _HASHED_PREFIX + hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def partition_key(provider: str, call_id: str) -> str:
+    """The partition key of a call: its events and its own item have it."""
+    return f"{provider}#{key_part(call_id)}"
+
+
+def is_call_partition(pk: str) -> bool:
+    """Whether a partition key is that of a call: an SMS, what names no call and what is in quarantine have others."""
+    _, _, about = pk.partition("#")
+    return not pk.startswith(QUARANTINE) and not about.startswith(("sms#", "none#"))
+
+
+def event_key(event: CallEvent) -> tuple[str, str]:
+    """The partition key and the sort key of an event: a repeat has the same, whenever it comes."""
+    if event.call_id:
+        about = key_part(event.call_id)
+    elif event.sms_id:
+        about = f"sms#{key_part(event.sms_id)}"
+    else:
+        about = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
+    is_reserved = event.dedupe_key in ONCE_KEYS and not event.once
+    key = _hashed(event.dedupe_key) if is_reserved else key_part(event.dedupe_key)
+    return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key}"
+
+
+def is_kept_once(item: Item) -> bool:
+    """Return whether an item is the beginning of a call: whatever comes under its key later is a repeat."""
+    return item["sk"]["S"] in _ONCE_SORT_KEYS
+
+
+def is_repeat(item: Item, first: Item) -> bool:
+    """Return whether an item is the delivery that is stored under its key already, and not another one.
+
+    A provider may use an id twice, and a signature that nobody can verify may come with another body.
+    """
+    if is_kept_once(item) or "body" not in first or first["body"] == item["body"]:
+        return True
+    try:
+        return body_of_item(first) == body_of_item(item)
+    except (KeyError, ValueError):
+        return False
+
+
+def with_own_key(item: Item) -> Item:
+    """Return an item under a key that no delivery with another body has.
+
+    Raises:
+        KeyError, ValueError: its body cannot be read.
+    """
+    digest = hashlib.sha256(body_of_item(item)).hexdigest()
+    return {**item, "sk": {"S": f"{item['sk']['S']}~{digest}"}}
+
+
+def party_key(party: str) -> str:
+    """What a number, a SIP user or a SIP URI is looked up by, short enough for a key of an index."""
+    return key_part(canonical_party(party))
+
+
+def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
+    """Everything that is kept of a delivery, as one item of the events table.
+
+    `body` holds the raw bytes, gzipped where that is shorter (`body_encoding`), and `details` what was understood of
+    them, as JSON that is compressed with the body as its dictionary: DynamoDB asks for a write unit for each KB, and
+    most of what is understood stands in the body already. `retention_days` of 0 keeps it for ever.
+    """
+    pk, sk = event_key(event)
+    texts = {
+        "pk": pk,
+        "sk": sk,
+        "provider": event.provider,
+        "call_id": event.call_id and clean_text(event.call_id),
+        "kind": event.kind.value,
+        "event_name": event.name,
+        "status": event.status,
+        "direction": event.direction,
+        "from": event.from_,
+        "to": event.to,
+        "occurred_at": utc_text(event.occurred_at),
+        "received_at": utc_text(event.received_at),
+    }
+    item = {**_attributes(texts), **_delivery(request, answer, event.received_at, retention_days)}
+    if event.details:
+        item["details"] = {"B": _packed_details(event.details, request.body)}
+    return item
+
+
+def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
+    """The event that an item keeps, as `event_item` wrote it; what happened when is `sent_at`, whoever told it.
+
+    Raises:
+        KeyError, ValueError: it is no such item.
+    """
+    return CallEvent(
+        provider=item["provider"]["S"],
+        call_id=_text(item, "call_id"),
+        dedupe_key=item["sk"]["S"].removeprefix(EVENT_PREFIX),
+        kind=Kind(item["kind"]["S"]),
+        name=_text(item, "event_name") or "",
+        received_at=datetime.fromisoformat(item["received_at"]["S"]),
+        sent_at=datetime.fromisoformat(item["occurred_at"]["S"]),
+        status=_text(item, "status"),
+        direction=_text(item, "direction"),
+        from_=_text(item, "from"),
+        to=_text(item, "to"),
+        details=details_of_item(item),
+    )
+
+
+def details_of_item(item: Mapping[str, AttributeValueTypeDef]) -> Details:
+    """What was understood of an event besides its own members.
+
+    Raises:
+        KeyError, ValueError: the item is none of an event, or is broken.
+    """
+    packed = item.get("details", {})
+    if "M" in packed:
+        # As it was kept before it was compressed.
+        return {name: _detail(value) for name, value in packed["M"].items()}
+    return _unpacked_details(_bytes(packed["B"]), body_of_item(item)) if packed else {}
+
+
+def _packed_details(details: Details, body: bytes) -> bytes:
+    told = {name: _in_json(value) for name, value in details.items() if value not in (None, "")}
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    window, memory = _window_for(len(body) + len(text))
+    packer = zlib.compressobj(wbits=-window, memLevel=memory, zdict=body)
+    return packer.compress(text) + packer.flush()
+
+
+def _gzipped(body: bytes) -> bytes:
+    window, memory = _window_for(len(body))
+    packer = zlib.compressobj(wbits=_GZIP + window, memLevel=memory)
+    return packer.compress(body) + packer.flush()
+
+
+def _window_for(size: int) -> tuple[int, int]:
+    """The window and the memory level for so many bytes: zlib's own take 256 KB, and longer to get than to fill."""
+    return (12, 5) if size <= _SMALL_BYTES else (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
+
+
+def _unpacked_details(packed: bytes, body: bytes) -> Details:
+    unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=body)
+    try:
+        told = json.loads(unpacker.decompress(packed, LARGEST_UNPACKED_BYTES))
+        return {
+            name: _whole_or(Decimal(value["N"])) if isinstance(value, dict) else value for name, value in told.items()
+        }
+    except (zlib.error, ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
+        raise ValueError("the details of an event cannot be read") from error
+
+
+def _whole_or(number: Decimal) -> int | Decimal:
+    """A number as an `int` where it is a whole one."""
+    return int(number) if number == number.to_integral_value() else number
+
+
+def _in_json(value: Detail) -> object:
+    if isinstance(value, bool | str):
+        return value
+    if not _is_storable(Decimal(value)):
+        return str(value)
+    number = _whole_or(Decimal(value))
+    return number if isinstance(number, int) else {"N": f"{number:f}"}
+
+
+def _bytes(value: bytes | str) -> bytes:
+    """A binary attribute: the table's stream has it as base64."""
+    return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+
+
+def body_of_item(item: Mapping[str, AttributeValueTypeDef]) -> bytes:
+    """The raw body that an item keeps.
+
+    Raises:
+        KeyError, ValueError: there is none, or it cannot be read.
+    """
+    body = _bytes(item["body"]["B"])
+    try:
+        return gzip.decompress(body) if item["body_encoding"]["S"] == "gzip" else body
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError("the body of an event cannot be read") from error
+
+
+def _text(item: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
+    return item[name]["S"] if name in item else None
+
+
+def _detail(value: AttributeValueTypeDef) -> Detail:
+    if "N" in value:
+        return _whole_or(Decimal(value["N"]))
+    return value["BOOL"] if "BOOL" in value else value["S"]
+
+
+def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
+    """A delivery of a proven sender that was not understood: all that it takes to try it again later.
+
+    The key holds what distinguishes two hooks with the same body: the sender's mark, the query, and the path where no
+    token is in it.
+    """
+    sender = request.sender
+    texts = {
+        "pk": f"{QUARANTINE}{delivery.provider}#{sender.sent_at or delivery.received_at:%Y-%m-%d}",
+        "sk": _quarantine_key(request),
+        "provider": delivery.provider,
+        "reason": delivery.reason,
+        "received_at": utc_text(delivery.received_at),
+        "method": request.method,
+        "path": None if "token" in request.path_parameters else clean_text(request.path),
+        "route": request.route,
+        "sent_at": utc_text(sender.sent_at) if sender.sent_at else None,
+        "sender_mark": clean_text(sender.mark),
+        "signed_call": clean_text(sender.call_id or ""),
+    }
+    headers = {name: clean_text(value) for name, value in request.headers.items() if name in _KEPT_HEADERS}
+    return {
+        **_attributes(texts),
+        "headers": {"M": _attributes(headers)},
+        "path_parameters": {"M": _attributes(_told_by_path(request))},
+        **_delivery(request, answer, delivery.received_at, retention_days),
+    }
+
+
+def refused_item(item: Item) -> Item:
+    """The form for quarantine of an item that the database refuses for good: the delivery, and not what was made of it.
+
+    The same item has the same key, whenever it is made.
+    """
+    day, key = item["received_at"]["S"][:10], f"{item['pk']['S']}|{item['sk']['S']}"
+    texts = {
+        "pk": f"{QUARANTINE}{item['provider']['S']}#{day}",
+        "sk": hashlib.sha256(key.encode("utf-8")).hexdigest(),
+        "reason": REFUSED_BY_DATABASE,
+    }
+    return {**{name: item[name] for name in _OF_A_DELIVERY if name in item}, **_attributes(texts)}
+
+
+def _quarantine_key(request: Request) -> str:
+    told = {"?": request.raw_query, "mark": request.sender.mark}
+    if "token" not in request.path_parameters:
+        told |= {"method": request.method, "path": request.path}
+    known = {name: clean_text(text) for name, text in told.items() if text}
+    if not known:
+        return request.body_hash
+    return hashlib.sha256(json.dumps([request.body_hash, known], sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def _told_by_path(request: Request) -> dict[str, str]:
+    return {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
+
+
+def _attributes(members: Mapping[str, Detail | None]) -> Item:
+    return {name: _attribute(value) for name, value in members.items() if value not in (None, "")}
+
+
+def _attribute(value: Detail | None) -> AttributeValueTypeDef:
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | Decimal):
+        number = Decimal(value)
+        if _is_storable(number):
+            return {"N": f"{number:f}"}
+    return {"S": str(value)}
+
+
+def _is_storable(number: Decimal) -> bool:
+    """Whether DynamoDB takes a number: for one that is too long or too large it refuses the whole item."""
+    return number.is_finite() and len(number.as_tuple().digits) <= MOST_DIGITS and abs(number.adjusted()) <= MOST_DIGITS
+
+
+def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: float) -> Item:
+    gzipped = _gzipped(request.body)
+    compressed = len(gzipped) < len(request.body)
+    item: Item = {
+        "body": {"B": gzipped if compressed else request.body},
+        "body_encoding": {"S": "gzip" if compressed else "identity"},
+        "answer": {"S": answer.body},
+        "answer_status": {"N": str(answer.status)},
+    }
+    item |= _attributes({"query": clean_text(request.raw_query), "request_id": clean_text(request.request_id)})
+    if retention_days:
+        expires_at = received_at + timedelta(days=retention_days)
+        item["expires_at"] = {"N": str(int(expires_at.timestamp()))}
+    return item
+
+
+def answer_of(item: Item) -> Response:
+    """The answer that a stored event was given."""
+    return Response(int(item["answer_status"]["N"]), item["answer"]["S"])
+
+
+def pack_item(item: Item) -> str:
+    """An item as it waits outside of the table: base64 of its gzipped JSON, bytes in it as `{"base64": "..."}`."""
+    whole = json.dumps(item, default=lambda raw: {"base64": base64.b64encode(raw).decode("ascii")})
+    return base64.b64encode(gzip.compress(whole.encode("utf-8"), mtime=0)).decode("ascii")
+
+
+def unpack_item(text: str) -> Item:
+    """The item that `pack_item` has packed.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        whole = unzip.decompress(base64.b64decode(text, validate=True), LARGEST_UNPACKED_BYTES)
+        item = json.loads(whole, object_hook=_bytes_or_mapping)
+        if unzip.eof and all(isinstance(item[name]["S"], str) for name in ("pk", "sk")):
+            return item  # type: ignore[no-any-return]
+    except (zlib.error, binascii.Error, ValueError, LookupError, TypeError, RecursionError) as error:
+        # None of their texts may be told: they repeat what was packed.
+        raise ValueError(f"not a packed item ({type(error).__name__})") from None
+    raise ValueError("not a packed item")
+
+
+def _bytes_or_mapping(mapping: dict[str, object]) -> object:
+    encoded = mapping.get("base64")
+    return base64.b64decode(encoded, validate=True) if isinstance(encoded, str) and len(mapping) == 1 else mapping

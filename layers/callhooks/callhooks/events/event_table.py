@@ -1,0 +1,155 @@
+"""EventStore: one conditional write that keeps an event, its raw body and its answer.
+
+The stored event is the idempotency record itself. Powertools' own DynamoDB layer writes a record before and after
+the function; here the answer is known before anything is written, so that a single `PutItem` does both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+from botocore.exceptions import ClientError
+
+from callhooks.events.event_item import Item, answer_of, body_of_item, is_kept_once, is_repeat, with_own_key
+from callhooks.runtime.http import Response
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class EventStore(BasePersistenceLayer):
+    """A Powertools persistence layer whose record is the event.
+
+    `idempotent_function` hands `save_inprogress` the whole item. A new one is written and the function answers; a
+    repeat raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without an expiry,
+    so that there is no state in between and a repeat in flight is never an error. A container remembers the last
+    answers it gave and asks the table nothing for them. A delivery whose key is taken by another body is no repeat: it
+    is written under a key of its own.
+
+    Args:
+        client: DynamoDB's.
+        table_name: the table of events.
+        on_reused_key: called with each item that was written because its key was taken by another body.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, *, on_reused_key: Callable[[Item], None] = lambda _item: None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._client = client
+        self._table_name = table_name
+        self._on_reused_key = on_reused_key
+
+    def holds(self, item: Item) -> bool:
+        """Whether this container knows that this event is kept."""
+        return self._retrieve_from_cache(_record_key(item)) is not None
+
+    def remember(self, item: Item) -> None:
+        """Note of an event that it is kept, though not in the table yet: a repeat gets its answer from here."""
+        self._remember(item, answer_of(item))
+
+    def keep(self, item: Item) -> bool:
+        """Write an item; `False` where it was there already.
+
+        Raises:
+            ClientError, BotoCoreError: the write failed.
+        """
+        return self._put(item) is None
+
+    def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
+        """Write the item unless it is there, in one request; in two where another delivery has its key.
+
+        Raises:
+            IdempotencyItemAlreadyExistsError: a repeat; it holds the first answer.
+            ClientError, BotoCoreError: the write failed.
+        """
+        known = self._retrieve_from_cache(_record_key(data))
+        if known is not None:
+            raise IdempotencyItemAlreadyExistsError(old_data_record=known)
+        first = self._put(data)
+        record = self._remember(data, answer_of(data if first is None else first))
+        # A write whose reply was lost and that the SDK sent again meets itself: that is no repeat.
+        if first is not None and not _same_write(first, data):
+            raise IdempotencyItemAlreadyExistsError(old_data_record=record)
+
+    def _put(self, item: Item) -> Item | None:
+        """Write an item, or return the stored one that it repeats."""
+        first = self._put_new(item)
+        if first is None or is_repeat(item, first):
+            return first
+        first = self._put_new(with_own_key(item))
+        if first is None:
+            self._on_reused_key(item)
+        return first
+
+    def _put_new(self, item: Item) -> Item | None:
+        """Write an item where its key is free, or return the one that has it."""
+        try:
+            self._client.put_item(
+                TableName=self._table_name,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            first: Item = error.response.get("Item", {})  # type: ignore[assignment]
+            return first
+        return None
+
+    def read_body(self, partition_key: str, sort_key: str) -> bytes | None:
+        """The raw body of a stored event; `None` where there is no such event.
+
+        Raises:
+            ClientError, BotoCoreError: the table could not be read.
+        """
+        reply = self._client.get_item(
+            TableName=self._table_name,
+            Key={"pk": {"S": partition_key}, "sk": {"S": sort_key}},
+            ProjectionExpression="body, body_encoding",
+            ConsistentRead=True,
+        )
+        item = reply.get("Item")
+        return None if item is None else body_of_item(item)
+
+    def save_success(self, data: Item, result: object) -> None:
+        """Nothing is left to do: the item was written whole."""
+
+    def delete_record(self, data: Item, exception: Exception) -> None:
+        """Nothing is taken back: what was accepted is kept."""
+
+    def _remember(self, item: Item, answer: Response) -> DataRecord:
+        record = DataRecord(
+            idempotency_key=_record_key(item),
+            status=STATUS_CONSTANTS["COMPLETED"],
+            response_data=json.dumps(answer.as_payload()),
+        )
+        self._save_to_cache(record)
+        return record
+
+    def _get_record(self, idempotency_key: str) -> NoReturn:
+        raise IdempotencyItemNotFoundError(idempotency_key)
+
+    def _put_record(self, data_record: DataRecord) -> NoReturn:  # noqa: ARG002
+        raise RuntimeError("save_inprogress writes the item whole")
+
+    _update_record = _delete_record = _put_record
+
+
+def _record_key(item: Item) -> str:
+    key = f"{item['pk']['S']}|{item['sk']['S']}"
+    # Python's hash of bytes is keyed at random in each process, and costs nothing the second time.
+    return key if is_kept_once(item) else f"{key}|{hash(bytes(item['body']['B']))}"
+
+
+def _same_write(first: Item, second: Item) -> bool:
+    return "request_id" in second and all(first.get(name) == second.get(name) for name in ("request_id", "answer"))

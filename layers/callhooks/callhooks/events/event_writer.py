@@ -1,0 +1,114 @@
+"""Keeper: an item goes into the table, else into the spill queue, else into the log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
+
+from callhooks.events.event_item import Item, answer_of, pack_item
+from callhooks.events.event_table import EventStore
+from callhooks.events.spill_queue import SpillQueue
+from callhooks.events.write_result import Fate, Kept
+from callhooks.runtime.errors import is_refused_for_good, name_of
+from callhooks.runtime.http import HttpPayload
+from callhooks.runtime.metrics import count
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+
+REPLAYED_HEADER = "idempotent-replayed"
+UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
+LARGEST_LOGGED_PART = 200_000
+"""CloudWatch takes 256 KB at least in one event of the log."""
+
+STORE_SECONDS = 4.4
+"""What a write costs at most: two attempts, of which each connects, agrees on TLS and waits, and a second between."""
+SPILL_SECONDS = 1.8
+"""What a message costs at most: one such attempt."""
+NO_TIME = "no time was left"
+
+logger = Logger(child=True)
+
+
+class Keeper:
+    """Keeps each item once.
+
+    Args:
+        store: where items belong.
+        spill_queue: where they wait that the store has not taken.
+    """
+
+    def __init__(self, store: EventStore, spill_queue: SpillQueue) -> None:
+        self._store = store
+        self._spill_queue = spill_queue
+        idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
+        # With idempotency switched off Powertools never configures the store, which is asked all the same.
+        store.configure(idempotency)
+        self._store_once = idempotent_function(
+            _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
+        )
+
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+        """Keep an item, in a place that can be reached in the time that is left.
+
+        What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
+        """
+        payload, failure = answer_of(item).as_payload(), NO_TIME
+        if seconds_left() >= STORE_SECONDS or self._store.holds(item):
+            failure = "the store has not seen it"
+            try:
+                payload = self._store_once(item=_Settled(item))
+            except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
+                cause = error.__cause__ or error
+                if is_refused_for_good(cause):
+                    logger.error("refused by the database", extra={"failure": name_of(cause)})
+                    return Kept(Fate.REFUSED, payload)
+                failure = name_of(cause)
+        if self._store.holds(item):
+            return Kept(Fate.REPLAYED if REPLAYED_HEADER in payload["headers"] else Fate.STORED, payload)
+        if seconds_left() < SPILL_SECONDS:
+            logger.error("not spilled", extra={"failure": NO_TIME})
+        elif self._spill(item, failure):
+            return Kept(Fate.SPILLED, payload)
+        self.log(item, failure)
+        return Kept(Fate.LOGGED, payload)
+
+    def log(self, item: Item, failure: str) -> None:
+        """Write all of an item to the log, packed, for `callhooks recover`: the last place there is."""
+        packed = pack_item(item)
+        name = hashlib.sha256(packed.encode("ascii")).hexdigest()[:16]
+        slices = [packed[start : start + LARGEST_LOGGED_PART] for start in range(0, len(packed), LARGEST_LOGGED_PART)]
+        for number, part in enumerate(slices, start=1):
+            told = {"failure": failure, "event": name, "part": number, "parts": len(slices), "delivery": part}
+            logger.error(UNSTORED_MARKER, extra=told)
+        count("EventUnstored")
+
+    def _spill(self, item: Item, failure: str) -> bool:
+        try:
+            self._spill_queue.put(item)
+        except Exception as error:  # noqa: BLE001 - whatever the queue does, there is still the log
+            logger.error("not spilled", extra={"failure": name_of(error)})
+            return False
+        self._store.remember(item)
+        count("EventSpilled", provider=item["provider"]["S"], reason=failure)
+        return True
+
+
+class _Settled(dict[str, Any]):
+    """An item that nobody changes any more, so that Powertools' deep copy of it is itself."""
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+
+def _payload(*, item: Item) -> HttpPayload:
+    return answer_of(item).as_payload()
+
+
+def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001
+    response["headers"][REPLAYED_HEADER] = "true"
+    return response

@@ -1,0 +1,187 @@
+"""Reads the call plan that the build has prepared: the file `plan.json` in the package `callhooks_plan`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TypedDict
+
+from aws_lambda_powertools import Logger
+
+from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
+from callhooks.providers.jambonz.plan.patterns import parse_digits, parse_pattern, parse_text_pattern
+from callhooks.providers.jambonz.plan.plan import (
+    LAST_RESORT,
+    Choose,
+    End,
+    Flow,
+    Go,
+    GoOn,
+    Next,
+    Plan,
+    Repeat,
+    Route,
+    Step,
+    Target,
+    Variable,
+    Verbs,
+)
+
+PLAN_PACKAGE = "callhooks_plan"
+PLAN_FILE = "plan.json"
+PLAN_FORMAT = 2
+
+logger = Logger(child=True)
+
+
+class _PreparedStep(TypedDict):
+    index: int
+    verb: str
+    hooks: dict[str, object]
+
+
+class _PreparedFlow(TypedDict):
+    verbs: Verbs
+    steps: dict[str, _PreparedStep]
+
+
+class PlanUnavailable(Exception):
+    """The prepared plan is missing or cannot be read."""
+
+
+def read_plan(text: str) -> Plan:
+    """Read a prepared plan.
+
+    Raises:
+        PlanUnavailable: the text is not a prepared plan of this version.
+    """
+    try:
+        document = json.loads(text)
+        if document["format"] != PLAN_FORMAT:
+            raise PlanUnavailable(f"the plan has format {document['format']}, this version reads {PLAN_FORMAT}")
+        plan = Plan(
+            routes=tuple(_read_route(route) for route in document["routes"]),
+            flows={name: _read_flow(flow) for name, flow in document["flows"].items()},
+            fallback=document["fallback"],
+            calendars={name: _read_calendar(calendar) for name, calendar in document["calendars"].items()},
+            variables={name: _read_variable(schema) for name, schema in document["variables"].items()},
+        )
+        answers = [plan.fallback, *(plan.flows[route.flow].verbs for route in plan.routes)]
+        asked = {name for route in plan.routes for name in (*route.during, *route.outside)}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanUnavailable(f"the prepared plan is broken: {type(error).__name__}") from error
+    if not plan.routes or not all(_is_answer(verbs) for verbs in answers):
+        raise PlanUnavailable("the plan has no route, or a flow or a fallback without verbs")
+    if not asked <= plan.calendars.keys():
+        raise PlanUnavailable("the plan has a route by a calendar that is not there")
+    return plan
+
+
+def installed_plan() -> Plan:
+    """The plan of the call plan layer; the last resort alone where it is missing or broken.
+
+    A call is answered all the same, so a broken plan is logged as an error and never raised.
+    """
+    try:
+        package = Path(str(import_module(PLAN_PACKAGE).__file__))
+        return read_plan(package.with_name(PLAN_FILE).read_text("utf-8"))
+    except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
+        logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
+        return Plan(
+            routes=(Route("last_resort"),),
+            flows={"last_resort": Flow(LAST_RESORT)},
+            fallback=LAST_RESORT,
+            is_last_resort=True,
+        )
+
+
+def _is_answer(verbs: object) -> bool:
+    return isinstance(verbs, list) and bool(verbs) and all(isinstance(verb, dict) for verb in verbs)
+
+
+def _read_route(route: Mapping[str, object]) -> Route:
+    header = route.get("header") or {}
+    if not isinstance(header, dict):
+        raise TypeError("headers are a mapping")
+    return Route(
+        flow=str(route["flow"]),
+        to=tuple(parse_pattern(text) for text in _texts(route.get("to"))),
+        from_=tuple(parse_pattern(text) for text in _texts(route.get("from"))),
+        direction=None if route.get("direction") is None else str(route["direction"]),
+        trunk=tuple(parse_text_pattern(text) for text in _texts(route.get("trunk"))),
+        application=tuple(parse_text_pattern(text) for text in _texts(route.get("application"))),
+        headers=tuple(
+            (name, tuple(parse_text_pattern(text) for text in _texts(value))) for name, value in header.items()
+        ),
+        during=_texts(route.get("during")),
+        outside=_texts(route.get("outside")),
+    )
+
+
+def _read_flow(flow: _PreparedFlow) -> Flow:
+    steps = {
+        step_id: Step(
+            index=step["index"],
+            verb=step["verb"],
+            hooks={name: _read_next(following) for name, following in step["hooks"].items()},
+        )
+        for step_id, step in flow["steps"].items()
+    }
+    return Flow(flow["verbs"], steps)
+
+
+def _read_next(following: object) -> Next:
+    if not isinstance(following, dict):
+        raise TypeError("what comes next is a mapping")
+    return Next(
+        outcomes={name: _read_target(target) for name, target in following.get("outcomes", {}).items()},
+        digits=tuple((parse_digits(keys), _read_target(target)) for keys, target in following.get("digits", [])),
+        phrases=tuple((phrase, _read_target(target)) for phrase, target in following.get("phrases", [])),
+        otherwise=_read_target(following.get("otherwise", "continue")),
+    )
+
+
+def _read_target(target: object) -> Target:
+    if target == "continue":
+        return GoOn()
+    if target == "end":
+        return End()
+    if not isinstance(target, dict):
+        raise TypeError("a target is a mapping")
+    if "flow" in target:
+        return Go(str(target["flow"]))
+    if "routes" in target:
+        return Choose(tuple(_read_route(route) for route in target["routes"]))
+    return Repeat(int(target["repeat"]), _read_target(target["then"]), target.get("say"))
+
+
+def _read_calendar(calendar: Mapping[str, object]) -> Calendar:
+    name, zone = str(calendar["timezone"]), str(calendar["zone"])
+    week, closed, special = calendar["week"], calendar["closed"], calendar["special"]
+    if not (isinstance(week, list) and len(week) == 7 and isinstance(closed, list) and isinstance(special, dict)):
+        raise TypeError("a calendar has a week, closed and special days")
+    return Calendar(
+        timezone=name,
+        zone=read_zone(name, zone),
+        week=tuple(tuple(Hours(*hours) for hours in day) for day in week),
+        closed=tuple(ClosedDays(*days) for days in closed),
+        special={day: tuple(Hours(*hours) for hours in times) for day, times in special.items()},
+    )
+
+
+def _read_variable(schema: Mapping[str, object]) -> Variable:
+    kind = str(schema["type"])
+    default = schema.get("default", "")
+    if not isinstance(default, str | int | float):
+        raise TypeError("a default is a text, a number or a flag")
+    return Variable(kind, default, schema)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("patterns are a list of texts")
+    return tuple(value)

@@ -1,0 +1,104 @@
+"""What a plan compares with: parties, digits, texts and spoken phrases."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from callhooks.events.call_event import canonical_party
+
+LONGEST_DIALLED = 64
+
+
+class PartyPattern(NamedTuple):
+    """Matches a calling or called party: exactly, by its first characters, or digit by digit.
+
+    `pattern` is set for a dial pattern; it has no repetition within a repetition, so that it takes no time.
+    """
+
+    text: str
+    prefix: bool = False
+    pattern: re.Pattern[str] | None = None
+
+    def matches(self, party: str) -> bool:
+        """Compare with a canonical party (see `canonical_party`)."""
+        if self.pattern is not None:
+            return len(party) <= LONGEST_DIALLED and self.pattern.fullmatch(party) is not None
+        return party.startswith(self.text) if self.prefix else party == self.text
+
+
+class TextPattern(NamedTuple):
+    """Matches a text without regard to case; each `*` stands for anything."""
+
+    parts: tuple[str, ...]
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole text is of this form."""
+        first, *others = self.parts
+        rest = text.strip().casefold()
+        if not others:
+            return rest == first
+        if not rest.startswith(first):
+            return False
+        rest = rest[len(first) :]
+        for part in others[:-1]:
+            _, found, rest = rest.partition(part) if part else ("", "*", rest)
+            if not found:
+                return False
+        return rest.endswith(others[-1])
+
+
+def parse_pattern(pattern: str) -> PartyPattern:
+    """What is written for a party: `+14155551234`, `+1415*` (begins so), `_1415555[2-5]XX` (a dial pattern), `*` (any).
+
+    In a dial pattern, as PBXs write them, X is any digit, Z one from 1, N one from 2, `[2-5]` one of these, `.` one
+    character or more and `!` any number of them, both only at the end.
+
+    Raises:
+        ValueError: it is no dial pattern.
+    """
+    if pattern.startswith("_"):
+        return PartyPattern(pattern, pattern=_dial_pattern(pattern[1:].removeprefix("+")))
+    text = pattern.removesuffix("*")
+    return PartyPattern(canonical_party(text), prefix=text != pattern)
+
+
+def parse_digits(keys: str) -> PartyPattern:
+    """What is written for digits: `1`, `12#`, `*`, or a dial pattern such as `_2XX`.
+
+    Raises:
+        ValueError: it is no dial pattern.
+    """
+    if keys.startswith("_"):
+        return PartyPattern(keys, pattern=_dial_pattern(keys[1:]))
+    return PartyPattern(keys)
+
+
+def parse_text_pattern(text: str) -> TextPattern:
+    """What is written for a trunk, an application or a header: a text in which `*` stands for anything."""
+    return TextPattern(tuple(text.strip().casefold().split("*")))
+
+
+def spoken_words(text: str) -> str:
+    """A text as phrases are looked for in it: its words in lower case, without punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\u2019", "")
+    return " ".join("".join(letter if letter.isalnum() else " " for letter in folded).split())
+
+
+_DIAL_CLASSES = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]"}
+_DIAL_TOKEN = re.compile(r"\[(?:[0-9](?:-[0-9])?)+\]|[0-9A-D*#]|[XZN]|[.!]", re.ASCII)
+
+
+def _dial_pattern(text: str) -> re.Pattern[str]:
+    tokens = _DIAL_TOKEN.findall(text)
+    if not tokens or "".join(tokens) != text or any(token in ".!" for token in tokens[:-1]):
+        raise ValueError("not a dial pattern")
+    ends = {".": ".+", "!": ".*"}
+    return re.compile(
+        "".join(
+            ends.get(token) or _DIAL_CLASSES.get(token) or (token if token.startswith("[") else re.escape(token))
+            for token in tokens
+        ),
+        re.ASCII,
+    )

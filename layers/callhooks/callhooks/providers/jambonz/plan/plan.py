@@ -1,0 +1,435 @@
+"""The prepared call plan at run time: which flow takes a call, the verbs it is answered with, and what comes next.
+
+Every flow was checked when the plan was built. Nothing is checked again while a caller waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeAlias
+from urllib.parse import quote, urlencode
+
+from callhooks.events.call_event import canonical_party, direction_of
+from callhooks.providers.jambonz.plan.call_signature import call_signature
+from callhooks.providers.jambonz.plan.opening_hours import Calendar
+from callhooks.providers.jambonz.plan.outcomes import Outcome
+from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern, spoken_words
+from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
+
+Verb: TypeAlias = Mapping[str, object]
+Verbs: TypeAlias = Sequence[Verb]
+
+HOOK = "@hook"
+"""In a prepared verb, an object with this one member stands where a hook's URL will."""
+ASK_FOR_RETRIES = "#rc=2&rp=ct,5xx"
+
+HANGUP: Verbs = ({"verb": "hangup"},)
+LEAVE: Verbs = ({"verb": "leave"},)
+LAST_RESORT: Verbs = (
+    {"verb": "say", "text": "We are sorry, we cannot take your call right now. Please try again later."},
+    {"verb": "hangup"},
+)
+"""Answered when even the plan's own fallback cannot be read."""
+
+
+class CallFacts(Protocol):
+    """What is known of a call: what routes ask for, and what placeholders stand for."""
+
+    def told(self, name: str) -> str | None:
+        """A member of the call by jambonz's own name, `sip.<header>` or `customerData.<key>`."""
+
+    def env_vars(self) -> Mapping[str, object]:
+        """The application's variables as they are set in jambonz."""
+
+
+class Route(NamedTuple):
+    """Sends a call to a flow. An empty condition holds for every call."""
+
+    flow: str
+    to: tuple[PartyPattern, ...] = ()
+    from_: tuple[PartyPattern, ...] = ()
+    direction: str | None = None
+    trunk: tuple[TextPattern, ...] = ()
+    application: tuple[TextPattern, ...] = ()
+    headers: tuple[tuple[str, tuple[TextPattern, ...]], ...] = ()
+    during: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    def matches(self, call: CallFacts, calendars: Mapping[str, Calendar], now: datetime) -> bool:
+        """Whether all conditions of the route hold; a member the call lacks matches no condition on it."""
+        return (
+            (not self.during or any(calendars[name].is_open(now) for name in self.during))
+            and not any(calendars[name].is_open(now) for name in self.outside)
+            and (self.direction is None or self.direction == direction_of(call.told("direction")))
+            and _party_matches(self.to, call, "to")
+            and _party_matches(self.from_, call, "from")
+            and _text_matches(self.trunk, call, "originating_sip_trunk_name")
+            and _text_matches(self.application, call, "application_sid")
+            and all(_text_matches(patterns, call, f"sip.{name}") for name, patterns in self.headers)
+        )
+
+
+class Go(NamedTuple):
+    """Goes on with another flow."""
+
+    flow: str
+
+
+class Choose(NamedTuple):
+    """Goes on with the flow of the first route that matches."""
+
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Ends the call; in a waiting room, leaves the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Goes on with the verbs that jambonz has."""
+
+
+class Repeat(NamedTuple):
+    """Answers the flow again from this verb on, at most so many times; `say` is spoken before."""
+
+    times: int
+    then: Target
+    say: str | None = None
+
+
+Target: TypeAlias = "Go | Choose | End | GoOn | Repeat"
+
+
+class Next(NamedTuple):
+    """What comes after a hook: by the digits entered, by a phrase that was said, or by the outcome's name."""
+
+    outcomes: Mapping[str, Target] = MappingProxyType({})
+    digits: tuple[tuple[PartyPattern, Target], ...] = ()
+    phrases: tuple[tuple[str, Target], ...] = ()
+    otherwise: Target = GoOn()
+
+    def after(self, outcome: Outcome) -> Target:
+        """The target of an outcome; `otherwise` where it is not named."""
+        if outcome.changes_nothing:
+            return GoOn()
+        if outcome.digits is not None:
+            for pattern, target in self.digits:
+                if pattern.matches(outcome.digits):
+                    return target
+        for transcript in outcome.speech:
+            said = f" {spoken_words(transcript)} "
+            for phrase, target in self.phrases:
+                if f" {phrase} " in said:
+                    return target
+        return next((self.outcomes[name] for name in outcome.names if name in self.outcomes), self.otherwise)
+
+    @property
+    def targets(self) -> Iterator[tuple[str, Target]]:
+        """Every target with the word that leads to it, in the order in which they were written."""
+        yield from ((pattern.text, target) for pattern, target in self.digits)
+        yield from self.phrases
+        yield from self.outcomes.items()
+        if self.otherwise != GoOn():
+            yield "otherwise", self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A verb of a flow that reports back: its place in the flow, and what comes after each of its hooks."""
+
+    index: int
+    verb: str
+    hooks: Mapping[str, Next]
+
+
+class Flow(NamedTuple):
+    """Verbs as they are answered, but for placeholders and hooks; `steps` has those that report back, by their id."""
+
+    verbs: Verbs
+    steps: Mapping[str, Step] = MappingProxyType({})
+
+
+class Variable(NamedTuple):
+    """A variable of the application, as it is declared to jambonz (`AppEnv`); `schema` is that declaration."""
+
+    type: str
+    default: Value
+    schema: Mapping[str, object]
+
+    def value_of(self, given: object) -> Value:
+        """What is set in jambonz where it is of the declared type, or can be read as it; else the default."""
+        value = self._read(given)
+        choices = self.schema.get("enum")
+        return value if not isinstance(choices, list) or value in choices else self.default
+
+    def _read(self, given: object) -> Value:
+        if given is None or given == "":
+            return self.default
+        if self.type == "string":
+            return str(given) if isinstance(given, str | int) and not isinstance(given, bool) else self.default
+        if self.type == "boolean":
+            return _FLAGS.get(str(given).lower(), self.default)
+        return _number(given, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The next answer: a flow from one of its verbs on, with something to be said before.
+
+    `repeated` counts how often the first step has been repeated, that one included.
+    """
+
+    flow: str
+    index: int = 0
+    say: str | None = None
+    repeated: int = 0
+
+
+class Links(NamedTuple):
+    """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike.
+
+    `key` signs the call in the URLs of hooks whose body names none; without one they are not signed.
+    """
+
+    base_url: str
+    call_sid: str
+    hop: int = 0
+    key: str = ""
+
+    @property
+    def call(self) -> dict[str, str]:
+        """The members of a query that name the call."""
+        signature = {"sig": call_signature(self.key, self.call_sid)} if self.key and self.call_sid else {}
+        return {"call": self.call_sid, **signature}
+
+
+class Answering(NamedTuple):
+    """Who answers for a number: the flow that takes its calls, and whom it may ring."""
+
+    flow: str
+    rings: tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """Routes in order, of which the last takes every call, and the named flows of verbs.
+
+    `is_last_resort` says that there was no plan to be read, and this is what is built in.
+    """
+
+    routes: tuple[Route, ...]
+    flows: Mapping[str, Flow]
+    fallback: Verbs
+    calendars: Mapping[str, Calendar] = MappingProxyType({})
+    variables: Mapping[str, Variable] = MappingProxyType({})
+    is_last_resort: bool = False
+
+    def flow_for(self, call: CallFacts, now: datetime) -> str:
+        """The flow of the first route that matches."""
+        return self._first_match(self.routes, call, now)
+
+    def turn_after(self, place: HookPlace, outcome: Outcome, call: CallFacts, now: datetime) -> Turn | Verbs:
+        """What comes after a hook: a turn, or verbs that need nothing filled in; no verbs to go on."""
+        flow = self.flows.get(place.flow)
+        step = flow.steps.get(place.step) if flow else None
+        following = step.hooks.get(place.hook) if step else None
+        if step is None or following is None:
+            return ()
+        return self._turn(following.after(outcome), step, place, call, now)
+
+    def verbs_of(self, turn: Turn, call: CallFacts, links: Links) -> Verbs:
+        """The verbs of a turn, with everything filled in."""
+        flow = self.flows[turn.flow]
+        repeated = next((step_id for step_id, step in flow.steps.items() if step.index == turn.index), None)
+        filling = _Filling(self, call, links, repeated if turn.repeated else None, turn.repeated)
+        verbs = [*([{"verb": "say", "text": turn.say}] if turn.say else []), *flow.verbs[turn.index :]]
+        return [filling.verb(verb) for verb in verbs]
+
+    def variables_schema(self) -> Mapping[str, Mapping[str, object]]:
+        """The declaration of the variables, as jambonz's portal takes it from `OPTIONS`."""
+        return {name: variable.schema for name, variable in self.variables.items()}
+
+    def open_calendars(self, now: datetime) -> Mapping[str, bool]:
+        """Which calendars are open."""
+        return {name: calendar.is_open(now) for name, calendar in self.calendars.items()}
+
+    def next_change(self, calendar: str, now: datetime) -> datetime | None:
+        """When a calendar next opens or closes, in its own time zone.
+
+        Raises:
+            KeyError: there is no such calendar.
+        """
+        hours = self.calendars[calendar]
+        change = hours.next_change(now)
+        return change.astimezone(hours.zone) if change else None
+
+    def who_answers(self, number: str, now: datetime) -> Answering:
+        """The flow that takes an inbound call to a number now, and whom it rings at once or after any outcome."""
+        call = _InboundCall(number)
+        flow = self.flow_for(call, now)
+        return Answering(flow, tuple(dict.fromkeys(self._rings(flow, call, now))))
+
+    def _first_match(self, routes: Sequence[Route], call: CallFacts, now: datetime) -> str:
+        matching = (route.flow for route in routes if route.matches(call, self.calendars, now))
+        return next(matching, routes[-1].flow)
+
+    def _turn(self, target: Target, step: Step, place: HookPlace, call: CallFacts, now: datetime) -> Turn | Verbs:
+        match target:
+            case Go(flow):
+                return Turn(flow) if flow in self.flows else ()
+            case Choose(routes):
+                return Turn(self._first_match(routes, call, now))
+            case End():
+                return LEAVE if place.hook.endswith("enqueue.waitHook") else HANGUP
+            case GoOn():
+                return ()
+            case Repeat(times, then, say):
+                if place.repeated < times:
+                    return Turn(place.flow, step.index, say, place.repeated + 1)
+                return self._turn(then, step, place, call, now)
+
+    def _rings(self, first: str, call: CallFacts, now: datetime) -> Iterator[str]:
+        seen: set[str] = set()
+        ahead = [first]
+        while ahead:
+            name = ahead.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            flow = self.flows[name]
+            yield from _rung_by(self.verbs_of(Turn(name), call, Links("", "")))
+            for step in flow.steps.values():
+                for following in step.hooks.values():
+                    for _, target in following.targets:
+                        ahead.extend(self._flows_of(target, call, now))
+
+    def _flows_of(self, target: Target, call: CallFacts, now: datetime) -> Iterator[str]:
+        match target:
+            case Go(flow):
+                yield flow
+            case Choose(routes):
+                yield self._first_match(routes, call, now)
+            case Repeat(_, then):
+                yield from self._flows_of(then, call, now)
+
+
+class HookPlace(NamedTuple):
+    """Where a hook belongs in the plan, as its URL tells; `repeated` counts how often its step was repeated."""
+
+    flow: str
+    step: str
+    hook: str
+    repeated: int = 0
+
+
+class _Filling:
+    """Fills in the placeholders and hooks of verbs; what placeholders stand for is looked up once."""
+
+    def __init__(self, plan: Plan, call: CallFacts, links: Links, repeated_step: str | None, repeated: int) -> None:
+        self._plan = plan
+        self._call = call
+        self._links = links
+        self._repeated_step = repeated_step
+        self._repeated = repeated
+        self._env_vars: Mapping[str, object] | None = None
+
+    def verb(self, verb: Verb) -> Verb:
+        name = str(verb["verb"])
+        return {key: self._filled(value, key, name) for key, value in verb.items()}
+
+    def variable(self, name: str) -> Value | None:
+        variable = self._plan.variables.get(name)
+        if variable is None:
+            return None
+        if self._env_vars is None:
+            self._env_vars = self._call.env_vars()
+        return variable.value_of(self._env_vars.get(name))
+
+    def told(self, name: str) -> str | None:
+        return self._call.told(name)
+
+    def _filled(self, value: object, key: str, within: str) -> object:
+        if isinstance(value, str):
+            return filled_in(value, place_of(key, within, value), self)
+        if isinstance(value, list):
+            return [self._filled(member, key, within) for member in value]
+        if isinstance(value, dict):
+            if HOOK in value:
+                return self._url(value[HOOK])
+            inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
+            return {name: self._filled(member, name, inner) for name, member in value.items()}
+        return value
+
+    def _url(self, hook: Sequence[str]) -> str:
+        sort, *where = hook
+        links = self._links
+        if sort == "flows":
+            flow, step, name = where
+            query = {"hook": name, "hop": str(links.hop + 1)}
+            if name.endswith(".eventHook"):
+                # A bot's event tells nothing of its call.
+                query |= links.call
+            if step == self._repeated_step:
+                query["repeated"] = str(self._repeated)
+            path = f"/webhooks/call/flows/{quote(flow, safe='')}/{quote(step, safe='')}"
+        elif sort == "events":
+            path, query = "/webhooks/call/events", {**links.call, "hook": where[0]}
+        else:
+            path, query = f"/webhooks/tool/{quote(where[0], safe='')}", links.call
+        return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{ASK_FOR_RETRIES}"
+
+
+class _InboundCall:
+    """A call of which only the called number is known."""
+
+    def __init__(self, number: str) -> None:
+        self._told = {"to": number, "direction": "inbound"}
+
+    def told(self, name: str) -> str | None:
+        return self._told.get(name)
+
+    def env_vars(self) -> Mapping[str, object]:
+        return {}
+
+
+def _party_matches(patterns: tuple[PartyPattern, ...], call: CallFacts, member: str) -> bool:
+    if not patterns:
+        return True
+    party = call.told(member)
+    return party is not None and any(pattern.matches(canonical_party(party)) for pattern in patterns)
+
+
+def _text_matches(patterns: tuple[TextPattern, ...], call: CallFacts, member: str) -> bool:
+    if not patterns:
+        return True
+    text = call.told(member)
+    return text is not None and any(pattern.matches(text) for pattern in patterns)
+
+
+def _rung_by(verbs: Verbs) -> Iterator[str]:
+    for verb in verbs:
+        if verb["verb"] in ("enqueue", "dequeue", "conference", "room"):
+            yield f"{'queue' if str(verb['verb']).endswith('queue') else 'conference'} {verb['name']}"
+        targets = verb.get("target")
+        for target in targets if isinstance(targets, list) else ():
+            if isinstance(target, dict):
+                yield str(next((target[key] for key in ("number", "sipUri", "name") if key in target), target["type"]))
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _number(given: object, default: Value) -> Value:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        return default
+    try:
+        number = float(given)
+    except ValueError:
+        return default
+    if not abs(number) < 1e15:
+        return default
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,160 @@
+"""A function as it is deployed: on the real clock and its environment, and on AWS once that is needed.
+
+What takes long to import is in `connected`: who shows no credentials is refused without it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from aws_lambda_powertools import Logger
+
+from callhooks.events.write_result import ItemKeeper, Kept
+from callhooks.runtime.errors import failure_of
+from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
+from callhooks.runtime.settings import SpillSettings, StoreSettings
+from callhooks.webhooks.credentials import CredentialStore, SecretValue
+from callhooks.webhooks.pipeline import Receiver, Webhook, fell_back
+
+if TYPE_CHECKING:
+    from callhooks.events.event_item import Item
+
+CredentialsT = TypeVar("CredentialsT")
+MessageT = TypeVar("MessageT")
+
+# Each line is billed by its bytes: where in the code it stands can be looked up, and its group is the stack's.
+logger = Logger(location=None, datefmt="%Y-%m-%dT%H:%M:%SZ", utc=True)
+logger.remove_keys(["service"])
+
+
+class Aws(Protocol):
+    """What a webhook asks of AWS."""
+
+    @property
+    def keeper(self) -> ItemKeeper:
+        """Where events are kept."""
+        ...
+
+    def read_secret(self, secret_id: str) -> str:
+        """A secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
+        ...
+
+
+def deployed_receiver(
+    webhook: Webhook[CredentialsT, MessageT],
+    *,
+    secrets: Sequence[str],
+    read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
+    aws: Aws | None = None,
+) -> Receiver[CredentialsT, MessageT]:
+    """The receiver of a webhook.
+
+    Args:
+        webhook: the webhook's own functions.
+        secrets: the secrets that hold its senders' credentials, by ARN.
+        read_credentials: makes the credentials of the secrets' values.
+        aws: where the function has connected as it started, since somebody waits for its answers; else it connects
+            with the first sender who shows credentials.
+
+    Raises:
+        KeyError: a variable of the environment is missing.
+    """
+    settings = StoreSettings.from_environment(os.environ)
+    late = _LateAws(SpillSettings.from_environment(os.environ))
+    return Receiver(
+        webhook,
+        credentials=deployed_credentials(secrets, read_credentials, (aws or late).read_secret),
+        keeper=aws.keeper if aws else late,
+        clock=utc_now,
+        retention_days=settings.retention_days,
+    )
+
+
+def deployed_credentials(
+    secrets: Sequence[str],
+    read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
+    read_secret: Callable[[str], str],
+) -> CredentialStore[CredentialsT]:
+    """The credentials in these secrets, by ARN."""
+    return CredentialStore(secrets, build=read_credentials, read_secret=read_secret, monotonic=time.monotonic)
+
+
+class _LateAws:
+    """Connects when it is asked for the first time."""
+
+    def __init__(self, spill: SpillSettings) -> None:
+        self._spill = spill
+        self._aws: Aws | None = None
+
+    def read_secret(self, secret_id: str) -> str:
+        return self._connected().read_secret(secret_id)
+
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+        return self._connected().keeper.keep(item, seconds_left)
+
+    def log(self, item: Item, failure: str) -> None:
+        self._connected().keeper.log(item, failure)
+
+    def _connected(self) -> Aws:
+        if self._aws is None:
+            # boto3 takes longer to import than all else together.
+            from callhooks.webhooks.aws_resources import connect  # noqa: PLC0415
+
+            self._aws = connect()
+        return self._aws
+
+
+class LastResort(Generic[CredentialsT, MessageT]):
+    """The receiver of a webhook whose sender must get an answer, even where that receiver cannot be made.
+
+    Args:
+        new_receiver: makes it; tried when a container starts, and at each event until it succeeds.
+        fallback: the answer meanwhile; nothing is verified for it, and nothing stored.
+    """
+
+    def __init__(self, new_receiver: Callable[[], Receiver[CredentialsT, MessageT]], fallback: Response) -> None:
+        self._new_receiver = new_receiver
+        self._fallback = fallback
+        self._receiver = self._made()
+
+    def receive(self, event: HttpApiEvent) -> HttpPayload:
+        """Answer one event; never raises."""
+        self._receiver = self._receiver or self._made()
+        return self._receiver.receive(event) if self._receiver else fell_back(self._fallback)
+
+    def _made(self) -> Receiver[CredentialsT, MessageT] | None:
+        try:
+            return self._new_receiver()
+        except Exception as error:  # noqa: BLE001 - a call gets an answer, whatever is wrong with the function
+            logger.error(
+                "the function cannot start, every call gets the fallback", extra={"failure": failure_of(error)}
+            )
+            return None
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+def log_invocation(context: object) -> None:
+    """Name the invocation in every line that is logged from here on."""
+    # Powertools' decorator would repeat the function's ARN in every line, and log whole events where it is told to.
+    logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+
+
+class LambdaContext(Protocol):
+    """What Lambda tells of an invocation, as far as it is asked."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long the invocation may still take."""
+        ...
+
+
+def seconds_left(context: LambdaContext) -> Callable[[], float]:
+    """The clock of an invocation that runs backwards."""
+    return lambda: context.get_remaining_time_in_millis() / 1000

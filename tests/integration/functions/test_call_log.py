@@ -1,0 +1,174 @@
+"""Given calls in the table, what the deployed call log reads of it on AWS, and answers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from callhooks.calls.call import Call, CallStatus, Outcome
+from callhooks.calls.repository import DAY_SHARDS, CallStore
+from callhooks.events.call_event import utc_text
+from callhooks.events.event_item import partition_key
+
+from tests.call_table import a_call, newest_first, path_of
+from tests.calls import SEQUENCES, delivered_items
+from tests.console import asked, basic, cookie_in
+from tests.integration.conftest import TABLE, Aws, Handler
+from tests.support import EVENTS, Event
+
+FOLDER = "call_log"
+TODAY = "2026-11-21"
+
+
+@pytest.fixture
+def call_log(aws: Aws, new_container: Callable[..., Handler]) -> Callable[..., Any]:
+    """Asks a container of the call log with Basic credentials."""
+    handler = new_container(FOLDER)
+
+    def ask(path: str, **query: object) -> Any:
+        answer = handler(asked(path, query=query, headers={"authorization": basic()}))
+        assert answer.statusCode == 200, answer.body
+        return json.loads(answer.body)
+
+    return ask
+
+
+def keep(aws: Aws, *calls: Call) -> None:
+    store = CallStore(aws.dynamodb, TABLE)
+    for call in calls:
+        store.keep(partition_key(call.provider, call.call_id), call, expires_at=None)
+
+
+def walk(call_log: Callable[..., Any], **query: object) -> list[str]:
+    page = call_log("/calls", **query)
+    paths = [call["path"] for call in page["calls"]]
+    return paths + (walk(call_log, **{**query, "cursor": page["cursor"]}) if page["cursor"] else [])
+
+
+def test_all_pages_of_a_day_have_each_call_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+    # Four calls of each moment: ties lie at the edges of pages.
+    calls = [a_call(f"call-{number}", milliseconds=number // 4) for number in range(50)]
+    keep(aws, *calls, a_call("yesterday", milliseconds=-86_400_000))
+    for limit in (7, 50, 200):
+        assert walk(call_log, day=TODAY, limit=limit) == newest_first(calls)
+    assert set(aws.calls) == {"GetSecretValue", "Query"}
+
+
+def test_a_list_asks_each_shard_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+    keep(aws, *(a_call(f"call-{number}") for number in range(20)))
+    call_log("/calls", day=TODAY)
+    assert aws.calls == ["GetSecretValue"] + ["Query"] * DAY_SHARDS
+
+
+def test_a_number_is_found_on_either_side_and_a_call_to_oneself_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+    calls = [
+        a_call("made", milliseconds=1),
+        a_call("taken", milliseconds=2, from_="+14155550199", to="+14155550100"),
+        a_call("own", milliseconds=3, to="+14155550100"),
+        a_call("earlier", milliseconds=-86_400_000),
+    ]
+    keep(aws, *calls, a_call("other", from_="+14155550199"))
+    assert walk(call_log, number="+1 415 555 0100", limit=1) == newest_first(calls)
+    assert walk(call_log, number="14155550100", day=TODAY) == newest_first(calls[:3])
+    assert aws.calls.count("Query") == 2 * 4 + 2
+
+
+def test_filters_work_on_what_the_indexes_hold(aws: Aws, call_log: Callable[..., Any]) -> None:
+    told: list[dict[str, Any]] = [
+        {"outcome": Outcome.BUSY, "status": CallStatus.BUSY},
+        {"direction": "outbound"},
+        {"provider": "wavix"},
+        {},
+    ]
+    calls = [a_call(f"call-{number}", milliseconds=number, **members) for number, members in enumerate(told)]
+    keep(aws, *calls)
+    for number in ({}, {"number": "+14155550123"}):
+        assert walk(call_log, day=TODAY, outcome="busy", **number) == [path_of(calls[0])]
+        assert walk(call_log, day=TODAY, status="busy", **number) == [path_of(calls[0])]
+        assert walk(call_log, day=TODAY, direction="outbound", **number) == [path_of(calls[1])]
+        assert walk(call_log, day=TODAY, provider="wavix", **number) == [path_of(calls[2])]
+        assert walk(call_log, day=TODAY, outcome="under_way", **number) == newest_first(calls[1:])
+
+
+def test_the_counts_of_a_day(aws: Aws, call_log: Callable[..., Any]) -> None:
+    ended: dict[str, Any] = {"status": CallStatus.COMPLETED, "outcome": Outcome.ANSWERED, "talk_seconds": 2.25}
+    keep(aws, *(a_call(f"call-{number}", **ended) for number in range(30)), a_call("running", provider="bird"))
+    assert call_log("/stats", day=TODAY)["counts"] == [
+        {"hour": 6, "provider": "bird", "outcome": "under_way", "calls": 1, "talk_seconds": 0},
+        {"hour": 6, "provider": "jambonz", "outcome": "answered", "calls": 30, "talk_seconds": 67.5},
+    ]
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_call_is_read_with_its_events_and_its_legs(sequence: str, aws: Aws, call_log: Callable[..., Any]) -> None:
+    items = list(delivered_items(sequence))
+    for item in items:
+        aws.dynamodb.put_item(TableName=TABLE, Item=item)
+    pk = items[0]["pk"]["S"]
+    provider, _, key = pk.partition("#")
+    call = call_log(f"/calls/{provider}/{key}")
+    assert len(call["timeline"]) == len([item for item in items if item["pk"]["S"] == pk])
+    asked_of_the_table = aws.calls[1:]
+    assert asked_of_the_table in (["Query", "Query"], ["Query", "Query", "BatchGetItem"])
+
+    leg = a_call("leg", provider=provider, conversation_id=call["call"]["conversation_id"])
+    keep(aws, leg)
+    assert path_of(leg) in [one["path"] for one in call_log(f"/calls/{provider}/{key}")["legs"]]
+
+
+def test_what_is_listed_without_a_day_is_of_today(aws: Aws, call_log: Callable[..., Any]) -> None:
+    # Midnight may come before the questions.
+    days = [datetime.now(UTC) + timedelta(days=number) for number in (0, 1)]
+    calls = [a_call(f"of {day:%A}").model_copy(update={"started_at": day}) for day in days]
+    keep(aws, *calls, a_call("long ago", milliseconds=-(10**11)))
+    assert call_log("/stats")["day"] in [utc_text(day)[:10] for day in days]
+    assert [one["path"] for one in call_log("/calls")["calls"]] in [[path_of(call)] for call in calls]
+
+
+def test_the_page_is_there_without_asking_aws_for_anything(aws: Aws, new_container: Callable[..., Handler]) -> None:
+    answer = new_container(FOLDER)(asked("/"))
+    assert answer.statusCode == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "<!doctype html>" in answer.body.lower()
+    assert aws.calls == []
+
+
+def test_the_secret_is_read_once_and_a_refusal_is_no_call(aws: Aws, new_container: Callable[..., Handler]) -> None:
+    handler = new_container(FOLDER)
+    assert handler(asked("/calls")).statusCode == 401
+    assert aws.calls == []
+    for _ in range(3):
+        assert handler(asked("/stats", headers={"authorization": basic()})).statusCode == 200
+    assert aws.calls.count("GetSecretValue") == 1
+
+
+def recorded(name: str) -> Event:
+    event: Event = json.loads((EVENTS / FOLDER / f"{name}.json").read_text("utf-8"))
+    return event
+
+
+def test_the_recorded_requests_are_answered_with_the_credentials_of_sam_local(
+    aws: Aws, new_container: Callable[..., Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = json.loads((EVENTS / "local-env.json").read_text())["CallLogFunction"]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    handler = new_container(FOLDER)
+    answered = {path.stem: handler(recorded(path.stem)).statusCode for path in (EVENTS / FOLDER).glob("*.json")}
+    assert answered == {"page": 200, "sign_in": 204, "list_calls": 200, "read_call": 404, "count_calls": 200}
+    assert handler(asked("/calls", cookies=(cookie_in(handler(recorded("sign_in"))),))).statusCode == 200
+    assert "GetSecretValue" not in aws.calls
+
+
+def test_a_table_that_is_not_there_is_told_as_unavailable(
+    aws: Aws, new_container: Callable[..., Handler], log: io.StringIO
+) -> None:
+    aws.dynamodb.delete_table(TableName=TABLE)
+    answer = new_container(FOLDER)(asked("/calls", headers={"authorization": basic()}))
+    assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")
+    assert "ResourceNotFoundException at call_log.py" in log.getvalue()

@@ -1,0 +1,125 @@
+"""The events and the items of calls, in a table as the template describes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from callhooks.calls.call import FOLD_VERSION, CallSummary, fold
+from callhooks.calls.repository import CallStore, OutOfTime, calls_at, shard_of, summary_of_item
+from callhooks.events.call_event import CallEvent, Kind
+from callhooks.events.event_item import event_item
+from callhooks.events.event_table import EventStore
+from callhooks.runtime.http import Request, Response
+
+from tests.calls import told
+from tests.integration.conftest import TABLE, Aws
+from tests.support import LONG_TEXT
+
+PK = "jambonz#one-call"
+
+
+@pytest.fixture
+def calls(aws: Aws) -> CallStore:
+    return CallStore(boto3.client("dynamodb"), TABLE)
+
+
+def keep_event(aws: Aws, event: CallEvent, *, body: bytes = b"{}", retention_days: float = 90) -> None:
+    request, answer = Request("POST", "/", body=body), Response(200, "[]")
+    EventStore(aws.dynamodb, TABLE).save_inprogress(event_item(event, request, answer, retention_days=retention_days))
+
+
+def call_in_table(aws: Aws) -> dict[str, object]:
+    item = aws.dynamodb.get_item(TableName=TABLE, Key={"pk": {"S": PK}, "sk": {"S": "call"}})["Item"]
+    return {name: next(iter(value.values())) for name, value in item.items()}
+
+
+def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallStore) -> None:
+    events = [told(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
+    for event in [*events, replace(events[0], call_id="one-call-2")]:
+        keep_event(aws, event)
+    calls.keep(PK, fold(events), expires_at=None)
+    read = calls.events_of(PK).events
+    assert {event.dedupe_key for event in read} == {event.dedupe_key for event in events}
+    assert fold(read) == fold(events)
+    assert aws.calls.count("Query") > 1
+
+
+def test_a_call_that_takes_too_long_to_read_is_given_up_between_two_pages(aws: Aws, calls: CallStore) -> None:
+    for number in range(60):
+        keep_event(aws, told(Kind.DTMF, number, {"text": LONG_TEXT}))
+    aws.calls.clear()
+    with pytest.raises(OutOfTime):
+        calls.events_of(PK, has_time=lambda: False)
+    assert aws.calls == ["Query"]
+
+
+def test_a_call_without_events_has_none(calls: CallStore) -> None:
+    assert calls.events_of(PK).events == ()
+
+
+def test_a_call_is_forgotten_with_the_last_of_its_events(aws: Aws, calls: CallStore) -> None:
+    first = told(Kind.INITIATED)
+    last = replace(first, dedupe_key="last", received_at=first.received_at + timedelta(hours=1))
+    for event in (first, last):
+        keep_event(aws, event, retention_days=1)
+    expires_at = int((last.received_at + timedelta(days=1)).timestamp())
+    assert calls.events_of(PK).expires_at == expires_at
+    keep_event(aws, replace(first, dedupe_key="for ever"), retention_days=0)
+    assert calls.events_of(PK).expires_at is None
+
+
+def test_a_call_is_written_over_only_by_one_that_more_events_went_into(aws: Aws, calls: CallStore) -> None:
+    events = [told(Kind.INITIATED), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9)]
+    assert calls.keep(PK, fold(events[:2]), expires_at=None)
+    assert calls.keep(PK, fold(events), expires_at=7)
+    for stale in (fold(events), fold(events[:2]), fold(events[:1])):
+        assert not calls.keep(PK, stale, expires_at=None)
+    kept = call_in_table(aws)
+    assert (kept["event_count"], kept["status"], kept["expires_at"]) == ("3", "completed", "7")
+
+
+def test_a_newer_fold_writes_a_call_again(aws: Aws, calls: CallStore) -> None:
+    call = fold([told(Kind.INITIATED), told(Kind.ANSWERED, 5)])
+    calls.keep(PK, call, expires_at=None)
+    newer = call.model_copy(update={"fold_version": FOLD_VERSION + 1, "event_count": 1})
+    assert calls.keep(PK, newer, expires_at=None)
+    assert not calls.keep(PK, call, expires_at=None)
+
+
+def test_a_call_is_listed_by_its_day_and_by_both_parties_and_a_leg_by_its_conversation(
+    aws: Aws, calls: CallStore
+) -> None:
+    parties = {"from_": "+1 (212) 555-0187", "to": "sip:jane@example.com"}
+    leg = fold([told(Kind.INITIATED, 0, {"parent_call_sid": "parent"}, **parties), told(Kind.COMPLETED, 9.5)])
+    calls.keep(PK, leg, expires_at=None)
+    for index, name, key in (
+        ("by_day", "day_shard", f"2026-11-21#{shard_of(PK)}"),
+        ("by_from", "from_party", "12125550187"),
+        ("by_to", "to_party", "jane"),
+        ("by_conversation", "conversation_id", "jambonz#parent"),
+    ):
+        reply = aws.dynamodb.query(
+            TableName=TABLE,
+            IndexName=index,
+            KeyConditionExpression=f"{name} = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+        )
+        (entry,) = reply["Items"]
+        assert entry["pk"]["S"] == PK
+        if index == "by_day":
+            listed = summary_of_item(entry)
+            assert listed.model_dump() == leg.model_dump(include=set(CallSummary.model_fields))
+        else:
+            assert set(entry) == {"pk", "sk", name, "started_at"}
+    (item,) = calls_at(aws.dynamodb, TABLE, [PK, PK, "jambonz#another"])
+    assert summary_of_item(item).model_dump() == leg.model_dump(include=set(CallSummary.model_fields))
+
+
+def test_a_failing_table_is_told(aws: Aws, calls: CallStore) -> None:
+    aws.dynamodb.delete_table(TableName=TABLE)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        calls.keep(PK, fold([told(Kind.INITIATED)]), expires_at=None)

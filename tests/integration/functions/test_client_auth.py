@@ -1,0 +1,206 @@
+"""Given a SIP client, what the deployed function answers, which AWS calls it makes, and what the command does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from callhooks.providers.jambonz.sip_clients import ClientStore, NonceCount
+from callhooks_tools.cli import app
+from callhooks_tools.providers.jambonz.commands import clients as clients_command
+from callhooks_tools.providers.jambonz.commands.clients import ClientTable
+from callhooks_tools.stack.stack import StackOutputs
+from typer.testing import CliRunner, Result
+
+from tests.integration.conftest import CLIENTS_TABLE, Aws, Handler
+from tests.sip_clients import ADDRESS, PATH, attempt, client
+from tests.support import NOW, Event, kept_details, recorded, signed, signed_event
+
+FOLDER = "jambonz_client_auth"
+RECORDED = ["client_auth_register", "client_auth_invite", "client_auth_register_get", "client_auth_register_no_qop"]
+
+
+def fresh(name: str) -> Event:
+    """A recorded delivery signed for the real time, which the function asks."""
+    return signed(recorded(name), now=datetime.now(UTC))
+
+
+def posted(document: object, request_id: str = "request-1") -> Event:
+    return signed_event(document, now=datetime.now(UTC), path=PATH, request_id=request_id)
+
+
+@pytest.fixture
+def table(aws: Aws) -> ClientTable:
+    """The table of clients, in which jane is."""
+    table = ClientTable(aws.dynamodb, CLIENTS_TABLE)
+    assert table.put(client(expires=1800, application_sid="72c5c38f"), replace=False)
+    return table
+
+
+@pytest.fixture
+def handler(table: ClientTable, new_container: Callable[[str], Handler]) -> Handler:
+    return new_container(FOLDER)
+
+
+def status(handler: Handler, event: Event) -> str:
+    answer = handler(event)
+    assert answer.statusCode == 200
+    return str(json.loads(answer.body)["status"])
+
+
+def test_a_cold_start_reads_two_secrets_and_a_client_and_writes_a_nonce_and_an_event(
+    aws: Aws, handler: Handler
+) -> None:
+    answer = handler(fresh("client_auth_register"))
+    assert json.loads(answer.body) == {"status": "ok", "expires": 1800, "application_sid": "72c5c38f"}
+    assert aws.calls == ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "PutItem"]
+    (item,) = aws.items()
+    assert item["kind"] == {"S": "client.registered"}
+    assert item["answer"] == {"S": answer.body}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_recorded_client_is_let_in_but_by_get(handler: Handler, name: str) -> None:
+    assert status(handler, fresh(name)) == ("fail" if name.endswith("_get") else "ok")
+
+
+@pytest.mark.parametrize("document", [attempt(password="wrong"), attempt(username="john")], ids=["password", "name"])
+def test_a_wrong_password_and_an_unknown_name_are_the_same_calls(
+    aws: Aws, handler: Handler, document: dict[str, Any]
+) -> None:
+    handler(fresh("client_auth_register_no_qop"))
+    aws.calls.clear()
+    assert handler(posted(document)).body == '{"status":"fail"}'
+    assert aws.calls == ["GetItem", "UpdateItem", "PutItem"]
+
+
+def test_a_replay_is_refused_in_this_container_and_in_another(
+    aws: Aws, handler: Handler, new_container: Callable[[str], Handler]
+) -> None:
+    assert status(handler, posted(attempt(), "request-1")) == "ok"
+    assert status(handler, posted(attempt(), "request-2")) == "fail"
+    assert status(new_container(FOLDER), posted(attempt(), "request-3")) == "fail"
+    assert status(handler, posted(attempt(nc="00000002"), "request-4")) == "ok"
+    assert [item["kind"]["S"] for item in aws.items()].count("client.refused") == 2
+
+
+def test_the_same_request_that_comes_twice_gets_its_answer_again(
+    aws: Aws, handler: Handler, new_container: Callable[[str], Handler]
+) -> None:
+    event = posted(attempt())
+    assert status(handler, event) == "ok"
+    assert status(new_container(FOLDER), event) == "ok"
+    assert len(aws.items()) == 1
+
+
+def test_failures_are_counted_in_the_table(aws: Aws, table: ClientTable) -> None:
+    store = ClientStore(aws.dynamodb, CLIENTS_TABLE)
+    assert [store.count_failure(ADDRESS, NOW) for _ in range(3)] == [1, 2, 3]
+    assert store.count_failure("192.0.2.45", NOW) == 1
+
+
+def test_a_nonce_count_is_claimed_once(aws: Aws, table: ClientTable) -> None:
+    store = ClientStore(aws.dynamodb, CLIENTS_TABLE)
+    used = NonceCount("jane", "sip.example.com", "n\ud800", "00000001")
+    assert [store.claim_nonce(used, request_id=one, now=NOW) for one in "112"] == [True, True, False]
+
+
+def test_without_its_table_nobody_is_let_in_and_the_event_is_kept(aws: Aws, handler: Handler) -> None:
+    aws.dynamodb.delete_table(TableName=CLIENTS_TABLE)
+    assert handler(fresh("client_auth_register")).body == '{"status":"fail"}'
+    (item,) = aws.items()
+    assert kept_details(item)["reason"] == {"S": "not checked"}
+
+
+class TestTheTableOfClients:
+    def test_replaces_a_client_only_where_it_is_told_to(self, table: ClientTable) -> None:
+        assert not table.put(client(password="another"), replace=False)
+        assert table.all() == [client(expires=1800, application_sid="72c5c38f")]
+        assert table.put(client(password="another"), replace=True)
+        assert table.all() == [client(password="another")]
+
+    def test_lists_clients_by_realm_and_nothing_else_that_lies_there(
+        self, table: ClientTable, handler: Handler
+    ) -> None:
+        handler(posted(attempt()))
+        handler(posted(attempt(password="wrong"), "request-2"))
+        for username, realm in (("bob", "sip.example.com"), ("zoë+1", "a realm"), ("jane", "b.example.com")):
+            table.put(client(username, realm), replace=False)
+        assert [f"{one.username}@{one.realm}" for one in table.all()] == [
+            "zoë+1@a realm",
+            "jane@b.example.com",
+            "bob@sip.example.com",
+            "jane@sip.example.com",
+        ]
+
+    def test_forgets_a_client_at_once(self, table: ClientTable, handler: Handler) -> None:
+        assert status(handler, posted(attempt())) == "ok"
+        assert table.remove("jane", "sip.example.com")
+        assert status(handler, posted(attempt(nc="00000002"), "request-2")) == "fail"
+        assert not table.remove("jane", "sip.example.com")
+
+
+class TestTheCommand:
+    """`callhooks clients`, on the simulated account in place of a stack."""
+
+    @pytest.fixture
+    def clients(self, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+        outputs = StackOutputs(
+            **dict.fromkeys((member.name for member in fields(StackOutputs)), "") | {"clients_table": CLIENTS_TABLE}
+        )
+        monkeypatch.setattr(clients_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
+        return lambda *arguments, stdin="": CliRunner().invoke(app, ["clients", *arguments], input=stdin)
+
+    def test_adds_who_is_let_in_and_shows_no_secret(
+        self, clients: Callable[..., Result], new_container: Callable[[str], Handler]
+    ) -> None:
+        added = clients("add", "jane", "--realm", "sip.example.com", "--expires", "60", stdin="s3cr3t\n")
+        assert (added.exit_code, added.output) == (0, "jane@sip.example.com may register and call.\n")
+        clients("add", "zoë", "--realm", "a realm", "--application", "72c5c38f", stdin=" a blank \r\n")
+        assert clients("list").output == ("zoë@a realm  application 72c5c38f\njane@sip.example.com  expires 60 s\n")
+        handler = new_container(FOLDER)
+        assert json.loads(handler(posted(attempt())).body) == {"status": "ok", "expires": 60}
+        assert status(handler, posted(attempt(username="zoë", realm="a realm", password=" a blank "), "2")) == "ok"
+
+    def test_replaces_nobody_in_silence(self, clients: Callable[..., Result], table: ClientTable) -> None:
+        refused = clients("add", "jane", "--realm", "sip.example.com", stdin="another\n")
+        assert (refused.exit_code, refused.output) == (
+            1,
+            "jane@sip.example.com is there already: --replace gives it this password and these options.\n",
+        )
+        assert table.all() == [client(expires=1800, application_sid="72c5c38f")]
+        assert clients("add", "jane", "--realm", "sip.example.com", "--replace", stdin="another\n").exit_code == 0
+        assert table.all() == [client(password="another")]
+
+    def test_removes(self, clients: Callable[..., Result], table: ClientTable) -> None:
+        assert clients("remove", "jane", "--realm", "sip.example.com").exit_code == 0
+        assert clients("list").output == "There is no client: nobody may register.\n"
+        again = clients("remove", "jane", "--realm", "sip.example.com")
+        assert (again.exit_code, again.output) == (1, "There is no client jane@sip.example.com.\n")
+
+    @pytest.mark.parametrize(
+        ("username", "realm", "password", "message"),
+        [
+            ("a:b", "sip.example.com", "s3cr3t", "A SIP user is not empty and has no colon"),
+            (" ", "sip.example.com", "s3cr3t", "A SIP user is not empty and has no colon"),
+            ("jane", "", "s3cr3t", "A realm is not empty."),
+            ("jane", "sip.example.com", "", "No password was given."),
+        ],
+    )
+    def test_tells_what_cannot_be_a_client(
+        self, clients: Callable[..., Result], username: str, realm: str, password: str, message: str
+    ) -> None:
+        refused = clients("add", username, "--realm", realm, stdin=f"{password}\n")
+        assert refused.exit_code == 1
+        assert message in refused.output
+
+    def test_tells_that_the_table_is_gone(self, aws: Aws, clients: Callable[..., Result]) -> None:
+        aws.dynamodb.delete_table(TableName=CLIENTS_TABLE)
+        failed = clients("list")
+        assert failed.exit_code == 1
+        assert failed.output.startswith("The table of clients cannot be used: ")

@@ -1,0 +1,151 @@
+"""What a cold start imports: a caller hears silence meanwhile, and who is refused is not worth it.
+
+Each function starts in fresh processes of its own, beside a handler that has boto3 and one Pydantic model. The limits
+leave room for a noisy machine: `make bench` tells the real figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import boto3
+import pytest
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
+
+from bench.artifacts import Package
+from bench.deliveries import forged, fresh, without_proof
+from bench.measure import Calls, calls_of
+from bench.process import Measured, Process, ProcessFailed
+from bench.steps import steps
+from bench.subjects import OUR_ENVIRONMENT, PEER_ENVIRONMENT, RECORDING_OF, Subject, environment_of, new_double
+from tests.support import ROOT, resource, template
+
+ROUNDS = 5
+OF_EVENTS = ("jambonz_event", "wavix_call", "bird_voice", "voipstudio_event")
+FOR_A_CALLER = ("jambonz_new_call", "jambonz_action", "jambonz_client_auth", "jambonz_tool")
+MOST_FOR_A_NEW_CALL = 1.35
+MOST_FOR_A_REFUSAL = 0.75
+NEVER = (
+    "yaml",
+    "aws_xray_sdk",
+    "aws_lambda_powertools.event_handler",
+    "aws_lambda_powertools.utilities.batch",
+    "aws_lambda_powertools.utilities.parser.models",
+    "jsonschema",
+    "requests",
+    "httpx",
+    "callhooks.calls.call",
+    "callhooks.call_log.app",
+    "callhooks.calls.projector",
+)
+NOT_FOR_A_REFUSAL = (
+    "boto3",
+    "botocore.session",
+    "urllib3",
+    "aws_lambda_powertools.utilities.idempotency",
+    "callhooks.events.event_table",
+)
+
+
+@cache
+def site_packages() -> Path:
+    return Path(boto3.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    write_package(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"), folder)
+    return folder
+
+
+def function(name: str, layer: Path, plan: Path, endpoint_url: str = "http://127.0.0.1:9") -> Process:
+    path = (ROOT / "functions" / name, layer / "python", plan, site_packages())
+    return Process(Path(sys.executable), path, environment_of(name, endpoint_url))
+
+
+def floor(layer: Path) -> Process:
+    peers = ROOT / "bench" / "peers"
+    path = (peers / "bare_pydantic", peers / "shared", layer / "python", site_packages())
+    return Process(Path(sys.executable), path, {**PEER_ENVIRONMENT, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+
+
+def imported(measured: Measured, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in measured.modules]
+
+
+@pytest.mark.parametrize("name", OF_EVENTS)
+def test_who_shows_no_credentials_is_refused_without_boto3(name: str, layer: Path, plan: Path) -> None:
+    (delivery,) = fresh(RECORDING_OF[name], 1)
+    measured = function(name, layer, plan).run(first=[without_proof(delivery)])
+    assert measured.statuses == (401,)
+    assert imported(measured, (*NEVER, *NOT_FOR_A_REFUSAL)) == []
+
+
+@pytest.mark.parametrize("name", FOR_A_CALLER)
+def test_where_somebody_waits_nothing_is_imported_that_is_not_needed(name: str, layer: Path, plan: Path) -> None:
+    never = [module for module in NEVER if (name, module) not in NEEDED]
+    measured = function(name, layer, plan).run()
+    assert imported(measured, never) == []
+    assert "boto3" in measured.modules
+
+
+NEEDED = {("jambonz_tool", "callhooks.calls.call")}
+"""Tools may look calls up."""
+
+
+def test_a_cold_start_takes_little_more_than_boto3_and_pydantic_themselves(layer: Path, plan: Path) -> None:
+    bare, new_call = floor(layer), function("jambonz_new_call", layer, plan)
+    refusing = function("jambonz_event", layer, plan)
+    (delivery,) = fresh(RECORDING_OF["jambonz_event"], 1)
+    took: Mapping[str, list[float]] = {"bare": [], "new call": [], "refusal": []}
+    for _ in range(ROUNDS):
+        took["bare"].append(bare.run().import_cpu)
+        took["new call"].append(new_call.run().import_cpu)
+        refused = refusing.run(first=[without_proof(delivery)])
+        took["refusal"].append(refused.import_cpu + refused.first_cpu)
+    quickest = {name: min(times) for name, times in took.items()}
+    assert quickest["new call"] / quickest["bare"] <= MOST_FOR_A_NEW_CALL
+    assert quickest["refusal"] / quickest["bare"] <= MOST_FOR_A_REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("name", "secrets"),
+    [("jambonz_new_call", 2), ("jambonz_event", 2), ("wavix_call", 1), ("bird_voice", 1), ("voipstudio_event", 1)],
+)
+def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none(
+    name: str, secrets: int, layer: Path, plan: Path
+) -> None:
+    with new_double().running() as double:
+        subject = Subject(
+            name,
+            Package((), site_packages()),
+            function(name, layer, plan, double.url),
+            partial(fresh, RECORDING_OF[name]),
+            refused=without_proof(*fresh(RECORDING_OF[name], 1)),
+            forged=forged(*fresh(RECORDING_OF[name], 1)),
+        )
+        counted = calls_of(subject, double)
+    assert counted == Calls(cold_start=secrets, fresh=1, repeated_elsewhere=1, repeated=0, refused=0, forged=0)
+
+
+def test_the_steps_of_a_delivery_are_measured_on_the_layer_as_it_was_built(layer: Path, plan: Path) -> None:
+    measured = steps(function("jambonz_event", layer, plan))
+    assert {"parse", "put it (botocore, no network)", "write the line"} <= measured.keys()
+    with pytest.raises(ProcessFailed, match="No module named 'callhooks'"):
+        steps(replace(function("jambonz_event", layer, plan), path=(site_packages(),)))
+
+
+def test_functions_are_measured_with_the_environment_of_the_template() -> None:
+    told = template()["Globals"]["Function"]["Environment"]["Variables"]
+    for name in RECORDING_OF:
+        logical_id = "".join(part.capitalize() for part in name.split("_")) + "Function"
+        own = resource(logical_id).get("Environment", {}).get("Variables", {})
+        assert {*told, *own} <= {*environment_of(name, "")}
+        plain = {member: value for member, value in {**told, **own}.items() if isinstance(value, str)}
+        assert plain.items() <= environment_of(name, "").items()
+    assert OUR_ENVIRONMENT["PYDANTIC_DISABLE_PLUGINS"] == "__all__"

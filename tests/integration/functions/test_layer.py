@@ -1,0 +1,89 @@
+"""The layer as `sam build` makes it: what is in it, and that two builds of the same sources are the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from callhooks_tools.local import layer_build as layer_files
+from callhooks_tools.local.layer_build import EARLIEST_ZIP_SECONDS, interpreter, size_of, strip
+
+from tests.integration.conftest import OWN_PYTHON, build_layer
+
+LARGEST_MB = 20
+
+
+def digests(folder: Path) -> dict[str, tuple[str, float]]:
+    """What is in a folder, and of what time."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_two_builds_are_the_same_bytes(layer: Path, tmp_path: Path) -> None:
+    build_layer(tmp_path)
+    assert digests(tmp_path) == digests(layer)
+    assert {time for _, time in digests(layer).values()} == {EARLIEST_ZIP_SECONDS}
+
+
+def test_it_holds_packages_their_bytecode_and_their_licences_and_nothing_else(layer: Path) -> None:
+    python = layer / "python"
+    assert {path.suffix for path in python.rglob("*") if path.is_file() and "licenses" not in path.parts} <= {
+        ".py",
+        ".pyc",
+        ".so",
+        # Powertools' own pages, which the call log's description does not need but its package has.
+        ".js",
+        ".css",
+    }
+    assert not [path for path in python.rglob("*") if path.name == "tests" or path.suffix == ".dist-info"]
+    assert not (python / "bin").exists()
+    licences = {path.relative_to(python / "licenses").parts[0] for path in python.rglob("LICENSE*")}
+    assert licences >= {"pydantic", "pydantic_core", "aws_lambda_powertools", "jmespath"}
+    modules = {path.relative_to(python) for path in python.rglob("*.py")}
+    compiled = {path.parent.parent / f"{path.name.partition('.')[0]}.py" for path in python.rglob("*.pyc")}
+    assert {path.relative_to(python) for path in compiled} == modules
+
+
+def test_its_bytecode_is_never_checked_against_the_source(layer: Path) -> None:
+    (compiled,) = (layer / "python" / "callhooks" / "__pycache__").glob("receiver.*.pyc")
+    # PEP 552: the second word says that the hash is in the file, and that nobody compares it.
+    assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little")
+
+
+def test_it_says_how_large_it_is(tmp_path: Path) -> None:
+    told = build_layer(tmp_path)
+    size = re.search(r"the layer has ([0-9.]+) MB, zipped ([0-9.]+) MB", told)
+    assert size
+    assert float(size[2]) < float(size[1]) < LARGEST_MB
+    assert str(size_of(tmp_path / "python")) in told
+
+
+def test_it_is_built_for_another_processor_and_python_and_says_when_it_cannot_be_compiled(tmp_path: Path) -> None:
+    told = build_layer(tmp_path, python="3.14", platform="aarch64-manylinux2014")
+    (binary,) = (tmp_path / "python" / "pydantic_core").glob("*.so")
+    assert binary.name.endswith("cpython-314-aarch64-linux-gnu.so")
+    compiled = list(tmp_path.rglob("*.pyc"))
+    if interpreter("3.14") is None:
+        assert "no Python 3.14 is here to compile the layer with" in told
+        assert "not compiled" in told
+        assert not compiled
+    else:
+        assert compiled
+
+
+def test_a_module_that_is_named_like_a_stub_s_folder_stays(tmp_path: Path) -> None:
+    for name in ("package/testing.py", "package/binary.py", "package/tests/test_it.py", "package/it.pyi"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    strip(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["binary.py", "testing.py"]
+
+
+def test_an_interpreter_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_files, "version_of", lambda _python: "3.9")
+    assert interpreter(OWN_PYTHON) is None

@@ -1,0 +1,266 @@
+"""The deployed function, with its own clients and their time-outs, against services that are really not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+from botocore.exceptions import BotoCoreError
+from callhooks.events.event_item import unpack_item
+from callhooks.runtime.aws_clients import dynamodb_client
+from callhooks_tools.stack.recordings import access_of_env_vars, as_sent_by, read_delivery
+
+from tests.integration.conftest import Aws, Handler
+from tests.support import EVENTS, PUBLIC_URL, SPILL_QUEUE_URL, Clock, Event, body_of, recorded, unstored
+
+
+@pytest.fixture
+def silent_service() -> Iterator[str]:
+    """Takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def missing_service() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+class _TakesMessages(BaseHTTPRequestHandler):
+    """As much of SQS as takes a message."""
+
+    messages: ClassVar[list[str]]
+    closed: ClassVar[list[str]]
+
+    def do_POST(self) -> None:
+        if self.closed:
+            self.closed.pop()
+            self.close_connection = True
+            return
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert self.headers["x-amz-target"] == "AmazonSQS.SendMessage"
+        assert request["QueueUrl"] == SPILL_QUEUE_URL
+        self.messages.append(request["MessageBody"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"MessageId": "message-1"}')
+
+    def log_request(self, *_: object) -> None:
+        """Tell nobody of a request."""
+
+
+@pytest.fixture
+def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The messages in a spill queue that works, but closes the connection of the first request."""
+
+    class Queue(_TakesMessages):
+        messages: ClassVar[list[str]] = []
+        closed: ClassVar[list[str]] = ["once"]
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Queue) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", f"http://127.0.0.1:{server.server_port}")
+        yield Queue.messages
+        server.shutdown()
+
+
+@pytest.fixture
+def cold_container(
+    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch, new_function: Callable[..., Handler]
+) -> Callable[..., Handler]:
+    """Starts the function with one service at another address, and its secrets as `sam local` gives them.
+
+    There is no spill queue either, where a test does not ask for it.
+    """
+
+    def start(variable: str, url: str, folder: str = "jambonz_new_call") -> Handler:
+        monkeypatch.setenv(variable, url)
+        if "AWS_ENDPOINT_URL_SQS" not in os.environ:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", missing_service)
+        if variable == "AWS_ENDPOINT_URL_DYNAMODB":
+            functions = json.loads((EVENTS / "local-env.json").read_text())
+            for variables in functions.values():
+                for name, value in variables.items():
+                    monkeypatch.setenv(name, value)
+        return new_function(folder)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("service", "failure"), [("silent_service", "ReadTimeoutError"), ("missing_service", "EndpointConnectionError")]
+)
+def test_a_database_that_is_not_there_costs_no_caller_the_answer(
+    service: str,
+    failure: str,
+    request: pytest.FixtureRequest,
+    cold_container: Callable[..., Handler],
+    log: io.StringIO,
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert answer.verbs
+    assert [item["answer"] for item in unstored(log.getvalue())] == [{"S": answer.body}]
+    assert f'"failure":"{failure}"' in log.getvalue()
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_secret_store_that_is_not_there_leaves_a_new_call_the_fallback(
+    service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert [verb["verb"] for verb in json.loads(answer.body)] == ["say", "hangup"]
+    assert body_of("new_call")["call_sid"] not in answer.body
+    assert handler(recorded("redirect_to_call_hook")).statusCode == 503
+
+
+EVENT_FUNCTIONS = {
+    "wavix_call": "wavix/ringing",
+    "bird_voice": "bird/voice_inbound_ringing",
+    "voipstudio_event": "voipstudio/call_ringing",
+    "jambonz_event": "jambonz/call_status_dial_leg_ringing",
+}
+
+
+def sent_now(name: str) -> Event:
+    """A recorded delivery with the credentials of `sam local`."""
+    delivery = read_delivery(EVENTS / f"{name}.json")
+    access = access_of_env_vars(EVENTS / "local-env.json", delivery.provider)
+    return dict(as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=PUBLIC_URL).event)
+
+
+@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_an_event_without_a_database_is_not_acknowledged_and_lies_in_the_log(
+    service: str,
+    folder: str,
+    request: pytest.FixtureRequest,
+    cold_container: Callable[..., Handler],
+    log: io.StringIO,
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
+    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
+    assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.ringing"}]
+
+
+@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_an_event_without_a_database_is_spilled_and_acknowledged(
+    service: str,
+    folder: str,
+    request: pytest.FixtureRequest,
+    cold_container: Callable[..., Handler],
+    spilled: list[str],
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
+    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 200
+    (message,) = spilled
+    assert unpack_item(message)["kind"] == {"S": "call.ringing"}
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_new_call_without_a_database_gets_its_verbs_and_is_spilled(
+    service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler], spilled: list[str]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    answer = handler(recorded("new_call"))
+    assert answer.statusCode == 200
+    assert answer.verbs
+    (message,) = spilled
+    assert unpack_item(message)["answer"] == {"S": answer.body}
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_a_database_that_gave_no_answer_is_not_asked_for_ten_seconds(
+    service: str, request: pytest.FixtureRequest, environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    clock, sent = Clock(), []
+    client = dynamodb_client(clock.monotonic)
+    client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(clock.now))
+
+    def asked() -> int:
+        sent.clear()
+        with pytest.raises(BotoCoreError):
+            client.get_item(TableName="events", Key={})
+        return len(sent)
+
+    assert asked() == 2
+    assert asked() == 0
+    clock.advance(9.9)
+    assert asked() == 0
+    clock.advance(0.2)
+    assert asked() == 2
+
+
+def test_one_table_that_gave_no_answer_is_no_reason_not_to_ask_another(
+    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", missing_service)
+    client, sent = dynamodb_client(), []
+    client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(1))
+    for table in ("events", "clients"):
+        with pytest.raises(BotoCoreError):
+            client.get_item(TableName=table, Key={})
+    assert len(sent) == 4
+
+
+def test_a_database_that_answers_is_asked_again_at_once_whatever_it_says(aws: Aws) -> None:
+    client = dynamodb_client()
+    for _ in range(3):
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_item(TableName="no-such-table", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
+
+
+@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+def test_an_event_without_a_secret_store_is_not_acknowledged(
+    service: str, folder: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service), folder)
+    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
+
+
+@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+class TestWhoWaitsForAnAnswerGetsOneWithoutADatabase:
+    def test_a_call_that_is_under_way(
+        self,
+        service: str,
+        request: pytest.FixtureRequest,
+        cold_container: Callable[..., Handler],
+        log: io.StringIO,
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_action")
+        answer = handler(sent_now("jambonz/action_gather_digits"))
+        assert answer.statusCode == 200
+        _, dial = json.loads(answer.body)
+        assert (dial["verb"], dial["timeout"]) == ("dial", 25), "with the defaults of what cannot be read back"
+        assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
+
+    def test_a_client_who_cannot_be_checked(
+        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_client_auth")
+        answer = handler(sent_now("jambonz/client_auth_register"))
+        assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
+
+    def test_a_model_whose_tool_is_not_run(
+        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
+    ) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_tool")
+        answer = handler(sent_now("jambonz/tool_openai"))
+        assert answer.statusCode == 200
+        assert "Nothing was done" in json.loads(answer.body)["item"]["output"]

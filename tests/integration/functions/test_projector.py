@@ -1,0 +1,292 @@
+"""Given new events in the table, what the deployed projector makes of them, by itself and by `callhooks rebuild`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from callhooks.calls.call import fold
+from callhooks.calls.repository import CallStore, call_item
+from callhooks.events.call_event import Kind
+from callhooks.events.event_item import Item, event_of_item
+from callhooks_tools.commands.rebuild import Rebuilt, Result, partitions_of_calls, rebuild_call
+from callhooks_tools.stack.recordings import as_sent_by, read_delivery
+from callhooks_tools.stack.stack import Provider
+
+from tests.calls import SEQUENCES, delivered, told
+from tests.integration.conftest import CALL_BUS, RETRY_QUEUE_URL, TABLE, Aws, Handler, loaded_handler
+from tests.integration.functions.test_event_functions import ACCESS
+from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
+from tests.support import EVENTS, PUBLIC_URL
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+PK = "jambonz#one-call"
+EVENTS_OF_A_CALL = (told(Kind.INITIATED, from_="+14155550123"), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9))
+FUNCTION_OF_PATH = {
+    "/webhooks/call": "jambonz_new_call",
+    "/webhooks/client-auth": "jambonz_client_auth",
+    "/webhooks/call/flows": "jambonz_action",
+    "/webhooks/tool": "jambonz_tool",
+    "/webhooks/wavix": "wavix_call",
+    "/webhooks/bird": "bird_voice",
+    "/webhooks/voipstudio": "voipstudio_event",
+}
+RECORDINGS = [
+    path
+    for provider in Provider
+    for path in sorted((EVENTS / provider).glob("*.json"))
+    if not path.stem.startswith("probe_")
+]
+
+
+@dataclass
+class Projection:
+    """The projector in the simulated account, and a subscriber of everything on the bus."""
+
+    aws: Aws
+    sqs: SQSClient
+    subscriber: str
+    handler: Callable[[Any, object], Any]
+
+    def keep(self, *items: Mapping[str, Any]) -> None:
+        for item in items:
+            self.aws.dynamodb.put_item(TableName=TABLE, Item=dict(item))
+
+    def project(self, items: Iterable[Mapping[str, Any]]) -> None:
+        records = stream_batch(items)["Records"]
+        for start in range(0, len(records), 100):
+            assert self.take({"Records": records[start : start + 100]}) == []
+
+    def take(self, batch: Any) -> list[str]:
+        return [failure["itemIdentifier"] for failure in self.handler(batch, Invocation())["batchItemFailures"]]
+
+    def call(self, pk: str = PK) -> Item | None:
+        key: Any = {"pk": {"S": pk}, "sk": {"S": "call"}}
+        return self.aws.dynamodb.get_item(TableName=TABLE, Key=key).get("Item")
+
+    def published(self) -> list[Any]:
+        return [json.loads(body) for body in self._received(self.subscriber)]
+
+    def retried(self) -> list[str]:
+        return self._received(RETRY_QUEUE_URL)
+
+    def _received(self, url: str) -> list[str]:
+        bodies = []
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [message["Body"] for message in messages]
+        return bodies
+
+
+@pytest.fixture
+def projection(aws: Aws) -> Projection:
+    sqs, events = boto3.client("sqs"), boto3.client("events")
+    assert sqs.create_queue(QueueName="retries")["QueueUrl"] == RETRY_QUEUE_URL
+    subscriber = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+    events.create_event_bus(Name=CALL_BUS)
+    pattern = json.dumps({"source": [{"prefix": "callhooks."}]})
+    events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern=pattern)
+    queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
+    events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
+    aws.calls.clear()
+    return Projection(aws, sqs, subscriber, loaded_handler("call_projector"))
+
+
+def deliver_every_recording(new_container: Callable[..., Handler]) -> None:
+    """Have each recorded delivery taken by its own function."""
+    handlers: dict[str, Handler] = {}
+    for path in RECORDINGS:
+        delivery = read_delivery(path)
+        folder = next(
+            (
+                FUNCTION_OF_PATH[prefix]
+                for prefix in sorted(FUNCTION_OF_PATH, key=len, reverse=True)
+                if delivery.request.path.startswith(prefix) and not delivery.request.path.endswith("/events")
+            ),
+            "jambonz_event",
+        )
+        provider = delivery.provider
+        sent = as_sent_by(provider, delivery, ACCESS[provider], datetime.now(UTC), base_url=PUBLIC_URL)
+        handler = handlers.get(folder) or handlers.setdefault(folder, new_container(folder))
+        assert handler(dict(sent.event)).statusCode < 300, path
+
+
+def test_every_recorded_delivery_of_every_provider_is_published_as_the_schema_says(
+    projection: Projection, aws: Aws, new_container: Callable[..., Handler]
+) -> None:
+    deliver_every_recording(new_container)
+    items = aws.items()
+    assert {item["provider"]["S"] for item in items} == {"jambonz", "wavix", "bird", "voipstudio"}
+    projection.project(items)
+    published = projection.published()
+    assert sorted(event["detail"]["id"] for event in published) == sorted(
+        f"{item['pk']['S']}/{item['sk']['S'].removeprefix('event#')}" for item in items
+    )
+    for event in published:
+        detail = event["detail"]
+        bus_schema().validate(detail)
+        assert event["source"] == f"callhooks.{detail['event']['provider']}"
+        assert event["detail-type"] == detail["event"]["kind"]
+        assert (detail["call"] is None) is ("#none#" in detail["id"] or "#sms#" in detail["id"])
+    calls = {event["detail"]["id"].partition("/")[0] for event in published if event["detail"]["call"]}
+    assert {item["pk"]["S"] for item in aws.items() if item["sk"]["S"] == "call"} == calls
+    assert projection.retried() == []
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_each_provider_s_call_is_kept_as_the_fold_has_it(projection: Projection, sequence: str) -> None:
+    events = delivered(sequence)
+    items = [kept(event) for event in events]
+    projection.keep(*items)
+    projection.project(items)
+    (pk,) = {item["pk"]["S"] for item in items}
+    call = projection.call(pk)
+    assert call is not None
+    stored = {name for name in call_item(pk, fold(events), expires_at=1) if call[name]}
+    assert stored == set(call)
+    assert (call["status"]["S"], int(call["event_count"]["N"])) == (fold(events).status.value, len(events))
+
+
+def test_a_batch_of_one_call_costs_one_read_one_write_and_one_request_to_the_bus(projection: Projection) -> None:
+    items = [kept(event) for event in EVENTS_OF_A_CALL]
+    projection.keep(*items)
+    projection.aws.calls.clear()
+    projection.project(items)
+    assert projection.aws.calls == ["Query", "PutItem", "PutEvents"]
+
+
+def test_a_batch_that_is_given_again_changes_no_call(projection: Projection) -> None:
+    items = [kept(event) for event in EVENTS_OF_A_CALL]
+    projection.keep(*items)
+    projection.project(items)
+    call, published = projection.call(), projection.published()
+    projection.project(items)
+    assert projection.call() == call
+    assert [event["detail"]["id"] for event in projection.published()] == [event["detail"]["id"] for event in published]
+
+
+def test_an_unreadable_event_ends_in_the_retry_queue_and_is_projected_once_it_is_mended(
+    projection: Projection,
+) -> None:
+    items = [kept(event) for event in EVENTS_OF_A_CALL]
+    poisoned = {**items[0], "occurred_at": {"S": "yesterday"}}
+    other = kept(told(Kind.RINGING, provider="bird"))
+    projection.keep(poisoned, *items[1:], other)
+    projection.project([poisoned, *items[1:], other])
+    assert projection.call("bird#one-call")
+    assert projection.call() is None
+    assert len(projection.published()) == 1
+    messages = projection.retried()
+    assert sorted(messages) == sorted(map(key_message, items))
+    assert projection.take(queue_batch(messages)) == ["message-0", "message-1", "message-2"]
+    projection.keep(items[0])
+    assert projection.take(queue_batch(messages)) == []
+    assert projection.call()
+    assert len(projection.published()) == 3
+
+
+class TestRebuilding:
+    @pytest.fixture
+    def calls(self, projection: Projection) -> CallStore:
+        projection.keep(*(kept(event) for event in EVENTS_OF_A_CALL))
+        return CallStore(projection.aws.dynamodb, TABLE)
+
+    @pytest.fixture
+    def right(self) -> Item:
+        expires_at = int(kept(EVENTS_OF_A_CALL[0])["expires_at"]["N"])
+        return call_item(PK, fold(EVENTS_OF_A_CALL), expires_at=expires_at)
+
+    def test_makes_a_call_that_is_missing_and_then_leaves_it(
+        self, projection: Projection, calls: CallStore, right: Item
+    ) -> None:
+        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.NEW)
+        assert projection.call() == right
+        projection.aws.calls.clear()
+        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.SAME)
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            {"status": {"S": "busy"}},
+            {"event_count": {"N": "999"}},
+            {"fold_version": {"N": "999"}},
+            {"fold_version": {"S": "one"}},
+            {"event_count": None},
+            {"fold_version": None, "event_count": None, "status": None},
+            {"from_party": {"S": "somebody else"}},
+            {"further": {"S": "member"}},
+        ],
+        ids=str,
+    )
+    def test_wins_over_a_wrong_item_whatever_it_counts(
+        self, damage: dict[str, Any], projection: Projection, calls: CallStore, right: Item
+    ) -> None:
+        damaged = {name: value for name, value in {**right, **damage}.items() if value is not None}
+        projection.keep(damaged)
+        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.CHANGED)
+        assert projection.call() == right
+
+    def test_looks_again_where_the_projector_writes_a_newer_call_meanwhile(
+        self, projection: Projection, calls: CallStore, right: Item
+    ) -> None:
+        projection.keep({**right, "status": {"S": "busy"}})
+        late = told(Kind.DTMF, 6, {"digits": "7"})
+
+        class Racing(CallStore):
+            """A store in which an event comes in, and is projected, after a call's events were read."""
+
+            def replace(self, pk: str, *arguments: Any, **options: Any) -> bool:
+                if projection.call() == {**right, "status": {"S": "busy"}}:
+                    projection.keep(kept(late))
+                    projection.project([kept(late)])
+                return super().replace(pk, *arguments, **options)
+
+        assert rebuild_call(Racing(projection.aws.dynamodb, TABLE), PK).result is Result.SAME
+        call = projection.call()
+        assert call is not None
+        assert (call["event_count"], call["status"]) == ({"N": "4"}, {"S": "completed"})
+
+    def test_gives_up_where_it_never_gets_through(self, projection: Projection, calls: CallStore) -> None:
+        class Busy(CallStore):
+            """A store in which somebody else is always faster."""
+
+            def replace(self, *arguments: Any, **options: Any) -> bool:
+                return False
+
+        rebuilt = rebuild_call(Busy(projection.aws.dynamodb, TABLE), PK)
+        assert (rebuilt.result, rebuilt.problem) == (Result.FAILED, "Busy: its events come in too fast, try again")
+
+    def test_names_a_call_that_cannot_be_folded(self, projection: Projection, calls: CallStore) -> None:
+        projection.keep({**kept(EVENTS_OF_A_CALL[0]), "kind": {"S": "call.unheard_of"}})
+        rebuilt = rebuild_call(calls, PK)
+        assert (rebuilt.pk, rebuilt.result) == (PK, Result.FAILED)
+        assert "call.unheard_of" in rebuilt.problem
+
+    def test_leaves_a_call_alone_whose_events_have_expired(
+        self, projection: Projection, calls: CallStore, right: Item
+    ) -> None:
+        projection.keep({**right, "pk": {"S": "jambonz#forgotten"}})
+        assert rebuild_call(calls, "jambonz#forgotten") == Rebuilt("jambonz#forgotten", Result.WITHOUT_EVENTS)
+
+    def test_finds_each_call_once_and_nothing_else(
+        self, projection: Projection, calls: CallStore, new_container: Callable[..., Handler]
+    ) -> None:
+        deliver_every_recording(new_container)
+        items = projection.aws.items()
+        projection.project(items)
+        found = list(partitions_of_calls(projection.aws.dynamodb, TABLE))
+        of_calls = {item["pk"]["S"] for item in items if "call_id" in item and "#sms#" not in item["pk"]["S"]}
+        assert sorted(found) == sorted(of_calls)
+        assert {rebuild_call(calls, pk).result for pk in found} == {Result.SAME}
+
+
+def test_an_event_is_read_back_from_the_stream_as_it_is_from_the_table() -> None:
+    item = kept(EVENTS_OF_A_CALL[0])
+    (record,) = stream_batch([item])["Records"]
+    assert event_of_item(record["dynamodb"]["NewImage"]) == event_of_item(item)

@@ -1,0 +1,205 @@
+"""Following up a call of jambonz by its own SDK, against a local server that speaks its API."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from callhooks_tools.providers.jambonz.api import CallHook, JambonzControl, RecordAction
+from callhooks_tools.providers.rest.errors import (
+    CallIsOver,
+    ControlFailed,
+    NotConfigured,
+    RateLimited,
+    Refused,
+    Unauthorized,
+    Unexpected,
+    Unreachable,
+)
+from callhooks_tools.providers.rest.retries import PAUSES, Waiting
+
+from tests.provider_apis.jambonz import ACCOUNT, API_KEY, CALL_SID, JambonzApi, a_call
+from tests.provider_apis.server import HTML, Cut, Drip, Drop, Fault, Hang, Reply
+
+HOOK = "https://hooks.example.com/transfer"
+CALL = f"/v1/Accounts/{ACCOUNT}/Calls/{CALL_SID}"
+
+
+@pytest.fixture
+def api() -> Iterator[JambonzApi]:
+    api = JambonzApi()
+    with api.running():
+        yield api
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def control(api: JambonzApi, pauses: list[float]) -> Iterator[JambonzControl]:
+    waiting = Waiting(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    with JambonzControl.from_environment(api.environment, waiting=waiting) as control:
+        yield control
+
+
+def test_a_call_is_read(control: JambonzControl, api: JambonzApi) -> None:
+    call = control.get(CALL_SID)
+    assert (call.call_sid, call.call_status, call.sip_status, call.from_) == (
+        CALL_SID,
+        "in-progress",
+        200,
+        "+12125550187",
+    )
+    (asked,) = api.asked
+    assert (asked.line, asked.headers["authorization"]) == (f"GET {CALL}", f"Bearer {API_KEY}")
+
+
+def test_all_calls_are_listed(control: JambonzControl, api: JambonzApi) -> None:
+    api.calls["another"] = a_call("another")
+    assert [call.call_sid for call in control.list_calls()] == [CALL_SID, "another"]
+
+
+UPDATES: list[tuple[Callable[[JambonzControl], None], dict[str, Any]]] = [
+    (lambda control: control.transfer(CALL_SID, CallHook(HOOK)), {"call_hook": HOOK}),
+    (
+        lambda control: control.transfer(CALL_SID, CallHook(HOOK, "jambonz", "s3cr3t")),
+        {"call_hook": {"url": HOOK, "method": "POST", "username": "jambonz", "password": "s3cr3t"}},
+    ),
+    (lambda control: control.hang_up(CALL_SID), {"call_status": "completed"}),
+    (lambda control: control.mute(CALL_SID, muted=True), {"mute_status": "mute"}),
+    (lambda control: control.mute(CALL_SID, muted=False), {"mute_status": "unmute"}),
+    (
+        lambda control: control.whisper(CALL_SID, {"verb": "say", "text": "One minute left"}),
+        {"whisper": {"verb": "say", "text": "One minute left"}},
+    ),
+    (lambda control: control.tag(CALL_SID, {"orderId": 42}), {"tag": {"orderId": 42}}),
+    (
+        lambda control: control.record(
+            CALL_SID, RecordAction.START, siprec_url="sip:rec@a.example.com", recording_id="r-1"
+        ),
+        {"record": {"action": "startCallRecording", "siprecServerURL": "sip:rec@a.example.com", "recordingID": "r-1"}},
+    ),
+    (lambda control: control.record(CALL_SID, RecordAction.STOP), {"record": {"action": "stopCallRecording"}}),
+    (lambda control: control.record(CALL_SID, RecordAction.PAUSE), {"record": {"action": "pauseCallRecording"}}),
+    (lambda control: control.record(CALL_SID, RecordAction.RESUME), {"record": {"action": "resumeCallRecording"}}),
+]
+each_update = pytest.mark.parametrize(("act", "update"), UPDATES, ids=[str(list(update)) for _, update in UPDATES])
+
+
+@each_update
+def test_a_call_is_updated_as_the_api_wants_it(
+    act: Callable[[JambonzControl], None], update: dict[str, Any], control: JambonzControl, api: JambonzApi
+) -> None:
+    act(control)
+    assert (api.updates, api.lines) == ([update], [f"PUT {CALL}"])
+
+
+@each_update
+def test_a_call_that_is_over_is_told_as_that(
+    act: Callable[[JambonzControl], None], update: dict[str, Any], control: JambonzControl, api: JambonzApi
+) -> None:
+    api.calls.clear()
+    with pytest.raises(CallIsOver, match=r"jambonz has no such call that lasts: .* \(404\)$"):
+        act(control)
+
+
+def test_what_jambonz_says_of_an_error_is_told(control: JambonzControl) -> None:
+    with pytest.raises(Refused) as refused:
+        control.record(CALL_SID, RecordAction.START)
+    told = "record requires siprecServerURL property when starting recording"
+    assert str(refused.value) == f"jambonz refuses (400): {told}"
+
+
+PASSING: list[Fault | Reply | int] = [408, 502, 503, 504, HTML, Hang(), Drop(), Cut(), Drip()]
+NAMES = ["408", "502", "503", "504", "HTML", "hangs", "drops", "is cut off", "drips"]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=NAMES)
+def test_what_may_pass_is_asked_again_but_not_done_again(
+    fault: Fault | Reply | int, control: JambonzControl, api: JambonzApi, pauses: list[float]
+) -> None:
+    api.faults = [fault, fault]
+    assert control.get(CALL_SID).call_sid == CALL_SID
+    assert pauses == list(PAUSES[:2])
+    api.faults = [fault]
+    with pytest.raises(Unreachable) as failed:
+        control.hang_up(CALL_SID)
+    assert failed.value.maybe_done
+    assert api.lines.count(f"PUT {CALL}") == 1
+
+
+def test_a_limit_is_waited_for(control: JambonzControl, api: JambonzApi, pauses: list[float]) -> None:
+    api.faults = [Reply(429, headers={"Retry-After": "3"}), 429]
+    control.hang_up(CALL_SID)
+    assert (pauses, api.calls) == ([3.0, PAUSES[1]], {})
+    api.faults = [Reply(429, headers={"Retry-After": "3600"})]
+    with pytest.raises(RateLimited):
+        control.list_calls()
+
+
+def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with (
+        JambonzControl(address, ACCOUNT, API_KEY, waiting=Waiting(sleep=pauses.append)) as control,
+        pytest.raises(Unreachable, match="there is no connection") as failed,
+    ):
+        control.hang_up(CALL_SID)
+    assert (len(pauses), failed.value.maybe_done) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(401, content=b"Unauthorized", content_type="text/plain"), Unauthorized),
+        (Reply(403, {"msg": "insufficient permissions"}), Unauthorized),
+        (Reply(422, {"msg": "no"}), Refused),
+        (Reply(480, {"msg": "no available feature servers at this time"}), Refused),
+        (Reply(500, {"msg": "Database error"}), Unexpected),
+        (Reply(302, headers={"Location": "https://elsewhere.example.com/"}), Unexpected),
+        (Reply(200, content=b"<html></html>", content_type="text/html"), Unexpected),
+        (Reply(200, content=b"<html></html>"), Unexpected),
+        (Reply(200, content=b"\xff"), Unexpected),
+        (Reply(200, content=b"{}", content_type="application/json; charset=nonsense"), Unexpected),
+        (Reply(200, content=b"[" * 20_000), Unexpected),
+        (Reply(200, content=b"9" * 10_000), Unexpected),
+        (Reply(200, []), Unexpected),
+        (Reply(200, {"call_sid": None}), Unexpected),
+        (Reply(204), Unexpected),
+    ],
+)
+def test_an_answer_that_says_no_or_nothing_is_an_error_of_its_kind(
+    reply: Reply, kind: type[ControlFailed], control: JambonzControl, api: JambonzApi, pauses: list[float]
+) -> None:
+    api.faults = [reply]
+    with pytest.raises(ControlFailed) as failed:
+        control.get(CALL_SID)
+    assert (type(failed.value), pauses, API_KEY in str(failed.value)) == (kind, [], False)
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(302), Reply(304), Reply(307, headers={"Location": "/elsewhere"})], ids=["302", "304", "307"]
+)
+def test_an_update_that_is_sent_elsewhere_is_not_done(reply: Reply, control: JambonzControl, api: JambonzApi) -> None:
+    api.faults = [reply]
+    with pytest.raises(Unexpected):
+        control.hang_up(CALL_SID)
+    assert api.lines == [f"PUT {CALL}"]
+
+
+@pytest.mark.parametrize("name", ["JAMBONZ_API_KEY", "JAMBONZ_ACCOUNT_SID", "JAMBONZ_API_URL"])
+def test_what_is_not_set_is_named(name: str, api: JambonzApi) -> None:
+    environment = {key: value for key, value in api.environment.items() if key != name}
+    with pytest.raises(NotConfigured, match=f"^{name} is not set in the environment: "):
+        JambonzControl.from_environment(environment)
+
+
+def test_what_is_no_id_is_not_asked_for(control: JambonzControl, api: JambonzApi) -> None:
+    for act in (control.get, control.hang_up, lambda sid: control.mute(sid, muted=True)):
+        with pytest.raises(Refused, match="an id has"):
+            act("../../Applications/1")
+    assert api.asked == []

@@ -1,0 +1,138 @@
+"""Following up a call of Wavix, against a local server that speaks its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from callhooks_tools.providers.rest.errors import CallIsOver, NotConfigured, Refused, Unauthorized, Unexpected
+from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.wavix.api import WavixControl
+
+from tests.provider_apis.server import Reply
+from tests.provider_apis.wavix import API_KEY, CALL_ID, WavixApi, a_record
+
+
+@pytest.fixture
+def api() -> Iterator[WavixApi]:
+    api = WavixApi()
+    with api.running():
+        yield api
+
+
+@pytest.fixture
+def control(api: WavixApi) -> Iterator[WavixControl]:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with WavixControl.from_environment(api.environment, waiting=Waiting(sleep, lambda: now[0])) as control:
+        yield control
+
+
+def test_a_call_is_read(control: WavixControl, api: WavixApi) -> None:
+    call = control.get(CALL_ID)
+    assert (call.id, call.event_type, call.from_, call.machine_detected) == (CALL_ID, "answered", "+18045961058", False)
+    assert (call.call_answered, call.call_completed) == (datetime(2026, 6, 30, 10, 0, 5, tzinfo=UTC), None)
+    assert api.asked[0].headers["authorization"] == f"Bearer {API_KEY}"
+
+
+def test_a_call_may_have_the_older_name_of_its_id(control: WavixControl, api: WavixApi) -> None:
+    del api.calls[CALL_ID]["id"]
+    assert control.get(CALL_ID).id == CALL_ID
+
+
+def test_all_calls_are_listed(control: WavixControl) -> None:
+    assert [call.id for call in control.list_calls()] == [CALL_ID]
+
+
+def test_a_call_is_ended(control: WavixControl, api: WavixApi) -> None:
+    control.hang_up(CALL_ID)
+    assert (api.lines, api.calls) == ([f"DELETE /v1/calls/{CALL_ID}"], {})
+
+
+def test_a_call_is_tagged(control: WavixControl, api: WavixApi) -> None:
+    control.tag(CALL_ID, "order 42")
+    assert api.calls[CALL_ID]["tag"] == "order 42"
+
+
+@pytest.mark.parametrize(
+    ("act", "done"),
+    [
+        (
+            lambda control: control.answer(CALL_ID, record=True),
+            ("POST answer", {"call_recording": True, "call_transcription": False}),
+        ),
+        (
+            lambda control: control.play(CALL_ID, "https://a.example.com/b.mp3"),
+            ("POST play", {"audio_file": "https://a.example.com/b.mp3"}),
+        ),
+        (lambda control: control.stop_audio(CALL_ID), ("DELETE audio", None)),
+    ],
+    ids=["answer", "play", "stop"],
+)
+def test_a_call_is_controlled_as_the_description_says(
+    act: Callable[[WavixControl], None], done: object, control: WavixControl, api: WavixApi
+) -> None:
+    act(control)
+    assert api.done == [done]
+
+
+def test_a_validation_error_names_the_field(control: WavixControl) -> None:
+    with pytest.raises(Refused) as refused:
+        control.play(CALL_ID, "http://a.example.com/b.mp3")
+    assert str(refused.value) == "Wavix refuses (400): Validation error; audio_file: must be an https URL"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda control: control.get(CALL_ID),
+        lambda control: control.hang_up(CALL_ID),
+        lambda control: control.answer(CALL_ID),
+        lambda control: control.tag(CALL_ID, "a"),
+        lambda control: control.play(CALL_ID, "https://a.example.com/b.mp3"),
+    ],
+)
+def test_a_call_that_is_over_is_told_as_that(
+    act: Callable[[WavixControl], object], control: WavixControl, api: WavixApi
+) -> None:
+    api.calls.clear()
+    with pytest.raises(CallIsOver, match="Wavix has no such call that lasts"):
+        act(control)
+
+
+def test_the_record_of_a_call_has_its_charge_and_its_recording(control: WavixControl, api: WavixApi) -> None:
+    assert control.call_detail_records(CALL_ID) == []
+    api.records[CALL_ID] = a_record()
+    (record,) = control.call_detail_records(CALL_ID)
+    assert (record.call_id, record.charge, record.answered_by) == (CALL_ID, Decimal("0.0130"), "human")
+    assert record.recording_url == f"https://api.wavix.com/v1/recordings/{CALL_ID}"
+
+
+def test_the_record_of_a_call_may_come_late(control: WavixControl, api: WavixApi) -> None:
+    api.records[CALL_ID] = a_record()
+    api.faults = [Reply(404, {"success": False, "message": "Not found"})] * 2
+    assert len(control.call_detail_records(CALL_ID, within=10)) == 1
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize("body", [{}, {"calls": {}}, {"calls": [1]}, {"calls": [{}]}, [], "calls", None])
+def test_what_is_no_list_of_calls_is_not_taken_for_one(body: object, control: WavixControl, api: WavixApi) -> None:
+    api.faults = [Reply(200, body)]
+    with pytest.raises(Unexpected):
+        control.list_calls()
+
+
+def test_a_wrong_key_is_told(api: WavixApi) -> None:
+    environment = {**api.environment, "WAVIX_API_KEY": "wrong"}
+    with WavixControl.from_environment(environment) as control, pytest.raises(Unauthorized, match="Unauthorized"):
+        control.get(CALL_ID)
+
+
+def test_without_a_key_it_is_said_where_to_get_one() -> None:
+    with pytest.raises(NotConfigured, match=r"^WAVIX_API_KEY is not set in the environment: make an API key in"):
+        WavixControl.from_environment({"WAVIX_API_KEY": "  "})

@@ -1,0 +1,689 @@
+"""What the doctor finds in an account: secrets, functions, event sources, tables, queues and alarms."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from callhooks_tools.doctor.deployment import Deployment, stack_findings
+from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.resources import (
+    CALL_PLAN_LAYER,
+    CALLHOOKS_LAYER,
+    EVENT_SOURCES,
+    FUNCTIONS_OF_THE_TEMPLATE,
+    GIVEN_UP,
+    IN_EVERY_FUNCTION,
+    QUEUES_OF_THE_TEMPLATE,
+    STARTS_WITHOUT,
+    alarm_findings,
+    bus_findings,
+    function_findings,
+    queue_findings,
+    source_findings,
+    table_findings,
+)
+from callhooks_tools.doctor.secrets import SHAPES, KnownSecrets, secret_findings
+from callhooks_tools.stack.stack import StackOutputs, StackResource, StackUnknown
+
+from tests.integration.conftest import CALL_BUS, CLIENTS_TABLE, TABLE, TOOL_CALLS_TABLE, Aws
+
+STACK = "callhooks"
+SECRET_IDS = {
+    "jambonz_credentials": "credentials",
+    "jambonz_webhook_secrets": "webhook-secrets",
+    "wavix_credentials": "wavix-credentials",
+    "bird_credentials": "bird-credentials",
+    "voipstudio_credentials": "voipstudio-credentials",
+    "console_credentials": "console-credentials",
+}
+FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
+EVERY_VARIABLE = [
+    (function, variable)
+    for function in FUNCTIONS
+    for variable in (*IN_EVERY_FUNCTION, *FUNCTIONS_OF_THE_TEMPLATE[function].variables)
+]
+QUEUES = ("SpillQueue", "ProjectionRetryQueue", *GIVEN_UP)
+ALARM = "SpilledAlarm"
+ALARM_DESCRIPTION = "Events have waited in the spill queue. Nothing is lost. Look for the cause."
+LONG_TOKEN = "a-token-that-is-long-enough"
+SUFFIX = "0a1b2c3d4e"
+
+
+@dataclass
+class Account:
+    """A stack in the simulated account, and ways to break it."""
+
+    deployment: Deployment
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service)  # type: ignore[call-overload]
+
+    def put_secret(self, member: str, text: str) -> None:
+        self.client("secretsmanager").put_secret_value(SecretId=SECRET_IDS[member], SecretString=text)
+
+    def set_variables(self, function: str, **variables: str) -> None:
+        client = self.client("lambda")
+        known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": {**known, **variables}})
+
+    def without_variable(self, function: str, variable: str) -> None:
+        client = self.client("lambda")
+        known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        del known[variable]
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
+
+    def without(self, logical_id: str) -> Deployment:
+        left = [one for one in self.deployment.resources if one.logical_id != logical_id]
+        return replace(self.deployment, resources=left)
+
+    def local(self) -> Deployment:
+        return replace(self.deployment, endpoint_url="http://127.0.0.1:4566")
+
+
+def archive() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context): ...")
+    return packed.getvalue()
+
+
+@pytest.fixture
+def bare(aws: Aws) -> Account:
+    """A stack that has nothing but its secrets."""
+    for name in ("wavix-credentials", "voipstudio-credentials"):
+        boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps({"token": LONG_TOKEN}))
+    outputs = StackOutputs(
+        **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
+        | SECRET_IDS
+        | {
+            "stack_name": STACK,
+            "base_url": "https://hooks.example.com",
+            "events_table": TABLE,
+            "clients_table": CLIENTS_TABLE,
+            "call_bus": CALL_BUS,
+            "retention_days": "90",
+        }
+    )
+    return Account(Deployment(boto3.session.Session(), STACK, None, outputs, []))
+
+
+@pytest.fixture
+def account(aws: Aws, bare: Account) -> Account:
+    """A stack with what it is made of."""
+    queues = {name: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
+    outputs = replace(
+        bare.deployment.outputs,
+        spill_queue=queues["SpillQueue"],
+        projection_retry_queue=queues["ProjectionRetryQueue"],
+        jambonz_signature_header="Jambonz-Signature",
+    )
+    boto3.client("events").create_event_bus(Name=CALL_BUS)
+    layers = list(_layers())
+    resources = [
+        *(StackResource("AWS::SQS::Queue", name, url) for name, url in queues.items()),
+        *_tables(aws),
+        *layers,
+        *_functions(outputs, {layer.logical_id[: -len(SUFFIX)]: layer.physical_id for layer in layers}),
+        *_sources(aws, queues),
+        _alarm(queues["SpillQueue"]),
+    ]
+    return Account(Deployment(boto3.session.Session(), STACK, None, outputs, resources))
+
+
+def _tables(aws: Aws) -> Iterator[StackResource]:
+    for logical_id, name, attribute in (
+        ("EventsTable", TABLE, "expires_at"),
+        ("ClientsTable", CLIENTS_TABLE, "expires_at"),
+        ("ToolCallsTable", TOOL_CALLS_TABLE, "expiration"),
+    ):
+        aws.dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+        )
+        aws.dynamodb.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+        yield StackResource("AWS::DynamoDB::Table", logical_id, name)
+
+
+def _layers() -> Iterator[StackResource]:
+    """SAM ends the logical id of a layer with a hash."""
+    for name in (CALLHOOKS_LAYER, CALL_PLAN_LAYER):
+        made = boto3.client("lambda").publish_layer_version(LayerName=name, Content={"ZipFile": archive()})
+        yield StackResource("AWS::Lambda::LayerVersion", f"{name}{SUFFIX}", made["LayerVersionArn"])
+
+
+def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackResource]:
+    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    variables = {
+        "EVENTS_TABLE": TABLE,
+        "RETENTION_DAYS": "90",
+        "SPILL_QUEUE": outputs.spill_queue,
+        "BIRD_CREDENTIALS": outputs.bird_credentials,
+        "JAMBONZ_CREDENTIALS": outputs.jambonz_credentials,
+        "JAMBONZ_WEBHOOK_SECRETS": outputs.jambonz_webhook_secrets,
+        "JAMBONZ_SIGNATURE_HEADER": outputs.jambonz_signature_header,
+        "CALL_BUS": outputs.call_bus,
+        "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
+    }
+    for name in FUNCTIONS:
+        shape = FUNCTIONS_OF_THE_TEMPLATE[name]
+        boto3.client("lambda").create_function(
+            FunctionName=name,
+            Role=role,
+            Runtime="python3.13",
+            Handler="app.handler",
+            Code={"ZipFile": archive()},
+            Environment={"Variables": {one: variables.get(one, "") for one in (*IN_EVERY_FUNCTION, *shape.variables)}},
+            Layers=[layers[layer] for layer in (CALLHOOKS_LAYER, *shape.layers)],
+        )
+        yield StackResource("AWS::Lambda::Function", name, name)
+
+
+def _sources(aws: Aws, queues: dict[str, str]) -> Iterator[StackResource]:
+    stream = aws.dynamodb.update_table(
+        TableName=TABLE, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+    )["TableDescription"]["LatestStreamArn"]
+    for name, arn, function in (
+        ("CallProjectorFunctionNewEvents", stream, "CallProjectorFunction"),
+        ("CallProjectorFunctionRetries", arn_of(queues["ProjectionRetryQueue"]), "CallProjectorFunction"),
+        ("SpillDrainerFunctionSpilled", arn_of(queues["SpillQueue"]), "SpillDrainerFunction"),
+    ):
+        start: dict[str, Any] = {"StartingPosition": "TRIM_HORIZON"} if arn == stream else {}
+        made = boto3.client("lambda").create_event_source_mapping(EventSourceArn=arn, FunctionName=function, **start)
+        yield StackResource("AWS::Lambda::EventSourceMapping", name, made["UUID"])
+
+
+def _alarm(queue: str) -> StackResource:
+    """An alarm that tells a topic, to which a queue has subscribed."""
+    topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+    boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn_of(queue))
+    boto3.client("cloudwatch").put_metric_alarm(
+        AlarmName="callhooks-SpilledAlarm-1",
+        AlarmDescription=ALARM_DESCRIPTION,
+        AlarmActions=[topic],
+        MetricName="m",
+        Namespace="n",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        Statistic="Sum",
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    return StackResource("AWS::CloudWatch::Alarm", ALARM, "callhooks-SpilledAlarm-1")
+
+
+def arn_of(queue: str) -> str:
+    client = boto3.client("sqs")
+    return client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def told(findings: Iterator[Finding], outcome: Outcome = Outcome.FAILURE) -> list[str]:
+    return [f"{one.check}: {one.words} {one.remedy}" for one in findings if one.outcome is outcome]
+
+
+def only(findings: Iterator[Finding], outcome: Outcome = Outcome.FAILURE) -> str:
+    (one,) = told(findings, outcome)
+    return one
+
+
+def everything(deployment: Deployment) -> list[Finding]:
+    return [
+        *secret_findings(deployment, KnownSecrets()),
+        *function_findings(deployment),
+        *source_findings(deployment),
+        *table_findings(deployment),
+        *queue_findings(deployment),
+        *bus_findings(deployment),
+        *alarm_findings(deployment),
+    ]
+
+
+def test_all_is_well_in_an_account_as_it_is_deployed(account: Account) -> None:
+    findings = everything(account.deployment)
+    assert {one.outcome for one in findings} == {Outcome.OK}, findings
+    assert [one.check for one in findings] == [
+        "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
+    ]  # fmt: skip
+
+
+class TestSecrets:
+    def findings(self, bare: Account) -> Iterator[Finding]:
+        return secret_findings(bare.deployment, KnownSecrets())
+
+    @pytest.mark.parametrize("member", SHAPES)
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [(" ", "It is empty"), ("no JSON", "It is not JSON"), ("[1]", "It is no JSON object"), ("{}", "is missing")],
+    )
+    def test_that_cannot_be_used_are_told_with_what_stops(
+        self, member: str, text: str, words: str, bare: Account
+    ) -> None:
+        bare.put_secret(member, text)
+        finding = only(self.findings(bare))
+        assert words in finding
+        assert SHAPES[member].stops in finding
+        assert f"put-secret-value --secret-id {SECRET_IDS[member]}" in finding
+
+    @pytest.mark.parametrize("member", SHAPES)
+    def test_that_are_to_be_deleted_are_told(self, member: str, bare: Account) -> None:
+        bare.client("secretsmanager").delete_secret(SecretId=SECRET_IDS[member], RecoveryWindowInDays=7)
+        finding = only(self.findings(bare))
+        assert "It is scheduled for deletion" in finding
+        assert f"restore-secret --secret-id {SECRET_IDS[member]}" in finding
+
+    def test_that_are_gone_are_told_with_what_is_left_to_do(self, bare: Account) -> None:
+        bare.client("secretsmanager").delete_secret(SecretId="wavix-credentials", ForceDeleteWithoutRecovery=True)
+        finding = only(self.findings(bare))
+        assert "It is not there: nothing of Wavix is taken" in finding
+        assert "aws secretsmanager restore-secret --secret-id wavix-credentials" in finding
+        assert "Else deploy a new stack (docs/operations.md#remove: tables and their events stay)" in finding
+
+    def test_that_have_no_value_are_told_with_the_command_that_gives_one(self, bare: Account) -> None:
+        bare.client("secretsmanager").create_secret(Name="without-a-value")
+        outputs = replace(bare.deployment.outputs, wavix_credentials="without-a-value")
+        finding = only(secret_findings(replace(bare.deployment, outputs=outputs), KnownSecrets()))
+        assert "It has no value: nothing of Wavix is taken" in finding
+        assert "put-secret-value --secret-id without-a-value" in finding
+
+    def test_without_a_webhook_secret_are_warned_of_with_the_command_that_mends_it(self, bare: Account) -> None:
+        bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": []}')
+        warned = only(self.findings(bare), Outcome.WARNING)
+        assert "its signatures are not checked" in warned
+        assert "callhooks secret add jambonz --stack callhooks" in warned
+
+    @pytest.mark.parametrize("secrets", ["{}", '{"webhook_secrets": "x"}', '{"webhook_secrets": [1, ""]}'])
+    def test_of_jambonz_that_are_no_list_of_texts_let_nobody_in(self, secrets: str, bare: Account) -> None:
+        bare.put_secret("jambonz_webhook_secrets", secrets)
+        assert "new calls get the plan's fallback" in only(self.findings(bare))
+
+    @pytest.mark.parametrize("member", ["wavix_credentials", "voipstudio_credentials"])
+    @pytest.mark.parametrize("token", ["t0o-sh0rt", "has/a/slash/and/is/long/enough", "has a blank and is long enough"])
+    def test_with_a_token_that_a_url_cannot_hold_are_told(self, member: str, token: str, bare: Account) -> None:
+        bare.put_secret(member, json.dumps({"token": token}))
+        finding = only(self.findings(bare))
+        assert "A token in it cannot stand in a URL" in finding
+        assert f"callhooks secret add {member.partition('_')[0]} --generate --stack callhooks" in finding
+        assert token not in finding
+        bare.put_secret(member, json.dumps({"token": LONG_TOKEN, "further_tokens": [token]}))
+        assert "A token in it cannot stand in a URL" in only(self.findings(bare))
+
+    @pytest.mark.parametrize(
+        "passwords",
+        [{"password": "elevenchars"}, {"password": "long-enough-password", "further_passwords": ["elevenchars "]}],
+    )
+    def test_with_a_short_password_for_the_call_log_are_warned_of(
+        self, passwords: dict[str, object], bare: Account
+    ) -> None:
+        bare.put_secret("console_credentials", json.dumps({"username": "console", **passwords}))
+        warned = only(self.findings(bare), Outcome.WARNING)
+        assert "A password in it has fewer than 12 characters" in warned
+        assert "callhooks secret add console-password --generate --stack callhooks" in warned
+        assert "elevenchars" not in warned
+
+    def test_with_an_entry_that_is_not_used_are_warned_of(self, bare: Account) -> None:
+        bare.put_secret("wavix_credentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
+        assert "An entry of its member further_tokens is no text" in only(self.findings(bare), Outcome.WARNING)
+
+    def test_that_are_in_order_are_known_the_newest_of_several(self, bare: Account) -> None:
+        bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": [3, "newest-secret", "older-secret"]}')
+        bare.put_secret("bird_credentials", "no JSON")
+        known = KnownSecrets()
+        list(secret_findings(bare.deployment, known))
+        assert known.jambonz is not None
+        assert known.jambonz.webhook_secret == "newest-secret"
+        assert known.bird is None
+        assert known.console is not None
+        assert known.token_of("wavix") is not None
+        assert known.changed_at["wavix_credentials"].tzinfo is not None
+        assert "newest-secret" not in repr(known)
+
+
+class TestFunctions:
+    def test_that_never_run_are_told(self, account: Account) -> None:
+        account.client("lambda").put_function_concurrency(
+            FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=0
+        )
+        finding = only(function_findings(account.deployment))
+        assert finding.startswith("function BirdVoiceFunction: Its reserved concurrency is 0: it never runs.")
+        assert "delete-function-concurrency --function-name BirdVoiceFunction" in finding
+
+    def test_with_some_concurrency_of_their_own_are_in_order(self, account: Account) -> None:
+        account.client("lambda").put_function_concurrency(
+            FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=5
+        )
+        assert told(function_findings(account.deployment)) == []
+
+    def test_that_were_deleted_are_told(self, account: Account) -> None:
+        account.client("lambda").delete_function(FunctionName="SpillDrainerFunction")
+        assert "function SpillDrainerFunction: It is not there" in only(function_findings(account.deployment))
+
+    @pytest.mark.parametrize("variable", ["EVENTS_TABLE", "SPILL_QUEUE", "PUBLIC_URL", "BIRD_CREDENTIALS"])
+    def test_with_another_environment_than_the_stack_are_told(self, variable: str, account: Account) -> None:
+        account.set_variables("BirdVoiceFunction", **{variable: "elsewhere"})
+        finding = only(function_findings(account.deployment))
+        assert f"Its environment has another {variable} than the stack: elsewhere" in finding
+
+    @pytest.mark.parametrize(("function", "variable"), EVERY_VARIABLE)
+    def test_whose_environment_lacks_something_are_told(self, function: str, variable: str, account: Account) -> None:
+        account.without_variable(function, variable)
+        finding = only(function_findings(account.deployment))
+        follows = STARTS_WITHOUT.get(variable, "it cannot start")
+        assert finding.startswith(f"function {function}: Its environment has no {variable}: {follows}.")
+
+    @pytest.mark.parametrize("left", [(CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()])
+    def test_without_a_layer_of_the_stack_are_told_with_the_command_that_attaches_it(
+        self, left: tuple[str, ...], account: Account
+    ) -> None:
+        layers = {
+            layer: account.deployment.physical_id(f"{layer}{SUFFIX}") for layer in (CALLHOOKS_LAYER, CALL_PLAN_LAYER)
+        }
+        account.client("lambda").update_function_configuration(
+            FunctionName="JambonzNewCallFunction", Layers=[layers[layer] for layer in left]
+        )
+        finding = only(function_findings(account.deployment))
+        missing = " and ".join(layer for layer in layers if layer not in left)
+        assert finding.startswith(f"function JambonzNewCallFunction: It is without the stack's layer {missing}.")
+        assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
+
+    @pytest.mark.parametrize(
+        ("told_by_lambda", "words"),
+        [
+            ({"State": "Failed", "StateReason": "No image."}, "Its state is Failed: it does not run. No image."),
+            ({"State": "Pending"}, "Its state is Pending"),
+            ({"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "No role."}, "Its last update is Failed"),
+        ],
+    )
+    def test_that_cannot_run_are_told(
+        self, told_by_lambda: dict[str, str], words: str, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deployment = intercepted(account, "lambda", "GetFunctionConfiguration", told_by_lambda)
+        assert all(words in one for one in told(function_findings(deployment)))
+        assert len(told(function_findings(deployment))) == len(FUNCTIONS)
+
+    def test_may_be_missing_altogether(self, account: Account) -> None:
+        assert "The stack has no functions" in only(function_findings(replace(account.deployment, resources=[])))
+
+
+class TestEventSources:
+    @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
+    def test_that_are_switched_off_are_told_with_what_stops(self, logical_id: str, account: Account) -> None:
+        uuid = account.deployment.physical_id(logical_id)
+        account.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+        finding = only(source_findings(account.deployment))
+        assert f"event source {logical_id}: It is switched off: {EVENT_SOURCES[logical_id]}" in finding
+        assert f"update-event-source-mapping --uuid {uuid} --enabled" in finding
+
+    @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
+    def test_that_are_gone_are_told(self, logical_id: str, account: Account) -> None:
+        assert "It is not there" in only(source_findings(account.without(logical_id)))
+        account.client("lambda").delete_event_source_mapping(UUID=account.deployment.physical_id(logical_id))
+        assert f"It is not there: {EVENT_SOURCES[logical_id]}" in only(source_findings(account.deployment))
+
+    def test_that_meet_a_problem_are_told_with_the_log(self, account: Account) -> None:
+        deployment = intercepted(
+            account, "lambda", "GetEventSourceMapping",
+            {"LastProcessingResult": "PROBLEM: Function call failed"},
+        )  # fmt: skip
+        findings = told(source_findings(deployment))
+        assert len(findings) == 3
+        assert "It met a problem: Function call failed" in findings[0]
+        assert "sam logs --stack-name callhooks --name CallProjectorFunction" in findings[0]
+
+    def test_that_listen_to_a_table_that_was_made_anew_are_told(self, account: Account) -> None:
+        deployment = intercepted(
+            account, "dynamodb", "DescribeTable", {"Table": {"LatestStreamArn": "arn:aws:dynamodb:::new"}}
+        )
+        assert "listens to a stream that the table of events has no more" in only(source_findings(deployment))
+
+
+class TestTables:
+    def test_that_were_deleted_are_told(self, account: Account) -> None:
+        account.client("dynamodb").delete_table(TableName=CLIENTS_TABLE)
+        assert "table ClientsTable: It is not there" in only(table_findings(account.deployment))
+        assert "table EventsTable: It is not there" in told(table_findings(account.without("EventsTable")))[0]
+
+    def test_that_take_nothing_are_told(self, account: Account) -> None:
+        table = {"Table": {"TableStatus": "ARCHIVED", "GlobalSecondaryIndexes": []}}
+        deployment = intercepted(account, "dynamodb", "DescribeTable", table)
+        assert all("It is ARCHIVED: it takes no items." in one for one in told(table_findings(deployment)))
+
+    def test_whose_items_do_not_expire_are_told_with_the_command(self, account: Account) -> None:
+        account.client("dynamodb").update_time_to_live(
+            TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+        )
+        finding = only(table_findings(account.deployment))
+        assert "Its items do not expire" in finding
+        assert "update-time-to-live --table-name events" in finding
+        assert told(table_findings(account.local())) == []
+
+    def test_that_cannot_be_restored_are_told_with_the_command(self, account: Account) -> None:
+        account.client("dynamodb").update_continuous_backups(
+            TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+        finding = only(table_findings(account.deployment))
+        assert "It cannot be restored to a point in time" in finding
+        assert "update-continuous-backups --table-name events" in finding
+        assert told(table_findings(account.local())) == []
+
+
+class TestQueues:
+    @pytest.mark.parametrize("logical_id", GIVEN_UP)
+    def test_with_what_was_given_up_are_told_with_the_remedy(self, logical_id: str, account: Account) -> None:
+        for _ in range(2):
+            account.client("sqs").send_message(
+                QueueUrl=account.deployment.physical_id(logical_id), MessageBody="a secret of a caller"
+            )
+        finding = only(queue_findings(account.deployment))
+        assert finding.startswith(f"queue {logical_id}: 2 ")
+        assert "docs/operations.md#alarms" in finding
+        remedies = {
+            "SpillDeadLetterQueue": ("start-message-move-task --source-arn arn:",),
+            "ProjectionDeadLetterQueue": ("callhooks rebuild --stack callhooks", "start-message-move-task"),
+            "ProjectionDiscardedQueue": ("callhooks rebuild --stack callhooks", "purge-queue"),
+        }
+        assert all(remedy in finding for remedy in remedies[logical_id])
+        assert "a secret of a caller" not in finding
+
+    def test_in_which_something_waits_are_warned_of(self, account: Account) -> None:
+        waiting = {"Attributes": {"ApproximateNumberOfMessagesNotVisible": "1"}}
+        findings = told(queue_findings(intercepted(account, "sqs", "GetQueueAttributes", waiting)), Outcome.WARNING)
+        assert len(findings) == 2
+        assert "queue SpillQueue: 1 event waits for the table" in findings[0]
+        assert findings[0].endswith(
+            'The log of SpillDrainerFunction has the cause at "not drained": '
+            "sam logs --stack-name callhooks --name SpillDrainerFunction"
+        )
+        assert "queue ProjectionRetryQueue: 1 event could not be projected, and is tried again" in findings[1]
+
+    def test_in_which_something_waits_locally_name_the_log_of_the_engine(self, account: Account) -> None:
+        waiting = {"Attributes": {"ApproximateNumberOfMessages": "1"}}
+        session = intercepted(account, "sqs", "GetQueueAttributes", waiting).session
+        warned = told(queue_findings(replace(account.local(), session=session)), Outcome.WARNING)
+        assert 'The log of SpillDrainerFunction has the cause at "not drained": /' in warned[0]
+        assert 'The log of CallProjectorFunction has the cause at "not projected": /' in warned[1]
+        assert all(one.endswith("/run/engine.log") for one in warned)
+
+    @pytest.mark.parametrize("logical_id", QUEUES)
+    def test_that_were_deleted_are_told_with_the_command_that_makes_them_again(
+        self, logical_id: str, account: Account
+    ) -> None:
+        client, url = account.client("sqs"), account.deployment.physical_id(logical_id)
+        client.delete_queue(QueueUrl=url)
+        finding = only(queue_findings(account.deployment))
+        assert f"queue {logical_id}: It is not there" in finding
+        assert "60 s after it was deleted at the soonest; nothing has to be deployed" in finding
+        words = shlex.split(finding.partition("aws ")[2])
+        assert words[:2] == ["sqs", "create-queue"]
+        attributes = json.loads(words[words.index("--attributes") + 1])
+        made = client.create_queue(QueueName=words[words.index("--queue-name") + 1], Attributes=attributes)
+        assert made["QueueUrl"] == url
+        assert told(queue_findings(account.deployment)) == []
+        shape = QUEUES_OF_THE_TEMPLATE[logical_id]
+        if shape.dead_letter_queue:
+            assert json.loads(attributes["RedrivePolicy"]) == {
+                "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
+                "maxReceiveCount": str(shape.most_receipts),
+            }
+
+    def test_that_the_stack_has_not_are_told(self, account: Account) -> None:
+        assert "The stack has no such queue" in only(queue_findings(account.without("SpillDeadLetterQueue")))
+
+
+class TestTheEventBus:
+    def test_that_was_deleted_is_told_with_the_command_that_makes_it_again(self, account: Account) -> None:
+        account.client("events").delete_event_bus(Name=CALL_BUS)
+        finding = only(bus_findings(account.deployment))
+        assert finding.startswith("event bus: It is not there: somebody has deleted it. Subscribers get nothing.")
+        assert f"aws events create-event-bus --name {CALL_BUS}" in finding
+        account.client("events").create_event_bus(Name=CALL_BUS)
+        assert told(bus_findings(account.deployment)) == []
+
+
+class TestAlarms:
+    def set_state(self, account: Account, state: str) -> None:
+        account.client("cloudwatch").set_alarm_state(
+            AlarmName="callhooks-SpilledAlarm-1", StateValue=state, StateReason="x"
+        )
+
+    def test_that_are_on_are_told_with_the_first_sentence_and_where_to_read(self, account: Account) -> None:
+        self.set_state(account, "ALARM")
+        finding = only(alarm_findings(account.deployment))
+        assert finding == (
+            "alarm SpilledAlarm: It is on. Events have waited in the spill queue. What to do: docs/operations.md#alarms"
+        )
+
+    def test_that_have_no_data_yet_are_off(self, account: Account) -> None:
+        self.set_state(account, "INSUFFICIENT_DATA")
+        assert told(alarm_findings(account.deployment)) == []
+
+    def test_that_were_deleted_are_told(self, account: Account) -> None:
+        account.client("cloudwatch").delete_alarms(AlarmNames=["callhooks-SpilledAlarm-1"])
+        assert "alarm SpilledAlarm: It is not there" in only(alarm_findings(account.deployment))
+
+    def test_whose_actions_are_off_are_warned_of(self, account: Account) -> None:
+        account.client("cloudwatch").disable_alarm_actions(AlarmNames=["callhooks-SpilledAlarm-1"])
+        warned = only(alarm_findings(account.deployment), Outcome.WARNING)
+        assert "The actions of 1 are switched off: nobody is told." in warned
+        assert "enable-alarm-actions --alarm-names callhooks-SpilledAlarm-1" in warned
+
+    def test_without_an_action_are_warned_of_but_locally(self, account: Account) -> None:
+        client = account.client("cloudwatch")
+        (alarm,) = client.describe_alarms()["MetricAlarms"]
+        names = ("AlarmName", "MetricName", "Namespace", "Period", "EvaluationPeriods", "Threshold", "Statistic",
+                 "ComparisonOperator")  # fmt: skip
+        client.put_metric_alarm(**{name: alarm[name] for name in names})
+        assert "1 have no action: nobody is told." in only(alarm_findings(account.deployment), Outcome.WARNING)
+        assert told(alarm_findings(account.local()), Outcome.WARNING) == []
+
+    def test_that_nobody_has_subscribed_to_are_warned_of_but_locally(self, account: Account) -> None:
+        client = account.client("sns")
+        (subscription,) = client.list_subscriptions()["Subscriptions"]
+        client.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+        warned = only(alarm_findings(account.deployment), Outcome.WARNING)
+        assert "Nobody has subscribed to the alarms: nobody is told." in warned
+        assert "sns subscribe --topic-arn" in warned
+        assert told(alarm_findings(account.local()), Outcome.WARNING) == []
+
+    def test_whose_subscription_is_not_confirmed_are_warned_of(self, account: Account) -> None:
+        pending = {"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}
+        deployment = intercepted(account, "sns", "ListSubscriptionsByTopic", pending)
+        warned = only(alarm_findings(deployment), Outcome.WARNING)
+        assert "The subscription waits to be confirmed: nobody is told." in warned
+
+
+class TestPermissions:
+    """What the user's own credentials may not look at is a warning, and the rest is looked at all the same."""
+
+    @pytest.mark.parametrize(
+        ("service", "operation", "check"),
+        [
+            ("secretsmanager", "GetSecretValue", "secret WavixCredentials"),
+            ("lambda", "GetFunctionConfiguration", "function BirdVoiceFunction"),
+            ("lambda", "GetFunctionConcurrency", "function BirdVoiceFunction"),
+            ("lambda", "GetEventSourceMapping", "event source SpillDrainerFunctionSpilled"),
+            ("dynamodb", "DescribeTable", "table EventsTable"),
+            ("dynamodb", "DescribeTimeToLive", "table EventsTable"),
+            ("sqs", "GetQueueAttributes", "queue SpillQueue"),
+            ("events", "DescribeEventBus", "event bus"),
+            ("cloudwatch", "DescribeAlarms", "alarms"),
+            ("sns", "ListSubscriptionsByTopic", "alarms"),
+        ],
+    )
+    def test_that_are_missing_are_warned_of(self, service: str, operation: str, check: str, account: Account) -> None:
+        findings = everything(intercepted(account, service, operation, denied(operation)))
+        assert told(iter(findings)) == []
+        warned = told(iter(findings), Outcome.WARNING)
+        assert any(
+            one.startswith(f"{check}: could not be looked at: your AWS credentials may not do") for one in warned
+        )
+        assert all(operation in one for one in warned)
+
+    def test_another_error_is_a_failure_without_its_text(self, account: Account) -> None:
+        fault: Any = {"Error": {"Code": "InternalError", "Message": "something secret"}}
+        finding = only(
+            alarm_findings(intercepted(account, "cloudwatch", "DescribeAlarms", ClientError(fault, "DescribeAlarms")))
+        )
+        assert finding.strip() == "alarms: could not be looked at: DescribeAlarms ended with InternalError."
+
+
+def denied(operation: str) -> ClientError:
+    fault: Any = {"Error": {"Code": "AccessDeniedException", "Message": "User: arn:aws:iam::1:user/x is not"}}
+    return ClientError(fault, operation)
+
+
+def intercepted(account: Account, service: str, operation: str, reply: dict[str, Any] | ClientError) -> Deployment:
+    """The same account, but that one operation answers something else: members of the reply are replaced."""
+    session = boto3.session.Session()
+
+    def answer(parsed: dict[str, Any], **_: object) -> None:
+        if isinstance(reply, ClientError):
+            raise reply
+        for name, value in reply.items():
+            parsed[name] = {**parsed.get(name, {}), **value} if isinstance(value, dict) else value
+
+    session.events.register(f"after-call.{service}.{operation}", answer)
+    return replace(account.deployment, session=session)
+
+
+class TestTheStack:
+    def stack(self, monkeypatch: pytest.MonkeyPatch, status: str) -> Iterator[Finding]:
+        monkeypatch.setattr("callhooks_tools.doctor.deployment.stack_status", lambda *_: status)
+        return stack_findings(boto3.session.Session(), STACK)
+
+    @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
+    def test_is_in_order_when_it_is_finished(self, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        (finding,) = self.stack(monkeypatch, status)
+        assert (finding.outcome, finding.words) == (Outcome.OK, f"callhooks is {status}.")
+
+    def test_whose_last_deployment_was_taken_back_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), Outcome.WARNING)
+        assert "the last deployment failed and was taken back" in warned
+        assert "describe-stack-events --stack-name callhooks" in warned
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            ("UPDATE_IN_PROGRESS", "a deployment is under way"),
+            ("ROLLBACK_COMPLETE", "did not end well"),
+            ("UPDATE_ROLLBACK_FAILED", "did not end well"),
+            ("DELETE_FAILED", "did not end well"),
+        ],
+    )
+    def test_that_is_not_finished_is_told(self, status: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert words in only(self.stack(monkeypatch, status))
+
+    def test_that_is_not_there_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: object) -> str:
+            raise StackUnknown("The stack callhooks cannot be read: it does not exist")
+
+        monkeypatch.setattr("callhooks_tools.doctor.deployment.stack_status", unknown)
+        assert "cannot be read" in only(stack_findings(boto3.session.Session(), STACK))

@@ -1,0 +1,144 @@
+"""What the doctor finds of permissions: those of the template, fewer, more, or none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import boto3
+import pytest
+from callhooks_tools.doctor.deployment import Deployment
+from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.roles import role_findings
+from callhooks_tools.stack.stack import StackOutputs, StackResource
+from moto import mock_aws
+
+from tests.processed_template import processed_template, resources
+
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
+ANYTHING = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+)
+POLICY = "permissions"
+
+
+class Session(boto3.session.Session):
+    """An account whose CloudFormation has the template."""
+
+    def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        return self if service_name == "cloudformation" else super().client(service_name, *args, **kwargs)  # type: ignore[call-overload]
+
+    def get_template(self, **_: object) -> dict[str, object]:
+        return {"TemplateBody": json.loads(json.dumps(processed_template()))}
+
+
+@dataclass
+class Account:
+    """The roles of a stack, and ways to change them."""
+
+    deployment: Deployment
+    iam: Any
+
+    def findings(self) -> list[Finding]:
+        return list(role_findings(self.deployment))
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.iam.get_role_policy(RoleName=role, PolicyName=POLICY)["PolicyDocument"][
+            "Statement"
+        ]
+        return found
+
+    def put(self, role: str, statements: list[dict[str, Any]]) -> None:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.iam.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=document)
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    outputs = StackOutputs(**dict.fromkeys((member.name for member in fields(StackOutputs)), ""))
+    with mock_aws():
+        iam = boto3.client("iam", region_name="us-east-1")
+        roles = resources("AWS::IAM::Role")
+        deployment = Deployment(
+            Session(region_name="us-east-1"),
+            "callhooks",
+            None,
+            outputs,
+            [StackResource("AWS::IAM::Role", name, name) for name in roles],
+        )
+        made = Account(deployment, iam)
+        for name, properties in roles.items():
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+            (policy,) = properties["Policies"]
+            made.put(name, [{**one, "Resource": "*"} for one in policy["PolicyDocument"]["Statement"]])
+        yield made
+
+
+def test_the_roles_of_the_template_are_fine(account: Account) -> None:
+    (finding,) = account.findings()
+    assert finding.outcome is Outcome.OK
+    assert finding.words == "All 11 functions may do what the template says, and nothing besides."
+
+
+@pytest.mark.parametrize(
+    ("role", "sid", "words"),
+    [
+        ("CallProjectorRole", "Publish", "CallProjectorFunction may not do events:PutEvents (Publish) any more."),
+        (
+            "JambonzClientAuthRole",
+            "FindClients",
+            "JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more.",
+        ),
+        ("SpillDrainerRole", "KeepEvents", "SpillDrainerFunction may not do dynamodb:PutItem (KeepEvents) any more."),
+        ("WavixCallRole", "SpillEvents", "WavixCallFunction may not do sqs:SendMessage (SpillEvents) any more."),
+        ("BirdVoiceRole", "WriteLog", "BirdVoiceFunction may not do logs:PutLogEvents (WriteLog) any more."),
+    ],
+)
+def test_a_permission_that_was_taken_away_is_named(role: str, sid: str, words: str, account: Account) -> None:
+    account.put(role, [one for one in account.statements(role) if one["Sid"] != sid])
+    (finding,) = account.findings()
+    assert (finding.check, finding.outcome, finding.words) == (f"role {role}", Outcome.FAILURE, words)
+    assert "put back what template.yaml has" in finding.remedy
+
+
+def test_a_permission_that_was_added_is_named(account: Account) -> None:
+    further = {"Sid": "More", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "*"}
+    account.put("WavixCallRole", [*account.statements("WavixCallRole"), further])
+    (finding,) = account.findings()
+    assert finding.outcome is Outcome.WARNING
+    assert finding.words == "WavixCallFunction may do more than the template says: s3:GetObject, s3:PutObject (More)."
+
+
+def test_what_is_denied_besides_is_named(account: Account) -> None:
+    denied = {"Sid": "Freeze", "Effect": "Deny", "Action": "dynamodb:PutItem", "Resource": "*"}
+    account.put("WavixCallRole", [*account.statements("WavixCallRole"), denied])
+    (finding,) = account.findings()
+    assert (finding.outcome, finding.words) == (
+        Outcome.FAILURE,
+        "WavixCallFunction is denied dynamodb:PutItem (Freeze).",
+    )
+
+
+def test_a_further_policy_is_named(account: Account) -> None:
+    arn = account.iam.create_policy(PolicyName="anything", PolicyDocument=ANYTHING)["Policy"]["Arn"]
+    account.iam.attach_role_policy(RoleName="BirdVoiceRole", PolicyArn=arn)
+    account.iam.put_role_policy(RoleName="BirdVoiceRole", PolicyName="by-hand", PolicyDocument=ANYTHING)
+    (finding,) = account.findings()
+    assert finding.outcome is Outcome.WARNING
+    assert finding.words == "BirdVoiceFunction may do more than the template says, by by-hand, anything."
+
+
+def test_a_policy_that_is_gone_is_named(account: Account) -> None:
+    account.iam.delete_role_policy(RoleName="JambonzNewCallRole", PolicyName=POLICY)
+    (finding,) = account.findings()
+    assert (finding.check, finding.outcome) == ("role JambonzNewCallRole", Outcome.FAILURE)
+    assert finding.words == "Its policy, or all of it, is not there: JambonzNewCallFunction may do nothing."
+
+
+def test_a_role_that_the_stack_does_not_have_is_named(account: Account) -> None:
+    left = [one for one in account.deployment.resources if one.logical_id != "CallLogRole"]
+    account.deployment = Deployment(account.deployment.session, "callhooks", None, account.deployment.outputs, left)
+    (finding,) = account.findings()
+    assert (finding.check, finding.words) == ("role CallLogRole", "The stack has no such role.")

@@ -1,0 +1,154 @@
+"""What the doctor finds in the deliveries that jambonz has really sent."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from callhooks.calls.call import fold
+from callhooks.calls.repository import CallStore
+from callhooks.events.event_item import event_of_item
+from callhooks_tools.doctor.deployment import Deployment
+from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.senders import sender_findings
+from callhooks_tools.stack.stack import StackResource
+
+from tests.integration.conftest import TABLE, Aws, Handler
+from tests.integration.tools.test_doctor import Account, archive, bare
+from tests.sip_clients import attempt
+from tests.support import Event, body_of, signed_event, without_header
+
+__all__ = ["bare"]
+
+FUNCTION = "JambonzNewCallFunction"
+LOG_GROUP = "/aws/lambda/new-call"
+
+
+@pytest.fixture
+def deployment(aws: Aws, bare: Account) -> Deployment:
+    boto3.client("logs").create_log_group(logGroupName=LOG_GROUP)
+    boto3.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName="stream")
+    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    boto3.client("lambda").create_function(
+        FunctionName=FUNCTION, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
+    )
+    outputs = replace(bare.deployment.outputs, jambonz_signature_header="Jambonz-Signature")
+    resources = [
+        StackResource("AWS::Logs::LogGroup", "JambonzNewCallLogGroup", LOG_GROUP),
+        StackResource("AWS::Lambda::Function", FUNCTION, FUNCTION),
+    ]
+    return replace(bare.deployment, outputs=outputs, resources=resources)
+
+
+def findings(deployment: Deployment, now: datetime | None = None) -> list[Finding]:
+    return list(sender_findings(deployment, now or datetime.now(UTC)))
+
+
+def call(call_sid: str) -> Event:
+    return signed_event({**body_of("new_call"), "call_sid": call_sid}, now=datetime.now(UTC))
+
+
+def projected(aws: Aws, handler: Handler, *events: Event) -> None:
+    """Deliver, and keep the calls as the projector does."""
+    for event in events:
+        assert handler(event).statusCode == 200
+    store = CallStore(aws.dynamodb, TABLE)
+    for item in aws.items():
+        if item["sk"]["S"].startswith("event#") and "call_id" in item:
+            store.keep(item["pk"]["S"], fold([event_of_item(item)]), expires_at=None)
+
+
+def log_lines(log: io.StringIO, *, age: timedelta = timedelta(0)) -> None:
+    events: list[Any] = [
+        {"timestamp": int((datetime.now(UTC) - age).timestamp() * 1000), "message": line}
+        for line in log.getvalue().splitlines()
+    ]
+    boto3.client("logs").put_log_events(logGroupName=LOG_GROUP, logStreamName="stream", logEvents=events)
+
+
+class TestSignatures:
+    @pytest.fixture
+    def without_secret(self, aws: Aws) -> None:
+        text = json.dumps({"webhook_secrets": []})
+        boto3.client("secretsmanager").put_secret_value(SecretId="webhook-secrets", SecretString=text)
+
+    def test_that_arrive_are_no_finding(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+        projected(aws, new_container("jambonz_new_call"), call("call-1"))
+        assert findings(deployment) == []
+
+    @pytest.mark.usefixtures("without_secret")
+    def test_that_do_not_arrive_are_warned_of(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+        unsigned = (without_header(call(f"call-{number}"), "jambonz-signature") for number in range(3))
+        projected(aws, new_container("jambonz_new_call"), *unsigned)
+        (finding,) = findings(deployment)
+        assert (finding.outcome, finding.check) == (Outcome.WARNING, "jambonz signatures")
+        assert "stored as one event" in finding.words
+        assert "JambonzSignatureHeader (now Jambonz-Signature)" in finding.remedy
+
+    @pytest.mark.usefixtures("without_secret")
+    def test_that_arrive_without_a_secret_to_verify_them_are_no_finding_here(
+        self, aws: Aws, deployment: Deployment, new_container: Any
+    ) -> None:
+        projected(aws, new_container("jambonz_new_call"), call("call-1"))
+        assert findings(deployment) == []
+
+    @pytest.mark.usefixtures("without_secret")
+    def test_of_the_doctor_itself_are_not_looked_at(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+        unsigned = without_header(call("callhooks-doctor-1"), "jambonz-signature")
+        projected(aws, new_container("jambonz_new_call"), unsigned)
+        assert findings(deployment) == []
+
+    def test_that_are_missing_where_a_secret_is_set_have_refused_callers(
+        self, aws: Aws, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
+    ) -> None:
+        renamed = without_header(call("call-1"), "jambonz-signature")
+        assert new_container("jambonz_new_call")(renamed).statusCode == 401
+        log_lines(log)
+        (finding,) = findings(deployment)
+        assert (finding.outcome, finding.check) == (Outcome.FAILURE, "jambonz signatures")
+        assert "no Jambonz-Signature: they were refused (401), by JambonzNewCallFunction" in finding.words
+        assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
+
+    def test_that_were_missing_before_the_function_was_changed_are_no_finding(
+        self, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
+    ) -> None:
+        assert new_container("jambonz_new_call")(without_header(call("call-1"), "jambonz-signature")).statusCode == 401
+        log_lines(log, age=timedelta(minutes=5))
+        boto3.client("lambda").update_function_configuration(FunctionName=FUNCTION, MemorySize=512)
+        assert findings(deployment) == []
+
+    def test_that_are_missing_beside_a_wrong_password_are_no_finding(
+        self, aws: Aws, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
+    ) -> None:
+        stranger = {**call("call-1"), "headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}
+        assert new_container("jambonz_new_call")(stranger).statusCode == 401
+        log_lines(log)
+        assert findings(deployment) == []
+
+
+class TestRegistrations:
+    @pytest.fixture
+    def handler(self, aws: Aws, new_container: Callable[..., Handler]) -> Handler:
+        return new_container("jambonz_client_auth")
+
+    def test_by_get_are_named_with_the_remedy(self, deployment: Deployment, handler: Handler) -> None:
+        for number in range(2):
+            query = f"method=REGISTER&username=jane&realm=r&nonce=n{number}&uri=u&response=x"
+            event = signed_event("", path="/webhooks/client-auth", method="GET", query=query, request_id=f"{number}")
+            assert json.loads(handler(event).body) == {"status": "fail"}
+        (finding,) = findings(deployment)
+        assert (finding.outcome, finding.check) == (Outcome.FAILURE, "jambonz registration hook")
+        assert "by GET, which it does not sign: 2 SIP clients" in finding.words
+        assert "to POST" in finding.remedy
+        assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
+
+    def test_by_post_are_no_finding_even_where_they_fail(self, deployment: Deployment, handler: Handler) -> None:
+        event = signed_event(attempt(password="wrong"), path="/webhooks/client-auth", now=datetime.now(UTC))
+        assert json.loads(handler(event).body) == {"status": "fail"}
+        assert findings(deployment) == []

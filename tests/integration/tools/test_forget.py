@@ -1,0 +1,511 @@
+"""`callhooks forget` on a table as the template describes it, and the projector beside it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from callhooks.calls.call import fold
+from callhooks.calls.repository import CallStore, call_item
+from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
+from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
+from callhooks.events.event_table import EventStore
+from callhooks.providers.jambonz.llm_tools.toolbox import Outcome, ToolRequest
+from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
+from callhooks.runtime.http import Request, Response
+from callhooks_tools.cli import app
+from callhooks_tools.commands import forget as forget_command
+from callhooks_tools.commands.rebuild import partitions_of_calls
+from callhooks_tools.recovery.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find
+from callhooks_tools.recovery.stored_events import scan
+from callhooks_tools.stack.stack import StackOutputs
+from typer.testing import CliRunner, Result
+
+from tests.calls import told
+from tests.decoding import items_with
+from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
+from tests.projection import Invocation, kept, key_message, queue_batch, stream_batch
+from tests.support import NOW
+
+NUMBER = "+14155550123"
+DIGITS = "14155550123"
+OTHER = "+12125550187"
+LATER = NOW + timedelta(days=2)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def call(call_id: str, *, from_: str = OTHER, parent: str | None = None) -> list[Item]:
+    """A call's items. Of its events only one names a party, and its own item does as well."""
+    events = [
+        replace(told(Kind.RINGING, key="ringing"), call_id=call_id),
+        replace(told(Kind.INITIATED, key="initiated", from_=from_, to=OTHER), call_id=call_id),
+        replace(
+            told(Kind.COMPLETED, 9, {"parent_call_sid": parent} if parent else {}, key="completed"), call_id=call_id
+        ),
+    ]
+    return [*map(kept, events), call_item(event_key(events[0])[0], fold(events), expires_at=None)]
+
+
+def alone(key: str, *, from_: str) -> Item:
+    return kept(replace(told(Kind.CLIENT_REFUSED, from_=from_, key=key), call_id=None))
+
+
+def sms(sms_id: str, *, from_: str) -> Item:
+    event = told(Kind.SMS_RECEIVED, provider="voipstudio", from_=from_, key=sms_id)
+    return kept(replace(event, call_id=None, sms_id=sms_id))
+
+
+def quarantined(body: bytes) -> Item:
+    delivery = NotUnderstood("wavix", "no call", NOW)
+    return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
+
+
+def tool_call(call_id: str, result: object) -> Item:
+    """What a tool was asked for in another caller's call, and what the model was told."""
+    outcome = Outcome(result)
+    hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (outcome,))
+    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
+    return event_item(
+        event, Request("POST", "/", body=b'{"name": "who_answers"}'), tool_response(hook), retention_days=90
+    )
+
+
+def rejected_with(answer: str) -> Item:
+    delivery = NotUnderstood("wavix", "no call", NOW)
+    return quarantine_item(delivery, Request("POST", "/", body=b"{}"), Response(202, answer), retention_days=90)
+
+
+DOCUMENT = json.dumps({"from": NUMBER, "note": "called at noon"}).encode()
+HIDDEN = [
+    quarantined(gzip.compress(DOCUMENT)),
+    quarantined(zlib.compress(DOCUMENT)),
+    quarantined(base64.b64encode(DOCUMENT)),
+    quarantined(base64.urlsafe_b64encode(gzip.compress(DOCUMENT)).rstrip(b"=")),
+    quarantined(json.dumps({"data": base64.encodebytes(gzip.compress(DOCUMENT)).decode()}).encode()),
+    quarantined(gzip.compress(base64.b64encode(gzip.compress(DOCUMENT)))),
+    quarantined(DOCUMENT.decode().encode("utf-16")),
+    quarantined("\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff12\uff13".encode()),
+]
+ANSWERS = [
+    tool_call("other", f"Ring {NUMBER}, or 001 (415) 555-0123."),
+    tool_call("other-leg", {"rings": [NUMBER, 14155550123, {NUMBER: "Jane"}], "open": True, "name": "Zo\u00eb"}),
+    tool_call("third", {"vcard": base64.b64encode(DOCUMENT).decode(), "link": "/?to=%2B14155550123&a=1"}),
+    rejected_with(json.dumps([{"verb": "dial", "target": [{"type": "phone", "number": NUMBER}]}])),
+]
+THEIRS = [
+    *HIDDEN,
+    *call("theirs", from_="+1 (415) 555-0123"),
+    *call("leg", parent="theirs"),
+    *call("leg-of-leg", parent="leg")[:-1],
+    sms("1", from_="14155550123"),
+    alone("theirs", from_=f"{NUMBER}@sip.example.com"),
+    quarantined(b'{"from": "\\u002b14155550123"}'),
+    quarantined(b"to=%2B1-415-555-0123"),
+    kept(replace(told(Kind.MEDIA, details={"text": "It is 1 415 555 0123."}), call_id="mentions")),
+]
+NOT_THEIRS = [
+    *call("other"),
+    *call("other-leg", parent="other"),
+    sms("2", from_=OTHER),
+    alone("another", from_="jane@sip.example.com"),
+    quarantined(b'{"from": "+141555501234"}'),
+]
+LONGER = items_with(DIGITS, NOT_THEIRS)
+"""Items of others with a longer number that begins with the same digits."""
+assert len(LONGER) == 1
+
+
+@dataclass
+class World:
+    """The table, and what removes from it; `sleeps` are done in turn when it waits."""
+
+    aws: Aws
+    now: datetime = LATER
+    sleeps: list[Callable[[], None]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+
+    def put(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self.aws.dynamodb.put_item(TableName=TABLE, Item=item)
+
+    def keys(self) -> set[tuple[str, str]]:
+        return {(item["pk"]["S"], item["sk"]["S"]) for item in self.aws.items()}
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if self.sleeps:
+            self.sleeps.pop(0)()
+
+    def forget(self, client: Any = None, number: str = NUMBER) -> Removal:
+        person = Person.of(number)
+        found = find((page.items for page in scan(self.aws.dynamodb, {"TableName": TABLE})), person)
+        removal = Removal(client or self.aws.dynamodb, TABLE, person, lambda: self.now, self.sleep)
+        removal.remove(found, lambda: None)
+        if removal.recent:
+            removal.remove_what_came_back()
+        return removal
+
+
+@pytest.fixture
+def world(aws: Aws) -> World:
+    return World(aws)
+
+
+def key_of(item: Item) -> tuple[str, str]:
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def keys_of(items: Iterable[Item]) -> set[tuple[str, str]]:
+    return set(map(key_of, items))
+
+
+def openai(output: str) -> object:
+    return {
+        "type": "conversation.item.create",
+        "item": {"type": "function_call_output", "call_id": "call_1", "output": output},
+    }
+
+
+class TestForgetting:
+    def test_removes_what_is_theirs_and_nothing_else(self, world: World) -> None:
+        world.put([*THEIRS, *NOT_THEIRS])
+        assert world.forget().items == len(THEIRS)
+        assert world.keys() == keys_of(NOT_THEIRS)
+
+    def test_leaves_the_digits_nowhere_in_the_table_and_of_others_changes_answers_alone(self, world: World) -> None:
+        world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
+        assert items_with(DIGITS, ANSWERS) == sorted(keys_of(ANSWERS), key=list(map(key_of, ANSWERS)).index)
+        removal = world.forget()
+        assert (removal.items, removal.redacted) == (len(THEIRS), len(ANSWERS))
+        left = {key_of(item): item for item in world.aws.items()}
+        assert items_with(DIGITS, left.values()) == LONGER
+        assert left.keys() == keys_of([*NOT_THEIRS, *ANSWERS])
+        assert [left[key_of(item)] for item in NOT_THEIRS] == NOT_THEIRS
+        for item in ANSWERS:
+            assert {**left[key_of(item)], "answer": item["answer"]} == item
+        assert [json.loads(left[key_of(item)]["answer"]["S"]) for item in ANSWERS] == [
+            openai("Ring ***, or ***."),
+            openai('{"rings": ["***", "***", {"***": "Jane"}], "open": true, "name": "Zo\u00eb"}'),
+            openai('{"vcard": "***", "link": "/?to=***&a=1"}'),
+            [{"verb": "dial", "target": [{"type": "phone", "number": "***"}]}],
+        ]
+        again = world.forget()
+        assert (again.items, again.redacted) == (0, 0)
+        assert {key_of(item): item for item in world.aws.items()} == left
+
+    def test_gives_a_repeat_the_redacted_answer(self, world: World) -> None:
+        world.put(ANSWERS[:1])
+        world.forget()
+        store = EventStore(world.aws.dynamodb, TABLE)
+        with pytest.raises(IdempotencyItemAlreadyExistsError) as repeat:
+            store.save_inprogress({**ANSWERS[0], "request_id": {"S": "another"}})
+        assert repeat.value.old_data_record is not None
+        assert "Ring ***, or ***." in str(repeat.value.old_data_record.response_data)
+
+    @pytest.mark.parametrize("meanwhile", ["gone", "changed"])
+    def test_leaves_alone_what_has_changed_since_it_was_read(self, meanwhile: str, world: World) -> None:
+        world.put(ANSWERS[:1])
+        changed: list[Item] = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
+
+        class Racing:
+            """DynamoDB, where something happens between the read and the write."""
+
+            get_item = world.aws.dynamodb.get_item
+            get_paginator = world.aws.dynamodb.get_paginator
+
+            def update_item(self, **request: Any) -> None:
+                world.aws.dynamodb.delete_item(TableName=TABLE, Key=request["Key"])
+                world.put(changed)
+                world.aws.dynamodb.update_item(**request)
+
+        assert world.forget(Racing()).redacted == 0
+        assert world.aws.items() == changed
+
+    def test_again_removes_nothing(self, world: World) -> None:
+        world.put([*THEIRS, *NOT_THEIRS])
+        world.forget()
+        assert world.forget().items == 0
+        assert world.keys() == keys_of(NOT_THEIRS)
+
+    def test_takes_calls_out_of_the_indexes(self, world: World) -> None:
+        world.put(THEIRS)
+        world.forget()
+        for index in ("by_day", "by_from", "by_to", "by_conversation"):
+            assert world.aws.dynamodb.scan(TableName=TABLE, IndexName=index)["Items"] == []
+        assert list(partitions_of_calls(world.aws.dynamodb, TABLE)) == []
+
+    def test_removes_the_item_of_a_call_that_lost_its_events(self, world: World) -> None:
+        world.put(call("theirs", from_=NUMBER)[-1:])
+        world.forget()
+        assert world.keys() == set()
+
+    def test_of_a_short_number_touches_only_those_who_have_it(self, world: World) -> None:
+        told_of = kept(replace(told(Kind.MEDIA, details={"digits": "200", "text": "200"}), call_id="digits"))
+        world.put([*call("theirs", from_="200"), told_of, quarantined(b'{"from": "200"}')])
+        world.forget(number="200")
+        left = world.keys()
+        assert {pk for pk, _ in left} == {"jambonz#digits", "quarantine#wavix#2026-11-21"}
+
+    def test_of_a_call_whose_events_never_end_gives_up(self, world: World) -> None:
+        world.put(call("theirs", from_=NUMBER))
+
+        class Busy:
+            """DynamoDB, where an event comes in after each that is removed."""
+
+            get_paginator = world.aws.dynamodb.get_paginator
+            removed = 0
+
+            def delete_item(self, **request: Any) -> None:
+                self.removed += 1
+                world.aws.dynamodb.delete_item(**request)
+                world.put([kept(replace(told(Kind.DTMF, key=f"late-{self.removed}"), call_id="theirs"))])
+
+        busy = Busy()
+        with pytest.raises(StillComing):
+            world.forget(busy)
+        assert busy.removed < 100
+
+
+class Mortal:
+    """DynamoDB, which is gone after so many writes."""
+
+    def __init__(self, aws: Aws, writes: int) -> None:
+        self._client = aws.dynamodb
+        self._left = iter(range(writes))
+        self.get_paginator, self.get_item = self._client.get_paginator, self._client.get_item
+
+    def delete_item(self, **request: Any) -> None:
+        if next(self._left, None) is None:
+            raise Killed
+        self._client.delete_item(**request)
+
+    def update_item(self, **request: Any) -> None:
+        if next(self._left, None) is None:
+            raise Killed
+        self._client.update_item(**request)
+
+
+@pytest.mark.parametrize("writes", [*range(0, len(THEIRS), 5), *range(len(THEIRS), len(THEIRS) + len(ANSWERS))])
+def test_wherever_it_is_killed_the_next_run_ends_right(writes: int, world: World) -> None:
+    world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
+    with pytest.raises(Killed):
+        world.forget(Mortal(world.aws, writes))
+    assert len(items_with(DIGITS, world.aws.items())) > len(LONGER)
+    removal = world.forget()
+    assert items_with(DIGITS, world.aws.items()) == LONGER
+    assert world.keys() == keys_of([*NOT_THEIRS, *ANSWERS])
+    assert removal.items + removal.redacted == len(THEIRS) + len(ANSWERS) - writes
+
+
+class TestTheProjector:
+    """It may have read a call before it was forgotten, be told of it later, or try it again."""
+
+    @pytest.fixture
+    def projector(self, world: World) -> Callable[[Any], Any]:
+        sqs, events = boto3.client("sqs"), boto3.client("events")
+        for name in ("retries", "subscriber"):
+            sqs.create_queue(QueueName=name)
+        events.create_event_bus(Name=CALL_BUS)
+        events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern='{"source": [{"prefix": "callhooks."}]}')
+        queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
+        events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
+        handler = loaded_handler("call_projector")
+        return lambda batch: handler(batch, Invocation())
+
+    def waiting(self, queue: str) -> int:
+        sqs = boto3.client("sqs")
+        return len(sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"]).get("Messages", []))
+
+    @pytest.mark.parametrize("batch_of", [stream_batch, lambda items: queue_batch(map(key_message, items))])
+    def test_that_is_told_of_the_events_later_brings_nothing_back(
+        self, batch_of: Callable[[list[Item]], Any], world: World, projector: Callable[[Any], Any]
+    ) -> None:
+        items = call("theirs", from_=NUMBER)
+        world.put(items)
+        world.forget()
+        assert projector(batch_of(items[:3])) == {"batchItemFailures": []}
+        assert world.keys() == set()
+        assert (self.waiting("subscriber"), self.waiting("retries")) == (0, 0)
+
+    def test_that_had_read_the_call_before_brings_it_back_for_a_minute_at_most(self, world: World) -> None:
+        items = call("theirs", from_=NUMBER)
+        world.put(items[:3])
+        calls = CallStore(world.aws.dynamodb, TABLE)
+        read = calls.events_of("jambonz#theirs")
+        world.now = NOW
+        world.sleeps.append(lambda: write_back(world, calls, read.events))
+        removal = world.forget()
+        assert world.slept == [PROJECTION_SECONDS]
+        assert (world.keys(), removal.items) == (set(), 4)
+
+    def test_is_told_nothing_of_a_redaction(self, world: World, projector: Callable[[Any], Any]) -> None:
+        world.put(ANSWERS)
+        world.forget()
+        assert projector(stream_batch(world.aws.items(), name="MODIFY")) == {"batchItemFailures": []}
+        assert world.keys() == keys_of(ANSWERS)
+        assert (self.waiting("subscriber"), self.waiting("retries")) == (0, 0)
+
+    def test_is_not_waited_for_where_the_events_are_days_old(self, world: World) -> None:
+        world.put(call("theirs", from_=NUMBER))
+        world.forget()
+        assert world.slept == []
+
+    def test_that_writes_the_call_while_its_events_are_removed_does_not_keep_it(self, world: World) -> None:
+        items = call("theirs", from_=NUMBER)
+        world.put(items)
+        calls = CallStore(world.aws.dynamodb, TABLE)
+
+        class Racing:
+            """DynamoDB, where the projector writes a call of what is left after each removal."""
+
+            get_paginator = world.aws.dynamodb.get_paginator
+
+            def delete_item(self, **request: Any) -> None:
+                read = calls.events_of("jambonz#theirs")
+                world.aws.dynamodb.delete_item(**request)
+                if read.events:
+                    calls.keep("jambonz#theirs", fold(read.events), expires_at=None)
+
+        world.forget(Racing())
+        assert world.keys() == set()
+
+
+def write_back(world: World, calls: CallStore, events: tuple[CallEvent, ...]) -> None:
+    """What a slow projector does at last; by then nothing is left."""
+    assert world.keys() == set()
+    assert calls.keep("jambonz#theirs", fold(events), expires_at=None)
+
+
+def of_old(items: Iterable[Item]) -> list[Item]:
+    """The items as they were received long ago by the command's own clock, which no test sets."""
+    return [{**item, "received_at": {"S": "2020-11-21T06:30:00.000Z"}} for item in items]
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def forget(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+        sqs = boto3.client("sqs")
+        urls = {
+            f"spill_{name}": sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("queue", "dead_letter_queue")
+        }
+        outputs = StackOutputs(
+            **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
+            | {"events_table": TABLE, "tool_calls_table": TOOL_CALLS_TABLE, **urls}
+        )
+        monkeypatch.setattr(forget_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
+        return lambda *arguments, stdin="", **environment: CliRunner().invoke(
+            app, ["forget", *arguments], env={"COLUMNS": "200", **environment}, input=stdin
+        )
+
+    def test_shows_what_it_has_found_and_removes_it(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+        forgotten = forget(NUMBER, "--yes")
+        assert forgotten.exit_code == 0, forgotten.output
+        assert forgotten.stdout.splitlines() == [
+            f"Of jambonz, voipstudio, wavix, from 2020-11-21 to 2026-11-21, in {len(THEIRS) + len(NOT_THEIRS)} items:",
+            "  calls from or to it             1",
+            "  calls that mention it           1",
+            "  legs of these calls             2",
+            "  SMS                             1",
+            "  events without a call           1",
+            "  deliveries in quarantine       10",
+            f"Removed {len(THEIRS)} items. docs/personal-data.md says what lies elsewhere, and for how long.",
+        ]
+        assert "555" not in forgotten.output
+        assert world.keys() == keys_of(NOT_THEIRS)
+        again = forget(NUMBER, "--yes")
+        assert (again.exit_code, again.stdout) == (0, f"Nothing is stored of it, in {len(NOT_THEIRS)} items.\n")
+
+    def test_shows_answers_and_results_of_tools_and_redacts_them(
+        self, forget: Callable[..., Result], world: World
+    ) -> None:
+        world.put(of_old([*NOT_THEIRS, *ANSWERS]))
+        for number, result in enumerate((NUMBER, {"rings": ["+1 (415) 555-0123", OTHER]}, OTHER)):
+            record = {
+                "id": {"S": f"tool#{number}"},
+                "status": {"S": "COMPLETED"},
+                "expiration": {"N": "1795242600"},
+                "data": {"S": json.dumps([{"value": result, "is_error": False}])},
+            }
+            world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
+        begun = {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}}
+        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=begun)
+        forgotten = forget(NUMBER, "--yes")
+        assert forgotten.exit_code == 0, forgotten.output
+        assert forgotten.stdout.splitlines() == [
+            f"Of jambonz, wavix, from 2020-11-21 to 2026-11-21, in {len(NOT_THEIRS) + len(ANSWERS)} items:",
+            "  answers to others               4",
+            "  results of tools                2",
+            "Answers and results stay, with *** in place of the number.",
+            "Removed 0 items and redacted 6 answers. docs/personal-data.md says what lies elsewhere, and for how long.",
+        ]
+        assert "555" not in forgotten.output
+        records = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
+        assert len(records) == 4
+        assert {
+            record["id"]["S"]: json.loads(record["data"]["S"])[0]["value"] for record in records if "data" in record
+        } == {"tool#0": "***", "tool#1": {"rings": ["***", OTHER]}, "tool#2": OTHER}
+        assert items_with(DIGITS, world.aws.items()) == LONGER
+        assert forget(NUMBER, "--yes").stdout.startswith("Nothing is stored of it")
+
+    def test_redacts_results_of_tools_alone(self, forget: Callable[..., Result], world: World) -> None:
+        record = {"id": {"S": "tool#1"}, "data": {"S": f'[{{"value": {NUMBER[1:]}}}]'}}
+        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
+        assert forget(NUMBER, "--yes").stdout.startswith("In 0 items:\n  results of tools                1\n")
+        (left,) = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
+        assert left == {**record, "data": {"S": '[{"value": "***"}]'}}
+
+    def test_removes_nothing_unasked(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+        refused = forget(NUMBER)
+        assert refused.exit_code == 1
+        assert refused.stderr == "Remove all of this for good? Nobody can be asked here: --yes does it.\n"
+        assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
+
+    def test_tells_of_events_that_wait_elsewhere(self, forget: Callable[..., Result]) -> None:
+        sqs = boto3.client("sqs")
+        for name in ("queue", "dead_letter_queue"):
+            sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody="packed")
+        told_of = forget(NUMBER, "--yes")
+        assert told_of.exit_code == 0
+        assert "2 events are in the spill queues, not to be looked into, and may be of it" in told_of.stderr
+
+    def test_says_what_a_short_number_is_compared_with(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(of_old(call("theirs", from_="200")))
+        forgotten = forget("200", "--yes")
+        assert "compared with from and to, and not looked for in texts" in forgotten.stdout
+        assert world.keys() == set()
+
+    def test_shows_on_a_terminal_alone_what_it_looks_for(self, forget: Callable[..., Result]) -> None:
+        for given in ("0014155550123", "+1 (0) 415 555-0123"):
+            assert "Looking for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout
+            assert "Looking" not in forget(given, "--yes").output
+
+    def test_reads_the_number_from_standard_input(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+        assert forget("-", "--yes", stdin=f"{NUMBER}\n").exit_code == 0
+        assert world.keys() == keys_of(NOT_THEIRS)
+        assert forget("-", "--yes").stderr == "A number with its country code is wanted, or a SIP user.\n"
+
+    def test_wants_somebody(self, forget: Callable[..., Result]) -> None:
+        refused = forget(" ", "--yes")
+        assert (refused.exit_code, refused.stderr) == (1, "A number with its country code is wanted, or a SIP user.\n")
+
+    def test_says_how_to_go_on_where_aws_refuses(self, forget: Callable[..., Result], world: World) -> None:
+        world.aws.dynamodb.delete_table(TableName=TABLE)
+        refused = forget(NUMBER, "--yes")
+        assert refused.exit_code == 1
+        assert "ResourceNotFoundException" in refused.stderr
+        assert refused.stderr.endswith("Run it again: it finds what is left.\n")

@@ -1,0 +1,346 @@
+"""`callhooks replay` on a table as the template describes it, and a bus with a subscriber."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from callhooks.calls.call import fold
+from callhooks.calls.repository import CallStore
+from callhooks.events.call_event import CallEvent, Kind
+from callhooks.events.event_item import event_key
+from callhooks_tools.cli import app
+from callhooks_tools.commands import replay as replay_command
+from callhooks_tools.recovery.stored_events import Selection
+from callhooks_tools.stack.stack import Provider, StackOutputs
+from typer.testing import CliRunner, Result
+
+from tests.calls import START, told
+from tests.integration.conftest import CALL_BUS, TABLE, Aws, new_session
+from tests.projection import bus_schema, kept
+from tests.support import LONG_TEXT, NOW
+
+NUMBER = "14155550123"
+CALL = [
+    told(Kind.INITIATED, 0, from_=f"+{NUMBER}", to="+12125550187", key="a"),
+    told(Kind.ANSWERED, 5, from_="jane", to=f"+{NUMBER}", key="b"),
+    told(Kind.COMPLETED, 9, key="c"),
+]
+BILL = replace(told(Kind.BILLED, 60, provider="wavix", from_="+1 (415) 555-0123", key="d"), call_id="another")
+SMS = replace(told(Kind.SMS_RECEIVED, 3600, provider="voipstudio", key="e"), call_id=None, sms_id="77")
+CLIENT = replace(told(Kind.CLIENT_REFUSED, 86400, from_="jane@sip.example.com", key="f"), call_id=None)
+EVENTS = [*CALL, BILL, SMS, CLIENT]
+
+
+@dataclass
+class Stack:
+    """The simulated account as a stack, `callhooks replay` on it, and a subscriber of everything on its bus.
+
+    `interruptions` counts the requests to the bus before the one at which somebody presses Ctrl-C.
+    """
+
+    aws: Aws
+    session: boto3.session.Session
+    interruptions: list[int] = field(default_factory=list)
+
+    def keep(self, events: Iterable[CallEvent]) -> None:
+        for event in events:
+            self.aws.dynamodb.put_item(TableName=TABLE, Item=kept(event))
+
+    def replay(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, ["replay", "--rate", "1000", *arguments], env={"COLUMNS": "200"})
+
+    def published(self) -> list[dict[str, Any]]:
+        sqs = boto3.client("sqs")
+        url = sqs.get_queue_url(QueueName="subscriber")["QueueUrl"]
+        events = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            events += [json.loads(message["Body"]) for message in messages]
+        return events
+
+    def ids(self) -> list[str]:
+        return [event["detail"]["id"] for event in self.published()]
+
+    def interrupt(self, **_: object) -> None:
+        if self.interruptions:
+            self.interruptions[0] -= 1
+            if self.interruptions[0] < 0:
+                self.interruptions.clear()
+                raise KeyboardInterrupt
+
+
+def id_of(event: CallEvent) -> str:
+    pk, sk = event_key(event)
+    return f"{pk}/{sk.removeprefix('event#')}"
+
+
+@pytest.fixture
+def stack(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
+    sqs, events = boto3.client("sqs"), boto3.client("events")
+    sqs.create_queue(QueueName="subscriber")
+    events.create_event_bus(Name=CALL_BUS)
+    pattern = json.dumps({"source": [{"prefix": "callhooks."}]})
+    events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern=pattern)
+    queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
+    events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
+    outputs = StackOutputs(
+        **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
+        | {"events_table": TABLE, "call_bus": CALL_BUS}
+    )
+    stack = Stack(aws, new_session())
+    stack.session.events.register("before-call.events.PutEvents", stack.interrupt)
+    monkeypatch.setattr(replay_command, "stack_in_aws", lambda _name: (stack.session, outputs))
+    monkeypatch.setattr(replay_command, "STACK_FILE", tmp_path / "stack.json")
+    return stack
+
+
+class TestASelection:
+    @pytest.mark.parametrize(
+        ("selection", "chosen"),
+        [
+            (Selection(), EVENTS),
+            (Selection(since=START + timedelta(seconds=5)), EVENTS[1:]),
+            (Selection(until=START + timedelta(seconds=5)), EVENTS[:1]),
+            (Selection(START + timedelta(seconds=5), START + timedelta(seconds=60, milliseconds=1)), EVENTS[1:4]),
+            (Selection(until=NOW, by_arrival=True), []),
+            (Selection(since=NOW, by_arrival=True), EVENTS),
+            (Selection(provider=Provider.WAVIX), [BILL]),
+            (Selection(kinds=[Kind.SMS_RECEIVED, Kind.COMPLETED]), [CALL[2], SMS]),
+            (Selection(number=NUMBER), [*CALL[:2], BILL]),
+            (Selection(number="jane"), [CALL[1], CLIENT]),
+            (Selection(provider=Provider.JAMBONZ, kinds=[Kind.ANSWERED], number=NUMBER), [CALL[1]]),
+            (Selection(provider=Provider.BIRD), []),
+        ],
+        ids=[
+            "all",
+            "since",
+            "until",
+            "between",
+            "before all came in",
+            "last to come in",
+            "provider",
+            "kinds",
+            "number",
+            "SIP user",
+            "all of these",
+            "none",
+        ],
+    )
+    def test_finds_these_events_and_no_items_of_calls(
+        self, selection: Selection, chosen: Sequence[CallEvent], stack: Stack
+    ) -> None:
+        stack.keep(EVENTS)
+        CallStore(stack.aws.dynamodb, TABLE).keep("jambonz#one-call", fold(CALL), expires_at=None)
+        pages = list(selection.pages(stack.aws.dynamodb, TABLE))
+        assert sorted(item["sk"]["S"] for page in pages for item in page.items) == sorted(
+            event_key(event)[1] for event in chosen
+        )
+        assert sum(page.looked_at for page in pages) == len(EVENTS) + 1
+
+    def test_finds_each_event_once_in_a_table_of_many_pages(self, stack: Stack) -> None:
+        large = [replace(told(Kind.MEDIA, details={"text": LONG_TEXT}), call_id=f"call-{n}") for n in range(150)]
+        stack.keep(large)
+        pages = list(Selection().pages(stack.aws.dynamodb, TABLE))
+        assert sorted(item["pk"]["S"] for page in pages for item in page.items) == sorted(
+            f"jambonz#call-{n}" for n in range(150)
+        )
+        assert len(pages) > 4
+
+
+class TestTheBus:
+    def test_gets_each_event_in_order_as_the_projector_publishes_it(self, stack: Stack) -> None:
+        stack.keep(EVENTS)
+        replayed = stack.replay()
+        assert replayed.exit_code == 0, replayed.output
+        published = stack.published()
+        assert [event["detail"]["id"] for event in published] == [id_of(event) for event in EVENTS]
+        for event in published:
+            bus_schema().validate(event["detail"])
+        assert published[0]["detail"]["call"] == fold(CALL).model_dump(mode="json", by_alias=True)
+        assert replayed.stdout.endswith(f"6 events published again to the bus {CALL_BUS}.\n")
+
+    def test_gets_nothing_in_a_dry_run_that_tells_what_there_is(self, stack: Stack, tmp_path: Path) -> None:
+        stack.keep(EVENTS)
+        told_of = stack.replay("--provider", "jambonz", "--dry-run")
+        assert (told_of.exit_code, stack.ids()) == (0, [])
+        first, *kinds = told_of.stdout.splitlines()
+        span = "2026-11-21T06:30:00.000Z to 2026-11-22T06:30:00.000Z"
+        assert first == f"4 events from {span}, 0:00:00 at 1000 a second, to the bus {CALL_BUS}:"
+        assert kinds == [
+            "  jambonz     call.answered              1",
+            "  jambonz     call.completed             1",
+            "  jambonz     call.initiated             1",
+            "  jambonz     client.refused             1",
+        ]
+        assert not list((tmp_path / "replay").iterdir())
+
+    def test_gets_what_the_options_choose(self, stack: Stack) -> None:
+        stack.keep(EVENTS)
+        chosen = ("--from", "2026-11-21T06:30:05Z", "--to", "2026-11-21", "--number", "+1 415 555-0123")
+        assert stack.replay(*chosen, "--kind", "call.answered", "--kind", "call.billed").exit_code == 0
+        assert stack.ids() == [id_of(CALL[1]), id_of(BILL)]
+
+
+class TestAReplayThatDoesNotComeToItsEnd:
+    def test_goes_on_after_ctrl_c_where_it_was(self, stack: Stack) -> None:
+        stack.keep(EVENTS)
+        stack.interruptions.append(1)
+        stopped = stack.replay("--rate", "4")
+        assert stopped.exit_code == 130
+        assert stopped.stderr == "Stopped after 4 of 6 events: interrupted. Go on with: callhooks replay --resume\n"
+        assert stack.ids() == [id_of(event) for event in EVENTS[:4]]
+        resumed = stack.replay("--resume")
+        assert (resumed.exit_code, resumed.stdout) == (0, f"2 events published again to the bus {CALL_BUS}.\n")
+        assert stack.ids() == [id_of(event) for event in EVENTS[4:]]
+
+    def test_names_the_stack_to_go_on_with(self, stack: Stack) -> None:
+        stack.keep(EVENTS)
+        stack.interruptions.append(0)
+        stopped = stack.replay("--stack", "production")
+        assert "Go on with: callhooks replay --resume --stack production\n" in stopped.stderr
+
+    def test_is_not_dropped_in_silence(self, stack: Stack) -> None:
+        stack.keep(EVENTS)
+        stack.interruptions.append(0)
+        stack.replay()
+        again = stack.replay("--provider", "wavix")
+        assert again.exit_code == 1
+        assert (
+            "A replay with 6 events left has not come to its end (callhooks replay --resume). Drop it?" in again.stderr
+        )
+        assert stack.replay("--dry-run").exit_code == 0
+        assert stack.replay("--provider", "wavix", "--yes").exit_code == 0
+        assert stack.ids() == [id_of(BILL)]
+        assert stack.replay("--resume").stderr == "There is no replay of this stack to go on with.\n"
+
+    def test_is_stopped_where_the_bus_is_gone(self, stack: Stack) -> None:
+        stack.keep(CALL)
+        stack.session.events.register("before-call.events.PutEvents", refuse)
+        stopped = stack.replay()
+        assert stopped.exit_code == 1
+        assert stopped.stderr == (
+            "Stopped after 0 of 3 events: the bus refuses them: EndpointConnectionError. "
+            "Go on with: callhooks replay --resume\n"
+        )
+        stack.session.events.unregister("before-call.events.PutEvents", refuse)
+        assert stack.replay("--resume").exit_code == 0
+        assert stack.ids() == [id_of(event) for event in CALL]
+
+    def test_is_stopped_soon_where_the_bus_hangs(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        clients: list[Any] = []
+        stack.keep(CALL)
+        create = stack.session.client
+
+        def noted(name: str, **options: Any) -> Any:
+            client: Any = create(name, **options)  # type: ignore[call-overload]
+            clients.append(client)
+            return client
+
+        monkeypatch.setattr(stack.session, "client", noted)
+        assert stack.replay().exit_code == 0
+        (config,) = (client.meta.config for client in clients if client.meta.service_model.service_name == "events")
+        assert (config.connect_timeout, config.read_timeout) == (1, 3)
+        assert config.retries["total_max_attempts"] == 1
+
+
+def refuse(**_: object) -> None:
+    raise EndpointConnectionError(endpoint_url="")
+
+
+def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> None:
+    stack.keep(EVENTS)
+    stack.aws.dynamodb.put_item(TableName=TABLE, Item={**kept(SMS), "kind": {"S": "sms.unheard_of"}})
+    replayed = stack.replay()
+    assert replayed.exit_code == 1
+    assert (
+        "voipstudio/sms#77: an item is no event (ValueError: 'sms.unheard_of' is not a valid Kind)" in replayed.stderr
+    )
+    assert replayed.stdout.endswith("5 events published again to the bus calls, 1 unreadable.\n")
+    assert len(stack.ids()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--from", "tomorrow"], "tomorrow is no moment: write 2026-11-21"),
+        (["--from", "2026-11-22", "--to", "2026-11-21"], "--to 2026-11-21 is not after --from 2026-11-22."),
+        (["--from", "1h", "--to", "1h"], "--to 1h is not after --from 1h."),
+        (["--kind", "answered"], "There is no kind answered. Is it one of call.answered"),
+        (["--kind", "call.compleated"], "Is it one of call.completed"),
+        (["--kind", "xyz"], "Is it one of call.initiated, call.ringing"),
+        (["--number", " "], "--number takes a number with its country code, or a SIP user."),
+        (["--url", "ftp://jane:s3cr3t@example.com"], "an address that begins with https:// or http://"),
+        (["--url", "https://"], "an address that begins with https:// or http://"),
+        (["--url", "https://jane:s3cr3t@example.com:port/"], "--url takes an address such as https://crm.example.com"),
+        (["--url", "http://crm.example.com/calls?key=s3cr3t"], "--url takes http:// on this machine alone"),
+        (["--url", "http://127.0.0.1.example.com/"], "--url takes http:// on this machine alone"),
+        (["--url", "http://10.0.0.1/"], "--url takes http:// on this machine alone"),
+        (["--url", "http://[2001:db8::1]/"], "--url takes http:// on this machine alone"),
+        (["--provider", "bird"], "No stored event is like that."),
+        (["--resume", "--provider", "bird"], "--resume goes on with what was chosen"),
+        (["--resume"], "There is no replay of this stack to go on with."),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: list[str], says: str, stack: Stack) -> None:
+    stack.keep(EVENTS)
+    refused = stack.replay(*arguments)
+    assert refused.exit_code == 1
+    assert says in refused.stderr
+    assert "s3cr3t" not in refused.output
+    assert stack.ids() == []
+
+
+def test_more_than_a_thousand_events_are_not_published_unasked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_command, "ASKED_ABOVE", 5)
+    stack.keep(EVENTS)
+    refused = stack.replay()
+    assert (refused.exit_code, stack.ids()) == (1, [])
+    assert refused.stderr == "Publish them? Nobody can be asked here: --yes does it.\n"
+    assert stack.replay("--yes").exit_code == 0
+    assert len(stack.ids()) == 6
+
+
+@contextmanager
+def listening(host: str) -> Iterator[tuple[str, list[Any]]]:
+    """An endpoint on this machine that takes every event, and whose answers are broken; its address, and what came."""
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.send_header("content-encoding", "gzip")
+            self.send_header("content-length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://{host}:{server.server_port}/calls?key=s3cr3t", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_an_address_on_this_machine_gets_the_events_without_tls(host: str, stack: Stack) -> None:
+    stack.keep(EVENTS)
+    with listening(host) as (url, received):
+        replayed = stack.replay("--url", url)
+    assert replayed.exit_code == 0, replayed.output
+    assert [event["id"] for event in received] == [id_of(event) for event in EVENTS]
+    assert "s3cr3t" not in replayed.output

@@ -1,0 +1,816 @@
+"""Given a request at the call log, what it answers, to whom, and what it writes to its log."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from callhooks.call_log.listing import MOST_LISTED
+from callhooks.call_log.routes import FOR_ANYBODY, METHODS
+from callhooks.calls.call import CallStatus, Outcome
+from callhooks.events.call_event import Kind
+from callhooks.events.event_item import event_item, partition_key
+from callhooks.runtime.http import Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
+from tests.calls import SEQUENCES, delivered_items, told
+from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, asked, basic, cookie_in
+from tests.support import NOW, Event
+
+CALLER, CALLED = "+14155550100", "+14155550123"
+DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
+every_data_path = pytest.mark.parametrize("path", DATA)
+
+
+def events(call_id: str, *bodies: bytes, provider: str = "jambonz", answer: str = "[]", query: str = "") -> FakeTable:
+    """A table with the events of a call, one for each body, a second apart."""
+    table = FakeTable()
+    put_events(table, call_id, *bodies, provider=provider, answer=answer, query=query)
+    return table
+
+
+def put_events(
+    table: FakeTable, call_id: str, *bodies: bytes, provider: str = "jambonz", answer: str = "[]", query: str = ""
+) -> None:
+    for number, body in enumerate(bodies):
+        kind = Kind.INITIATED if number == 0 else Kind.VERB
+        event = replace(
+            told(kind, number, provider=provider, from_=CALLER, to=CALLED, key=f"key-{number:06}"),
+            call_id=call_id,
+            received_at=NOW + timedelta(seconds=number),
+        )
+        request = Request("POST", "/webhooks/call", raw_query=query, body=body)
+        table.put(event_item(event, request, Response(200, answer), retention_days=90))
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+# Who may look.
+
+
+@every_data_path
+def test_nobody_looks_without_credentials(path: str) -> None:
+    console = Console(events("one-call", b"{}"))
+    answer = console.answer(asked(path))
+    assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
+    assert console.table.queries == 0
+    assert answer.headers["www-authenticate"] == 'Basic realm="callhooks"'
+    assert console.get(path).statusCode == 200
+
+
+@every_data_path
+def test_a_page_that_asks_gets_no_challenge(path: str) -> None:
+    # A browser would put its own window before the page's form.
+    console = Console()
+    for cookies in [(), ("__Host-callhooks_session=1.2.3",)]:
+        answer = console.with_cookies(path, *cookies)
+        assert answer.statusCode == 401
+        assert "www-authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("header", [basic(password="wrong"), basic(username="x"), "Basic é", "Bearer x", "", "\ud800"])
+def test_wrong_credentials_are_refused(header: str) -> None:
+    assert Console().answer(asked("/calls", headers={"authorization": header})).statusCode == 401
+
+
+def test_basic_credentials_give_no_cookie() -> None:
+    assert Console().get("/calls").cookies == []
+
+
+def test_whoever_signs_in_gets_a_cookie_that_lets_them_look() -> None:
+    console = Console(events("one-call", b"{}"))
+    answer = console.sign_in()
+    assert (answer.statusCode, answer.body) == (204, "")
+    assert answer.cookies[0].endswith("; Path=/; Max-Age=3599; HttpOnly; Secure; SameSite=Strict")
+    assert [console.with_cookies(path, cookie_in(answer)).statusCode for path in DATA] == [200, 200, 200]
+
+
+LOCAL_RUN = "http://127.0.0.1:8080"
+
+
+def test_a_cookie_of_a_local_run_needs_no_tls() -> None:
+    console = Console(public_url=LOCAL_RUN)
+    answer = console.sign_in()
+    assert answer.cookies[0].startswith("callhooks_session=")
+    assert "Secure" not in answer.cookies[0]
+    assert console.with_cookies("/calls", cookie_in(answer)).statusCode == 200
+    assert "Secure" in Console(public_url="").sign_in().cookies[0]
+
+
+@pytest.mark.parametrize("public_url", ["", "https://hooks.example.com", "https://example.com/callhooks"])
+def test_over_tls_a_cookie_that_a_sibling_subdomain_may_have_set_proves_nothing(public_url: str) -> None:
+    console = Console(public_url=public_url)
+    given = cookie_in(console.sign_in())
+    assert given.startswith("__Host-")
+    planted = given.removeprefix("__Host-")
+    assert console.with_cookies("/calls", planted).statusCode == 401
+    assert console.with_cookies("/calls", planted, given).statusCode == 200
+    # Basic credentials are not in a browser's jar.
+    assert console.answer(asked("/calls", cookies=(planted,), headers={"authorization": basic()})).statusCode == 200
+
+
+WITH_BASIC = {"authorization": basic()}
+ANSWERS = [
+    (200, asked("/")),
+    (200, asked("/", method="HEAD")),
+    (200, asked("/openapi.json")),
+    (200, asked("/calls", headers=WITH_BASIC)),
+    (200, asked("/calls", method="HEAD", headers=WITH_BASIC)),
+    (204, asked("/session", method="DELETE")),
+    (400, asked("/stats", query={"dya": 1}, headers=WITH_BASIC)),
+    (400, {"body": 7}),
+    (401, asked("/calls")),
+    (401, asked("/calls", method="HEAD", headers={"sec-fetch-mode": "cors"})),
+    (404, asked("/nothing")),
+    (404, asked("/calls/jambonz/none", headers=WITH_BASIC)),
+    (405, asked("/calls", method="PUT")),
+    (415, asked("/session", method="POST")),
+]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [("", "max-age=31536000"), ("https://hooks.example.com", "max-age=31536000"), (LOCAL_RUN, None)],
+)
+def test_every_answer_over_tls_keeps_browsers_on_tls_and_none_of_a_local_run_does(
+    public_url: str, expected: str | None
+) -> None:
+    answers = [(status, Console(public_url=public_url).answer(event)) for status, event in ANSWERS]
+    broken = Console(secret=ConsoleSecret(fault=RuntimeError()), public_url=public_url)
+    answers.append((503, broken.answer(asked("/calls", headers=WITH_BASIC))))
+    for status, answer in answers:
+        assert (answer.statusCode, answer.headers.get("strict-transport-security")) == (status, expected)
+
+
+def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
+    console = Console()
+    cookie = cookie_in(console.sign_in())
+    console.clock.advance(60)
+    assert console.with_cookies("/calls", cookie).cookies == []
+    console.clock.advance(1800)
+    renewed = console.with_cookies("/calls", cookie)
+    console.clock.advance(2400)
+    assert console.with_cookies("/calls", cookie_in(renewed)).statusCode == 200
+    assert console.with_cookies("/calls", cookie).statusCode == 401
+
+
+def test_signing_out_removes_the_cookie() -> None:
+    for public_url, name in [("", "__Host-callhooks_session"), (LOCAL_RUN, "callhooks_session")]:
+        answer = Console(public_url=public_url).with_cookies("/session", method="DELETE")
+        assert (answer.statusCode, answer.body) == (204, "")
+        assert answer.cookies[0].startswith(f"{name}=; Path=/; Max-Age=0;")
+
+
+@pytest.mark.parametrize(("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("\ud800", PASSWORD)])
+def test_a_wrong_password_is_refused_and_counted(
+    username: str, password: str, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = Console().sign_in(password, username)
+    assert (answer.statusCode, answer.cookies) == (401, [])
+    (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (metric["ConsoleRefused"], metric["provider"], metric["reason"]) == (
+        [1.0], "console", "wrong user name or password",
+    )  # fmt: skip
+    (line,) = lines(log)
+    assert (line["level"], line["route"], line["status"]) == ("WARNING", "POST /session", 401)
+    assert json.dumps(password) not in log.getvalue()
+
+
+def test_a_session_that_has_ended_is_not_counted_and_wrong_basic_credentials_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console()
+    console.with_cookies("/calls", "__Host-callhooks_session=1.2.3")
+    console.answer(asked("/calls"))
+    assert capsys.readouterr().out == ""
+    console.answer(asked("/calls", headers={"authorization": basic(password="wrong")}))
+    assert json.loads(capsys.readouterr().out)["reason"] == "wrong Basic credentials"
+
+
+def test_a_password_that_was_changed_is_found_within_a_minute_and_ends_the_sessions() -> None:
+    console = Console()
+    cookie = cookie_in(console.sign_in())
+    console.secret.password = "another-password"
+    console.clock.advance(61)
+    assert console.sign_in("another-password").statusCode == 204
+    assert console.with_cookies("/calls", cookie).statusCode == 401
+    assert console.secret.reads == 2
+
+
+def test_refusals_do_not_become_load_on_the_secret_store() -> None:
+    console = Console()
+    console.clock.advance(61)
+    for _ in range(20):
+        assert console.sign_in("wrong").statusCode == 401
+    assert console.secret.reads <= 2
+
+
+def test_further_passwords_are_valid_beside_the_first() -> None:
+    console = Console()
+    console.secret.further = ["added-password", "elevenchars"]
+    assert console.with_cookies("/calls", cookie_in(console.sign_in("added-password"))).statusCode == 200
+    assert console.sign_in().statusCode == 204
+    assert console.sign_in("elevenchars").statusCode == 401
+
+
+def test_while_nothing_can_be_checked_the_page_is_there_and_no_data(log: io.StringIO) -> None:
+    console = Console()
+    console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
+    assert [console.get(path).statusCode for path in [*DATA, "/", "/openapi.json"]] == [503, 503, 503, 200, 200]
+    assert console.sign_in().statusCode == 503
+    assert console.refusal("/calls") == (503, "Calls cannot be read at the moment.")
+    assert "secret.example.com" not in log.getvalue()
+
+
+def test_an_outage_of_the_secret_store_undoes_nothing() -> None:
+    console = Console()
+    cookie = cookie_in(console.sign_in())
+    console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
+    console.clock.advance(600)
+    assert console.with_cookies("/calls", cookie).statusCode == 200
+
+
+# What is where.
+
+
+def test_the_page_and_the_description_are_for_anybody() -> None:
+    console = Console()
+    page, description = console.answer(asked("/")), console.answer(asked("/openapi.json"))
+    assert (page.statusCode, page.body, page.headers["x-page"]) == (200, "<!doctype html>", "yes")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert json.loads(description.body)["openapi"].startswith("3.1")
+    assert console.secret.reads == 0
+
+
+def test_every_place_of_the_api_is_described() -> None:
+    document = json.loads(Console().get("/openapi.json").body)
+    described = {path: {method.upper() for method in operations} for path, operations in document["paths"].items()}
+    expected = {path: set(methods) - {"HEAD"} for path, methods in METHODS.items() if path != "/openapi.json"}
+    assert described == expected
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert ("security" in operation) is (path in FOR_ANYBODY)
+            assert "422" not in operation["responses"]
+
+
+def test_a_call_of_a_provider_that_was_added_is_listed_counted_and_read() -> None:
+    listed = Console(table_of([a_call("a"), a_call("b", provider="telco")]))
+    assert [call["path"] for call in listed.json("/calls", provider="telco")["calls"]] == ["/calls/telco/b"]
+    assert [count["provider"] for count in listed.json("/stats")["counts"]] == ["jambonz", "telco"]
+    kept = Console(events("one-call", b"{}", provider="telco"))
+    assert kept.json("/calls/telco/one-call")["call"]["provider"] == "telco"
+
+
+@pytest.mark.parametrize(
+    "path", ["/calls/quarantine/one-call", "/calls/Jambonz/one-call", "/calls/jambonz%23/one-call"]
+)
+def test_nothing_but_a_call_is_looked_for(path: str) -> None:
+    console = Console(events("one-call", b"{}", provider="quarantine"))
+    assert console.get(path).statusCode == 404
+    assert console.table.queries == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/call",
+        "/calls/",
+        "/calls/jambonz",
+        "/calls/jambonz/",
+        "/calls//x",
+        "/session/",
+        "//",
+        "/favicon.ico",
+    ],
+)
+def test_nothing_is_anywhere_else(path: str) -> None:
+    assert Console().answer(asked(path)).statusCode == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods_are_refused_with_those_that_are_taken(path: str, method: str) -> None:
+    answer = Console().answer(asked(path, method=method, headers={"authorization": basic()}))
+    assert (answer.statusCode, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.problem["detail"] == "This takes GET, HEAD."
+
+
+def test_a_session_is_opened_and_closed_and_not_read() -> None:
+    answer = Console().get("/session")
+    assert (answer.statusCode, answer.headers["allow"]) == (405, "POST, DELETE")
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
+def test_head_is_get_without_the_body(path: str) -> None:
+    console = Console(events("one-call", b"{}"))
+    head = console.answer(asked(path, method="HEAD", headers={"authorization": basic()}))
+    got = console.get(path)
+    assert (head.statusCode, head.headers, head.body) == (got.statusCode, got.headers, "")
+
+
+def test_an_api_mapping_may_put_a_path_before_ours() -> None:
+    console = Console(public_url="https://hooks.example.com/voice/")
+    for path in ("/voice/calls", "/calls", "/voice/"):
+        assert console.get(path).statusCode == 200
+    assert console.get("/voiced/calls").statusCode == 404
+
+
+@pytest.mark.parametrize("path", [*DATA, "/session", "/nowhere", "/openapi.json"])
+def test_no_answer_is_kept_by_anybody(path: str) -> None:
+    for answer in (Console().get(path), Console(events("one-call", b"{}")).get(path)):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# Lists and counts.
+
+
+def test_without_a_day_and_a_number_the_calls_of_today_are_listed() -> None:
+    calls = [a_call(f"call-{number}", milliseconds=number) for number in range(7)]
+    console = Console(table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)]))
+    answer = console.json("/calls")
+    assert [call["path"] for call in answer["calls"]] == newest_first(calls)
+    assert answer["cursor"] is None
+    console.clock.advance(-86_400)
+    assert [call["call_id"] for call in console.json("/calls")["calls"]] == ["yesterday"]
+
+
+def test_a_listed_call_has_all_members_even_where_nothing_is_known() -> None:
+    console = Console(table_of([a_call("one")]))
+    (call,) = console.json("/calls")["calls"]
+    assert call == {
+        "provider": "jambonz",
+        "call_id": "one",
+        "status": "initiated",
+        "outcome": None,
+        "direction": "inbound",
+        "from": CALLER,
+        "to": CALLED,
+        "started_at": "2026-11-21T06:30:00.000Z",
+        "answered_at": None,
+        "ended_at": None,
+        "ring_seconds": None,
+        "talk_seconds": None,
+        "caller_name": None,
+        "cause": None,
+        "parent_call_id": None,
+        "bridged": None,
+        "flow": None,
+        "missed_in_queue": False,
+        "path": "/calls/jambonz/one",
+    }
+
+
+def test_legs_can_be_left_out_of_lists_and_counts() -> None:
+    calls = [a_call("parent"), a_call("leg", milliseconds=5, parent_call_id="parent", bridged=True, flow="sales")]
+    console = Console(table_of(calls))
+    assert [call["call_id"] for call in console.json("/calls")["calls"]] == ["leg", "parent"]
+    assert [call["call_id"] for call in console.json("/calls", legs="false")["calls"]] == ["parent"]
+    assert [count["calls"] for count in console.json("/stats")["counts"]] == [2]
+    assert [count["calls"] for count in console.json("/stats", legs="false")["counts"]] == [1]
+    (leg, _) = console.json("/calls", legs="true")["calls"]
+    assert (leg["parent_call_id"], leg["bridged"], leg["flow"]) == ("parent", True, "sales")
+    assert console.refusal("/calls", legs="some") == (400, "legs is neither true nor false.")
+    cursor = console.json("/calls", limit="1")["cursor"]
+    assert console.refusal("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
+
+
+def test_every_filter_narrows_the_list() -> None:
+    calls = [
+        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED),
+        a_call("b", provider="wavix", status=CallStatus.BUSY, outcome=Outcome.BUSY, direction="outbound"),
+        a_call("c", provider="bird"),
+    ]
+    console = Console(table_of(calls))
+
+    def listed(**query: str) -> list[str]:
+        return sorted(call["call_id"] for call in console.json("/calls", **query)["calls"])
+
+    assert listed(provider="wavix") == ["b"]
+    assert listed(status="completed") == ["a"]
+    assert listed(outcome="busy") == ["b"]
+    assert listed(outcome="under_way") == ["c"]
+    assert listed(direction="inbound") == ["a", "c"]
+    assert listed(direction="inbound", provider="jambonz", outcome="answered") == ["a"]
+    assert listed(day="2026-11-20") == []
+
+
+@pytest.mark.parametrize("number", ["+14155550100", " 14155550100", "1 (415) 555-0100", "14155550100"])
+def test_a_number_is_found_however_it_is_written(number: str) -> None:
+    console = Console(table_of([a_call("one"), a_call("other", from_=CALLED), a_call("back", from_=CALLED, to=CALLER)]))
+    assert sorted(call["call_id"] for call in console.json("/calls", number=number)["calls"]) == ["back", "one"]
+
+
+def test_a_plus_that_was_not_encoded_is_a_number_all_the_same() -> None:
+    console = Console(table_of([a_call("one")]))
+    answer = console.answer(asked("/calls", raw_query=f"number={CALLER}", headers={"authorization": basic()}))
+    assert len(json.loads(answer.body)["calls"]) == 1
+
+
+def test_a_party_with_a_comma_is_one_party() -> None:
+    console = Console(table_of([a_call("one", from_="jane,doe")]))
+    assert len(console.json("/calls", number="jane,doe")["calls"]) == 1
+    assert console.json("/calls", number="jane")["calls"] == []
+
+
+def test_the_next_page_begins_where_the_last_one_ended_even_after_midnight() -> None:
+    calls = [a_call(f"call-{number}", milliseconds=number) for number in range(5)]
+    console = Console(table_of(calls))
+    first = console.json("/calls", limit=3)
+    console.clock.advance(86_400)
+    second = console.json("/calls", limit=3, cursor=first["cursor"])
+    assert [call["path"] for call in first["calls"] + second["calls"]] == newest_first(calls)
+    assert second["cursor"] is None
+
+
+def test_the_cursor_of_another_list_is_refused() -> None:
+    console = Console(table_of(a_call(f"call-{number}") for number in range(5)))
+    cursor = console.json("/calls", limit=3)["cursor"]
+    assert console.json("/calls", limit=1, cursor=cursor)["calls"]
+    wrong = (400, "cursor is not one of this list. Leave it out to begin again.")
+    assert console.refusal("/calls", cursor=cursor, provider="wavix") == wrong
+    assert console.refusal("/calls", cursor=cursor, day="2026-11-20") == wrong
+    assert console.refusal("/calls", cursor=cursor, number=CALLER) == wrong
+    assert console.refusal("/stats", cursor="x") == wrong
+
+
+@given(cursor=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50))
+def test_no_text_is_a_cursor_by_chance(cursor: str) -> None:
+    assert Console().refusal("/calls", cursor=cursor)[0] == 400
+
+
+def test_counts_tell_how_the_calls_of_a_day_went() -> None:
+    hour = 3_600_000
+    calls = [
+        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=7.5),
+        a_call("b", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=4.5),
+        a_call("c", provider="wavix", milliseconds=hour),
+        a_call("d", provider="wavix", milliseconds=hour, outcome=Outcome.BUSY),
+    ]
+    assert Console(table_of(calls)).json("/stats", day="2026-11-21") == {
+        "day": "2026-11-21",
+        "counts": [
+            {"hour": 6, "provider": "jambonz", "outcome": "answered", "calls": 2, "talk_seconds": 12},
+            {"hour": 7, "provider": "wavix", "outcome": "busy", "calls": 1, "talk_seconds": 0},
+            {"hour": 7, "provider": "wavix", "outcome": "under_way", "calls": 1, "talk_seconds": 0},
+        ],
+        "cursor": None,
+    }
+    assert Console().json("/stats") == {"day": "2026-11-21", "counts": [], "cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ({"day": "21.11.2026"}, "day is not a date such as 2026-11-21."),
+        ({"day": "2026-02-30"}, "day is not a date such as 2026-11-21."),
+        ({"day": "1795240200"}, "day is not a date such as 2026-11-21."),
+        ({"day": "2026-11-21T00:00:00"}, "day is not a date such as 2026-11-21."),
+        ({"day": "٢٠٢٦-11-21"}, "day is not a date such as 2026-11-21."),
+        ({"number": "  "}, "number is empty."),
+        ({"provider": "Wavix"}, "provider is not a word in small letters, such as wavix."),
+        ({"provider": "wavix\n"}, "provider is not a word in small letters, such as wavix."),
+        ({"outcome": "lost"}, f"outcome is none of {', '.join(Outcome)}, under_way."),
+        ({"direction": "sideways"}, "direction is neither inbound nor outbound."),
+        ({"limit": "0"}, "limit is not a number from 1 to 200."),
+        ({"limit": "201"}, "limit is not a number from 1 to 200."),
+        ({"limit": "many"}, "limit is not a number from 1 to 200."),
+        ({"limit": "1e1"}, "limit is not a number from 1 to 200."),
+        (
+            {"colour": "red"},
+            "There are no parameters but cursor, day, direction, legs, limit, number, outcome, provider, status.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_not_understood_is_refused_and_told(query: dict[str, str], detail: str) -> None:
+    assert Console().refusal("/calls", **query) == (400, detail)
+
+
+def test_a_field_of_a_form_that_was_left_empty_is_no_parameter() -> None:
+    console = Console()
+    assert console.json("/calls", day="", number="", provider="", cursor="") == console.json("/calls")
+
+
+def test_a_status_that_nobody_knows_is_refused_with_those_there_are() -> None:
+    assert Console().refusal("/calls", status="lost") == (400, f"status is none of {', '.join(CallStatus)}.")
+
+
+def test_a_parameter_that_is_there_twice_is_refused() -> None:
+    answer = Console().answer(
+        asked("/calls", raw_query="provider=wavix&provider=bird", headers={"authorization": basic()})
+    )
+    assert (answer.statusCode, answer.problem["detail"]) == (400, "A parameter is there twice.")
+
+
+def test_what_takes_no_parameters_says_so() -> None:
+    console = Console(events("one-call", b"{}"))
+    assert console.refusal("/calls/jambonz/one-call", day="2026-11-21") == (400, "There are no parameters here.")
+    assert console.refusal("/stats", provider="wavix") == (400, "There are no parameters but cursor, day, legs.")
+    assert console.answer(asked("/", raw_query="utm_source=mail")).statusCode == 200
+
+
+def test_a_list_is_bounded_and_goes_on_from_its_cursor() -> None:
+    console = Console(table_of(a_call(f"call-{number}", milliseconds=number) for number in range(MOST_LISTED + 9)))
+    answer = console.json("/calls", outcome="busy")
+    assert answer["calls"] == []
+    assert console.json("/calls", outcome="busy", cursor=answer["cursor"]) == {"calls": [], "cursor": None}
+
+
+# One call.
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_every_providers_call_is_shown_with_its_events_in_order(sequence: str) -> None:
+    items = list(delivered_items(sequence))
+    table = FakeTable()
+    table.put(*items)
+    provider, _, key = items[0]["pk"]["S"].partition("#")
+    answer = Console(table).json(f"/calls/{provider}/{key}")
+    times = [event["occurred_at"] for event in answer["timeline"] if event["kind"] != "call.billed"]
+    assert times == sorted(times)
+    assert len(answer["timeline"]) == len([item for item in items if item["pk"] == items[0]["pk"]])
+    assert (answer["call"]["provider"], answer["call"]["path"]) == (provider, f"/calls/{provider}/{key}")
+    assert answer["call"]["event_count"] == len(answer["timeline"])
+    assert (answer["omitted_events"], answer["legs"]) == (0, [])
+    assert all(json.loads(event["body"]) for event in answer["timeline"] if not event["body_is_base64"])
+
+
+def test_an_event_is_shown_with_its_raw_body_and_what_it_was_answered() -> None:
+    body = b'{"call_sid": "one-call",  "x": "\xc3\xa9"}'
+    console = Console(events("one-call", body, answer='[{"verb":"say","text":"Hello"}]', query="a=1&b=%20"))
+    (event,) = console.json("/calls/jambonz/one-call")["timeline"]
+    assert event == {
+        "key": "key-000000",
+        "kind": "call.initiated",
+        "name": "call.initiated",
+        "status": None,
+        "direction": None,
+        "from": CALLER,
+        "to": CALLED,
+        "occurred_at": "2026-11-21T06:30:00.000Z",
+        "received_at": "2026-11-21T06:30:00.250Z",
+        "details": {},
+        "body": body.decode(),
+        "body_is_base64": False,
+        "body_omitted": False,
+        "query": "a=1&b=%20",
+        "answer": [{"verb": "say", "text": "Hello"}],
+        "answer_status": 200,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [("", None), ("OK", "OK"), ("[1,", "[1,"), ("NaN", "NaN"), ('{"a":null}', {"a": None}), ("0", 0)],
+)
+def test_an_answer_that_is_no_json_is_shown_as_text(answer: str, shown: object) -> None:
+    (event,) = Console(events("one-call", b"{}", answer=answer)).json("/calls/jambonz/one-call")["timeline"]
+    assert event["answer"] == shown
+
+
+@given(st.binary(max_size=3000))
+def test_any_body_comes_out_as_it_came_in(body: bytes) -> None:
+    (event,) = Console(events("one-call", body)).json("/calls/jambonz/one-call")["timeline"]
+    text: str = event["body"]
+    assert (base64.b64decode(text) if event["body_is_base64"] else text.encode()) == body
+
+
+def test_the_call_is_folded_at_the_moment_of_the_question() -> None:
+    console = Console(events("one-call", b"{}"))
+    stale = a_call("one-call", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED)
+    console.table.put(item_of(stale))
+    assert console.json("/calls/jambonz/one-call")["call"]["outcome"] is None
+
+
+def test_a_call_has_its_legs_and_a_leg_its_parent() -> None:
+    console = Console(table_of([a_call("parent"), a_call("leg", milliseconds=5, conversation_id="parent")]))
+    put_events(console.table, "parent", b"{}")
+    assert [leg["path"] for leg in console.json("/calls/jambonz/parent")["legs"]] == ["/calls/jambonz/leg"]
+
+
+ODD_IDS = ["a/b", f"{CALLER}@sip.example.com", "x" * 300, "a b?c#d%2Fe", "é", "sha256-" + "0" * 64, "..%2f", "a//b/"]
+
+
+@pytest.mark.parametrize("call_id", ODD_IDS)
+def test_a_call_with_an_odd_id_is_found_by_its_id_and_by_its_path(call_id: str) -> None:
+    console = Console(events(call_id, b"{}"))
+    key = partition_key("jambonz", call_id).partition("#")[2]
+    # API Gateway hands the path on decoded, and the local front as it was sent.
+    for path in (f"/calls/jambonz/{key}", f"/calls/jambonz/{quote(call_id, safe='')}", f"/calls/jambonz/{call_id}"):
+        call = console.json(path)["call"]
+        assert (call["call_id"], call["path"]) == (call_id, f"/calls/jambonz/{key}")
+
+
+def test_the_path_in_a_list_leads_to_the_call() -> None:
+    calls = [a_call(call_id, milliseconds=number) for number, call_id in enumerate([*ODD_IDS, "plain"])]
+    console = Console(table_of(calls))
+    for call in calls:
+        put_events(console.table, call.call_id, b"{}")
+    listed = console.json("/calls")["calls"]
+    assert [call["path"] for call in listed] == [path_of(call) for call in reversed(calls)]
+    assert [console.json(call["path"])["call"]["call_id"] for call in listed] == [call["call_id"] for call in listed]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/calls/jambonz/other",
+        "/calls/wavix/one-call",
+        "/calls/twilio/one-call",
+        "/calls/quarantine/x",
+        "/calls/voipstudio/sms",
+    ],
+)
+def test_a_call_that_nothing_tells_of_is_not_found(path: str) -> None:
+    assert Console(events("one-call", b"{}")).refusal(path) == (404, "There is no such call.")
+
+
+LARGEST_ANSWER_BYTES = 6 * 1024 * 1024
+
+
+@pytest.mark.parametrize("letter", [b'"', b"a", "é".encode(), b"\xff", b"\x01", "😀".encode()])
+def test_a_call_with_very_much_in_it_fits_into_lambdas_answer(letter: bytes) -> None:
+    body = (letter * 131_072)[:131_072]
+    console = Console(events("one-call", *[body] * 60))
+    answer = console.get("/calls/jambonz/one-call")
+    payload = {"statusCode": answer.statusCode, "headers": answer.headers, "body": answer.body}
+    assert 3_000_000 < len(json.dumps(payload)) < LARGEST_ANSWER_BYTES
+    told = json.loads(answer.body)
+    omitted = [event["body_omitted"] for event in told["timeline"]]
+    assert omitted == sorted(omitted)
+    assert omitted[-1]
+    assert all((event["body"] is None) is event["body_omitted"] for event in told["timeline"])
+    assert (len(told["timeline"]), told["omitted_events"]) == (60, 0)
+
+
+def test_a_call_with_very_many_events_tells_how_many_are_not_shown() -> None:
+    verbs = json.dumps([{"verb": "say", "text": "x" * 50_000}])
+    console = Console(events("one-call", *[b"{}"] * 200, answer=verbs))
+    answer = console.get("/calls/jambonz/one-call")
+    assert len(json.dumps({"body": answer.body})) < LARGEST_ANSWER_BYTES
+    told = json.loads(answer.body)
+    assert told["omitted_events"] == 200 - len(told["timeline"]) > 0
+    assert told["call"]["event_count"] == 200
+    assert [event["key"] for event in told["timeline"]] == [
+        f"key-{number:06}" for number in range(len(told["timeline"]))
+    ]
+
+
+# Signing in takes JSON or a form.
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"],
+)
+def test_nothing_else_signs_in(content_type: str | None) -> None:
+    answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD}), content_type)
+    assert (answer.statusCode, answer.cookies) == (415, [])
+
+
+def test_a_form_signs_in_as_json_does() -> None:
+    form = urlencode({"username": USERNAME, "password": PASSWORD})
+    answer = Console().post(form, "application/x-www-form-urlencoded")
+    assert (answer.statusCode, len(answer.cookies)) == (204, 1)
+    assert Console().post("username=console", "application/x-www-form-urlencoded").statusCode == 400
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
+def test_json_may_say_its_charset(content_type: str) -> None:
+    answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD, "x": 1}), content_type)
+    assert answer.statusCode == 204
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "{", "[]", "null", "7", '"x"', "{}", '{"username": "console"}', '{"username": "console", "password": null}',
+        '{"username": "console", "password": 7}', '{"username": ["console"], "password": "x"}', "[" * 4000, b"\xff",
+        '{"who": {"username": "console", "password": "x"}}', "\ud800",
+    ],
+)  # fmt: skip
+def test_what_is_no_sign_in_is_refused(body: str | bytes) -> None:
+    answer = Console().post(body)
+    expected = "The body is not an object, or a form, with a username and a password."
+    assert (answer.statusCode, answer.problem["detail"]) == (400, expected)
+
+
+def test_a_large_body_is_refused() -> None:
+    assert Console().post(json.dumps({"username": "x" * 5000, "password": "x"})).statusCode == 413
+
+
+# What goes wrong, and what is logged.
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (EndpointConnectionError(endpoint_url=f"https://{CALLER}.example.com"), 503),
+        (ClientError({"Error": {"Code": "Throttling", "Message": CALLER}}, "Query"), 503),
+        (RuntimeError(CALLER), 500),
+        (KeyError(CALLER), 500),
+    ],
+)
+@every_data_path
+def test_a_failure_is_told_to_the_log_by_its_place_alone(
+    path: str, fault: Exception, status: int, log: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = Console()
+    console.table.fault = fault
+    answer = console.get(path)
+    assert (answer.statusCode, answer.problem["status"]) == (status, status)
+    (line,) = lines(log)
+    assert (line["level"], line["status"]) == ("ERROR", status)
+    assert line["reason"].startswith(f"{type(fault).__name__} at app.py:")
+    printed = capfd.readouterr()
+    assert CALLER not in log.getvalue() + printed.out + printed.err + answer.body
+
+
+def test_a_request_is_one_line_with_its_route_and_no_number(
+    log: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(events("one-call", b"{}"))
+    put_events(console.table, f"{CALLER}@sip.example.com", b"{}")
+    console.get("/calls", number=CALLER, day="2026-11-21")
+    console.get("/calls/jambonz/one-call")
+    console.get(f"/calls/jambonz/{CALLER}@sip.example.com")
+    console.get(f"/calls/jambonz/{CALLER}")
+    console.get("/calls", number=CALLER, limit=0)
+    console.get("/stats", **{CALLER: CALLED})
+    console.answer(asked(f"/{CALLER}"))
+    told = [(line.get("route"), line["status"], line.get("call")) for line in lines(log)]
+    the_call = "GET /calls/{provider}/{call_id}"
+    assert told == [
+        ("GET /calls", 200, None),
+        (the_call, 200, "/calls/jambonz/one-call"),
+        (the_call, 200, path_of(a_call(f"{CALLER}@sip.example.com"))),
+        (the_call, 404, None),
+        ("GET /calls", 400, None),
+        ("GET /stats", 400, None),
+        (None, 404, None),
+    ]
+    assert all(line["milliseconds"] == 0 for line in lines(log))
+    printed = capfd.readouterr()
+    for number in (CALLER, CALLED):
+        assert number.removeprefix("+") not in log.getvalue() + printed.out + printed.err
+
+
+def test_no_password_and_no_cookie_is_logged(log: io.StringIO) -> None:
+    console = Console()
+    cookie = cookie_in(console.sign_in())
+    console.with_cookies("/calls", cookie)
+    console.get("/calls")
+    assert not any(
+        secret in log.getvalue() for secret in (PASSWORD, cookie, basic().partition(" ")[2], "callhooks_session")
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+places = st.sampled_from(
+    ["/", "/calls", "/stats", "/session", "/openapi.json", "/calls/jambonz/one-call", "/calls/a/b/c"]
+)
+
+
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(
+            ["rawPath", "rawQueryString", "headers", "cookies", "requestContext", "body", "isBase64Encoded"]
+        ),
+        json_values
+        | st.text(max_size=30).map(lambda text: "/calls/jambonz/" + text)
+        | st.fixed_dictionaries(
+            {"http": st.fixed_dictionaries({"method": json_values | st.sampled_from(["GET", "POST"])})}
+        ),
+        max_size=4,
+    ),
+    place=places,
+    method=st.sampled_from(["GET", "POST", "HEAD", "DELETE"]),
+)
+def test_no_event_is_a_reason_to_fail(changes: Event, place: str, method: str) -> None:
+    headers = {"authorization": basic(), "content-type": "application/json"}
+    event = asked(place, method=method, headers=headers, body="{}")
+    answer = Console(events("one-call", b"{}")).answer({**event, **changes})
+    assert answer.statusCode in (200, 204, 400, 401, 404, 405, 413, 415)
+
+
+@given(
+    query=st.dictionaries(st.sampled_from(["day", "number", "provider", "limit", "cursor", "x"]), st.text(max_size=12))
+)
+def test_no_query_is_a_reason_to_fail(query: dict[str, str]) -> None:
+    encoded = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
+    assert Console().get("/calls", **encoded).statusCode in (200, 400)

@@ -1,0 +1,323 @@
+"""Given calls in the table, what a list, a count and a look-up of legs give, and what they read for it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from callhooks.call_log import listing as call_list
+from callhooks.call_log.listing import (
+    MOST_LISTED,
+    UNDER_WAY,
+    CallList,
+    Cursor,
+    CursorRefused,
+    Question,
+)
+from callhooks.calls.call import Call, CallStatus, Outcome
+from callhooks.calls.repository import DAY_SHARDS, MOST_AT_ONCE, CallsUnread, shard_of
+from callhooks.events.event_item import partition_key
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
+from tests.calls import START
+
+TODAY = "2026-11-21"
+CALLER, CALLED = "+14155550100", "+14155550123"
+ALL_OF_TODAY = Question(day=TODAY)
+
+
+def list_of(table: FakeTable) -> CallList:
+    return CallList(table.as_client(), "events")
+
+
+def walk(table: FakeTable, question: Question, *, limit: int) -> list[str]:
+    """The paths on all pages of a question, asked for with what the client was given alone."""
+    paths: list[str] = []
+    text: str | None = None
+    while True:
+        after = Cursor.read(text).position_in(question) if text else None
+        page = list_of(table).page(question, limit=limit, after=after)
+        assert len(page.calls) <= limit
+        paths += [call.path for call in page.calls]
+        if page.cursor is None:
+            return paths
+        assert page.cursor != text
+        text = page.cursor
+
+
+calls_of_a_day = st.lists(
+    st.builds(
+        a_call,
+        st.uuids().map(str),
+        milliseconds=st.integers(0, 5) | st.integers(0, 60_000_000),
+        provider=st.sampled_from(["jambonz", "wavix", "bird", "voipstudio"]),
+        status=st.sampled_from(CallStatus),
+        outcome=st.none() | st.sampled_from(Outcome),
+        direction=st.sampled_from(["inbound", "outbound", None]),
+        from_=st.sampled_from([CALLER, CALLED, "jane", None]),
+        to=st.sampled_from([CALLER, CALLED, None]),
+        talk_seconds=st.none() | st.integers(0, 4000) | st.integers(0, 4_000_000).map(lambda number: number / 1000),
+    ),
+    max_size=60,
+)
+narrowings = st.fixed_dictionaries(
+    {},
+    optional={
+        "provider": st.sampled_from(["jambonz", "wavix"]),
+        "status": st.sampled_from(CallStatus),
+        "outcome": st.sampled_from([UNDER_WAY, *Outcome]),
+        "direction": st.sampled_from(["inbound", "outbound"]),
+    },
+)
+
+
+def narrowed(calls: Iterable[Call], narrowing: dict[str, Any]) -> list[Call]:
+    return [
+        call
+        for call in calls
+        if all(
+            (call.outcome or UNDER_WAY if name == "outcome" else getattr(call, name)) == value
+            for name, value in narrowing.items()
+        )
+    ]
+
+
+@given(calls=calls_of_a_day, narrowing=narrowings, limit=st.integers(1, 20), reply=st.integers(1, 30))
+def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
+    calls: list[Call], narrowing: dict[str, Any], limit: int, reply: int
+) -> None:
+    table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000), a_call("later", milliseconds=86_400_000)])
+    table.largest_reply = reply
+    assert walk(table, Question(day=TODAY, **narrowing), limit=limit) == newest_first(narrowed(calls, narrowing))
+
+
+@given(
+    calls=calls_of_a_day,
+    narrowing=narrowings,
+    limit=st.integers(1, 20),
+    day=st.sampled_from([None, TODAY]),
+    number=st.sampled_from([CALLER, "1 (415) 555-0123", "sip:Jane@sip.example.com"]),
+)
+def test_all_pages_of_a_number_have_each_of_its_calls_once_and_in_order(
+    calls: list[Call], narrowing: dict[str, Any], limit: int, day: str | None, number: str
+) -> None:
+    written = {CALLER: CALLER, "1 (415) 555-0123": CALLED, "sip:Jane@sip.example.com": "jane"}[number]
+    yesterday = a_call("yesterday", milliseconds=-86_400_000, to=written, from_=written)
+    table = table_of([*calls, yesterday])
+    asked = [call for call in [*calls, *([] if day else [yesterday])] if written in (call.from_, call.to)]
+    question = Question(day=day, number=number, **narrowing)
+    assert walk(table, question, limit=limit) == newest_first(narrowed(asked, narrowing))
+
+
+@given(first=calls_of_a_day, later=calls_of_a_day, limit=st.integers(1, 10))
+def test_calls_that_arrive_between_two_pages_do_not_shift_the_next_one(
+    first: list[Call], later: list[Call], limit: int
+) -> None:
+    table = table_of(first)
+    page = list_of(table).page(ALL_OF_TODAY, limit=limit)
+    if page.cursor is None:
+        return
+    edge = Cursor.read(page.cursor).after
+    arrived = [call.model_copy(update={"started_at": START + timedelta(hours=17)}) for call in later]
+    table.put(*(item_of(call) for call in arrived))
+    second = list_of(table).page(ALL_OF_TODAY, limit=limit, after=edge)
+    assert [call.path for call in second.calls] == newest_first(first)[limit : 2 * limit]
+
+
+def test_a_page_is_what_a_list_needs_to_show_and_where_the_call_is() -> None:
+    call = a_call("+14155550100@sip.example.com", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=7)
+    (listed,) = list_of(table_of([call])).page(ALL_OF_TODAY, limit=5).calls
+    assert listed.model_dump(mode="json", by_alias=True, exclude_none=True) == {
+        "provider": "jambonz",
+        "call_id": "+14155550100@sip.example.com",
+        "status": "completed",
+        "outcome": "answered",
+        "direction": "inbound",
+        "from": CALLER,
+        "to": CALLED,
+        "started_at": "2026-11-21T06:30:00.000Z",
+        "talk_seconds": 7,
+        "missed_in_queue": False,
+        "path": path_of(call),
+    }
+    assert listed.path.startswith("/calls/jambonz/sha256-")
+
+
+def test_a_page_reads_little_more_than_it_shows() -> None:
+    table = table_of(a_call(f"call-{number}", milliseconds=number) for number in range(3000))
+    list_of(table).page(ALL_OF_TODAY, limit=50)
+    assert (table.queries <= DAY_SHARDS + 4, table.reads <= 150) == (True, True)
+
+
+def test_looking_for_what_is_rare_ends_after_so_many_entries_and_goes_on_from_there() -> None:
+    calls = [a_call(f"call-{number}", milliseconds=number) for number in range(MOST_LISTED + 500)]
+    table = table_of([*calls, a_call("rare", milliseconds=-1, direction="outbound")])
+    question = Question(day=TODAY, direction="outbound")
+    page = list_of(table).page(question, limit=50)
+    assert page.calls == ()
+    assert page.cursor is not None
+    assert table.reads < MOST_LISTED + DAY_SHARDS * 500
+    again = list_of(table).page(question, limit=50, after=Cursor.read(page.cursor).position_in(question))
+    assert [call.call_id for call in again.calls] == ["rare"]
+
+
+def test_more_calls_of_one_moment_than_a_page_looks_at_are_all_listed() -> None:
+    calls = [a_call(f"call-{number}") for number in range(MOST_LISTED + 100)]
+    assert walk(table_of(calls), Question(day=TODAY, direction="inbound"), limit=1500) == newest_first(calls)
+
+
+def test_the_calls_of_a_day_are_spread_over_all_shards() -> None:
+    shards = Counter(shard_of(f"jambonz#call-{number}") for number in range(8000))
+    assert len(shards) == DAY_SHARDS
+    assert max(shards.values()) < 1300
+
+
+@given(calls=calls_of_a_day, most=st.integers(1, 30))
+def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], most: int) -> None:
+    table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)])
+    counted: Counter[tuple[int, str, str]] = Counter()
+    talked: Counter[tuple[int, str, str]] = Counter()
+    text: str | None = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(call_list, "MOST_COUNTED", most)
+        while True:
+            after = Cursor.read(text).position_in(ALL_OF_TODAY) if text else None
+            counts = list_of(table).counts(TODAY, after=after)
+            assert sum(count.calls for count in counts.counts) <= most
+            for count in counts.counts:
+                counted[count.hour, count.provider, count.outcome] += count.calls
+                talked[count.hour, count.provider, count.outcome] += round(1000 * count.talk_seconds)
+            text = counts.cursor
+            if text is None:
+                break
+    assert counted == Counter((call.started_at.hour, call.provider, call.outcome or UNDER_WAY) for call in calls)
+    assert talked.total() == sum(round(1000 * (call.talk_seconds or 0)) for call in calls)
+
+
+a_cursor = Cursor.behind(call_list.Position("2026-11-21T06:30:00.000Z", "jambonz#one"), ALL_OF_TODAY)
+
+
+def test_a_cursor_is_taken_for_its_own_question() -> None:
+    read = Cursor.read(str(a_cursor))
+    assert (read, read.day) == (a_cursor, TODAY)
+    assert read.position_in(ALL_OF_TODAY) == a_cursor.after
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Question(day="2026-11-22"),
+        Question(number=CALLER),
+        Question(day=TODAY, number=CALLER),
+        Question(day=TODAY, provider="jambonz"),
+        Question(day=TODAY, status=CallStatus.BUSY),
+        Question(day=TODAY, outcome=Outcome.BUSY),
+        Question(day=TODAY, direction="inbound"),
+    ],
+)
+def test_the_cursor_of_another_question_is_refused(other: Question) -> None:
+    with pytest.raises(CursorRefused):
+        Cursor.read(str(a_cursor)).position_in(other)
+
+
+def test_a_number_may_be_written_in_another_way_on_the_next_page() -> None:
+    cursor = Cursor.behind(a_cursor.after, Question(number="+1 415 555-0100"))
+    assert cursor.position_in(Question(number="14155550100")) == a_cursor.after
+
+
+def test_no_number_stands_in_a_cursor() -> None:
+    text = str(Cursor.behind(a_cursor.after, Question(number=CALLER)))
+    assert b"4155550100" not in base64.urlsafe_b64decode(text)
+
+
+@given(place=st.integers(0, len(str(a_cursor)) - 1), letter=st.characters())
+def test_a_cursor_that_was_tampered_with_is_refused(place: int, letter: str) -> None:
+    text = str(a_cursor)
+    changed = text[:place] + letter + text[place + 1 :]
+    if changed == text:
+        return
+    with pytest.raises(CursorRefused):
+        Cursor.read(changed).position_in(ALL_OF_TODAY)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.text(max_size=60)
+    | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
+    | json_values.map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode())
+    | st.lists(json_values, min_size=4, max_size=4).map(
+        lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+    )
+)
+def test_nothing_else_is_a_cursor(text: str) -> None:
+    with pytest.raises(CursorRefused):
+        Cursor.read(text).position_in(ALL_OF_TODAY)
+
+
+@pytest.mark.parametrize("text", ["A" * 5000, base64.b64encode(b"[" * 3000).decode(), "é", "\ud800"])
+def test_a_cursor_that_would_cost_something_to_read_is_refused(text: str) -> None:
+    with pytest.raises(CursorRefused):
+        Cursor.read(text)
+
+
+def conversation() -> tuple[FakeTable, Call, list[Call]]:
+    parent = a_call("parent")
+    legs = [a_call(f"leg-{number}", milliseconds=number, conversation_id="parent") for number in (1, 2, 3)]
+    return table_of([parent, *legs, a_call("other"), a_call("leg-of-other", conversation_id="other")]), parent, legs
+
+
+def paths_of_legs(table: FakeTable, call: Call) -> list[str]:
+    return [leg.path for leg in list_of(table).legs(partition_key(call.provider, call.call_id), call)]
+
+
+def test_a_call_has_its_legs_the_oldest_first() -> None:
+    table, parent, legs = conversation()
+    assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
+
+
+def test_a_leg_has_its_parent_and_its_siblings() -> None:
+    table, parent, legs = conversation()
+    assert paths_of_legs(table, legs[1]) == [path_of(call) for call in (parent, legs[0], legs[2])]
+
+
+def test_legs_that_only_have_something_in_common_have_no_parent() -> None:
+    legs = [a_call(str(number), provider="voipstudio", conversation_id="5a1b") for number in (1, 2)]
+    assert paths_of_legs(table_of(legs), legs[0]) == [path_of(legs[1])]
+
+
+def test_a_call_of_its_own_has_no_legs() -> None:
+    call = a_call("alone")
+    assert paths_of_legs(table_of([call]), call) == []
+
+
+def test_no_more_legs_are_read_than_one_request_takes() -> None:
+    legs = [a_call(f"leg-{number:03}", milliseconds=number, conversation_id="parent") for number in range(150)]
+    table = table_of([a_call("parent"), *legs])
+    assert len(paths_of_legs(table, legs[0])) == MOST_AT_ONCE - 1
+
+
+def test_legs_that_dynamodb_leaves_out_are_asked_for_again() -> None:
+    table, parent, legs = conversation()
+    table.unprocessed = 2
+    assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
+
+
+def test_a_throttled_table_is_no_call_without_legs() -> None:
+    table, parent, _ = conversation()
+    table.unprocessed = 1000
+    table.put(*(item_of(a_call(f"more-{number}", conversation_id="parent")) for number in range(9)))
+    with pytest.raises(CallsUnread):
+        paths_of_legs(table, parent)

@@ -1,0 +1,384 @@
+"""What is published on the event bus, and what happens where the bus refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from callhooks.calls.call import Call, fold
+from callhooks.calls.event_bus import (
+    LARGEST_DETAIL_BYTES,
+    LARGEST_REQUEST_BYTES,
+    MOST_ENTRIES,
+    PAUSES,
+    BusEntry,
+    EventBus,
+    bus_entry,
+    detail_of,
+)
+from callhooks.events.call_event import CallEvent, Kind
+from hypothesis import given
+from hypothesis import strategies as st
+from moto.events.models import EventPattern
+
+from tests.calls import START, told
+from tests.projection import bus_schema, page_of_the_bus
+from tests.properties import examples
+from tests.support import NOW, ROOT, read_template
+
+PK, SK = "wavix#one-call", "event#key-1"
+CHARGE = Decimal("0.0095")
+
+
+def detail(event: CallEvent, call: Call | None = None) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(detail_of(event, call, pk=PK, sk=SK))
+    return document
+
+
+def entry(number: int = 0, *, text: str = "") -> BusEntry:
+    event = told(Kind.MEDIA, details={"text": text}, key=f"key-{number}")
+    return bus_entry(event, None, pk="jambonz#one-call", sk=f"event#key-{number}")
+
+
+def entries(most: int) -> list[BusEntry]:
+    return [entry(number) for number in range(most)]
+
+
+@dataclass
+class Bus:
+    """EventBridge's PutEvents, which answers what a test tells it to; what it takes is in `taken`."""
+
+    faults: list[Exception | None] = field(default_factory=list)
+    refuses: dict[str, int] = field(default_factory=dict)
+    requests: list[list[str]] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    poison: str = ""
+
+    def put_events(self, *, Entries: Sequence[Any]) -> dict[str, Any]:  # noqa: N803
+        ids = [json.loads(entry["Detail"])["id"].rpartition("/")[2] for entry in Entries]
+        assert {entry["EventBusName"] for entry in Entries} == {"calls"}
+        self.requests.append(ids)
+        fault = self.faults.pop(0) if self.faults else None
+        if self.poison in ids:
+            fault = refusal("ValidationException")
+        if fault is not None:
+            raise fault
+        told = [self._answer(key) for key in ids]
+        return {"FailedEntryCount": sum("ErrorCode" in answer for answer in told), "Entries": told}
+
+    def _answer(self, key: str) -> dict[str, str]:
+        if self.refuses.get(key, 0):
+            self.refuses[key] -= 1
+            return {"ErrorCode": "ThrottlingException", "ErrorMessage": "of +14155550123"}
+        self.taken.append(key)
+        return {"EventId": key}
+
+    def publish(self, published: Sequence[BusEntry], *, times: int = 10_000) -> list[str]:
+        """Publish with so many looks at the clock until time is up, and return what was refused."""
+        looks = iter(range(times))
+        client: Any = self
+        refused = EventBus(client, "calls", sleep=self.pauses.append).publish(
+            published, has_time=lambda: next(looks, None) is not None
+        )
+        return [entry.sk.removeprefix("event#") for entry in refused]
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "of +14155550123"}}, "PutEvents")
+
+
+class TestTheDetail:
+    def test_names_the_event_tells_it_and_has_the_call(self) -> None:
+        event = told(
+            Kind.RINGING, 1.5, {"trunk": "main", "is_final": True}, status="ringing", direction="inbound",
+            from_="+14155550123", to="+12125550187", provider="wavix",
+        )  # fmt: skip
+        call = fold([event])
+        assert detail(event, call) == {
+            "id": "wavix#one-call/key-1",
+            "event": {
+                "provider": "wavix",
+                "call_id": "one-call",
+                "kind": "call.ringing",
+                "name": "call.ringing",
+                "status": "ringing",
+                "direction": "inbound",
+                "from": "+14155550123",
+                "to": "+12125550187",
+                "occurred_at": "2026-11-21T06:30:01.500Z",
+                "received_at": "2026-11-21T06:30:00.250Z",
+                "details": {"trunk": "main", "is_final": True},
+            },
+            "call": call.model_dump(mode="json", by_alias=True),
+        }
+
+    def test_of_what_belongs_to_no_call_has_none(self) -> None:
+        assert detail(told(Kind.SMS_RECEIVED))["call"] is None
+
+    def test_keeps_decimals_as_text_and_whole_numbers_as_numbers(self) -> None:
+        bill = told(Kind.BILLED, details={"charge": CHARGE, "duration_seconds": 42, "is_final": False})
+        assert detail(bill, fold([bill]))["event"]["details"] == {
+            "charge": "0.0095", "duration_seconds": 42, "is_final": False,
+        }  # fmt: skip
+        assert detail(bill, fold([bill]))["call"]["cost"] == "0.0095"
+
+    def test_is_addressed_by_provider_kind_and_time(self) -> None:
+        request = entry().request
+        assert (request["Source"], request["DetailType"]) == ("callhooks.jambonz", "call.media")
+        assert request["Time"] == START
+
+
+class TestADetailThatWouldBeTooLarge:
+    def test_has_its_longest_texts_cut_and_says_so(self) -> None:
+        event = told(Kind.MEDIA, details={"text": "é" * 150_000, "digits": "1234"}, from_="+14155550123")
+        cut = detail(event, fold([event]))
+        assert cut["truncated"] is True
+        assert cut["event"]["details"]["digits"] == "1234"
+        assert cut["event"]["from"] == "+14155550123"
+        text = cut["event"]["details"]["text"]
+        assert text == "é" * len(text)
+        assert 20_000 < len(text) < 150_000
+        assert bus_schema().is_valid(cut)
+
+    def test_is_not_touched_where_it_just_fits(self) -> None:
+        event = told(Kind.MEDIA, details={"text": ""})
+        room = LARGEST_DETAIL_BYTES - len(detail_of(event, None, pk=PK, sk=SK).encode())
+        fits = replace(event, details={"text": "x" * room})
+        assert len(detail_of(fits, None, pk=PK, sk=SK).encode()) == LARGEST_DETAIL_BYTES
+        assert "truncated" not in detail(fits)
+        assert detail(replace(event, details={"text": "x" * (room + 1)}))["truncated"] is True
+
+    def test_has_members_left_out_only_where_texts_are_not_enough(self) -> None:
+        event = told(Kind.OTHER, details={f"customer_data.{number}": "x" * 50 for number in range(9000)})
+        cut = detail(event, fold([event]))
+        assert cut["truncated"] is True
+        assert 1000 < len(cut["event"]["details"]) < 9000
+        assert bus_schema().is_valid(cut)
+
+    @given(
+        text=st.sampled_from(["\x00", "\U0001f4de", "x", '"']),
+        lengths=st.lists(st.integers(1, 200_000), min_size=1, max_size=6),
+        members=st.integers(1, 3000),
+        names=st.integers(1, 500),
+    )
+    @examples(40)
+    def test_always_fits_into_a_request(self, text: str, lengths: list[int], members: int, names: int) -> None:
+        details = {f"customer_data.{number:05}{text * names}": text * 1000 for number in range(members)}
+        details |= {f"text{number}": text * length for number, length in enumerate(lengths)}
+        event = told(Kind.OTHER, details=details, status=text * 100_000, from_=text * 100_000, to=text * 100_000)
+        event = replace(event, name=text * 100_000, call_id=text * 100_000)
+        published = bus_entry(event, fold([event]), pk=f"jambonz#{'x' * 200}", sk=f"event#{'x' * 200}")
+        assert published.size <= LARGEST_REQUEST_BYTES
+        assert json.loads(published.request["Detail"])["truncated"] is True
+        assert bus_schema().is_valid(json.loads(published.request["Detail"]))
+
+
+MUTANTS: list[tuple[str, object]] = [
+    ("id", "one-call"),
+    ("id", None),
+    ("truncated", False),
+    ("body", "raw"),
+    ("event", None),
+    ("call", {}),
+    ("event.kind", None),
+    ("event.provider", None),
+    ("event.occurred_at", None),
+    ("event.received_at", None),
+    ("event.name", None),
+    ("event.details", None),
+    ("event.occurred_at", "2026-11-21T06:30:00Z"),
+    ("event.occurred_at", "2026-13-21T06:30:00.000Z"),
+    ("event.kind", "call.unheard_of"),
+    ("event.details.charge", 0.0095),
+    ("event.details.charge", None),
+    ("event.answer", "[]"),
+    ("call.status", "unheard_of"),
+    ("call.started_at", None),
+    ("call.cost", 0.0095),
+    ("call.cost", "a lot"),
+    ("call.event_count", 0),
+    ("call.body", "raw"),
+]
+"""Members of a detail with values that they must not have."""
+
+
+class TestTheSchema:
+    def valid(self) -> dict[str, Any]:
+        event = told(Kind.BILLED, details={"charge": CHARGE}, provider="wavix", status="answered")
+        return detail(event, fold([event]))
+
+    def test_takes_what_is_published(self) -> None:
+        bus_schema().validate(self.valid())
+
+    @pytest.mark.parametrize(("path", "value"), MUTANTS)
+    def test_refuses_what_is_not(self, path: str, value: object) -> None:
+        document = self.valid()
+        *parents, name = path.split(".")
+        part = document
+        for parent in parents:
+            part = part[parent]
+        part[name] = value
+        assert not bus_schema().is_valid(document)
+
+    def test_refuses_a_member_that_is_missing(self) -> None:
+        for part in ((), ("event",), ("call",)):
+            for name in self.valid()[part[0]] if part else self.valid():
+                document = self.valid()
+                del (document[part[0]] if part else document)[name]
+                assert not bus_schema().is_valid(document), name
+
+
+class TestPublishing:
+    def test_makes_as_few_requests_as_hold_the_entries(self) -> None:
+        bus = Bus()
+        assert bus.publish(entries(25)) == []
+        assert [len(request) for request in bus.requests] == [MOST_ENTRIES, MOST_ENTRIES, 5]
+        assert bus.pauses == []
+
+    def test_keeps_each_request_under_the_limit_of_bytes(self) -> None:
+        bus = Bus()
+        large = [entry(number, text="x" * 100_000) for number in range(5)]
+        assert bus.publish(large) == []
+        assert [len(request) for request in bus.requests] == [2, 2, 1]
+
+    def test_counts_bytes_and_not_letters(self) -> None:
+        short, long = entry(text="e" * 1000), entry(text="é" * 1000)
+        assert long.size - short.size == 1000
+
+    def test_of_nothing_asks_nobody(self) -> None:
+        bus = Bus()
+        assert bus.publish([]) == []
+        assert bus.requests == []
+
+    def test_sends_again_what_was_refused_and_only_that(self) -> None:
+        bus = Bus(refuses={"key-1": 1, "key-3": 2})
+        assert bus.publish(entries(5)) == []
+        assert bus.requests[1:] == [["key-1", "key-3"], ["key-3"]]
+        assert sorted(bus.taken) == [f"key-{number}" for number in range(5)]
+        assert bus.pauses == [*PAUSES[:2]]
+
+    def test_pauses_longer_each_time_and_then_gives_up(self) -> None:
+        bus = Bus(refuses={"key-1": 100})
+        assert bus.publish(entries(3)) == ["key-1"]
+        assert bus.pauses == [*PAUSES]
+        assert sorted(PAUSES) == [*PAUSES]
+        assert bus.requests[1:] == [["key-1"]] * len(PAUSES)
+
+    def test_waits_no_longer_than_there_is_time(self) -> None:
+        bus = Bus(refuses={"key-1": 100})
+        assert bus.publish(entries(3), times=1) == ["key-1"]
+        assert (len(bus.requests), bus.pauses) == (1, [])
+
+    def test_sends_nothing_without_time(self) -> None:
+        bus = Bus()
+        assert bus.publish(entries(12), times=0) == [f"key-{number}" for number in range(12)]
+        assert bus.requests == []
+
+    def test_sends_the_first_requests_where_time_runs_out_in_between(self) -> None:
+        bus = Bus()
+        assert bus.publish(entries(25), times=2) == [f"key-{number}" for number in range(20, 25)]
+
+    def test_survives_a_bus_that_hangs_for_a_while(self) -> None:
+        bus = Bus(faults=[ReadTimeoutError(endpoint_url=""), ReadTimeoutError(endpoint_url="")])
+        assert bus.publish(entries(3)) == []
+        assert sorted(bus.taken) == ["key-0", "key-1", "key-2"]
+
+    def test_one_entry_that_has_the_whole_request_refused_takes_no_other_along(self) -> None:
+        bus = Bus(poison="key-4")
+        assert bus.publish(entries(10)) == ["key-4"]
+        assert sorted(bus.taken) == sorted({f"key-{number}" for number in range(10)} - {"key-4"})
+
+    def test_a_throttled_request_is_sent_again_whole_and_not_ten_times_over(self) -> None:
+        bus = Bus(faults=[refusal("ThrottlingException")])
+        assert bus.publish(entries(10)) == []
+        assert [len(request) for request in bus.requests] == [10, 10]
+
+    def test_logs_the_bus_s_codes_and_never_its_words(self, log: io.StringIO) -> None:
+        Bus(refuses={"key-1": 1, "key-2": 1}, faults=[refusal("ValidationException")]).publish(entries(3))
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert [line["entries_by_code"] for line in lines] == [
+            {"ValidationException": 3}, {"ThrottlingException": 1}, {"ThrottlingException": 1},
+        ]  # fmt: skip
+        assert "4155550123" not in log.getvalue()
+
+
+ENDS = {kind for kind in Kind if fold([told(kind)]).outcome} - {Kind.BILLED}
+ENDED_CALL = (told(Kind.INITIATED, to="+14155550123"), told(Kind.RINGING, 1), told(Kind.NO_ANSWER, 30))
+
+
+def chosen(pattern: str, events: Sequence[CallEvent], *, told_by: int | None = None) -> set[Kind]:
+    """The kinds of those events that a rule forwards, each published when so many of them had come."""
+    kinds = set()
+    for event in events:
+        call = fold(events[:told_by] if told_by else [event])
+        request = bus_entry(event, call, pk=PK, sk=SK).request
+        published: Any = {
+            "source": request["Source"],
+            "detail-type": request["DetailType"],
+            "detail": json.loads(request["Detail"]),
+        }
+        if EventPattern.load(pattern).matches_event(published):
+            kinds.add(event.kind)
+    return kinds
+
+
+PATTERNS: dict[str, str] = dict(re.findall(r"^\| ([^|`]+) \| `(\{.*\})` \|$", page_of_the_bus(), re.MULTILINE))
+EACH_KIND = tuple(told(kind, provider="wavix") for kind in Kind)
+
+
+class TestSubscribing:
+    def test_the_page_has_patterns(self) -> None:
+        assert len(PATTERNS) == 6
+
+    def test_to_everything(self) -> None:
+        assert chosen(PATTERNS["everything"], EACH_KIND) == set(Kind)
+
+    def test_to_ended_calls(self) -> None:
+        assert chosen(PATTERNS["ended calls"], EACH_KIND) == ENDS
+
+    def test_to_ended_calls_and_not_to_their_legs(self) -> None:
+        legs = [replace(event, details={"parent_call_sid": "parent"}) for event in EACH_KIND]
+        assert chosen(PATTERNS["ended calls"], legs) == set()
+
+    def test_to_calls_of_jambonz_that_reached_nobody(self) -> None:
+        pattern = PATTERNS["jambonz: calls that reached nobody"]
+        rang = told(Kind.VERB, 5, {"dial_call_status": "busy"})
+        taken = told(Kind.VERB, 9, {"dial_call_status": "completed"})
+        over = told(Kind.COMPLETED, 20)
+        assert chosen(pattern, [rang, over], told_by=2) == {Kind.COMPLETED}
+        assert chosen(pattern, [rang, taken, over], told_by=3) == set()
+
+    def test_to_calls_in_vain(self) -> None:
+        pattern = PATTERNS["calls in vain"]
+        assert chosen(pattern, ENDED_CALL, told_by=2) == set()
+        assert chosen(pattern, ENDED_CALL, told_by=3) == {event.kind for event in ENDED_CALL}
+        assert chosen(pattern, [*ENDED_CALL, told(Kind.ANSWERED, 40)], told_by=4) == set()
+
+    def test_to_a_number(self) -> None:
+        pattern = PATTERNS["calls to a number, as the provider writes it"]
+        assert chosen(pattern, ENDED_CALL, told_by=3) == {event.kind for event in ENDED_CALL}
+        assert chosen(pattern, [replace(event, to="+12125550187") for event in ENDED_CALL], told_by=3) == set()
+
+    def test_to_what_calls_cost(self) -> None:
+        assert chosen(PATTERNS["what calls cost"], EACH_KIND) == {Kind.BILLED}
+
+    def test_over_http_forwards_ended_calls(self) -> None:
+        document = read_template(ROOT / "docs" / "examples" / "forward-to-http.yaml")
+        rule = document["Resources"]["EndedCalls"]["Properties"]
+        assert chosen(json.dumps(rule["EventPattern"]), EACH_KIND) == ENDS
+        assert document["Parameters"]["ApiKey"]["NoEcho"] is True
+
+
+@pytest.mark.parametrize("moment", [NOW, START - timedelta(days=400_000)])
+def test_the_time_of_an_entry_is_when_it_happened(moment: Any) -> None:
+    event = replace(told(Kind.RINGING), sent_at=moment)
+    assert bus_entry(event, None, pk=PK, sk=SK).request["Time"] == moment

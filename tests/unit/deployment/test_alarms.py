@@ -1,0 +1,271 @@
+"""The alarms and the dashboard in the processed template: of metrics that there are, and told to somebody."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from callhooks.runtime import metrics
+
+from tests.processed_template import processed_template, resources
+from tests.support import ROOT, metric_lines
+
+LAYER = ROOT / "layers" / "callhooks" / "callhooks"
+STACK = {"Ref": "AWS::StackName"}
+ALARMS = resources("AWS::CloudWatch::Alarm")
+OWN = [name for name, alarm in ALARMS.items() if alarm["Namespace"] == metrics.NAMESPACE]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+ASKED_FOR = {
+    "unanswered calls": {
+        "CallUnansweredAlarm",
+        "CallFellBackAlarm",
+        "CallRefusedAlarm",
+        "AnonymousCallsRefusedAlarm",
+        "ActionUnansweredAlarm",
+        "WebhooksFailedAlarm",
+    },
+    "answer time": {"AnswerTimeAlarm"},
+    "refusals": {"RefusalsAlarm", "ClientFailuresAlarm"},
+    "spill and dead letters": {
+        "SpilledAlarm",
+        "SpillNotDrainedAlarm",
+        "SpillDeadLetterAlarm",
+        "UnstoredAlarm",
+        "ProjectionDeadLetterAlarm",
+        "ProjectionDiscardedAlarm",
+    },
+    "projector lag": {"ProjectorBehindAlarm", "ProjectorErrorsAlarm"},
+    "throttles": {"CallThrottledAlarm", "ActionThrottledAlarm", "ProjectorThrottledAlarm"},
+    "quarantine": {"QuarantinedAlarm"},
+    "reused ids": {"KeyReusedAlarm"},
+}
+
+
+CONDITIONS = {
+    "CallUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
+    "CallThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
+    "CallFellBackAlarm": "callhooks CallFellBack: Sum of 60 s, 1 of 1 > 0",
+    "CallRefusedAlarm": "callhooks CallRefused: Sum of 60 s, 1 of 1 > 0",
+    "AnonymousCallsRefusedAlarm": "callhooks CallRefusedAnonymous: Sum of 3600 s, 3 of 6 > 1",
+    "ActionUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
+    "ActionThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
+    "AnswerTimeAlarm": "callhooks CallAnswerTime: p99 of 60 s, 3 of 5 > AnswerTimeAlarmMilliseconds",
+    "WebhooksFailedAlarm": "AWS/ApiGateway 5xx: Sum of 60 s, 2 of 5 > 0",
+    "RefusalsAlarm": "callhooks WebhookRefused: Sum of 300 s, 1 of 1 >= RefusalAlarmThreshold",
+    "ClientFailuresAlarm": "callhooks ClientFailuresFromOneAddress: Maximum of 300 s, 1 of 1 "
+    ">= ClientFailureAlarmThreshold",
+    "QuarantinedAlarm": "callhooks EventQuarantined: Sum of 300 s, 1 of 1 > 0",
+    "KeyReusedAlarm": "callhooks EventKeyReused: Sum of 300 s, 1 of 1 > 0",
+    "SpilledAlarm": "AWS/SQS ApproximateNumberOfMessagesNotVisible: Minimum of 300 s, 3 of 3 > 0",
+    "SpillNotDrainedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Minimum of 300 s, 3 of 3 > 0",
+    "SpillDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "UnstoredAlarm": "callhooks EventUnstored: Sum of 60 s, 1 of 1 > 0",
+    "ProjectorBehindAlarm": "AWS/Lambda IteratorAge: Maximum of 300 s, 1 of 1 > 300000",
+    "ProjectorThrottledAlarm": "AWS/Lambda Throttles: Sum of 300 s, 3 of 3 > 0",
+    "ProjectorErrorsAlarm": "AWS/Lambda Errors: Sum of 300 s, 3 of 3 > 0",
+    "ProjectionDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "ProjectionDiscardedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+}  # fmt: skip
+"""What each looks at, and in how many of how many periods it has to be so."""
+SIGNS = {"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">="}
+
+
+def condition_of(alarm: Mapping[str, Any]) -> str:
+    statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+    periods, threshold = alarm["EvaluationPeriods"], alarm["Threshold"]
+    limit = threshold["Ref"] if isinstance(threshold, Mapping) else threshold
+    return (
+        f"{alarm['Namespace']} {alarm['MetricName']}: {statistic} of {alarm['Period']} s, "
+        f"{alarm.get('DatapointsToAlarm', periods)} of {periods} {SIGNS[alarm['ComparisonOperator']]} {limit}"
+    )
+
+
+def counted_in_code() -> set[str]:
+    """The names of the metrics that the layer writes."""
+    names = "".join(file.read_text("utf-8") for file in LAYER.rglob("*.py"))
+    return set(re.findall(r'(?:count|measure)\(\s*"(\w+)"', names)) | set(
+        re.findall(r'^[A-Z_]+ = "(\w+)"$', (LAYER / "runtime" / "metrics.py").read_text("utf-8"), re.MULTILINE)
+    )
+
+
+def dimensions_of(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    return {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+
+
+class TestAnAlarm:
+    def test_there_is_for_all_that_was_asked_for(self) -> None:
+        assert set().union(*ASKED_FOR.values()) == set(ALARMS)
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_is_told_to_the_topic_and_taken_back(self, name: str) -> None:
+        assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == [{"Ref": "AlarmTopic"}]
+        assert ALARMS[name].get("ActionsEnabled", True) is True
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_says_what_is_wrong_and_the_page_what_to_do(self, name: str) -> None:
+        assert len(ALARMS[name]["AlarmDescription"]) > 80
+        assert f"| `{name}` |" in OPERATIONS
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_does_not_go_off_where_nothing_happens(self, name: str) -> None:
+        # A projector that stands still tells nothing: what was on stays on.
+        expected = "ignore" if name == "ProjectorBehindAlarm" else "notBreaching"
+        assert ALARMS[name]["TreatMissingData"] == expected
+
+    @pytest.mark.parametrize("name", OWN)
+    def test_of_ours_is_on_a_metric_that_the_code_writes(self, name: str) -> None:
+        assert ALARMS[name]["MetricName"] in counted_in_code()
+
+    @pytest.mark.parametrize("name", OWN)
+    def test_of_ours_is_on_dimensions_that_are_written(
+        self, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "the stack")
+        metric = ALARMS[name]["MetricName"]
+        if metric == metrics.CALL_ANSWER_TIME:
+            metrics.tell_answer([], 5, provider="jambonz", caller_waits=True)
+        elif ALARMS[name].get("Statistic") == "Maximum":
+            metrics.measure(metric, 5, provider="jambonz")
+        else:
+            metrics.count(metric, provider="jambonz", reason="some")
+        (line,) = metric_lines(capsys.readouterr().out)
+        (described,) = line["_aws"]["CloudWatchMetrics"]
+        of_alarm = {
+            dimension: "the stack" if value == STACK else value
+            for dimension, value in dimensions_of(ALARMS[name]).items()
+        }
+        assert sorted(of_alarm) in [sorted(names) for names in described["Dimensions"]]
+        assert of_alarm == {dimension: line[dimension] for dimension in of_alarm}
+
+    @pytest.mark.parametrize("name", sorted(set(ALARMS) - set(OWN)))
+    def test_of_aws_is_on_a_resource_of_the_stack(self, name: str) -> None:
+        (named,) = dimensions_of(ALARMS[name]).values()
+        ((_, target),) = named.items()
+        assert (target if isinstance(target, str) else target[0]) in processed_template()["Resources"]
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_looks_at_what_it_is_about_for_as_long_as_it_says(self, name: str) -> None:
+        assert condition_of(ALARMS[name]) == CONDITIONS[name]
+
+    def test_of_calls_goes_off_within_a_minute(self) -> None:
+        for name in ("CallUnansweredAlarm", "CallThrottledAlarm", "CallFellBackAlarm", "CallRefusedAlarm"):
+            assert (ALARMS[name]["Period"], ALARMS[name]["EvaluationPeriods"], ALARMS[name]["Threshold"]) == (60, 1, 0)
+
+    @pytest.mark.parametrize(
+        ("minutes", "goes_off"),
+        [
+            ([7.5] * 5000, False),
+            ([59 + minute / 60 for minute in range(60 * 60)], False),
+            ([minute * 60 + 30 for minute in range(48)], False),
+            ([5, 6, 200, 201], False),
+            ([minute * 20 + 10 for minute in range(24)], True),
+            ([10, 40, 70, 100, 130, 160], True),
+            ([10, 40, 130, 160, 310, 340], True),
+        ],
+        ids=["a burst", "a scan of an hour", "a bot an hour", "two bots", "three calls an hour", "two an hour", "gaps"],
+    )
+    def test_of_anonymous_calls_is_for_an_application_and_not_for_a_scan(
+        self, minutes: list[float], goes_off: bool
+    ) -> None:
+        alarm = ALARMS["AnonymousCallsRefusedAlarm"]
+        counted = Counter(int(minute * 60 // alarm["Period"]) for minute in minutes)
+        breaching = {period for period, number in counted.items() if number > alarm["Threshold"]}
+        windows = [range(end - alarm["EvaluationPeriods"] + 1, end + 1) for end in counted]
+        assert any(len(breaching & set(window)) >= alarm["DatapointsToAlarm"] for window in windows) is goes_off
+
+    def test_of_the_answer_time_is_before_jambonz_hangs_up(self) -> None:
+        alarm, limit = ALARMS["AnswerTimeAlarm"], processed_template()["Parameters"]["AnswerTimeAlarmMilliseconds"]
+        assert (alarm["ExtendedStatistic"], dimensions_of(alarm)["provider"]) == ("p99", "jambonz")
+        assert limit["Default"] <= limit["MaxValue"] < 10_000
+
+
+def test_an_address_is_told_where_there_is_one() -> None:
+    subscription = processed_template()["Resources"]["AlarmSubscription"]
+    assert subscription["Condition"] == "HasAlarmAddress"
+    assert subscription["Properties"] == {
+        "TopicArn": {"Ref": "AlarmTopic"},
+        "Protocol": "email",
+        "Endpoint": {"Ref": "AlarmAddress"},
+    }
+
+
+def dashboard() -> dict[str, Any]:
+    """The body of the dashboard, with the names of resources in place of what CloudFormation makes of them."""
+    (properties,) = resources("AWS::CloudWatch::Dashboard").values()
+    body: str = properties["DashboardBody"]["Fn::Sub"]
+    numbers = re.sub(r"\$\{(\w+Milliseconds)\}", "0", body)
+    document: dict[str, Any] = json.loads(re.sub(r"\$\{(?!!)([\w:.]+)\}", r"<\1>", numbers))
+    return document
+
+
+def widgets(kind: str) -> list[dict[str, Any]]:
+    return [widget["properties"] for widget in dashboard()["widgets"] if widget["type"] == kind]
+
+
+def graphed() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Namespace, name and dimensions of each metric that is drawn; "..." repeats the one before."""
+    for widget in widgets("metric"):
+        for metric in widget["metrics"]:
+            words = [word for word in metric if isinstance(word, str)]
+            if words and words[0] != "...":
+                yield words[0], words[1], dict(zip(words[2::2], words[3::2], strict=True))
+
+
+class TestTheDashboard:
+    def test_asks_three_questions(self) -> None:
+        headings = [widget["markdown"] for widget in widgets("text")]
+        assert headings == ["## Are calls answered?", "## Do events arrive?", "## Is anything stuck?"]
+
+    def test_shows_every_alarm(self) -> None:
+        (properties,) = widgets("alarm")
+        assert set(properties["alarms"]) == {f"<{name}.Arn>" for name in ALARMS}
+
+    def test_shows_metrics_that_the_code_writes(self) -> None:
+        for namespace, name, dimensions in graphed():
+            if namespace == metrics.NAMESPACE:
+                assert name in counted_in_code()
+                assert dimensions["service"] == "<AWS::StackName>"
+                assert dimensions.keys() in ({"service"}, {"service", "provider"})
+
+    def test_shows_each_provider(self) -> None:
+        stored = {dimensions["provider"] for _, name, dimensions in graphed() if name == metrics.EVENT_STORED}
+        assert stored == {"jambonz", "wavix", "bird", "voipstudio"}
+
+    def test_searches_for_metrics_that_the_code_writes(self) -> None:
+        searches = [
+            metric[0]["expression"]
+            for widget in widgets("metric")
+            for metric in widget["metrics"]
+            if isinstance(metric[0], dict)
+        ]
+        searched = [re.search(r'\{callhooks,([\w,]+)\}.* MetricName="(\w+)"', text) for text in searches]
+        assert [found and (found[1], found[2]) for found in searched] == [
+            ("service,provider,reason", "WebhookRefused"),
+            ("service,provider,reason", "EventQuarantined"),
+        ]
+
+    def test_shows_every_queue(self) -> None:
+        shown = {dimensions["QueueName"] for _, _, dimensions in graphed() if "QueueName" in dimensions}
+        assert shown == {f"<{name}.QueueName>" for name in resources("AWS::SQS::Queue")}
+
+    def test_shows_resources_that_there_are(self) -> None:
+        (properties,) = resources("AWS::CloudWatch::Dashboard").values()
+        named = set(re.findall(r"\$\{(\w+)(?:\.\w+)?\}", properties["DashboardBody"]["Fn::Sub"]))
+        assert named <= {*processed_template()["Resources"], *processed_template()["Parameters"]}
+
+    def test_overlaps_nowhere(self) -> None:
+        taken: set[tuple[int, int]] = set()
+        for widget in dashboard()["widgets"]:
+            cells = {
+                (x, y)
+                for x in range(widget["x"], widget["x"] + widget["width"])
+                for y in range(widget["y"], widget["y"] + widget["height"])
+            }
+            assert not cells & taken
+            assert widget["x"] + widget["width"] <= 24
+            taken |= cells

@@ -1,0 +1,97 @@
+"""What is kept of an event is what was told, and fits into as few write units as it can."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from callhooks.events.call_event import CallEvent, Kind
+from callhooks.events.event_item import Item, body_of_item, details_of_item, event_item, event_of_item
+from callhooks.runtime.http import Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import NOW, size_of
+from tests.webhook_functions import FUNCTIONS, recordings
+
+WRITE_UNIT_BYTES = 1024
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+details = texts | st.booleans() | st.integers(-(10**37), 10**37) | st.decimals(-(10**20), 10**20, places=5)
+
+
+def kept(told: dict[str, Any], body: bytes = b"{}") -> Item:
+    event = CallEvent("wavix", "1", "key", Kind.ANSWERED, "answered", NOW, details=told)
+    return event_item(event, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+
+
+def typed(told: Mapping[str, Any]) -> dict[str, tuple[type, Any]]:
+    """Details with their types: a whole number is an `int`, since a subscriber gets a decimal one as text."""
+    whole = {
+        name: int(value) if isinstance(value, Decimal) and value == int(value) else value
+        for name, value in told.items()
+    }
+    return {name: (type(value), value) for name, value in whole.items()}
+
+
+@given(told=st.dictionaries(texts, details), body=st.binary(max_size=3000))
+def test_details_and_body_come_back_as_they_were(told: dict[str, Any], body: bytes) -> None:
+    item = kept(told, body)
+    assert typed(details_of_item(item)) == typed(told)
+    assert body_of_item(item) == body
+    assert typed(event_of_item(item).details) == typed(told)
+
+
+@given(told=st.dictionaries(texts, details), body=st.binary(max_size=3000))
+def test_they_come_back_from_the_stream_which_has_bytes_as_base64(told: dict[str, Any], body: bytes) -> None:
+    streamed: Item = json.loads(json.dumps(kept(told, body), default=lambda raw: base64.b64encode(raw).decode("ascii")))
+    assert event_of_item(streamed).details == told
+
+
+def test_a_whole_number_is_one_whatever_it_was_read_from() -> None:
+    told = details_of_item(kept({"duration_seconds": Decimal(12), "charge": Decimal("1.50")}))
+    assert [(type(value), value) for value in told.values()] == [(int, 12), (Decimal, Decimal("1.5"))]
+
+
+def test_a_number_that_no_call_could_keep_stays_a_text() -> None:
+    assert details_of_item(kept({"long": 10**60, "wide": Decimal("1E-90")})) == {"long": str(10**60), "wide": "1E-90"}
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_lose_an_event() -> None:
+    assert details_of_item(kept({"name": "Jane \ud83d"})) == {"name": "Jane \ud83d"}
+
+
+def test_what_was_kept_as_a_map_is_read_as_well() -> None:
+    older: Item = {"details": {"M": {"trunk": {"S": "main"}, "charge": {"N": "1.25"}, "ended": {"BOOL": True}}}}
+    assert details_of_item(older) == {"trunk": "main", "charge": Decimal("1.25"), "ended": True}
+
+
+@pytest.mark.parametrize("packed", [b"", b"x", b"\x03\x00", base64.b64decode("q1YqAQA=")])
+def test_what_is_broken_is_told_as_such(packed: bytes) -> None:
+    item = kept({"a": "b"})
+    item["details"] = {"B": packed}
+    with pytest.raises(ValueError, match="the details of an event cannot be read"):
+        details_of_item(item)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"\x1f\x8b\x08", b"\x1f\x8b\x08" + b"\0" * 20])
+def test_a_broken_body_is_told_as_such(body: bytes) -> None:
+    item = kept({"a": "b"})
+    item |= {"body": {"B": body}, "body_encoding": {"S": "gzip"}}
+    with pytest.raises(ValueError, match="the body of an event cannot be read"):
+        event_of_item(item)
+
+
+@pytest.mark.parametrize("provider", ["wavix", "voipstudio", "bird"])
+def test_every_recorded_event_costs_one_write_unit(provider: str) -> None:
+    sizes = []
+    for event in recordings(provider):
+        function = FUNCTIONS[provider]()
+        function.take(function.sign(event))
+        sizes += [size_of({"M": item}) for item in function.items]
+    assert len(sizes) > len(recordings(provider)) / 2
+    assert max(sizes) <= WRITE_UNIT_BYTES

@@ -1,0 +1,70 @@
+"""An item as it waits outside of the table: in the spill queue, or in the log."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+from callhooks.events.call_event import CallEvent, Kind
+from callhooks.events.event_item import LARGEST_UNPACKED_BYTES, event_item, pack_item, unpack_item
+from callhooks.runtime.http import Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import LARGEST_ITEM_BYTES, NOW, incompressible, size_of
+
+LARGEST_MESSAGE_BYTES = 1024 * 1024
+LARGEST_BODY_BYTES = 128 * 1024
+
+
+def packed(document: object) -> str:
+    return base64.b64encode(gzip.compress(json.dumps(document).encode(), mtime=0)).decode()
+
+
+@given(
+    st.binary(max_size=3000),
+    st.dictionaries(st.sampled_from(["base64", "note", "$"]), st.text() | st.booleans() | st.integers(0, 10**30)),
+)
+def test_an_item_comes_back_as_it_was(body: bytes, details: dict[str, str | bool | int]) -> None:
+    details = {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in details.items()
+    }
+    event = CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW, details=details)
+    item = event_item(event, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+    assert unpack_item(pack_item(item)) == item
+
+
+def test_the_largest_item_fits_into_a_message() -> None:
+    both = incompressible(2 * LARGEST_BODY_BYTES)
+    raw = both[:LARGEST_BODY_BYTES]
+    details = {"text": base64.b64encode(both[LARGEST_BODY_BYTES:]).decode()}
+    event = CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW, details=details)
+    item = event_item(event, Request("POST", "/", body=raw), Response(200, "[]"), retention_days=90)
+    assert size_of({"M": item}) < LARGEST_ITEM_BYTES
+    assert len(pack_item(item)) < LARGEST_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not base64 +14155550123",
+        base64.b64encode(b"not gzip").decode(),
+        base64.b64encode(gzip.compress(b"not JSON", mtime=0)).decode(),
+        packed([]),
+        packed("text"),
+        packed({"pk": "wavix#1", "sk": "event#1"}),
+        packed({"pk": {"S": "wavix#1"}}),
+        packed({"pk": {"S": 1}, "sk": {"S": "event#1"}}),
+        packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "body": {"B": {"base64": "%"}}}),
+        packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}})[:-8],
+        packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "text": {"S": "a" * LARGEST_UNPACKED_BYTES}}),
+        base64.b64encode(gzip.compress(b"[" * 100_000, mtime=0)).decode(),
+    ],
+)
+def test_what_is_no_packed_item_is_told_so_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\Anot a packed item( \(\w+\))?\Z"):
+        unpack_item(text)

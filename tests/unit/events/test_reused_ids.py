@@ -1,0 +1,195 @@
+"""Given an id that comes again with another body, both deliveries are kept, and the call goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from callhooks.calls.call import fold
+from callhooks.events.call_event import CallEvent, Kind
+from callhooks.events.event_item import Item, event_item, event_of_item, pack_item
+from callhooks.events.event_table import EventStore
+from callhooks.events.spill_queue import SpillDrainer
+from callhooks.events.write_result import Fate
+from callhooks.runtime.http import Request, Response
+from callhooks_tools.commands.recover import Fate as Recovered
+from callhooks_tools.commands.recover import Logged, bring_in
+from callhooks_tools.recovery.quarantine import keep_event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.senders import Sender, document_of, jambonz_event, voipstudio
+from tests.support import (
+    NOW,
+    OUT_OF_ORDER,
+    SPILL_QUEUE_URL,
+    Container,
+    FakeDynamoDB,
+    FakeQueue,
+    keeper_of,
+    unstored,
+    with_header,
+)
+
+CALL = "50331"
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    """An event of VoIPstudio; all of them here have the same id."""
+    return {**document_of("voipstudio", name), "id": 77, "call_id": CALL, **changes}
+
+
+INITIAL, HANGUP = event("call_initial"), event("call_hangup")
+
+
+def kinds(sender: Sender) -> list[str]:
+    return [item["kind"]["S"] for item in sender.items]
+
+
+def item_of(body: bytes, key: str = "77", *, once: bool = False) -> Item:
+    kept = CallEvent("voipstudio", CALL, key, Kind.RINGING, "call.ringing", NOW, once=once)
+    return event_item(kept, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+
+
+class TestAnIdWithAnotherBody:
+    def test_is_kept_beside_the_first_and_ends_the_call(self) -> None:
+        sender = voipstudio()
+        answers = [sender.send(INITIAL), sender.another_container().send(HANGUP)]
+        assert [(answer.statusCode, answer.replayed) for answer in answers] == [(200, False)] * 2
+        assert kinds(sender) == ["call.initiated", "call.completed"]
+        assert fold([event_of_item(item) for item in sender.items]).ended_at is not None
+
+    def test_is_kept_by_the_container_that_remembers_the_first(self) -> None:
+        sender = voipstudio()
+        for document in (INITIAL, HANGUP):
+            sender.send(document)
+        assert kinds(sender) == ["call.initiated", "call.completed"]
+
+    def test_is_kept_once_itself(self) -> None:
+        sender = voipstudio()
+        for _ in range(2):
+            for container in (sender, sender.another_container()):
+                for document in (INITIAL, HANGUP, event("call_ringing")):
+                    container.send(document)
+        assert sorted(kinds(sender)) == ["call.completed", "call.initiated", "call.ringing"]
+        assert sender.another_container().send(HANGUP).replayed
+
+    def test_costs_a_true_repeat_nothing(self) -> None:
+        sender = voipstudio()
+        sender.send(INITIAL)
+        assert sender.send(INITIAL).replayed
+        assert sender.database.calls == 1
+        assert sender.another_container().send(INITIAL).replayed
+        assert sender.database.calls == 2
+
+    def test_of_an_sms_is_kept_too(self) -> None:
+        sender = voipstudio()
+        sms = document_of("voipstudio", "sms_received")
+        for text in ("first", "second", "first"):
+            sender.send({**sms, "text": text})
+        assert kinds(sender) == ["sms.received"] * 2
+
+    def test_of_a_signature_that_nobody_can_verify_is_kept_too(self) -> None:
+        sender = jambonz_event()
+        sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": []})
+        for status in ("ringing", "in-progress", "ringing"):
+            unsigned = sender.event({"call_sid": CALL, "call_status": status})
+            sender.receive(with_header(unsigned, "jambonz-signature", "t=1"))
+        assert kinds(sender) == ["call.ringing", "call.answered"]
+
+    def test_that_has_the_word_of_a_new_call_is_no_new_call(self) -> None:
+        sender = voipstudio()
+        for document in (INITIAL, HANGUP):
+            sender.send({**document, "id": "new-call"})
+        assert kinds(sender) == ["call.initiated", "call.completed"]
+
+    def test_of_a_new_call_of_jambonz_is_a_repeat_and_gets_the_first_answer(self) -> None:
+        container = Container()
+        first = container.receive_call({"call_sid": CALL, "to": "+14155550123", "sip": {}})
+        for one in (container, replace(container)):
+            again = one.receive_call({"call_sid": CALL, "to": "+1900", "sip": {}})
+            assert (again.replayed, again.body) == (True, first.body)
+        assert len(container.database.items) == 1
+
+
+class TestTheWay:
+    """By every way on which an item comes into the table, it is kept."""
+
+    @pytest.fixture
+    def table(self) -> FakeDynamoDB:
+        table = FakeDynamoDB()
+        assert keeper_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is Fate.STORED
+        return table
+
+    def test_of_a_queue_keeps_it_and_counts_it(self, table: FakeDynamoDB) -> None:
+        reused: list[Item] = []
+        queue = FakeQueue()
+        table.fault = OUT_OF_ORDER
+        assert keeper_of(table, queue).keep(item_of(b"other"), lambda: 7).fate is Fate.SPILLED
+        table.fault = None
+        store = EventStore(table.as_client(), "events", on_reused_key=reused.append)
+        drainer = SpillDrainer(store, queue.as_client(), SPILL_QUEUE_URL)
+        message: Any = {"messageId": "1", "receiptHandle": "1", "attributes": {}, "body": pack_item(queue.items[0])}
+        for _ in range(2):
+            assert drainer.take({"Records": [message]}, lambda: 60) == {"batchItemFailures": []}
+        assert bodies(table) == [b"other", b"{}"]
+        assert len(reused) == 1
+
+    def test_of_the_log_keeps_it(self, table: FakeDynamoDB, log: io.StringIO) -> None:
+        table.fault = OUT_OF_ORDER
+        keeper_of(table, FakeQueue(fault=OUT_OF_ORDER)).keep(item_of(b"other"), lambda: 7)
+        table.fault = None
+        line = next(line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line)
+        assert unstored(log.getvalue()) == [item_of(b"other")]
+        logged = Logged("1", json.loads(line)["delivery"])
+        store = EventStore(table.as_client(), "events")
+        assert [bring_in(store, logged).fate for _ in range(2)] == [Recovered.STORED, Recovered.KNOWN]
+        assert bodies(table) == [b"other", b"{}"]
+
+    def test_of_quarantine_keeps_it(self, table: FakeDynamoDB) -> None:
+        store = EventStore(table.as_client(), "events")
+        assert [keep_event(store, item_of(body)) for body in (b"other", b"other", b"{}")] == [True, False, False]
+        assert bodies(table) == [b"other", b"{}"]
+
+    def test_of_a_queue_that_the_first_still_waits_in_keeps_both(self) -> None:
+        table, queue = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue()
+        keeper = keeper_of(table, queue)
+        fates = [keeper.keep(item_of(body), lambda: 7).fate for body in (b"{}", b"other", b"{}")]
+        assert fates == [Fate.SPILLED, Fate.SPILLED, Fate.REPLAYED]
+        table.fault = None
+        drainer = SpillDrainer(EventStore(table.as_client(), "events"), queue.as_client(), SPILL_QUEUE_URL)
+        for item in queue.items:
+            message: Any = {"messageId": "1", "receiptHandle": "1", "attributes": {}, "body": pack_item(item)}
+            drainer.take({"Records": [message]}, lambda: 60)
+        assert bodies(table) == [b"other", b"{}"]
+
+    def test_of_a_lost_reply_is_no_other_delivery(self) -> None:
+        table = FakeDynamoDB(lose_reply=True)
+        item = item_of(b"{}") | {"request_id": {"S": "1"}}
+        assert keeper_of(table, FakeQueue()).keep(item, lambda: 7).fate is Fate.STORED
+        assert len(table.items) == 1
+
+    def test_of_a_first_body_that_cannot_be_read_keeps_it(self, table: FakeDynamoDB) -> None:
+        first = next(iter(table.items.values()))
+        first["body"], first["body_encoding"] = {"B": b"broken"}, {"S": "gzip"}
+        assert keeper_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is Fate.STORED
+        assert len(table.items) == 2
+
+
+def bodies(table: FakeDynamoDB) -> list[bytes]:
+    return sorted(bytes(item["body"]["B"]) for item in table.items.values())
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"1", b"2", b"3" * 3000]), st.booleans()), min_size=1, max_size=8))
+def test_whatever_the_order_and_the_container_each_body_is_kept_once(deliveries: list[tuple[bytes, bool]]) -> None:
+    table = FakeDynamoDB()
+    warm = keeper_of(table, FakeQueue())
+    seen: set[bytes] = set()
+    for body, is_warm in deliveries:
+        keeper = warm if is_warm else keeper_of(table, FakeQueue())
+        assert keeper.keep(item_of(body), lambda: 7).fate is (Fate.REPLAYED if body in seen else Fate.STORED)
+        seen.add(body)
+    assert len(table.items) == len(seen)

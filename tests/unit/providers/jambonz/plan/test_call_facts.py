@@ -1,0 +1,111 @@
+"""Given what a hook tells, and what the first webhook told, what is known of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.plan import Variable
+
+FIRST: Mapping[str, object] = {
+    "from": "+12125550187",
+    "caller_name": '"Jane Doe"',
+    "sip": {"headers": {"X-Account": "42", "diversion": "<sip:+1@a.example>", "Count": 3}},
+    "env_vars": {"SALES": "+14155550177"},
+}
+
+
+class Recalled:
+    """The first webhook, and how often it was asked for."""
+
+    def __init__(self, document: Mapping[str, object] | None = FIRST) -> None:
+        self.times = 0
+        self._document = document
+
+    def __call__(self) -> Mapping[str, object] | None:
+        self.times += 1
+        return self._document
+
+
+def test_the_first_webhook_is_asked_for_once() -> None:
+    recalled = Recalled()
+    facts = CallFacts({"call_sid": "a"}, recalled)
+    assert facts.told("caller_name") == "Jane Doe"
+    assert facts.told("from") == "+12125550187"
+    assert facts.header("x-account") == "42"
+    assert facts.env_vars() == {"SALES": "+14155550177"}
+    assert recalled.times == 1
+
+
+def test_one_that_is_not_to_be_had_is_asked_for_once_as_well() -> None:
+    recalled = Recalled(None)
+    facts = CallFacts({}, recalled)
+    assert (facts.told("from"), facts.told("caller_name"), facts.env_vars()) == (None, None, {})
+    assert recalled.times == 1
+
+
+def test_what_the_hook_tells_itself_is_not_asked_for() -> None:
+    recalled = Recalled()
+    facts = CallFacts({"from": "1", "digits": "5", "customerData": {"a": "b"}}, recalled)
+    assert (facts.told("from"), facts.told("digits"), facts.told("customerData.a")) == ("1", "5", "b")
+    assert (facts.told("customerData.b"), facts.told("queue_position"), facts.told("unknown")) == (None, None, None)
+    assert recalled.times == 0
+
+
+def test_the_first_webhook_itself_asks_for_nothing() -> None:
+    recalled = Recalled()
+    assert CallFacts({"sip": {}}, recalled).told("caller_name") is None
+    assert recalled.times == 0
+
+
+@pytest.mark.parametrize("name", ["sip.X-Account", "sip.x-account", "sip.X-ACCOUNT"])
+def test_a_header_is_found_whatever_its_case(name: str) -> None:
+    assert CallFacts(FIRST).told(name) == "42"
+    assert CallFacts(FIRST).told("sip.count") == "3"
+    assert CallFacts({"sip": {"headers": [1]}}).told(name) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [("orderId", "order_id"), ("Order-Id", "order_id"), ("order.id", "order_id"), ("order id", "order_id"),
+     ("maskedITN", "masked_i_t_n"), ("order", "order")],
+)  # fmt: skip
+def test_customer_data_is_found_in_both_of_its_forms(key: str, sent: str) -> None:
+    assert CallFacts({"customerData": {key: "7"}}).told(f"customerData.{key}") == "7"
+    assert CallFacts({"customerdata": {key: "7"}}).told(f"customerData.{key}") == "7"
+    assert CallFacts({"customerdata": {sent: "7"}}).told(f"customerData.{key}") == "7"
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "given", "value"),
+    [
+        ("string", "a", None, "a"),
+        ("string", "a", "", "a"),
+        ("string", "a", "b", "b"),
+        ("string", "a", 5, "5"),
+        ("string", "a", True, "a"),
+        ("string", "a", ["b"], "a"),
+        ("number", 5, "7", 7),
+        ("number", 5, 7, 7),
+        ("number", 5, "2.5", 2.5),
+        ("number", 5, "seven", 5),
+        ("number", 5, True, 5),
+        ("number", 5, "1e400", 5),
+        ("number", 5, "nan", 5),
+        ("number", 5, "1e16", 5),
+        ("boolean", False, "true", True),
+        ("boolean", True, False, False),
+        ("boolean", False, 1, True),
+        ("boolean", True, "maybe", True),
+    ],
+)
+def test_a_variable_has_its_declared_type_or_its_default(kind: str, default: str, given: object, value: object) -> None:
+    read = Variable(kind, default, {}).value_of(given)
+    assert read == value
+    assert isinstance(read, type(value))
+
+
+def test_a_variable_is_one_of_its_choices_or_its_default() -> None:
+    voice = Variable("string", "MALE", {"enum": ["MALE", "FEMALE"]})
+    assert [voice.value_of(given) for given in ("FEMALE", "OTHER", None)] == ["FEMALE", "MALE", "MALE"]

@@ -1,0 +1,241 @@
+"""Given opening hours and a moment, whether somebody is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks_tools.providers.jambonz.plan.calendars import prepared_calendar
+from callhooks_tools.providers.jambonz.plan.document import Place
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+NIGHT_BAR: JsonValue = {"fri": "22:00-02:00"}
+
+
+def no_fault(place: Place, message: str) -> None:
+    pytest.fail(f"{place}: {message}")
+
+
+def calendar(open_: JsonValue, timezone: str = "Europe/Amsterdam", **members: JsonValue) -> Calendar:
+    """A calendar as an operator writes it."""
+    prepared = prepared_calendar({"timezone": timezone, "open": open_, **members}, ("calendars", "c"), no_fault)
+    assert prepared is not None
+    week, closed, special = prepared["week"], prepared["closed"], prepared["special"]
+    assert isinstance(week, list)
+    assert isinstance(closed, list)
+    assert isinstance(special, dict)
+    return Calendar(
+        timezone=timezone,
+        zone=read_zone(timezone, str(prepared["zone"])),
+        week=tuple(tuple(Hours(*hours) for hours in day) for day in week),  # type: ignore[misc, union-attr]
+        closed=tuple(ClosedDays(*days) for days in closed),  # type: ignore[misc]
+        special={day: tuple(Hours(*hours) for hours in times) for day, times in special.items()},  # type: ignore[misc, union-attr]
+    )
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("local", "is_open"),
+    [
+        ("2026-11-23T08:59:59", False),
+        ("2026-11-23T09:00:00", True),
+        ("2026-11-23T17:29:59", True),
+        ("2026-11-23T17:30:00", False),
+        ("2026-11-27T12:00:00", True),
+        ("2026-11-28T12:00:00", False),
+        ("2026-11-29T12:00:00", False),
+    ],
+)
+def test_hours_begin_with_their_first_minute_and_end_before_their_last(local: str, is_open: bool) -> None:
+    office = calendar({"mon-fri": "09:00-17:30"}, "UTC")
+    assert office.is_open(utc(local)) is is_open
+
+
+def test_several_hours_of_a_day_and_lists_of_days() -> None:
+    shop = calendar({"mon,wed": ["09:00-12:00", "13:00-17:00"], "sat-sun": "00:00-24:00"}, "UTC")
+    assert [shop.is_open(utc(f"2026-11-23T{hour}:30")) for hour in ("09", "12", "13")] == [True, False, True]
+    assert not shop.is_open(utc("2026-11-24T10:00"))
+    assert shop.is_open(utc("2026-11-25T10:00"))
+    assert shop.is_open(utc("2026-11-28T00:00"))
+    assert shop.is_open(utc("2026-11-29T23:59"))
+    assert not shop.is_open(utc("2026-11-30T00:00"))
+
+
+class TestHoursOverMidnight:
+    @pytest.mark.parametrize(
+        ("local", "is_open"),
+        [
+            ("2026-11-27T21:59", False),
+            ("2026-11-27T22:00", True),
+            ("2026-11-28T01:59", True),
+            ("2026-11-28T02:00", False),
+            ("2026-11-28T22:00", False),
+            ("2026-11-27T01:00", False),
+        ],
+    )
+    def test_belong_to_the_day_on_which_they_begin(self, local: str, is_open: bool) -> None:
+        assert calendar(NIGHT_BAR, "UTC").is_open(utc(local)) is is_open
+
+    def test_are_not_there_where_that_day_is_closed(self) -> None:
+        bar = calendar(NIGHT_BAR, "UTC", closed=["2026-11-27"])
+        assert not bar.is_open(utc("2026-11-28T01:00"))
+
+    def test_go_on_into_a_closed_day(self) -> None:
+        bar = calendar(NIGHT_BAR, "UTC", closed=["2026-11-28"])
+        assert bar.is_open(utc("2026-11-28T01:00"))
+
+    def test_go_from_sunday_into_monday(self) -> None:
+        assert calendar({"sun": "20:00-04:00"}, "UTC").is_open(utc("2026-11-30T03:00"))
+
+
+class TestClosedAndSpecialDays:
+    @pytest.mark.parametrize(
+        ("closed", "day", "is_open"),
+        [
+            ("2026-12-25", "2026-12-25", False),
+            ("2026-12-25", "2025-12-25", True),
+            ("12-25", "2026-12-25", False),
+            ("12-25", "2029-12-25", False),
+            ("2026-12-24..2026-12-26", "2026-12-25", False),
+            ("2026-12-24..2026-12-26", "2026-12-28", True),
+            ("12-30..01-02", "2026-12-31", False),
+            ("12-30..01-02", "2027-01-01", False),
+            ("12-30..01-02", "2027-01-04", True),
+            ("02-29", "2028-02-29", False),
+        ],
+    )
+    def test_a_day_or_a_range_is_closed_once_or_every_year(self, closed: str, day: str, is_open: bool) -> None:
+        office = calendar({"mon-sun": "09:00-17:00"}, "UTC", closed=[closed])
+        assert office.is_open(utc(f"{day}T12:00")) is is_open
+
+    def test_a_special_day_has_hours_of_its_own_even_if_it_is_closed(self) -> None:
+        office = calendar(
+            {"mon-fri": "09:00-17:00"}, "UTC", closed=["12-24..12-26"], special={"2026-12-24": "10:00-12:00"}
+        )
+        assert office.is_open(utc("2026-12-24T10:00"))
+        assert not office.is_open(utc("2026-12-24T09:00"))
+        assert not office.is_open(utc("2026-12-25T10:00"))
+
+
+class TestDaylightSavingTime:
+    """In Amsterdam the clock went from 02:00 to 03:00 on 29 March 2026, and from 03:00 back to 02:00 on 25 October."""
+
+    @pytest.mark.parametrize(
+        ("moment", "is_open"),
+        [
+            ("2026-03-28T07:59", False),
+            ("2026-03-28T08:00", True),
+            ("2026-03-29T06:59", False),
+            ("2026-03-29T07:00", True),
+            ("2026-10-24T07:00", True),
+            ("2026-10-25T07:59", False),
+            ("2026-10-25T08:00", True),
+        ],
+    )
+    def test_hours_are_those_of_the_wall_clock(self, moment: str, is_open: bool) -> None:
+        assert calendar({"mon-sun": "09:00-17:00"}).is_open(utc(moment)) is is_open
+
+    def test_an_hour_that_comes_twice_is_open_twice(self) -> None:
+        night = calendar({"sun": "02:00-03:00"})
+        assert [night.is_open(utc(f"2026-10-25T0{hour}:30")) for hour in (0, 1, 2)] == [True, True, False]
+
+    def test_an_hour_that_is_left_out_is_never_open(self) -> None:
+        night = calendar({"sun": "02:00-03:00"})
+        assert not any(night.is_open(utc("2026-03-28T23:00") + timedelta(minutes=5 * step)) for step in range(60))
+
+    def test_a_night_over_the_change_ends_by_the_wall_clock(self) -> None:
+        bar = calendar({"sat": "22:00-04:00"})
+        assert bar.next_change(utc("2026-03-28T22:00")) == utc("2026-03-29T02:00")
+        assert bar.next_change(utc("2026-10-24T22:00")) == utc("2026-10-25T03:00")
+
+
+class TestTheNextChange:
+    def test_is_when_it_opens_or_closes(self) -> None:
+        office = calendar({"mon-fri": "09:00-17:00"}, "UTC", closed=["2026-11-30"])
+        assert office.next_change(utc("2026-11-27T12:00")) == utc("2026-11-27T17:00")
+        assert office.next_change(utc("2026-11-27T17:00")) == utc("2026-12-01T09:00")
+
+    def test_is_not_where_one_time_goes_over_into_the_next(self) -> None:
+        always = calendar({"mon-sun": "00:00-24:00"}, "UTC", closed=["2026-12-25"])
+        assert always.next_change(utc("2026-11-27T12:00")) == utc("2026-12-25T00:00")
+
+    def test_is_none_for_what_never_changes(self) -> None:
+        assert calendar({}, "UTC").next_change(utc("2026-11-27T12:00")) is None
+        assert calendar({"mon-sun": "00:00-24:00"}).next_change(utc("2026-11-27T12:00")) is None
+
+    def test_may_be_the_change_of_the_clock_itself(self) -> None:
+        bar = calendar({"sat": "22:00-02:15"})
+        assert bar.next_change(utc("2026-03-28T22:00")) == utc("2026-03-29T01:00"), "from 01:59 to 03:00"
+        late = calendar({"sun": "02:30-05:00"})
+        assert late.next_change(utc("2026-10-25T00:45")) == utc("2026-10-25T01:00"), "from 02:59 back to 02:00"
+
+    def test_is_told_by_a_plan_by_the_clock_there(self) -> None:
+        office = calendar({"mon-fri": "09:00-17:00"})
+        change = Plan((), {}, (), calendars={"office": office}).next_change("office", utc("2026-11-27T12:00"))
+        assert change is not None
+        assert change.isoformat() == "2026-11-27T17:00:00+01:00"
+
+    @example(datetime(2026, 3, 28, 21, 0), "Europe/Amsterdam")  # noqa: DTZ001
+    @given(
+        st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001
+        st.sampled_from(["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),
+    )
+    def test_is_the_first_moment_that_differs(self, moment: datetime, timezone: str) -> None:
+        now = moment.replace(tzinfo=UTC, microsecond=0)
+        shop = calendar({"mon-sat": ["09:00-12:30", "22:00-02:15"], "sun": "01:30-02:30"}, timezone)
+        change = shop.next_change(now)
+        assert change is not None
+        assert shop.is_open(change) is not shop.is_open(now)
+        assert shop.is_open(change - timedelta(seconds=1)) is shop.is_open(now)
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001
+def test_a_day_has_hours_exactly_where_its_own_clock_says_so(moment: datetime) -> None:
+    office = calendar({"mon-fri": "09:00-17:00"}, "America/New_York", closed=["12-25"])
+    local = moment.replace(tzinfo=UTC).astimezone(office.zone)
+    expected = local.weekday() < 5 and 9 <= local.hour < 17 and (local.month, local.day) != (12, 25)
+    assert office.is_open(moment.replace(tzinfo=UTC)) is expected
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "message"),
+    [
+        ("office", (), "must be a mapping with timezone and open"),
+        ({"timezone": "Europe/Amsterdm", "open": {}}, ("timezone",), "did you mean 'Europe/Amsterdam'?"),
+        ({"open": {}}, ("timezone",), "must be a time zone such as"),
+        ({"timezone": "UTC"}, ("open",), "must be a mapping of weekdays"),
+        ({"timezone": "UTC", "opn": {}, "open": {}}, ("opn",), "unknown member; did you mean 'open'?"),
+        ({"timezone": "UTC", "open": {"monday": "09:00-17:00"}}, ("open", "monday"), "are no weekdays"),
+        ({"timezone": "UTC", "open": {"mon": "9-17"}}, ("open", "mon"), "are no hours"),
+        ({"timezone": "UTC", "open": {"mon": 9}}, ("open", "mon"), "are no hours"),
+        ({"timezone": "UTC", "open": {"mon": "09:00-24:30"}}, ("open", "mon"), "a day goes from 00:00 to 24:00"),
+        ({"timezone": "UTC", "open": {"mon": "09:00-09:00"}}, ("open", "mon"), "do not end when they begin"),
+        ({"timezone": "UTC", "open": {}, "closed": ["25 December"]}, ("closed", 0), "is no day"),
+        ({"timezone": "UTC", "open": {}, "closed": ["2026-02-29"]}, ("closed", 0), "is no day"),
+        ({"timezone": "UTC", "open": {}, "closed": ["2026-12-25..12-26"]}, ("closed", 0), "is no day"),
+        ({"timezone": "UTC", "open": {}, "closed": ["2026-12-25..2026-12-24"]}, ("closed", 0), "ends before it begins"),
+        ({"timezone": "UTC", "open": {}, "special": {"12-24": "09:00-12:00"}}, ("special", "12-24"), "is no day"),
+        ({"timezone": "UTC", "open": {}, "special": []}, ("special",), "must be a mapping of days"),
+    ],
+)
+def test_a_slip_is_told_where_it_is(written: JsonValue, place: Place, message: str) -> None:
+    told: dict[Place, str] = {}
+    prepared_calendar(written, (), lambda where, text: told.update({where: text}))
+    assert list(told) == [place]
+    assert message in told[place]
+
+
+def test_every_day_of_a_range_is_closed() -> None:
+    days = ClosedDays("2026-12-24", "2027-01-02")
+    assert [days.holds(date(2026, 12, 23) + timedelta(days=ahead)) for ahead in range(12)] == [
+        False,
+        *[True] * 10,
+        False,
+    ]

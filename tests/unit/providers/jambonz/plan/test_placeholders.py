@@ -1,0 +1,180 @@
+"""Given a text with placeholders and what is known of a call, what is answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from callhooks.providers.jambonz.plan.placeholders import (
+    Place,
+    Value,
+    filled_in,
+    place_of,
+    placeholders_in,
+    stray_braces,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@dataclass
+class Known:
+    """What placeholders stand for."""
+
+    call: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Value] = field(default_factory=dict)
+
+    def variable(self, name: str) -> Value | None:
+        return self.variables.get(name)
+
+    def told(self, name: str) -> str | None:
+        return self.call.get(name)
+
+
+JANE = Known({"caller_name": "Jane Doe", "from": "+12125550187", "sip.X-Account": "42"}, {"COMPANY": "Smith & Sons"})
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("Hello {caller_name}.", "Hello Jane Doe."),
+        ("{COMPANY}: {sip.X-Account}", "Smith & Sons: 42"),
+        ("{from:spelled}", "1 2 1 2 5 5 5 0 1 8 7"),
+        ("Hello {nobody|friend}", "Hello friend"),
+        ("Hello {nobody}", "Hello "),
+        ("{caller_name|friend}", "Jane Doe"),
+        ("{{caller_name}}", "{caller_name}"),
+        ("a { b } c", "a { b } c"),
+        ('{"type": "object"}', '{"type": "object"}'),
+        ("no placeholder", "no placeholder"),
+    ],
+)
+def test_a_placeholder_becomes_what_it_stands_for(text: str, filled: str) -> None:
+    assert filled_in(text, Place.SPEECH, JANE) == filled
+
+
+@pytest.mark.parametrize(("value", "text"), [(25, "25"), (2.5, "2.5"), (True, "true"), (False, "false")])
+def test_a_text_that_is_nothing_but_a_variable_keeps_its_type(value: Value, text: str) -> None:
+    known = Known(variables={"RING_SECONDS": value})
+    assert filled_in("{RING_SECONDS}", Place.PLAIN, known) is value
+    assert filled_in("{RING_SECONDS} s", Place.PLAIN, known) == f"{text} s"
+    assert filled_in("{RING_SECONDS}", Place.SPEECH, known) == text
+    assert filled_in("{RING_SECONDS}", Place.DIALLED, known) == text
+
+
+def test_a_variable_that_is_a_text_loses_what_would_control_anything() -> None:
+    assert filled_in("{COMPANY}", Place.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
+
+
+class TestWhatACallerSays:
+    @pytest.mark.parametrize(
+        ("place", "value", "filled"),
+        [
+            (Place.SPEECH, "<audio src='https://evil.example'/>", "audio src='https://evil.example'/"),
+            (Place.SPEECH, "say:{voice=x}boo", "say: voice=x boo"),
+            (Place.SPEECH, "{SECRET}", "SECRET"),
+            (Place.DIALLED, "+1 (212) 555-0187", "+1212555-0187"),
+            (Place.DIALLED, "1@evil.example;x=y", "1evil.examplexy"),
+            (Place.ADDRESS, "a/b?c#d&e@f", "a%2Fb%3Fc%23d%26e%40f"),
+            (Place.ADDRESS, "+12125550187", "%2B12125550187"),
+            (Place.ADDRESS, "../x", "..%2Fx"),
+            (Place.ADDRESS, "..", "%2E%2E"),
+            (Place.DIALLED, "sip:+14155550123@carrier.example;user=phone", "+14155550123"),
+            (Place.HEADER, 'x" <sip:evil@evil.example>;y="', "x   sip:evil@evil.example y="),
+            (Place.JSON, 'a "b" \\', 'a \\"b\\" \\\\'),
+            (Place.PLAIN, "a\r\nX-Evil: b\x00", "a X-Evil: b"),
+            (Place.PLAIN, "half \ud83d", "half"),
+        ],
+    )
+    def test_becomes_harmless_where_it_stands(self, place: Place, value: str, filled: str) -> None:
+        assert filled_in("{digits}", place, Known({"digits": value})) == filled
+
+    def test_is_no_markup_in_markup(self) -> None:
+        known = Known({"caller_name": "</speak>& 'co' \"x\""}, {"COMPANY": "Smith & <b>"})
+        text = "<speak>{caller_name}, {COMPANY}</speak>"
+        assert "&amp;" in str(filled_in(f"<?xml version='1.0'?>{text}", Place.SPEECH, known))
+        assert filled_in(text, Place.SPEECH, known) == (
+            "<speak>/speak &amp; &#x27;co&#x27; &quot;x&quot;, Smith &amp; &lt;b&gt;</speak>"
+        )
+
+    def test_is_not_looked_at_again(self) -> None:
+        known = Known({"caller_name": "{PASSWORD}", "from": "{caller_name}"}, {"PASSWORD": "s3cr3t"})
+        assert filled_in("{caller_name} {from}", Place.PLAIN, known) == "{PASSWORD} {caller_name}"
+
+    def test_is_cut_where_it_is_endless(self) -> None:
+        assert len(str(filled_in("{speech}", Place.SPEECH, Known({"speech": "a" * 10_000})))) == 500
+
+
+@given(st.text(), st.sampled_from(Place))
+def test_no_value_ever_opens_a_tag_a_brace_or_a_line_in_speech_or_an_address(value: str, place: Place) -> None:
+    filled = str(filled_in("x{digits}y", place, Known({"digits": value})))
+    assert filled.startswith("x")
+    assert filled.endswith("y")
+    assert not {"\n", "\r", "\x00"} & set(filled)
+    if place not in (Place.PLAIN, Place.JSON):
+        assert not set("<>") & set(filled)
+    if place in (Place.SPEECH, Place.ADDRESS, Place.DIALLED):
+        assert not set("{}") & set(filled)
+    if place is Place.JSON:
+        assert isinstance(json.loads(f'"{filled}"'), str)
+    if place is Place.ADDRESS:
+        assert not set("/?#@&:\\") & set(filled)
+    json.dumps(filled).encode()
+
+
+def test_a_party_in_a_sip_uri_is_its_user() -> None:
+    known = Known({"to": "sip:+14155550123@carrier.example"})
+    assert filled_in("sip:{to}@pbx.example", Place.ADDRESS, known) == "sip:+14155550123@pbx.example"
+
+
+@pytest.mark.parametrize("text", ["{caller-name}", "{ from }", "{from", "say {from:}", "50% { off }"])
+def test_what_looks_like_a_placeholder_and_is_none(text: str) -> None:
+    assert list(stray_braces(text))
+
+
+@pytest.mark.parametrize("text", ["{from}", "{{from}}", '{"type": "object"}', "{}", "a {1} b", "{caller_name|you}"])
+def test_what_does_not_look_like_one(text: str) -> None:
+    assert list(stray_braces(text)) == []
+
+
+@given(st.text(alphabet="{}ab:|. "))
+def test_any_text_is_filled_in(text: str) -> None:
+    filled_in(text, Place.SPEECH, Known())
+    assert all(one.name for one in placeholders_in(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "within", "text", "place"),
+    [
+        ("text", "say", "{x}", Place.SPEECH),
+        ("text", "message", "{x}", Place.PLAIN),
+        ("welcomeMessage", "lex", "{x}", Place.SPEECH),
+        ("number", "target", "{x}", Place.DIALLED),
+        ("name", "target", "{x}@office.example.com", Place.DIALLED),
+        ("trunk", "target", "{x}", Place.DIALLED),
+        ("name", "enqueue", "{x}", Place.PLAIN),
+        ("name", "metadata", "{x}", Place.PLAIN),
+        ("url", "metadata", "{x}", Place.PLAIN),
+        ("sipUri", "target", "sip:{x}@a.example", Place.ADDRESS),
+        ("referTo", "sip:refer", "sip:{x}@a.example", Place.ADDRESS),
+        ("referTo", "sip:refer", "{x}", Place.DIALLED),
+        ("overrideTo", "target", "{x}", Place.DIALLED),
+        ("url", "play", "{x}", Place.ADDRESS),
+        ("proxy", "dial", "{x}", Place.ADDRESS),
+        ("siprecServerURL", "config", "{x}", Place.ADDRESS),
+        ("thinkingMusic", "dialogflow", "{x}", Place.ADDRESS),
+        ("azureServiceEndpoint", "gather", "{x}", Place.ADDRESS),
+        ("baseURL", "llm", "{x}", Place.ADDRESS),
+        ("anything", "llm", "https://a.example/{x}", Place.ADDRESS),
+        ("actionHook", "gather", "{x}", Place.ADDRESS),
+        ("callerName", "dial", "{x}", Place.HEADER),
+        ("X-Caller", "headers", "{x}", Place.HEADER),
+        ("Contact", "headers", "<sip:{x}@a.example>", Place.ADDRESS),
+        ("body", "sip:request", '{"name": "{x}"}', Place.JSON),
+        ("body", "sip:request", "{x}", Place.PLAIN),
+    ],
+)
+def test_the_member_says_what_is_dangerous(key: str, within: str, text: str, place: Place) -> None:
+    assert place_of(key, within, text) is place

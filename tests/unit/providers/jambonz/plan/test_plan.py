@@ -1,0 +1,151 @@
+"""Which flow takes a call, and what becomes of a plan that cannot be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from callhooks.events.call_event import canonical_party
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.loader import PlanUnavailable, installed_plan, read_plan
+from callhooks.providers.jambonz.plan.patterns import parse_pattern
+from callhooks.providers.jambonz.plan.plan import LAST_RESORT, Flow, Links, Plan, Route, Turn
+
+from tests.support import NOW
+
+HANGUP = [{"verb": "hangup"}]
+
+
+def call(**members: str) -> CallFacts:
+    return CallFacts({name.removesuffix("_"): value for name, value in members.items()})
+
+
+def plan_of(*routes: Route) -> Plan:
+    return Plan(routes=routes, flows={route.flow: Flow(HANGUP) for route in routes}, fallback=HANGUP)
+
+
+@pytest.mark.parametrize(
+    ("sent", "canonical"),
+    [
+        ("+14155551234", "14155551234"),
+        ("14155551234", "14155551234"),
+        (" +1 (415) 555-1234 ", "14155551234"),
+        ("sip:+14155551234@carrier.example;user=phone", "14155551234"),
+        ("tel:+1-415-555-1234;ext=5", "14155551234"),
+        ("SIP:Jane.Doe@example.com", "jane.doe"),
+        ("Anonymous", "anonymous"),
+        ("+", "+"),
+        ("\u0661\u0662", "\u0661\u0662"),
+        ("", ""),
+    ],
+)
+def test_parties_are_compared_without_what_carriers_add(sent: str, canonical: str) -> None:
+    assert canonical_party(sent) == canonical
+
+
+@pytest.mark.parametrize(
+    ("pattern", "party", "matches"),
+    [
+        ("+14155551234", "14155551234", True),
+        ("+14155551234", "141555512345", False),
+        ("+1415*", "14155551234", True),
+        ("+1415*", "13105551234", False),
+        ("+1415*", "1415", True),
+        ("*", "anything", True),
+        ("*", "", True),
+        ("sales", "sales", True),
+        ("sales", "salesman", False),
+    ],
+)
+def test_a_pattern_is_a_party_or_the_beginning_of_one(pattern: str, party: str, matches: bool) -> None:
+    assert parse_pattern(pattern).matches(party) is matches
+
+
+def test_the_first_route_that_matches_takes_the_call() -> None:
+    plan = plan_of(
+        Route("blocked", from_=(parse_pattern("anonymous"),)),
+        Route("sales", to=(parse_pattern("+14155551234"), parse_pattern("+14155551235"))),
+        Route("california", to=(parse_pattern("+1415*"),), direction="inbound"),
+        Route("rest"),
+    )
+    assert plan.flow_for(call(to="+14155551234", from_="anonymous", direction="inbound"), NOW) == "blocked"
+    assert plan.flow_for(call(to="14155551235", from_="+12125550187", direction="inbound"), NOW) == "sales"
+    assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="inbound"), NOW) == "california"
+    assert plan.flow_for(call(to="+14155550000", from_="+12125550187", direction="outbound"), NOW) == "rest"
+    assert plan.flow_for(call(to="+14155550000", from_="1", direction=" Inbound"), NOW) == "california"
+
+
+def test_a_call_of_which_nothing_is_known_takes_the_last_route() -> None:
+    plan = plan_of(
+        Route("to", to=(parse_pattern("*"),)),
+        Route("from", from_=(parse_pattern("*"),)),
+        Route("in", direction="inbound"),
+        Route("rest"),
+    )
+    assert plan.flow_for(call(), NOW) == "rest"
+
+
+PREPARED = {
+    "format": 2,
+    "variables": {},
+    "calendars": {},
+    "routes": [{"flow": "a"}],
+    "flows": {"a": {"verbs": [{"verb": "hangup"}], "steps": {}}},
+    "fallback": [{"verb": "hangup"}],
+}
+
+
+def test_a_prepared_plan_is_read() -> None:
+    assert read_plan(json.dumps(PREPARED)).flow_for(call(), NOW) == "a"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"format": 1},
+        {"routes": []},
+        {"routes": [5]},
+        {"routes": [{"flow": "b"}]},
+        {"routes": [{"flow": "a", "to": "+1"}]},
+        {"routes": [{"flow": "a", "to": ["_oops"]}]},
+        {"routes": [{"flow": "a", "during": ["office"]}]},
+        {"flows": {}},
+        {"flows": {"a": []}},
+        {"flows": {"a": {"verbs": [], "steps": {}}}},
+        {"flows": {"a": {"verbs": [{"verb": "hangup"}], "steps": {"x": {"index": 0}}}}},
+        {"fallback": []},
+        {"fallback": "sorry"},
+        {"calendars": {"office": {"timezone": "UTC", "zone": "?", "week": [[]] * 7, "closed": [], "special": {}}}},
+        {"variables": {"A": {}}},
+    ],
+)
+def test_a_broken_plan_is_told(broken: dict[str, object]) -> None:
+    with pytest.raises(PlanUnavailable):
+        read_plan(json.dumps({**PREPARED, **broken}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"format": 2}', "[" * 100_000])
+def test_what_is_no_prepared_plan_is_told(text: str) -> None:
+    with pytest.raises(PlanUnavailable):
+        read_plan(text)
+
+
+@pytest.mark.parametrize("text", [None, "{", b"\xff"])
+def test_without_a_plan_every_call_gets_the_last_resort(
+    text: str | bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    if text is not None:
+        package = tmp_path / "callhooks_plan"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "plan.json").write_bytes(text.encode() if isinstance(text, str) else text)
+    monkeypatch.delitem(sys.modules, "callhooks_plan", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = installed_plan()
+    sys.modules.pop("callhooks_plan", None)
+    verbs = plan.verbs_of(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""))
+    assert verbs == list(plan.fallback) == list(LAST_RESORT)
+    assert json.loads(log.getvalue())["level"] == "ERROR"

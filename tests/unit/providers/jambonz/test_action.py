@@ -1,0 +1,542 @@
+"""Given what jambonz tells of a verb, which verbs it is answered."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from callhooks.events.event_table import EventStore
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.webhooks.pipeline import Receiver
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import (
+    PUBLIC_URL,
+    Answer,
+    Clock,
+    Container,
+    Event,
+    FakeDynamoDB,
+    FakeQueue,
+    FakeSecrets,
+    credential_store,
+    keeper_of,
+    kept_details,
+    signed_event,
+    unstored,
+    without_header,
+)
+
+MENU = """
+variables:
+  SALES: {type: string, description: Sales, default: "+14155550100"}
+  RING_SECONDS: {type: number, description: Seconds, default: 20}
+calendars:
+  office: {timezone: UTC, open: {mon-sun: "06:00-07:00"}}
+routes:
+  - {flow: menu}
+fallback: sorry
+flows:
+  menu:
+    - {verb: say, text: "Hello {caller_name|stranger}"}
+    - verb: gather
+      id: choice
+      input: [digits, speech]
+      numDigits: 1
+      say: {text: Press 1}
+      next:
+        digits:
+          "1": sales
+          "2": [{during: office, flow: sales}, {flow: sorry}]
+          "3": end
+          "4": continue
+          "_[5-7]": five
+          "*": menu
+        speech: {"new order": sales, "sales": five}
+        low-confidence: sorry
+        timeout: {repeat: 2, say: "Are you there?", then: sorry}
+        otherwise: {repeat: 1, then: end}
+    - {verb: hangup}
+  sales:
+    - verb: dial
+      timeout: "{RING_SECONDS}"
+      target: [{type: phone, number: "{SALES}"}]
+      next: {busy: sorry, no-answer: five, failed: menu}
+  five:
+    - {verb: say, text: "{digits} {speech} for {to}"}
+    - {verb: enqueue, name: q, waitHook: music, next: {bridged: end}}
+  music:
+    - {verb: say, text: "You are number {queue_position}, {caller_name}"}
+  sorry:
+    - {verb: say, text: Sorry}
+    - {verb: hangup}
+"""
+CALL = {
+    "call_sid": "d2515c3b-b79a-41a2-971a-445e769c823c",
+    "direction": "inbound",
+    "from": "+12125550187",
+    "to": "+14155550123",
+    "call_status": "in-progress",
+    "sip_status": 200,
+    "fs_sip_address": "10.0.21.7:5060",
+}
+FIRST = {
+    **CALL,
+    "call_status": "trying",
+    "caller_name": '"Jane Doe"',
+    "sip": {"headers": {"X-Account": "42"}},
+    "env_vars": {"SALES": "+14155550177", "RING_SECONDS": "30"},
+}
+REQUESTS = itertools.count()
+SORRY = [{"verb": "say", "text": "Sorry"}, {"verb": "hangup"}]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return plan_of(MENU, tmp_path_factory.mktemp("plan"))
+
+
+def plan_of(text: str, folder: Path) -> Plan:
+    file = folder / "call_plan.yaml"
+    file.write_text(text, "utf-8")
+    return read_plan(read_plan_file(file))
+
+
+@dataclass
+class Table(FakeDynamoDB):
+    """The table, from which the first webhook may be read."""
+
+    reads: int = 0
+    read_fault: Exception | None = None
+
+    def get_item(self, *, Key: Any, ConsistentRead: bool, **_: object) -> Mapping[str, object]:  # noqa: N803
+        assert ConsistentRead
+        self.reads += 1
+        if self.read_fault is not None:
+            raise self.read_fault
+        item = self.items.get((Key["pk"]["S"], Key["sk"]["S"]))
+        return {} if item is None else {"Item": item}
+
+
+@dataclass
+class Phone:
+    """A warm container of both functions, and jambonz with one call."""
+
+    plan: Plan
+    table: Table = field(default_factory=Table)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    clock: Clock = field(default_factory=Clock)
+    queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
+
+    def __post_init__(self) -> None:
+        store = EventStore(self.table.as_client(), "events")
+        self.receiver = Receiver(
+            action_webhook(
+                self.plan,
+                recall=first_webhook_reader(store),
+                signature_header=DEFAULT_SIGNATURE_HEADER,
+                public_url=PUBLIC_URL,
+            ),
+            credentials=credential_store(self.secrets, self.clock),
+            keeper=keeper_of(store, self.queue),
+            clock=self.clock,
+            retention_days=90,
+        )
+        self.new_calls = Container(self.table, self.secrets, self.clock, self.plan)
+
+    @property
+    def database(self) -> Table:
+        return self.table
+
+    def receive(self, event: Event) -> Answer:
+        """Deliver an action hook as it is."""
+        return Answer(**self.receiver.receive(event))
+
+    def call(self, **members: object) -> list[Any]:
+        """Send the first webhook."""
+        return verbs_of(self.new_calls.receive_call({**FIRST, **members}))
+
+    def post(self, url: str, members: Mapping[str, object], *, base: Mapping[str, object] = CALL) -> Answer:
+        """Call a hook that was handed out."""
+        return Answer(**self.receiver.receive(self.event(url, {**base, **members})))
+
+    def event(self, url: str, body: object) -> Event:
+        parts = urlsplit(url)
+        assert f"{parts.scheme}://{parts.netloc}" == PUBLIC_URL
+        *_, flow, step = parts.path.split("/")
+        request_id = f"hook-{next(REQUESTS)}"
+        event = signed_event(body, now=self.clock.now, path=parts.path, query=parts.query, request_id=request_id)
+        return {**event, "pathParameters": {"flow": flow, "step": step}}
+
+    def press(self, verbs: list[Any], digits: str) -> list[Any]:
+        return verbs_of(self.post(hook_of(verbs), {"reason": "dtmfDetected", "digits": digits}))
+
+    def tell(self, verbs: list[Any], **members: object) -> list[Any]:
+        return verbs_of(self.post(hook_of(verbs), members))
+
+    @property
+    def events(self) -> list[str]:
+        return [
+            f"{item['event_name']['S']} {item.get('status', {'S': '-'})['S']}" for item in self.table.items.values()
+        ]
+
+
+def verbs_of(answer: Answer) -> list[Any]:
+    assert answer.statusCode == 200
+    assert isinstance(answer.verbs, list)
+    return answer.verbs
+
+
+def hook_of(verbs: list[Any], member: str = "actionHook") -> str:
+    (hook,) = (str(verb[member]) for verb in verbs if member in verb)
+    return hook
+
+
+def spoken(verbs: list[Any]) -> str:
+    return str(verbs[0]["text"])
+
+
+@pytest.fixture
+def phone(plan: Plan) -> Phone:
+    return Phone(plan)
+
+
+class TestWhatComesNext:
+    @pytest.mark.parametrize("digits", ["5", "6", "7"])
+    def test_a_dial_pattern_takes_several_keys(self, phone: Phone, digits: str) -> None:
+        assert spoken(phone.press(phone.call(), digits)).startswith(digits)
+
+    def test_a_key_leads_to_its_flow(self, phone: Phone) -> None:
+        assert phone.press(phone.call(), "1")[0]["verb"] == "dial"
+
+    def test_end_hangs_up_and_continue_goes_on(self, phone: Phone) -> None:
+        verbs = phone.call()
+        assert phone.press(verbs, "3") == [{"verb": "hangup"}]
+        assert phone.press(verbs, "4") == []
+
+    def test_routes_may_choose_by_the_calendar(self, phone: Phone) -> None:
+        assert phone.press(phone.call(), "2")[0]["verb"] == "dial"
+        phone.clock.advance(3600)
+        assert phone.press(phone.call(), "2") == SORRY
+
+    @pytest.mark.parametrize(
+        ("said", "verb"),
+        [
+            ("I have a NEW order, please", "dial"),
+            ("Sales!", "say"),
+            ("wholesales", "menu"),
+            ("", "menu"),
+        ],
+    )
+    def test_a_phrase_is_looked_for_in_what_was_said(self, phone: Phone, said: str, verb: str) -> None:
+        speech = {"is_final": True, "alternatives": [{"transcript": said, "confidence": 0.9}]}
+        verbs = phone.tell(phone.call(), reason="speechDetected", speech=speech)
+        assert verbs[0]["verb"] == ("gather" if verb == "menu" else verb)
+
+    def test_an_outcome_that_nobody_named_takes_otherwise(self, phone: Phone) -> None:
+        verbs = phone.tell(phone.call(), reason="error", details="no recognizer")
+        assert verbs[0]["verb"] == "gather"
+        assert phone.tell(verbs, reason="something new") == [{"verb": "hangup"}]
+
+    def test_an_outcome_that_nobody_named_without_otherwise_goes_on(self, phone: Phone) -> None:
+        dial = phone.press(phone.call(), "1")
+        assert phone.tell(dial, dial_call_status="completed") == []
+
+    def test_a_ring_time_out_is_no_answer_whatever_the_status_was(self, phone: Phone) -> None:
+        dial = phone.press(phone.call(), "1")
+        assert phone.tell(dial, dial_call_status="ringing", dial_sip_status=180)[1]["verb"] == "enqueue"
+
+    def test_a_call_that_nobody_confirmed_was_not_answered(self, phone: Phone) -> None:
+        dial = phone.press(phone.call(), "1")
+        taken = phone.tell(dial, dial_call_status="in-progress", dial_sip_status=200)
+        assert taken[1]["verb"] == "enqueue", "as for no answer"
+
+    def test_a_waiting_room_is_asked_again_and_again(self, phone: Phone) -> None:
+        hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
+        waiting = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_size": 3}
+        for position in (2, 1, 1):
+            phone.clock.advance(1)
+            answer = phone.post(hook, {"queue_position": position}, base=waiting)
+            assert spoken(verbs_of(answer)) == f"You are number {position}, Jane Doe"
+
+    def test_the_end_of_a_waiting_room_leaves_the_queue(self, tmp_path: Path) -> None:
+        phone = Phone(plan_of(MENU.replace("waitHook: music", "waitHook: end"), tmp_path))
+        hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
+        assert verbs_of(phone.post(hook, {"queue_position": 1})) == [{"verb": "leave"}]
+
+    def test_what_is_no_end_goes_on_whatever_the_plan_says(self, tmp_path: Path) -> None:
+        transcribe = "    - {verb: transcribe, next: {speech: {help: sales}, otherwise: sorry}}\n"
+        phone = Phone(
+            plan_of(
+                MENU.replace("  sales:\n", f"  spoken:\n{transcribe}  sales:\n").replace(
+                    "- {flow: menu}", "- {flow: spoken}"
+                ),
+                tmp_path,
+            )
+        )
+        hook = hook_of(phone.call(), "transcriptionHook")
+        said = {"alternatives": [{"transcript": "help me"}]}
+        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": False}})) == []
+        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": True}}))[0]["verb"] == "dial"
+        assert verbs_of(phone.post(hook, {"speech": {"is_final": True, "alternatives": []}})) == SORRY
+
+    def test_what_was_hardly_understood_is_not_taken_for_a_phrase(self, phone: Phone) -> None:
+        speech = {"is_final": True, "alternatives": [{"transcript": "new order", "confidence": 0.1}]}
+        assert phone.tell(phone.call(), reason="stt-low-confidence", speech=speech) == SORRY
+
+    def test_a_bot_s_event_that_names_no_call_belongs_to_its_call(self, tmp_path: Path) -> None:
+        bot = (
+            "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}\n"
+        )
+        text = MENU.replace("  sales:\n", f"  bot:\n{bot}  sales:\n").replace("- {flow: menu}", "- {flow: bot}")
+        phone = Phone(plan_of(text, tmp_path))
+        hook = hook_of(phone.call(), "eventHook")
+        dial = verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
+        assert dial[0]["timeout"] == 30, "a variable of the first webhook"
+        assert {item["call_id"]["S"] for item in phone.table.items.values()} == {CALL["call_sid"]}
+
+    @pytest.mark.parametrize("forged", ["", "&sig=", f"&sig={'0' * 32}"])
+    def test_an_event_whose_url_names_a_call_that_we_have_not_signed_belongs_to_none(
+        self, phone: Phone, forged: str
+    ) -> None:
+        hook = hook_of(phone.call()).partition("#")[0] + f"&call={CALL['call_sid']}{forged}"
+        verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
+        *_, last = phone.table.items.values()
+        assert "call_id" not in last
+        assert last["pk"]["S"].startswith("jambonz#none#")
+
+
+class TestRepeats:
+    def test_are_limited(self, phone: Phone) -> None:
+        verbs = phone.call()
+        for _ in range(2):
+            verbs = phone.tell(verbs, reason="timeout")
+            assert [verb["verb"] for verb in verbs] == ["say", "gather", "hangup"]
+            assert spoken(verbs) == "Are you there?"
+        assert phone.tell(verbs, reason="timeout") == SORRY
+
+    def test_begin_again_when_the_caller_comes_back(self, phone: Phone) -> None:
+        verbs = phone.tell(phone.call(), reason="timeout")
+        verbs = phone.press(phone.press(verbs, "*"), "*")
+        assert [verb["verb"] for verb in phone.tell(verbs, reason="timeout")] == ["say", "gather", "hangup"]
+
+    def test_count_every_outcome_together(self, phone: Phone) -> None:
+        verbs = phone.press(phone.call(), "9")
+        assert verbs[0]["verb"] == "gather"
+        assert phone.press(verbs, "9") == [{"verb": "hangup"}]
+
+    @pytest.mark.parametrize("repeated", ["", "-1", "x", "9" * 30, "\u0661"])
+    def test_that_cannot_be_read_are_none(self, phone: Phone, repeated: str) -> None:
+        hook = hook_of(phone.call()).replace("hop=1", f"hop=1&repeated={repeated}")
+        assert phone.post(hook, {"reason": "timeout"}).statusCode == 200
+
+
+def test_a_bare_get_takes_the_last_route_whatever_the_calendars_say(tmp_path: Path) -> None:
+    text = MENU.replace("  - {flow: menu}", "  - {during: office, flow: menu}\n  - {flow: sorry}")
+    container = Container(plan=plan_of(text, tmp_path))
+    assert verbs_of(container.receive(signed_event("", method="GET"))) == SORRY
+    assert verbs_of(container.receive_call(FIRST)) != SORRY
+
+
+class TestHooks:
+    def test_are_whole_urls_that_ask_for_retries(self, phone: Phone) -> None:
+        url = urlsplit(hook_of(phone.call()))
+        assert f"{url.scheme}://{url.netloc}{url.path}" == f"{PUBLIC_URL}/webhooks/call/flows/menu/choice"
+        assert url.fragment == "rc=2&rp=ct,5xx"
+        assert parse_qs(url.query) == {"hook": ["gather.actionHook"], "hop": ["1"]}
+
+    def test_lie_where_the_request_came_to_without_a_public_url(self, plan: Plan) -> None:
+        event = signed_event(FIRST)
+        event["requestContext"]["domainName"] = "abc.execute-api.eu-west-1.amazonaws.com"
+        hook = hook_of(verbs_of(Container(plan=plan, public_url="").receive(event)))
+        assert hook.startswith("https://abc.execute-api.eu-west-1.amazonaws.com/webhooks/call/flows/menu/choice?")
+
+    def test_the_same_press_twice_in_a_loop_is_two_events(self, phone: Phone) -> None:
+        verbs = phone.call()
+        for _ in range(3):
+            verbs = phone.press(verbs, "*")
+        assert phone.events.count("gather.actionHook dtmfDetected") == 3
+
+    def test_a_retry_is_one_event_and_gets_the_first_answer(self, phone: Phone) -> None:
+        hook = hook_of(phone.call())
+        pressed = {"reason": "dtmfDetected", "digits": "5"}
+        first = phone.post(hook, pressed)
+        again = Phone(phone.plan, phone.table, clock=phone.clock).post(hook, pressed)
+        assert again.body == first.body
+        assert again.replayed
+        assert not first.replayed
+        assert len(phone.table.items) == 2
+
+    def test_a_plan_that_changed_in_mid_call_goes_on_by_the_id_of_the_verb(self, phone: Phone, tmp_path: Path) -> None:
+        hook = hook_of(phone.call())
+        changed = MENU.replace('    - {verb: say, text: "Hello {caller_name|stranger}"}\n', "").replace(
+            '"1": sales', '"1": five'
+        )
+        after = Phone(plan_of(changed, tmp_path), phone.table)
+        assert spoken(verbs_of(after.post(hook, {"reason": "dtmfDetected", "digits": "1"}))).startswith("1")
+
+    @pytest.mark.parametrize("place", ["flows/gone/choice", "flows/menu/gone", "flows/five/choice"])
+    def test_a_flow_or_a_step_that_is_no_longer_there_goes_on(self, phone: Phone, place: str) -> None:
+        hook = hook_of(phone.call()).replace("flows/menu/choice", place)
+        assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
+
+    def test_another_hook_of_the_same_verb_goes_on(self, phone: Phone) -> None:
+        hook = hook_of(phone.call()).replace("gather.actionHook", "gather.otherHook")
+        assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
+
+
+class TestTheFirstWebhook:
+    def test_is_not_read_where_the_hook_tells_enough(self, phone: Phone) -> None:
+        phone.press(phone.call(), "*")
+        phone.press(phone.call(call_sid="other"), "5")
+        assert phone.table.reads == 1, "only for the caller's name"
+
+    def test_is_read_once_for_what_only_it_tells(self, phone: Phone) -> None:
+        dial = phone.press(phone.call(), "1")
+        assert dial[0]["timeout"] == 30
+        assert dial[0]["target"] == [{"type": "phone", "number": "+14155550177"}]
+        assert phone.table.reads == 1
+
+    def test_is_that_of_the_parent_for_a_dialled_leg(self, phone: Phone) -> None:
+        hook = hook_of(phone.call())
+        leg = {"call_sid": "7bb8d1d6", "parent_call_sid": CALL["call_sid"]}
+        dial = verbs_of(phone.post(hook, {**leg, "reason": "dtmfDetected", "digits": "1"}))
+        assert dial[0]["timeout"] == 30
+
+    @pytest.mark.parametrize(
+        "break_it",
+        [
+            lambda table: setattr(table, "read_fault", EndpointConnectionError(endpoint_url="https://dynamodb")),
+            lambda table: table.items.clear(),
+        ],
+    )
+    def test_that_is_not_to_be_had_leaves_the_defaults(self, phone: Phone, break_it: Callable[[Table], None]) -> None:
+        verbs = phone.call()
+        break_it(phone.table)
+        dial = phone.press(verbs, "1")
+        assert dial[0]["timeout"] == 20
+        assert dial[0]["target"] == [{"type": "phone", "number": "+14155550100"}]
+
+
+class TestFaults:
+    def test_an_event_that_cannot_be_stored_is_answered_and_spilled(self, phone: Phone) -> None:
+        verbs = phone.call()
+        phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
+        assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
+        assert [item["kind"] for item in phone.queue.items] == [{"S": "call.verb"}]
+
+    def test_an_event_that_can_be_kept_nowhere_is_answered_and_logged_whole(
+        self, phone: Phone, log: io.StringIO
+    ) -> None:
+        verbs = phone.call()
+        phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
+        phone.queue.fault = EndpointConnectionError(endpoint_url="https://sqs")
+        assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
+        assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.verb"}]
+
+    def test_a_stranger_is_refused(self, phone: Phone) -> None:
+        event = phone.event(hook_of(phone.call()), {**CALL, "reason": "timeout"})
+        event["headers"]["jambonz-signature"] = "t=1,v1=00"
+        assert Answer(**phone.receiver.receive(event)).statusCode == 401
+        assert len(phone.table.items) == 1
+
+    def test_by_get_without_its_signature_is_refused(self, phone: Phone) -> None:
+        event = without_header(phone.event(hook_of(phone.call()), CALL), "jambonz-signature")
+        event["requestContext"]["http"]["method"] = "GET"
+        assert phone.receive(event).statusCode == 401
+        assert len(phone.table.items) == 1
+
+    @pytest.mark.parametrize("body", ["", "[]", "{", '"text"', b"\xff"])
+    def test_what_is_not_understood_is_kept_and_the_call_goes_on(self, phone: Phone, body: str | bytes) -> None:
+        answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), body)))
+        assert answer.statusCode == 202, "which jambonz takes for: go on"
+        assert any(key[0].startswith("quarantine#jambonz#") for key in phone.table.items)
+
+    def test_a_body_that_is_too_large_to_be_kept_goes_on(self, phone: Phone) -> None:
+        answer = phone.post(hook_of(phone.call()), {"reason": "timeout", "extra": "x" * 140_000})
+        assert verbs_of(answer) == []
+        assert len(phone.table.items) == 1
+
+    def test_a_body_of_null_tells_nothing(self, phone: Phone) -> None:
+        answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), "null")))
+        assert verbs_of(answer)[0]["verb"] == "gather"
+
+    def test_secrets_that_cannot_be_read_leave_it_to_jambonz_to_ask_again(self, phone: Phone) -> None:
+        hook = hook_of(phone.call())
+        cold = Phone(phone.plan, phone.table, FakeSecrets(fault=RuntimeError("down")))
+        assert cold.post(hook, {"reason": "timeout"}).statusCode == 503
+
+
+def test_an_event_tells_what_was_pressed_and_where(phone: Phone) -> None:
+    phone.press(phone.call(), "1")
+    item = next(item for item in phone.table.items.values() if item["kind"]["S"] == "call.verb")
+    details = kept_details(item)
+    assert {name: details[name]["S"] for name in ("digits", "reason", "flow", "step")} == {
+        "digits": "1",
+        "reason": "dtmfDetected",
+        "flow": "menu",
+        "step": "choice",
+    }
+    assert (item["from"]["S"], item["to"]["S"], item["direction"]["S"]) == (CALL["from"], CALL["to"], "inbound")
+
+
+TEXTS = st.text(max_size=40) | st.sampled_from(
+    ["{SALES}", "<speak>", "say:{x}", '"},{"verb":"dial"', "https://evil.example"]
+)
+
+
+@given(name=TEXTS, digits=TEXTS, said=TEXTS)
+def test_nothing_that_a_caller_sends_becomes_a_verb_a_url_or_a_placeholder(name: str, digits: str, said: str) -> None:
+    phone = Phone(INJECTION)
+    verbs = phone.call(caller_name=name, **{"from": digits})
+    speech = {"is_final": True, "alternatives": [{"transcript": said}]}
+    answered = phone.post(hook_of(verbs), {"digits": digits, "reason": "dtmfDetected", "speech": speech})
+    for verb in (*verbs, *verbs_of(answered)):
+        assert verb["verb"] in {"gather", "play", "say", "dial", "hangup"}
+        text = json.dumps(verb)
+        assert "+14155550100" not in text
+        if verb["verb"] == "play":
+            assert verb["url"].startswith("https://media.example.com/")
+            assert urlsplit(verb["url"]).path.count("/") == 1
+        if verb["verb"] == "say":
+            assert not set("<>{}") & set(verb["text"])
+        if verb["verb"] == "dial":
+            assert urlsplit(f"//{verb['target'][0]['sipUri'].removeprefix('sip:')}").hostname == "pbx.example.com"
+
+
+def _injection() -> Plan:
+    import tempfile  # noqa: PLC0415
+
+    text = """
+variables: {SALES: {type: string, description: Sales, default: "+14155550100"}}
+routes: [{flow: first}]
+fallback: sorry
+flows:
+  first:
+    - {verb: say, text: "Hello {caller_name} from {from}"}
+    - {verb: gather, input: [digits], next: second}
+  second:
+    - {verb: say, text: "{digits} {speech}"}
+    - {verb: play, url: "https://media.example.com/{digits}{speech}"}
+    - {verb: dial, target: [{type: sip, sipUri: "sip:{digits}{speech}@pbx.example.com"}]}
+  sorry: [{verb: hangup}]
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        return plan_of(text, Path(folder))
+
+
+INJECTION = _injection()

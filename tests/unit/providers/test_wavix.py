@@ -1,0 +1,248 @@
+"""Given a delivery of Wavix at /webhooks/wavix/{token}, what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from callhooks.events.event_item import body_of_item
+from callhooks.providers.url_token import read_networks
+
+from tests.senders import TOKEN, Stored, document_of, wavix
+from tests.support import EVENTS, kept_details
+
+CALL = "1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8a01"
+
+
+class TestAnEventOfACall:
+    def test_is_stored_with_what_it_tells(self) -> None:
+        sender = wavix()
+        answer = sender.send(document_of("wavix", "answered"))
+        assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "stored"})
+        stored = Stored(sender.database.item)
+        names = ("pk", "kind", "provider", "call_id", "direction", "from", "to", "occurred_at", "received_at", "status")
+        assert {name: stored[name] for name in names} == {
+            "pk": f"wavix#{CALL}",
+            "kind": "call.answered",
+            "provider": "wavix",
+            "call_id": CALL,
+            "direction": "inbound",
+            "from": "+12125550187",
+            "to": "14155550123",
+            "occurred_at": "2026-11-21T06:30:06.402Z",
+            "received_at": "2026-11-21T06:30:00.250Z",
+            "status": "answered",
+        }
+        assert stored.details == {
+            "started_at": "2026-11-21T06:30:00.118Z",
+            "answered_at": "2026-11-21T06:30:06.402Z",
+            "machine_detected": False,
+        }
+
+    def test_keeps_the_raw_body(self) -> None:
+        body = json.dumps(document_of("wavix", "ringing"), indent=3)
+        sender = wavix()
+        sender.send(body)
+        assert body_of_item(sender.database.item) == body.encode()
+        assert sender.database.item["sk"]["S"] == f"event#{hashlib.sha256(body.encode()).hexdigest()}"
+
+    @pytest.mark.parametrize(
+        ("name", "details"),
+        [
+            ("audio_started", {"media": "audio", "media_status": "started"}),
+            ("audio_completed", {"media": "audio", "media_status": "completed"}),
+            ("collect_started", {"media": "collect", "media_status": "started"}),
+            ("collect_completed", {"media": "collect", "media_status": "completed", "digits": "1234"}),
+            ("collect_failed", {"media": "collect", "media_status": "failed"}),
+        ],
+    )
+    def test_during_the_call_tells_of_playback_and_digits(self, name: str, details: dict[str, str]) -> None:
+        stored = wavix().stored(document_of("wavix", f"on_call_event_{name}"))
+        assert stored["kind"] == "call.media"
+        kept = stored.details
+        media = {name: kept[name] for name in ("media", "media_status", "digits") if name in kept}
+        assert media == details
+        assert ("playback_id" in kept) is (kept["media"] == "audio")
+
+    def test_during_the_call_loses_nothing_for_a_member_nobody_knows(self) -> None:
+        document = document_of("wavix", "on_call_event_collect_completed")
+        document["event_payload"]["payload"]["confidence"] = 0.5
+        assert wavix().stored(document).details["digits"] == "1234"
+
+    def test_is_known_by_its_id_where_it_has_both(self) -> None:
+        assert wavix().stored({"id": "new", "uuid": "old", "event_type": "ringing"})["call_id"] == "new"
+
+    def test_happened_at_its_own_time_and_not_at_the_call_s(self) -> None:
+        document = {**document_of("wavix", "ringing"), "date": "2020-01-01T00:00:00Z"}
+        assert wavix().stored(document)["occurred_at"] == "2026-11-21T06:30:00.731Z"
+
+    @pytest.mark.parametrize("number", ["1e3000000", "1e-999999999", "-1E+400", "NaN", "9" * 5000, "1.0"])
+    @pytest.mark.parametrize("member", ["duration", "charge", "event_time", "from", "machine_detected"])
+    def test_with_an_enormous_number_costs_no_time(self, member: str, number: str) -> None:
+        body = f'{{"uuid": "1", "event_type": "answered", "{member}": {number}}}'
+        assert wavix().send(body).statusCode == 200
+
+    @pytest.mark.parametrize("payload", [None, {}, [], "audio", {"type": 5, "payload": "x"}, {"payload": None}])
+    def test_during_the_call_needs_no_payload(self, payload: Any) -> None:
+        document = {**document_of("wavix", "on_call_event_audio_started"), "event_payload": payload}
+        assert wavix().stored(document)["kind"] == "call.media"
+
+    def test_may_contradict_itself(self) -> None:
+        # The document's example is a call_setup with the payload of a playback, answered two years before.
+        document = {
+            "uuid": CALL,
+            "event_type": "call_setup",
+            "event_time": "2025-09-22T12:56:38.547Z",
+            "event_payload": {"type": "audio", "payload": {"status": "completed", "playback_id": "3fa85f64"}},
+            "call_started": "2025-09-22T12:56:38.547Z",
+            "call_answered": "2023-11-07T05:31:56Z",
+        }
+        stored = wavix().stored(document)
+        assert (stored["kind"], stored["occurred_at"]) == ("call.initiated", "2025-09-22T12:56:38.547Z")
+        assert "media" not in stored.details
+
+    def test_without_its_time_happened_when_it_came(self) -> None:
+        document = {**document_of("wavix", "ringing"), "event_time": "yesterday"}
+        stored = wavix().stored(document)
+        assert stored["occurred_at"] == stored["received_at"]
+
+    def test_has_a_time_in_utc_whatever_the_zone(self) -> None:
+        document = {**document_of("wavix", "ringing"), "event_time": "2026-11-21T07:30:00.5+01:00"}
+        assert wavix().stored(document)["occurred_at"] == "2026-11-21T06:30:00.500Z"
+
+
+class TestOtherGenerations:
+    @pytest.mark.parametrize(
+        "ids", [{"uuid": CALL}, {"id": CALL}, {"id": None, "uuid": CALL}, {"id": "", "uuid": CALL}, {"call_id": CALL}]
+    )
+    def test_name_the_call_in_several_ways(self, ids: dict[str, Any]) -> None:
+        document = {
+            name: value for name, value in document_of("wavix", "ringing").items() if name not in ("id", "uuid")
+        }
+        assert wavix().stored({**document, **ids})["call_id"] == CALL
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {"event": "ringing", "call": {"id": CALL}},
+            {"type": "ringing", "call_id": CALL},
+            {"data": {"event": "ringing", "call_id": CALL, "from": "1", "to": "2"}},
+            {"event_type": None, "data": {"event_type": "ringing", "uuid": CALL}},
+            {"id": "event-1", "event": "ringing", "call": {"id": CALL}},
+            {"id": "event-1", "event": "ringing", "call_id": CALL},
+            {"id": "event-1", "data": {"event": "ringing", "uuid": CALL}},
+            {"event_type": "ringing", "uuid": CALL, "data": {"event_type": "busy", "from": "1"}, "from": "2"},
+        ],
+    )
+    def test_may_look_as_wavix_s_own_sample_receiver_expects(self, document: dict[str, Any]) -> None:
+        stored = wavix().stored(document)
+        assert (stored["kind"], stored["call_id"]) == ("call.ringing", CALL)
+
+    def test_of_2024_tell_digits_in_another_place(self) -> None:
+        stored = wavix().stored(document_of("wavix", "in_call_event_2024"))
+        assert stored["kind"] == "call.media"
+        details = stored.details
+        media = {name: details[name] for name in ("media", "media_status", "digits", "reason")}
+        assert media == {"media": "collect", "media_status": "completed", "digits": "1234", "reason": "max_digits"}
+
+    def test_of_2024_may_tell_them_at_the_top(self) -> None:
+        document = document_of("wavix", "in_call_event_2024")
+        document.update(document.pop("event_payload"))
+        assert wavix().stored(document).details["digits"] == "1234"
+
+    def test_of_2025_end_a_call_under_another_name_and_without_direction(self) -> None:
+        stored = wavix().stored(document_of("wavix", "completed_2025"))
+        assert stored["kind"] == "call.completed"
+        assert stored.details["ended_at"] == "2026-11-21T06:30:48.900Z"
+        assert stored.get("direction") is None
+
+
+class TestThePostCallEvent:
+    def test_is_what_the_call_cost(self) -> None:
+        stored = wavix().stored(document_of("wavix", "post_call_answered"))
+        assert (stored["kind"], stored["occurred_at"]) == ("call.billed", "2026-11-21T06:30:00.000Z")
+        assert stored.details == {
+            "disposition": "answered",
+            "duration_seconds": "42",
+            "charge": "0.0095",
+            "per_minute": "0.0135",
+            "destination": "United States",
+        }
+        numbers = kept_details(stored.item)
+        assert [numbers[name] for name in ("charge", "per_minute", "duration_seconds")] == [
+            {"N": "0.0095"},
+            {"N": "0.0135"},
+            {"N": "42"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ('"0.822"', "0.822"),
+            ("0.822", "0.822"),
+            ("0.1000000000000000055511151231", "0.1000000000000000055511151231"),
+            ("1", "1"),
+            ('"1e2"', "100"),
+            ('"free"', None),
+            ("null", None),
+        ],
+    )
+    def test_has_a_decimal_charge_and_never_a_float(self, sent: str, kept: str | None) -> None:
+        body = json.dumps(document_of("wavix", "post_call_answered")).replace('"charge": "0.0095"', f'"charge": {sent}')
+        sender = wavix()
+        assert sender.send(body).statusCode == 200
+        stored = Stored(sender.database.item)
+        assert stored["kind"] == "call.billed"
+        assert kept_details(stored.item).get("charge") == (None if kept is None else {"N": kept})
+
+    def test_with_a_charge_that_no_number_attribute_holds_is_kept_all_the_same(self) -> None:
+        document = {**document_of("wavix", "post_call_answered"), "charge": "9" * 60, "duration": 10**37}
+        stored = wavix().stored(document)
+        assert kept_details(stored.item)["charge"] == {"S": "9" * 60}
+
+    def test_under_its_name_is_the_same(self) -> None:
+        document = {"event_type": "post-call", "uuid": CALL, "disposition": "noanswer"}
+        stored = wavix().stored(document)
+        assert (stored["kind"], stored["status"]) == ("call.billed", "noanswer")
+
+    def test_may_be_about_nobody(self) -> None:
+        document = {**document_of("wavix", "post_call_failed"), "from": None, "to": None}
+        stored = wavix().stored(document)
+        assert (stored["kind"], stored["status"], stored.get("from")) == ("call.billed", "failed", None)
+
+    def test_tells_who_answered_where_older_ones_did(self) -> None:
+        more = {"answered_by": "machine", "parent_uuid": "parent", "sip_trunk": "trunk", "forward_fee": "0.01"}
+        details = wavix().stored({**document_of("wavix", "post_call_answered"), **more}).details
+        assert {name: details[name] for name in ("answered_by", "parent_call_id", "trunk", "forward_fee")} == {
+            "answered_by": "machine",
+            "parent_call_id": "parent",
+            "trunk": "trunk",
+            "forward_fee": "0.01",
+        }
+
+
+class TestAllowedAddresses:
+    @pytest.mark.parametrize(
+        ("source", "status"),
+        [("62.212.73.112", 200), ("198.51.100.7", 200), ("62.212.73.113", 401), ("", 401), ("::1", 401)],
+    )
+    def test_are_the_only_ones_that_may_call(self, source: str, status: int) -> None:
+        sender = wavix(allowed=read_networks("62.212.73.112, 198.51.100.0/24"))
+        event = sender.event(document_of("wavix", "ringing"))
+        event["requestContext"]["http"]["sourceIp"] = source
+        assert sender.receive(event).statusCode == status
+
+    def test_do_not_replace_the_token(self) -> None:
+        sender = wavix(allowed=read_networks("62.212.73.112"))
+        event = json.loads((EVENTS / "wavix" / "ringing.json").read_text())
+        assert sender.receive(event).statusCode == 401
+        assert sender.receive({**event, "pathParameters": {"token": TOKEN}}).statusCode == 200
+
+    def test_are_not_asked_for_by_default(self) -> None:
+        assert read_networks("") == ()
+
+    def test_a_typing_error_is_told(self) -> None:
+        with pytest.raises(ValueError, match=r"62\.212\.73"):
+            read_networks("62.212.73")

@@ -1,0 +1,62 @@
+"""Clients give up long before jambonz does, which waits ten seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
+from callhooks.runtime import aws_clients as aws
+
+from tests.projection import SECONDS_OF_A_HANGING_REQUEST
+from tests.support import template
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def test_a_database_that_does_not_answer_costs_a_caller_less_than_three_seconds() -> None:
+    config: Any = aws.dynamodb_client().meta.config
+    attempts = config.retries["total_max_attempts"]
+    # botocore's pause between two attempts is at most a second.
+    for seconds in (config.connect_timeout, config.read_timeout):
+        assert attempts * seconds + (attempts - 1) * 1 < 3
+    # TLS may take as long as the connection does.
+    assert attempts * (2 * config.connect_timeout + config.read_timeout) + (attempts - 1) <= STORE_SECONDS
+
+
+def test_a_secret_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {}
+    make: Any = boto3.client
+
+    def noted(service: str, config: Any) -> Any:
+        made[service] = config
+        return make(service, config=config)
+
+    monkeypatch.setattr(boto3, "client", noted)
+    aws.secret_reader()
+    aws.queue_client()
+    for config in made.values():
+        assert config.retries["total_max_attempts"] == 1
+        assert 2 * config.connect_timeout + config.read_timeout <= SPILL_SECONDS
+    assert made.keys() == {"secretsmanager", "sqs"}
+
+
+@pytest.mark.parametrize("client", [aws.worker_dynamodb_client, aws.worker_bus_client, aws.worker_queue_client])
+def test_what_hangs_costs_a_worker_three_attempts_of_four_seconds(client: Callable[[], Any]) -> None:
+    config = client().meta.config
+    attempts = config.retries["total_max_attempts"]
+    # botocore's pauses are at most 1, 2, 4 ... seconds.
+    pauses = sum(2**number for number in range(attempts - 1))
+    assert attempts * (config.connect_timeout + config.read_timeout) + pauses == SECONDS_OF_A_HANGING_REQUEST
+
+
+def test_a_function_ends_before_jambonz_gives_up() -> None:
+    assert template()["Globals"]["Function"]["Timeout"] == 8

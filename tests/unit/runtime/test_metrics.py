@@ -1,0 +1,308 @@
+"""What CloudWatch is told of each delivery, in the embedded metric format: one line, by provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.runtime.http import Request
+from callhooks.runtime.metrics import NAMESPACE, count, measure
+from callhooks.webhooks import pipeline as receiver
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.senders import SENDERS, Sender, document_of, jambonz_event
+from tests.support import (
+    NOW,
+    OUT_OF_ORDER,
+    PLAN,
+    REFUSED_FOR_GOOD,
+    Clock,
+    Container,
+    FakeDynamoDB,
+    FakeQueue,
+    FakeSecrets,
+    credential_store,
+    keeper_of,
+    metric_lines,
+    recorded,
+    signed,
+    signed_event,
+)
+
+EVENT_OF = {
+    "jambonz": "call_status_inbound_trying",
+    "wavix": "ringing",
+    "bird": "voice_inbound_ringing",
+    "voipstudio": "call_ringing",
+}
+ALL_SENDERS: dict[str, Callable[[], Sender]] = {**SENDERS, "jambonz": jambonz_event}
+CALL = {"call_sid": "d2515c3b", "call_status": "trying"}
+
+
+@pytest.fixture(params=ALL_SENDERS)
+def sender(request: pytest.FixtureRequest) -> Sender:
+    return ALL_SENDERS[request.param]()
+
+
+@pytest.fixture
+def document(sender: Sender) -> dict[str, Any]:
+    return document_of(sender.provider, EVENT_OF[sender.provider])
+
+
+class Lines:
+    """What was written since the last look."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def all(self) -> list[dict[str, Any]]:
+        return metric_lines(self._capsys.readouterr().out)
+
+    def one(self) -> dict[str, Any]:
+        (line,) = self.all()
+        return line
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    return Lines(capsys)
+
+
+def counted(line: dict[str, Any]) -> set[str]:
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    names = {metric["Name"] for metric in described["Metrics"]}
+    assert described["Namespace"] == NAMESPACE
+    assert all(len(line[name]) == 1 for name in names)
+    return names
+
+
+def dimensions(line: dict[str, Any]) -> list[set[str]]:
+    (described,) = line["_aws"]["CloudWatchMetrics"]
+    return [set(names) for names in described["Dimensions"]]
+
+
+class TestADelivery:
+    def test_is_stored_and_then_repeated_by_its_provider(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
+        sender.send(document)
+        first = lines.one()
+        assert counted(first) == {"EventStored", "AnswerTime"}
+        assert (first["provider"], dimensions(first)) == (sender.provider, [{"service", "provider"}])
+        sender.send(document)
+        sender.another_container().send(document)
+        assert [counted(line) for line in lines.all()] == [{"EventRepeated", "AnswerTime"}] * 2
+
+    def test_is_told_by_its_call_and_nothing_else(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+        sender.send(document)
+        told = lines.one().keys() - {"_aws", "service", "provider", "EventStored", "AnswerTime"}
+        assert told == {"call_id"}
+
+    def test_that_is_spilled_is_not_stored_yet(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+        sender.database.fault = RuntimeError("odd")
+        sender.send(document)
+        spilled, answered = lines.all()
+        assert counted(spilled) == {"EventSpilled"}
+        assert dimensions(spilled) == [{"service"}, {"service", "provider", "reason"}]
+        assert (counted(answered), answered["fate"]) == ({"AnswerTime"}, "spilled")
+
+    def test_that_is_refused_is_counted_by_reason_and_for_the_whole_stack(self, sender: Sender, lines: Lines) -> None:
+        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
+        refused = lines.one()
+        assert (counted(refused), refused["provider"]) == ({"WebhookRefused"}, sender.provider)
+        assert dimensions(refused) == [{"service"}, {"service", "provider", "reason"}]
+
+    def test_that_is_not_understood_is_counted_as_quarantined(self, sender: Sender, lines: Lines) -> None:
+        sender.send("not JSON")
+        quarantined = lines.one()
+        assert counted(quarantined) == {"EventQuarantined"}
+        assert dimensions(quarantined) == [{"service"}, {"service", "provider", "reason"}]
+
+    def test_that_the_database_refuses_for_good_is_quarantined(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
+        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        sender.send(document)
+        assert "EventQuarantined" in set().union(*map(counted, lines.all()))
+
+    def test_is_taken_though_it_cannot_be_counted(
+        self, sender: Sender, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object, **__: object) -> None:
+            raise OSError("stdout is closed")
+
+        monkeypatch.setattr(receiver, "tell_answer", broken)
+        assert sender.send(document).statusCode == 200
+        assert len(sender.items) == 1
+
+
+class TestANewCall:
+    def test_is_answered_once(self, lines: Lines) -> None:
+        container = Container()
+        container.receive_call(CALL)
+        assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime", "CallAnswerTime"}
+        container.receive_call(CALL)
+        assert counted(lines.one()) == {"EventRepeated", "AnswerTime", "CallAnswerTime"}
+
+    def test_is_answered_though_it_could_not_be_stored(self, lines: Lines) -> None:
+        container = Container()
+        container.database.fault = RuntimeError("odd")
+        container.queue.fault = OUT_OF_ORDER
+        container.receive_call(CALL)
+        (answered,) = [line for line in lines.all() if "AnswerTime" in line]
+        assert counted(answered) == {"CallAnswered", "AnswerTime", "CallAnswerTime"}
+
+    def test_that_gets_the_fallback_is_not_answered(self, lines: Lines) -> None:
+        container = Container()
+        container.secrets.fault = RuntimeError("down")
+        container.receive_call(CALL)
+        fell_back, waited = lines.all()
+        assert (counted(fell_back), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
+        assert waited["fate"] == "fell back"
+
+    def test_that_is_answered_without_a_plan_fell_back_each_time(self, lines: Lines) -> None:
+        plan = PLAN._replace(is_last_resort=True)
+        container = Container(plan=plan)
+        for number in range(2):
+            container.receive_call({**CALL, "call_sid": f"call-{number}"})
+        assert [counted(line) for line in lines.all()] == [
+            {"CallFellBack"},
+            {"EventStored", "AnswerTime", "CallAnswerTime"},
+        ] * 2
+
+    def test_whose_flow_is_broken_fell_back(self, lines: Lines) -> None:
+        container = Container(plan=PLAN._replace(routes=()))
+        container.receive_call(CALL)
+        assert "CallFellBack" in set().union(*map(counted, lines.all()))
+
+    @pytest.mark.parametrize("body", ["not JSON", '{"from": "+12125550187"}'])
+    def test_that_is_none_is_counted_for_the_alarm(self, body: str, lines: Lines) -> None:
+        Container().receive(signed({**recorded("new_call"), "body": body}))
+        refused, of_call_hook = lines.all()
+        assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {"CallRefused"})
+        assert dimensions(of_call_hook) == [{"service"}]
+
+    def test_that_proves_nothing_is_counted_for_the_alarm(self, lines: Lines) -> None:
+        Container().receive(signed_event(CALL, secret="wrong"))
+        assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefused"}]
+
+    @pytest.mark.parametrize(
+        ("headers", "metric"),
+        [
+            ({}, "CallRefusedAnonymous"),
+            ({"content-type": "application/json", "user-agent": "scan", "cookie": "a=b"}, "CallRefusedAnonymous"),
+            ({"authorization": ""}, "CallRefusedAnonymous"),
+            ({"Authorization": " \t "}, "CallRefusedAnonymous"),
+            ({"authorization": "", "jambonz-signature": " "}, "CallRefusedAnonymous"),
+            ({"proxy-authorization": "Basic YTpi", "x-jambonz-signature": "t=1,v1=00"}, "CallRefusedAnonymous"),
+            ({"authorization": "Basic YTpi"}, "CallRefused"),
+            ({"AUTHORIZATION": "Basic YTpi"}, "CallRefused"),
+            ({"Authorization": "Bearer x"}, "CallRefused"),
+            ({"authorization": "Basic"}, "CallRefused"),
+            ({"authorization": "\u00e9"}, "CallRefused"),
+            ({"jambonz-signature": "t=1,v1=00"}, "CallRefused"),
+            ({"Jambonz-Signature": "odd"}, "CallRefused"),
+            ({"authorization": "", "JAMBONZ-SIGNATURE": "odd"}, "CallRefused"),
+        ],
+    )
+    def test_without_credentials_and_signature_is_counted_by_itself(
+        self, headers: dict[str, str], metric: str, lines: Lines
+    ) -> None:
+        container = Container()
+        answer = container.receive({**signed_event(CALL), "headers": headers})
+        assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
+        refused, of_call_hook = lines.all()
+        assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {metric})
+        assert dimensions(of_call_hook) == [{"service"}]
+        assert container.database.calls == 0
+        if metric == "CallRefusedAnonymous":
+            assert container.secrets.reads == 0
+
+    def test_that_cannot_even_be_read_shows_nothing(self, lines: Lines) -> None:
+        Container().receive({**signed_event(CALL), "body": "%", "isBase64Encoded": True})
+        assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefusedAnonymous"}]
+
+    def test_is_known_by_the_signature_header_that_is_configured(self, lines: Lines) -> None:
+        clock = Clock()
+        own = receiver.Receiver(
+            new_call_webhook(PLAN, signature_header="X-Own-Signature", public_url=""),
+            credentials=credential_store(FakeSecrets(), clock),
+            keeper=keeper_of(FakeDynamoDB(), FakeQueue()),
+            clock=clock,
+            retention_days=90,
+        )
+        for name in ("x-own-signature", "jambonz-signature"):
+            own.receive({**signed_event(CALL), "headers": {name: "t=1,v1=00"}})
+        assert [counted(line) for line in lines.all()][1::2] == [{"CallRefused"}, {"CallRefusedAnonymous"}]
+
+    def test_is_no_event_of_the_other_webhooks(self, sender: Sender, lines: Lines) -> None:
+        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
+        assert counted(lines.one()) == {"WebhookRefused"}
+
+
+class Slow(Clock):
+    """A clock by which each look takes a while."""
+
+    def __call__(self) -> Any:
+        now = super().__call__()
+        self.advance(0.1)
+        return now
+
+
+def test_times_are_in_milliseconds_and_the_rest_are_counts(lines: Lines) -> None:
+    Container().receive_call(CALL)
+    (described,) = lines.one()["_aws"]["CloudWatchMetrics"]
+    units = {metric["Name"]: metric["Unit"] for metric in described["Metrics"]}
+    assert units == {
+        "EventStored": "Count",
+        "CallAnswered": "Count",
+        "AnswerTime": "Milliseconds",
+        "CallAnswerTime": "Milliseconds",
+    }
+
+
+class TestTheAnswerTime:
+    def event(self, since: timedelta) -> dict[str, Any]:
+        event = signed(recorded("new_call"))
+        arrived = int((NOW - since).timestamp() * 1000)
+        return {**event, "requestContext": {**event["requestContext"], "timeEpoch": arrived}}
+
+    def test_begins_when_the_request_reaches_api_gateway(self, lines: Lines) -> None:
+        Container().receive(self.event(timedelta(seconds=1.5)))
+        assert lines.one()["AnswerTime"] == [1500]
+
+    @pytest.mark.parametrize("since", [timedelta(days=30), timedelta(seconds=31), timedelta(seconds=-5)])
+    def test_begins_with_the_function_where_that_clock_makes_no_sense(self, since: timedelta, lines: Lines) -> None:
+        Container(clock=Slow()).receive(self.event(since))
+        assert 0 < lines.one()["AnswerTime"][0] < 2000
+
+    @pytest.mark.parametrize("told", [None, "1795242600000", True, [], {}])
+    def test_begins_with_the_function_where_that_clock_is_not_told(self, told: object, lines: Lines) -> None:
+        event = self.event(timedelta())
+        Container().receive({**event, "requestContext": {**event["requestContext"], "timeEpoch": told}})
+        assert lines.one()["AnswerTime"] == [0]
+
+
+@given(arrived=st.integers(-(10**20), 10**20))
+def test_no_clock_of_a_sender_makes_an_answer_time_that_nobody_waited(arrived: int) -> None:
+    event = signed(recorded("new_call"))
+    request = Request.from_event({"requestContext": {**event["requestContext"], "timeEpoch": arrived}})
+    assert 0 <= receiver.waited(request, NOW, NOW) <= 30_000
+
+
+def test_a_maximum_is_of_the_provider(lines: Lines) -> None:
+    measure("ClientFailuresFromOneAddress", 7, provider="jambonz")
+    line = lines.one()
+    assert (line["ClientFailuresFromOneAddress"], dimensions(line)) == ([7], [{"service", "provider"}])
+
+
+def test_a_stack_has_its_own_metrics(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "callhooks-prod")
+    count("EventUnstored")
+    assert json.dumps(lines.one()).count('"service": "callhooks-prod"') == 1

@@ -1,0 +1,81 @@
+"""The front of the local run does what API Gateway does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from callhooks_tools.local.http_front import Front, Route, invoke, routes_of
+from pydantic import JsonValue
+
+
+def operation(function: str) -> JsonValue:
+    uri = (
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
+        f"${{{function}.Arn}}/invocations"
+    )
+    return {"x-amazon-apigateway-integration": {"type": "aws_proxy", "uri": {"Fn::Sub": uri}}}
+
+
+TEMPLATE: dict[str, JsonValue] = {
+    "Resources": {
+        "Table": {"Type": "AWS::DynamoDB::Table"},
+        "Api": {
+            "Type": "AWS::ApiGatewayV2::Api",
+            "Properties": {
+                "Body": {
+                    "paths": {
+                        "/{rest+}": {"get": operation("Rest")},
+                        "/": {"get": operation("Home")},
+                        "/webhooks/wavix/{token}": {"post": operation("Wavix")},
+                        "/webhooks/call": {"post": operation("Call"), "options": operation("Call")},
+                        "/webhooks/voipstudio/{token}": {"x-amazon-apigateway-any-method": operation("Voip")},
+                    }
+                }
+            },
+        },
+    }
+}
+NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Voip")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "function", "parameters"),
+    [
+        ("POST", "/webhooks/call", "stack-Call", {}),
+        ("OPTIONS", "/webhooks/call", "stack-Call", {}),
+        ("GET", "/webhooks/call", "stack-Rest", {"rest": "webhooks/call"}),
+        ("POST", "/webhooks/wavix/abc", "stack-Wavix", {"token": "abc"}),
+        ("POST", "/webhooks/wavix/abc/def", None, None),
+        ("HEAD", "/webhooks/voipstudio/abc", "stack-Voip", {"token": "abc"}),
+        ("GET", "/", "stack-Home", {}),
+        ("GET", "/a/b", "stack-Rest", {"rest": "a/b"}),
+        ("DELETE", "/", None, None),
+    ],
+)
+def test_a_request_goes_to_the_function_of_its_most_specific_route(
+    method: str, path: str, function: str | None, parameters: dict[str, str] | None
+) -> None:
+    matches = ((route.function_name, route.match(method, path)) for route in routes_of(TEMPLATE, NAMES))
+    assert next(((name, found) for name, found in matches if found is not None), (None, None)) == (function, parameters)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_front_that_cannot_serve_says_so_and_does_not_wait_for_ever() -> None:
+    nothing: Any = None
+    with pytest.raises(RuntimeError, match="did not start"):
+        Front([], nothing, nothing, print).start()
+
+
+def test_a_function_that_cannot_be_invoked_is_unavailable_as_in_aws() -> None:
+    class Overloaded:
+        def invoke(self, **_: object) -> None:
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    overloaded: Any = Overloaded()
+    assert invoke(overloaded, "function", {}).status == 503
+
+
+def test_the_dot_of_a_path_is_a_dot() -> None:
+    assert Route("GET", "/a.b", "f").match("GET", "/axb") is None

@@ -1,0 +1,1149 @@
+"""The simulated phone asks as jambonz 0.9.8 asks, and refuses what it refuses.
+
+The member sets are those of requests that feature-server 0.9.8 really sent.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from callhooks_tools.providers.jambonz.phone import ConnectFailed, NewCall, Reply, TimedOut
+from callhooks_tools.providers.jambonz.phone.bodies import snake_keys
+from callhooks_tools.providers.jambonz.phone.requests import shown_url
+from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller, ScriptProblem
+from callhooks_tools.providers.jambonz.phone.steps import Ended, Heard, Pressed, Sent, Step
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.phone import (
+    BASE,
+    CALL_HOOK,
+    REFUSED_CONNECTION,
+    STATUS_HOOK,
+    TIMED_OUT,
+    Answer,
+    Answers,
+    Made,
+    Verbs,
+    answer,
+    endlessly,
+    in_turn,
+    make_call,
+)
+from tests.properties import examples
+from tests.support import NOW
+
+CALL_INFO = frozenset(
+    [
+        "call_sid",
+        "direction",
+        "from",
+        "to",
+        "call_id",
+        "sbc_callid",
+        "sip_status",
+        "sip_reason",
+        "call_status",
+        "account_sid",
+        "trace_id",
+        "application_sid",
+        "fs_sip_address",
+        "originating_sip_ip",
+        "originating_sip_trunk_name",
+    ]
+)
+RAW_CALL_INFO = CALL_INFO - {"fs_sip_address"} | {"local_sip_address", "has_recording", "caller_name"}
+DIALLED_LEG = CALL_INFO - {"originating_sip_ip", "originating_sip_trunk_name"} | {"caller_id", "parent_call_sid"}
+SPEECH_FIGURES = {"stt_latency_ms", "stt_talkspurts", "stt_start_time", "stt_stop_time", "stt_usage"}
+
+JSON = {"content-type": "application/json; charset=utf-8"}
+HANGUP: Verbs = [{"verb": "hangup"}]
+SAY: Verbs = [{"verb": "say", "text": "Hello"}]
+MENU: dict[str, Any] = {"verb": "gather", "numDigits": 1, "actionHook": f"{BASE}/menu"}
+DIAL: dict[str, Any] = {
+    "verb": "dial",
+    "target": [{"type": "phone", "number": "+14155550100"}],
+    "actionHook": f"{BASE}/dialled",
+}
+
+
+def heard(made: Made) -> list[str]:
+    return [step.text for step in made.of(Heard)]
+
+
+class TestTheFirstWebhook:
+    def test_has_the_members_that_jambonz_sends(self) -> None:
+        made = make_call(HANGUP, call=NewCall(to="+14155550123", from_="+12125550187", env_vars={"MAX": 3}))
+        body = made.body(CALL_HOOK)
+        assert set(body) == RAW_CALL_INFO | {"sip", "service_provider_sid", "defaults", "env_vars"}
+        assert (body["call_status"], body["sip_status"], body["direction"]) == ("trying", 100, "inbound")
+        assert body["env_vars"] == {"MAX": 3}
+        assert set(body["sip"]) == {"headers", "raw", "body", "method", "version", "uri", "payload"}
+
+    def test_has_no_env_vars_where_there_are_none(self) -> None:
+        assert "env_vars" not in make_call(HANGUP).body(CALL_HOOK)
+
+    def test_names_the_caller_in_quotes_and_no_trunk_for_a_registered_user(self) -> None:
+        call = NewCall(to="+14155550123", from_="jane", caller_name="Jane", trunk=None, headers={"X-CID": "9"})
+        body = make_call(HANGUP, call=call).body(CALL_HOOK)
+        assert body["caller_name"] == '"Jane"'
+        assert "originating_sip_trunk_name" not in body
+        assert body["sip"]["headers"]["X-CID"] == "9"
+        assert body["sip"]["headers"]["from"].startswith('"Jane" <sip:jane@')
+        assert "X-Originating-Carrier" not in body["sip"]["headers"]
+
+    def test_is_signed_and_proven_and_names_its_sender(self) -> None:
+        headers = make_call(HANGUP).application.requests[0].headers
+        assert set(headers) == {"Jambonz-Signature", "Authorization", "b3", "user-agent", "Content-Type"}
+        assert headers["user-agent"] == "jambonz"
+        trace, span, sampled = headers["b3"].split("-")
+        assert (len(trace), len(span), sampled) == (32, 16, "1")
+
+    def test_of_a_call_by_rest_comes_after_the_answer_and_tells_less(self) -> None:
+        call = NewCall(to="14155550199", from_="+12125550187", direction="outbound", env_vars={"A": "b"})
+        made = make_call(SAY, call=call)
+        body = made.body(CALL_HOOK)
+        expected = CALL_INFO - {"sbc_callid", "originating_sip_ip", "originating_sip_trunk_name"}
+        assert set(body) == expected | {"env_vars", "defaults"}
+        assert (body["call_status"], body["sip_status"]) == ("in-progress", 200)
+        assert made.statuses() == ["trying", "ringing", "in-progress", "completed"]
+
+    def test_of_a_call_by_rest_that_fails_ends_a_call_that_was_answered(self) -> None:
+        made = make_call([], call=NewCall(to="1", from_="2", direction="outbound"))
+        assert made.refused == ["no application provided"]
+        assert made.ended.call_status == "completed"
+
+
+MATRIX: list[tuple[str, Answer, str | None]] = [
+    ("an array", SAY, None),
+    ("an array in the short form", [{"say": {"text": "Hello"}}], None),
+    ("202 with an array", Reply(202, JSON, json.dumps(SAY).encode()), None),
+    ("an empty array", answer([]), "no application provided"),
+    ("an object", answer({"verb": "say"}), "malformed jambonz payload: must be array"),
+    ("a text", answer("say"), "malformed jambonz payload: must be array"),
+    ("an array of texts", answer(["say"]), "malformed jambonz payload: must be array of objects"),
+    ("no verb", answer([{"text": "Hello", "loop": 2}]), "malformed jambonz payload: missing verb property"),
+    ("an empty object", answer([{}]), "malformed jambonz payload: missing verb property"),
+    ("text/plain", Reply(200, {"content-type": "text/plain"}, json.dumps(SAY).encode()), "must be array"),
+    ("no content type", Reply(200, {}, json.dumps(SAY).encode()), "must be array"),
+    ("204", Reply(204, {}, b""), "must be array"),
+    ("an empty JSON body", Reply(200, JSON, b""), "Unexpected end of JSON input"),
+    ("broken JSON", Reply(200, JSON, b'[{"verb": "say"'), "not JSON"),
+    ("NaN", Reply(200, JSON, b'[{"verb": "pause", "length": NaN}]'), "not JSON"),
+    ("problem JSON", Reply(200, {"content-type": "application/problem+json"}, b"[]"), "must be array"),
+    ("201", Reply(201, JSON, json.dumps(SAY).encode()), "Unexpected HTTP Response (201)"),
+    ("206", Reply(206, JSON, json.dumps(SAY).encode()), "Unexpected HTTP Response (206)"),
+    ("302", Reply(302, {"location": f"{BASE}/menu"}, b""), "Unexpected HTTP Response (302)"),
+    ("404", Reply(404, JSON, b"[]"), "Unexpected HTTP Response (404)"),
+    ("500", Reply(500, JSON, b"[]"), "Unexpected HTTP Response (500)"),
+    ("nobody there", REFUSED_CONNECTION, "connection failed: refused"),
+    ("too late", TIMED_OUT, "Headers Timeout Error"),
+    ("an unknown verb", answer([*SAY, {"verb": "sya"}]), "invalid instruction: sya"),
+    ("an unknown member", answer([*SAY, {"verb": "pause", "wrong": 1}]), "pause: unknown property wrong"),
+]
+IGNORED_IN_ACTION_HOOKS = {"an empty array", "an object", "a text", "text/plain", "no content type", "204"} | {
+    "problem JSON"
+}
+
+
+class TestTheOutcomeMatrix:
+    @pytest.mark.parametrize(("given", "reason"), [row[1:] for row in MATRIX], ids=[row[0] for row in MATRIX])
+    def test_of_the_first_webhook(self, given: Answer, reason: str | None) -> None:
+        made = make_call({CALL_HOOK: given})
+        if reason is None:
+            assert (made.refused, heard(made)) == ([], ["Hello"])
+            return
+        [refused] = made.refused
+        assert reason in refused
+        assert (made.ended.sip_status, made.ended.by, made.application.statuses) == (480, "jambonz", [])
+
+    @pytest.mark.parametrize(("name", "given", "reason"), MATRIX, ids=[row[0] for row in MATRIX])
+    def test_of_an_action_hook(self, name: str, given: Answer, reason: str | None) -> None:
+        rest = {"verb": "say", "text": "The rest"}
+        made = make_call({CALL_HOOK: [MENU, rest], "/menu": given}, "press 1")
+        assert heard(made) == (["Hello"] if reason is None else ["The rest"])
+        if reason is None or name in IGNORED_IN_ACTION_HOOKS:
+            assert made.refused == []
+        else:
+            [refused] = made.refused
+            assert reason in refused
+        assert made.ended.call_status == "completed"
+
+    @pytest.mark.parametrize("verb", ["redirect", "llm"])
+    @pytest.mark.parametrize("given", [Reply(500, {}, b""), answer([{"verb": "sya"}])], ids=["500", "unknown verb"])
+    def test_an_error_at_some_hooks_ends_the_call(self, verb: str, given: Answer) -> None:
+        verbs = [{"verb": "answer"}, {"verb": verb, "vendor": "openai", "actionHook": f"{BASE}/next"}, *SAY]
+        made = make_call({CALL_HOOK: verbs, "/next": given}, "llm ends" if verb == "llm" else "")
+        assert heard(made) == []
+        assert (made.ended.by, made.ended.call_status) == ("jambonz", "completed")
+
+    @pytest.mark.parametrize("verb", ["redirect", "llm"])
+    def test_an_empty_answer_at_those_hooks_goes_on(self, verb: str) -> None:
+        verbs = [{"verb": verb, "vendor": "openai", "actionHook": f"{BASE}/next"}, *SAY]
+        made = make_call({CALL_HOOK: verbs, "/next": []}, "llm ends" if verb == "llm" else "")
+        assert heard(made) == ["Hello"]
+
+    def test_a_gather_tells_the_status_hook_of_invalid_verbs(self) -> None:
+        made = make_call({CALL_HOOK: [MENU], "/menu": [{"verb": "sya"}]}, "press 1")
+        [told] = [status for status in made.application.statuses if "error" in status]
+        assert set(told) == CALL_INFO | {"error", "reason"}
+        assert (told["error"], told["reason"]) == ("invalid actionHook response", "invalid instruction: sya")
+
+    def test_a_request_is_told_again_as_a_failure_and_then_ends_the_call(self) -> None:
+        verbs = [{"verb": "answer"}, {"verb": "sip:request", "method": "INFO", "actionHook": f"{BASE}/asked"}, *SAY]
+        made = make_call({CALL_HOOK: verbs, "/asked": Reply(500, {}, b"")})
+        first, second = [request.body for request in made.application.at("/asked")]
+        assert (first["result"], first["sip_status"]) == ("success", 200)
+        assert (second["result"], second["err"]) == ("failed", "Unexpected HTTP Response (500)")
+        assert heard(made) == []
+
+    def test_a_byte_order_mark_does_not_harm(self) -> None:
+        made = make_call({CALL_HOOK: Reply(200, JSON, b"\xef\xbb\xbf" + json.dumps(SAY).encode())})
+        assert heard(made) == ["Hello"]
+
+
+class TestRequests:
+    @pytest.mark.parametrize(
+        ("fragment", "given", "tries"),
+        [
+            ("", Reply(500, {}, b""), 1),
+            ("#rc=2", Reply(500, {}, b""), 1),
+            ("#rc=2", REFUSED_CONNECTION, 3),
+            ("#rc=2&rp=5xx", Reply(503, {}, b""), 3),
+            ("#rc=1&rp=4xx,5xx", Reply(404, {}, b""), 2),
+            ("#rc=1&rp=5xx", Reply(404, {}, b""), 1),
+            ("#rc=1&rp=rt", TIMED_OUT, 1),
+            ("#rc=1&rp=ct,5xx", TIMED_OUT, 1),
+            ("#rc=1&rp=all", TIMED_OUT, 2),
+            ("#rc=1&rp=all", Reply(302, {}, b""), 2),
+            ("#rc=9&rp=all", Reply(500, {}, b""), 6),
+            ("#rc=x&rp=all", Reply(500, {}, b""), 1),
+        ],
+    )
+    def test_are_tried_again_as_the_fragment_says(self, fragment: str, given: Answer, tries: int) -> None:
+        made = make_call({CALL_HOOK: given}, call_hook=f"{BASE}{CALL_HOOK}{fragment}")
+        assert len(made.application.requests) == tries
+        assert [attempt for _, attempt, _ in made.tries] == list(range(1, tries + 1))
+
+    def test_are_repeated_byte_for_byte_after_longer_and_longer_waits(self) -> None:
+        made = make_call({CALL_HOOK: Reply(500, {}, b"")}, call_hook=f"{BASE}{CALL_HOOK}#rc=5&rp=5xx")
+        assert all(request == made.application.requests[0] for request in made.application.requests)
+        assert made.application.requests[0].url == BASE + CALL_HOOK
+        assert made.slept == [0.5, 1, 2, 4, 6]
+
+    def test_that_succeed_at_the_second_try_are_fine(self) -> None:
+        answers = {CALL_HOOK: in_turn(Reply(503, {}, b""), SAY)}
+        made = make_call(answers, call_hook=f"{BASE}{CALL_HOOK}#rc=2&rp=5xx")
+        assert (made.refused, heard(made)) == ([], ["Hello"])
+
+    def test_resolve_a_relative_hook_against_the_host_alone(self) -> None:
+        answers: Answers = {"/prod/call": [{**MENU, "actionHook": "/menu?step=1"}], "/menu": []}
+        made = make_call(answers, "press 1", call_hook=f"{BASE}/prod/call?a=b")
+        assert [request.url for request in made.application.at("/menu")] == [f"{BASE}/menu?step=1"]
+
+    def test_send_the_fragment_of_a_relative_hook_and_do_not_retry(self) -> None:
+        answers: Answers = {CALL_HOOK: [{**MENU, "actionHook": "/menu#rc=2&rp=5xx"}]}
+        made = make_call(answers, "press 1")
+        [request] = [request for request in made.application.requests if "/menu" in request.url]
+        assert request.path == "/menu%23rc=2&rp=5xx"
+        assert "fragment of a relative hook" in made.notes
+
+    @pytest.mark.parametrize("hook", ["menu", "ftp://app.example.com/x", "https://", "https://[bad/x"])
+    def test_need_a_url_that_leads_somewhere(self, hook: str) -> None:
+        made = make_call([{**MENU, "actionHook": hook}], "press 1")
+        assert made.refused[0].startswith("Invalid URL")
+
+    def test_keep_the_query_but_of_names_that_stand_twice_only_the_last(self) -> None:
+        hook = f"{BASE}/menu?token=a%20b&x=1&x=2"
+        made = make_call({CALL_HOOK: [{**MENU, "actionHook": hook}], "/menu": []}, "press 1")
+        assert made.application.requests[-2].url == f"{BASE}/menu?token=a%20b&x=2"
+
+    def test_go_to_the_root_where_there_is_no_path(self) -> None:
+        made = make_call({CALL_HOOK: [{**MENU, "actionHook": BASE}], "/": []}, "press 1")
+        assert (made.refused, len(made.application.at("/"))) == ([], 1)
+
+    @pytest.mark.parametrize("host", [BASE, "https://other.example.net"])
+    def test_carry_the_credentials_of_the_call_hook_everywhere(self, host: str) -> None:
+        hook = {"url": f"{host}/menu", "username": "else", "password": "wrong"}
+        made = make_call({CALL_HOOK: [{**MENU, "actionHook": hook}]}, "press 1")
+        first = made.application.requests[0].headers["Authorization"]
+        assert {request.headers["Authorization"] for request in made.application.requests} == {first}
+        assert "its own credentials are ignored" in made.notes
+
+    def test_by_get_have_no_body_and_cannot_be_verified(self) -> None:
+        hook = {"url": f"{BASE}/menu", "method": "GET"}
+        made = make_call({CALL_HOOK: [{**MENU, "actionHook": hook}], "/menu": SAY}, "press 1")
+        [request] = made.application.at("/menu")
+        assert (request.method, request.content, request.url) == ("GET", None, f"{BASE}/menu")
+        assert "Content-Type" not in request.headers
+        assert heard(made) == ["Hello"]
+
+    def test_after_a_redirect_to_another_host_have_no_credentials_and_its_base(self) -> None:
+        redirect = {"verb": "redirect", "actionHook": "https://other.example.net/start"}
+        made = make_call([redirect])
+        assert "Authorization" not in made.application.requests[-1].headers
+        assert "no Authorization is sent, to https://other.example.net" in made.notes
+
+    def test_after_a_redirect_on_the_same_host_are_as_before(self) -> None:
+        made = make_call({CALL_HOOK: [{"verb": "redirect", "actionHook": f"{BASE}/start"}], "/start": SAY})
+        assert (made.notes, heard(made)) == ("", ["Hello"])
+        assert set(made.body("/start")) == CALL_INFO
+        assert made.body("/start")["call_status"] == "trying"
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("https://u:p@app.example.com/x?hop=2&token=abc&Api-Key=k#rc=1", f"{BASE}/x?hop=2&token=***&Api-Key=***"),
+            ("/menu?pwd=1", "/menu?pwd=***"),
+            ("silence_stream://500", "silence_stream://500"),
+        ],
+    )
+    def test_are_shown_without_secrets(self, url: str, shown: str) -> None:
+        assert shown_url(url) == shown
+
+    def test_never_show_the_password_or_the_signature(self) -> None:
+        made = make_call([MENU], "press 1")
+        shown = "\n".join(f"{step} {step!r}" for step in made.steps)
+        assert "s3cr3t" not in shown
+        assert "v1=" not in shown
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("line", "members", "expected"),
+        [
+            ("press 1", {"digits", "reason"}, {"digits": "1", "reason": "dtmfDetected"}),
+            ("wait", {"reason"}, {"reason": "timeout"}),
+            ("say sales please", {"speech", "reason"} | SPEECH_FIGURES, {"reason": "speechDetected"}),
+            ("low confidence sales", {"speech", "reason"} | SPEECH_FIGURES, {"reason": "stt-low-confidence"}),
+            ("error", {"reason", "details"}, {"reason": "error", "details": "connection to speech vendor failed"}),
+        ],
+    )
+    def test_of_a_gather(self, line: str, members: set[str], expected: dict[str, str]) -> None:
+        gather = {**MENU, "input": ["digits", "speech"]}
+        body = make_call({CALL_HOOK: [gather], "/menu": []}, line).body("/menu")
+        assert set(body) == CALL_INFO | members
+        assert expected.items() <= body.items()
+        assert (body["call_status"], body["sip_status"], body["sip_reason"]) == ("in-progress", 200, "OK")
+
+    def test_of_speech_is_that_of_all_vendors(self) -> None:
+        recognizer = {"vendor": "deepgram", "language": "nl-NL"}
+        gather = {**MENU, "input": ["speech"], "recognizer": recognizer, "partialResultHook": f"{BASE}/partial"}
+        made = make_call({CALL_HOOK: [gather], "/menu": [], "/partial": []}, "say hallo")
+        speech = made.body("/menu")["speech"]
+        assert set(speech) == {"language_code", "channel_tag", "is_final", "alternatives", "vendor"}
+        assert (speech["language_code"], speech["vendor"]["name"], speech["is_final"]) == ("nl-NL", "deepgram", True)
+        assert speech["alternatives"][0]["transcript"] == "hallo"
+        assert made.body("/partial")["speech"]["is_final"] is False
+
+    def test_name_the_verb_that_has_an_id(self) -> None:
+        made = make_call({CALL_HOOK: [{**MENU, "id": "main"}], "/menu": []}, "press 1")
+        assert made.body("/menu")["verb_id"] == "main"
+
+    def test_of_a_play(self) -> None:
+        play = {"verb": "play", "url": ["a.wav", "b.wav"], "actionHook": f"{BASE}/played"}
+        body = make_call({CALL_HOOK: [play], "/played": []}).body("/played")
+        figures = {"playback_seconds", "playback_milliseconds", "playback_last_offset_pos", "reason"}
+        assert set(body) == CALL_INFO | figures
+        assert (body["playback_seconds"], body["reason"]) == (6, "playCompleted")
+
+    def test_of_a_play_that_fails(self) -> None:
+        play = {"verb": "play", "url": "a.wav", "actionHook": f"{BASE}/played"}
+        body = make_call({CALL_HOOK: [play], "/played": []}, "play failed").body("/played")
+        assert set(body) == CALL_INFO | {"reason", "status"}
+        assert (body["reason"], body["status"]) == ("playFailed", "fail")
+
+    @pytest.mark.parametrize(
+        ("line", "seconds", "digits"),
+        [
+            ("listen 17 #", 17, "#"),
+            ("listen 17", 17, None),
+            ("listen 90", 60, None),
+            ("listen 90 #", 60, None),
+            ("listen 5 1", 5, None),
+        ],
+    )
+    def test_of_a_listen(self, line: str, seconds: int, digits: str | None) -> None:
+        listen = {
+            "verb": "stream",
+            "url": "wss://a.example.com",
+            "finishOnKey": "#",
+            "maxLength": 60,
+            "actionHook": f"{BASE}/heard",
+        }
+        body = make_call({CALL_HOOK: [listen], "/heard": []}, line).body("/heard")
+        assert set(body) == CALL_INFO | {"dial_call_duration"} | ({"digits"} if digits else set())
+        assert (body["dial_call_duration"], body.get("digits")) == (seconds, digits)
+
+    def test_of_a_transcription_are_raw_and_come_until_verbs_are_answered(self) -> None:
+        verbs: Verbs = [
+            {"verb": "tag", "data": {"orderId": 7}},
+            {"verb": "transcribe", "transcriptionHook": f"{BASE}/said"},
+        ]
+        made = make_call({CALL_HOOK: verbs, "/said": in_turn([], SAY)}, "say one\nsay two")
+        first, second = [request.body for request in made.application.at("/said")]
+        assert set(first) == RAW_CALL_INFO | {"b3", "speech", "customerdata"}
+        assert first["customerdata"] == {"order_id": 7}
+        assert second["speech"]["alternatives"][0]["transcript"] == "two"
+        assert heard(made) == ["Hello"]
+
+    def test_of_what_was_tagged_keep_its_keys(self) -> None:
+        verbs = [
+            {"verb": "tag", "data": {"old": 1}},
+            {"verb": "tag", "data": {"orderId": "A-1", "deep": {"someKey": 1}}},
+            MENU,
+        ]
+        made = make_call({CALL_HOOK: verbs, "/menu": []}, "press 1")
+        assert made.body("/menu")["customerData"] == {"orderId": "A-1", "deep": {"someKey": 1}}
+        assert made.application.statuses[-1]["customerData"] == {"orderId": "A-1", "deep": {"someKey": 1}}
+
+    def test_of_a_message(self) -> None:
+        message = {"verb": "message", "to": "1", "from": "2", "text": "Hi", "actionHook": f"{BASE}/sent"}
+        body = make_call({CALL_HOOK: [message], "/sent": []}).body("/sent")
+        assert set(body) == CALL_INFO | {"message_sid", "message_status", "carrier", "carrier_message_id"}
+        body = make_call({CALL_HOOK: [message], "/sent": []}, "message no carriers").body("/sent")
+        assert set(body) == CALL_INFO | {"message_sid", "message_status"}
+
+    @pytest.mark.parametrize(
+        ("line", "expected", "events"),
+        [
+            ("", {"refer_status": 202, "final_referred_call_status": 200}, [200]),
+            ("refer 486", {"refer_status": 202, "final_referred_call_status": 486}, [486]),
+            ("refer no notify", {"refer_status": 202}, []),
+            ("refer rejected", {"refer_status": 603}, []),
+        ],
+    )
+    def test_of_a_refer(self, line: str, expected: dict[str, int], events: list[int]) -> None:
+        refer = {
+            "verb": "sip:refer",
+            "referTo": "+14155550100",
+            "actionHook": f"{BASE}/referred",
+            "eventHook": f"{BASE}/event",
+        }
+        made = make_call({CALL_HOOK: [{"verb": "answer"}, refer], "/referred": [], "/event": []}, line)
+        body = made.body("/referred")
+        assert set(body) == CALL_INFO | set(expected)
+        assert expected.items() <= body.items()
+        assert [request.body for request in made.application.at("/event")] == [
+            {"event": "transfer-status", "call_status": status} for status in events
+        ]
+
+    @pytest.mark.parametrize(
+        ("line", "types"),
+        [
+            ("", ["amd_human_detected"]),
+            ("amd machine", ["amd_machine_detected", "amd_machine_stopped_speaking"]),
+            ("amd no speech", ["amd_no_speech_detected"]),
+            ("amd undecided", ["amd_decision_timeout"]),
+        ],
+    )
+    def test_of_answering_machine_detection(self, line: str, types: list[str]) -> None:
+        config = {"verb": "config", "amd": {"actionHook": f"{BASE}/amd"}}
+        made = make_call({CALL_HOOK: [config, *SAY], "/amd": []}, line)
+        bodies = [request.body for request in made.application.at("/amd")]
+        assert [body["type"] for body in bodies] == types
+        assert set(bodies[0]) >= CALL_INFO
+
+    def test_of_a_machine_whose_hook_answers_verbs_replace_the_rest(self) -> None:
+        config = {"verb": "config", "amd": {"actionHook": f"{BASE}/amd"}}
+        made = make_call({CALL_HOOK: [config, MENU], "/amd": [{"verb": "say", "text": "Call back"}]}, "amd machine")
+        assert (heard(made), len(made.application.at("/amd"))) == (["Call back"], 1)
+
+    @pytest.mark.parametrize(
+        ("key", "expected"),
+        [
+            ("orderId", "order_id"),
+            ("maskedITN", "masked_i_t_n"),
+            ("X-Foo", "x_foo"),
+            ("User-Agent", "user_agent"),
+            ("already_so", "already_so"),
+            ("two words", "two_words"),
+            ("URL", "url"),
+        ],
+    )
+    def test_rewrite_keys_as_jambonz_does(self, key: str, expected: str) -> None:
+        assert snake_keys({key: [{key: 1}]}) == {expected: [{expected: 1}]}
+
+
+class TestGather:
+    @pytest.mark.parametrize(
+        ("members", "keys", "digits"),
+        [
+            ({"numDigits": 2}, "12", "12"),
+            ({"numDigits": 2}, "123", "12"),
+            ({"maxDigits": 3, "minDigits": 1}, "123", "123"),
+            ({"finishOnKey": "#"}, "12#", "12"),
+            ({"finishOnKey": "#"}, "#", ""),
+            ({"numDigits": 4, "finishOnKey": "#"}, "12#4", "12"),
+            ({"maxDigits": 4, "minDigits": 2}, "12", "12"),
+            ({"maxDigits": 4, "minDigits": 2, "interDigitTimeout": 3}, "123", "123"),
+            # jambonz counts no digits as enough where there is no minDigits.
+            ({"maxDigits": 4, "interDigitTimeout": 3}, "12", None),
+            ({"maxDigits": 4, "minDigits": 3}, "12", None),
+            ({}, "12", None),
+        ],
+    )
+    def test_is_over_when_jambonz_has_enough_digits(
+        self, members: dict[str, Any], keys: str, digits: str | None
+    ) -> None:
+        gather = {"verb": "gather", "actionHook": f"{BASE}/menu", **members}
+        body = make_call({CALL_HOOK: [gather], "/menu": []}, f"press {keys}").body("/menu")
+        assert body.get("digits") == digits
+        assert body["reason"] == ("timeout" if digits is None else "dtmfDetected")
+
+    @pytest.mark.parametrize(("inputs", "line"), [(["digits"], "say sales"), (["speech"], "press 1")])
+    def test_hears_only_what_it_listens_to(self, inputs: list[str], line: str) -> None:
+        made = make_call({CALL_HOOK: [{**MENU, "input": inputs}], "/menu": []}, line)
+        assert made.body("/menu")["reason"] == "timeout"
+
+    def test_without_a_time_out_waits_on(self) -> None:
+        made = make_call({CALL_HOOK: [{**MENU, "timeout": 0}], "/menu": []}, "wait\nwait\npress 2")
+        assert made.body("/menu")["digits"] == "2"
+
+    @pytest.mark.parametrize(
+        ("members", "early", "seconds"),
+        [({}, "", 14), ({}, " early", 0), ({"listenDuringPrompt": False}, " early", 29)],
+    )
+    def test_is_answered_while_its_prompt_is_playing(self, members: dict[str, Any], early: str, seconds: int) -> None:
+        gather = {**MENU, "say": {"text": "x" * 210}, **members}
+        made = make_call({CALL_HOOK: [gather], "/menu": []}, f"press 1{early}")
+        assert heard(made) == ["x" * 210]
+        assert made.ended.seconds == seconds
+        assert made.body("/menu").get("digits") == (None if members else "1")
+
+    def test_without_a_hook_asks_nobody(self) -> None:
+        made = make_call([{"verb": "gather", "numDigits": 1}, *SAY], "press 1")
+        assert (len(made.tries), heard(made)) == (1, ["Hello"])
+
+    def test_can_be_replaced_by_barge_in_for_the_whole_call(self) -> None:
+        barge_in = {"enable": True, "input": ["digits", "speech"], "numDigits": 1, "actionHook": f"{BASE}/barged"}
+        verbs = [{"verb": "config", "bargeIn": barge_in}, *SAY, MENU, {"verb": "pause", "length": 9}]
+        made = make_call({CALL_HOOK: verbs, "/barged": [{"verb": "say", "text": "Yes?"}]}, "interrupt press 2")
+        assert made.body("/barged")["digits"] == "2"
+        assert heard(made) == ["Hello", "Yes?"]
+        uninterrupted = make_call({CALL_HOOK: verbs})
+        assert "jambonz skips it while config has bargeIn on" in uninterrupted.notes
+
+    def test_barge_in_is_over_after_once_unless_it_is_sticky(self) -> None:
+        for sticky, times in ((True, 2), (False, 1)):
+            barge_in = {"enable": True, "sticky": sticky, "actionHook": f"{BASE}/barged"}
+            verbs = [{"verb": "config", "bargeIn": barge_in}, *SAY, *SAY]
+            script = "\n".join(["interrupt say yes"] * times)
+            made = make_call({CALL_HOOK: verbs, "/barged": []}, script)
+            assert len(made.application.at("/barged")) == times
+
+
+class TestStatusEvents:
+    def test_of_a_call_that_jambonz_ends(self) -> None:
+        made = make_call([{"verb": "pause", "length": 2}, *SAY, {"verb": "pause", "length": 5}, *HANGUP])
+        assert made.statuses() == ["trying", "in-progress", "completed"]
+        trying, answered, completed = made.application.statuses
+        assert set(trying) == set(answered) == CALL_INFO
+        assert set(completed) == CALL_INFO | {"call_termination_by", "duration"}
+        assert (completed["call_termination_by"], completed["duration"]) == ("jambonz", 6)
+        assert made.ended == Ended("jambonz", "hung up", "completed", 200, 6)
+
+    def test_of_a_call_that_the_caller_ends(self) -> None:
+        made = make_call([MENU], "hang up")
+        completed = made.application.statuses[-1]
+        assert set(completed) == CALL_INFO | {"call_termination_by", "duration", "headers"}
+        assert completed["call_termination_by"] == "caller"
+
+    def test_of_a_caller_who_gives_up_before_the_answer(self) -> None:
+        made = make_call([{"verb": "pause", "length": 2}, *SAY], "interrupt hang up")
+        assert made.statuses() == ["trying", "no-answer"]
+        final = made.application.statuses[-1]
+        assert set(final) == CALL_INFO | {"call_termination_by"}
+        assert (final["sip_status"], final["sip_reason"]) == (487, "Request Terminated")
+
+    def test_of_a_call_that_is_declined(self) -> None:
+        made = make_call([{"verb": "sip:decline", "status": 486, "reason": "Busy Here"}, *SAY])
+        assert made.statuses() == ["trying", "failed"]
+        assert set(made.application.statuses[-1]) == CALL_INFO
+        assert (made.ended.sip_status, made.ended.reason, heard(made)) == (486, "Busy Here", [])
+
+    def test_of_a_call_that_no_verb_answers_have_no_end(self) -> None:
+        made = make_call([{"verb": "pause", "length": 1}, {"verb": "tag", "data": {}}])
+        assert made.statuses() == ["trying"]
+        assert made.ended.sip_status == 603
+
+    def test_are_not_sent_where_no_hook_wants_them(self) -> None:
+        assert make_call(SAY, status_events=False).application.statuses == []
+
+    def test_that_are_refused_do_not_harm_the_call(self) -> None:
+        made = make_call({CALL_HOOK: SAY, STATUS_HOOK: Reply(404, {}, b"")})
+        assert made.refused == ["Unexpected HTTP Response (404)"] * 3
+        assert heard(made) == ["Hello"]
+
+    @pytest.mark.parametrize(
+        ("verb", "is_answered"),
+        [
+            ({"verb": "say", "text": "Hi"}, True),
+            ({"verb": "answer"}, True),
+            ({"verb": "say", "text": "Hi", "earlyMedia": True}, False),
+            ({"verb": "config", "synthesizer": {"vendor": "google"}}, False),
+            ({"verb": "config", "record": {"action": "startCallRecording"}}, True),
+            ({"verb": "dial", "target": [{"type": "user", "name": "jane"}]}, True),
+            ({"verb": "dial", "target": [{"type": "user", "name": "jane"}], "answerOnBridge": True}, False),
+            ({"verb": "gather", "say": {"text": "Hi", "earlyMedia": True}}, False),
+            ({"verb": "pause", "length": 1}, False),
+        ],
+        ids=str,
+    )
+    def test_tell_of_the_answer_at_the_first_verb_that_needs_sound(
+        self, verb: dict[str, Any], is_answered: bool
+    ) -> None:
+        script = "dial busy" if verb["verb"] == "dial" else "wait" if verb["verb"] == "gather" else ""
+        made = make_call([verb], script)
+        assert ("in-progress" in made.statuses()) == is_answered
+
+    @pytest.mark.parametrize(
+        ("verbs", "reason"),
+        [
+            (HANGUP, "preconditions not met: call was not answered"),
+            ([*SAY, {"verb": "sip:decline", "status": 603}], "preconditions not met: final sip status already sent"),
+        ],
+    )
+    def test_come_of_no_verb_that_is_out_of_place(self, verbs: Verbs, reason: str) -> None:
+        assert make_call(verbs).refused == [reason]
+
+
+class TestDial:
+    @pytest.mark.parametrize(
+        ("line", "call_status", "sip_status", "leg"),
+        [
+            ("dial answered 30", "completed", 200, ["trying", "ringing", "in-progress", "completed"]),
+            ("dial completed", "completed", 200, ["trying", "ringing", "in-progress", "completed"]),
+            ("dial busy", "busy", 486, ["trying", "ringing", "busy"]),
+            ("dial no-answer", "no-answer", 487, ["trying", "ringing", "no-answer"]),
+            ("dial declined", "failed", 603, ["trying", "ringing", "failed"]),
+            ("dial failed", "failed", 503, ["trying", "ringing", "failed"]),
+            ("dial failed 404", "failed", 404, ["trying", "ringing", "failed"]),
+            ("dial failed 600", "busy", 600, ["trying", "ringing", "busy"]),
+            # The verb's own time-out: what it finds out is thrown away.
+            ("dial timeout", "ringing", 180, ["trying", "ringing"]),
+        ],
+    )
+    def test_tells_what_became_of_it(self, line: str, call_status: str, sip_status: int, leg: list[str]) -> None:
+        made = make_call({CALL_HOOK: [DIAL, *SAY], "/dialled": []}, line)
+        body = made.body("/dialled")
+        assert set(body) == CALL_INFO | {"dial_call_status", "dial_sip_status", "dial_call_sid", "dial_sbc_callid"}
+        assert (body["dial_call_status"], body["dial_sip_status"]) == (call_status, sip_status)
+        assert made.statuses("leg") == leg
+        assert heard(made) == ["Hello"]
+
+    def test_tells_of_the_other_leg_as_jambonz_does(self) -> None:
+        made = make_call({CALL_HOOK: [{**DIAL, "tag": {"a": 1}}], "/dialled": []}, "dial answered 31")
+        trying, ringing, _, completed = [status for status in made.application.statuses if "parent_call_sid" in status]
+        assert set(trying) == DIALLED_LEG - {"sbc_callid"} | {"customerData"}
+        assert set(ringing) == DIALLED_LEG | {"customerData"}
+        assert set(completed) == DIALLED_LEG | {"duration", "headers", "customerData"}
+        assert (completed["duration"], completed["direction"]) == (31, "outbound")
+        events = [request for request in made.application.at(STATUS_HOOK) if "parent_call_sid" in request.body]
+        assert not any("b3" in request.headers for request in events)
+
+    def test_that_the_caller_ends_asks_its_hook_and_takes_no_verbs(self) -> None:
+        made = make_call({CALL_HOOK: [DIAL], "/dialled": SAY}, "dial answered 30 hang up")
+        assert (made.body("/dialled")["dial_call_status"], heard(made)) == ("completed", [])
+        assert made.body("/dialled")["call_status"] == "completed"
+        assert made.ended.by == "caller"
+
+    def test_that_the_caller_leaves_while_it_rings_has_no_final_status(self) -> None:
+        made = make_call({CALL_HOOK: [{**DIAL, "answerOnBridge": True}], "/dialled": []}, "hang up")
+        assert made.statuses("leg") == ["trying", "ringing"]
+        assert made.statuses() == ["trying", "no-answer"]
+        assert made.body("/dialled")["dial_call_status"] == "ringing"
+
+    def test_answers_the_caller_with_the_callee_where_it_is_asked_to(self) -> None:
+        made = make_call({CALL_HOOK: [{**DIAL, "answerOnBridge": True}], "/dialled": []}, "dial answered 30")
+        order = [status["call_status"] for status in made.application.statuses]
+        assert order == ["trying", "trying", "ringing", "in-progress", "in-progress", "completed", "completed"]
+
+    def test_is_ended_by_its_time_limit(self) -> None:
+        made = make_call({CALL_HOOK: [{**DIAL, "timeLimit": 10}], "/dialled": []}, "dial answered 30 hang up")
+        completed = made.application.statuses[-2]
+        assert completed["duration"] == 10
+        assert made.ended.by == "jambonz"
+
+    def test_rings_ten_different_targets_at_most(self) -> None:
+        numbers = [f"+1415555{number:04}" for number in (*range(12), 0)]
+        targets = [{"type": "phone", "number": number} for number in numbers]
+        made = make_call({CALL_HOOK: [{**DIAL, "target": targets}], "/dialled": []}, "dial answered")
+        events = [status for status in made.application.statuses if "parent_call_sid" in status]
+        assert [event["to"] for event in events if event["call_status"] == "trying"] == numbers[:10]
+        assert [event["to"] for event in events if event["call_status"] == "completed"] == numbers[:1]
+
+    def test_without_a_target_is_refused(self) -> None:
+        made = make_call([{**DIAL, "target": [{"type": "phone"}]}])
+        assert made.refused == ["there is no target that could be called"]
+
+    def test_tells_the_hook_of_a_nested_listen_and_takes_no_verbs(self) -> None:
+        dial = {**DIAL, "listen": {"url": "wss://a.example.com", "actionHook": f"{BASE}/recorded"}}
+        made = make_call({CALL_HOOK: [dial], "/dialled": [], "/recorded": SAY}, "dial answered 12")
+        assert (made.body("/recorded")["dial_call_duration"], heard(made)) == (12, [])
+
+    def test_is_replaced_by_the_verbs_of_its_machine_detection(self) -> None:
+        dial = {**DIAL, "amd": {"actionHook": f"{BASE}/amd"}}
+        answers: Answers = {CALL_HOOK: [dial], "/amd": [{"verb": "say", "text": "A machine"}], "/dialled": SAY}
+        made = make_call(answers, "dial answered\namd machine")
+        assert heard(made) == ["A machine"]
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+
+
+ASK_THE_CALLEE: Verbs = [
+    {"verb": "gather", "numDigits": 1, "say": {"text": "Press 1"}, "actionHook": f"{BASE}/confirmed"},
+    {"verb": "hangup"},
+]
+
+
+class TestConfirmHook:
+    def call(self, confirm: Answer, confirmed: Answer = None, script: str = "") -> Made:
+        dial = {**DIAL, "confirmHook": f"{BASE}/confirm"}
+        answers: Answers = {CALL_HOOK: [dial], "/confirm": confirm, "/confirmed": confirmed or [], "/dialled": []}
+        return make_call(answers, f"dial answered 20\n{script}")
+
+    @pytest.mark.parametrize("confirm", [answer([]), Reply(204, {}, b""), SAY], ids=["[]", "204", "say"])
+    def test_accepts_a_leg_that_is_still_there_at_the_end(self, confirm: Answer) -> None:
+        made = self.call(confirm)
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+        assert set(made.body("/confirm")) == DIALLED_LEG
+        assert made.body("/confirm")["call_status"] == "in-progress"
+        assert "b3" not in made.application.at("/confirm")[0].headers
+
+    @pytest.mark.parametrize(
+        "confirm",
+        [HANGUP, Reply(500, {}, b""), TIMED_OUT, answer([{"verb": "sya"}]), answer([{"verb": "sip:decline"}])],
+        ids=["hangup", "500", "too late", "unknown verb", "sip:decline"],
+    )
+    def test_declines_a_leg_that_is_hung_up_or_cannot_be_asked(self, confirm: Answer) -> None:
+        made = self.call(confirm)
+        assert made.body("/dialled")["dial_call_status"] == "in-progress"
+        assert "completed" not in made.statuses("leg")
+
+    def test_asks_the_callee(self) -> None:
+        made = self.call(ASK_THE_CALLEE, [{"verb": "say", "text": "Thank you"}], "press 1")
+        assert [(step.side, step.text) for step in made.of(Heard)] == [("callee", "Press 1"), ("callee", "Thank you")]
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+        assert "parent_call_sid" in made.body("/confirmed")
+
+    def test_drops_a_hangup_that_its_action_hook_answers(self) -> None:
+        made = self.call(ASK_THE_CALLEE, [*SAY, {"verb": "hangup"}], "press 2")
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+        assert made.refused == ["removing verbs that are not allowed for confirmSession call: hangup"]
+
+    def test_leaves_the_verbs_that_are_left_where_nothing_of_an_answer_is_allowed(self) -> None:
+        made = self.call(ASK_THE_CALLEE, HANGUP, "press 2")
+        assert made.body("/dialled")["dial_call_status"] == "in-progress"
+
+    def test_is_declined_by_a_callee_who_hangs_up(self) -> None:
+        made = self.call(ASK_THE_CALLEE, script="hang up")
+        assert made.statuses("leg") == ["trying", "ringing", "in-progress", "completed"]
+        assert made.ended.by == "jambonz"
+
+    def test_of_a_target_goes_before_that_of_the_dial_and_the_next_target_still_rings(self) -> None:
+        targets = [
+            {"type": "phone", "number": "+14155550100", "confirmHook": f"{BASE}/own"},
+            {"type": "phone", "number": "+14155550101"},
+        ]
+        dial = {**DIAL, "target": targets, "confirmHook": f"{BASE}/confirm"}
+        answers: Answers = {CALL_HOOK: [dial], "/own": HANGUP, "/confirm": [], "/dialled": []}
+        made = make_call(answers, "dial answered\ndial answered 20")
+        assert made.body("/own")["to"] == "+14155550100"
+        assert made.body("/confirm")["to"] == "+14155550101"
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+
+    def test_leaves_a_dial_completed_whose_next_target_is_busy_after_a_callee_hung_up(self) -> None:
+        targets = [{"type": "phone", "number": f"+1415555010{number}"} for number in (0, 1)]
+        dial = {**DIAL, "target": targets, "confirmHook": f"{BASE}/confirm"}
+        answers: Answers = {CALL_HOOK: [dial], "/confirm": ASK_THE_CALLEE, "/dialled": []}
+        made = make_call(answers, "dial answered\nhang up\ndial busy")
+        assert made.body("/dialled")["dial_call_status"] == "completed"
+
+
+ENQUEUE: dict[str, Any] = {
+    "verb": "enqueue",
+    "name": "support",
+    "waitHook": f"{BASE}/wait",
+    "actionHook": f"{BASE}/queued",
+}
+
+
+class TestQueue:
+    def call(self, wait: Any, script: str) -> Made:
+        return make_call({CALL_HOOK: [ENQUEUE, *SAY], "/wait": wait, "/queued": []}, script)
+
+    def test_asks_the_wait_hook_again_and_again_and_tells_it_nothing_of_the_call(self) -> None:
+        made = self.call(endlessly([{"verb": "play", "url": "music.wav"}]), "queue waits 2\nqueue bridged 30")
+        first, _, third = [request.body for request in made.application.at("/wait")]
+        members = {"queue_sid", "queue_time", "queue_size", "queue_position", "call_sid", "call_id"}
+        assert set(first) == members
+        assert (first["queue_time"], third["queue_time"]) == (0, 8)
+        body = made.body("/queued")
+        assert set(body) == CALL_INFO | {"queue_sid", "queue_time", "queue_result"}
+        assert (body["queue_result"], body["queue_time"]) == ("bridged", 41)
+        assert heard(made) == ["Hello"]
+
+    def test_tells_the_wait_hook_what_was_tagged(self) -> None:
+        verbs = [{"verb": "tag", "data": {"orderId": 7}}, ENQUEUE]
+        made = make_call({CALL_HOOK: verbs, "/wait": [], "/queued": []}, "queue error")
+        assert made.body("/wait")["customerData"] == {"orderId": 7}
+        assert made.body("/queued")["queue_result"] == "error"
+
+    def test_can_be_left(self) -> None:
+        made = self.call([{"verb": "say", "text": "Sorry"}, {"verb": "leave"}, *SAY], "")
+        assert made.body("/queued")["queue_result"] == "leave"
+        assert heard(made) == ["Sorry", "Hello"]
+
+    def test_is_left_at_once_by_leave_alone(self) -> None:
+        assert self.call([{"verb": "leave"}], "").body("/queued")["queue_result"] == "leave"
+
+    @pytest.mark.parametrize(
+        ("wait", "reason"),
+        [
+            ([], None),
+            (Reply(204, {}, b""), None),
+            (Reply(500, {}, b""), "Unexpected HTTP Response (500)"),
+            (
+                [*SAY, MENU],
+                'unsupported verb in enqueue waitHook: only ["play","say","pause","leave","tag"]',
+            ),
+        ],
+    )
+    def test_stops_asking_a_wait_hook_that_gives_nothing_to_hear(self, wait: Answer, reason: str | None) -> None:
+        made = self.call(wait, "queue waits 3\nqueue bridged")
+        assert len(made.application.at("/wait")) == 1
+        assert made.refused == ([] if reason is None else [reason])
+        assert made.body("/queued")["queue_result"] == "bridged"
+
+    @pytest.mark.parametrize("script", ["hang up", "interrupt hang up"])
+    def test_tells_its_hook_that_the_caller_hung_up(self, script: str) -> None:
+        made = self.call(endlessly(SAY), script)
+        body = made.body("/queued")
+        assert (body["queue_result"], body["call_status"]) == ("hangup", "completed")
+        assert made.ended.by == "caller"
+
+    @pytest.mark.parametrize(("line", "result"), [("", "complete"), ("dequeue timeout", "timeout")])
+    def test_can_be_taken_from(self, line: str, result: str) -> None:
+        dequeue = {"verb": "dequeue", "name": "support", "actionHook": f"{BASE}/taken"}
+        body = make_call({CALL_HOOK: [dequeue], "/taken": []}, line).body("/taken")
+        assert set(body) == CALL_INFO | {"dequeue_result"}
+        assert body["dequeue_result"] == result
+
+
+class TestConference:
+    def test_tells_its_hooks(self) -> None:
+        conference = {
+            "verb": "conference",
+            "name": "standup",
+            "statusEvents": ["start", "join", "end"],
+            "statusHook": f"{BASE}/events",
+            "enterHook": f"{BASE}/enter",
+            "actionHook": f"{BASE}/over",
+        }
+        answers: Answers = {CALL_HOOK: [conference], "/events": endlessly([]), "/enter": SAY, "/over": []}
+        made = make_call(answers, "conference over 60")
+        events = [request.body for request in made.application.at("/events")]
+        assert [event["event"] for event in events] == ["start", "join", "end"]
+        assert set(events[0]) == CALL_INFO | {
+            "event",
+            "duration",
+            "time",
+            "members",
+            "conference_sid",
+            "friendly_name",
+            "b3",
+        }
+        assert set(made.body("/enter")) == RAW_CALL_INFO
+        assert set(made.body("/over")) == CALL_INFO
+        assert (heard(made), made.ended.seconds) == (["Hello"], 61)
+
+    def test_waits_for_its_moderator(self) -> None:
+        conference = {
+            "verb": "conference",
+            "name": "standup",
+            "startConferenceOnEnter": False,
+            "waitHook": f"{BASE}/wait",
+        }
+        script = "conference waits\nconference joins\nconference over"
+        made = make_call({CALL_HOOK: [conference], "/wait": endlessly(SAY)}, script)
+        bodies = [request.body for request in made.application.at("/wait")]
+        assert [set(body) for body in bodies] == [RAW_CALL_INFO] * 2
+        assert heard(made) == ["Hello", "Hello"]
+
+    @pytest.mark.parametrize("verb", [{"verb": "leave"}, {"verb": "tag", "data": {}}])
+    def test_takes_fewer_verbs_than_a_queue(self, verb: dict[str, Any]) -> None:
+        conference = {"verb": "conference", "name": "standup", "enterHook": f"{BASE}/enter"}
+        made = make_call({CALL_HOOK: [conference], "/enter": [verb]}, "hang up")
+        assert made.refused == ['unsupported verb in conference enterHook: only ["play","say","pause"]']
+
+
+class TestLlm:
+    def call(self, vendor: str, given: Answer) -> Made:
+        llm = {"verb": f"{vendor}_s2s" if vendor == "openai" else "llm", "llmOptions": {}, "actionHook": f"{BASE}/over"}
+        llm |= {"toolHook": f"{BASE}/tool"} | ({} if vendor == "openai" else {"vendor": vendor})
+        script = 'llm tool get_weather {"locationName": "Boston"}'
+        answers: Answers = {CALL_HOOK: [llm], "/tool": given, "/over": []}
+        goes_on = not isinstance(given, Reply)
+        return make_call(answers, script + ("\nllm ends server error" if goes_on else ""))
+
+    def test_asks_for_a_tool_without_a_word_of_the_call(self) -> None:
+        made = self.call("ultravox", {"result": "sunny"})
+        body = made.body("/tool")
+        assert set(body) == {"tool_call_id", "name", "args"}
+        assert body["args"] == {"locationName": "Boston"}
+        assert made.refused == []
+        over = made.body("/over")
+        assert set(over) == CALL_INFO | {"completion_reason"}
+        assert over["completion_reason"] == "server error"
+
+    def test_asks_otherwise_for_google(self) -> None:
+        made = self.call("google", {"toolResponse": {"functionResponses": []}})
+        body = made.body("/tool")
+        assert (set(body), body["tool_call_id"]) == ({"tool_call_id", "type", "function_calls"}, "function_call_id")
+        assert set(body["function_calls"][0]) == {"id", "name", "args"}
+        assert made.refused == []
+
+    @pytest.mark.parametrize("given", [Reply(204, {}, b""), Reply(200, {}, b"{}"), Reply(500, {}, b"")])
+    def test_ends_where_a_tool_gives_no_object(self, given: Reply) -> None:
+        made = self.call("openai", given)
+        assert made.body("/over")["completion_reason"] == "client error calling function"
+        assert len(made.refused) == 1
+
+    @pytest.mark.parametrize("vendor", ["openai", "elevenlabs", "deepgram", "google", "ultravox"])
+    @pytest.mark.parametrize("given", [[], {"else": 1}], ids=["array", "object"])
+    def test_is_left_waiting_by_an_object_of_another_shape(self, vendor: str, given: Answer) -> None:
+        [refused] = self.call(vendor, given).refused
+        assert refused == f"not the object that {vendor} takes: it is dropped, and the model waits for ever"
+
+    @pytest.mark.parametrize(
+        ("vendor", "given"),
+        [
+            (
+                "openai",
+                {
+                    "type": "conversation.item.create",
+                    "item": {"type": "function_call_output", "call_id": "1", "output": "sunny"},
+                },
+            ),
+            ("elevenlabs", {"data": {"type": "client_tool_result", "tool_call_id": "1", "result": "sunny"}}),
+            ("deepgram", {"data": {"type": "FunctionCallResponse", "id": "1", "content": "sunny"}}),
+        ],
+    )
+    def test_takes_the_vendor_s_own_shape(self, vendor: str, given: Answer) -> None:
+        assert self.call(vendor, given).refused == []
+
+
+class TestScripts:
+    @pytest.mark.parametrize(
+        ("verb", "script", "problem"),
+        [
+            (MENU, "# first\n\ndial busy", "line 3: `dial busy`, but the call is at a gather"),
+            (MENU, "play failed", "line 1: `play failed`, but the call is at a gather"),
+            (DIAL, "press 1", "line 1: `press 1`, but the call is at a dial"),
+            ({"verb": "listen", "url": "wss://a"}, "wait", "line 1: `wait`, but the call is at a listen"),
+            ({"verb": "enqueue", "name": "a"}, "wait", "line 1: `wait`, but the call is at an enqueue"),
+            ({"verb": "conference", "name": "a"}, "wait", "line 1: `wait`, but the call is at a conference"),
+            ({"verb": "llm"}, "wait", "line 1: `wait`, but the call is at an llm"),
+            ({"verb": "transcribe"}, "wait", "line 1: `wait`, but the call is at a transcribe"),
+            (SAY[0], "press 1\nwait", "line 1: `press 1` and 1 more: not used, the call was over before"),
+            (SAY[0], "amd machine", "line 1: `amd machine`: not used, the call was over before"),
+        ],
+    )
+    def test_that_do_not_fit_the_call_name_the_line(self, verb: dict[str, Any], script: str, problem: str) -> None:
+        with pytest.raises(ScriptProblem) as raised:
+            make_call([verb], script)
+        assert str(raised.value) == problem
+
+    @pytest.mark.parametrize(
+        ("script", "problem"),
+        [
+            ("press x", "line 1: `press x`, which says nothing that a call can do"),
+            ("wait\ndial maybe", "line 2: `dial maybe`, which says nothing that a call can do"),
+            ("llm tool x [1]", "line 1: `llm tool x [1]`: what follows the tool's name is no JSON object"),
+            ("llm tool x {", "line 1: `llm tool x {`: what follows the tool's name is no JSON object"),
+            ("interrupt dial busy", "line 1: `interrupt dial busy`: only press, say and hang up can interrupt"),
+            ("interrupt queue waits 2", "line 1: `interrupt queue waits 2`: only press, say and hang up can interrupt"),
+        ],
+    )
+    def test_that_cannot_be_read_name_the_line(self, script: str, problem: str) -> None:
+        with pytest.raises(ScriptProblem) as raised:
+            ScriptedCaller(script)
+        assert str(raised.value) == problem
+
+    def test_tell_all_their_unreadable_lines_at_once(self) -> None:
+        with pytest.raises(ScriptProblem) as raised:
+            ScriptedCaller("foo\nwait\nbar")
+        assert str(raised.value).count("which says nothing") == 2
+
+    def test_name_the_outcomes_that_a_verb_has(self) -> None:
+        play = {"verb": "play", "url": "a.wav", "actionHook": f"{BASE}/played"}
+        with pytest.raises(ScriptProblem, match="line 1: `play twice`: play ends with one of completed, failed"):
+            make_call([play], "play twice")
+
+    def test_hang_up_where_they_end(self) -> None:
+        made = make_call({CALL_HOOK: [MENU, MENU], "/menu": []}, "press 1")
+        assert (made.ended.by, len(made.application.at("/menu"))) == ("caller", 1)
+
+    def test_may_hold_comments_blank_lines_and_blanks(self) -> None:
+        made = make_call({CALL_HOOK: [MENU], "/menu": []}, "\n# a comment\n   press   1  \n\n")
+        assert made.body("/menu")["digits"] == "1"
+
+
+class TestTheEnd:
+    def test_of_a_plan_that_goes_round_in_circles_is_told(self) -> None:
+        redirect = {"verb": "redirect", "actionHook": BASE + CALL_HOOK}
+        made = make_call({CALL_HOOK: endlessly([redirect])}, status_events=False)
+        assert len(made.application.requests) == 200
+        assert made.refused == ["more than 200 hooks: the call goes round in circles"]
+        assert made.ended.by == "phone"
+
+    def test_of_a_recording_that_never_ends_is_told(self) -> None:
+        made = make_call([{"verb": "play", "url": "a.wav", "loop": "forever"}, *SAY])
+        assert (made.ended.by, heard(made)) == ("caller", [])
+        assert "never ends" in made.notes
+
+    def test_of_a_verb_that_is_not_simulated_is_its_beginning(self) -> None:
+        made = make_call([{"verb": "rasa", "url": "https://a"}, *SAY])
+        assert "rasa is not simulated" in made.notes
+        assert heard(made) == ["Hello"]
+
+    def test_verbs_that_nobody_hears_are_told(self) -> None:
+        silent: Verbs = [
+            {"verb": "alert", "message": "look"},
+            {"verb": "dub", "action": "addTrack", "track": "a"},
+            {"verb": "dtmf", "dtmf": "12"},
+            {"verb": "leave"},
+        ]
+        assert [str(step) for step in make_call(silent).steps if str(step).split()[0] in ("alert", "dub", "dtmf")] == [
+            "alert   look",
+            "dub   addTrack",
+            "dtmf   12",
+        ]
+
+    def test_time_passes_without_waiting_and_retries_count(self) -> None:
+        answers: Answers = {CALL_HOOK: [{"verb": "answer"}, {**MENU, "timeout": 600}], "/menu": []}
+        made = make_call(answers, "wait")
+        assert made.ended.seconds == 600
+        signature = made.application.requests[-1].headers["Jambonz-Signature"]
+        assert signature.startswith(f"t={int((NOW + timedelta(seconds=600)).timestamp())},")
+
+
+EVERYTHING: Verbs = [
+    {"verb": "tag", "data": {"a": 1}},
+    {"verb": "pause", "length": 1},
+    {**MENU, "input": ["digits", "speech"], "say": {"text": "Menu"}},
+    {**DIAL, "confirmHook": f"{BASE}/confirm"},
+    {"verb": "listen", "url": "wss://a.example.com", "actionHook": f"{BASE}/menu"},
+    {"verb": "enqueue", "name": "q", "waitHook": f"{BASE}/wait", "actionHook": f"{BASE}/menu"},
+    {"verb": "conference", "name": "c", "actionHook": f"{BASE}/menu"},
+    {"verb": "llm", "vendor": "openai", "actionHook": f"{BASE}/menu"},
+    {"verb": "transcribe", "transcriptionHook": f"{BASE}/said"},
+]
+LINES_OF_EVERYTHING = [
+    "press 1",
+    "dial answered 5",
+    "say yes",
+    "listen 3",
+    "queue bridged 4",
+    "conference over 5",
+    "llm ends",
+    "say something",
+]
+ANSWERS_OF_EVERYTHING: Answers = {
+    CALL_HOOK: EVERYTHING,
+    "/menu": endlessly([]),
+    "/dialled": [],
+    "/confirm": [{"verb": "gather", "input": ["speech"], "actionHook": f"{BASE}/menu"}],
+    "/wait": endlessly([{"verb": "say", "text": "Please wait"}]),
+    "/said": HANGUP,
+}
+
+
+@pytest.mark.parametrize("moment", range(len(LINES_OF_EVERYTHING)))
+def test_a_call_ends_once_at_whatever_moment_its_caller_hangs_up(moment: int) -> None:
+    made = make_call(ANSWERS_OF_EVERYTHING, "\n".join([*LINES_OF_EVERYTHING[:moment], "hang up"]))
+    # At the confirm hook it is the callee who hangs up; then the script is over, and the caller does.
+    assert made.ended.by == "caller"
+    assert made.statuses().count("completed") == 1
+    assert made.refused == []
+
+
+@examples(150)
+@given(
+    lines=st.lists(
+        st.sampled_from(
+            [
+                "press 1",
+                "say yes",
+                "wait",
+                "error",
+                "dial busy",
+                "dial answered 5",
+                "dial timeout",
+                "dial answered 3 hang up",
+            ]
+        ),
+        max_size=6,
+    ),
+    replies=st.lists(
+        st.sampled_from(
+            [
+                [],
+                SAY,
+                [MENU],
+                [DIAL],
+                HANGUP,
+                {"verb": "say"},
+                Reply(500, {}, b""),
+                Reply(204, {}, b""),
+                [{"verb": "sya"}],
+            ]
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_whatever_is_answered_and_done_a_call_ends_once_and_asks_as_jambonz(
+    lines: list[str], replies: list[Answer]
+) -> None:
+    answers: Answers = {
+        CALL_HOOK: [{**MENU, "input": ["digits", "speech"]}, DIAL, *SAY],
+        "/menu": in_turn(*replies),
+        "/dialled": in_turn(*reversed(replies)),
+    }
+    try:
+        made = make_call(answers, "\n".join(lines))
+    except ScriptProblem:
+        return
+    final = [status for status in made.statuses() if status in ("completed", "failed", "no-answer", "busy")]
+    assert final == ["completed"]
+    assert made.ended.call_status == "completed"
+    assert [("sip" in request.body, "defaults" in request.body) for request in made.application.requests].count(
+        (True, True)
+    ) == 1
+    for sent, request in zip(made.of(Sent), made.application.requests, strict=True):
+        assert sent.body == request.body
+
+
+class Stubborn(ScriptedCaller):
+    """Presses 1 for ever."""
+
+    def at_gather(self, _asked: object) -> Pressed:
+        return Pressed("1")
+
+
+def test_a_menu_without_an_end_is_given_up() -> None:
+    steps: list[Step] = make_call(
+        {CALL_HOOK: [MENU], "/menu": endlessly([MENU])}, Stubborn(""), status_events=False, most_hooks=20
+    ).steps
+    assert sum(isinstance(step, Sent) for step in steps) == 20
+
+
+def test_errors_of_the_transport_are_what_they_say() -> None:
+    for error in (ConnectFailed("reset"), TimedOut()):
+        made = make_call({CALL_HOOK: error})
+        [sent] = made.of(Sent)
+        assert (sent.status, sent.answer) == (None, "")

@@ -1,0 +1,523 @@
+"""Given a call plan as an operator writes it, what the build says to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.call_signature import call_signature
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import HOOK, Links, Turn
+from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
+from callhooks_tools.providers.jambonz.plan.document import PlanProblems, Problem
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
+
+from tests.support import NOW
+
+PLAN = """
+routes:
+  - {to: "+14155551234", flow: sales}
+  - {flow: sorry}
+fallback: sorry
+flows:
+  sales: [{verb: dial, target: [{type: phone, number: "+14155550100"}], next: {busy: sorry}}]
+  sorry: [{verb: say, text: Sorry}, {verb: hangup}]
+"""
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    return tmp_path / "call_plan.yaml"
+
+
+def prepared(plan_file: Path, text: str = PLAN, profile: Profile | None = None) -> dict[str, Any]:
+    plan_file.write_text(text, "utf-8")
+    document: dict[str, Any] = json.loads(read_plan_file(plan_file, profile))
+    return document
+
+
+def problems_of(plan_file: Path, text: str, profile: Profile | None = None) -> tuple[Problem, ...]:
+    with pytest.raises(PlanProblems) as problems:
+        prepared(plan_file, text, profile)
+    return problems.value.problems
+
+
+def told(plan_file: Path, text: str) -> list[str]:
+    return [str(problem) for problem in problems_of(plan_file, text)]
+
+
+def flow(verbs: str, more: str = "") -> str:
+    """A plan whose flow `main` has these verbs."""
+    return f"{more}\nroutes: [{{flow: main}}]\nfallback: sorry\nflows:\n  sorry: [{{verb: hangup}}]\n  main:\n{verbs}\n"
+
+
+def test_a_plan_is_prepared_as_the_functions_read_it(plan_file: Path, tmp_path: Path) -> None:
+    plan_file.write_text(PLAN, "utf-8")
+    target = write_package(read_plan_file(plan_file), tmp_path)
+    assert target.with_name("__init__.py").exists()
+    plan = read_plan(target.read_text("utf-8"))
+    assert plan.flow_for(CallFacts({"to": "14155551234"}), NOW) == "sales"
+    assert plan.flow_for(CallFacts({"to": "14155550000"}), NOW) == "sorry"
+
+
+def test_the_answer_is_what_was_written_without_any_default(plan_file: Path) -> None:
+    (verb,) = prepared(plan_file)["flows"]["sales"]["verbs"]
+    assert verb.pop("actionHook")[HOOK][:2] == ["flows", "sales"]
+    assert verb == {"verb": "dial", "target": [{"type": "phone", "number": "+14155550100"}]}
+
+
+def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
+    assert prepared(plan_file) == prepared(plan_file)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "problem"),
+    [
+        ("text: Sorry", "txt: Sorry", "flows.sorry[0].txt: "),
+        ("verb: say", "verb: sya", "flows.sorry[0]: unknown verb 'sya'; did you mean 'say'?"),
+        ("verb: say, ", "", "flows.sorry[0]: "),
+        ("type: phone, ", "", "flows.sales[0].target[0].type: "),
+        ("type: phone", "type: fax", "flows.sales[0].target[0].type: "),
+        ("flow: sales", "flow: sale", "routes[0].flow: there is no flow 'sale'; did you mean 'sales'?"),
+        ("flow: sales", "flow: 5", "routes[0].flow: there is no flow 5"),
+        ("fallback: sorry", "fallback: sory", "fallback: there is no flow 'sory'; did you mean 'sorry'?"),
+        ("fallback: sorry", "", "fallback: is missing"),
+        ("fallback: sorry", "fallback: sorry\nroute: 1", "route: unknown member; did you mean 'routes'?"),
+        ('to: "+14155551234"', "until: 1", "routes[0].until: unknown member"),
+        ('to: "+14155551234", ', "", "routes[0]: takes every call, so that no later route is ever reached"),
+        ("- {flow: sorry}", "", "routes[0]: the last route must take every call"),
+        ('to: "+14155551234"', "to: []", "routes[0].to: has no number"),
+        ('to: "+14155551234"', "to: 0301234567", "routes[0].to: must be a number in quotes, a pattern"),
+        ('to: "+14155551234"', 'to: "+1*5"', "routes[0].to: '+1*5': a * belongs at the end"),
+        ('to: "+14155551234"', 'to: "_12Y"', "routes[0].to: '_12Y' is no dial pattern"),
+        ('to: "+14155551234"', 'to: "_1.2"', "routes[0].to: '_1.2' is no dial pattern"),
+        ('to: "+14155551234"', "during: office", "routes[0].during: there is no calendar 'office'"),
+        ('to: "+14155551234"', "trunk: ''", "routes[0].trunk: must be a text"),
+        ('to: "+14155551234"', "header: sales", "routes[0].header: must be a mapping"),
+        ('to: "+14155551234"', "header: {'X Y': a}", "routes[0].header.X Y: is no name of a SIP header"),
+        ("- {flow: sorry}", "- 5", "routes[1]: must be a mapping"),
+        ("fallback: sorry", "fallback: sales", "fallback: the flow 'sales' must work when nothing else does: no dial"),
+        (
+            "text: Sorry",
+            'text: "Sorry {from}"',
+            "fallback: the flow 'sorry' must work when nothing else does: no placeholder",
+        ),
+        ('to: "+14155551234"', 'to: "+*"', "routes[0].to: '+*' matches nobody"),
+        ("text: Sorry", "text: Sorry, loop: .inf", "flows.sorry[0].loop: "),
+        ("flows:", "flows:\n  [a]: 1", "flows: a key is not a plain text"),
+        ('to: "+14155551234"', "direction: sideways", "routes[0].direction: must be inbound or outbound"),
+        ("[{verb: say, text: Sorry}, {verb: hangup}]", "[]", "flows.sorry: has no verbs"),
+        ("[{verb: say, text: Sorry}, {verb: hangup}]", "5", "flows.sorry: must be a list of verbs"),
+        ("{verb: say, text: Sorry}", "say", "flows.sorry[0]: must be a verb"),
+        ("  sorry:", "  sales: [{verb: hangup}]\n  sorry:", "flows: 'sales' stands twice"),
+        ("  sorry:", "  end: [{verb: hangup}]\n  sorry:", "flows.end: 'end' is no name for a flow"),
+        ("flows:", "flows: [", "not YAML: "),
+        ("text: Sorry", "text: &a [*a]", "flows.sorry[0].text[0]: contains itself"),
+        ("text: Sorry}", "text: Sorry}, {verb: gather, input: [digits], next: end}", "nothing else does: no next"),
+        (
+            "{verb: hangup}",
+            "{verb: play, url: 'https://a.example/b', actionHook: events}",
+            "nothing else does: no next",
+        ),
+        ('to: "+14155551234"', 'to: "+1415[2-5]XX"', "looks like a dial pattern: begin it with _"),
+        ('to: "+14155551234"', "during: []", "routes[0].during: names no calendar"),
+        ("flow: sales", "direction: inbound", "routes[0]: has no flow"),
+        ("next: {busy: sorry}", "next: []", "flows.sales[0].next: must be a flow, end, continue"),
+        ("text: Sorry", "text: Sorry, next: end", "flows.sorry[0].next: say does not report back"),
+        ("text: Sorry", 'text: "Hello {caller-name}"', "'{caller-name}' is no placeholder"),
+        ("text: Sorry", 'text: "Hello {from"', "'{from' is no placeholder"),
+        ("next: {busy: sorry}", "tag: {'@hook': 1}", "@hook is no key that a plan can have"),
+        ("type: phone,", "<<: {type: phone},", "<< is no key that a plan can have"),
+        ("text: Sorry", "text: !!bool maybe", "flows.sorry[0].text: not YAML"),
+        ("text: Sorry", f"text: 0x{'f' * 6000}", "flows.sorry[0].text: is too large a number"),
+        ("{verb: say, text: Sorry}", "{verb: say, text: Press [1]}", "{ } [ or ] needs quotes"),
+        ("next: {busy: sorry}", "next: {busi: sorry}", "did you mean 'busy'?"),
+        (
+            "next: {busy: sorry}",
+            "next: {busy: sory}",
+            "flows.sales[0].next.busy: there is no flow 'sory'; did you mean",
+        ),
+        ("next: {busy: sorry}", "next: {busy: {repeat: 2}}", "flows.sales[0].next.busy: needs then"),
+        (
+            "next: {busy: sorry}",
+            "next: {busy: {repeat: 99, then: end}}",
+            "flows.sales[0].next.busy.repeat: must be a number",
+        ),
+        ("next: {busy: sorry}", "next: {busy: {repeat: 1, thn: end}}", "unknown member; did you mean 'then'?"),
+        (
+            "next: {busy: sorry}",
+            "next: {busy: {flow: sorry}}",
+            "flows.sales[0].next.busy: must be a flow, end, continue",
+        ),
+        ("next: {busy: sorry}", "next: {busy: [{to: '5', flow: sorry}]}", "the last route must take every call"),
+        ("next: {busy: sorry}", "next: sorry, actionHook: sorry", "next is another word for actionHook"),
+        ("next: {busy: sorry}", "actionHook: /dialled", "flows.sales[0].actionHook: must be a whole URL"),
+        (
+            "next: {busy: sorry}",
+            "dtmfHook: sorry",
+            "flows.sales[0].dtmfHook: jambonz ignores what this hook is answered",
+        ),
+        ("next: {busy: sorry}", "confirmHook: sales", "leads to 'sales', but jambonz takes no dial there"),
+        ("next: {busy: sorry}", "id: 'a b', next: end", "flows.sales[0].id: must be of letters"),
+        ("fallback: sorry", "fallback: sorry\njambonz: 0.8", "jambonz: must be one of '0.9', '10'"),
+        ("fallback: sorry", "fallback: sorry\npython: flows.py", "python: flows.py: FileNotFoundError"),
+        ("fallback: sorry", "fallback: sorry\nvariables: []", "variables: must be a mapping"),
+        ("fallback: sorry", "fallback: sorry\nvariables: {A-B: {}}", "'A-B' is no name for a variable"),
+        ("fallback: sorry", "fallback: sorry\nvariables: {A: {type: text}}", "variables.A.type: must be one of string"),
+        (
+            "fallback: sorry",
+            "fallback: sorry\nvariables: {A: {type: string}}",
+            "variables.A.description: jambonz's portal",
+        ),
+        (
+            "fallback: sorry",
+            "fallback: sorry\nvariables: {A: {type: number, description: a}}",
+            "variables.A: a number needs a default",
+        ),
+        (
+            "fallback: sorry",
+            "fallback: sorry\nvariables: {A: {type: number, description: a, default: yes}}",
+            "variables.A.default: must be a number",
+        ),
+        (
+            "fallback: sorry",
+            "fallback: sorry\nvariables: {A: {type: string, description: a, default: c, enum: [a, b]}}",
+            "variables.A.default: must be one of enum",
+        ),
+    ],
+)
+def test_every_fault_is_told_with_its_place(plan_file: Path, written: str, instead: str, problem: str) -> None:
+    assert written in PLAN
+    problems = told(plan_file, PLAN.replace(written, instead, 1))
+    assert any(problem in line for line in problems), problems
+
+
+def test_a_fault_is_told_with_its_line(plan_file: Path) -> None:
+    (problem,) = problems_of(plan_file, PLAN.replace("text: Sorry", "text: Sorry, loup: 2"))
+    assert problem.line == PLAN.splitlines().index("  sorry: [{verb: say, text: Sorry}, {verb: hangup}]") + 1
+    assert "loup" in str(problem)
+    assert "did you mean 'loop'?" in str(problem)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_their_lines(plan_file: Path) -> None:
+    text = PLAN.replace("text: Sorry", "txt: Sorry").replace("flow: sales", "flow: sale")
+    problems = problems_of(plan_file, text)
+    assert len(problems) >= 2
+    assert [problem.line for problem in problems] == sorted(problem.line or 0 for problem in problems)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "just text"])
+def test_what_is_no_plan_is_told(plan_file: Path, text: str) -> None:
+    assert told(plan_file, text) == ["the plan must be a mapping with routes, flows and fallback"]
+
+
+def test_what_is_no_text_is_told(plan_file: Path) -> None:
+    plan_file.write_bytes(b"\xff")
+    with pytest.raises(PlanProblems, match="not UTF-8"):
+        read_plan_file(plan_file)
+
+
+class TestVerbs:
+    @pytest.mark.parametrize(
+        "verb", ["{verb: pause, length: '1'}", "{verb: gather, action_hook: 'https://a.example/x'}"]
+    )
+    def test_are_as_strict_as_jambonz_is(self, plan_file: Path, verb: str) -> None:
+        assert told(plan_file, flow(f"    - {verb}"))
+
+    def test_may_be_written_in_short(self, plan_file: Path) -> None:
+        text = flow(
+            "    - say: {text: Hello}\n    - gather: {input: [digits], next: {timeout: end}}\n    - {hangup: {}}"
+        )
+        verbs = prepared(plan_file, text)["flows"]["main"]["verbs"]
+        assert [verb["verb"] for verb in verbs] == ["say", "gather", "hangup"]
+        assert verbs[0] == {"verb": "say", "text": "Hello"}
+
+    def test_are_checked_for_the_server_that_the_plan_names(self, plan_file: Path) -> None:
+        room = flow("    - {verb: room, name: lobby}")
+        assert told(plan_file, room)
+        assert prepared(plan_file, f"jambonz: 10\n{room}")["jambonz"] == "10"
+        assert prepared(plan_file, f'jambonz: "10"\n{room}')["jambonz"] == "10"
+        assert prepared(plan_file, room, Profile.V10)["jambonz"] == "10"
+        assert problems_of(plan_file, f"jambonz: 10\n{room}", Profile.OSS)
+
+    def test_that_report_back_are_known_by_their_id_or_by_what_they_say(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: gather, id: menu, input: [digits], next: end}\n"
+            "    - {verb: gather, input: [digits], numDigits: 4, next: {timeout: end}}"
+        )
+        steps = prepared(plan_file, text)["flows"]["main"]["steps"]
+        assert [step["index"] for step in steps.values()] == [0, 1]
+        assert "menu" in steps
+        (other,) = set(steps) - {"menu"}
+        changed = prepared(plan_file, text.replace("{timeout: end}", "{timeout: sorry}"))["flows"]["main"]["steps"]
+        assert other in changed, "what comes next is no part of what a verb is"
+        changed = prepared(plan_file, text.replace("numDigits: 4", "numDigits: 5"))["flows"]["main"]["steps"]
+        assert other not in changed
+
+    def test_that_are_the_same_need_an_id(self, plan_file: Path) -> None:
+        gather = "    - {verb: gather, input: [digits], next: end}\n"
+        assert "is the same as a verb before it" in told(plan_file, flow(gather * 2))[0]
+
+
+class TestPlaceholders:
+    VARIABLES = (
+        "variables:\n  MUSIC: {type: string, description: Music, default: 'https://media.example.com/a.mp3'}\n"
+        "  SECONDS: {type: number, description: Seconds, default: 5}\n"
+    )
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            "{verb: say, text: 'Hello {caller_name|you}, {customerData.name}, {sip.X-Account}, {queue_position}'}",
+            "{verb: play, url: '{MUSIC}'}",
+            "{verb: play, url: '{MUSIC}/{digits}'}",
+            "{verb: play, url: 'https://media.example.com/{digits}'}",
+            "{verb: gather, input: [digits], timeout: '{SECONDS}'}",
+            "{verb: dial, target: [{type: sip, sipUri: 'sip:{digits}@pbx.example.com'}]}",
+            "{verb: say, text: '<speak><say-as interpret-as=\"telephone\">{from}</say-as></speak>'}",
+            "{verb: say, text: 'A brace: {{x}}'}",
+        ],
+    )
+    def test_stand_for_what_is_known(self, plan_file: Path, verb: str) -> None:
+        prepared(plan_file, flow(f"    - {verb}", self.VARIABLES))
+
+    @pytest.mark.parametrize(
+        ("verb", "problem"),
+        [
+            ("{verb: say, text: 'Hello {caler_name}'}", "there is no {caler_name}; did you mean 'caller_name'?"),
+            ("{verb: say, text: 'Hello {MUSICK}'}", "there is no {MUSICK}; did you mean 'MUSIC'?"),
+            ("{verb: say, text: '{from:shouted}'}", "the only form there is is spelled"),
+            ("{verb: play, url: '{digits}'}", "must not choose a host"),
+            ("{verb: play, url: 'https://{digits}.example.com/'}", "must not choose a host"),
+            ("{verb: play, url: '{MUSIC}{digits}'}", "must not choose a host"),
+            ("{verb: play, url: '{MUSIC}://{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: '{MUSIC}@{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: '//{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: ' https://{digits}/a'}", "must not choose a host"),
+            ("{verb: play, url: 'file://{digits}/a'}", "must not choose a host"),
+            ("{verb: config, recognizer: {vendor: x, azureServiceEndpoint: '{sip.X-H}'}}", "must not choose a host"),
+            ("{verb: dial, target: [{type: sip, sipUri: 'sip:{to}'}]}", "must not choose a host"),
+            ("{verb: dial, target: [{type: sip, sipUri: 'sip:a@{speech}'}]}", "must not choose a host"),
+            ("{verb: gather, input: [digits], actionHook: 'https://{to}/x'}", "must not choose a host"),
+            ("{verb: say, text: '<speak><audio src=\"{digits}\"/></speak>'}", "must not stand within a tag"),
+            ("{verb: gather, input: [digits], timeout: '{MUSIC}'}", "flows.main[0].timeout: "),
+            ("{verb: gather, input: [digits], timeout: '{digits}'}", "flows.main[0].timeout: "),
+            ("{verb: gather, input: [digits], next: {timeout: {repeat: 1, say: '{x}', then: end}}}", "there is no {x}"),
+        ],
+    )
+    def test_that_cannot_work_are_told(self, plan_file: Path, verb: str, problem: str) -> None:
+        problems = told(plan_file, flow(f"    - {verb}", self.VARIABLES))
+        assert any(problem in line for line in problems), problems
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("schema", "problem"),
+        [
+            ("{type: string, description: a}", "a string needs a default"),
+            ("{type: string, description: a, default: }", "default: must be a string"),
+            ("{type: string, description: a, default: b, enum: }", "enum: must be a list"),
+            ("{type: number, description: a, default: .inf}", "default: must be a number"),
+            ("{type: number, description: a, default: .nan}", "default: must be a number"),
+        ],
+    )
+    def test_that_the_portal_or_a_call_could_not_take_are_told(
+        self, plan_file: Path, schema: str, problem: str
+    ) -> None:
+        problems = told(plan_file, flow("    - {verb: hangup}", f"variables: {{A: {schema}}}\n"))
+        assert any(problem in line for line in problems), problems
+
+    def test_without_a_default_must_be_required(self, plan_file: Path) -> None:
+        schema = "variables: {A: {type: string, description: a, required: true}}\n"
+        assert prepared(plan_file, flow("    - {verb: hangup}", schema))["variables"]["A"]["required"] is True
+
+
+class TestWhatIsRight:
+    @pytest.mark.parametrize(
+        "fallback",
+        ["[{say: {text: Sorry}}, {hangup: {}}]", "[{verb: answer}, {verb: say, text: 'a {{b}}'}]"],
+    )
+    def test_a_fallback_in_any_form(self, plan_file: Path, fallback: str) -> None:
+        text = PLAN.replace("[{verb: say, text: Sorry}, {verb: hangup}]", fallback)
+        assert "{{" not in json.dumps(prepared(plan_file, text)["fallback"])
+
+    def test_an_emoji_written_as_two_escapes(self, plan_file: Path) -> None:
+        text = PLAN.replace("text: Sorry", 'text: "Sorry \\ud83d\\ude00"')
+        assert prepared(plan_file, text)["fallback"][0]["text"] == "Sorry \U0001f600"
+
+    def test_a_bot_s_own_words(self, plan_file: Path) -> None:
+        verb = "{verb: rasa, url: 'https://a.example/b', eventHook: {userMessage: sorry}}"
+        (step,) = prepared(plan_file, flow(f"    - {verb}"))["flows"]["main"]["steps"].values()
+        assert list(step["hooks"]["rasa.eventHook"]["outcomes"]) == ["usermessage"]
+
+    def test_a_prompt_of_the_sdk_s_builder(self, plan_file: Path) -> None:
+        plan_file.with_name("flows.py").write_text(
+            "from jambonz_sdk.verb_builder import VerbBuilder\n"
+            "def flows(): return {'main': VerbBuilder().gather(input=['digits'], say={'text': 'Press 1'})}\n",
+            "utf-8",
+        )
+        (verb,) = prepared(plan_file, TestFlowsInPython.TEXT)["flows"]["main"]["verbs"]
+        assert "verb" not in verb["say"]
+
+
+def test_a_fault_within_the_short_form_is_told_with_its_own_line(plan_file: Path) -> None:
+    text = flow("    - gather:\n        input: [digits]\n        numDigts: 1\n      next: {timeot: end}")
+    lines = {problem.place[-1]: problem.line for problem in problems_of(plan_file, text)}
+    written = text.splitlines()
+    assert lines["numDigts"] == written.index("        numDigts: 1") + 1
+    assert lines["timeot"] == written.index("      next: {timeot: end}") + 1
+
+
+def test_a_plan_that_unfolds_without_end_is_refused(plan_file: Path) -> None:
+    aliases = "".join(f"  - &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9))
+    (problem,) = problems_of(plan_file, f"extra:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n{aliases}")
+    assert "parts" in str(problem)
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        ("verb", "member", "leads_to"),
+        [
+            ("{verb: gather, input: [digits], next: end}", "actionHook", "gather.actionHook"),
+            ("{verb: play, url: 'https://a.example/b', next: {failed: end}}", "actionHook", "play.actionHook"),
+            ("{verb: stream, url: 'wss://a.example/b', next: {digits: {'#': end}}}", "actionHook", "listen.actionHook"),
+            ("{verb: enqueue, name: q, waitHook: music}", "waitHook", "enqueue.waitHook"),
+            ("{verb: dequeue, name: q, next: {timeout: end}}", "actionHook", "dequeue.actionHook"),
+            ("{verb: conference, name: c, waitHook: music, next: end}", "actionHook", "conference.actionHook"),
+            ("{verb: conference, name: c, enterHook: music}", "enterHook", "conference.enterHook"),
+            ("{verb: transcribe, next: {speech: {help: end}}}", "transcriptionHook", "transcribe.transcriptionHook"),
+            ("{verb: 'sip:refer', referTo: 'sip:a@b.example', next: end}", "actionHook", "sip:refer.actionHook"),
+            ("{verb: 'sip:request', method: INFO, next: {failed: end}}", "actionHook", "sip:request.actionHook"),
+            ("{verb: message, to: '1', from: '2', next: {no carriers: end}}", "actionHook", "message.actionHook"),
+            ("{verb: redirect, next: music}", "actionHook", "redirect.actionHook"),
+            ("{verb: config, sipRequestWithinDialogHook: {info: end}}", "sipRequestWithinDialogHook",
+             "config.sipRequestWithinDialogHook"),
+            ("{verb: config, referHook: music}", "referHook", "config.referHook"),
+            ("{verb: llm, vendor: openai, llmOptions: {}, next: {server_error: end}}", "actionHook", "llm.actionHook"),
+            ("{verb: openai_s2s, llmOptions: {}, next: {completed: end}}", "actionHook", "llm.actionHook"),
+            ("{verb: dial, target: [{type: user, name: a}], onHoldHook: music}", "onHoldHook", "dial.onHoldHook"),
+        ],
+    )  # fmt: skip
+    def test_lead_into_the_plan(self, plan_file: Path, verb: str, member: str, leads_to: str) -> None:
+        text = flow(f"    - {verb}\n  music: [{{verb: play, url: 'https://a.example/b.mp3'}}]")
+        main = prepared(plan_file, text)["flows"]["main"]
+        ((step_id, step),) = main["steps"].items()
+        assert main["verbs"][0][member] == {HOOK: ["flows", "main", step_id, leads_to]}
+        assert leads_to in step["hooks"]
+
+    def test_within_a_verb_lead_into_the_plan_as_well(self, plan_file: Path) -> None:
+        text = flow(
+            "    - verb: config\n      bargeIn: {enable: true, input: [digits], next: {digits: {'0': sorry}}}\n"
+            "      amd: {next: {machine: end}}\n"
+            "    - verb: dial\n      target: [{type: phone, number: '1', confirmHook: confirm}]\n"
+            "      amd: {actionHook: {human: continue}}\n"
+            "  confirm: [{verb: say, text: Press}]"
+        )
+        main = prepared(plan_file, text)["flows"]["main"]
+        hooks = [set(step["hooks"]) for step in main["steps"].values()]
+        assert hooks == [{"config.bargeIn.actionHook", "amd.actionHook"}, {"dial.confirmHook", "amd.actionHook"}]
+        assert set(main["verbs"][1]["target"][0]["confirmHook"]) == {"url", "method"}
+
+    def test_may_tell_events_or_ask_for_tools(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: conference, name: c, statusEvents: [join], statusHook: events}\n"
+            "    - {verb: gather, input: [speech], partialResultHook: events, next: end}\n"
+            "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}"
+        )
+        plan = read_plan(json.dumps(prepared(plan_file, text)))
+        links = Links("https://hooks.example.com", "a b", 4)
+        conference, gather, llm = plan.verbs_of(Turn("main"), CallFacts({}), links)
+        assert conference["statusHook"] == (
+            "https://hooks.example.com/webhooks/call/events?call=a+b&hook=conference.statusHook#rc=2&rp=ct,5xx"
+        )
+        assert "hook=gather.partialResultHook#" in str(gather["partialResultHook"])
+        assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=ct,5xx"
+        assert "hook=llm.eventHook#" in str(llm["eventHook"])
+
+    def test_have_the_call_signed_where_their_body_names_none(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: gather, input: [digits], next: end}\n"
+            "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}\n"
+            "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: end}}"
+        )
+        plan = read_plan(json.dumps(prepared(plan_file, text)))
+        verbs = plan.verbs_of(Turn("main"), CallFacts({}), Links("https://hooks.example.com", "a b", key="s3cr3t"))
+        urls = [str(verb[hook]) for verb in verbs for hook in ("actionHook", "toolHook", "eventHook") if hook in verb]
+        signed = f"call=a+b&sig={call_signature('s3cr3t', 'a b')}"
+        assert [signed in url for url in urls] == [False, True, True, True]
+
+    def test_may_lead_elsewhere(self, plan_file: Path) -> None:
+        text = flow("    - {verb: gather, input: [digits], actionHook: {url: 'https://a.example/b', method: POST}}")
+        main = prepared(plan_file, text)["flows"]["main"]
+        assert main["verbs"][0]["actionHook"] == {"url": "https://a.example/b", "method": "POST"}
+        assert main["steps"] == {}
+
+    def test_of_a_waiting_room_lead_to_what_may_be_played_there(self, plan_file: Path) -> None:
+        text = flow("    - {verb: enqueue, name: q, waitHook: sorry}")
+        assert "leads to 'sorry', but jambonz takes no hangup there" in told(plan_file, text)[0]
+
+    @pytest.mark.parametrize(
+        ("verb", "problem"),
+        [
+            ("{verb: conference, name: c, waitHook: end}", "may not end the call"),
+            ("{verb: dial, target: [{type: phone, number: '1'}], onHoldHook: end}", "may not end the call"),
+            ("{verb: enqueue, name: q, waitHook: {repeat: 2, then: end}}", "is asked for again by jambonz itself"),
+        ],
+    )
+    def test_of_a_waiting_room_end_nothing_and_repeat_nothing(self, plan_file: Path, verb: str, problem: str) -> None:
+        assert any(problem in line for line in told(plan_file, flow(f"    - {verb}")))
+
+    def test_of_a_queue_may_lead_out_of_it(self, plan_file: Path) -> None:
+        prepared(plan_file, flow("    - {verb: enqueue, name: q, waitHook: end}"))
+
+    def test_of_a_confirmation_end_no_call(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: dial, target: [{type: phone, number: '1'}], confirmHook: confirm}\n"
+            "  confirm: [{verb: gather, input: [digits], next: {digits: {'1': continue}, otherwise: end}}]"
+        )
+        assert any("may not end a call that is being confirmed" in line for line in told(plan_file, text))
+
+    def test_of_a_confirmation_lead_on_to_what_may_follow_there(self, plan_file: Path) -> None:
+        text = flow(
+            "    - {verb: dial, target: [{type: phone, number: '1'}], confirmHook: confirm}\n"
+            "  confirm: [{verb: gather, input: [digits], next: {digits: {'1': taken}}}, {verb: hangup}]\n"
+            "  taken: [{verb: say, text: ok}, {verb: hangup}]"
+        )
+        assert any("leads to 'taken' while a call is confirmed" in line for line in told(plan_file, text))
+
+
+class TestFlowsInPython:
+    SDK = (
+        "from jambonz_sdk.verb_builder import VerbBuilder\n\n"
+        "def flows():\n"
+        "    greeting = VerbBuilder().say(text='Hello').gather(input=['digits'], actionHook='sorry')\n"
+        "    return {'main': greeting, 'other': [{'verb': 'hangup'}]}\n"
+    )
+    TEXT = "python: flows.py\nroutes: [{flow: main}]\nfallback: sorry\nflows: {sorry: [{verb: hangup}]}\n"
+
+    def test_are_taken_from_the_file_that_the_plan_names(self, plan_file: Path) -> None:
+        plan_file.with_name("flows.py").write_text(self.SDK, "utf-8")
+        flows = prepared(plan_file, self.TEXT)["flows"]
+        assert [verb["verb"] for verb in flows["main"]["verbs"]] == ["say", "gather"]
+        assert flows["main"]["steps"]
+        assert set(flows) == {"sorry", "main", "other"}
+
+    @pytest.mark.parametrize(
+        ("source", "problem"),
+        [
+            ("def flows(): return {'main': [{'verb': 'sya'}]}", "flows.main[0]: unknown verb"),
+            ("def flows(): return {'main': 5}", "flows.main: must be a list of verbs"),
+            ("def flows(): return {'sorry': []}", "flows.sorry: is in the plan and in its Python file"),
+            ("def flows(): raise ValueError('boo')", "python: flows.py:1: ValueError: boo"),
+            ("x =", "python: flows.py: SyntaxError"),
+            ("", "python: flows.py: ValueError: has no function flows()"),
+            ("def flows(): return []", "python: flows.py: TypeError: flows() must give a dictionary"),
+        ],
+    )
+    def test_are_checked_as_all_others_are(self, plan_file: Path, source: str, problem: str) -> None:
+        plan_file.with_name("flows.py").write_text(source, "utf-8")
+        problems = told(plan_file, self.TEXT)
+        assert any(problem in line for line in problems), problems

@@ -1,0 +1,284 @@
+"""Given a plan that leads to another host, what `callhooks plan check` says is sent there, and in which line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callhooks.providers.jambonz.plan.plan import Flow, Plan, Variable
+from callhooks_tools.cli import app
+from callhooks_tools.providers.jambonz.plan.hosts import Sent, warnings_on
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verbs_of
+from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema
+from typer.testing import CliRunner, Result
+
+OTHER = "https://crm.example.net/hook"
+SOCKET = "wss://crm.example.net/hook"
+VARIABLES = {
+    "HOOK": Variable("string", OTHER, {}),
+    "HOST": Variable("string", "crm.example.net", {}),
+    "LOGIN": Variable("string", "user:pass@crm.example.net", {}),
+    "UNSET": Variable("string", "", {}),
+    "WORD": Variable("string", "silence_stream://500", {}),
+    "EITHER": Variable("string", "/ours", {"enum": ["/ours", OTHER, "http://other.example.org:81"]}),
+}
+
+
+def warnings(*verbs: Mapping[str, object]) -> list[str]:
+    plan = Plan(routes=(), flows={"main": Flow(verbs)}, fallback=(), variables=VARIABLES)
+    return [str(warning) for warning in warnings_on(plan)]
+
+
+def members(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every member that may hold a text, at any depth."""
+    for name, member in schema.get("properties", {}).items():
+        yield (*path, name)
+        if not name.endswith("Hook"):
+            yield from members(member, (*path, name))
+    for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *filter(None, [schema.get("items")])):
+        yield from members(part, path)
+
+
+HOOKS = sorted(
+    {
+        (verb, *path)
+        for profile in Profile
+        for verb, schema in verbs_of(profile).items()
+        for path in members(schema)
+        if path[-1].endswith("Hook")
+    }
+)
+
+
+def verb_with(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    nested: Any = value
+    for name in reversed(path[1:]):
+        nested = {name: [nested] if name == "target" else nested}
+    return {"verb": path[0], **nested}
+
+
+def test_there_are_hooks_of_every_sort() -> None:
+    names = {path[-1] for path in HOOKS}
+    assert len(HOOKS) > 80
+    assert names >= {"actionHook", "confirmHook", "dtmfHook", "enterHook", "eventHook", "onHoldHook", "statusHook"}
+    assert names >= {"partialResultHook", "referHook", "sipRequestWithinDialogHook", "toolHook", "transcriptionHook"}
+    assert {("dial", "target", "confirmHook"), ("config", "amd", "actionHook"), ("dial", "listen", "actionHook")} <= {
+        *HOOKS
+    }
+
+
+OUR_OWN = ("/gather", "sales", {"url": "/gather?x=https://crm.example.net"}, {"@hook": [OTHER]})
+
+
+@pytest.mark.parametrize("path", HOOKS, ids=".".join)
+def test_every_hook_on_another_host_gets_the_credentials_of_the_call_hook(path: tuple[str, ...]) -> None:
+    redirected = {"redirect.actionHook": Sent.REDIRECT, "redirect.statusHook": Sent.STATUS}
+    expected = redirected.get(".".join(path), Sent.CREDENTIALS)
+    for written in (OTHER, {"url": OTHER}, {"url": OTHER, "method": "POST", "basicAuth": {"username": "u"}}):
+        (warning,) = warnings(verb_with(path, written))
+        assert warning.startswith("flows.main[0].")
+        assert warning.endswith(f"is on another host, crm.example.net: {expected}")
+    assert [warnings(verb_with(path, written)) for written in OUR_OWN] == [[]] * len(OUR_OWN)
+
+
+ADDRESSES = sorted(
+    {
+        (verb, *path)
+        for verb, schema in verbs_of(Profile.OSS).items()
+        for path in members(schema)
+        if re.search(r"(url|uri|endpoint|music|media|play)$", path[-1], re.IGNORECASE)
+        and path[-1] not in ("sipUri", "play")
+    }
+)
+
+
+def test_every_other_address_on_another_host_is_warned_of() -> None:
+    assert len(ADDRESSES) > 80
+    for path in ADDRESSES:
+        (warning,) = warnings(verb_with(path, OTHER))
+        assert ": is on another host, crm.example.net: " in warning
+        assert Sent.CREDENTIALS not in warning
+
+
+@pytest.mark.parametrize(
+    ("verb", "sent"),
+    [
+        ({"verb": "listen", "url": SOCKET}, Sent.CALL),
+        ({"stream": {"url": SOCKET}, "verb": "config"}, Sent.CALL),
+        ({"verb": "dial", "target": [], "listen": {"url": SOCKET, "wsAuth": {"username": "u"}}}, Sent.CALL),
+        ({"verb": "play", "url": ["silence_stream://1", OTHER]}, Sent.FETCHED),
+        ({"verb": "gather", "play": {"url": OTHER}}, Sent.FETCHED),
+        ({"verb": "gather", "fillerNoise": {"url": OTHER}}, Sent.FETCHED),
+        ({"verb": "gather", "actionHookDelayAction": {"actions": [{"play": {"url": OTHER}}]}}, Sent.FETCHED),
+        ({"verb": "config", "actionHookDelayAction": {"actions": [{"verb": "play", "url": OTHER}]}}, Sent.FETCHED),
+        (
+            {"verb": "gather", "actionHookDelayAction": {"giveUpActions": [{"redirect": {"actionHook": OTHER}}]}},
+            Sent.REDIRECT,
+        ),
+        ({"verb": "dub", "action": "playOnTrack", "play": OTHER}, Sent.FETCHED),
+        ({"verb": "dial", "dub": [{"play": OTHER}]}, Sent.FETCHED),
+        ({"verb": "dial", "dialMusic": OTHER}, Sent.FETCHED),
+        ({"verb": "config", "onHoldMusic": OTHER}, Sent.FETCHED),
+        ({"verb": "dialogflow", "thinkingMusic": OTHER}, Sent.FETCHED),
+        ({"verb": "message", "media": [OTHER], "text": "https://crm.example.net"}, Sent.FETCHED),
+        ({"verb": "rasa", "url": OTHER}, Sent.WORDS),
+        ({"verb": "llm", "mcpServers": [{"url": OTHER}]}, Sent.TOOLS),
+        ({"verb": "llm", "connectOptions": {"host": "crm.example.net"}}, Sent.AUDIO),
+        ({"verb": "config", "record": {"siprecServerURL": "sip:srs@crm.example.net;lr"}}, Sent.AUDIO),
+        ({"verb": "config", "record": {"siprecServerURL": ["crm.example.net"]}}, Sent.AUDIO),
+        ({"verb": "transcribe", "recognizer": {"azureServiceEndpoint": SOCKET}}, Sent.AUDIO),
+        ({"verb": "gather", "recognizer": {"customOptions": {"uri": SOCKET}}}, Sent.AUDIO),
+        ({"verb": "gather", "recognizer": {"nvidiaOptions": {"rivaUri": "crm.example.net"}}}, Sent.AUDIO),
+        ({"verb": "gather", "recognizer": {"deepgramOptions": {"deepgramSttUri": "crm.example.net"}}}, Sent.AUDIO),
+        ({"verb": "gather", "recognizer": {"speechmaticsOptions": {"host": "crm.example.net"}}}, Sent.AUDIO),
+        ({"verb": "transfer", "disposition": {"voicemailUrl": OTHER}}, Sent.OTHER),
+        ({"verb": "llm", "llmOptions": {"tools": [{"http": {"baseUrlPattern": OTHER}}]}}, Sent.OTHER),
+        ({"verb": "gather", "partialResultHook": SOCKET}, Sent.SOCKET),
+        ({"verb": "dial", "confirmHook": {"url": "WSS://crm.example.net"}}, Sent.SOCKET),
+        ({"verb": "redirect", "actionHook": SOCKET}, Sent.REDIRECT),
+        ({"verb": "gather", "actionHook": {"url": "//crm.example.net/hook"}}, Sent.PATH),
+    ],
+)  # fmt: skip
+def test_what_goes_to_the_host_of_an_address(verb: Mapping[str, object], sent: Sent) -> None:
+    (warning,) = warnings(verb)
+    assert warning.endswith(f"is on another host, crm.example.net: {sent}")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        {"verb": "say", "text": OTHER},
+        {"verb": "say", "text": [f"Visit {OTHER}", OTHER]},
+        {"verb": "gather", "say": {"text": OTHER}},
+        {"verb": "dub", "say": OTHER},
+        {"verb": "lex", "welcomeMessage": OTHER},
+        {"verb": "message", "text": OTHER},
+        {"verb": "alert", "message": OTHER},
+        {"verb": "sip:request", "body": OTHER},
+        {"verb": "sip:decline", "reason": OTHER},
+        {"verb": "tag", "data": {"actionHook": OTHER, "url": OTHER}},
+        {"verb": "listen", "url": "/socket", "metadata": {"url": OTHER}},
+        {"verb": "dial", "headers": {"X-Url": OTHER}, "tag": {"eventHook": OTHER}},
+        {
+            "verb": "dial",
+            "target": [{"type": "sip", "sipUri": "sip:crm@crm.example.net", "proxy": "sip:crm.example.net"}],
+        },
+        {"verb": "sip:refer", "referTo": "sip:crm@crm.example.net"},
+        {"verb": "play", "url": "silence_stream://1000"},
+        {"verb": "play", "url": "//not/a/host.wav"},
+        {"verb": "play", "url": "{WORD}"},
+        {"verb": "llm", "llmOptions": {"instructions": OTHER, "system": f"{OTHER} is our site."}},
+        {"verb": "gather", "finishOnKey": "{UNSET}"},
+        {"verb": "gather", "actionHook": {"url": "/{HOST}/x"}},
+    ],
+)
+def test_what_leads_to_no_host_is_not_warned_of(verb: Mapping[str, object]) -> None:
+    assert warnings(verb) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("HTTPS://CRM.example.net/x", "crm.example.net"),
+        ("http://crm.example.net:8080", "crm.example.net:8080"),
+        ("https://ours.example.com@crm.example.net/x", "crm.example.net"),
+        ("https://user:hidden@crm.example.net/x?token=hidden#hidden", "crm.example.net"),
+        ("https:/\\crm.example.net\\x", "crm.example.net"),
+        (" https://crm.example.net", "crm.example.net"),
+        ("https://[2001:db8::1]:8443/x", "[2001:db8::1]:8443"),
+        ("https://crm.example.net?x=1", "crm.example.net"),
+        ("https://crm.example.net/{HOST}", "crm.example.net"),
+        ("https://crm.example.net/{call_sid}", "crm.example.net"),
+        ("{HOOK}", "crm.example.net, which the variable HOOK names"),
+        ("{HOOK}/{HOST}", "crm.example.net, which the variable HOOK names"),
+        ("https://{HOST}/x", "crm.example.net, which the variable HOST names"),
+        ("https://{HOST}:8080/{WORD}", "crm.example.net:8080, which the variable HOST names"),
+        ("https://{LOGIN}/x", "crm.example.net, which the variable LOGIN names"),
+        ("https://eu.{HOST}", "eu.crm.example.net, which the variable HOST names"),
+        ("{EITHER}", "crm.example.net or other.example.org:81, which the variable EITHER names"),
+    ],
+)
+def test_the_host_is_named_and_nothing_that_may_be_secret(url: str, host: str) -> None:
+    for verb in ({"verb": "gather", "actionHook": {"url": url}}, {"verb": "enqueue", "name": "q", "waitHook": url}):
+        (warning,) = warnings(verb)
+        assert f": is on another host, {host}: {Sent.CREDENTIALS}" in warning
+        assert "hidden" not in warning
+
+
+def test_a_variable_without_a_value_is_named_in_place_of_the_host() -> None:
+    for url in ("{UNSET}", "{UNSET}/x"):
+        (warning,) = warnings({"verb": "dial", "actionHook": url})
+        assert f": is on the host that the variable UNSET names: {Sent.CREDENTIALS}" in warning
+
+
+PLAN = """\
+variables:
+  CRM: {type: string, description: Where the CRM is, default: "https://crm.example.net"}
+routes: [{flow: main}]
+fallback: sorry
+python: flows.py
+flows:
+  main:
+    - verb: gather
+      input: [digits]
+      say: {text: Hello}
+      actionHook: https://user:hidden@crm.example.net/menu
+    - dial:
+        timeout: 20
+        amd:
+          actionHook: "{CRM}/amd"
+        target:
+          - type: phone
+            number: "+14155550100"
+            confirmHook:
+              url: https://crm.example.net/confirm
+    - verb: enqueue
+      name: q
+      next: https://crm.example.net/queued
+    - verb: gather
+      input: [digits]
+      next: sorry
+  sorry: [{verb: hangup}]
+"""
+FLOWS = "def flows():\n    return {'built': [{'verb': 'redirect', 'actionHook': 'https://crm.example.net'}]}\n"
+
+
+def check(folder: Path, text: str) -> tuple[Result, Path]:
+    file = folder / "plan.yaml"
+    file.write_text(text, "utf-8")
+    (folder / "flows.py").write_text(FLOWS, "utf-8")
+    return CliRunner().invoke(app, ["plan", "check", str(file)], env={"COLUMNS": "60"}), file
+
+
+def test_a_check_names_the_line_of_each_and_succeeds(tmp_path: Path) -> None:
+    done, file = check(tmp_path, PLAN)
+    assert done.exit_code == 0, done.output
+    *warned, _, last = done.output.splitlines()
+    assert [line.partition(": is on")[0] for line in warned] == [
+        f"{file}:5: warning: flows.built[0].actionHook",
+        f"{file}:11: warning: flows.main[0].actionHook",
+        f"{file}:15: warning: flows.main[1].amd.actionHook",
+        f"{file}:20: warning: flows.main[1].target[0].confirmHook.url",
+        f"{file}:23: warning: flows.main[2].actionHook",
+    ]
+    assert all("crm.example.net" in line for line in warned)
+    assert "hidden" not in done.output
+    assert "is a valid call plan" in last
+
+
+def test_a_plan_that_stays_at_home_is_told_nothing(tmp_path: Path) -> None:
+    text = "routes: [{flow: main}]\nfallback: main\nflows: {main: [{verb: gather, next: main}, {verb: hangup}]}\n"
+    text = text.replace("fallback: main", "fallback: sorry").replace("flows: {", "flows: {sorry: [{verb: hangup}], ")
+    done, file = check(tmp_path, text.replace("next: main", "next: {digits: main, otherwise: end}"))
+    assert done.output == f"{file} is a valid call plan: 1 routes, 2 flows, 3 verbs.\n"
+
+
+def test_a_mistake_in_a_flow_built_in_python_is_in_the_line_that_names_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(PLAN, "utf-8")
+    (tmp_path / "flows.py").write_text("def flows():\n    return {'built': [{'verb': 'sai'}]}\n", "utf-8")
+    done = CliRunner().invoke(app, ["plan", "check", str(file)])
+    assert (done.exit_code, f"{file}:5: flows.built[0]" in done.output) == (1, True)

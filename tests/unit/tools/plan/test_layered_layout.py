@@ -1,0 +1,135 @@
+"""Where the boxes of a picture stand and how the wires run between them."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import pytest
+from callhooks_tools.providers.jambonz.plan_picture.layered_layout import Box, Drawing, Wire, lay_out, layers_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.properties import examples
+
+SIZES = st.tuples(st.integers(60, 330), st.integers(120, 400))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[list[Box], list[Wire], list[int]]:
+    """Some entries, and boxes with wires to any box that is no entry, loops included."""
+    entries, others = draw(st.integers(0, 4)), draw(st.integers(1, 10))
+    target = st.integers(entries, entries + others - 1)
+    links = [(entry, draw(target)) for entry in range(entries)]
+    links += draw(st.lists(st.tuples(target, target), max_size=25))
+    boxes = [Box(*draw(SIZES), entry_y=19) for _ in range(entries + others)]
+    wires = [
+        Wire(source, end, None if source < entries else 30.0 + number % 90)
+        for number, (source, end) in enumerate(links)
+    ]
+    return boxes, wires, layers_of(links, len(boxes), range(entries))
+
+
+def row_of(count: int, *links: tuple[int, int], first: int = 1) -> list[int]:
+    return layers_of(links, count, range(first))
+
+
+def sides(drawing: Drawing, boxes: list[Box]) -> list[tuple[float, float, float, float]]:
+    """Left, top, right and bottom of each box."""
+    return [
+        (x, y, x + box.width, y + box.height) for (x, y), box in zip(drawing.corners, boxes, strict=True)
+    ]  # fmt: skip
+
+
+def test_a_box_stands_below_the_farthest_box_that_leads_to_it() -> None:
+    assert row_of(4, (0, 1), (0, 3), (1, 2), (2, 3)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("back", [(3, 1), (3, 2), (3, 3), (2, 1)])
+def test_a_link_that_goes_back_moves_nothing(back: tuple[int, int]) -> None:
+    assert row_of(4, (0, 1), (1, 2), (2, 3), back) == [0, 1, 2, 3]
+
+
+def test_what_nothing_leads_to_stands_below_the_entries() -> None:
+    assert row_of(3, (0, 1)) == [0, 1, 1]
+
+
+def test_a_long_chain_is_no_trouble() -> None:
+    links = [(number, number + 1) for number in range(3000)]
+    assert row_of(3001, *links)[-1] == 3000
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    assert lay_out([], [], []) == Drawing((), (), 0, 0)
+
+
+def test_wires_to_one_box_arrive_as_one() -> None:
+    boxes = [Box(100, 40, 19)] * 3 + [Box(200, 80, 19)]
+    wires = [Wire(number, 3, None) for number in range(3)]
+    drawing = lay_out(boxes, wires, [0, 0, 0, 1])
+    assert len({route[-2:] for route in drawing.routes}) == 1
+
+
+def test_parts_that_do_not_hang_together_stand_in_their_order_side_by_side() -> None:
+    boxes = [Box(100, 40, 19)] * 6
+    wires = [Wire(0, 3, None), Wire(1, 4, None), Wire(2, 5, None)]
+    drawing = lay_out(boxes, wires, [0, 0, 0, 1, 1, 1])
+    lefts = [x for x, _ in drawing.corners]
+    assert lefts[:3] == sorted(lefts[:3])
+    assert lefts[:3] == lefts[3:]
+
+
+def test_wires_do_not_cross_where_they_need_not() -> None:
+    boxes = [Box(100, 40, 19)] * 7
+    wires = [Wire(0, number, 30.0) for number in (1, 2, 3)] + [Wire(1, 6, 30), Wire(2, 5, 30), Wire(3, 4, 30)]
+    drawing = lay_out(boxes, wires, [0, 1, 1, 1, 2, 2, 2])
+    upper, lower = drawing.corners[1:4], (drawing.corners[6], drawing.corners[5], drawing.corners[4])
+    assert sorted(range(3), key=lambda at: upper[at]) == sorted(range(3), key=lambda at: lower[at])
+
+
+@given(plans())
+@examples(150)
+def test_no_boxes_overlap_and_all_lie_within_the_drawing(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
+    boxes, wires, layers = plan
+    drawing = lay_out(boxes, wires, layers)
+    placed = sides(drawing, boxes)
+    for one, other in combinations(placed, 2):
+        assert one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
+    for left, top, right, bottom in placed:
+        assert left > 0
+        assert top >= 0
+        assert right < drawing.width
+        assert bottom <= drawing.height
+
+
+@given(plans())
+@examples(150)
+def test_every_wire_runs_upright_or_level_from_its_box_to_its_target_and_through_no_box(
+    plan: tuple[list[Box], list[Wire], list[int]],
+) -> None:
+    boxes, wires, layers = plan
+    drawing = lay_out(boxes, wires, layers)
+    placed = sides(drawing, boxes)
+    for wire, route in zip(wires, drawing.routes, strict=True):
+        on_border(route[0], placed[wire.source])
+        on_border(route[-1], placed[wire.target])
+        for (x, y), (to_x, to_y) in pairwise(route):
+            assert x == to_x or y == to_y
+            assert min(x, to_x) >= 0
+            assert max(x, to_x) <= drawing.width
+            assert 0 <= max(y, to_y) <= drawing.height
+            for left, top, right, bottom in placed:
+                beside = max(x, to_x) <= left or min(x, to_x) >= right
+                assert beside or max(y, to_y) <= top or min(y, to_y) >= bottom
+
+
+def on_border(point: tuple[float, float], box: tuple[float, float, float, float]) -> None:
+    (x, y), (left, top, right, bottom) = point, box
+    at_side = x == pytest.approx(left) or x == pytest.approx(right)
+    at_end = y == pytest.approx(top) or y == pytest.approx(bottom)
+    assert (at_side and top <= y <= bottom) or (at_end and left <= x <= right)
+
+
+@given(plans())
+@examples(50)
+def test_an_equal_plan_is_drawn_equally(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
+    assert lay_out(*plan) == lay_out(*plan)

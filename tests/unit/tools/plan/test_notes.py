@@ -1,0 +1,123 @@
+"""Given a plan that jambonz takes, what an operator is told of it all the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from callhooks.providers.jambonz.plan.plan import Plan, Variable
+from callhooks_tools.cli import app
+from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
+from typer.testing import CliRunner
+
+from tests.support import ROOT
+from tests.unit.providers.jambonz.test_action import plan_of
+
+GATHER = "{verb: gather, input: [digits], next: %s}"
+
+
+def notes(folder: Path, **flows: str) -> list[str]:
+    written = "".join(f"  {name}: [{GATHER % following}]\n" for name, following in flows.items())
+    text = f"routes: [{{flow: main}}]\nfallback: sorry\nflows:\n  sorry: [{{verb: hangup}}]\n{written}"
+    return list(notes_on(plan_of(text, folder)))
+
+
+@pytest.mark.parametrize(
+    ("following", "circle"),
+    [
+        ("main", "main \u2192 main"),
+        ("{timeout: main}", "main \u2192 main"),
+        ("{digits: {'1': end}, otherwise: main}", "main \u2192 main"),
+        ("{timeout: {repeat: 2, then: main}}", "main \u2192 main"),
+    ],
+)
+def test_a_round_that_a_silent_caller_never_leaves(tmp_path: Path, following: str, circle: str) -> None:
+    (note,) = notes(tmp_path, main=following)
+    assert note == f"flows.main: a caller who stays silent goes round for ever: {circle}"
+
+
+def test_a_round_over_several_flows_is_told_once(tmp_path: Path) -> None:
+    (note,) = notes(tmp_path, main="{timeout: other}", other="{timeout: main}")
+    assert note.endswith("main \u2192 other \u2192 main")
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["end", "continue", "{digits: main}", "{timeout: end, otherwise: main}", "{timeout: {repeat: 2, then: end}}"],
+)
+def test_a_round_that_ends_by_itself_is_none(tmp_path: Path, following: str) -> None:
+    assert notes(tmp_path, main=following) == []
+
+
+def test_a_flow_that_nothing_leads_to(tmp_path: Path) -> None:
+    assert notes(tmp_path, main="end", lonely="end") == ["flows.lonely: nothing leads here"]
+
+
+def test_the_default_plan_gives_no_occasion(tmp_path: Path) -> None:
+    text = (ROOT / "layers" / "call_plan" / "call_plan.yaml").read_text("utf-8")
+    assert list(notes_on(plan_of(text, tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "+14155550100", "14155550100", "4155550100", "+1 415 555-0100", "+1 (415) 555-0100", "(415) 555-0100",
+        "415.555.0100", "555-0100", "0014155550100", "00 44 20 7946 0123", "+44 (0)20 7946 0123", "020 7946 0123",
+        "030/1234567", "+49-30-1234567", " +14155550100 ", "+1\u00a0415\u2011555\u20110100", "\u202a+14155550100\u202c",
+        "\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff10\uff10",
+        "\u0664\u0661\u0665\u0665\u0665\u0665\u0660\u0661\u0660\u0660",
+        "tel:+14155550100", "TEL:+1-415-555-0100;ext=5", "+1 415 555 0100 ext. 5", "+1 415 555 0100 x5",
+        "sip:+14155550100@sip.example.com", "sips:14155550100@sip.example.com;transport=tls", "sip:4155550100",
+        "14155550100@sip.example.com", "+14155550100, +14155550101", "none,+14155550100", "sales|4155550100",
+        "Sales: +1 415 555 0100", "call 0044 20 7946 0123 now", 14155550100, 4155550100,
+    ],
+)  # fmt: skip
+def test_a_phone_number_that_is_the_default_of_a_variable(number: str | int) -> None:
+    for member, schema in (("default", {"default": number}), ("enum", {"default": "", "enum": ["", number, number]})):
+        plan = Plan(routes=(), flows={}, fallback=(), variables={"SALES": Variable("string", "", schema)})
+        (note,) = public_numbers(plan)
+        assert str(note).startswith(f"variables.SALES.{member}: has a phone number, which OPTIONS shows to anybody")
+        assert str(number).strip() not in str(note)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Acme", "25", 25, 86_400_000, 3.14, True, "en-US", "1001", "911", "112", "sip:1001@pbx.example.com",
+        "sip:alice@sip.example.com", "2026-12-24", "2026-12-24..2027-01-01", "192.168.100.200", "09:00-17:30",
+        "https://media.example.com/20261124123/waiting.mp3", "wss://voicemail.example.com/record",
+        "12345678901234567890",
+        "3f9c2a74-1b1e-4f0a-9c53-0d7e2a1b6c88", "order 20261124", "#123456", "v1.2.3", "a1234567890", "{from}",
+    ],
+)  # fmt: skip
+def test_any_other_default_is_no_phone_number(text: object) -> None:
+    plan = Plan(routes=(), flows={}, fallback=(), variables={"X": Variable("string", "", {"default": text})})
+    assert list(public_numbers(plan)) == []
+
+
+def test_a_check_tells_the_line_of_a_phone_number_but_not_the_number(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "variables:\n  SALES:\n    type: string\n    description: Sales\n    default: '+14155550100'\n"
+        "routes: [{flow: main}]\nfallback: main\nflows: {main: [{verb: hangup}]}\n",
+        "utf-8",
+    )
+    done = CliRunner().invoke(app, ["plan", "check", str(file)])
+    first, last = done.output.splitlines()
+    assert first.startswith(f"{file}:5: note: variables.SALES.default: has a phone number")
+    assert ("14155550100" in done.output, done.exit_code) == (False, 0)
+    assert "is a valid call plan" in last
+
+
+def test_a_check_of_the_default_plan_succeeds_and_names_its_example_numbers_and_hosts() -> None:
+    done = CliRunner().invoke(app, ["plan", "check"])
+    assert done.exit_code == 0
+    assert re.findall(r"call_plan\.yaml:[0-9]+: (note|warning): ([^:]+):", done.output) == [
+        ("note", "variables.SALES_NUMBER.default"),
+        ("note", "variables.SALES_NUMBER_2.default"),
+        ("note", "variables.EMERGENCY_NUMBER.default"),
+        ("warning", "flows.sales[1].dialMusic"),
+        ("warning", "flows.waiting[1].url"),
+        ("warning", "flows.voicemail[1].url"),
+    ]

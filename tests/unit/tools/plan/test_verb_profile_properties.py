@@ -1,0 +1,219 @@
+"""Whatever verb is written: the two profiles agree with jambonz's own checks, and with each other."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults, verbs_of
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jambonz_sdk._models._registry import all_verb_models
+from jambonz_sdk.validator import JambonzValidator
+from pydantic import BaseModel, ValidationError
+
+Verb = dict[str, Any]
+Schema = dict[str, Any]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+VALIDATOR = JambonzValidator()
+MODELS: dict[str, type[BaseModel]] = all_verb_models()
+# The schemas of the SDK are newer than its models, which lack these (and the verb nova_s2s).
+NEWER_THAN_THE_MODELS = {"mistralOptions", "noResponseMaxPrompts", "noiseIsolation", "speak", "speechCleanup"}
+
+SCALARS = st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
+# Where the schemas are looser than the checks of what the server chokes on.
+SOUND: dict[str, st.SearchStrategy[Any]] = {
+    "say": st.just({"text": "Hello"}),
+    "play": st.just({"url": "/hello.wav"}),
+    "listen": st.just({"url": "wss://example.com"}),
+    "stream": st.just({"url": "wss://example.com"}),
+    "transcribe": st.just({"transcriptionHook": "/x"}),
+    "actions": st.just([{"verb": "say", "text": "One moment"}, {"play": {"url": "/wait.wav"}}]),
+    "giveUpActions": st.just([{"verb": "hangup"}]),
+    "target": st.lists(
+        st.sampled_from(
+            [
+                {"type": "phone", "number": "+14155550100"},
+                {"type": "sip", "sipUri": "sip:a@example.com", "headers": {"X-A": "b"}, "confirmHook": {"url": "/x"}},
+                {"type": "user", "name": "a@example.com", "auth": {"username": "a", "password": "b"}},
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    "status": st.sampled_from([403, 486, 603]),
+}
+
+
+def values(schema: Schema, name: str = "") -> st.SearchStrategy[Any]:
+    """What fits a schema; conditions between members are left to those who ask."""
+    if "const" in schema or "enum" in schema:
+        return st.sampled_from(schema.get("enum", [schema.get("const")]))
+    if "properties" in schema:
+        return members(schema)
+    if branches := [*schema.get("oneOf", ()), *schema.get("anyOf", ())]:
+        rest = {keyword: value for keyword, value in schema.items() if keyword not in ("oneOf", "anyOf")}
+        return st.one_of([values({**rest, **branch}, name) for branch in branches])
+    if isinstance(kinds := schema.get("type"), list):
+        return st.one_of([values({"type": kind}) for kind in kinds])
+    if name in SOUND and schema.get("type") in ("object", "array", "number"):
+        return SOUND[name]
+    return of_one_kind(schema)
+
+
+def of_one_kind(schema: Schema) -> st.SearchStrategy[Any]:
+    match schema.get("type"):
+        case "string":
+            return st.text("ab", min_size=schema.get("minLength", 1), max_size=3)
+        case "integer" | "number" as kind:
+            return numbers(schema, whole=kind == "integer")
+        case "boolean":
+            return st.booleans()
+        case "array":
+            return st.lists(values(schema.get("items", {})), min_size=1, max_size=2)
+        case "object":
+            of_values = schema.get("additionalProperties")
+            inside = values(of_values) if isinstance(of_values, dict) else SCALARS
+            return st.dictionaries(st.text("ab", min_size=1, max_size=3), inside, max_size=2)
+    return SCALARS
+
+
+def numbers(schema: Schema, *, whole: bool) -> st.SearchStrategy[int | float]:
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if whole:
+        return st.integers(low if low is None else low + ("exclusiveMinimum" in schema), high)
+    any_number = st.floats(
+        low,
+        high,
+        exclude_min="exclusiveMinimum" in schema,
+        exclude_max="exclusiveMaximum" in schema,
+        allow_nan=False,
+        allow_infinity=False,
+    )
+    return any_number | st.integers(1, 9) if low is None and high is None else any_number
+
+
+@st.composite
+def members(draw: Draw, schema: Schema) -> Verb:
+    known = {name: member for name, member in schema["properties"].items() if "not" not in member}
+    optional = sorted(known.keys() - {"verb", *schema.get("required", ())})
+    chosen = draw(st.lists(st.sampled_from(optional), unique=True, max_size=4)) if optional else []
+    written = {name: draw(values(known[name], name)) for name in (*schema.get("required", ()), *chosen)}
+    if "closeStreamOnEmpty" in known:
+        written["text"] = draw(st.text("ab", max_size=3))
+    if "minDigits" in written or "maxDigits" in written:
+        written |= {"minDigits": 1, "maxDigits": 4}
+        written.pop("numDigits", None)
+    if written.get("action") in ("playOnTrack", "sayOnTrack"):
+        written |= {"play": "/music.wav", "say": "Hello"}
+    return written
+
+
+def verbs(profile: Profile) -> st.SearchStrategy[Verb]:
+    def written(name: str) -> st.SearchStrategy[Verb]:
+        return members(verbs_of(profile)[name]).map(lambda verb: json.loads(json.dumps({"verb": name, **verb})))
+
+    return st.sampled_from(sorted(verbs_of(profile))).flatmap(written)
+
+
+def mappings(value: Any, schema: Schema, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
+    """The places of the mappings that take no other members than those the schema names."""
+    for branch in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from mappings(value, branch, place)
+    if isinstance(value, dict) and "properties" in schema:
+        if schema.get("additionalProperties") is False:
+            yield place
+        for name, member in value.items():
+            yield from mappings(member, schema["properties"].get(name, {}), (*place, name))
+    for number, entry in enumerate(value if isinstance(value, list) else ()):
+        yield from mappings(entry, schema.get("items", {}), (*place, number))
+
+
+def places(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
+    """The places of all values inside a value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    for part, member in inside:
+        yield (*place, part)
+        yield from places(member, (*place, part))
+
+
+def at(value: Any, place: tuple[int | str, ...]) -> Any:
+    for part in place:
+        value = value[part]
+    return value
+
+
+def as_the_sdk_knows_it(verb: Verb) -> Verb:
+    """The aliases that the SDK lacks, as what they stand for."""
+    for vendor in ("microsoft", "voiceagent"):
+        if verb["verb"] == f"{vendor}_s2s":
+            return {"vendor": vendor, **verb, "verb": "llm"}
+    return verb
+
+
+def the_sdk_refuses(verb: Verb) -> bool:
+    """Whether a strict model of the SDK refuses a verb, or the schema that comes with it."""
+    verb = as_the_sdk_knows_it(verb)
+    if VALIDATOR.validate_verb(verb):
+        return True
+    if verb["verb"] not in MODELS or any(place[-1] in NEWER_THAN_THE_MODELS for place in places(verb)):
+        return False
+    model = MODELS[verb["verb"]]
+    try:
+        model.model_validate_json(json.dumps(verb), strict=True, by_alias=True, by_name=False)
+        model.model_validate(verb, by_alias=True, by_name=False)  # refuses the Python name of a member in it as well
+    except ValidationError:
+        return True
+    return False
+
+
+@given(verb=verbs(Profile.V10))
+def test_what_the_profile_of_v10_takes_the_sdk_takes(verb: Verb) -> None:
+    assume(not verb_faults(verb, Profile.V10))
+    assert not the_sdk_refuses(verb)
+
+
+@given(
+    data=st.data(),
+    verb=verbs(Profile.V10),
+    odd=st.sampled_from([None, True, 5, -0.5, "", "a", [], [None], {}, {"a": 1}]),
+)
+def test_what_the_sdk_refuses_the_profile_of_v10_refuses(data: st.DataObject, verb: Verb, odd: Any) -> None:
+    place = data.draw(st.sampled_from([place for place in places(verb) if place != ("verb",)] or [("id",)]))
+    at(verb, place[:-1])[place[-1]] = odd
+    assert verb_faults(verb, Profile.V10) or not the_sdk_refuses(verb)
+
+
+@given(verb=verbs(Profile.OSS))
+def test_the_profiles_agree_on_what_both_lines_know(verb: Verb) -> None:
+    assert verb_faults(verb, Profile.OSS) == []
+    for fault in verb_faults(verb, Profile.V10):
+        assert fault.message.endswith(("only jambonz 0.9 takes it", "only jambonz 0.9 has it"))
+
+
+@given(
+    data=st.data(), verb=verbs(Profile.OSS), name=st.sampled_from(["xyz", "Timeout", "verb ", "action_hook", "a", "1"])
+)
+def test_an_unknown_member_is_refused_wherever_it_stands_in_0_9(data: st.DataObject, verb: Verb, name: str) -> None:
+    place = data.draw(st.sampled_from(list(mappings(verb, verbs_of(Profile.OSS)[verb["verb"]]))))
+    at(verb, place)[name] = data.draw(SCALARS)
+    faults = verb_faults(verb, Profile.OSS)
+    assert [fault.location for fault in faults] == [(*place, name)]
+    assert faults[0].message.startswith("unknown member")
+
+
+@given(verb=verbs(Profile.OSS) | verbs(Profile.V10), profile=st.sampled_from(Profile), data=st.data())
+def test_no_value_anywhere_makes_the_check_fail(verb: Verb, profile: Profile, data: st.DataObject) -> None:
+    place = data.draw(st.sampled_from(list(places(verb))))
+    any_json = st.recursive(
+        st.none() | SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner), max_leaves=5
+    )
+    at(verb, place[:-1])[place[-1]] = data.draw(any_json)
+    before = copy.deepcopy(verb)
+    locations = [fault.location for fault in verb_faults(verb, profile)]
+    assert len(locations) == len(set(locations))
+    assert verb == before

@@ -1,0 +1,482 @@
+"""What jambonz would refuse in a verb, for each line of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, VerbFault, long_form, verb_faults, verbs_of
+
+Verb = dict[str, Any]
+
+LLM_OPTIONS = {"messages": [{"role": "system", "content": "You take messages for Acme."}], "temperature": 0.7}
+TARGET = {"type": "phone", "number": "+14155550100"}
+SESSION_UPDATE = {"instructions": "You take messages for Acme."}
+MINIMAL: dict[str, Verb] = {
+    "agent": {},
+    "alert": {"message": "somebody calls"},
+    "answer": {},
+    "conference": {"name": "sales"},
+    "config": {},
+    "deepgram_s2s": {"llmOptions": LLM_OPTIONS},
+    "dequeue": {"name": "sales"},
+    "dial": {"target": [TARGET]},
+    "dialogflow": {"project": "acme", "credentials": {"type": "service_account"}, "lang": "en-US"},
+    "dtmf": {"dtmf": "123#"},
+    "dub": {"action": "addTrack", "track": "music"},
+    "elevenlabs_s2s": {"auth": {"agent_id": "agent-1"}, "llmOptions": {}},
+    "enqueue": {"name": "sales"},
+    "gather": {},
+    "google_s2s": {"llmOptions": LLM_OPTIONS},
+    "gptlive_s2s": {"auth": {"apiKey": "key"}, "llmOptions": {"session_update": SESSION_UPDATE}},
+    "hangup": {},
+    "leave": {},
+    "lex": {"botId": "1", "botAlias": "prod", "region": "us-east-1", "credentials": {}},
+    "listen": {"url": "wss://example.com/audio"},
+    "llm": {"vendor": "openai", "llmOptions": LLM_OPTIONS},
+    "message": {"to": "+14155550100", "from": "+14155550101"},
+    "microsoft_s2s": {"llmOptions": LLM_OPTIONS},
+    "nova_s2s": {"auth": {"accessKeyId": "id", "secretAccessKey": "key"}},
+    "openai_s2s": {"llmOptions": LLM_OPTIONS},
+    "pause": {"length": 1.5},
+    "play": {"url": "https://example.com/hello.wav"},
+    "qwen_s2s": {"llmOptions": LLM_OPTIONS},
+    "rasa": {"url": "https://example.com/rasa"},
+    "redirect": {"actionHook": "https://example.com/next"},
+    "room": {"name": "sales"},
+    "s2s": {"vendor": "google", "llmOptions": LLM_OPTIONS},
+    "say": {"text": "Hello"},
+    "sip:decline": {"status": 486},
+    "sip:refer": {"referTo": "sip:alice@example.com"},
+    "sip:request": {"method": "INFO"},
+    "stream": {"url": "wss://example.com/audio"},
+    "tag": {"data": {"customer": 5}},
+    "transcribe": {},
+    "transfer": {"mode": "blind", "target": [TARGET]},
+    "ultravox_s2s": {"llmOptions": LLM_OPTIONS},
+    "voiceagent_s2s": {"llmOptions": LLM_OPTIONS},
+    "voicelive_s2s": {
+        "auth": {"apiKey": "key"},
+        "connectOptions": {"host": "example.com"},
+        "llmOptions": {"session_update": SESSION_UPDATE, "response_create": {}},
+    },
+}
+ONLY_IN_10 = {"agent", "gptlive_s2s", "nova_s2s", "qwen_s2s", "room", "transfer", "voicelive_s2s"}
+ONLY_IN_0_9 = {"lex", "rasa"}
+VERBS = [(profile, name) for profile in Profile for name in verbs_of(profile)]
+SHARED = sorted(verbs_of(Profile.OSS).keys() & verbs_of(Profile.V10).keys())
+
+
+def minimal(name: str, **members: Any) -> Verb:
+    return {"verb": name, **MINIMAL[name], **members}
+
+
+def told(verb: Verb, profile: Profile) -> dict[str, str]:
+    """The faults by their place, written with dots."""
+    faults = verb_faults(verb, profile)
+    by_place = {".".join(map(str, fault.location)): fault.message for fault in faults}
+    assert len(by_place) == len(faults)
+    return by_place
+
+
+# What jambonz takes
+
+
+@pytest.mark.parametrize(
+    ("profile", "missing"), [(Profile.OSS, ONLY_IN_10), (Profile.V10, ONLY_IN_0_9)], ids=["0.9", "10"]
+)
+def test_a_profile_has_the_verbs_of_its_line(profile: Profile, missing: set[str]) -> None:
+    assert verbs_of(profile).keys() == MINIMAL.keys() - missing
+
+
+@pytest.mark.parametrize(("profile", "name"), VERBS)
+def test_a_verb_is_taken_with_what_it_needs(profile: Profile, name: str) -> None:
+    assert told(minimal(name), profile) == {}
+    assert told(minimal(name, id="a-1"), profile) == {}
+
+
+@pytest.mark.parametrize(("profile", "name"), VERBS)
+def test_what_a_verb_needs_is_missed(profile: Profile, name: str) -> None:
+    needed = verbs_of(profile)[name].get("required", [])
+    assert set(told({"verb": name}, profile)) >= set(needed)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [example for schema in verbs_of(Profile.V10).values() for example in schema.get("examples", ())],
+    ids=lambda example: example["verb"],
+)
+def test_jambonz_s_own_examples_are_taken(example: Verb) -> None:
+    assert told(example, Profile.V10) == {}
+    if example["verb"] not in ONLY_IN_10:
+        assert told(example, Profile.OSS) == {}
+
+
+RICH: list[Verb] = [
+    {
+        "verb": "config",
+        "synthesizer": {"vendor": "google", "language": "en-US", "voice": {"name": "x"}, "fallbackVendor": "aws"},
+        "recognizer": {
+            "vendor": "deepgram",
+            "hints": ["sales", {"phrase": "support", "boost": 5}],
+            "vad": {"enable": True, "mode": 2, "vendor": "silero", "threshold": 0.5},
+            "minConfidence": 0.6,
+            "deepgramOptions": {"endpointing": 300, "redact": "true", "keyterms": ["Acme"]},
+            "openaiOptions": {"turn_detection": {"type": "server_vad"}, "promptTemplates": {"hintsTemplate": "x"}},
+            "gladiaOptions": {"anything": [1]},
+        },
+        "bargeIn": {"enable": True, "sticky": True, "input": ["speech", "digits"], "actionHook": "/barge"},
+        "ttsStream": {"enable": True, "synthesizer": {"vendor": "default"}},
+        "record": {"action": "startCallRecording", "type": "siprec", "siprecServerURL": ["sip:rec@example.com"]},
+        "listen": {"enable": True, "url": "wss://example.com/a", "wsAuth": {"username": "u", "password": "p"}},
+        "transcribe": {"enable": True, "transcriptionHook": "/t", "recognizer": {"vendor": "default"}},
+        "amd": {"actionHook": "/amd", "timers": {"toneTimeoutMs": 20000}},
+        "fillerNoise": {"enable": True, "startDelaySecs": 2},
+        "reset": ["synthesizer"],
+        "boostAudioSignal": "+5 dB",
+        "notifyEvents": True,
+        "actionHookDelayAction": {
+            "enabled": True,
+            "noResponseTimeout": 3,
+            "noResponseGiveUpTimeout": 30,
+            "retries": 2,
+            "actions": [{"verb": "say", "text": "One moment"}, {"play": {"url": "/wait.wav", "loop": 2}}],
+            "giveUpActions": [{"verb": "say", "text": "Sorry"}, {"hangup": {}}],
+        },
+    },
+    {
+        "verb": "gather",
+        "input": ["digits", "speech"],
+        "numDigits": 1,
+        "timeout": 0,
+        "actionHook": {"url": "/menu", "method": "POST", "basicAuth": {"username": "u", "password": "p"}},
+        "partialResultHook": "/partial",
+        "say": {"text": ["Press 1", "Press one"], "loop": "forever", "synthesizer": {"vendor": "default"}},
+        "play": {"url": ["/a.wav", "/b.wav"], "seekOffset": "8000"},
+        "recognizer": {"vendor": "google", "googleOptions": {"serviceVersion": "v2", "transcriptNormalization": [{}]}},
+    },
+    {
+        "verb": "dial",
+        "target": [
+            TARGET | {"trunk": "acme", "headers": {"X-Reason": "sales"}, "confirmHook": {"url": "/confirm"}},
+            {"type": "sip", "sipUri": "sip:alice@example.com", "auth": {"username": "u", "password": "p"}},
+            {"type": "user", "name": "alice@example.com", "from": {"user": "acme"}},
+            {"type": "teams", "number": "+14155550101", "tenant": "acme.example.com", "vmail": True},
+        ],
+        "headers": {"X-Try": 1, "X-Reason": "sales"},
+        "dtmfCapture": {"childCall": ["*2"]},
+        "dtmfHook": "/keys",
+        "listen": {"url": "wss://example.com/a", "mixType": "stereo", "transcribe": {"channel": 2}},
+        "transcribe": {"transcriptionHook": "/t", "recognizer": {"vendor": "default"}},
+        "dub": [{"action": "sayOnTrack", "track": "coach", "say": {"text": "Be nice"}, "gain": "-5 dB"}],
+        "amd": {"actionHook": {"url": "/amd"}, "recognizer": {"vendor": "default"}},
+        "tag": {"any": ["thing", None]},
+        "srtpEncryption": "sdes",
+    },
+    minimal("conference", listen={"url": "wss://example.com/a"}, record={"path": "x"}, statusEvents=["join"]),
+    minimal("enqueue", waitHook="/wait", actionHook="/done", priority=1),
+    minimal("dub", action="playOnTrack", play="/music.mp3", loop=True, gain=-5),
+    minimal("message", text="Hello", media=["https://example.com/a.png"], actionHook="/sent"),
+    minimal("llm", mcpServers=[{"url": "https://example.com"}], events=["a.*"], auth={"apiKey": "k", "more": 1}),
+    minimal("dialogflow", credentials="{}", model="cx", queryInput={"event": "x"}, tts={"vendor": "default"}),
+    {"verb": "say", "stream": True, "closeStreamOnEmpty": False},
+    minimal("pause", length=0),
+]
+
+
+@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize("verb", RICH, ids=lambda verb: verb["verb"])
+def test_a_rich_verb_is_taken(verb: Verb, profile: Profile) -> None:
+    assert told(verb, profile) == {}
+
+
+def test_every_type_that_the_table_names_is_there() -> None:
+    def types(schema: object) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from [schema["type"]] if isinstance(schema.get("type"), str) else ()
+            schema = list(schema.values())
+        for part in schema if isinstance(schema, list) else ():
+            yield from types(part)
+
+    for verb in verbs_of(Profile.OSS).values():
+        assert set(types(verb)) <= {"string", "number", "integer", "boolean", "object", "array"}
+
+
+# What only one line takes
+
+RECOGNIZER = {"vendor": "default"}
+ONLY_10: list[tuple[str, Verb]] = [
+    ("stream", minimal("conference", stream={"url": "wss://example.com/a"})),
+    ("codecs", minimal("dial", codecs=["PCMU"])),
+    ("deployment", minimal("dialogflow", deployment="x")),
+    ("sessionId", minimal("dialogflow", sessionId="x")),
+    ("toolHook", minimal("dialogflow", toolHook="/x")),
+    ("enable", minimal("transcribe", enable=True)),
+    ("recognizer.xaiOptions", minimal("transcribe", recognizer=RECOGNIZER | {"xaiOptions": {}})),
+    ("recognizer.modulateOptions", minimal("gather", recognizer=RECOGNIZER | {"modulateOptions": {}})),
+    ("recognizer.zoomOptions", minimal("gather", recognizer=RECOGNIZER | {"zoomOptions": {}})),
+    ("recognizer.gradiumOptions", minimal("gather", recognizer=RECOGNIZER | {"gradiumOptions": {}})),
+    ("recognizer.mistralOptions", minimal("gather", recognizer=RECOGNIZER | {"mistralOptions": {}})),
+    ("recognizer.openaiOptions.delay", minimal("gather", recognizer=RECOGNIZER | {"openaiOptions": {"delay": "low"}})),
+    ("recognizer.googleOptions.mode", minimal("gather", recognizer=RECOGNIZER | {"googleOptions": {"mode": "SMART"}})),
+    (
+        "recognizer.sonioxOptions.languageHints",
+        minimal("gather", recognizer=RECOGNIZER | {"sonioxOptions": {"languageHints": ["en"]}}),
+    ),
+    (
+        "recognizer.houndifyOptions.eoqThreshold",
+        minimal("gather", recognizer=RECOGNIZER | {"houndifyOptions": {"eoqThreshold": 0.5}}),
+    ),
+    (
+        "recognizer.speechmaticsOptions.audio_events_config",
+        minimal("gather", recognizer=RECOGNIZER | {"speechmaticsOptions": {"audio_events_config": {}}}),
+    ),
+    ("noiseIsolation.label", minimal("config", noiseIsolation={"enable": True, "label": "x"})),
+    ("mcpServers.0.roots", minimal("llm", mcpServers=[{"url": "https://example.com", "roots": [{}]}])),
+    *[
+        (member, minimal(name, **{member: value}))
+        for name in SHARED
+        if name == "llm" or name.endswith("s2s")
+        for member, value in {
+            "handoff": {"mode": "blind", "target": [TARGET]},
+            "hangup": {"reason": "done"},
+            "responseTimeoutMs": 500,
+            "cancelOnResponseTimeout": True,
+            "cancelOnBargeIn": True,
+        }.items()
+    ],
+]
+ONLY_0_9: list[tuple[str, Verb]] = [
+    ("auth", minimal("listen", auth={"username": "u", "password": "p"})),
+    ("auth", minimal("stream", auth={"username": "u", "password": "p"})),
+    ("_", minimal("enqueue", _={"any": "thing"})),
+    ("recognizer.nuanceOptions", minimal("gather", recognizer=RECOGNIZER | {"nuanceOptions": {"topic": "x"}})),
+    ("recognizer.cobaltOptions", minimal("gather", recognizer=RECOGNIZER | {"cobaltOptions": {"serverUri": "x"}})),
+    ("recognizer.verbioOptions", minimal("gather", recognizer=RECOGNIZER | {"verbioOptions": {"topic": 1}})),
+    ("bargeIn.numDigits", minimal("config", bargeIn={"enable": True, "numDigits": 1})),
+    ("bargeIn.partialResultHook", minimal("config", bargeIn={"enable": True, "partialResultHook": "/x"})),
+]
+
+
+@pytest.mark.parametrize(("place", "verb"), ONLY_10, ids=str)
+def test_what_0_9_does_not_know_is_refused_there_with_the_line_that_takes_it(place: str, verb: Verb) -> None:
+    assert told(verb, Profile.V10) == {}
+    assert told(verb, Profile.OSS) == {place: "unknown member; only jambonz 10 takes it"}
+
+
+@pytest.mark.parametrize(("place", "verb"), ONLY_0_9, ids=str)
+def test_what_0_9_takes_besides_is_refused_by_10(place: str, verb: Verb) -> None:
+    assert told(verb, Profile.OSS) == {}
+    assert told(verb, Profile.V10) == {place: "unknown member; only jambonz 0.9 takes it"}
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_IN_10 | ONLY_IN_0_9))
+def test_a_verb_of_the_other_line_is_told_so(name: str) -> None:
+    profile, other = (Profile.OSS, Profile.V10) if name in ONLY_IN_10 else (Profile.V10, Profile.OSS)
+    assert told(minimal(name), profile) == {"": f"unknown verb {name!r}; only jambonz {other} has it"}
+
+
+def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
+    verb = minimal("dial", target=[TARGET | {"confirmHook": "/confirm"}])
+    assert told(verb, Profile.OSS) == {}
+    assert told(verb, Profile.V10)["target.0.confirmHook"].startswith("must be a mapping")
+
+
+@pytest.mark.parametrize(
+    ("members", "faults"),
+    [
+        ({"bargeIn": {"sticky": True}}, {"bargeIn.enable": "field required"}),
+        ({"listen": {"url": "wss://example.com"}}, {"listen.enable": "field required"}),
+        ({"stream": {}}, {"stream.enable": "field required"}),
+        ({"transcribe": {}}, {"transcribe.enable": "field required"}),
+        ({"ttsStream": {}}, {"ttsStream.enable": "field required"}),
+        ({"record": {}}, {"record.action": "field required"}),
+        ({"listen": {"enable": True, "finishOnKey": "#"}}, {"listen.finishOnKey": "unknown member"}),
+        ({"transcribe": {"enable": True, "channel": 1}}, {"transcribe.channel": "unknown member"}),
+        ({"record": {"action": "start"}}, {"record.action": "must be 'startCallRecording', 'stopCallRecording', "
+                                                            "'pauseCallRecording' or 'resumeCallRecording'"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_config_holds_is_strict_in_0_9_only(members: Verb, faults: dict[str, str]) -> None:
+    assert told({"verb": "config", **members}, Profile.OSS) == faults
+    assert told({"verb": "config", **members}, Profile.V10) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "verb"),
+    [
+        ("actionHook.method", minimal("gather", actionHook={"url": "/x", "method": "GET"})),
+        ("target.0.method", minimal("dial", target=[TARGET | {"method": "GET"}])),
+        ("amd.actionHook.method", minimal("dial", amd={"actionHook": {"url": "/x", "method": "GET"}})),
+    ],
+)
+def test_a_hook_with_get_is_refused_in_0_9_with_the_reason(place: str, verb: Verb) -> None:
+    assert told(verb, Profile.OSS) == {place: "must be 'POST'; with GET jambonz 0.9 sends nothing"}
+    assert told(verb, Profile.V10) == {}
+
+
+# What is told
+
+BOTH: list[tuple[str, str, Verb]] = [
+    ("txt", "unknown member; did you mean 'text'?", minimal("say", txt="Hi")),
+    ("timout", "unknown member; did you mean 'timeout'?", minimal("dial", timout=5)),
+    ("action_hook", "unknown member; did you mean 'actionHook'?", minimal("gather", action_hook="/x")),
+    ("xyz", "unknown member", minimal("hangup", xyz=1)),
+    ("earlyMedia", "unknown member", minimal("gather", earlyMedia=True)),
+    (
+        "actionHookDelayAction.noResponseGiveupTimeout",
+        "unknown member; did you mean 'noResponseGiveUpTimeout'?",
+        minimal("gather", actionHookDelayAction={"noResponseGiveupTimeout": 1}),
+    ),
+    ("actionHook.metod", "unknown member; did you mean 'method'?",
+     minimal("play", actionHook={"url": "/x", "metod": "POST"})),
+    ("length", "must be a number, not text", minimal("pause", length="1")),
+    ("length", "must be a number", minimal("pause", length=True)),
+    ("length", "has no value", minimal("pause", length=None)),
+    ("actionHook", "has no value", minimal("gather", actionHook=None)),
+    ("recognizer", "must be a mapping", minimal("gather", recognizer="google")),
+    ("recognizer.vendor", "field required", minimal("gather", recognizer={"language": "en-US"})),
+    ("synthesizer.vendor", "field required", minimal("say", synthesizer={})),
+    ("synthesizer.engine", "must be 'standard', 'neural', 'generative' or 'long-form'",
+     minimal("say", synthesizer={"vendor": "aws", "engine": "fast"})),
+    ("recognizer.vad.mode", "must be 3 or less", minimal("gather", recognizer=RECOGNIZER | {"vad": {"mode": 4}})),
+    ("recognizer.hints.1", "must be text or a mapping; put it in quotes",
+     minimal("gather", recognizer=RECOGNIZER | {"hints": ["a", 5]})),
+    ("recognizer.hints.0.phrase", "field required", minimal("gather", recognizer=RECOGNIZER | {"hints": [{}]})),
+    ("loop", "must be a number or text", minimal("play", loop=[])),
+    ("text", "must be text or a list; put it in quotes", minimal("say", text=5)),
+    ("text.0", "must be text; put it in quotes", minimal("say", text=[5])),
+    ("target", "must be a list", minimal("dial", target=TARGET)),
+    ("target.0", "must be a mapping", minimal("dial", target=["+14155550100"])),
+    ("target.0.type", "must be 'phone', 'sip', 'user' or 'teams'", minimal("dial", target=[{"type": "fax"}])),
+    ("target.0.type", "field required", minimal("dial", target=[{"number": "+14155550100"}])),
+    ("target.0.number", "must be text; put it in quotes", minimal("dial", target=[TARGET | {"number": 14155550100}])),
+    ("headers.X-A", "must be text or a number; put it in quotes", minimal("hangup", headers={"X-A": True})),
+    ("channel", "must be 1 or 2", minimal("transcribe", channel=3)),
+    ("bargein", "must be true or false", minimal("gather", bargein="yes")),
+    ("vendor", "must be 'openai'", minimal("openai_s2s", vendor="google")),
+    ("auth.agent_id", "field required", minimal("elevenlabs_s2s", auth={})),
+    # What both take and the server chokes on or ignores.
+    ("text", "field required, unless stream is true", {"verb": "say"}),
+    ("text", "field required, unless stream is true", {"verb": "say", "instructions": "be kind"}),
+    ("text", "field required, unless stream is true", {"verb": "say", "stream": False}),
+    ("target", "has nobody to call", minimal("dial", target=[])),
+    ("target", "has 11 targets; jambonz calls 10 at most", minimal("dial", target=[TARGET] * 11)),
+    ("target.0.number", "field required for the type 'phone'", minimal("dial", target=[{"type": "phone"}])),
+    ("target.0.number", "field required for the type 'phone'", minimal("dial", target=[TARGET | {"number": ""}])),
+    ("target.1.sipUri", "field required for the type 'sip'", minimal("dial", target=[TARGET, {"type": "sip"}])),
+    ("target.0.name", "field required for the type 'user'", minimal("dial", target=[{"type": "user"}])),
+    ("target.0.number", "field required for the type 'teams'", minimal("dial", target=[{"type": "teams"}])),
+    ("status", "must be a SIP status from 400 to 699", minimal("sip:decline", status=200)),
+    ("status", "must be a SIP status from 400 to 699", minimal("sip:decline", status=700)),
+    ("status", "must be a SIP status from 400 to 699", minimal("sip:decline", status=486.5)),
+    ("status", "must be a number, not text", minimal("sip:decline", status="486")),
+    ("input", "collects nothing; write digits, speech or both", minimal("gather", input=[])),
+    ("numDigits", "cannot be combined with minDigits or maxDigits", minimal("gather", numDigits=1, maxDigits=2)),
+    ("minDigits", "must not be more than maxDigits", minimal("gather", minDigits=3, maxDigits=2)),
+    ("play", "field required for playOnTrack", minimal("dub", action="playOnTrack")),
+    ("say", "field required for sayOnTrack", minimal("dub", action="sayOnTrack")),
+    # Verbs inside verbs.
+    ("say.text", "field required, unless stream is true", minimal("gather", say={})),
+    ("say.txt", "unknown member; did you mean 'text'?", minimal("gather", say={"text": "Hi", "txt": "Hi"})),
+    ("play.url", "field required", minimal("gather", play={})),
+    ("listen.url", "field required", minimal("dial", listen={})),
+    ("listen.transcribe.channel", "must be 1 or 2",
+     minimal("dial", listen={"url": "wss://example.com", "transcribe": {"channel": 0}})),
+    ("stream.url", "field required", minimal("dial", stream={})),
+    ("transcribe.channel", "must be 1 or 2", minimal("dial", transcribe={"channel": 3})),
+    ("listen.url", "field required", minimal("conference", listen={})),
+    ("dub.0.play", "field required for playOnTrack", minimal("dial", dub=[{"action": "playOnTrack", "track": "a"}])),
+    ("dub.0.say.text", "must be text or a list; put it in quotes",
+     minimal("dial", dub=[{"action": "sayOnTrack", "track": "a", "say": {"text": 5}}])),
+    ("actionHookDelayAction.actions.0.text", "field required, unless stream is true",
+     minimal("gather", actionHookDelayAction={"actions": [{"verb": "say"}]})),
+    ("actionHookDelayAction.actions.1.play.urll", "unknown member; did you mean 'url'?",
+     minimal("config", actionHookDelayAction={"actions": [{"say": {"text": "a"}}, {"play": {"url": "/", "urll": 1}}]})),
+    ("actionHookDelayAction.actions.0", "must be a say or a play",
+     minimal("gather", actionHookDelayAction={"actions": [{"verb": "hangup"}]})),
+    ("actionHookDelayAction.giveUpActions.0", "unknown verb 'hangupp'; did you mean 'hangup'?",
+     minimal("gather", actionHookDelayAction={"giveUpActions": [{"verb": "hangupp"}]})),
+    ("actionHookDelayAction.giveUpActions.0", "has no verb; write it as jambonz does: {verb: say, text: Hello}",
+     minimal("gather", actionHookDelayAction={"giveUpActions": [{"text": "Hi"}]})),
+    ("actionHookDelayAction.actions.0.sya", "unknown verb 'sya'; did you mean 'say'?",
+     minimal("gather", actionHookDelayAction={"actions": [{"sya": {"text": "Hi"}}]})),
+    # What is no verb at all.
+    ("", "unknown verb 'sya'; did you mean 'say'?", {"verb": "sya", "text": "Hi"}),
+    ("", "unknown verb 'rest:dial'; did you mean 'dial'?", {"verb": "rest:dial", "to": TARGET}),
+    ("", "unknown verb 'xyz'", {"verb": "xyz"}),
+    ("", "unknown verb 'vad'", {"verb": "vad", "enable": True}),
+    ("", "has no verb; write it as jambonz does: {verb: say, text: Hello}", {"text": "Hi"}),
+    ("", "has no verb; write it as jambonz does: {verb: say, text: Hello}", {"verb": 5}),
+    ("loop", "JSON has no infinite number", minimal("say", loop=float("inf"))),
+    ("data.x.0", "JSON has no infinite number", minimal("tag", data={"x": [float("nan")]})),
+    ("data", "the member True must have a name in quotes", minimal("tag", data={True: 1})),
+    ("data.day", "must be text; put it in quotes", minimal("tag", data=yaml.safe_load("day: 2026-12-25"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize(("place", "message", "verb"), BOTH)
+def test_a_fault_is_told_at_its_place(place: str, message: str, verb: Verb, profile: Profile) -> None:
+    assert told(verb, profile)[place] == message
+
+
+def test_faults_are_told_in_the_order_in_which_the_verb_is_written() -> None:
+    verb: Verb = {"txt": 1, "verb": "gather", "timeout": "5", "say": {"b": 1, "text": 5, "a": 1}, "input": ["dtmf"]}
+    places = [fault.location for fault in verb_faults(verb, Profile.OSS)]
+    assert places == [("txt",), ("timeout",), ("say", "b"), ("say", "text"), ("say", "a"), ("input", 0)]
+
+
+def test_a_verb_inside_a_verb_does_not_name_itself_in_0_9() -> None:
+    verb = minimal("gather", say={"verb": "say", "text": "Hello"})
+    assert verb_faults(verb, Profile.OSS) == [VerbFault(("say", "verb"), "unknown member")]
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_no_message_holds_a_value(profile: Profile) -> None:
+    secret = "wh_secret_1"
+    verb = minimal(
+        "dial",
+        target=[{"type": secret, "auth": {"username": [secret], "password": {"x": secret}}}],
+        timeout=secret,
+        srtpEncryption=secret,
+        amd=secret,
+    )
+    faults = told(verb, profile)
+    assert len(faults) > 5
+    assert secret not in str(faults)
+
+
+# Short and long form
+
+
+@pytest.mark.parametrize(
+    ("written", "long"),
+    [
+        ({"verb": "say", "text": "Hi", "loop": 2}, {"verb": "say", "text": "Hi", "loop": 2}),
+        ({"say": {"text": "Hi", "loop": 2}}, {"verb": "say", "text": "Hi", "loop": 2}),
+        ({"hangup": {}}, {"verb": "hangup"}),
+        ({"verb": "hangup"}, {"verb": "hangup"}),
+        ({"stream": {"url": "wss://x"}}, {"verb": "stream", "url": "wss://x"}),
+        ({"openai_s2s": {"llmOptions": {}}}, {"verb": "openai_s2s", "llmOptions": {}}),
+        ({"no_verb_of_anybody": {"text": 1}}, {"verb": "no_verb_of_anybody", "text": 1}),
+    ],
+)
+def test_both_ways_to_write_a_verb_become_one(written: Verb, long: Verb) -> None:
+    assert long_form(written) == long
+
+
+@pytest.mark.parametrize(
+    "written", [{}, {"text": "Hi"}, {"say": "Hi"}, {"hangup": None}, {"say": {}, "id": "a"}], ids=str
+)
+def test_what_has_no_verb_has_no_long_form(written: Verb) -> None:
+    with pytest.raises(ValueError, match="has no verb; write it as jambonz does"):
+        long_form(written)
+
+
+def test_a_verb_that_is_named_twice_has_no_long_form() -> None:
+    with pytest.raises(ValueError, match="names its verb twice; leave out `verb` inside 'say'"):
+        long_form({"say": {"verb": "say", "text": "Hi"}})

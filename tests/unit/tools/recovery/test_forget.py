@@ -1,0 +1,515 @@
+"""What belongs to a person: numbers however they are written, calls, their legs, and nobody else's."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from botocore.exceptions import ClientError
+from callhooks.calls.call import fold
+from callhooks.calls.repository import call_item
+from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
+from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
+from callhooks.runtime.http import Request, Response
+from callhooks_tools.recovery.forget import Found, Holds, Person, Redaction, Removal, find, find_tool_results
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.calls import told
+from tests.decoding import items_with
+from tests.projection import kept
+from tests.properties import examples
+from tests.support import NOW
+
+NUMBER = "+14155550123"
+OTHER = "+12125550187"
+
+
+def item_with(body: bytes, event: CallEvent | None = None, *, query: str = "") -> Item:
+    request = Request("POST", "/", body=body, raw_query=query)
+    return event_item(event or told(Kind.OTHER), request, Response(200, "[]"), retention_days=90)
+
+
+def answered(event: CallEvent, answer: str = json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}])) -> Item:
+    return event_item(event, Request("POST", "/", body=b"{}"), Response(200, answer), retention_days=90)
+
+
+def holds(item: Item, number: str = NUMBER) -> Holds:
+    return Person.of(number).held_by(item)
+
+
+class TestAParty:
+    @pytest.mark.parametrize(
+        "written", [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone"]
+    )
+    def test_is_known_however_it_is_written(self, written: str) -> None:
+        for item in (kept(told(Kind.RINGING, from_=written)), kept(told(Kind.RINGING, to=written))):
+            assert holds(item) is Holds.PARTY
+        assert holds(kept(told(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
+
+    @pytest.mark.parametrize("given", ["0014155550123", "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"])
+    def test_may_be_given_with_what_is_dialled_before_a_country_code(self, given: str) -> None:
+        assert Person.of(given).canonical == "14155550123"
+        for item in (kept(told(Kind.RINGING, from_=NUMBER)), kept(told(Kind.RINGING, to=given))):
+            assert holds(item, given) is holds(item) is Holds.PARTY
+
+    @pytest.mark.parametrize(
+        ("given", "canonical"),
+        [
+            ("+44 (0)20 7946 0123", "442079460123"),
+            ("+1\u202f415\u2011555\u20110123", "14155550123"),
+            ("0114 496 0123", "01144960123"),
+            ("00200", "00200"),
+            ("jane(0)-", "jane(0)-"),
+        ],
+    )
+    def test_is_looked_for_by_its_digits(self, given: str, canonical: str) -> None:
+        assert Person.of(given).canonical == canonical
+
+    @pytest.mark.parametrize("other", ["+141555501234", "+1415555012", "4155550123", "+24155550123", "jane", OTHER])
+    def test_of_another_number_is_somebody_else(self, other: str) -> None:
+        assert holds(kept(replace(told(Kind.RINGING), from_=other, to=other))) is Holds.NOT
+
+    @pytest.mark.parametrize("short", ["200", "1", "5550123"])
+    def test_with_a_short_number_is_compared_and_not_looked_for(self, short: str) -> None:
+        assert holds(kept(replace(told(Kind.RINGING), to=short)), short) is Holds.PARTY
+        event = told(Kind.RINGING, details={"sip_status": 200, "text": short, "duration_seconds": 1}, status=short)
+        assert holds(item_with(f'{{"duration": {short}, "from": "{short}"}}'.encode(), event), short) is Holds.NOT
+
+    def test_that_is_a_sip_user_is_compared_without_its_realm(self) -> None:
+        registered = kept(replace(told(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
+        assert holds(registered, "jane") is Holds.PARTY
+        assert holds(registered, "jan") is Holds.NOT
+        assert holds(item_with(b'{"text": "jane"}'), "jane") is Holds.NOT
+
+    @pytest.mark.parametrize("nobody", ["", " ", "sip:", "@sip.example.com"])
+    def test_must_be_somebody(self, nobody: str) -> None:
+        with pytest.raises(ValueError, match="A number with its country code is wanted"):
+            Person.of(nobody)
+
+
+MENTIONS = [
+    '{"from": "+14155550123"}',
+    '{"from": 14155550123}',
+    '{"from": "\\u002b14155550123"}',
+    '{"from": "\\u00201415\\u00205550123"}',
+    '{"from": "\\u00314155550123"}',
+    '{"from": "0014155550123"}',
+    '{"text": "call +1 (415) 555-0123, please"}',
+    '{"text": "1.415.555.0123"}',
+    '{"to": "sip:+14155550123@192.0.2.1"}',
+    "from=%2B14155550123&to=1",
+    "from=%2b1%20415%20555%200123",
+    "from=%2014155550123",
+    "from=+14155550123",
+    '{"uri": "sip%3A%2B14155550123%40192.0.2.1"}',
+    '{"uri": "tel:+14155550123"}',
+    '{"from": "01114155550123"}',
+    '{"from": "011 1 415 555 0123"}',
+    '{"to": "+1 (0) 415 5550123"}',
+    '{"to": "+1(0)4155550123"}',
+    '{"text": "at:\\n14155550123\\nor later"}',
+    '{"text": "1\\t415\\t555\\t0123"}',
+    '{"text": "1\\/415\\/5550123"}',
+    '{"inner": "{\\"from\\": \\"\\\\u002b14155550123\\"}"}',
+    '{"text": "14155550123x7 or 14155550123ext. 7"}',
+    '{"text": "1\t415\t555\t0123"}',
+    "n=1+415+555+0123",
+    "n=%252B1%2520415%2520555%25200123",
+    *(f'{{"text": "+1{sign}415{sign}555{sign}0123"}}' for sign in "\u00a0\u2009\u2010\u2011\u2013\u2015\u202f\u2212"),
+]
+
+
+class TestAText:
+    @pytest.mark.parametrize("body", MENTIONS)
+    def test_holds_a_number_however_it_is_written(self, body: str) -> None:
+        assert holds(item_with(body.encode())) is Holds.MENTION
+        assert holds(item_with(body.encode() + b" " * 2000)) is Holds.MENTION
+        assert holds(item_with(b"{}", query=body)) is Holds.MENTION
+        assert holds(kept(told(Kind.MEDIA, details={"text": body}))) is Holds.MENTION
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"id": 114155550123}',
+            '{"id": "141555501230"}',
+            '{"a": "1415555", "b": "0123"}',
+            '{"at": 1795242600000}',
+            '{"id": "a14155550123"}',
+            '{"id": "14155550123f"}',
+            '{"id": "9c-a14155550123f-00"}',
+            '{"cost": 0.14155550123}',
+            '{"cost": 12.14155550123}',
+            "",
+        ],
+    )
+    def test_with_other_digits_does_not(self, body: str) -> None:
+        assert holds(item_with(body.encode())) is Holds.NOT
+
+    @given(before=st.text(max_size=20), after=st.text(max_size=20), number=st.integers(10**7, 10**14))
+    def test_holds_a_number_among_anything_but_digits(self, before: str, after: str, number: int) -> None:
+        item = kept(told(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
+        assert holds(item, str(number)) is Holds.MENTION
+
+    @pytest.mark.parametrize("number", ["50000100000", "14155001155", "440113456789", "4901112345678"])
+    def test_may_hold_zeros_that_are_dialled_elsewhere(self, number: str) -> None:
+        assert holds(kept(told(Kind.RINGING, from_=f"+{number}")), number) is Holds.PARTY
+        assert holds(kept(told(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Holds.NOT
+        assert holds(kept(told(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Holds.MENTION
+
+    def test_that_is_no_utf_8_is_looked_at(self) -> None:
+        for encoding in ("latin-1", "utf-8"):
+            assert holds(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Holds.MENTION
+
+    def test_may_be_a_number(self) -> None:
+        assert holds(kept(told(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
+        assert holds(kept(told(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
+
+    def test_of_the_answer_is_no_reason_to_remove_it(self) -> None:
+        item = answered(told(Kind.INITIATED))
+        assert holds(item) is Holds.NOT
+        assert Person.of(NUMBER).is_named_in(item["answer"]["S"])
+
+    @pytest.mark.parametrize("at", ["2026-11-21", "20261121", "1795242600"])
+    def test_is_not_looked_for_in_days_and_seconds_of_our_own(self, at: str) -> None:
+        others = [*call("other", from_=OTHER), quarantined(b"{}"), kept(replace(told(Kind.OTHER), call_id=None))]
+        assert [holds({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Holds.NOT] * len(others)
+
+    def test_in_a_body_that_is_no_gzip_is_looked_for_as_it_is(self) -> None:
+        broken: Item = {**item_with(b"{}"), "body": {"B": b"\xff 14155550123"}, "body_encoding": {"S": "gzip"}}
+        assert holds(broken) is Holds.MENTION
+        cut: Item = {**broken, "body": {"B": gzip.compress(b"x" * 5000)[:-9]}}
+        assert holds(cut) is Holds.NOT
+
+    def test_of_a_call_s_item_is_looked_at(self) -> None:
+        for details in (
+            {"caller_name": f"Jane {NUMBER}"},
+            {"customer_data.phone": NUMBER},
+            {f"customer_data.{NUMBER}": 1},
+        ):
+            item = call_item("jambonz#one-call", fold([told(Kind.INITIATED, details=details)]), expires_at=None)
+            assert holds(item) is Holds.MENTION
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"headers": {"M": {"user-agent": {"S": NUMBER}}}},
+            {"headers": {"M": {NUMBER: {"S": "x"}}}},
+            {"path_parameters": {"M": {"channel_id": {"S": "14155550123"}}}},
+            {"path": {"S": "/webhooks/bird/%2B14155550123"}},
+            {"sk": {"S": "event#14155550123"}},
+            {"pk": {"S": "wavix#14155550123"}},
+            {"more": {"L": [{"M": {"a": {"SS": ["x", NUMBER]}}}]}},
+            {"more": {"BS": [gzip.compress(NUMBER.encode())]}},
+            {"more": {"N": "14155550123"}},
+        ],
+    )
+    def test_is_looked_for_in_every_attribute(self, attributes: Item) -> None:
+        item: Item = {"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "flag": {"BOOL": True}, "none": {"NULL": True}}
+        assert holds(item) is Holds.NOT
+        assert holds({**item, **attributes}) is Holds.MENTION
+
+
+def call(call_id: str, *, from_: str | None = None, to: str | None = None, parent: str | None = None) -> list[Item]:
+    """A call of two events and its own item; only the first event names the parties and the parent."""
+    details = {"parent_call_sid": parent} if parent else {}
+    first = replace(told(Kind.INITIATED, details=details, from_=from_, to=to, key="a"), call_id=call_id)
+    events = [first, replace(told(Kind.COMPLETED, 9, key="b"), call_id=call_id)]
+    return [*map(kept, events), call_item(event_key(first)[0], fold(events), expires_at=None)]
+
+
+def found(*items: Iterable[Item]) -> Found:
+    return find([list(many) for many in items], Person.of(NUMBER))
+
+
+def quarantined(body: bytes) -> Item:
+    delivery = NotUnderstood("wavix", "not JSON", NOW)
+    return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
+
+
+class TestWhatIsFound:
+    def test_are_answers_of_what_stays(self) -> None:
+        rejected: Item = {**quarantined(b"{}"), "answer": {"S": f'{{"to": "{NUMBER}"}}'}}
+        all_of_it = found(
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="theirs")), *call("theirs", from_=NUMBER)],
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="leg")), *call("leg", parent="theirs")],
+            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
+            [rejected],
+        )
+        assert all_of_it.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [["jambonz#leg"]])
+        assert (all_of_it.removals, all_of_it.things) == (2, 4)
+        assert all_of_it.days == {"2026-11-21"}
+
+    def test_are_the_results_of_tools(self) -> None:
+        results: list[Item] = [
+            {"id": {"S": "tool#1"}, "data": {"S": json.dumps([{"value": NUMBER, "is_error": False}])}},
+            {"id": {"S": "tool#2"}, "data": {"S": json.dumps([{"value": OTHER, "is_error": False}])}},
+            {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}},
+        ]
+        assert find_tool_results([results[:1], results[1:]], Person.of(NUMBER)) == [{"id": {"S": "tool#1"}}]
+
+    def test_are_the_calls_of_a_person_and_nobody_else_s(self) -> None:
+        theirs, mentioned = call("theirs", from_=NUMBER, to=OTHER), [kept(told(Kind.MEDIA, details={"text": NUMBER}))]
+        all_of_it = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
+        assert all_of_it.calls == {"jambonz#theirs": Holds.PARTY, "jambonz#one-call": Holds.MENTION}
+        assert (all_of_it.looked_at, all_of_it.removals) == (7, 2)
+        assert (all_of_it.providers, all_of_it.days) == ({"jambonz"}, {"2026-11-21"})
+
+    def test_are_the_legs_of_their_calls_and_the_legs_of_these_in_any_order(self) -> None:
+        items = [
+            call("leg-of-leg", from_=OTHER, parent="leg"),
+            call("leg", from_=OTHER, parent="theirs"),
+            call("other-leg", from_=OTHER, parent="other"),
+            call("theirs", from_=NUMBER),
+            call("other", from_=OTHER),
+        ]
+        for order in (items, items[::-1]):
+            assert found(*order).legs == [["jambonz#leg"], ["jambonz#leg-of-leg"]]
+
+    def test_is_no_call_that_has_dialled_them_beside_others(self) -> None:
+        all_of_it = found(
+            call("other", from_=OTHER),
+            call("theirs", from_=OTHER, to=NUMBER, parent="other"),
+            call("sibling", from_=OTHER, to="+12125550100", parent="other"),
+        )
+        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [])
+
+    def test_are_calls_that_name_each_other_as_their_parents_once(self) -> None:
+        all_of_it = found(
+            call("theirs", from_=NUMBER, parent="second"),
+            call("second", parent="third"),
+            call("third", parent="theirs"),
+        )
+        assert all_of_it.legs == [["jambonz#third"], ["jambonz#second"]]
+        assert all_of_it.removals == 3
+
+    def test_is_the_item_of_a_call_whose_events_are_gone(self) -> None:
+        assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Holds.PARTY}
+
+    def test_are_sms_events_without_a_call_and_quarantined_deliveries_alone(self) -> None:
+        sms = replace(told(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
+        client = replace(told(Kind.CLIENT_REFUSED, from_=f"{NUMBER}@sip.example.com", key="theirs"), call_id=None)
+        another = replace(told(Kind.CLIENT_REFUSED, from_="jane@sip.example.com"), call_id=None)
+        rejected = quarantined(b"from=%2B14155550123")
+        all_of_it = found(map(kept, (sms, client, another)), [rejected, quarantined(b"from=jane")])
+        assert all_of_it.calls == {"voipstudio#sms#77": Holds.PARTY}
+        assert all_of_it.alone == [("jambonz#none#2026-11-21", "event#theirs")]
+        assert all_of_it.quarantined == [(rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert all_of_it.providers == {"jambonz", "voipstudio", "wavix"}
+
+    def test_may_be_items_that_are_no_events(self) -> None:
+        odd: Any = {
+            "pk": {"S": "jambonz#1"},
+            "sk": {"S": "event#1"},
+            "details": {"M": {"list": {"L": [{"S": NUMBER}]}}},
+        }
+        assert found([odd]).calls == {"jambonz#1": Holds.MENTION}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Table:
+    """DynamoDB, as far as it is asked, until it has written so often."""
+
+    items: dict[tuple[str, str], Item]
+    removals: Iterator[int] = field(default_factory=lambda: iter(()))
+
+    def get_paginator(self, operation: str) -> Table:
+        assert operation == "query"
+        return self
+
+    def paginate(self, *, ExpressionAttributeValues: Any, ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
+        assert ConsistentRead
+        pk = ExpressionAttributeValues[":pk"]["S"]
+        return [{"Items": [item for (of, _), item in sorted(self.items.items()) if of == pk]}]
+
+    def delete_item(self, *, Key: Any, **_: object) -> None:  # noqa: N803
+        if next(self.removals, None) is None:
+            raise Killed
+        self.items.pop((Key["pk"]["S"], Key["sk"]["S"]), None)
+
+    def get_item(self, *, Key: Any, ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
+        assert ConsistentRead
+        item = self.items.get((Key["pk"]["S"], Key["sk"]["S"]))
+        return {} if item is None else {"Item": {"answer": item["answer"]}}
+
+    def update_item(self, *, Key: Any, ExpressionAttributeValues: Any, **_: object) -> None:  # noqa: N803
+        if next(self.removals, None) is None:
+            raise Killed
+        key = (Key["pk"]["S"], Key["sk"]["S"])
+        assert self.items[key]["answer"] == ExpressionAttributeValues[":text"]
+        self.items[key] = {**self.items[key], "answer": ExpressionAttributeValues[":redacted"]}
+
+
+@given(
+    parent_of=st.dictionaries(st.integers(0, 7), st.integers(0, 7)),
+    theirs=st.sets(st.integers(0, 7), max_size=3),
+    unfolded=st.sets(st.integers(0, 7)),
+    removals=st.lists(st.integers(0, 12), max_size=4),
+)
+@examples(100)
+def test_wherever_it_is_killed_the_next_run_ends_right_however_calls_hang_together(
+    parent_of: dict[int, int], theirs: set[int], unfolded: set[int], removals: list[int]
+) -> None:
+    def is_theirs(number: int | None, seen: frozenset[int] = frozenset()) -> bool:
+        if number is None or number in seen:
+            return False
+        return number in theirs or is_theirs(parent_of.get(number), seen | {number})
+
+    table = Table({})
+    parents = {number: str(parent_of[number]) if number in parent_of else None for number in range(8)}
+    for number, parent in parents.items():
+        items = call(str(number), from_=NUMBER if number in theirs else OTHER, parent=parent)
+        for item in items[:-1] if number in unfolded else items:
+            table.items[item["pk"]["S"], item["sk"]["S"]] = item
+    expected = {key for key in table.items if not is_theirs(int(key[0].removeprefix("jambonz#")))}
+    client: Any = table
+    for count in (*removals, 1000):
+        table.removals = iter(range(count))
+        removal = Removal(client, "events", Person.of(NUMBER), lambda: NOW, lambda _: None)
+        try:
+            removal.remove(found(table.items.values()), lambda: None)
+        except Killed:
+            continue
+    assert set(table.items) == expected
+
+
+def gzipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def wrapped_in(encode: Callable[[bytes], bytes]) -> Callable[[str], str]:
+    return lambda text: base64.b64encode(encode(text.encode())).decode()
+
+
+IN_TEXT: list[Callable[[str], str]] = [
+    lambda text: json.dumps({"some": text, "n": [1, "x"]}),
+    lambda text: json.dumps([text], ensure_ascii=False),
+    lambda text: f"see {text}, please",
+    lambda text: quote(text, safe=""),
+    lambda text: html.escape(text).replace("1", "&#49;"),
+    wrapped_in(bytes),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    lambda text: f"/cb/call-{base64.urlsafe_b64encode(text.encode()).decode()}?x=1",
+    lambda text: base64.encodebytes(text.encode()).decode(),
+    wrapped_in(gzipped),
+    wrapped_in(zlib.compress),
+]
+IN_BYTES: list[Callable[[bytes], bytes]] = [
+    bytes,
+    gzipped,
+    zlib.compress,
+    lambda data: zlib.compress(data, wbits=-zlib.MAX_WBITS),
+    lambda data: data.decode().encode("utf-16"),
+]
+WRITTEN = [
+    "+14155550123",
+    "14155550123",
+    "+1 (415) 555-0123",
+    "001 415 555 0123",
+    "+1 (0) 415\u00a0555\u20110123",
+    "\uff0b\uff11\uff14\uff11\uff15\uff0d\uff15\uff15\uff15\uff0d\uff10\uff11\uff12\uff13",
+    "\uff11\uff08\uff14\uff11\uff15\uff09\uff15\uff15\uff15\u3000\uff10\uff11\uff12\uff13",
+    "+1\u3000415\ufe63555\u205f0123",
+    "+1 \u2066415\u2069 555\ufeff0123",
+]
+
+
+def encoded(text: str, layers: Iterable[Callable[[str], str]]) -> str:
+    for layer in layers:
+        text = layer(text)
+    return text
+
+
+def places(text: str, data: bytes) -> list[Item]:
+    """Items of other people, of which each holds a text or bytes in one place."""
+    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=OTHER), call_id="c")
+    items: list[Item] = [
+        item_with(data, event),
+        item_with(b"{}", event, query=text),
+        kept(replace(event, details={"text": text})),
+        kept(replace(event, name=text)),
+        quarantined(data),
+        {**quarantined(b"{}"), "headers": {"M": {"user-agent": {"S": text}}}},
+        answered(event, json.dumps({"result": json.dumps({"text": text})})),
+        {**quarantined(b"{}"), "answer": {"S": json.dumps([{"verb": "say", "text": text}])}},
+        {**call("c", from_=OTHER)[-1], "customer_data": {"M": {"note": {"S": text}}}},
+    ]
+    return [{**item, "pk": {"S": f"{item['pk']['S']}{number}"}} for number, item in enumerate(items)]
+
+
+@given(
+    written=st.sampled_from(WRITTEN),
+    layers=st.lists(st.sampled_from(IN_TEXT), max_size=3),
+    packed=st.sampled_from(IN_BYTES),
+)
+@examples(100)
+def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_as_they_were(
+    written: str, layers: list[Callable[[str], str]], packed: Callable[[bytes], bytes]
+) -> None:
+    theirs, others = (
+        places(text := encoded(number, layers), packed(text.encode())) for number in (written, "+1 415 555 0124")
+    )
+    others = [{**item, "pk": {"S": f"{item['pk']['S']}-other"}} for item in others]
+    table = Table({(item["pk"]["S"], item["sk"]["S"]): item for item in (*theirs, *others)}, itertools.repeat(0))
+    client: Any = table
+    assert len(items_with("14155550123", theirs)) == len(theirs)
+    Removal(client, "events", Person.of(NUMBER), lambda: NOW, lambda _: None).remove(
+        found(table.items.values()), lambda: None
+    )
+    left = list(table.items.values())
+    assert items_with("14155550123", left) == []
+    assert [item for item in others if item not in left] == []
+    redacted = [item for item in left if item not in others]
+    assert [{**item, "answer": None} for item in redacted] == [{**item, "answer": None} for item in theirs[6:8]]
+    assert [json.loads(item["answer"]["S"]) for item in redacted]
+    assert not found(left).things
+
+
+class TestARedaction:
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            lambda table, key: table.pop(key),
+            lambda table, key: table.update({key: {**table[key], "answer": {"S": f"[{NUMBER}, 2]"}}}),
+        ],
+        ids=["gone", "changed"],
+    )
+    def test_leaves_alone_what_has_changed_meanwhile(self, meanwhile: Callable[[Any, Any], Any]) -> None:
+        """What DynamoDB makes of the condition is in the integration tests."""
+        item = answered(told(Kind.INITIATED))
+        key = (item["pk"]["S"], item["sk"]["S"])
+
+        class Changing(Table):
+            def update_item(self, **_: object) -> None:
+                meanwhile(self.items, key)
+                raise ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "UpdateItem")
+
+        client: Any = Changing({key: item})
+        redaction = Redaction(client, "events", Person.of(NUMBER), "answer")
+        assert not redaction.redact({"pk": item["pk"], "sk": item["sk"]})
+
+    def test_raises_what_else_the_table_refuses_with(self) -> None:
+        item = answered(told(Kind.INITIATED))
+
+        class Refusing(Table):
+            def update_item(self, **_: object) -> None:
+                raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "UpdateItem")
+
+        client: Any = Refusing({(item["pk"]["S"], item["sk"]["S"]): item})
+        with pytest.raises(ClientError, match="AccessDenied"):
+            Redaction(client, "events", Person.of(NUMBER), "answer").redact({"pk": item["pk"], "sk": item["sk"]})

@@ -1,0 +1,248 @@
+"""What lies in quarantine, read again."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from callhooks.events.call_event import CallEvent, Ignored, Kind, NotUnderstood
+from callhooks.events.event_item import Item, event_item, quarantine_item
+from callhooks.providers.bird import SubscriptionFilter
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.client_auth import ClientAuth, auth_response, parse_client_auth, refused
+from callhooks.providers.jambonz.sip_clients import Client
+from callhooks.runtime.http import Request, Response, Sender
+from callhooks.webhooks.pipeline import quarantined
+from callhooks_tools.commands.quarantine import readable
+from callhooks_tools.recovery.quarantine import StillNotUnderstood, read_again, readings, request_of, shortest
+from callhooks_tools.stack.terminal import shown
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.senders import SENDERS, document_of
+from tests.support import EVENTS, NOW, kept_details, template
+
+HOW = readings(signature_header=DEFAULT_SIGNATURE_HEADER, wanted=SubscriptionFilter())
+REASON = "There was a fault."
+HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
+WAVIX = Request(
+    "POST",
+    "/webhooks/wavix/tok3n",
+    body=json.dumps(document_of("wavix", "ringing")).encode(),
+    route="POST /webhooks/wavix/{token}",
+    path_parameters={"token": "tok3n"},
+)
+
+
+def kept(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
+    """A delivery in quarantine."""
+    delivery = NotUnderstood(provider, REASON, NOW)
+    return quarantine_item(delivery, request, answer or quarantined(REASON, request), retention_days=90)
+
+
+def client_auth() -> Request:
+    event = json.loads((EVENTS / "jambonz" / "client_auth_register.json").read_text("utf-8"))
+    return Request.from_event(event)._replace(route="POST /webhooks/client-auth", request_id="request-1")
+
+
+def why_not(item: Item) -> str:
+    with pytest.raises(StillNotUnderstood) as problem:
+        read_again(item, HOW)
+    return str(problem.value)
+
+
+def test_every_route_of_a_webhook_is_read() -> None:
+    functions: Any = template()["Resources"]
+    paths = {
+        event["Properties"]["Path"]
+        for name, resource in functions.items()
+        if resource["Type"] == "AWS::Serverless::Function" and name != "CallLogFunction"
+        for event in resource["Properties"]["Events"].values()
+        if event["Type"] == "HttpApi"
+    }
+    assert set(HOW) == paths
+
+
+def test_what_is_understood_now_is_the_event_that_it_would_have_been() -> None:
+    answer = quarantined(REASON, WAVIX)
+    made = read_again(kept(WAVIX, answer), HOW)
+    event = HOW["/webhooks/wavix/{token}"](WAVIX, answer, NOW)
+    assert isinstance(event, CallEvent)
+    assert event.kind is Kind.RINGING
+    assert made == event_item(event, WAVIX, answer, retention_days=90)
+
+
+def test_what_is_kept_for_ever_stays_so() -> None:
+    item = quarantine_item(NotUnderstood("wavix", REASON, NOW), WAVIX, Response(202, "{}"), retention_days=0)
+    assert "expires_at" not in read_again(item, HOW)
+
+
+@given(
+    st.sampled_from(["GET", "POST"]),
+    st.binary(max_size=3000),
+    st.text("abc=&%2B+", max_size=20),
+    st.dictionaries(st.sampled_from(["flow", "step"]), st.text("a1.-", min_size=1)),
+)
+def test_a_request_comes_back_as_it_was(method: str, body: bytes, query: str, parameters: dict[str, str]) -> None:
+    request = Request(
+        method,
+        "/webhooks/call/flows/a/b",
+        raw_query=query,
+        headers={"content-type": "application/json", "messagebird-request-id": "1"},
+        body=body,
+        request_id="request-1",
+        route=f"{method} /webhooks/call/flows/{{flow}}/{{step}}",
+        path_parameters=parameters,
+        sender=Sender(NOW, "1795242600.5e88", "call-1"),
+    )
+    assert request_of(kept(request, provider="jambonz")) == request
+
+
+def test_no_token_comes_back() -> None:
+    assert "tok3n" not in repr(request_of(kept(WAVIX)))
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    # An empty body is VoIPstudio's probe.
+    [
+        (provider, body)
+        for provider in SENDERS
+        for body in ("{", "[]", "{}", "")
+        if (provider, body) != ("voipstudio", "")
+    ],
+)
+def test_what_nobody_has_mended_is_still_not_understood_for_the_same_reason(provider: str, body: str) -> None:
+    sender = SENDERS[provider]()
+    event = sender.event(body)
+    route = {"wavix": "/webhooks/wavix/{token}", "bird": "/webhooks/bird", "voipstudio": "/webhooks/voipstudio/{token}"}
+    event["requestContext"]["routeKey"] = f"POST {route[provider]}"
+    answer = json.loads(sender.receive(event).body)
+    assert answer["status"] == "quarantined"
+    (item,) = sender.items
+    assert why_not(item) == answer["reason"] == item["reason"]["S"]
+
+
+def test_a_client_that_nobody_has_checked_was_refused() -> None:
+    made = read_again(kept(client_auth(), refused(REASON), "jambonz"), HOW)
+    assert not isinstance(made, Ignored)
+    assert (made["kind"]["S"], kept_details(made)["reason"]) == ("client.refused", {"S": "not checked"})
+
+
+def test_a_client_that_was_let_in_stays_so() -> None:
+    request = client_auth()
+    attempt = parse_client_auth(request).attempt
+    answer = auth_response(ClientAuth(attempt, Client(attempt.username, attempt.realm, ha1="00")))
+    made = read_again(kept(request, answer, "jambonz"), HOW)
+    assert not isinstance(made, Ignored)
+    assert (made["kind"]["S"], made["answer"]["S"]) == ("client.registered", answer.body)
+
+
+def test_what_a_filter_leaves_out_now_is_told_so() -> None:
+    how = readings(signature_header=DEFAULT_SIGNATURE_HEADER, wanted=SubscriptionFilter(frozenset({"completed"})))
+    body = json.dumps(document_of("bird", "voice_inbound_busy")).encode()
+    item = kept(Request("POST", "/webhooks/bird", body=body, route="POST /webhooks/bird"), provider="bird")
+    assert read_again(item, how) == Ignored("filtered")
+
+
+def test_the_signature_that_an_earlier_version_has_kept_is_found_under_its_configured_name() -> None:
+    request = Request(
+        "POST",
+        "/webhooks/call/events",
+        headers={"graine-signature": "t=1795242600,v1=00"},
+        body=b'{"call_sid": "call-1", "call_status": "completed"}',
+        route="POST /webhooks/call/events",
+    )
+    header = {"graine-signature": {"S": request.headers["graine-signature"]}}
+    item: Item = {**kept(request, provider="jambonz"), "headers": {"M": header}}
+    how = readings(signature_header="Graine-Signature", wanted=SubscriptionFilter())
+    by_its_name, by_another = read_again(item, how), read_again(item, HOW)
+    assert not isinstance(by_its_name, Ignored)
+    assert not isinstance(by_another, Ignored)
+    assert by_its_name["occurred_at"]["S"] == "2026-11-21T06:30:00.000Z"
+    assert by_its_name["sk"] != by_another["sk"]
+
+
+def test_what_an_earlier_version_has_kept_is_read_where_that_is_enough() -> None:
+    older = kept(WAVIX)
+    del older["method"]
+    assert read_again(older, HOW) == read_again(kept(WAVIX), HOW)
+
+    hook = Request("POST", "/webhooks/call/events", body=b"{}", route="POST /webhooks/call/events")
+    older = kept(hook, provider="jambonz")
+    del older["path"]
+    assert why_not(older) == "An earlier version has kept it without its path and its signature."
+
+
+@pytest.mark.parametrize("missing", ["received_at", "body", "answer"])
+def test_a_damaged_item_stays_and_its_place_is_told(missing: str) -> None:
+    item = kept(WAVIX)
+    del item[missing]
+    assert re.match(r"It could not be processed: KeyError at \w+\.py:", why_not(item))
+
+
+def test_what_came_by_a_route_that_is_gone_stays() -> None:
+    assert why_not(kept(WAVIX._replace(route="POST /webhooks/telco"))) == "No webhook has its route."
+
+
+@given(st.sets(HASHES, min_size=1, max_size=50), st.integers(1, 8))
+def test_a_name_is_as_long_as_it_has_to_be(hashes: set[str], at_least: int) -> None:
+    found = shortest(hashes, at_least=at_least)
+    assert set(found) == hashes
+    for whole, start in found.items():
+        assert [one for one in hashes if one.startswith(start)] == [whole]
+        if len(start) > at_least:
+            assert len([one for one in hashes if one.startswith(start[:-1])]) > 1
+
+
+def test_names_grow_where_hashes_begin_alike() -> None:
+    hashes = ["aaaa0", "aaaa1", "ab", "b"]
+    assert shortest(hashes, at_least=1) == {"aaaa0": "aaaa0", "aaaa1": "aaaa1", "ab": "ab", "b": "b"}
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_no_body_does_anything_to_a_terminal(body: bytes) -> None:
+    assert all(shown(line).isprintable() for line in readable(body))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+def test_json_is_indented_and_says_the_same(document: object) -> None:
+    # NaN is not equal to itself, but is written the same.
+    assert json.dumps(json.loads("\n".join(readable(json.dumps(document).encode())))) == json.dumps(document)
+
+
+def test_json_is_shown_as_it_was_sent() -> None:
+    body = '{"id": 1.10, "id": 1e999, "list": [], "none": {},\n"text": "a\u202eb\x7f", "deep": [{"a": [1, 2]}]}'
+    assert [shown(line) for line in readable(body.encode())] == [
+        "{",
+        '  "id": 1.10,',
+        '  "id": 1e999,',
+        '  "list": [],',
+        '  "none": {},',
+        '  "text": "a\\u202eb\\x7f",',
+        '  "deep": [',
+        "    {",
+        '      "a": [',
+        "        1,",
+        "        2",
+        "      ]",
+        "    }",
+        "  ]",
+        "}",
+    ]
+
+
+def test_what_is_no_json_is_shown_as_it_was_sent() -> None:
+    assert [shown(line) for line in readable(b'{"id": \x1b[2J\r\n\xff\xfe')] == ['{"id": \\x1b[2J\\r', "\\xff\\xfe"]
+
+
+def test_nested_json_is_no_endless_page() -> None:
+    assert len("".join(readable(b"[" * 60_000 + b"]" * 60_000))) < 10_000_000

@@ -1,0 +1,122 @@
+"""Secrets are compared in constant time, on bytes, and in no other way."""
+
+from __future__ import annotations
+
+import ast
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.console import Console, asked, basic, cookie_in
+from tests.sip_clients import ClientContainer, attempt
+from tests.support import ROOT
+from tests.webhook_functions import FUNCTIONS, recordings
+
+PACKAGE = ROOT / "layers" / "callhooks" / "callhooks"
+VERIFYING = (
+    "call_log/session.py",
+    "providers/jambonz/plan/call_signature.py",
+    "webhooks/credentials.py",
+    "providers/url_token.py",
+    "providers/bird.py",
+    "providers/jambonz/authentication.py",
+    "providers/jambonz/client_auth.py",
+)
+"""Every module that compares what somebody proves themselves with."""
+SECRET = ("password", "secret", "token", "signature", "digest", "mac", "given", "expected", "ha1", "response", "key")
+COOKIE = cookie_in(Console().sign_in())
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, object]]:
+    """What was compared; everything counts as different."""
+    pairs: list[tuple[object, object]] = []
+
+    def compare(one: object, other: object) -> bool:
+        pairs.append((one, other))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    return pairs
+
+
+def names_in(node: ast.AST) -> set[str]:
+    parts = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return parts | {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+
+
+def comparisons(path: Path) -> Iterator[ast.Compare]:
+    """The comparisons of a module that end at the first difference."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Compare) and any(
+            isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for op in node.ops
+        ):
+            yield node
+
+
+@pytest.mark.parametrize("module", VERIFYING)
+def test_no_secret_is_compared_by_an_operator(module: str) -> None:
+    careless = [
+        f"{module}:{compare.lineno}: {ast.unparse(compare)}"
+        for compare in comparisons(PACKAGE / module)
+        if any(word in name.lower() for name in names_in(compare) for word in SECRET)
+    ]
+    assert careless == []
+
+
+def test_every_module_that_compares_secrets_is_looked_at() -> None:
+    asking = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "compare_digest" in path.read_text("utf-8")
+    }
+    assert asking <= set(VERIFYING)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_of_a_webhook_s_sender_the_comparison_alone_decides(name: str, compared: list[tuple[object, object]]) -> None:
+    function = FUNCTIONS[name]()
+    event = function.sign(next(one for one in recordings(name) if one["requestContext"]["http"]["method"] == "POST"))
+    assert function.take(event).statusCode == 401
+    assert function.items == []
+    assert compared
+    assert all(isinstance(side, bytes) for pair in compared for side in pair)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        lambda: {"path": "/calls", "headers": {"authorization": basic()}},
+        lambda: {"path": "/calls", "cookies": (COOKIE,)},
+        lambda: {
+            "path": "/session",
+            "method": "POST",
+            "body": json.dumps({"username": "console", "password": "correct-horse"}),
+            "headers": {"content-type": "application/json"},
+        },
+    ],
+)
+def test_of_who_looks_at_calls_the_comparison_alone_decides(
+    proof: Callable[[], dict[str, Any]], compared: list[tuple[object, object]]
+) -> None:
+    assert Console().answer(asked(**proof())).statusCode == 401
+    assert compared
+    assert all(isinstance(side, bytes) for pair in compared for side in pair)
+
+
+def test_of_a_sip_client_the_comparison_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = ClientContainer()
+    genuine = hmac.compare_digest
+    pairs: list[tuple[Any, Any]] = []
+
+    def compare(one: Any, other: Any) -> bool:
+        pairs.append((one, other))
+        # jambonz itself has proven who it is.
+        return genuine(one, other) and len(pairs) <= 2
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert container.told(attempt()) == {"status": "fail"}
+    assert len(pairs) == 3
+    assert all(isinstance(side, bytes) for pair in pairs for side in pair)

@@ -1,0 +1,402 @@
+"""What is the same for Wavix, Bird and VoIPstudio: who is let in, what is kept, and what they are told."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from callhooks.events.event_item import body_of_item
+
+from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, Stored, bird_voice, document_of, voipstudio, wavix
+from tests.support import (
+    OUT_OF_ORDER,
+    REFUSED_FOR_GOOD,
+    Clock,
+    metric_lines,
+    unstored,
+    with_header,
+)
+
+EVENT_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
+THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
+
+
+@pytest.fixture(params=SENDERS)
+def sender(request: pytest.FixtureRequest) -> Sender:
+    return SENDERS[request.param]()
+
+
+@pytest.fixture
+def document(sender: Sender) -> dict[str, Any]:
+    return document_of(sender.provider, EVENT_OF[sender.provider])
+
+
+def metrics(printed: str) -> list[dict[str, Any]]:
+    """The counts among what was printed."""
+    return [
+        {name: value for name, value in line.items() if name not in ("_aws", "service")}
+        for line in metric_lines(printed)
+    ]
+
+
+class TestADelivery:
+    def test_again_is_stored_once_and_gets_the_first_answer(self, sender: Sender, document: dict[str, Any]) -> None:
+        first, again = sender.send(document), sender.send(document)
+        assert (first.statusCode, first.replayed) == (200, False)
+        assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
+        assert sender.another_container().send(document).replayed
+        assert len(sender.items) == 1
+
+    def test_costs_one_write(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.send(document)
+        assert sender.database.calls == 1
+
+    def test_has_its_times_as_utc(self, sender: Sender, document: dict[str, Any]) -> None:
+        stored = sender.stored(document)
+        for name in ("occurred_at", "received_at"):
+            assert datetime.fromisoformat(stored[name]).tzinfo == UTC
+
+    def test_with_members_nobody_knows_is_taken_and_kept_whole(self, sender: Sender, document: dict[str, Any]) -> None:
+        body = json.dumps({**document, "hologram": {"colour": ["blue"]}})
+        sender.send(body)
+        item = sender.database.item
+        kept = item["body"]["B"]
+        assert (gzip.decompress(kept) if item["body_encoding"]["S"] == "gzip" else kept) == body.encode()
+
+    def test_is_kept_as_long_as_it_is_configured(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.send(document)
+        assert sender.database.item["expires_at"] == {"N": str(int(sender.clock.now.timestamp()) + 90 * 86400)}
+
+
+class TestWhoIsNotTheProvider:
+    @pytest.mark.parametrize("make", [wavix, voipstudio])
+    @pytest.mark.parametrize(
+        "parameters",
+        [None, {}, {"token": ""}, {"token": "wrong"}, {"token": TOKEN.upper()}, {"token": f"{TOKEN}x"},
+         {"token": TOKEN[:-1]}, {"token": "\u00e9"}, {"token": "\ud800"}, {"token": None}, {"token": 5}],
+    )  # fmt: skip
+    def test_is_refused_without_the_token_whatever_is_wrong_with_it(self, make: Any, parameters: Any) -> None:
+        sender = make()
+        answer = sender.send(document_of(sender.provider, EVENT_OF[sender.provider]), pathParameters=parameters)
+        nobody = sender.send("", pathParameters={})
+        assert answer.statusCode == 401
+        assert (answer.body, answer.headers) == (nobody.body, nobody.headers)
+        assert sender.items == []
+
+    def test_is_refused_without_reading_a_secret_where_nothing_is_shown(self, sender: Sender) -> None:
+        sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        assert sender.receive({**sender.event(""), "headers": {}, "pathParameters": {}}).statusCode == 401
+        assert sender.secrets.reads == 0
+
+    def test_is_not_challenged_for_a_password(self, sender: Sender) -> None:
+        answer = sender.receive({**sender.event(""), "headers": {}, "pathParameters": {}})
+        assert answer.statusCode == 401
+        assert "www-authenticate" not in answer.headers
+
+    def test_is_counted_by_provider_and_reason(self, sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
+        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
+        (metric,) = metrics(capsys.readouterr().out)
+        reason = "no signature" if sender.provider == "bird" else "no token"
+        assert metric == {"WebhookRefused": [1.0], "provider": sender.provider, "reason": reason}
+
+    def test_leaves_nothing_in_the_log_that_would_help(
+        self, sender: Sender, document: dict[str, Any], log: io.StringIO, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sender.send(document)
+        sender.send("not JSON")
+        sender.receive({**sender.event(document), "headers": {}, "pathParameters": {"token": "an old token"}})
+        sender.database.fault = RuntimeError(TOKEN)
+        sender.send({**document, "again": True})
+        written = log.getvalue() + capsys.readouterr().out
+        assert len(written.splitlines()) >= 5
+        for hidden in (TOKEN, SIGNING_KEY, "an old token", "2125550187", "4155550123", "612345678", "7700900123"):
+            assert hidden not in written
+
+
+class TestWhatIsNotUnderstood:
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            ("not JSON", "The body is not JSON."),
+            ("[]", "The body is not a JSON object."),
+            ("null", "The body is not a JSON object."),
+            (b"\xff\xfe", "The body is not valid UTF-8."),
+            ("[" * 100_000, "The body is nested too deeply."),
+        ],
+    )
+    def test_is_kept_in_quarantine_and_told(self, sender: Sender, body: str | bytes, reason: str) -> None:
+        answer = sender.send(body)
+        assert answer.statusCode == 202
+        assert json.loads(answer.body) == {"status": "quarantined", "reason": reason}
+        stored = Stored(sender.database.item)
+        assert stored["pk"] == f"quarantine#{sender.provider}#2026-11-21"
+        assert TOKEN not in str(sender.database.item)
+        assert len(stored["sk"]) == 64
+        assert (stored["provider"], stored["reason"]) == (sender.provider, reason)
+        raw = body if isinstance(body, bytes) else body.encode()
+        kept = stored.item["body"]["B"]
+        assert (gzip.decompress(kept) if stored["body_encoding"] == "gzip" else kept) == raw
+
+    @pytest.mark.parametrize(
+        ("provider", "document", "reason"),
+        [
+            ("wavix", {}, "There is neither an event_type nor a disposition."),
+            ("wavix", {"uuid": "1"}, "There is neither an event_type nor a disposition."),
+            ("wavix", {"event_type": ["ringing"], "uuid": "1"}, "There is neither an event_type nor a disposition."),
+            (
+                "wavix",
+                {"event_type": "", "event": " ", "uuid": "1"},
+                "There is neither an event_type nor a disposition.",
+            ),
+            ("wavix", {"disposition": "", "uuid": "1"}, "There is neither an event_type nor a disposition."),
+            ("wavix", {"event_type": "ringing"}, "There is no id or uuid of a call."),
+            ("wavix", {"event_type": "ringing", "uuid": " ", "id": None}, "There is no id or uuid of a call."),
+            ("wavix", {"disposition": "answered", "charge": "1"}, "There is no id or uuid of a call."),
+            ("bird", {"service": "channels", "event": "voice.inbound"}, "There is no id of a call."),
+            ("bird", {"event": "voice.inbound", "payload": {"status": "busy"}}, "There is no id of a call."),
+            ("bird", {"event": "voice.inbound", "payload": {"id": "1"}}, "There is no status of a call."),
+            ("bird", {"event": "voice.inbound", "payload": {"id": "1", "status": ""}}, "There is no status of a call."),
+            ("bird", {"event": "voice.inbound", "payload": {"id": "", "status": "busy"}}, "There is no id of a call."),
+            ("voipstudio", {"call_id": 5}, "There is no event_name."),
+            ("voipstudio", {"event_name": "  ", "call_id": 5}, "There is no event_name."),
+            ("voipstudio", {"event_name": "call.ringing"}, "There is no call_id."),
+            ("voipstudio", {"event_name": "queue.wrapup", "call_id": ""}, "There is no call_id."),
+            ("voipstudio", {"data": {"id": 139543232, "state": 3}, "links": {}}, "There is no event_name."),
+        ],
+    )
+    def test_is_what_lacks_the_indispensable(self, provider: str, document: dict[str, Any], reason: str) -> None:
+        answer = SENDERS[provider]().send(document)
+        assert (answer.statusCode, json.loads(answer.body)["reason"]) == (202, reason)
+
+    def test_again_is_one_item(self, sender: Sender) -> None:
+        sender.send("not JSON")
+        again = sender.send("not JSON")
+        assert (again.statusCode, again.replayed) == (202, True)
+        assert sender.another_container().send("not JSON").replayed
+        assert len(sender.items) == 1
+
+    def test_is_counted_once(self, sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
+        sender.send("not JSON")
+        sender.send("not JSON")
+        counted = {"EventQuarantined": [1.0], "provider": sender.provider, "reason": "The body is not JSON."}
+        assert metrics(capsys.readouterr().out) == [counted]
+
+    def test_has_all_that_a_later_attempt_needs_and_no_token(self, sender: Sender) -> None:
+        event = with_header(sender.event("not JSON"), "user-agent", "sender/1.0")
+        sender.receive(with_header(event, "authorization", "Basic abc"))
+        item = sender.database.item
+        assert item["route"] == {"S": "POST /webhooks/recorded"}
+        assert item["headers"]["M"]["user-agent"] == {"S": "sender/1.0"}
+        assert "authorization" not in item["headers"]["M"]
+        assert TOKEN not in json.dumps(item, default=repr)
+
+    def test_of_a_bird_channel_keeps_the_channel_and_the_timestamp(self) -> None:
+        sender = bird_voice(channel_id="channel-1")
+        sender.send("not JSON")
+        item = sender.database.item
+        assert item["path_parameters"]["M"] == {"channel_id": {"S": "channel-1"}}
+        assert item["headers"]["M"]["messagebird-request-timestamp"] == {"S": "1795242600"}
+
+    def test_at_two_urls_of_bird_is_two_since_the_url_may_tell_the_channel(self) -> None:
+        first = bird_voice(channel_id="channel-1")
+        first.send({"payload": {"status": "busy"}})
+        assert (
+            not bird_voice(channel_id="channel-2", database=first.database)
+            .send({"payload": {"status": "busy"}})
+            .replayed
+        )
+        assert len(first.items) == 2
+
+    def test_from_bird_is_one_item_even_when_it_is_sent_again_after_midnight(self) -> None:
+        sender = bird_voice()
+        event = sender.event("not JSON")
+        sender.receive(event)
+        later = sender.another_container()
+        later.clock = Clock()
+        later.clock.advance(20 * 3600)
+        assert later.receive(event).replayed
+        assert len(sender.items) == 1
+
+    def test_is_not_accepted_where_it_cannot_be_kept(self, sender: Sender) -> None:
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        sender.queue.fault = OUT_OF_ORDER
+        assert sender.send("not JSON").statusCode == 503
+
+    def test_is_accepted_where_it_can_be_kept_later(self, sender: Sender) -> None:
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        assert sender.send("not JSON").statusCode == 202
+        (item,) = sender.queue.items
+        assert (item["reason"], body_of_item(item)) == ({"S": "The body is not JSON."}, b"not JSON")
+
+    def test_for_a_fault_of_ours_is_kept_as_well(self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
+        sender = wavix()
+        monkeypatch.setattr("callhooks.webhooks.pipeline.event_item", lambda *_, **__: 1 / 0)
+        answer = sender.send(document_of("wavix", "ringing"))
+        assert answer.statusCode == 202
+        assert json.loads(answer.body)["reason"] == "The delivery could not be processed."
+        assert Stored(sender.database.item)["pk"] == "quarantine#wavix#2026-11-21"
+        assert "ZeroDivisionError at pipeline.py" in log.getvalue()
+
+
+class TestTheLimits:
+    def test_a_body_over_128_kb_is_413(self, sender: Sender, document: dict[str, Any]) -> None:
+        padding = "x" * (128 * 1024)
+        assert sender.send({**document, "padding": padding}).statusCode == 413
+        assert sender.items == []
+
+    def test_a_body_just_below_is_stored(self, sender: Sender, document: dict[str, Any]) -> None:
+        assert sender.send({**document, "padding": "x" * (127 * 1024)}).statusCode == 200
+
+    @pytest.mark.parametrize("text", ["", "\u0130", "\ud83d", "\U0001f600"])
+    def test_no_member_is_so_long_that_it_cannot_be_stored(self, sender: Sender, text: str) -> None:
+        # Hexadecimal digits at random, so that the body does not become small when it is compressed.
+        long = "".join(
+            f"{hashlib.sha256(bytes([number % 251, number // 251])).hexdigest()}{text}" for number in range(5000)
+        )
+        short = {"event_type": "x", "event_name": "x", "status": "x", "id": "1", "call_id": "1"}
+        members = {*document_of("wavix", "ringing"), *document_of("voipstudio", "call_ringing"), "channelId", "reason"}
+        for name in sorted(members - {"event_payload"}):
+            left = 127 * 1024 - len(json.dumps({**short, name: ""}))
+            fitting = long[: int(left * len(long) / len(json.dumps(long)))]
+            assert sender.send({**short, name: fitting}).statusCode in (200, 202)
+
+    def test_what_api_gateway_would_never_make_is_no_reason_to_fail(self, sender: Sender) -> None:
+        assert sender.receive({**sender.event("{}"), "headers": None}).statusCode in (202, 401)
+        assert sender.receive({**sender.event(b"{}"), "body": "!!!"}).statusCode == 400
+
+
+class TestAnOutage:
+    @pytest.mark.parametrize(
+        "fault",
+        [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
+    )
+    def test_of_the_database_is_not_noticed_and_the_event_is_spilled(
+        self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
+    ) -> None:
+        first = sender.send(document)
+        (stored,) = sender.items
+        sender.database.items.clear()
+        broken = sender.another_container()
+        broken.database.fault = fault
+        assert broken.send(document) == first
+        (spilled,) = broken.queue.items
+        assert {**spilled, "request_id": None} == {**stored, "request_id": None}
+        assert unstored(log.getvalue()) == []
+
+    def test_of_the_database_spills_what_a_container_sees_twice_once(
+        self, sender: Sender, document: dict[str, Any]
+    ) -> None:
+        sender.database.fault = ClientError(THROTTLED, "PutItem")
+        first, second = sender.send(document), sender.send(document)
+        assert (second.replayed, second.body) == (True, first.body)
+        assert len(sender.queue.items) == 1
+
+    @pytest.mark.parametrize(
+        "fault",
+        [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
+    )
+    def test_of_database_and_queue_is_told_and_the_event_is_in_the_log(
+        self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
+    ) -> None:
+        sender.database.fault = fault
+        sender.queue.fault = ConnectTimeoutError(endpoint_url="https://sqs")
+        answer = sender.send(document)
+        assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")
+        (item,) = unstored(log.getvalue())
+        assert item["provider"] == {"S": sender.provider}
+        assert TOKEN not in str(item)
+        sender.database.fault = None
+        assert sender.send(document).statusCode == 200
+        assert len(sender.items) == 1
+
+    def test_of_the_queue_alone_is_noticed_by_nobody(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.queue.fault = OUT_OF_ORDER
+        assert sender.send(document).statusCode == 200
+        assert (len(sender.items), sender.queue.clients_made) == (1, 0)
+
+    def test_for_good_puts_the_delivery_into_quarantine_and_not_into_the_queue(
+        self, sender: Sender, document: dict[str, Any]
+    ) -> None:
+        sender.database.refuses_events = True
+        answer = sender.send(document)
+        assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "stored"})
+        assert sender.database.item["reason"] == {"S": "The database refuses it."}
+        assert json.loads(body_of_item(sender.database.item)) == document
+        assert sender.send(document).replayed
+        assert (len(sender.items), sender.queue.items) == (1, [])
+
+    def test_for_good_that_quarantine_cannot_mend_is_told_and_the_delivery_is_in_the_log(
+        self, sender: Sender, document: dict[str, Any], log: io.StringIO
+    ) -> None:
+        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        assert sender.send(document).statusCode == 503
+        (item,) = unstored(log.getvalue())
+        assert json.loads(body_of_item(item)) == document
+        assert sender.queue.items == []
+
+    def test_of_the_secret_store_lets_nobody_in(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        assert sender.send(document).statusCode == 503
+        assert sender.items == []
+
+    def test_of_the_secret_store_does_not_undo_what_is_cached(self, sender: Sender, document: dict[str, Any]) -> None:
+        sender.send(document)
+        sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+        sender.clock.advance(3600)
+        assert sender.send({**document, "more": 1}).statusCode == 200
+
+    def test_is_not_counted_as_a_refusal(
+        self, sender: Sender, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sender.database.fault = RuntimeError("odd")
+        sender.send(document)
+        sender.queue.fault = OUT_OF_ORDER
+        sender.another_container().send(document)
+        counted = [line for line in metrics(capsys.readouterr().out) if "AnswerTime" not in line]
+        assert counted == [
+            {"provider": sender.provider, "reason": "RuntimeError", "EventSpilled": [1.0]},
+            {"EventUnstored": [1.0]},
+        ]
+
+
+class TestTokens:
+    @pytest.mark.parametrize("make", [wavix, voipstudio])
+    def test_are_several_at_once(self, make: Any) -> None:
+        sender = make(secret={"token": "new", "further_tokens": [TOKEN, "older"]})
+        document = document_of(sender.provider, EVENT_OF[sender.provider])
+        statuses = [
+            sender.send(document, pathParameters={"token": token}).statusCode
+            for token in ("new", TOKEN, "older", "gone")
+        ]
+        assert statuses == [200, 200, 200, 401]
+
+    @pytest.mark.parametrize("make", [wavix, voipstudio])
+    def test_that_were_rotated_are_taken_up_by_the_first_check_that_fails(self, make: Any) -> None:
+        sender = make()
+        document = document_of(sender.provider, EVENT_OF[sender.provider])
+        sender.send(document)
+        sender.secrets.text = json.dumps({"token": "rotated", "further_tokens": [TOKEN]})
+        sender.clock.advance(61)
+        assert sender.send({**document, "n": 1}, pathParameters={"token": "rotated"}).statusCode == 200
+
+    @pytest.mark.parametrize("make", [wavix, voipstudio])
+    @pytest.mark.parametrize(
+        ("secret", "status"),
+        [({}, 503), ({"token": ""}, 503), ({"token": None}, 503), ({"token": "a", "further_tokens": ["", None]}, 401)],
+    )
+    def test_that_are_empty_let_nobody_in(self, make: Any, secret: dict[str, Any], status: int) -> None:
+        sender = make(secret=secret)
+        for parameters in ({}, {"token": ""}):
+            assert sender.send("{}", pathParameters=parameters).statusCode == 401
+        assert sender.send("{}", pathParameters={"token": "None"}).statusCode == status
+
+    def test_cost_one_read(self, sender: Sender, document: dict[str, Any]) -> None:
+        for number in range(3):
+            sender.send({**document, "n": number})
+        assert sender.secrets.reads == 1

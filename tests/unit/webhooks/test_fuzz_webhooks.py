@@ -1,0 +1,355 @@
+"""Whatever is sent to a webhook: it is answered, kept whole or refused, in bounded time, and never repeated."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from callhooks.events.event_item import body_of_item
+from callhooks.webhooks.pipeline import LARGEST_BODY_BYTES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hostile import (
+    CANARY,
+    EXTREMES,
+    LITERALS,
+    UNFRIENDLY,
+    as_json,
+    at,
+    bodies,
+    changed,
+    in_bounded_time,
+    mutated,
+    paths_in,
+    raw,
+    texts,
+)
+from tests.limits import assert_storable
+from tests.properties import examples
+from tests.senders import TOKEN
+from tests.support import Answer, Event
+from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
+
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+SIGNED = [name for name in FUNCTIONS if name not in ("wavix", "voipstudio")]
+NOT_TOLD = ("Traceback", "pydantic", 'File "', "validation error")
+MOST_MEMORY_BYTES = 100 * 1024 * 1024
+PROOFS = frozenset({"authorization", "jambonz-signature", "messagebird-signature", "messagebird-request-timestamp"})
+
+_members = st.tuples(st.sampled_from(["call", "hook", "hop", "repeated", "call_sid", "nc"]) | texts, texts)
+queries = texts | st.lists(_members, max_size=5).map(lambda members: urlencode(members, errors="replace"))
+names = texts.filter(lambda text: text.lower() not in PROOFS)
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, name: str) -> Event:
+    """A delivery of a proven sender, in which anything may stand where the proof leaves room."""
+    recorded: Event = draw(st.sampled_from(recordings(name)))
+    body = draw(bodies([raw_body(one) for one in recordings(name)]))
+    event = {**recorded, "headers": {**recorded["headers"], **draw(st.dictionaries(names, texts, max_size=3))}}
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    encoded = text is None or draw(st.booleans())
+    event |= {"body": base64.b64encode(body).decode() if encoded else text, "isBase64Encoded": encoded}
+    if draw(st.integers(0, 3)) == 0:
+        event["rawQueryString"] = draw(queries)
+    if draw(st.integers(0, 3)) == 0:
+        given = draw(st.dictionaries(st.sampled_from(["flow", "step", "vendor", "channel_id"]), texts))
+        event["pathParameters"] = {**event.get("pathParameters", {}), **given}
+    if draw(st.integers(0, 5)) == 0:
+        event["rawPath"] = f"/{draw(texts)}"
+    signed: Event = FUNCTIONS[name]().sign(event)
+    return signed
+
+
+def is_call(body: bytes) -> bool:
+    """Whether a body is a call: an object with a `call_sid` that is a text."""
+    try:
+        document = json.loads(body.decode("utf-8-sig"), parse_int=lambda _: 0)  # however many digits it has
+    except (ValueError, RecursionError):
+        return False
+    call_sid = document.get("call_sid") if isinstance(document, dict) else None
+    return isinstance(call_sid, str) and bool(call_sid.strip(" \t\r\n"))
+
+
+def assert_says_nothing(answer: Answer) -> None:
+    """Fail for an answer that is no JSON, or shows what goes on inside."""
+    assert answer.headers["content-type"] in ("application/json", "application/problem+json")
+    assert not any(word in answer.body for word in NOT_TOLD), answer.body
+    assert all(ord(letter) >= 32 for text in answer.headers.values() for letter in text)
+    if answer.statusCode != 204:
+        json.loads(answer.body, parse_constant=pytest.fail)
+
+
+def assert_repeats_nothing(answer: Answer) -> None:
+    """Fail for an answer that has anything of a hostile request in it."""
+    assert CANARY not in answer.body
+    assert len(answer.body) < 300
+
+
+def assert_verbs(answer: Answer, *, least: int) -> None:
+    assert answer.statusCode == 200
+    verbs = answer.verbs
+    assert isinstance(verbs, list)
+    assert len(verbs) >= least
+    assert all(isinstance(verb, dict) and isinstance(verb.get("verb"), str) for verb in verbs)
+
+
+def assert_taken(function: Function, event: Event) -> None:
+    """Deliver what a proven sender sends, three times, and hold the answers and the table to what was promised."""
+    name, body = function.name, raw_body(event)
+    method = _method(event)
+    with in_bounded_time():
+        answer = function.take(event)
+    assert answer.statusCode in (200, 202, 204, 400, 413), answer.body
+    assert_says_nothing(answer)
+    told = json.loads(answer.body or "null")
+    status = told.get("status") if isinstance(told, dict) else None
+    if answer.statusCode != 200:
+        assert_repeats_nothing(answer)
+    if name == "jambonz call" and method == "POST" and is_call(body) and len(body) <= LARGEST_BODY_BYTES:
+        assert answer.statusCode == 200
+    if name == "jambonz call" and answer.statusCode == 200 and method != "OPTIONS":
+        assert_verbs(answer, least=1)
+    elif name == "jambonz action":
+        assert_verbs(answer, least=0) if answer.statusCode == 200 else assert_repeats_nothing(answer)
+    elif name == "jambonz client":
+        assert status in ("ok", "fail")
+    if len(body) > LARGEST_BODY_BYTES:
+        # Larger than what could be kept: who waits is answered all the same.
+        assert function.items == []
+        assert answer.statusCode == (200 if function.waits and name != "jambonz call" else 413)
+        return
+    if status == "ignored" or method == "OPTIONS" or answer.statusCode >= 400:
+        assert function.items == []
+        assert function.waits or answer.statusCode != 400
+        return
+    (item,) = function.items
+    assert_storable(item)
+    assert body_of_item(item) == body
+    assert item["pk"]["S"].startswith("quarantine#") == (answer.statusCode == 202 or "reason" in item)
+    if not function.takes_repeats_anew:
+        again = [function.take(event), function.take(event, elsewhere=True)]
+        assert {(one.statusCode, one.body) for one in again} == {(answer.statusCode, answer.body)}
+        assert [one.replayed for one in again] == [True, True]
+        assert function.items == [item]
+
+
+@every_function
+@given(data=st.data())
+@examples(40)
+def test_what_a_proven_sender_sends_is_kept_or_refused_once(name: str, data: st.DataObject) -> None:
+    assert_taken(FUNCTIONS[name](), data.draw(deliveries(name)))
+
+
+@every_function
+@given(data=st.data())
+@examples(30)
+def test_no_event_of_the_api_is_a_reason_to_fail(name: str, data: st.DataObject) -> None:
+    function = FUNCTIONS[name]()
+    recorded = function.sign(data.draw(st.sampled_from(recordings(name))))
+    event = data.draw(mutated(recorded))
+    with in_bounded_time():
+        answer = function.receive(event)
+    assert answer.statusCode in (200, 202, 204, 400, 401, 413), answer.body
+    assert_says_nothing(answer)
+    for item in function.items:
+        assert_storable(item)
+    if answer.statusCode >= 400:
+        assert_repeats_nothing(answer)
+        assert function.items == []
+
+
+@st.composite
+def forgeries(draw: st.DrawFn, name: str) -> Event:
+    """A delivery of a proven sender, of which one thing was changed that the proof is about."""
+    event = draw(deliveries(name))
+    headers: dict[str, str] = event["headers"]
+    if name not in SIGNED:
+        other = texts | st.sampled_from(
+            [None, 1, True, [TOKEN], {"token": TOKEN}, TOKEN[:-1], f"{TOKEN}x", TOKEN.upper()]
+        )
+        return {
+            **event,
+            "pathParameters": {**event["pathParameters"], "token": draw(other.filter(lambda one: one != TOKEN))},
+        }
+    proofs = sorted(PROOFS & headers.keys())
+    if draw(st.booleans()):
+        body = raw_body(event) + draw(st.binary(min_size=1, max_size=8))
+        event = {**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        if _method(event) != "GET":
+            return event
+    # A GET is not held to its signature.
+    proof = draw(st.sampled_from(proofs)) if _method(event) != "GET" else "authorization"
+    genuine = headers[proof]
+    wrong = draw((texts | st.sampled_from(wrong_proofs(genuine))).filter(lambda one: one != genuine))
+    return {**event, "headers": {**headers, proof: wrong}}
+
+
+def wrong_proofs(genuine: str) -> list[Any]:
+    """What may come in place of a proof, some of which nothing can be compared with."""
+    return [
+        None, 7, [genuine], "", genuine[:-4], f"{genuine}\u00e9", genuine.replace("1", "\u0661"), genuine[::-1],
+        genuine.encode().hex(), f"\x00{genuine}", genuine.encode("utf-16").decode("latin-1"), f"{genuine}\ud800",
+        "Bearer x", "Basic \ud800", f"Basic {'A' * 100_000}", "t=1795242600,v1=\u00e9", "t=1795242600,v1=\ud800",
+        "t=1795242600,v1=" * 5000, "t=\u0661,v1=\ud800", "t=" + "9" * 12 + ",v1=00",
+    ]  # fmt: skip
+
+
+def _method(event: Event) -> str:
+    return str(event["requestContext"]["http"]["method"])
+
+
+@every_function
+@given(data=st.data())
+@examples(30)
+def test_nothing_is_taken_of_who_does_not_prove_who_they_are(name: str, data: st.DataObject) -> None:
+    function, forged = FUNCTIONS[name](), data.draw(forgeries(name))
+    with in_bounded_time():
+        answer = function.take(forged)
+    # Variables are declared to anybody.
+    assert answer.statusCode == (200 if _method(forged) == "OPTIONS" and name == "jambonz call" else 401)
+    assert_says_nothing(answer)
+    assert answer.statusCode == 200 or CANARY not in answer.body
+    assert function.table.calls == 0
+
+
+@every_function
+def test_no_proof_is_a_reason_to_fail(name: str) -> None:
+    event = FUNCTIONS[name]().sign(next(one for one in recordings(name) if _method(one) == "POST"))
+    tokens = [TOKEN] if "token" in event.get("pathParameters", {}) else []
+    wrong = [
+        *({**event, "pathParameters": {"token": one}} for token in tokens for one in wrong_proofs(token)),
+        *(
+            {**event, "headers": {**event["headers"], proof: one}}
+            for proof in PROOFS & event["headers"].keys()
+            for one in wrong_proofs(event["headers"][proof])
+        ),
+    ]
+    for forged in wrong:
+        if forged != event:
+            function = FUNCTIONS[name]()
+            assert function.take(forged).statusCode == 401
+            assert function.table.calls == 0
+
+
+@every_function
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["%s"]',
+        b'{"%s": "%s"}',
+        b'{"args": "%s", "name": ["%s"]}',
+        b'{"call_sid": ["%s"]}',
+        b'"%s"',
+        b'{"%s',
+        b"\xff%s",
+    ],
+)
+def test_of_what_is_not_understood_nothing_is_repeated(name: str, body: bytes) -> None:
+    recorded = next(one for one in recordings(name) if _method(one) == "POST")
+    told = base64.b64encode(body.replace(b"%s", CANARY.encode())).decode()
+    function = FUNCTIONS[name]()
+    answer = function.take(function.sign({**recorded, "body": told, "isBase64Encoded": True}))
+    assert answer.statusCode < 500
+    assert_says_nothing(answer)
+    assert CANARY not in answer.body
+
+
+@every_function
+@pytest.mark.parametrize("body", [None, b"[]"])
+def test_no_text_outside_of_the_body_is_a_reason_to_fail(name: str, body: bytes | None) -> None:
+    recorded = next(one for one in recordings(name) if _method(one) == "POST")
+    if body is not None:
+        recorded = {**recorded, "body": body.decode(), "isBase64Encoded": False}
+    for make, length in itertools.product(UNFRIENDLY, (1, 1000)):
+        text = make(length)
+        event = {
+            **recorded,
+            "rawPath": f"{recorded['rawPath']}/{text}",
+            "rawQueryString": f"{recorded['rawQueryString']}&{text}={text}",
+            "headers": {**recorded["headers"], **dict.fromkeys(("user-agent", "messagebird-request-id", text), text)},
+            "pathParameters": dict.fromkeys(recorded.get("pathParameters", {}), text),
+        }
+        function = FUNCTIONS[name]()
+        assert_taken(function, function.sign(event))
+
+
+@every_function
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_no_body_takes_for_ever_or_all_of_the_memory(name: str, extreme: str) -> None:
+    function = FUNCTIONS[name]()
+    event = {**recordings(name)[0], "body": base64.b64encode(EXTREMES[extreme]).decode(), "isBase64Encoded": True}
+    event["requestContext"] = {**event["requestContext"], "http": {"method": "POST", "path": event["rawPath"]}}
+    event = function.sign(event)
+    tracemalloc.start()
+    try:
+        assert_taken(function, event)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MOST_MEMORY_BYTES
+
+
+def filled(recorded: Event, make: Callable[[int], str]) -> Event:
+    """A delivery in which each text is as long as all of them may be together."""
+    document = json.loads(raw_body(recorded))
+    members = [path for path in paths_in(document) if isinstance(at(document, path), str)]
+    written = len(json.dumps(make(1000))) // 1000 + 1
+    for path in members:
+        document = changed(document, path, make(LARGEST_BODY_BYTES // 2 // written // len(members)))
+    return {**recorded, "body": as_json(document).decode(), "isBase64Encoded": False}
+
+
+@every_function
+def test_no_text_takes_for_ever_wherever_it_stands(name: str) -> None:
+    documents = [one for one in recordings(name) if raw_body(one)[:1] == b"{"]
+    pairs = list(itertools.product(UNFRIENDLY, documents))
+    # Every text and every document.
+    for make, recorded in pairs[:: len(documents) + 1] + pairs[: len(documents)]:
+        function = FUNCTIONS[name]()
+        assert_taken(function, function.sign(filled(recorded, make)))
+
+
+@every_function
+@given(make=st.sampled_from(UNFRIENDLY), data=st.data())
+@examples(10)
+def test_no_text_takes_for_ever_in_any_document(name: str, make: Callable[[int], str], data: st.DataObject) -> None:
+    recorded = data.draw(st.sampled_from([one for one in recordings(name) if raw_body(one)[:1] == b"{"]))
+    function = FUNCTIONS[name]()
+    assert_taken(function, function.sign(filled(recorded, make)))
+
+
+@every_function
+def test_no_literal_is_a_reason_to_fail_wherever_a_number_or_something_unknown_stands(name: str) -> None:
+    recorded = next(one for one in recordings(name) if raw_body(one)[:1] == b"{")
+    for literal in LITERALS:
+        document = {**json.loads(raw_body(recorded)), "unknown": raw(literal)}
+        for path in paths_in(document):
+            if isinstance(at(document, path), int | float):
+                document = changed(document, path, raw(literal))
+        encoded = {"body": base64.b64encode(as_json(document)).decode(), "isBase64Encoded": True}
+        function = FUNCTIONS[name]()
+        assert_taken(function, function.sign({**recorded, **encoded}))
+
+
+@every_function
+def test_thousands_of_headers_and_query_members_are_no_reason_to_fail(name: str) -> None:
+    for recorded in recordings(name)[:2]:
+        event = {
+            **recorded,
+            "headers": {**recorded["headers"], **{f"x-{number}": "1" for number in range(20_000)}},
+            "rawQueryString": "&".join([recorded["rawQueryString"], *(f"a{number}=1" for number in range(20_000))]),
+            "cookies": ["a=b; c=d"] * 5_000,
+        }
+        function = FUNCTIONS[name]()
+        assert_taken(function, function.sign(event))

@@ -1,0 +1,196 @@
+"""Neither the log nor the metrics hold a number, a name, a text or a secret of a delivery, whatever becomes of it.
+
+A call's id is told, and words without capitals or digits, which are a provider's vocabulary. What can be kept nowhere
+else is in the log whole, in the lines of one marker.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from botocore.exceptions import ClientError, EndpointConnectionError
+from callhooks.events.event_item import pack_item
+from callhooks.events.event_table import EventStore
+from callhooks.events.event_writer import UNSTORED_MARKER
+from callhooks.events.spill_queue import SpillDrainer
+
+from tests.call_table import a_call, item_of
+from tests.console import PASSWORD as CONSOLE_PASSWORD
+from tests.console import Console, basic, cookie_in
+from tests.hostile import at, paths_in
+from tests.projection import queue_batch, stream_batch
+from tests.senders import SIGNING_KEY, TOKEN
+from tests.sip_clients import JANES_PASSWORD
+from tests.support import PASSWORD, SPILL_QUEUE_URL, WEBHOOK_SECRET, Event, FakeDynamoDB, FakeQueue
+from tests.unit.calls.test_projector import World
+from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
+
+SECRETS = (PASSWORD, WEBHOOK_SECRET, TOKEN, SIGNING_KEY, CONSOLE_PASSWORD, JANES_PASSWORD)
+IDS = frozenset({"call_sid", "call", "call_id", "id", "uuid", "callId", "src_hash"})
+"""Members whose values may be ids of calls; they are no secrets, and lead from a line of the log to the call."""
+
+_VOCABULARY = re.compile(r"[a-z._-]*", re.ASCII)
+_NUMBER = re.compile(r"\+?[0-9][0-9 ()-]{6,}", re.ASCII)
+
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Everything that any library writes where CloudWatch would read it, but for what is kept nowhere else."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LambdaPowertoolsFormatter())
+    logging.getLogger().addHandler(handler)
+
+    def read() -> str:
+        output = capsys.readouterr()
+        lines = f"{stream.getvalue()}\n{output.out}\n{output.err}".splitlines()
+        stream.seek(0)
+        stream.truncate()
+        return "\n".join(line for line in lines if UNSTORED_MARKER not in line)
+
+    yield read
+    logging.getLogger().removeHandler(handler)
+
+
+def told_in(event: Event) -> set[str]:
+    """Every text and every number of a delivery that is more than a word, and the digits of what may be a number."""
+    try:
+        document = json.loads(raw_body(event))
+    except ValueError:
+        document = None
+    whole = {"document": document, "event": {**event, "body": None}}
+    told = set()
+    for path in paths_in(whole):
+        value = at(whole, path)
+        if isinstance(value, dict | list | bool | None) or path[-1] in IDS or path[-1] in ("requestId", "routeKey"):
+            continue
+        text = str(value)
+        if len(text) >= 5 and not _VOCABULARY.fullmatch(text):
+            told |= {text, *(re.sub(r"\D", "", number) for number in _NUMBER.findall(text))}
+    return told - {event["rawPath"]}
+
+
+def assert_silent(written: str, event: Event) -> None:
+    assert written, "something is always written"
+    assert [text for text in told_in(event) if text in written] == []
+    assert [secret for secret in SECRETS if secret in written] == []
+    for proof in ("authorization", "jambonz-signature", "messagebird-signature"):
+        given = event["headers"].get(proof, "\0")
+        assert given not in written
+        assert given.rpartition("=v1")[2].rpartition(" ")[2] not in written
+
+
+def refused_by(service: str, event: Event) -> Exception:
+    """A fault whose text repeats what was asked for, as botocore's do."""
+    return ClientError({"Error": {"Code": "Throttled", "Message": f"{told_in(event)} {event['body']}"}}, service)
+
+
+def throttled(function: Function, event: Event) -> Event:
+    function.table.fault = refused_by("PutItem", event)
+    return event
+
+
+def unreachable(function: Function, event: Event) -> Event:
+    function.table.fault = EndpointConnectionError(endpoint_url=f"https://{event['body']}")
+    return event
+
+
+def cut(function: Function, event: Event) -> Event:
+    return function.sign({**event, "body": event["body"][: len(event["body"]) // 2]})
+
+
+def forged(function: Function, event: Event) -> Event:
+    wrong = {name: f"{value}x" for name, value in event["headers"].items() if name in PROOFS}
+    parameters = {"token": f"{TOKEN[:-1]}+14155550177"} if "token" in event.get("pathParameters", {}) else {}
+    return {**event, "headers": {**event["headers"], **wrong}, "pathParameters": parameters}
+
+
+def odd(function: Function, event: Event) -> Event:
+    document = [json.loads(event["body"])] if event["body"] else ["Jane Doe", "+14155550177"]
+    return function.sign({**event, "body": json.dumps(document)})
+
+
+PROOFS = ("authorization", "jambonz-signature", "messagebird-signature")
+WAYS: dict[str, Callable[[Function, Event], Event]] = {
+    "taken": lambda _, event: event,
+    "cut": cut,
+    "of another shape": odd,
+    "forged": forged,
+    "throttled": throttled,
+    "unreachable": unreachable,
+}
+
+
+@every_function
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_of_a_delivery_is_written_whatever_becomes_of_it(
+    name: str, way: str, written: Callable[[], str]
+) -> None:
+    for recorded in recordings(name):
+        if recorded["requestContext"]["http"]["method"] == "OPTIONS":
+            continue  # is answered to anybody, and not told of
+        function = FUNCTIONS[name]()
+        event = WAYS[way](function, function.sign(recorded))
+        function.take(event)
+        function.take(event, elsewhere=True)
+        assert_silent(written(), event)
+
+
+@every_function
+def test_nothing_of_an_event_is_written_by_what_comes_after(name: str, written: Callable[[], str]) -> None:
+    for recorded in recordings(name):
+        function, world = FUNCTIONS[name](), World()
+        event = function.sign(recorded)
+        function.take(event)
+        items = [item for item in function.items if item["sk"]["S"].startswith("event#")]
+        world.table |= {(item["pk"]["S"], item["sk"]["S"]): item for item in items}
+        world.stream(items)
+        poisoned: Any = [{**item, "kind": item.get("from", {"S": "Jane Doe"})} for item in items]
+        world.take(stream_batch(poisoned))
+        table = FakeDynamoDB()
+        drainer = SpillDrainer(EventStore(table.as_client(), "events"), FakeQueue().as_client(), SPILL_QUEUE_URL)
+        drainer.take(queue_batch(map(pack_item, items)), lambda: 60)
+        table.fault = refused_by("PutItem", event)
+        drainer.take(queue_batch([*map(pack_item, items), event["body"]]), lambda: 60)
+        assert_silent(written(), event)
+
+
+NUMBER, NAME = "+14155550177", "Jane.Doe@example.com"
+
+
+def test_nothing_of_a_question_is_written(written: Callable[[], str]) -> None:
+    console = Console()
+    console.table.put(item_of(a_call("one", from_=NUMBER, to=NAME, caller_name=NAME)))
+    signed_in = console.sign_in()
+    cookie = cookie_in(signed_in)
+    for query in (
+        {"number": NUMBER},
+        {"number": NAME},
+        {"day": NUMBER},
+        {"number": NUMBER, "cursor": NAME},
+        {NAME: NUMBER},
+    ):
+        console.get("/calls", **query)
+    console.get(f"/calls/jambonz/{NUMBER}")
+    console.get("/calls/jambonz/one")
+    console.with_cookies("/calls", cookie)
+    console.with_cookies("/calls", f"{cookie}0")
+    console.sign_in(password=NUMBER, username=NAME)
+    console.post(json.dumps({"username": NAME}))
+    console.table.fault = ClientError({"Error": {"Code": "Throttled", "Message": NUMBER}}, "Query")
+    console.get("/calls", number=NUMBER)
+    console.table.fault = RuntimeError(NUMBER)
+    console.get("/calls", number=NUMBER)
+    text = written()
+    assert text.count('"message":"answered"') == 14, "every request is told of"
+    for told in (NUMBER, NUMBER[1:], NAME, CONSOLE_PASSWORD, cookie.partition("=")[2], basic().partition(" ")[2]):
+        assert told not in text

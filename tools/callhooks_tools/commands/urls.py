@@ -1,0 +1,56 @@
+"""`callhooks urls`: what each provider is to be given, and where calls are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from callhooks_tools.stack.connection_guide import HIDDEN, Addresses, Field, Proofs, Section, sections
+from callhooks_tools.stack.secrets import masked, read_credentials
+from callhooks_tools.stack.stack import StackOutputs
+from callhooks_tools.stack.terminal import StackName, console, stack_in_aws
+
+NAME_WIDTH = 21
+FIELD_INDENT = "    "
+
+
+def urls(
+    show_credentials: Annotated[
+        bool, typer.Option("--credentials", help="Show passwords, tokens and keys, and URLs with a token, whole.")
+    ] = False,
+    stack_name: StackName = None,
+) -> None:
+    """Show what is to be entered at each provider, field by field, and where calls are shown."""
+    session, outputs = stack_in_aws(stack_name)
+    proofs = HIDDEN
+    if show_credentials:
+        credentials = read_credentials(session, outputs)
+        known = credentials.jambonz.webhook_secret
+        proofs = Proofs.of(credentials, webhook_secret="none" if known is None else masked(known))
+    option = f" --stack {stack_name}" if stack_name else ""
+    show(sections(_addresses(outputs), proofs, add_webhook_secret=f"callhooks secret add jambonz{option}"))
+    if not show_credentials:
+        console.print(f"\nWhat stands in < > is secret: callhooks urls --credentials{option} shows it whole.")
+
+
+def show(shown: Sequence[Section]) -> None:
+    """Print sections."""
+    for section in shown:
+        console.print(f"\n{section.title}", style="bold")
+        for place in section.places:
+            console.print(f"  {place.where}")
+            show_fields(place.fields)
+            for note in place.notes:
+                console.print(f"{FIELD_INDENT}{note}", style="dim")
+
+
+def show_fields(fields: Sequence[Field]) -> None:
+    """Print fields."""
+    for field in fields:
+        console.print(f"{FIELD_INDENT}{field.name:<{NAME_WIDTH}} {field.value}")
+
+
+def _addresses(outputs: StackOutputs) -> Addresses:
+    return Addresses(outputs.base_url, outputs.new_call_url, outputs.call_status_url, outputs.call_bus)

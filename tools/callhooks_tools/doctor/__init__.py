@@ -1,0 +1,4 @@
+"""What `callhooks doctor` looks at.
+
+Imports `providers` and `stack`.
+"""

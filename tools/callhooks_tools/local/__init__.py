@@ -1,0 +1,4 @@
+"""The local run: AWS engine, HTTP front, layer build.
+
+Imports `stack`.
+"""

@@ -1,0 +1,230 @@
+"""The whole application on this machine: engine, `sam build`, `sam deploy`, and the front of its HTTP API."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from boto3.session import Session
+from botocore.config import Config
+from pydantic import JsonValue
+
+from callhooks_tools.local.engine import LOOPBACK, Engine
+from callhooks_tools.local.http_front import CONCURRENT_INVOCATIONS, Front, routes_of
+from callhooks_tools.stack.private_files import OTHERS, make_private, make_private_folder
+from callhooks_tools.stack.secrets import Secrets, SenderSecrets, read_credentials
+from callhooks_tools.stack.stack import (
+    LOCAL_FOLDER,
+    LOCAL_REGION,
+    ROOT,
+    EngineAccess,
+    LocalStack,
+    StackOutputs,
+    local_aws_environment,
+    use_local_engine,
+)
+
+STACK_NAME = "callhooks"
+LAST_PORT = 65535
+SECRET_BYTES = 20
+
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+class LocalRunFailed(Exception):
+    """The application could not be started; says why and what to do."""
+
+
+def prepare_folder(stack_file: Path) -> Path:
+    """Return the folder for a run's logs, and let only its owner read all that this process creates from here on.
+
+    What earlier runs have left there and in `.local` becomes private as well.
+
+    Raises:
+        LocalRunFailed: with what to do about it.
+    """
+    os.umask(OTHERS)
+    folder = stack_file.with_name("run")
+    try:
+        make_private_folder(folder)
+        for existing in (LOCAL_FOLDER, folder):
+            if existing.exists():
+                make_private(existing)
+    except PermissionError as error:
+        raise LocalRunFailed(
+            f"{error.filename} cannot be made private: {error.strerror}. If it belongs to another user, remove it."
+        ) from error
+    return folder
+
+
+@contextmanager
+def local_run(
+    *,
+    port: int,
+    parameters: Mapping[str, str],
+    stack_file: Path,
+    step: Step,
+    tell_request: Callable[[str], None],
+) -> Iterator[LocalStack]:
+    """Start everything, and end it when the block is left.
+
+    Args:
+        port: where the HTTP API listens on loopback; 0 takes any free one.
+        parameters: of the template, where they are not to have their defaults.
+        stack_file: what is written for other programs, and removed at the end. Logs and everything temporary go to the
+            folder of `prepare_folder`.
+        step: opens a named step of the progress.
+        tell_request: gets a line about each request.
+
+    Raises:
+        LocalRunFailed, EngineFailed: with what to do about it.
+    """
+    folder = stack_file.with_name("run")
+    with ExitStack() as stack:
+        stack.enter_context(_sole_run(folder))
+        listener = stack.enter_context(_listener(port))
+        base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        temporary = folder / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+
+        engine = Engine(folder)
+        with step("Starting the local AWS engine"):
+            stack.callback(engine.stop)
+            engine.start()
+        sam = Sam(folder, engine.access)
+        with step("sam build"):
+            sam.build()
+        with step("sam deploy"):
+            sam.deploy({"PublicUrl": base_url, **parameters})
+        with step("Opening the HTTP API"):
+            session = use_local_engine(engine.access)
+            outputs = StackOutputs.read(session, STACK_NAME)
+            for kind in Secrets:
+                # jambonz has a secret of its own, and the engine knows no ExcludePunctuation, which a URL needs.
+                prefix = "wh_secret_" if kind is Secrets.JAMBONZ else ""
+                SenderSecrets.of(kind, session, outputs).replace(prefix + secrets.token_hex(SECRET_BYTES))
+            front = _front(session, listener, tell_request)
+            front.start()
+            stack.callback(front.stop)
+        local_stack = LocalStack(
+            base_url=base_url,
+            aws_endpoint_url=engine.access.endpoint_url,
+            aws_access_key_id=engine.access.access_key_id,
+            aws_secret_access_key=engine.access.secret_access_key,
+            region=LOCAL_REGION,
+            stack_name=STACK_NAME,
+            events_table=outputs.events_table,
+            credentials=read_credentials(session, outputs),
+        )
+        stack.callback(stack_file.unlink, missing_ok=True)
+        local_stack.write(stack_file)
+        yield local_stack
+
+
+class Sam:
+    """The SAM CLI, pointed at the local engine."""
+
+    def __init__(self, folder: Path, engine: EngineAccess) -> None:
+        self._log = folder / "sam.log"
+        self._log.unlink(missing_ok=True)
+        self._build_folder = folder / "build"
+        self._environment = local_aws_environment(engine) | {
+            "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "TMPDIR": str(folder / "tmp"),
+            "CALLHOOKS_VENV": sys.prefix,
+            "LAYER_PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "LAYER_PLATFORM": "host",
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.2",
+            "__SAM_CLI_APP_DIR": str(folder / "tmp" / "sam"),
+        }
+
+    def build(self) -> None:
+        """Build the template and its layers for this machine's Python."""
+        self._run("build", "--build-dir", str(self._build_folder))
+
+    def deploy(self, parameters: Mapping[str, str]) -> None:
+        """Deploy what was built, with these parameters of the template."""
+        # The engine runs functions in its own interpreter, whatever the parameter says; the default need not be built.
+        built = str(self._build_folder / "template.yaml")
+        overrides = [f'{name}="{value}"' for name, value in parameters.items()]
+        self._run("deploy", "--config-env", "local", "--template-file", built, "--parameter-overrides", *overrides)
+
+    def _run(self, command: str, *arguments: str) -> None:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [Path(sys.prefix) / "bin" / "sam", command, "--config-file", str(ROOT / "samconfig.toml"), *arguments],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if status != 0:
+            tail = "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-20:])
+            raise LocalRunFailed(f"sam {command} failed. The end of {self._log}:\n\n{tail}")
+
+
+@contextmanager
+def _sole_run(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LocalRunFailed(
+                "The application already runs in this folder. Stop it first, or start the second one in another clone."
+            ) from error
+        yield
+
+
+@contextmanager
+def _listener(port: int) -> Iterator[socket.socket]:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise LocalRunFailed(
+            f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}. "
+            f"Choose another one: make run PORT={port + 1 if port < LAST_PORT else 8080}"
+        ) from error
+    with listener:
+        yield listener
+
+
+def _front(session: Session, listener: socket.socket, tell_request: Callable[[str], None]) -> Front:
+    cloudformation = session.client("cloudformation")
+    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
+    template: dict[str, JsonValue] = json.loads(body if isinstance(body, str) else json.dumps(body))
+    function_names = {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+    client = session.client(
+        "lambda",
+        config=Config(read_timeout=30, retries={"total_max_attempts": 1}, max_pool_connections=CONCURRENT_INVOCATIONS),
+    )
+    return Front(routes_of(template, function_names), client, listener, tell_request)

@@ -1,0 +1,4 @@
+"""Bird: call control, subscriptions, `callhooks bird`.
+
+Imports `providers.rest` and `stack`.
+"""

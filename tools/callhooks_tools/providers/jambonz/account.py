@@ -1,0 +1,115 @@
+"""The application and the webhook secret of a jambonz account, by jambonz's REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from callhooks.providers.payload import Document, Identifier, JsonObject, Text
+
+from callhooks_tools.providers.jambonz.api_hosts import KEY, PROVIDER, WHERE_THE_KEY_IS, account_of, api_url_of
+from callhooks_tools.providers.rest.client import ProviderClient
+from callhooks_tools.providers.rest.configuration import checked_id, required
+from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.session import RestClient
+
+
+class JambonzApplication(Document):
+    """An application. Its hooks are as jambonz has them, with their `webhook_sid`."""
+
+    application_sid: Identifier = None
+    name: Text = None
+    account_sid: Text = None
+    call_hook: JsonObject = None
+    call_status_hook: JsonObject = None
+    messaging_hook: JsonObject = None
+
+    @property
+    def call_url(self) -> str:
+        """What its calls are answered by; empty where it has no call hook."""
+        url = (self.call_hook or {}).get("url")
+        return url if isinstance(url, str) else ""
+
+
+class _Created(Document):
+    sid: Identifier = None
+
+
+class _WebhookSecret(Document):
+    webhook_secret: Identifier = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What an application of callhooks is configured with; URLs have the fragment that asks for retries."""
+
+    call_url: str
+    status_url: str
+    username: str
+    password: str
+
+
+class JambonzAccount(ProviderClient):
+    """One account. Every method raises the errors of `RestClient`."""
+
+    def __init__(self, rest: RestClient, account_sid: str) -> None:
+        super().__init__(rest)
+        self._account_sid = account_sid
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], *, password: str = "", waiting: Waiting | None = None
+    ) -> Self:
+        """With `JAMBONZ_API_KEY`, for `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`. `password` is what no error may show.
+
+        Raises:
+            NotConfigured: something is missing or wrong.
+        """
+        key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
+        account_sid, headers = account_of(environ), {"Authorization": f"Bearer {key}"}
+        rest = RestClient(PROVIDER, api_url_of(environ), headers, confidential=[key, password], waiting=waiting)
+        return cls(rest, account_sid)
+
+    def application(self, name: str) -> JambonzApplication | None:
+        """The application of this name; `None` where there is none."""
+        path = f"/v1/Accounts/{self._account_sid}/Applications"
+        for row in self._rest.objects(self._rest.get(path), "applications"):
+            application = self._rest.model(JambonzApplication, row, needs="application_sid")
+            if application.name == name:
+                return application
+        return None
+
+    def create(self, name: str, hooks: Hooks) -> str:
+        """Make an application, and return its SID."""
+        body = {"name": name, "account_sid": self._account_sid, **_hooks(hooks)}
+        answer = self._rest.post("/v1/Applications", body)
+        return self._rest.model(_Created, answer, needs="sid").sid or ""
+
+    def update(self, application: JambonzApplication, hooks: Hooks) -> None:
+        """Have an application call these hooks; what else it has stays."""
+        body: dict[str, object] = {
+            name: {**hook, **_webhook_sid(getattr(application, name))} for name, hook in _hooks(hooks).items()
+        }
+        # An update takes away each hook that it does not name.
+        if application.messaging_hook:
+            body["messaging_hook"] = application.messaging_hook
+        self._rest.put(f"/v1/Applications/{checked_id(application.application_sid or '', PROVIDER)}", body)
+
+    def webhook_secret(self) -> str:
+        """The secret that jambonz signs the webhooks of the account with."""
+        answer = self._rest.get(f"/v1/Accounts/{self._account_sid}/WebhookSecret")
+        return self._rest.model(_WebhookSecret, answer, needs="webhook_secret").webhook_secret or ""
+
+
+def _hooks(hooks: Hooks) -> dict[str, dict[str, object]]:
+    common: dict[str, object] = {"method": "POST", "username": hooks.username, "password": hooks.password}
+    return {
+        "call_hook": {"url": hooks.call_url, **common},
+        "call_status_hook": {"url": hooks.status_url, **common},
+    }
+
+
+def _webhook_sid(hook: Mapping[str, object] | None) -> dict[str, object]:
+    sid = (hook or {}).get("webhook_sid")
+    return {} if sid is None else {"webhook_sid": sid}

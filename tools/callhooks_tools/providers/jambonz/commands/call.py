@@ -1,0 +1,448 @@
+"""`callhooks call`: a simulated phone against the running stack, by hand or by a script."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TextIO
+
+import httpx
+import typer
+from pydantic import JsonValue
+from rich.text import Text
+
+from callhooks_tools.providers.jambonz.phone import (
+    Application,
+    ConnectFailed,
+    NewCall,
+    Outside,
+    Reply,
+    SimulatedCall,
+    TimedOut,
+)
+from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller, ScriptProblem
+from callhooks_tools.providers.jambonz.phone.steps import (
+    AgentEnded,
+    AgentTalks,
+    Answered,
+    Asked,
+    Choice,
+    ConferenceOver,
+    Conferencing,
+    Did,
+    Ended,
+    HangUp,
+    Heard,
+    Joins,
+    NotAnswered,
+    Noted,
+    Nothing,
+    Played,
+    Pressed,
+    Queued,
+    QueueEnds,
+    Rang,
+    Recorded,
+    Recording,
+    Refused,
+    Said,
+    Sent,
+    Side,
+    SpeechFailed,
+    Step,
+    ToolCalled,
+    Transcribing,
+    Unanswered,
+    Waits,
+)
+from callhooks_tools.providers.jambonz.plan.document import place_text
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
+from callhooks_tools.stack.recordings import RECORDING_SECRET
+from callhooks_tools.stack.secrets import read_credentials
+from callhooks_tools.stack.stack import JambonzAccess
+from callhooks_tools.stack.terminal import StackName, console, fail, running_stack, stack_in_aws
+
+HEADERS_TIMEOUT_SECONDS = 10
+FURTHEST_AHEAD = timedelta(minutes=4)
+SLOW_MILLISECONDS = 2000
+CALL_STATUS = "call status"
+"""The hook that nobody waits for."""
+RETRIES = "#rc=2&rp=ct,5xx"
+STYLES: Mapping[type[Step], str] = {
+    Heard: "bold green",
+    Played: "bold green",
+    Did: "",
+    Noted: "yellow",
+    Refused: "bold red",
+    Ended: "bold",
+}
+QUESTION_STYLE = "cyan"
+KEYS = re.compile(r"[0-9*#]+", re.ASCII)
+SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
+
+
+class HttpTransport:
+    """Carries requests over HTTP as jambonz's client does: no redirects, no proxy, no headers of its own."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        self._client = httpx.Client(
+            transport=transport, timeout=HEADERS_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+        )
+        for name in ("accept", "accept-encoding"):
+            del self._client.headers[name]
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Send it once.
+
+        Raises:
+            ConnectFailed: there is no connection, or it breaks.
+            TimedOut: no answer within 10 seconds.
+        """
+        try:
+            response = self._client.request(method, url, headers=dict(headers), content=body)
+        except httpx.ConnectTimeout:
+            raise ConnectFailed("the connection timed out") from None
+        except httpx.TimeoutException:
+            raise TimedOut from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ConnectFailed(type(error).__name__) from None
+        return Reply(response.status_code, response.headers, response.content)
+
+
+class CommandClock:
+    """The time of a call whose pauses nobody waits for: it runs ahead of the real one by what was skipped.
+
+    So signatures, and with them the call log, tell of a call that took its time. A receiver takes signatures of five
+    minutes ahead; beyond four the clock goes no further ahead.
+    """
+
+    def __init__(self, *, real_time: bool = False) -> None:
+        self._real_time = real_time
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The time of the call, UTC."""
+        return datetime.now(UTC) + min(self._ahead, FURTHEST_AHEAD)
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before a request is tried again."""
+        time.sleep(seconds)
+
+    def pass_call_time(self, seconds: float) -> None:
+        """Let a pause, ringing or talking pass."""
+        if self._real_time:
+            time.sleep(seconds)
+        else:
+            self._ahead += timedelta(seconds=seconds)
+
+
+class TerminalCaller:
+    """A `Caller` at a terminal.
+
+    Args:
+        ask: shows a prompt and gives the line that was typed; `EOFError` and Ctrl-C hang up.
+    """
+
+    def __init__(self, ask: Callable[[str], str]) -> None:
+        self._ask = ask
+
+    def at_gather(self, _asked: Asked) -> Pressed | Said | Nothing | SpeechFailed | HangUp:
+        """Keys, words, or nothing."""
+        line = self._line("keys or words, Enter = nothing, ? words = mumbled, ! = the recogniser fails, h = hang up")
+        if line in (None, "h"):
+            return HangUp()
+        if not line:
+            return Nothing()
+        if line == "!":
+            return SpeechFailed()
+        if line.startswith("?"):
+            return Said(line[1:].strip(), confident=False)
+        return Pressed(line) if KEYS.fullmatch(line) else Said(line)
+
+    def at_dial(self, _rang: Rang) -> Answered | NotAnswered | HangUp:
+        """A key for each outcome."""
+        outcomes = {
+            "b": Unanswered.BUSY,
+            "n": Unanswered.NO_ANSWER,
+            "f": Unanswered.FAILED,
+            "d": Unanswered.DECLINED,
+            "t": Unanswered.TIMEOUT,
+        }
+        key, seconds = self._key(
+            {"a": "answered (a 30: talks 30 s)"} | {key: outcome.value for key, outcome in outcomes.items()}
+        )
+        if key in outcomes:
+            return NotAnswered(outcomes[key])
+        return HangUp() if key == "h" else Answered(30 if seconds is None else seconds)
+
+    def at_listen(self, recording: Recording) -> Recorded | HangUp:
+        """How long, and whether the key ends it."""
+        choices = {"s": "silence after a while (s 12: 12 s)"}
+        if recording.finish_on_key:
+            choices["k"] = f"key {recording.finish_on_key} (k 12)"
+        key, seconds = self._key(choices)
+        if key == "h":
+            return HangUp()
+        return Recorded(10 if seconds is None else seconds, recording.finish_on_key if key == "k" else None)
+
+    def at_queue(self, _queued: Queued) -> Waits | QueueEnds | HangUp:
+        """Wait, be taken, or fail."""
+        key, seconds = self._key({"w": "wait on", "b": "bridged (b 30: talks 30 s)", "e": "error"})
+        if key == "w":
+            return Waits()
+        return HangUp() if key == "h" else QueueEnds(key == "b", 30 if seconds is None else seconds)
+
+    def at_conference(self, conferencing: Conferencing) -> Waits | Joins | ConferenceOver | HangUp:
+        """Wait or join; then leave."""
+        if conferencing.waiting:
+            key, _ = self._key({"w": "wait on", "j": "the moderator comes"})
+            return HangUp() if key == "h" else Waits() if key == "w" else Joins()
+        key, seconds = self._key({"o": "over (o 60: after 60 s)"})
+        return HangUp() if key == "h" else ConferenceOver(60 if seconds is None else seconds)
+
+    def at_transcribe(self, _transcribing: Transcribing) -> Said | HangUp:
+        """Words."""
+        line = self._line("words, h = hang up")
+        return HangUp() if line in (None, "", "h") else Said(line)
+
+    def at_agent(self, _talks: AgentTalks) -> ToolCalled | AgentEnded | HangUp:
+        """End it, or use a tool."""
+        while True:
+            line = self._line("e = the conversation ends, tool NAME {arguments} = it uses a tool, h = hang up")
+            if line in (None, "h"):
+                return HangUp()
+            if line == "e":
+                return AgentEnded()
+            try:
+                decision = ScriptedCaller(f"llm {line}").at_agent(_talks)
+            except ScriptProblem:
+                continue
+            return decision
+
+    def at_choice(self, choice: Choice) -> str:
+        """Enter for the usual outcome, or its number."""
+        numbered = ", ".join(f"{number} = {outcome}" for number, outcome in enumerate(choice.outcomes, 1))
+        while True:
+            line = self._line(f"{numbered}, Enter = {choice.outcomes[0]}")
+            if not line:
+                return choice.outcomes[0]
+            if line.isdecimal() and 0 < int(line) <= len(choice.outcomes):
+                return choice.outcomes[int(line) - 1]
+
+    def while_heard(self, _side: Side, *, barge_in: bool) -> Pressed | Said | HangUp | None:
+        """Only where barge-in is on is there anything to ask."""
+        if not barge_in:
+            return None
+        line = self._line("barge-in is on: keys or words, Enter = listen on, h = hang up")
+        if line == "":
+            return None
+        if line in (None, "h"):
+            return HangUp()
+        return Pressed(line) if KEYS.fullmatch(line) else Said(line)
+
+    def _key(self, choices: Mapping[str, str]) -> tuple[str, float | None]:
+        """One of the keys, or `h`, and the seconds that were typed after it."""
+        prompt = ", ".join(f"{key} = {meaning}" for key, meaning in {**choices, "h": "hang up"}.items())
+        while True:
+            line = self._line(prompt)
+            if line is None:
+                return "h", None
+            key, _, seconds = line.partition(" ")
+            if key in {*choices, "h"} and (not seconds or SECONDS.fullmatch(seconds)):
+                return key, float(seconds) if seconds else None
+
+    def _line(self, prompt: str) -> str | None:
+        try:
+            return self._ask(f"  [{prompt}] > ").strip()
+        except (EOFError, KeyboardInterrupt):
+            return None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was wrong with a call, and how long its answers took."""
+
+    refused: int = 0
+    slowest: Sent | None = None
+    hooks: int = 0
+
+    def take(self, step: Step) -> None:
+        """Look at one more step."""
+        if isinstance(step, Refused):
+            self.refused += 1
+        elif isinstance(step, Sent):
+            self.hooks += 1
+            if self.slowest is None or step.milliseconds > self.slowest.milliseconds:
+                self.slowest = step
+
+    @property
+    def is_good(self) -> bool:
+        """Whether jambonz would have had nothing to complain of."""
+        too_slow = self.slowest is not None and self.slowest.milliseconds > 1000 * HEADERS_TIMEOUT_SECONDS
+        return not self.refused and not too_slow
+
+
+def call(  # noqa: PLR0913 - one parameter for each option
+    *,
+    to: Annotated[str, typer.Option(help="The called number or SIP user.")] = "+14155550150",
+    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    direction: Annotated[
+        Literal["inbound", "outbound"], typer.Option(help="Outbound is a call that was asked for through REST.")
+    ] = "inbound",
+    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="The caller's name.")] = "Jane Doe",
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header of the INVITE.")] = None,
+    trunk: Annotated[str, typer.Option(help="The trunk's name; empty for a registered SIP user.")] = "example-carrier",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable of the jambonz application.")
+    ] = None,
+    script: Annotated[Path | None, typer.Option(help="Take the decisions from this file; see docs/phone.md.")] = None,
+    stack_name: StackName = None,
+    status_events: Annotated[
+        bool, typer.Option("--status-events/--no-status-events", help="Send call status events, too.")
+    ] = True,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Let ringing, talking and pauses take their time, to watch the call.")
+    ] = False,
+    profile: Annotated[Profile, typer.Option(help="The line of jambonz whose strictness counts.")] = Profile.OSS,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Keep every step, with bodies and answers.")
+    ] = None,
+) -> None:
+    """Make a call as jambonz 0.9.8 would, and tell what it would refuse."""
+    caller = scripted_caller(script) if script else TerminalCaller(input)
+    simulated = SimulatedCall(
+        NewCall(
+            to=to,
+            from_=from_,
+            direction=direction,
+            caller_name=name,
+            headers=headers_of(header),
+            trunk=trunk or None,
+            env_vars=env_vars_of(env),
+        ),
+        _application(stack_name, status_events=status_events),
+        Outside(
+            HttpTransport(), caller, check_for(profile), CommandClock(real_time=real_time), lambda: str(uuid.uuid4())
+        ),
+    )
+    verdict = Verdict()
+    console.print(f"call {simulated.call_sid}", style="bold")
+    try:
+        with _saved(save) as file:
+            for step in simulated.run():
+                verdict.take(step)
+                console.print(shown(step))
+                if file is not None:
+                    file.write(json.dumps({"step": type(step).__name__, **asdict(step)}, ensure_ascii=False) + "\n")
+        if isinstance(caller, ScriptedCaller):
+            caller.finish()
+    except ScriptProblem as error:
+        fail(f"{script}: {error}")
+    if verdict.slowest is not None:
+        console.print(
+            f"{verdict.hooks} requests, the slowest answer after {verdict.slowest.milliseconds} ms "
+            f"({verdict.slowest.hook})"
+        )
+    if not verdict.is_good:
+        fail("jambonz would have refused something, or not have waited for it.")
+
+
+def shown(step: Step) -> Text:
+    """A step as a line of the terminal."""
+    if not isinstance(step, Sent):
+        return Text(str(step), style=STYLES.get(type(step), QUESTION_STYLE))
+    slow = step.milliseconds > SLOW_MILLISECONDS
+    style = "red" if step.failure else "yellow" if slow else "dim"
+    waits = "  slow: the caller hears silence" if slow and step.hook != CALL_STATUS else ""
+    return Text(f"{step}{waits}", style=style)
+
+
+def check_for(profile: Profile) -> Callable[[Sequence[Mapping[str, JsonValue]]], list[str]]:
+    """What a line of jambonz would refuse in an array of verbs."""
+
+    def check(verbs: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+        return [
+            f"{place_text(('verbs', number, *fault.location))}: {fault.message}"
+            for number, verb in enumerate(verbs)
+            for fault in verb_faults(verb, profile)
+        ]
+
+    return check
+
+
+def _application(stack_name: str | None, *, status_events: bool) -> Application:
+    access: JambonzAccess
+    if stack_name is None:
+        stack, credentials = running_stack()
+        base_url, call_hook, access = stack.base_url, f"{stack.base_url}/webhooks/call{RETRIES}", credentials.jambonz
+    else:
+        session, outputs = stack_in_aws(stack_name)
+        base_url, call_hook = outputs.base_url, outputs.new_call_url
+        access = read_credentials(session, outputs).jambonz
+    return Application(
+        call_hook=call_hook,
+        username=access.username,
+        password=access.password,
+        webhook_secret=access.webhook_secret or RECORDING_SECRET,
+        call_status_hook=f"{base_url}/webhooks/call/events{RETRIES}" if status_events else None,
+    )
+
+
+def headers_of(written: Sequence[str] | None) -> dict[str, str]:
+    """Headers of the INVITE, as they are written for a command."""
+    return dict(_pair(text, "--header") for text in written or [])
+
+
+def env_vars_of(written: Sequence[str] | None) -> dict[str, JsonValue]:
+    """The variables of a jambonz application, as they are written for a command."""
+    return {variable: _typed(value) for variable, value in (_pair(text, "--env") for text in written or [])}
+
+
+def scripted_caller(path: Path | None, lines: Sequence[str] = ()) -> ScriptedCaller:
+    """A caller who decides by some lines, and then by those of a file; ends the command where they cannot be read."""
+    try:
+        return ScriptedCaller("\n".join([*lines, path.read_text("utf-8") if path else ""]))
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except (ScriptProblem, UnicodeDecodeError) as error:
+        fail(f"{path or 'the decisions'}: {error}")
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        fail(f"{option} takes NAME=VALUE, and not {text}")
+    return name, value
+
+
+def _typed(value: str) -> JsonValue:
+    """A number or a flag as jambonz sends one, other text as text."""
+    try:
+        read: JsonValue = json.loads(value)
+    except ValueError:
+        return value
+    return read if isinstance(read, bool | int | float) else value
+
+
+@contextmanager
+def _saved(path: Path | None) -> Iterator[TextIO | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    with file:
+        yield file

@@ -1,0 +1,191 @@
+"""`callhooks plan`: check a call plan, draw it, and walk through it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from callhooks.providers.jambonz.plan.loader import read_plan
+from callhooks.providers.jambonz.plan.plan import Plan
+
+from callhooks_tools.providers.jambonz.commands.call import check_for, env_vars_of, headers_of, scripted_caller, shown
+from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedCall, SimulatedClock
+from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
+from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
+from callhooks_tools.providers.jambonz.plan import builder as plan_builder
+from callhooks_tools.providers.jambonz.plan.document import PlanProblems, Problem, read_document
+from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
+from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
+from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransport
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
+from callhooks_tools.providers.jambonz.plan_picture.graph import graph_of
+from callhooks_tools.providers.jambonz.plan_picture.picture import Graph, to_mermaid, to_svg
+from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.terminal import console, fail
+
+DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
+
+plan_app = typer.Typer(help="Check the call plan, draw it, and try calls on it.", no_args_is_help=True)
+
+PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
+ServerProfile = Annotated[
+    Profile | None,
+    typer.Option("--profile", help="Check for this line of jambonz; else for that which the plan names."),
+]
+
+
+@plan_app.command("check")
+def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> None:
+    """Check a call plan as the build does, say what is wrong with it, and what leaves for another host."""
+    plan = _plan(file, profile)
+    verbs = sum(len(flow.verbs) for flow in plan.flows.values())
+    told = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
+    document = read_document(file)
+    remarks = [("warning: ", warning) for warning in warnings_on(plan)] + [
+        ("note: ", note) for note in public_numbers(plan)
+    ]
+    located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
+    for word, remark in sorted(located, key=lambda found: found[1].line or 0):
+        console.print(_located(file, remark, word), style="yellow")
+    for note in notes_on(plan):
+        console.print(f"note: {note}", style="yellow")
+    console.print(f"{file} is a valid call plan: {told}.")
+
+
+@plan_app.command("build")
+def plan_build(
+    file: Annotated[Path, typer.Argument(help="The call plan.")],
+    folder: Annotated[Path, typer.Argument(help="The folder for the package callhooks_plan.")],
+) -> None:
+    """Check a call plan and prepare it for the functions (the layer's build does this)."""
+    console.print(f"prepared {plan_builder.write_package(checked_plan(file), folder)}")
+
+
+@plan_app.command("show")
+def plan_show(
+    file: PlanFile = DEFAULT_PLAN,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it here: a name that ends with .svg, .mmd or .md.")
+    ] = None,
+) -> None:
+    """Draw a call plan: as SVG for a browser, or in Mermaid, which goes to the terminal where no file is named."""
+    graph = graph_of(_plan(file), file.stem.replace("_", " ").capitalize())
+    if output is None:
+        print(to_mermaid(graph))
+        return
+    pictures: Mapping[str, Callable[[Graph], str]] = {
+        ".svg": to_svg,
+        ".mmd": to_mermaid,
+        ".md": lambda drawn: f"```mermaid\n{to_mermaid(drawn)}\n```\n",
+    }
+    draw = pictures.get(output.suffix.lower())
+    if draw is None:
+        fail(f"{output}: a picture is .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
+    try:
+        output.write_text(draw(graph), "utf-8")
+    except OSError as error:
+        fail(f"{output}: {error.strerror}")
+    console.print(f"{output} shows {len(graph.nodes) - 1} routes and flows.")
+
+
+@plan_app.command("try")
+def plan_try(  # noqa: PLR0913 - one parameter for each option
+    *,
+    to: Annotated[str, typer.Option(help="The called number or SIP user.")],
+    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    direction: Annotated[
+        Literal["inbound", "outbound"], typer.Option(help="Who began the call: inbound is the other side.")
+    ] = "inbound",
+    at: Annotated[
+        str | None,
+        typer.Option(help='When, such as "2026-12-24 18:00", by the clock of the plan\'s first calendar; else now.'),
+    ] = None,
+    press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; give it several times.")] = None,
+    script: Annotated[Path | None, typer.Option(help="Further decisions, from a file; see docs/phone.md.")] = None,
+    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="The caller's name.")] = "Jane Doe",
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header of the INVITE.")] = None,
+    trunk: Annotated[str, typer.Option(help="The trunk's name; empty for a registered SIP user.")] = "example-carrier",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable as it is set in jambonz.")
+    ] = None,
+    file: PlanFile = DEFAULT_PLAN,
+) -> None:
+    """Make a call on a plan, without a server, and print the verbs of every answer."""
+    prepared = checked_plan(file)
+    plan = read_plan(prepared)
+    clock = SimulatedClock(_moment(at, plan))
+    caller = scripted_caller(script, [f"press {keys}" for keys in press or []])
+    new_call = NewCall(
+        to=to,
+        from_=from_,
+        direction=direction,
+        caller_name=name,
+        headers=headers_of(header),
+        trunk=trunk or None,
+        env_vars=env_vars_of(env),
+    )
+    outside = Outside(
+        PlanTransport(plan, clock),
+        caller,
+        check_for(Profile(json.loads(prepared)["jambonz"])),
+        clock,
+        lambda: str(uuid.uuid4()),
+    )
+    console.print(f"at {clock.now().astimezone(_zone(plan)):%a %Y-%m-%d %H:%M %Z}", style="bold")
+    refused = False
+    try:
+        for step in SimulatedCall(new_call, APPLICATION, outside).run():
+            refused = refused or isinstance(step, Refused)
+            if isinstance(step, Sent):
+                console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
+                console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
+            else:
+                console.print(shown(step))
+        caller.finish()
+    except ScriptProblem as error:
+        fail(str(error))
+    if refused:
+        fail("jambonz would have refused something.")
+
+
+def flow_of(url: str) -> str:
+    """Where in the plan a hook belongs, for people."""
+    return url.partition("/webhooks/call/flows/")[2].partition("?")[0]
+
+
+def _moment(text: str | None, plan: Plan) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f'--at takes a time such as "2026-12-24 18:00", and not {text}')
+    return moment if moment.tzinfo else moment.replace(tzinfo=_zone(plan))
+
+
+def _zone(plan: Plan) -> tzinfo:
+    return next((calendar.zone for calendar in plan.calendars.values()), UTC)
+
+
+def _plan(file: Path, profile: Profile | None = None) -> Plan:
+    return read_plan(checked_plan(file, profile))
+
+
+def checked_plan(file: Path, profile: Profile | None = None) -> str:
+    """A plan as the functions read it; ends the command with what is wrong with it."""
+    try:
+        return plan_builder.read_plan_file(file, profile)
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    except PlanProblems as error:
+        fail("\n".join(_located(file, problem) for problem in error.problems))
+
+
+def _located(file: Path, problem: Problem, word: str = "") -> str:
+    return f"{file}:{problem.line}: {word}{problem}" if problem.line else f"{file}: {word}{problem}"

@@ -1,0 +1,54 @@
+"""`callhooks tools`: what language models in calls may ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from callhooks.providers.jambonz.llm_tools.toolbox import Tool, Toolbox, load_toolbox
+
+from callhooks_tools.providers.jambonz.plan.tool_declarations import PLACE, Vendor, declared
+from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.terminal import console, errors, fail
+
+TOOLS_FOLDER = ROOT / "functions" / "jambonz_tool" / "tools"
+
+
+def tools(
+    vendor: Annotated[
+        Vendor | None, typer.Option(help="Print them as JSON, to be pasted into the verb for this vendor.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only tell whether all of them can be used.")] = False,
+) -> None:
+    """List the tools that language models in calls may ask for, with their arguments."""
+    toolbox = load_toolbox(TOOLS_FOLDER)
+    _fail_for(toolbox)
+    known = list(toolbox.tools.values())
+    if check:
+        console.print(f"{TOOLS_FOLDER} has {len(known)} tools, and all of them can be used.")
+    elif vendor is not None:
+        errors.print(f"For {PLACE[vendor]}:")
+        print(json.dumps(declared(known, vendor), indent=2, ensure_ascii=False))
+    else:
+        for tool in known:
+            console.print(tool.name, style="bold")
+            console.print(f"  {tool.description}")
+            for line in _arguments(tool):
+                console.print(f"  {line}")
+
+
+def _fail_for(toolbox: Toolbox) -> None:
+    if toolbox.problems:
+        fail("\n".join(toolbox.problems))
+
+
+def _arguments(tool: Tool) -> Iterator[str]:
+    properties: Any = tool.parameters["properties"]
+    required: Any = tool.parameters.get("required", [])
+    for name, schema in properties.items():
+        rules = {member: value for member, value in schema.items() if member != "description"}
+        told = f"{name}: {json.dumps(rules, ensure_ascii=False)}"
+        need = "" if name in required else " (optional)"
+        yield f"{told}{need}  {schema.get('description', '')}".rstrip()

@@ -1,0 +1,414 @@
+"""Checks a call plan and prepares it for the functions that answer calls.
+
+jambonz rejects a whole array of verbs for one unknown member, so the verbs are checked as they will be answered: with
+the placeholders filled in and the hooks in place, under the profile of the server that the plan is for. What the plan
+says is answered as it stands: the models that check fill in defaults, so they only check.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+
+from callhooks.events.call_event import canonical_party
+from callhooks.providers.jambonz.plan.loader import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
+from callhooks.providers.jambonz.plan.patterns import parse_pattern
+from callhooks.providers.jambonz.plan.placeholders import placeholders_in
+from callhooks.providers.jambonz.plan.plan import HOOK, Flow, Links, Plan, Turn, Variable, Verb
+from pydantic import JsonValue
+
+from callhooks_tools.providers.jambonz.plan.calendars import prepared_calendar
+from callhooks_tools.providers.jambonz.plan.document import (
+    Place,
+    PlanDocument,
+    PlanProblems,
+    Problem,
+    did_you_mean,
+    read_document,
+)
+from callhooks_tools.providers.jambonz.plan.flows import FlowReader, PreparedFlow, lead_problems
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
+
+MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
+ROUTE_MEMBERS = ("flow", "to", "from", "direction", "trunk", "application", "header", "during", "outside")
+VARIABLE_MEMBERS = ("type", "description", "default", "required", "enum", "obscure", "uiHint", "jambonzResource")
+DIRECTIONS = ("inbound", "outbound")
+TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
+FALLBACK_VERBS = frozenset({"answer", "config", "hangup", "pause", "play", "say", "sip:decline", "tag"})
+"""Verbs that need no webhook and no other party."""
+
+_LIKE_A_DIAL_PATTERN = re.compile(r"\+?[0-9]+(?:[XZN]|\[[0-9-]+\])[0-9XZN\[\]!.-]*", re.ASCII)
+_VARIABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+", re.ASCII)
+
+
+def read_plan_file(path: Path, profile: Profile | None = None) -> str:
+    """Read and check a call plan, and prepare it for the functions (`plan.loader.read_plan` of the layer).
+
+    `profile` stands in for what the plan says of the server that it is for.
+
+    Raises:
+        PlanProblems: with every fault that was found.
+        OSError: the file cannot be read.
+    """
+    builder = _Builder(read_document(path), path.parent, profile)
+    return builder.prepared()
+
+
+def write_package(prepared: str, folder: Path) -> Path:
+    """Write the package `callhooks_plan` into a folder, and return the path of the prepared plan.
+
+    A package and not a bare file, because it is found by import alike on Lambda and on the local engine.
+    """
+    package = folder / PLAN_PACKAGE
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text('"""The prepared call plan."""\n', "utf-8")
+    target = package / PLAN_FILE
+    target.write_text(prepared, "utf-8")
+    return target
+
+
+class _Builder:
+    """Prepares one plan, and collects what is wrong with it."""
+
+    def __init__(self, document: PlanDocument, folder: Path, profile: Profile | None) -> None:
+        self._document = document
+        self._members = document.members
+        self._folder = folder
+        self._problems: list[Problem] = []
+        self._profile = profile or self._written_profile()
+        self._calendars: dict[str, JsonValue] = {}
+        self._flow_names: tuple[str, ...] = ()
+
+    def prepared(self) -> str:
+        for name in self._members.keys() - set(MEMBERS):
+            self._report((name,), f"unknown member{did_you_mean(name, MEMBERS)}")
+        variables = self._variables()
+        for name, calendar in self._mapping("calendars").items():
+            prepared = prepared_calendar(calendar, ("calendars", name), self._report)
+            if prepared is not None:
+                self._calendars[name] = prepared
+        written = self._flows()
+        self._flow_names = tuple(written)
+        reader = FlowReader(written, variables, self._routes, self._report)
+        flows = {name: reader.read(name, flow, ("flows", name)) for name, flow in written.items()}
+        routes = self._top_routes()
+        fallback = self._fallback(flows)
+        self._problems += (Problem(text, place, self._line(place)) for place, text in lead_problems(flows))
+        self._check_verbs(flows, variables)
+        if self._problems:
+            raise PlanProblems(sorted(self._problems, key=lambda problem: problem.line or 0))
+        return _checked(
+            {
+                "format": PLAN_FORMAT,
+                "jambonz": self._profile.value,
+                "variables": variables,
+                "calendars": self._calendars,
+                "routes": routes,
+                "flows": {name: flow.document for name, flow in flows.items()},
+                "fallback": [] if fallback is None else _static(fallback),
+            }
+        )
+
+    def _report(self, place: Place, message: str) -> None:
+        self._problems.append(Problem(message, place, self._line(place)))
+
+    def _line(self, place: Place) -> int | None:
+        return self._document.line_of(place)
+
+    def _mapping(self, name: str) -> Mapping[str, JsonValue]:
+        value = self._members.get(name)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self._report((name,), "must be a mapping")
+        return {}
+
+    def _written_profile(self) -> Profile:
+        written = self._members.get("jambonz", Profile.OSS.value)
+        try:
+            return Profile(str(written))
+        except ValueError:
+            self._report(("jambonz",), f"must be one of {', '.join(repr(profile.value) for profile in Profile)}")
+            return Profile.OSS
+
+    def _variables(self) -> dict[str, JsonValue]:
+        variables: dict[str, JsonValue] = {}
+        for name, schema in self._mapping("variables").items():
+            place: Place = ("variables", name)
+            if not _VARIABLE_NAME.fullmatch(name):
+                self._report(place, f"{name!r} is no name for a variable: letters, digits and _, a letter first")
+            if isinstance(schema, dict):
+                self._check_variable(schema, place)
+                variables[name] = schema
+            else:
+                self._report(place, "must be a mapping with type and description")
+        return variables
+
+    def _check_variable(self, schema: Mapping[str, JsonValue], place: Place) -> None:
+        for name in schema.keys() - set(VARIABLE_MEMBERS):
+            self._report((*place, name), f"unknown member{did_you_mean(name, VARIABLE_MEMBERS)}")
+        if not isinstance(schema.get("description"), str):
+            self._report((*place, "description"), "jambonz's portal needs a text here")
+        for flag in ("required", "obscure"):
+            if not isinstance(schema.get(flag, False), bool):
+                self._report((*place, flag), "must be true or false")
+        kind = schema.get("type")
+        if isinstance(kind, str) and kind in TYPES:
+            self._check_default(schema, kind, place)
+        else:
+            self._report((*place, "type"), f"must be one of {', '.join(TYPES)}")
+
+    def _check_default(self, schema: Mapping[str, JsonValue], kind: str, place: Place) -> None:
+        default, choices = schema.get("default"), schema.get("enum")
+        if "default" not in schema and (kind != "string" or schema.get("required") is not True):
+            self._report(place, f"a {kind} needs a default, for calls that bring no value")
+        if "default" in schema and not _is_of_type(default, kind):
+            self._report((*place, "default"), f"must be a {kind}, as the type says")
+        if "enum" not in schema:
+            return
+        if not (isinstance(choices, list) and choices and all(_is_of_type(one, kind) for one in choices)):
+            self._report((*place, "enum"), f"must be a list, each a {kind}")
+        elif default is not None and default not in choices:
+            self._report((*place, "default"), "must be one of enum")
+
+    def _flows(self) -> dict[str, JsonValue]:
+        written = dict(self._mapping("flows"))
+        if "flows" not in self._members:
+            self._report(("flows",), "is missing")
+        for name, flow in self._python_flows().items():
+            if name in written:
+                self._report(("flows", name), "is in the plan and in its Python file")
+            written[name] = flow
+        return written
+
+    def _python_flows(self) -> Mapping[str, JsonValue]:
+        """Flows that are built in Python: by `flows()` of the file that the plan names."""
+        name = self._members.get("python")
+        if name is None:
+            return {}
+        if not isinstance(name, str):
+            self._report(("python",), "must be the name of a Python file beside the plan")
+            return {}
+        try:
+            return _flows_of_module(self._folder / name)
+        except Exception as error:
+            first_line = f"{error}".partition("\n")[0]
+            self._report(("python",), f"{name}{_line_in(error, name)}: {type(error).__name__}: {first_line}")
+            # Without its flows everything else would only look wrong.
+            raise PlanProblems(self._problems) from error
+
+    def _top_routes(self) -> list[JsonValue]:
+        written = self._members.get("routes")
+        if not isinstance(written, list) or not written:
+            self._report(("routes",), "must be a list of routes, of which the last takes every call")
+            return []
+        return self._routes(written, ("routes",))
+
+    def _routes(self, written: JsonValue, place: Place) -> list[JsonValue]:
+        routes: list[JsonValue] = []
+        members = written if isinstance(written, list) else []
+        for number, route in enumerate(members):
+            where = (*place, number)
+            if not isinstance(route, dict):
+                self._report(where, "must be a mapping with a flow")
+                continue
+            routes.append(self._route(route, where))
+            is_open = not route.keys() - {"flow"}
+            if is_open and number < len(members) - 1:
+                self._report(where, "takes every call, so that no later route is ever reached")
+            if not is_open and number == len(members) - 1:
+                self._report(where, "the last route must take every call: give it a flow and nothing else")
+        return routes
+
+    def _route(self, route: Mapping[str, JsonValue], place: Place) -> dict[str, JsonValue]:
+        for name in route.keys() - set(ROUTE_MEMBERS):
+            self._report((*place, name), f"unknown member{did_you_mean(name, ROUTE_MEMBERS)}")
+        flow = route.get("flow")
+        if flow is None:
+            self._report(place, "has no flow")
+        elif flow not in self._flow_names:
+            self._report((*place, "flow"), f"there is no flow {flow!r}{did_you_mean(str(flow), self._flow_names)}")
+        if route.get("direction", "inbound") not in DIRECTIONS:
+            self._report((*place, "direction"), "must be inbound or outbound")
+        readers: Mapping[str, Callable[[JsonValue, Place], JsonValue]] = {
+            "flow": lambda written, _: written,
+            "direction": lambda written, _: written,
+            "to": self._parties,
+            "from": self._parties,
+            "trunk": self._texts,
+            "application": self._texts,
+            "during": self._calendar_names,
+            "outside": self._calendar_names,
+            "header": self._headers,
+        }
+        return {name: readers[name](value, (*place, name)) for name, value in route.items() if name in readers}
+
+    def _parties(self, written: JsonValue, place: Place) -> list[JsonValue]:
+        patterns = written if isinstance(written, list) else [written]
+        if not patterns:
+            self._report(place, "has no number")
+        for pattern in patterns:
+            # YAML reads an unquoted 0301234567 as an octal number, which no caller has.
+            if not isinstance(pattern, str):
+                self._report(place, 'must be a number in quotes, a pattern such as "+1415*", or a list of them')
+            elif pattern.startswith("_"):
+                try:
+                    parse_pattern(pattern)
+                except ValueError:
+                    self._report(place, f"{pattern!r} is no dial pattern: _ and then digits, X, Z, N, [2-5], . or !")
+            elif _LIKE_A_DIAL_PATTERN.fullmatch(pattern):
+                self._report(place, f"{pattern!r} looks like a dial pattern: begin it with _")
+            elif "*" in pattern[:-1]:
+                self._report(place, f"{pattern!r}: a * belongs at the end")
+            elif pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
+                self._report(place, f'{pattern!r} matches nobody; "*" matches everybody')
+        return [pattern for pattern in patterns if isinstance(pattern, str)]
+
+    def _texts(self, written: JsonValue, place: Place) -> list[JsonValue]:
+        texts = written if isinstance(written, list) else [written]
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            self._report(place, "must be a text, in which * stands for anything, or a list of them")
+        return [text for text in texts if isinstance(text, str)]
+
+    def _calendar_names(self, written: JsonValue, place: Place) -> list[JsonValue]:
+        names = written if isinstance(written, list) else [written]
+        known = self._mapping("calendars")
+        if not names:
+            self._report(place, "names no calendar")
+        for name in names:
+            if not isinstance(name, str) or name not in known:
+                self._report(place, f"there is no calendar {name!r}{did_you_mean(str(name), known)}")
+        return list(names)
+
+    def _headers(self, written: JsonValue, place: Place) -> dict[str, JsonValue]:
+        if not isinstance(written, dict) or not written:
+            self._report(place, "must be a mapping, such as {X-Department: sales}")
+            return {}
+        for name in written:
+            if not _HEADER_NAME.fullmatch(name):
+                self._report((*place, name), "is no name of a SIP header")
+        return {name: self._texts(text, (*place, name)) for name, text in written.items()}
+
+    def _fallback(self, flows: Mapping[str, PreparedFlow]) -> PreparedFlow | None:
+        name = self._members.get("fallback")
+        place: Place = ("fallback",)
+        if name is None:
+            self._report(place, "is missing: the flow that answers when anything is broken")
+            return None
+        if not isinstance(name, str) or name not in flows:
+            self._report(place, f"there is no flow {name!r}{did_you_mean(str(name), flows)}")
+            return None
+        flow = flows[name]
+        needs_others = sorted({str(verb["verb"]) for verb in flow.verbs} - FALLBACK_VERBS)
+        if needs_others:
+            self._report(place, f"the flow {name!r} must work when nothing else does: no {', '.join(needs_others)}")
+        if HOOK in json.dumps(flow.verbs):
+            self._report(place, f"the flow {name!r} must work when nothing else does: no next and no other hook")
+        if any(True for text in _texts_in(flow.verbs) for _ in placeholders_in(text)):
+            self._report(place, f"the flow {name!r} must work when nothing else does: no placeholder")
+        return flow
+
+    def _check_verbs(self, flows: Mapping[str, PreparedFlow], variables: Mapping[str, JsonValue]) -> None:
+        """Check every flow as it is answered, with an example for each placeholder."""
+        declared = {name: _example_of(schema) for name, schema in variables.items() if isinstance(schema, dict)}
+        for name, flow in flows.items():
+            plan = Plan(routes=(), flows={name: Flow(flow.verbs)}, fallback=(), variables=declared)
+            answered = plan.verbs_of(Turn(name), _ExampleCall(), Links("https://hooks.example.com", "example"))
+            for number, verb in enumerate(answered):
+                place: Place = ("flows", name, number)
+                for fault in verb_faults(_as_json(verb), self._profile):
+                    self._report((*place, *fault.location), f"{fault.message}{self._in_verb(verb, fault.location)}")
+
+    def _in_verb(self, verb: Verb, location: Sequence[int | str]) -> str:
+        return f" ({verb['verb']}, jambonz {self._profile.value})" if location else ""
+
+
+def _static(flow: PreparedFlow) -> list[JsonValue]:
+    """The verbs of a flow that needs nothing filled in, but for double braces."""
+    plan = Plan(routes=(), flows={"": Flow(flow.verbs)}, fallback=())
+    return [_as_json(verb) for verb in plan.verbs_of(Turn(""), _ExampleCall(), Links("", ""))]
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(member)
+
+
+class _ExampleCall:
+    """A call that tells the same of everything."""
+
+    def told(self, name: str) -> str | None:  # noqa: ARG002
+        return "1"
+
+    def env_vars(self) -> Mapping[str, object]:
+        return {}
+
+
+def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
+    spec = importlib.util.spec_from_file_location("call_plan_flows", path)
+    if spec is None or spec.loader is None:
+        raise ValueError("is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    build = getattr(module, "flows", None)
+    if build is None:
+        raise ValueError("has no function flows()")
+    built = build()
+    if not isinstance(built, dict):
+        raise TypeError("flows() must give a dictionary of flows by name")
+    return {str(name): _as_list(verbs) for name, verbs in built.items()}
+
+
+def _as_list(verbs: object) -> JsonValue:
+    """Verbs of the SDK's `VerbBuilder`, or a list of them."""
+    listed: JsonValue = json.loads(json.dumps(verbs.to_list() if hasattr(verbs, "to_list") else verbs))
+    for verb in listed if isinstance(listed, list) else ():
+        for name in ("say", "play"):
+            nested = verb.get(name) if isinstance(verb, dict) else None
+            if isinstance(nested, dict) and nested.get("verb") == name:
+                # The builder adds it, and jambonz 0.9 refuses it.
+                del nested["verb"]
+    return listed
+
+
+def _line_in(error: BaseException, name: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == Path(name).name]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _as_json(verb: Verb) -> dict[str, JsonValue]:
+    plain: dict[str, JsonValue] = json.loads(json.dumps(verb))
+    return plain
+
+
+def _example_of(schema: Mapping[str, JsonValue]) -> Variable:
+    kind = str(schema.get("type"))
+    choices, default = schema.get("enum"), schema.get("default")
+    if default is None:
+        default = choices[0] if isinstance(choices, list) and choices else "1"
+    return Variable(kind, default if isinstance(default, str | int | float) else "1", schema)
+
+
+def _is_of_type(value: JsonValue, kind: str) -> bool:
+    is_finite = not isinstance(value, float) or isfinite(value)
+    return is_finite and isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind == "boolean")
+
+
+def _checked(document: Mapping[str, JsonValue]) -> str:
+    """The prepared plan as text, once the functions\' own reader has taken it."""
+    prepared = json.dumps(document, ensure_ascii=False, indent=1)
+    try:
+        read_plan(prepared)
+    except PlanUnavailable as error:
+        raise PlanProblems([Problem(str(error))]) from error
+    return prepared

@@ -1,0 +1,199 @@
+"""A call plan as it is written: its YAML, with the line of everything in it, and the problems that are found there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+from callhooks.providers.jambonz.plan.plan import HOOK
+from pydantic import JsonValue
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+Place: TypeAlias = tuple[int | str, ...]
+"""The way from the top of the plan to something in it: names and positions."""
+
+
+MOST_NODES = 200_000
+LARGEST_NUMBER = 10**15
+NEXT = "next"
+"""Stands in the plan for the hook by which a verb reports back."""
+REFUSED_KEYS = ("<<", HOOK)
+"""YAML's merge key, and what stands for a hook in the prepared plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a plan, where, and in which line of its file (from 1), where that is known."""
+
+    message: str
+    place: Place = ()
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = place_text(self.place)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class PlanProblems(Exception):
+    """A call plan that cannot be used, with every fault that was found."""
+
+    def __init__(self, problems: Collection[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class PlanDocument:
+    """The members of a plan, and the line of each."""
+
+    def __init__(self, members: Mapping[str, JsonValue], lines: Mapping[Place, int]) -> None:
+        self.members = members
+        self._lines = lines
+
+    def line_of(self, place: Place) -> int | None:
+        """The line of a place, or of what it lies in; for a flow built in Python, the line that names its file."""
+        written = self._written_place(place)
+        for end in range(len(written), 0, -1):
+            nearest = written[:end]
+            if nearest not in self._lines and str(nearest[-1]).endswith("Hook"):
+                nearest = (*nearest[:-1], NEXT)
+            if nearest in self._lines:
+                return self._lines[nearest]
+        return None
+
+    def _written_place(self, place: Place) -> Place:
+        """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
+        flows = self.members.get("flows")
+        match place:
+            case ("flows", str(name), *_) if "python" in self.members and not (
+                isinstance(flows, dict) and name in flows
+            ):
+                return ("python",)
+            case ("flows", str(name), int(number), str(member), *rest):
+                flow = flows.get(name) if isinstance(flows, dict) else None
+                item = flow[number] if isinstance(flow, list) and number < len(flow) else None
+                if isinstance(item, dict) and "verb" not in item and member not in item:
+                    outer = next((key for key in item if key != NEXT), member)
+                    return ("flows", name, number, outer, member, *rest)
+        return place
+
+
+def read_document(path: Path) -> PlanDocument:
+    """Read the file of a plan.
+
+    Raises:
+        PlanProblems: it is not UTF-8, not YAML, or no mapping.
+        OSError: the file cannot be read.
+    """
+    try:
+        root = yaml.compose(path.read_text("utf-8"), Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise PlanProblems([Problem("not UTF-8")]) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error)
+        hint = "; a text with , : ? # { } [ or ] needs quotes"
+        raise PlanProblems([Problem(f"not YAML: {what}{hint}", line=mark.line + 1 if mark else None)]) from error
+    except RecursionError as error:
+        raise PlanProblems([Problem("nested too deeply")]) from error
+    if not isinstance(root, MappingNode):
+        raise PlanProblems([Problem("the plan must be a mapping with routes, flows and fallback")])
+    reader = _NodeReader()
+    members = reader.read(root, ())
+    if reader.problems:
+        raise PlanProblems(reader.problems)
+    assert isinstance(members, dict)  # noqa: S101 - a mapping node makes a dictionary
+    return PlanDocument(members, reader.lines)
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """What to add to a message about a word that nobody knows."""
+    guesses = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {guesses[0]!r}?" if guesses else ""
+
+
+def place_text(place: Place) -> str:
+    """A place as it is shown: `flows.menu[0].say`."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _with_pairs_joined(text: str) -> str:
+    """A text in which an emoji that is written as two escapes is one letter, as in JSON."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves dates as they are written."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _NodeReader:
+    """Makes JSON of YAML's nodes. Keys are always the text that is written, so that 1 and 01 stay two keys."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Place, int] = {}
+        self.problems: list[Problem] = []
+        self._scalars = _Loader("")
+        self._open: set[int] = set()
+        self._nodes = 0
+
+    def read(self, node: Node, place: Place) -> JsonValue:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(place, line)
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise PlanProblems([Problem(f"has more than {MOST_NODES} parts", place, line)])
+        if id(node) in self._open:
+            self.problems.append(Problem("contains itself", place, line))
+            return None
+        self._open.add(id(node))
+        try:
+            if isinstance(node, MappingNode):
+                return dict(self._members(node, place))
+            if isinstance(node, SequenceNode):
+                return [self.read(member, (*place, number)) for number, member in enumerate(node.value)]
+            return self._scalar(node, place, line)
+        finally:
+            self._open.remove(id(node))
+
+    def _members(self, node: MappingNode, place: Place) -> Iterator[tuple[str, JsonValue]]:
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, ScalarNode):
+                self.problems.append(Problem("a key is not a plain text", place, line))
+                continue
+            if key.value in REFUSED_KEYS:
+                self.problems.append(Problem(f"{key.value} is no key that a plan can have", place, line))
+            if key.value in seen:
+                self.problems.append(Problem(f"{key.value!r} stands twice", place, line))
+            seen.add(key.value)
+            self.lines[*place, key.value] = line
+            yield key.value, self.read(value, (*place, key.value))
+
+    def _scalar(self, node: Node, place: Place, line: int) -> JsonValue:
+        try:
+            value = self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+            self.problems.append(Problem(f"not YAML: {getattr(error, 'problem', None) or error}", place, line))
+            return None
+        if isinstance(value, str):
+            return _with_pairs_joined(value)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_NUMBER:
+            self.problems.append(Problem("is too large a number; a text needs quotes", place, line))
+            return None
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        self.problems.append(Problem(f"{node.value!r} is neither text nor number", place, line))
+        return None

@@ -1,0 +1,450 @@
+"""Flows of a call plan as they are written: verbs, what comes next after each, and where a hook leads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, TOLD
+from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
+from callhooks.providers.jambonz.plan.patterns import parse_digits, spoken_words
+from callhooks.providers.jambonz.plan.placeholders import (
+    HEADERS,
+    OWN_DATA,
+    PARTIES,
+    SPELLED,
+    Placeholder,
+    place_of,
+    placeholders_in,
+    stray_braces,
+)
+from callhooks.providers.jambonz.plan.placeholders import Place as TextPlace
+from callhooks.providers.jambonz.plan.plan import HOOK
+from pydantic import JsonValue
+
+from callhooks_tools.providers.jambonz.plan.document import Place, did_you_mean
+from callhooks_tools.providers.jambonz.plan.verb_profiles import long_form
+
+RESERVED = ("end", "continue", "events", "tools")
+MOST_REPEATS = 20
+STEP_ID_LENGTH = 12
+
+ALIASES = {"stream": "listen", "s2s": "llm", "room": "conference"}
+ACTION_HOOK = {"transcribe": "transcriptionHook"}
+"""The hook that `next` stands for, where it is not `actionHook`."""
+NOTHING_COMES_NEXT = frozenset(
+    {"alert", "answer", "config", "dtmf", "dub", "hangup", "leave", "pause", "say", "sip:decline", "tag"}
+)
+"""Verbs without an action hook."""
+TAKES_NEXT = frozenset({"amd", "bargeIn"})
+"""Members of a verb that report back themselves."""
+WITHOUT_HOOKS = frozenset({"llmOptions", "headers", "metadata", "data", "options"})
+
+EVENTS_ONLY = frozenset(
+    {
+        "conference.statusHook",
+        "config.bargeIn.partialResultHook",
+        "dial.dtmfHook",
+        "gather.partialResultHook",
+        "llm.eventHook",
+        "redirect.statusHook",
+        "sip:refer.eventHook",
+    }
+)
+"""Hooks whose answer feature-server 0.9.8 ignores; so it does for a listen or transcribe within another verb."""
+_ROOM = frozenset({"play", "say", "pause"})
+ALLOWED_VERBS = {
+    "enqueue.waitHook": _ROOM | {"leave", "tag"},
+    "conference.waitHook": _ROOM,
+    "conference.enterHook": _ROOM,
+    "dial.onHoldHook": _ROOM,
+    "dial.confirmHook": _ROOM | {"config", "gather", "hangup", "tag"},
+}
+"""Hooks that take but a few verbs; any other one makes feature-server 0.9.8 drop the answer."""
+MAY_END = frozenset({"enqueue.waitHook", "dial.confirmHook"})
+"""Of these, the hooks for which `end` is something that jambonz takes: to leave the queue, to decline the call."""
+REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
+
+_FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
+HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
+_PATH_HAS_BEGUN = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
+_KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
+
+Report = Callable[[Place, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A hook that leads to flows: its name as in `OUTCOMES`, and every flow that it may go on with.
+
+    `ends` and `repeats` say whether it may end the call, or answer its own flow again.
+    """
+
+    place: Place
+    hook: str
+    flows: tuple[str, ...]
+    ends: bool
+    repeats: bool
+
+
+@dataclass(slots=True)
+class PreparedFlow:
+    """A flow as the functions read it; `places` has the place of each verb in the plan."""
+
+    verbs: list[dict[str, JsonValue]] = field(default_factory=list)
+    steps: dict[str, JsonValue] = field(default_factory=dict)
+    leads: list[Lead] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, JsonValue]:
+        """The flow in the prepared plan."""
+        return {"verbs": list(self.verbs), "steps": self.steps}
+
+
+class FlowReader:
+    """Reads flows.
+
+    Args:
+        flows: the names of all flows.
+        variables: the names of all variables.
+        read_routes: prepares a list of routes, as at the top of the plan.
+        report: takes what is wrong, by its place.
+    """
+
+    def __init__(
+        self,
+        flows: Collection[str],
+        variables: Collection[str],
+        read_routes: Callable[[JsonValue, Place], list[JsonValue]],
+        report: Report,
+    ) -> None:
+        self._flows = flows
+        self._variables = variables
+        self._read_routes = read_routes
+        self.report = report
+
+    def read(self, name: str, written: JsonValue, place: Place) -> PreparedFlow:
+        """Prepare one flow."""
+        flow = PreparedFlow()
+        if not _FLOW_NAME.fullmatch(name) or name in RESERVED:
+            reserved = ", ".join(RESERVED)
+            self.report(place, f"{name!r} is no name for a flow: letters, digits, - and _, and none of {reserved}")
+        if not isinstance(written, list):
+            self.report(place, "must be a list of verbs")
+            return flow
+        if not written:
+            self.report(place, "has no verbs; jambonz rejects a call that is answered with none")
+        for number, item in enumerate(written):
+            self._verb(flow, name, item, (*place, number))
+        return flow
+
+    def target(self, written: JsonValue, place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+        """A target as the functions read it, and the flows that it may lead to."""
+        if written in ("end", "continue"):
+            return written, ()
+        if isinstance(written, str):
+            if written not in self._flows:
+                self.report(place, self._no_flow(written))
+            return {"flow": written}, (written,)
+        if isinstance(written, list) and written:
+            routes = self._read_routes(written, place)
+            return {"routes": routes}, tuple(str(route["flow"]) for route in routes if isinstance(route, dict))
+        if isinstance(written, dict) and "repeat" in written:
+            return self._repeat(written, place)
+        self.report(place, "must be a flow, end, continue, {repeat: 2, then: ...}, or a list of routes")
+        return "continue", ()
+
+    def _repeat(self, written: Mapping[str, JsonValue], place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+        known = ("repeat", "say", "then")
+        for name in written.keys() - set(known):
+            quotes = "; a text with a comma needs quotes within { }" if written[name] is None else ""
+            self.report((*place, name), f"unknown member{did_you_mean(name, known) or quotes}")
+        times, say = written["repeat"], written.get("say")
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MOST_REPEATS:
+            self.report((*place, "repeat"), f"must be a number from 1 to {MOST_REPEATS}")
+            times = 1
+        if say is not None and (not isinstance(say, str) or not say.strip()):
+            self.report((*place, "say"), "must be a text")
+        if "then" not in written:
+            self.report(place, "needs then: what comes after the last repeat, such as end or a flow")
+            return "continue", ()
+        then, flows = self.target(written["then"], (*place, "then"))
+        if isinstance(say, str):
+            self._placeholders(say, TextPlace.SPEECH, (*place, "say"))
+            return {"repeat": times, "say": say, "then": then}, flows
+        return {"repeat": times, "then": then}, flows
+
+    def _verb(self, flow: PreparedFlow, flow_name: str, item: JsonValue, place: Place) -> None:
+        if not isinstance(item, dict):
+            self.report(place, "must be a verb: {verb: say, text: Hello}")
+            return
+        try:
+            written = long_form(_with_next_apart(item))
+        except ValueError as error:
+            self.report(place, str(error))
+            return
+        verb = str(written["verb"])
+        step_id = self._step_id(written, place)
+        reader = _HookReader(self, (flow_name, step_id), written)
+        prepared = reader.members(written, (), place)
+        for text, key, within, where in _texts(prepared, place, verb):
+            self._placeholders(text, place_of(key, within, text), where)
+        if reader.hooks:
+            if step_id in flow.steps:
+                told = "has the id of" if "id" in written else "is the same as"
+                self.report(place, f"{told} a verb before it in this flow: give one of them an id of its own")
+            flow.steps[step_id] = {"index": len(flow.verbs), "verb": canonical_verb(verb), "hooks": reader.hooks}
+        flow.leads += reader.leads
+        flow.verbs.append(prepared)
+
+    def _step_id(self, written: Mapping[str, JsonValue], place: Place) -> str:
+        own = written.get("id")
+        if own is None:
+            content = json.dumps(_without_hooks(written), sort_keys=True, ensure_ascii=False)
+            return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:STEP_ID_LENGTH]
+        if not isinstance(own, str) or not _FLOW_NAME.fullmatch(own):
+            self.report((*place, "id"), "must be of letters, digits, - and _, since it stands in a URL")
+        return str(own)
+
+    def _placeholders(self, text: str, place: TextPlace, where: Place) -> None:
+        for slip in stray_braces(text):
+            self.report(where, f"{slip!r} is no placeholder; write {{{{ and }}}} for braces")
+        for one in placeholders_in(text):
+            known = {*self._variables, *TOLD}
+            is_variable = one.name in self._variables
+            if one.name not in known and not one.name.startswith((HEADER_PREFIX, CUSTOMER_PREFIX)):
+                hint = did_you_mean(one.name, known) or " (write {{ for a brace)"
+                self.report(where, f"there is no {{{one.name}}}{hint}")
+            elif one.form not in (None, SPELLED):
+                self.report(where, f"{{{one.name}:{one.form}}}: the only form there is is {SPELLED}")
+            elif not is_variable and place is TextPlace.ADDRESS and chooses_the_host(text, one):
+                self.report(where, f"{{{one.name}}} is the caller's word, and must not choose a host")
+            elif not is_variable and place is TextPlace.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
+                self.report(where, f"{{{one.name}}} is the caller's word, and must not stand within a tag")
+
+    def _no_flow(self, name: str) -> str:
+        return f"there is no flow {name!r}{did_you_mean(name, [*self._flows, *RESERVED[:2]])}"
+
+
+class _HookReader:
+    """Prepares the members of one verb, and takes the hooks out of them that lead into the plan."""
+
+    def __init__(
+        self,
+        reader: FlowReader,
+        step: tuple[str, str],
+        written: Mapping[str, JsonValue],
+    ) -> None:
+        self._target = reader.target
+        self._report = reader.report
+        self.leads: list[Lead] = []
+        self.hooks: dict[str, JsonValue] = {}
+        self._step = step
+        self._verb = canonical_verb(str(written["verb"]))
+        self._vendor = str(written.get("vendor") or str(written["verb"]).removesuffix("_s2s"))
+
+    def members(self, written: Mapping[str, JsonValue], path: tuple[str, ...], place: Place) -> dict[str, JsonValue]:
+        prepared: dict[str, JsonValue] = {}
+        takes_next = not path or path[-1] in TAKES_NEXT
+        for key, value in written.items():
+            where = (*place, key)
+            if key == "next" and takes_next:
+                hook = ACTION_HOOK.get(self._verb, "actionHook") if not path else "actionHook"
+                if not path and self._verb in NOTHING_COMES_NEXT:
+                    self._report(where, f"{self._verb} does not report back: what comes next is the verb after it")
+                    continue
+                if hook in written:
+                    self._report(where, f"next is another word for {hook}: write one of them")
+                prepared[hook] = self._hook(value, (*path, hook), where)
+            elif HOOK_NAME.fullmatch(key) and not (path and path[0] in WITHOUT_HOOKS):
+                prepared[key] = self._hook(value, (*path, key), where)
+            else:
+                prepared[key] = self._member(value, (*path, key), where)
+        return prepared
+
+    def _member(self, value: JsonValue, path: tuple[str, ...], place: Place) -> JsonValue:
+        if path[0] in WITHOUT_HOOKS:
+            return value
+        if isinstance(value, dict):
+            return self.members(value, path, place)
+        if isinstance(value, list):
+            return [self._member(member, path, (*place, number)) for number, member in enumerate(value)]
+        return value
+
+    def _hook(self, value: JsonValue, path: tuple[str, ...], place: Place) -> JsonValue:
+        if isinstance(value, str) and ("/" in value or ":" in value or value.startswith("{")):
+            if not _URL.match(value) and not value.startswith("{"):
+                self._report(place, "must be a whole URL: a relative one leads to callhooks itself")
+            return value
+        if isinstance(value, dict) and "url" in value:
+            return value
+        name = self._name(path)
+        url = self._link(name, value, place)
+        # The JSON Schema of a target refuses a text here, though the server takes it.
+        return {"url": url, "method": "POST"} if path[:1] == ("target",) else url
+
+    def _name(self, path: tuple[str, ...]) -> str:
+        if "amd" in path:
+            return f"amd.{path[-1]}"
+        return ".".join((self._verb, *(part for part in path if part != "target")))
+
+    def _link(self, name: str, value: JsonValue, place: Place) -> JsonValue:
+        nested = name.count(".") > 1 and not name.startswith("config.bargeIn.")
+        if name.endswith(".toolHook"):
+            if value != "tools":
+                self._report(place, "a tool hook is answered by tools: write tools, or a URL")
+            return {HOOK: ["tools", self._vendor]}
+        if name in EVENTS_ONLY or nested:
+            if value != "events":
+                self._report(place, "jambonz ignores what this hook is answered: write events, or a URL")
+            return {HOOK: ["events", name]}
+        if value == "events":
+            return {HOOK: ["events", name]}
+        following, flows = self._next(name, value, place)
+        if self.hooks.get(name, following) != following:
+            self._report(place, "all targets of a dial are confirmed in the same way")
+        self.hooks[name] = following
+        self.leads.append(Lead(place, name, flows, ends=_holds(following, "end"), repeats=_holds(following, "repeat")))
+        return {HOOK: ["flows", *self._step, name]}
+
+    def _next(self, name: str, value: JsonValue, place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+        if not isinstance(value, dict) or "repeat" in value:
+            target, flows = self._target(value, place)
+            return {"otherwise": target}, flows
+        known = OUTCOMES.get(name)
+        prepared: dict[str, JsonValue] = {}
+        outcomes: dict[str, JsonValue] = {}
+        all_flows: list[str] = []
+        for key, written in value.items():
+            where = (*place, key)
+            word = key.lower().replace("_", "-").replace(" ", "-")
+            if word in ("digits", "speech") and isinstance(written, dict) and "repeat" not in written:
+                pairs, leads = self._pairs(word, written, where)
+                prepared["digits" if word == "digits" else "phrases"] = pairs
+            else:
+                target, leads = self._target(written, where)
+                if word == "otherwise":
+                    prepared["otherwise"] = target
+                else:
+                    outcomes[word] = target
+            all_flows += leads
+            if word != "otherwise" and word not in (known or ()) and (known or not name.endswith("eventHook")):
+                told = f"there is no outcome {key!r} of {name}"
+                self._report(where, f"{told}{did_you_mean(word, [*(known or ()), 'otherwise'])}")
+        return {**prepared, "outcomes": outcomes}, tuple(all_flows)
+
+    def _pairs(self, sort: str, written: Mapping[str, JsonValue], place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+        pairs: list[JsonValue] = []
+        flows: list[str] = []
+        for key, value in written.items():
+            target, leads = self._target(value, (*place, key))
+            flows += leads
+            pairs.append([key if sort == "digits" else spoken_words(key), target])
+            if sort == "digits" and not _is_keys(key):
+                self._report((*place, key), f"{key!r} are no keys of a phone, nor a dial pattern such as _2XX")
+            if sort == "speech" and not spoken_words(key):
+                self._report((*place, key), "is no phrase that could be said")
+        return pairs, tuple(flows)
+
+
+def _holds(following: JsonValue, word: str) -> bool:
+    if isinstance(following, dict):
+        return word in following or any(_holds(member, word) for member in following.values())
+    return any(_holds(member, word) for member in following) if isinstance(following, list) else following == word
+
+
+def canonical_verb(verb: str) -> str:
+    """A verb's name without aliases: jambonz itself takes `stream` for `listen`."""
+    return "llm" if verb.endswith("_s2s") else ALIASES.get(verb, verb)
+
+
+def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[Place, str]]:
+    """Flows that a hook leads to though they have verbs that jambonz would not take there."""
+    for flow in flows.values():
+        for lead in flow.leads:
+            allowed = ALLOWED_VERBS.get(lead.hook)
+            if allowed is None:
+                continue
+            if lead.ends and lead.hook not in MAY_END:
+                yield lead.place, "may not end the call: jambonz takes no hangup there"
+            if lead.repeats:
+                yield lead.place, "is asked for again by jambonz itself, and repeats nothing"
+            for name in lead.flows:
+                for used in sorted(_verbs_used(flows.get(name)) - allowed):
+                    only = ", ".join(sorted(allowed))
+                    yield lead.place, f"leads to {name!r}, but jambonz takes no {used} there, only {only}"
+            if lead.hook == "dial.confirmHook":
+                yield from _confirm_problems(flows, lead)
+
+
+def _confirm_problems(flows: Mapping[str, PreparedFlow], lead: Lead) -> Iterator[tuple[Place, str]]:
+    seen: set[str] = set(lead.flows)
+    ahead = list(lead.flows)
+    while ahead:
+        flow = flows.get(ahead.pop())
+        for onward in flow.leads if flow else ():
+            if onward.ends:
+                yield onward.place, "may not end a call that is being confirmed: continue to a hangup in the same flow"
+            for name in onward.flows:
+                for used in sorted(_verbs_used(flows.get(name)) - REPLACING_IN_CONFIRM):
+                    yield onward.place, f"leads to {name!r} while a call is confirmed, where jambonz takes no {used}"
+                if name not in seen:
+                    seen.add(name)
+                    ahead.append(name)
+
+
+def _verbs_used(flow: PreparedFlow | None) -> set[str]:
+    return {str(verb["verb"]) for verb in flow.verbs} if flow else set()
+
+
+def _is_keys(text: str) -> bool:
+    if not text.startswith("_"):
+        return _KEYS.fullmatch(text) is not None
+    try:
+        parse_digits(text)
+    except ValueError:
+        return False
+    return True
+
+
+def chooses_the_host(text: str, one: Placeholder) -> bool:
+    """Whether what stands for a placeholder may become a part of an address before its path."""
+    if re.match(r"\s*<?\s*(sips?|tel):", text, re.IGNORECASE):
+        return "@" in one.before or "@" not in text
+    return _PATH_HAS_BEGUN.match(one.before) is None
+
+
+def _without_hooks(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
+    if isinstance(value, Mapping):
+        return {
+            key: _without_hooks(member)
+            for key, member in value.items()
+            if key != "next" and not HOOK_NAME.fullmatch(key)
+        }
+    return [_without_hooks(member) for member in value] if isinstance(value, list) else value
+
+
+def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """The shorthand has exactly one key; `next` may stand beside it."""
+    if "verb" in item or "next" not in item or len(item) != 2:
+        return item
+    ((name, members),) = ((key, value) for key, value in item.items() if key != "next")
+    return {name: {**members, "next": item["next"]}} if isinstance(members, dict) else item
+
+
+def _texts(value: JsonValue, place: Place, within: str, key: str = "") -> Iterator[tuple[str, str, str, Place]]:
+    """Every text of a verb with its member's name, what that lies in, and its place."""
+    if isinstance(value, str):
+        yield value, key, within, place
+    elif isinstance(value, dict) and HOOK not in value:
+        inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
+        for name, member in value.items():
+            if name != "verb":
+                yield from _texts(member, (*place, name), inner, name)
+    elif isinstance(value, Sequence):
+        for number, member in enumerate(value):
+            yield from _texts(member, (*place, number), within, key)

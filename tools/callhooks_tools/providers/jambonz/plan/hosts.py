@@ -1,0 +1,158 @@
+"""Members of verbs that lead to another host than the application's own, and what jambonz sends there.
+
+jambonz 0.9 has one sender for all hooks of a call. It gives every host the user name and password of the call hook, and
+takes none from the hook itself. What it fetches, and the sockets it opens, go out without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, Value, filled_in, placeholders_in
+from callhooks.providers.jambonz.plan.placeholders import Place as TextPlace
+from callhooks.providers.jambonz.plan.plan import HOOK, Plan, Variable
+
+from callhooks_tools.providers.jambonz.plan.document import Place, Problem
+from callhooks_tools.providers.jambonz.plan.flows import HOOK_NAME, WITHOUT_HOOKS, chooses_the_host
+
+_WITHOUT = "without your call hook's user name and password"
+
+
+class Sent(StrEnum):
+    """What goes to the host of a member."""
+
+    CREDENTIALS = "jambonz 0.9 sends it the user name and password of your call hook, with what it knows of the call"
+    SOCKET = f"jambonz opens a websocket there and sends what it knows of the call, {_WITHOUT}"
+    REDIRECT = (
+        f"jambonz 0.9 sends it the call {_WITHOUT}, and leaves them out of all later hooks of the call, which "
+        "callhooks then refuses"
+    )
+    STATUS = f"jambonz 0.9 sends it the later statuses of the call, {_WITHOUT}"
+    CALL = f"the audio and the data of the call go there, {_WITHOUT}"
+    AUDIO = f"the audio of the call goes there, {_WITHOUT}"
+    WORDS = f"what the caller says goes there, {_WITHOUT}"
+    TOOLS = f"the model's tool calls go there, {_WITHOUT}"
+    FETCHED = f"it is fetched from there, {_WITHOUT}"
+    OTHER = f"what this member is for goes there, {_WITHOUT}"
+    PATH = "jambonz 0.9 takes it for a path on your own host, another version may not: write the whole URL"
+
+
+_BY_MEMBER: Mapping[str, Sent] = {
+    "listen.url": Sent.CALL,
+    "stream.url": Sent.CALL,
+    "rasa.url": Sent.WORDS,
+    "mcpServers.url": Sent.TOOLS,
+    "play.url": Sent.FETCHED,
+    "fillerNoise.url": Sent.FETCHED,
+    "play": Sent.FETCHED,
+    "dialMusic": Sent.FETCHED,
+    "onHoldMusic": Sent.FETCHED,
+    "thinkingMusic": Sent.FETCHED,
+    "media": Sent.FETCHED,
+}
+_SPEECH_SERVERS = re.compile(
+    r"siprecServerURL|azureServiceEndpoint|audioEndpoint|kryptonEndpoint|rivaUri|serverUri|[a-z]+SttUri"
+    r"|customOptions\.uri|(speechmaticsOptions|connectOptions)\.host"
+)
+"""Members that may name a host without a scheme."""
+_TEXTS = frozenset({"body", "instructions", "message", "prompt", "reason", "say", "text", "welcomeMessage"})
+"""Members that are spoken or shown, in which a URL leads nowhere."""
+_RELATIVE_TO_THE_CALL_HOOK = (Sent.CREDENTIALS, Sent.REDIRECT, Sent.STATUS, Sent.CALL)
+_URL = re.compile(r"\s*(?:(?P<scheme>https?|wss?):[/\\]*|[/\\]{2})(?P<host>[^/?#\\\s]+)", re.IGNORECASE)
+_BARE = re.compile(r"\s*(?:sips?:|[a-z][a-z0-9+.-]*://)?(?P<host>[^/?#;\\\s]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What the variables of a plan stand for; a caller may choose no host."""
+
+    variables: Mapping[str, Variable]
+
+    def variable(self, name: str) -> Value | None:
+        variable = self.variables.get(name)
+        return None if variable is None else variable.default
+
+    def told(self, name: str) -> str | None:  # noqa: ARG002
+        return "1"
+
+
+def warnings_on(plan: Plan) -> Iterator[Problem]:
+    """Yield a warning for each hook and each other address of a verb that is on another host.
+
+    The application's own address is not known here: a hook that is written as a whole URL counts as another host.
+    """
+    for name, flow in plan.flows.items():
+        for number, verb in enumerate(flow.verbs):
+            for names, place, text in _texts_in(verb, (), ("flows", name, number)):
+                sent = _sent(names)
+                if sent is None:
+                    continue
+                message = _message(text, sent, plan.variables)
+                if message is not None:
+                    yield Problem(message, place)
+
+
+def _texts_in(value: object, names: tuple[str, ...], place: Place) -> Iterator[tuple[tuple[str, ...], Place, str]]:
+    """Yield every text of a verb: the names that lead to it from its verb on, and its place in the plan."""
+    if isinstance(value, str):
+        yield names, place, value
+    elif isinstance(value, dict) and HOOK not in value:
+        inner = (value["verb"],) if isinstance(value.get("verb"), str) else names
+        for name, member in value.items():
+            if name != "verb":
+                yield from _texts_in(member, (*inner, name), (*place, name))
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _texts_in(member, names, (*place, number))
+
+
+def _sent(names: tuple[str, ...]) -> Sent | None:
+    """Return what jambonz sends to the host of a member; `None` where the member is no address."""
+    own_data = OWN_DATA | HEADERS
+    if own_data & set(names[1:]) or names[-1] in _TEXTS:
+        return None
+    if names[-1] == "url" and HOOK_NAME.fullmatch(names[-2]):
+        names = names[:-1]
+    parent, name = names[-2:]
+    if HOOK_NAME.fullmatch(name) and not WITHOUT_HOOKS & set(names):
+        return (
+            {"actionHook": Sent.REDIRECT, "statusHook": Sent.STATUS}[name] if parent == "redirect" else Sent.CREDENTIALS
+        )
+    if _SPEECH_SERVERS.fullmatch(name) or _SPEECH_SERVERS.fullmatch(f"{parent}.{name}"):
+        return Sent.AUDIO
+    return _BY_MEMBER.get(f"{parent}.{name}") or _BY_MEMBER.get(name) or Sent.OTHER
+
+
+def _message(text: str, sent: Sent, variables: Mapping[str, Variable]) -> str | None:
+    choosing = [one.name for one in placeholders_in(text) if one.name in variables and chooses_the_host(text, one)]
+    pattern = _BARE if sent is Sent.AUDIO else _URL
+    values = [_Values(variables), *(_Values(other) for name in choosing for other in _chosen(name, variables))]
+    found = [match for one in values if (match := pattern.match(str(filled_in(text, TextPlace.ADDRESS, one))))]
+    # What stands before the @ is a user name and a password.
+    hosts = list(dict.fromkeys(match["host"].rpartition("@")[2].lower() for match in found))
+    is_free_text = sent is Sent.OTHER and (
+        not hosts or any(not match["scheme"] or " " in match.string for match in found)
+    )
+    if is_free_text or (not hosts and all(variables[name].default for name in choosing)):
+        return None
+    by = f"the variable {' and '.join(choosing)}"
+    if not hosts:
+        return f"is on the host that {by} names: {sent}"
+    schemes = {(match["scheme"] or "").lower() for match in found} if pattern is _URL else set()
+    if schemes == {""}:
+        if sent not in _RELATIVE_TO_THE_CALL_HOOK:
+            return None
+        sent = Sent.PATH
+    elif sent is Sent.CREDENTIALS and schemes <= {"ws", "wss"}:
+        sent = Sent.SOCKET
+    return f"is on another host, {' or '.join(hosts)}{f', which {by} names' if choosing else ''}: {sent}"
+
+
+def _chosen(name: str, variables: Mapping[str, Variable]) -> Iterator[Mapping[str, Variable]]:
+    """Yield the variables with each further choice of one of them."""
+    choices = variables[name].schema.get("enum")
+    for choice in choices if isinstance(choices, list) else ():
+        yield {**variables, name: variables[name]._replace(default=choice)}

@@ -1,0 +1,68 @@
+"""A call on a plan without a server: the webhooks' own functions in the place of HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
+from callhooks.providers.jambonz.new_call_webhook import new_call_webhook, verbs_response
+from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.providers.jambonz.tool_hook import not_understood
+from callhooks.providers.payload import json_object
+from callhooks.runtime.http import HttpProblem, Request, Response, Sender
+
+from callhooks_tools.providers.jambonz.phone import Application, Reply
+from callhooks_tools.providers.jambonz.phone.requests import Clock
+
+PUBLIC_URL = "https://callhooks.example.com"
+APPLICATION = Application(f"{PUBLIC_URL}/webhooks/call", username="jambonz", password="none", webhook_secret="none")
+
+_STEP = re.compile(r"/webhooks/call/flows/(?P<flow>[^/]+)/(?P<step>[^/]+)")
+
+
+_TOOL = re.compile(r"/webhooks/tool/(?P<vendor>[^/]+)")
+
+
+class PlanTransport:
+    """Answers as the functions do, by the simulated call's own clock; nothing is verified and nothing is kept."""
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self._clock = clock
+        self._first: Mapping[str, object] | None = None
+        self._new_call = new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL)
+        self._action = action_webhook(
+            plan, recall=lambda _: self._first, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
+        )
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """Answer one request; what belongs to no flow is answered with no verbs, as events are."""
+        parts = urlsplit(url)
+        step = _STEP.fullmatch(parts.path) or _TOOL.fullmatch(parts.path)
+        request = Request(
+            method,
+            parts.path,
+            parts.query,
+            headers,
+            body or b"",
+            path_parameters=step.groupdict() if step else {},
+            sender=Sender(call_id=dict(parse_qsl(parts.query)).get("call")),
+        )
+        try:
+            response = self._answer(request)
+        except HttpProblem as problem:
+            response = problem.as_response()
+        return Reply(response.status, {"content-type": response.content_type}, response.body.encode())
+
+    def _answer(self, request: Request) -> Response:
+        now = self._clock.now()
+        if "flow" in request.path_parameters:
+            return self._action.answer(self._action.parse(request), request, now)
+        if request.path == "/webhooks/call":
+            self._first = self._first or json_object(request.body)
+            return self._new_call.answer(self._new_call.parse(request), request, now)
+        if request.path.startswith("/webhooks/tool/"):
+            return not_understood("Tools are not run here.", request)
+        return verbs_response(())

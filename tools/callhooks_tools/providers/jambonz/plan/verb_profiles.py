@@ -1,0 +1,250 @@
+"""What jambonz would refuse in a verb, for the open source 0.9 line and for the v10 line.
+
+For 0.9 the table `verbs_0_9.yaml` decides alone: its validator refuses a whole list of verbs for one member that it
+does not know. For v10 the schemas of jambonz's own Python SDK decide, closed to unknown members. Both let things pass
+that the server then chokes on or ignores; those are refused here as well.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, partial
+from typing import Any
+
+from pydantic import JsonValue
+
+from callhooks_tools.providers.jambonz.plan.schema_errors import Location, told
+from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
+
+NO_VERB = "has no verb; write it as jambonz does: {verb: say, text: Hello}"
+MOST_TARGETS = 10
+"""So many jambonz rings at once; it drops the others."""
+NEEDED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
+NESTED_VERBS = ("say", "play", "listen", "stream", "transcribe")
+"""Members that hold a verb of their own name, outside `config`."""
+
+
+class Profile(StrEnum):
+    """The line of jambonz that a verb is meant for."""
+
+    OSS = "0.9"
+    V10 = "10"
+
+
+@dataclass(frozen=True, slots=True)
+class VerbFault:
+    """What is wrong at a place in a verb; `()` is the verb itself."""
+
+    location: Location
+    message: str
+
+
+def verbs_of(profile: Profile) -> Mapping[str, Schema]:
+    """The verbs that a profile takes, each with the JSON Schema of its long form."""
+    return verbs_of_0_9() if profile is Profile.OSS else verbs_of_the_sdk()
+
+
+def long_form(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A verb as `{verb: say, text: Hello}`, where it may be written as `{say: {text: Hello}}`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "verb" in item:
+        return dict(item)
+    if len(item) != 1:
+        raise ValueError(NO_VERB)
+    ((name, members),) = item.items()
+    if not isinstance(members, dict):
+        raise ValueError(NO_VERB)  # noqa: TRY004 - an item is wrong, not the type of an argument
+    if "verb" in members:
+        raise ValueError(f"names its verb twice; leave out `verb` inside {name!r}")
+    return {"verb": name, **members}
+
+
+def verb_faults(verb: Mapping[str, JsonValue], profile: Profile) -> list[VerbFault]:
+    """What jambonz would refuse in a verb in its long form, in the order in which it is written.
+
+    A list of verbs is refused as a whole where one of them has a fault.
+    """
+    faults: dict[Location, VerbFault] = {}
+    for fault in _faults(dict(verb), profile):
+        faults.setdefault(fault.location, fault)
+    return sorted(faults.values(), key=lambda fault: _position(verb, fault.location))
+
+
+def _faults(verb: dict[str, Any], profile: Profile) -> Iterator[VerbFault]:
+    name = verb.get("verb")
+    if not isinstance(name, str):
+        yield VerbFault((), NO_VERB)
+        return
+    if name not in verbs_of(profile):
+        yield VerbFault((), _unknown_verb(name, profile))
+        return
+    if no_json := list(_no_json(verb, ())):
+        yield from no_json
+        return
+    yield from _choking(verb)
+    unknown = partial(_unknown_member, verb=name, profile=profile)
+    for location, message in told(_validator(name, profile).iter_errors(verb), unknown):
+        yield VerbFault(location, message)
+    yield from _faults_of_nested(verb, profile)
+
+
+@cache
+def _validator(name: str, profile: Profile) -> Any:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a quarter of a second, which only a check should cost
+
+    return Draft202012Validator(verbs_of(profile)[name])
+
+
+def _no_json(value: object, location: Location) -> Iterator[VerbFault]:
+    """What YAML can hold and JSON cannot."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if isinstance(name, str):
+                yield from _no_json(member, (*location, name))
+            else:
+                yield VerbFault(location, f"the member {name!r} must have a name in quotes")
+    elif isinstance(value, list):
+        for number, entry in enumerate(value):
+            yield from _no_json(entry, (*location, number))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield VerbFault(location, "JSON has no infinite number")
+    elif value is not None and not isinstance(value, (str, int, float)):
+        yield VerbFault(location, "must be text; put it in quotes")
+
+
+def _choking(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
+    """What passes as valid, and what the server then chokes on or silently ignores."""
+    match verb["verb"]:
+        case "say" if "text" not in verb and verb.get("stream") is not True:
+            yield VerbFault(("text",), "field required, unless stream is true")
+        case "gather":
+            yield from _choking_gather(verb)
+        case "dial" | "transfer":
+            yield from _choking_targets(verb.get("target"), ("target",))
+        case "sip:decline":
+            status = verb.get("status")
+            if isinstance(status, (int, float)) and status not in range(400, 700):
+                yield VerbFault(("status",), "must be a SIP status from 400 to 699")
+        case "dub":
+            needed = {"playOnTrack": "play", "sayOnTrack": "say"}.get(str(verb.get("action")))
+            if needed and needed not in verb:
+                yield VerbFault((needed,), f"field required for {verb['action']}")
+    if isinstance(handoff := verb.get("handoff"), dict):
+        yield from _choking_targets(handoff.get("target"), ("handoff", "target"))
+
+
+def _choking_gather(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
+    if verb.get("input") == []:
+        yield VerbFault(("input",), "collects nothing; write digits, speech or both")
+    least, most = verb.get("minDigits"), verb.get("maxDigits")
+    if "numDigits" in verb and ("minDigits" in verb or "maxDigits" in verb):
+        yield VerbFault(("numDigits",), "cannot be combined with minDigits or maxDigits")
+    if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+        yield VerbFault(("minDigits",), "must not be more than maxDigits")
+
+
+def _choking_targets(targets: object, location: Location) -> Iterator[VerbFault]:
+    if not isinstance(targets, list):
+        return
+    if not targets:
+        yield VerbFault(location, "has nobody to call")
+    if len(targets) > MOST_TARGETS:
+        yield VerbFault(location, f"has {len(targets)} targets; jambonz calls {MOST_TARGETS} at most")
+    for number, target in enumerate(targets):
+        kind = target.get("type") if isinstance(target, dict) else None
+        needed = NEEDED_BY_TARGET.get(kind) if isinstance(kind, str) else None
+        if needed and target.get(needed, "") == "":
+            yield VerbFault((*location, number, needed), f"field required for the type {kind!r}")
+
+
+def _faults_of_nested(verb: Mapping[str, Any], profile: Profile) -> Iterator[VerbFault]:
+    for location, nested in _nested_verbs(verb):
+        for fault in _faults(nested, profile):
+            yield VerbFault((*location, *fault.location), fault.message)
+    delay = verb.get("actionHookDelayAction")
+    for member in ("actions", "giveUpActions"):
+        items = delay.get(member) if isinstance(delay, dict) else None
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            place: Location = ("actionHookDelayAction", member, number)
+            try:
+                action = long_form(item if isinstance(item, dict) else {})
+            except ValueError as error:
+                yield VerbFault(place, str(error))
+                continue
+            inside = place if "verb" in item else (*place, str(action["verb"]))
+            for fault in _faults(action, profile):
+                yield VerbFault((*inside, *fault.location), fault.message)
+            if member == "actions" and action["verb"] not in ("say", "play"):
+                yield VerbFault(inside, "must be a say or a play")
+
+
+def _nested_verbs(verb: Mapping[str, Any]) -> Iterator[tuple[Location, dict[str, Any]]]:
+    for name in NESTED_VERBS if verb["verb"] != "config" else ():
+        if isinstance(members := verb.get(name), dict):
+            yield (name,), {**members, "verb": name}
+    dubs = verb.get("dub")
+    for number, dub in enumerate(dubs if isinstance(dubs, list) else ()):
+        if isinstance(dub, dict):
+            yield ("dub", number), {**dub, "verb": "dub"}
+
+
+def _unknown_verb(name: str, profile: Profile) -> str:
+    other = _other(profile)
+    if name in verbs_of(other):
+        return f"unknown verb {name!r}; only jambonz {other} has it"
+    return f"unknown verb {name!r}{_guess(name, verbs_of(profile))}"
+
+
+def _unknown_member(place: Location, known: Collection[str], verb: str, profile: Profile) -> str:
+    other = _other(profile)
+    if tuple(part for part in place if isinstance(part, str)) in _places(verb, other):
+        return f"unknown member; only jambonz {other} takes it"
+    return f"unknown member{_guess(str(place[-1]), known)}"
+
+
+def _other(profile: Profile) -> Profile:
+    return Profile.V10 if profile is Profile.OSS else Profile.OSS
+
+
+@cache
+def _places(verb: str, profile: Profile) -> frozenset[tuple[str, ...]]:
+    """Every member that a verb names, at any depth; none for a verb that the profile does not have."""
+
+    def places(schema: Schema, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for name, member in schema.get("properties", {}).items():
+            yield (*place, name)
+            yield from places(member, (*place, name))
+        entries = [schema["items"]] if "items" in schema else []
+        for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *entries):
+            yield from places(part, place)
+
+    return frozenset(places(verbs_of(profile).get(verb, {}), ()))
+
+
+def _guess(word: str, known: Collection[str]) -> str:
+    guesses = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {guesses[0]!r}?" if guesses else ""
+
+
+def _position(verb: Mapping[str, JsonValue], location: Location) -> list[int]:
+    """Where a place is written in a verb; what is missing comes last."""
+    position: list[int] = []
+    value: JsonValue | Mapping[str, JsonValue] = verb
+    for part in location:
+        if isinstance(value, Mapping) and part in value:
+            position.append(list(value).index(str(part)))
+            value = value[str(part)]
+        elif isinstance(value, list) and isinstance(part, int):
+            position.append(part)
+            value = value[part]
+        else:
+            position.append(len(value) if isinstance(value, (Mapping, list)) else 0)
+            value = None
+    return position

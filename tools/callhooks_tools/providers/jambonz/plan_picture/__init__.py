@@ -1,0 +1,4 @@
+"""Draws a call plan.
+
+Imports the layer alone.
+"""

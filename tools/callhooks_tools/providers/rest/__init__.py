@@ -1,0 +1,4 @@
+"""HTTP clients of providers' REST APIs: requests, retries, errors.
+
+Imports `stack`.
+"""

@@ -1,0 +1,4 @@
+"""VoIPstudio: call control.
+
+Imports `providers.rest`.
+"""

@@ -1,0 +1,4 @@
+"""Wavix: call control, subscriptions, `callhooks wavix`.
+
+Imports `providers.rest` and `stack`.
+"""

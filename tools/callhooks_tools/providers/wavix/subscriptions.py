@@ -1,0 +1,59 @@
+"""Webhook subscriptions of a Wavix account: one URL for each kind of event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+from callhooks.providers.payload import Document, Text
+
+from callhooks_tools.providers.rest.client import ProviderClient
+from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.wavix.api import wavix_rest
+
+PATH = "/v1/calls/webhooks"
+
+
+class WavixEvent(StrEnum):
+    """The kinds of events, as Wavix names them."""
+
+    ON_CALL = "on-call"
+    POST_CALL = "post-call"
+
+
+class WavixSubscription(Document):
+    """Where events of a kind are sent."""
+
+    event_type: Text = None
+    url: Text = None
+
+
+class WavixSubscriptions(ProviderClient):
+    """The subscriptions of one account. Every method raises the errors of `RestClient`."""
+
+    def __init__(self, rest: RestClient) -> None:
+        super().__init__(rest)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], *, waiting: Waiting | None = None) -> Self:
+        """With the key `WAVIX_API_KEY`.
+
+        Raises:
+            NotConfigured: something is missing or wrong.
+        """
+        return cls(wavix_rest(environ, waiting=waiting))
+
+    def all(self) -> list[WavixSubscription]:
+        """What is subscribed."""
+        rows = self._rest.objects(self._rest.get(PATH), "webhooks")
+        return [self._rest.model(WavixSubscription, row, needs="event_type") for row in rows]
+
+    def subscribe(self, event: WavixEvent, url: str) -> None:
+        """Have events of a kind sent to a URL."""
+        self._rest.post(PATH, {"url": url, "event_type": event.value})
+
+    def remove(self, event: WavixEvent) -> None:
+        """Have events of a kind sent nowhere."""
+        self._rest.delete(PATH, {"event_type": event.value})

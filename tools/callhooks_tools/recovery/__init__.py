@@ -1,0 +1,4 @@
+"""Replay, quarantine, forgetting: what becomes of stored events later.
+
+Imports `providers` and `stack`.
+"""
