@@ -68,7 +68,7 @@ def _webhook(path: str) -> Webhook[object, object]:
         "/webhooks/call/events": jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER),
         "/webhooks/call/flows": action_webhook(
             _plan(),
-            recall=lambda _call_sid: None,
+            load_initial_webhook=lambda _call_sid: None,
             signature_header=DEFAULT_SIGNATURE_HEADER,
             public_url=public_url,
         ),

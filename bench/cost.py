@@ -25,7 +25,7 @@ from callhooks.calls.repository import call_item
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
-from callhooks.runtime.metrics import CALL_ANSWERED, EVENT_STORED, tell_answer
+from callhooks.runtime.metrics import CALL_ANSWERED, EVENT_STORED, emit_delivery_metrics
 from callhooks.webhooks.credentials import MAX_AGE_SECONDS
 from callhooks_tools.stack.stack import ROOT
 from callhooks_tools.stack.terminal import console
@@ -241,7 +241,7 @@ def _line_bytes(item: Item) -> int:
     with redirect_stdout(StringIO()) as line:
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
         provider = item["provider"]["S"]
-        tell_answer(counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, told=told)
+        emit_delivery_metrics(counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, told=told)
     return len(line.getvalue().strip())
 
 

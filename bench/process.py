@@ -12,7 +12,7 @@ from callhooks.runtime.http import HttpApiEvent
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 PROBE = Path(__file__).with_name("probe.py")
-LONGEST_SECONDS = 120
+MAX_SECONDS = 120
 
 
 class Measured(BaseModel):
@@ -82,12 +82,12 @@ class Process:
                 [str(self.python), "-P", "-S", "-B", str(probe)],
                 input=_SPEC.dump_json(dict(spec)),
                 capture_output=True,
-                timeout=LONGEST_SECONDS,
+                timeout=MAX_SECONDS,
                 check=False,
                 env={"PATH": os.defpath, **self.environment},
             )
         except subprocess.TimeoutExpired as error:
-            raise ProcessFailed(f"{self.path[0]}: takes longer than {LONGEST_SECONDS} s") from error
+            raise ProcessFailed(f"{self.path[0]}: takes longer than {MAX_SECONDS} s") from error
         if done.returncode != 0:
             raise ProcessFailed(f"{self.path[0]}: {done.stderr.decode('utf-8', 'replace')[-2000:]}")
         return done.stdout

@@ -18,13 +18,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from callhooks.events.event_item import event_item
 from callhooks.events.event_table import EventStore
-from callhooks.events.event_writer import Keeper
+from callhooks.events.event_writer import EventWriter
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
 from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
 from callhooks.runtime.aws_clients import dynamodb_client
 from callhooks.runtime.http import HttpApiEvent, Request
-from callhooks.runtime.metrics import EVENT_STORED, tell_answer
+from callhooks.runtime.metrics import EVENT_STORED, emit_delivery_metrics
 
 
 def microseconds(step: Callable[[int], object], rounds: int) -> float:
@@ -52,7 +52,7 @@ def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> di
 
     items = [item(number) for number in range(len(events))]
     client = _client()
-    keeper = Keeper(EventStore(client, "events"), SpillQueue(lambda: client, "none"))
+    keeper = EventWriter(EventStore(client, "events"), SpillQueue(lambda: client, "none"))
     each = partial(microseconds, rounds=len(events))
     told_of = {"call_id": "d2515c3b-b79a-41a2-971a-445e769c823c"}
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -72,7 +72,9 @@ def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> di
             "keep it once (Powertools, our store)": (
                 each(lambda number: keeper.keep(items[number], lambda: 7.0)) - put_alone
             ),
-            "write the line": each(lambda _: tell_answer([EVENT_STORED], 12, provider="jambonz", told=told_of)),
+            "write the line": each(
+                lambda _: emit_delivery_metrics([EVENT_STORED], 12, provider="jambonz", told=told_of)
+            ),
         }
 
 

@@ -25,7 +25,7 @@ from tests.running_stack import RunningStack
 LOOPBACK = "127.0.0.1"
 SERVICES = ("DYNAMODB", "SQS", "SECRETS_MANAGER", "EVENTBRIDGE")
 """What functions use, as the variables are called that lead them elsewhere."""
-LARGEST_REQUEST_BYTES = 32 * 1024 * 1024
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
 IDLE_SECONDS = 30.0
 """The engine closes an idle connection after 75 seconds: by then none is left here."""
 
@@ -135,7 +135,7 @@ class FaultyProxy:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        application = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
+        application = web.Application(client_max_size=MAX_REQUEST_BYTES)
         application.router.add_route("*", "/{path:.*}", self._answer)
         application.cleanup_ctx.append(self._open_upstream)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0, auto_decompress=False)

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests.support import LARGEST_ITEM_BYTES, resource, size_of
+from tests.support import MAX_ITEM_BYTES, resource, size_of
 
-LONGEST_NAME_BYTES = 65_535
+MAX_NAME_BYTES = 65_535
 DEEPEST_NESTING = 32
-MOST_DIGITS = 38
+MAX_DIGITS = 38
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def assert_storable(item: Mapping[str, Any]) -> None:
     """Fail for an item that DynamoDB would refuse: its size, its keys, or anything in it."""
-    assert size_of({"M": item}) <= LARGEST_ITEM_BYTES
+    assert size_of({"M": item}) <= MAX_ITEM_BYTES
     limits = {"pk": 2048, "sk": 1024}
     for index in resource("EventsTable")["GlobalSecondaryIndexes"]:
         for key, limit in zip(index["KeySchema"], (2048, 1024), strict=False):
@@ -35,7 +35,7 @@ def _assert_takes(value: Mapping[str, Any], levels: int) -> None:
     match kind:
         case "M":
             for name, member in content.items():
-                assert 0 < len(name.encode()) <= LONGEST_NAME_BYTES
+                assert 0 < len(name.encode()) <= MAX_NAME_BYTES
                 _assert_takes(member, levels - 1)
         case "L":
             for member in content:
@@ -43,7 +43,7 @@ def _assert_takes(value: Mapping[str, Any], levels: int) -> None:
         case "N":
             assert _NUMBER.fullmatch(content), content
             digits = "".join(map(str, Decimal(content).as_tuple().digits)).strip("0")
-            assert len(digits) <= MOST_DIGITS, content
+            assert len(digits) <= MAX_DIGITS, content
             assert not digits or -130 <= Decimal(content).adjusted() <= 125, content
         case "S":
             content.encode()  # no lone surrogate

@@ -41,8 +41,8 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
-    keeper_of,
     kept_details,
+    writer_of,
 )
 
 TOKEN = "tok3n"
@@ -177,7 +177,7 @@ def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[A
             read_secret=sender.secrets.read,
             monotonic=sender.clock.monotonic,
         ),
-        keeper=keeper_of(sender.database, sender.queue),
+        keeper=writer_of(sender.database, sender.queue),
         clock=sender.clock,
         retention_days=90,
     )

@@ -25,9 +25,9 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
-    keeper_of,
     kept_details,
     signed_event,
+    writer_of,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class ClientContainer:
                 ClientStore(self.clients.as_client(), "clients"), signature_header=DEFAULT_SIGNATURE_HEADER
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=keeper_of(self.database, self.queue),
+            keeper=writer_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -47,7 +47,7 @@ JAMBONZ_WAITS_SECONDS = 10
 PATIENCE_SECONDS = 150
 STOP_SECONDS = 120
 """The engine's folders of a busy day take their time to be removed."""
-MOST_LAG = 6_000
+MAX_LAG = 6_000
 """How many deliveries later one comes at most: jambonz's signatures are valid for five minutes."""
 EXAMPLES = 5
 
@@ -181,7 +181,7 @@ class Day:
 def plan_day(seed: int, deliveries: int) -> Day:
     """A day of at least so many deliveries: 10 % repeats, 2 % malformed, 1 % forged, 10 % of the rest out of order."""
     chance = Random(seed)  # noqa: S311 - a day of tests, and no secret
-    lag = min(MOST_LAG, deliveries // 8)
+    lag = min(MAX_LAG, deliveries // 8)
     genuine: list[Job] = []
     calls: list[PlannedCall] = []
     reordered = 0

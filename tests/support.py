@@ -18,7 +18,7 @@ import yaml
 from botocore.exceptions import ClientError
 from callhooks.events.event_item import QUARANTINE, Item, details_of_item, unpack_item
 from callhooks.events.event_table import EventStore
-from callhooks.events.event_writer import UNSTORED_MARKER, Keeper
+from callhooks.events.event_writer import UNSTORED_MARKER, EventWriter
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.providers.jambonz.authentication import (
     DEFAULT_SIGNATURE_HEADER,
@@ -44,7 +44,7 @@ Event: TypeAlias = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = ROOT / "events"
 JAMBONZ_EVENT_PATHS = ("/webhooks/call/events", "/adulting", "/streaming-event", "/tokens-result")
-LARGEST_ITEM_BYTES = 400 * 1024
+MAX_ITEM_BYTES = 400 * 1024
 NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
 PUBLIC_URL = "https://hooks.example.com"
@@ -98,7 +98,7 @@ class FakeDynamoDB:
         if self.fault is not None:
             raise self.fault
         refused = self.refuses_events and not Item["pk"]["S"].startswith(QUARANTINE)
-        if refused or size_of({"M": Item}) > LARGEST_ITEM_BYTES:
+        if refused or size_of({"M": Item}) > MAX_ITEM_BYTES:
             raise ClientError(REFUSED_FOR_GOOD, "PutItem")
         key = (Item["pk"]["S"], Item["sk"]["S"])
         if self.lose_reply:
@@ -161,11 +161,11 @@ def unstored(log: str) -> list[Item]:
     return [unpack_item("".join(slices)) for slices in parts.values()]
 
 
-def keeper_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> Keeper:
+def writer_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> EventWriter:
     """Keeps items in a store, else in a queue."""
     if isinstance(store, FakeDynamoDB):
         store = EventStore(store.as_client(), "events")
-    return Keeper(store, SpillQueue(queue.as_client, SPILL_QUEUE_URL))
+    return EventWriter(store, SpillQueue(queue.as_client, SPILL_QUEUE_URL))
 
 
 def kept_details(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -240,7 +240,7 @@ class Container:
         self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
             new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=keeper_of(self.database, self.queue),
+            keeper=writer_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

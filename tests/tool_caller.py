@@ -15,7 +15,7 @@ from callhooks.calls.caller_history import PastCalls
 from callhooks.events.event_item import Item
 from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS, ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import Parties, Toolbox, ToolCall, tool_of
 from callhooks.providers.jambonz.tool_webhook import tool_webhook
@@ -31,8 +31,8 @@ from tests.support import (
     FakeSecrets,
     call_in_url,
     credential_store,
-    keeper_of,
     signed_event,
+    writer_of,
 )
 
 if TYPE_CHECKING:
@@ -156,12 +156,12 @@ class ToolContainer:
             tool_webhook(
                 runner,
                 plan=self.plan,
-                recall=first_webhook_reader(store),
+                load_initial_webhook=initial_webhook_loader(store),
                 past_calls=PastCalls(self.database.as_client(), "events"),
                 signature_header=DEFAULT_SIGNATURE_HEADER,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=keeper_of(store, self.queue),
+            keeper=writer_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -14,7 +14,7 @@ from callhooks.events.event_item import Item
 from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.action_webhook import action_webhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.toolbox import Toolbox, load_toolbox
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
@@ -35,7 +35,7 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
-    keeper_of,
+    writer_of,
 )
 from tests.tool_caller import FakeEvents, ToolContainer
 
@@ -148,13 +148,13 @@ def _actions(table: FakeEvents) -> Callable[[], Receive]:
         store = EventStore(table.as_client(), "events")
         webhook = action_webhook(
             own_plan(),
-            recall=first_webhook_reader(store),
+            load_initial_webhook=initial_webhook_loader(store),
             signature_header=DEFAULT_SIGNATURE_HEADER,
             public_url=PUBLIC_URL,
         )
         credentials = credential_store(FakeSecrets(), clock)
         receiver = Receiver(
-            webhook, credentials=credentials, keeper=keeper_of(store, FakeQueue()), clock=clock, retention_days=90
+            webhook, credentials=credentials, keeper=writer_of(store, FakeQueue()), clock=clock, retention_days=90
         )
         return lambda event: Answer(**receiver.receive(event))
 

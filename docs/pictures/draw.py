@@ -96,7 +96,7 @@ def _dialled_as_planned(call: KeptCall) -> KeptCall:
 
 COLUMNS, ROWS = 104, 27
 LETTER, LINE, MARGIN, TITLE = 7.83, 18, 16, 32
-SHORTEST_PAUSE, LONGEST_PAUSE, BEFORE_COMMAND, AFTER_COMMAND, AT_THE_END = 0.12, 0.8, 1.2, 2.0, 6.0
+SHORTEST_PAUSE, MAX_PAUSE, BEFORE_COMMAND, AFTER_COMMAND, AT_THE_END = 0.12, 0.8, 1.2, 2.0, 6.0
 START_SECONDS = 180
 THEME = DIMMED_MONOKAI
 SCRIPT = "press 1\ndial answered 42\n"
@@ -178,7 +178,7 @@ def _played(recorded: Sequence[tuple[str, Sequence[Line]]]) -> Iterator[Line]:
         yield Line(now, f"\x1b[1;32m$\x1b[0m \x1b[1m{command}\x1b[0m")
         before = 0.0
         for line in lines:
-            now += min(max(line.seconds - before, SHORTEST_PAUSE), LONGEST_PAUSE)
+            now += min(max(line.seconds - before, SHORTEST_PAUSE), MAX_PAUSE)
             before = line.seconds
             yield Line(now, line.text)
         now += AFTER_COMMAND

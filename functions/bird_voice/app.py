@@ -7,10 +7,10 @@ from callhooks.providers.bird_webhook import bird_voice_webhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import BirdSettings
-from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = BirdSettings.from_environment(os.environ)
-receiver = deployed_receiver(
+receiver = build_receiver(
     bird_voice_webhook(
         public_url=settings.public_url,
         window=settings.signature_window,

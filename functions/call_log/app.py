@@ -12,7 +12,7 @@ from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import reader_dynamodb_client, secret_reader
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
 from callhooks.runtime.settings import CallLogSettings, StoreSettings
-from callhooks.webhooks.bootstrap import deployed_credentials, log_invocation, utc_now
+from callhooks.webhooks.bootstrap import build_credentials, log_invocation, utc_now
 
 settings = CallLogSettings.from_environment(os.environ)
 table = StoreSettings.from_environment(os.environ).events_table
@@ -22,7 +22,7 @@ call_log = CallLog(
     page=Response(200, page.html, headers=page.headers),
     calls=CallList(client, table),
     store=CallStore(client, table),
-    credentials=deployed_credentials([settings.credentials], read_console_credentials, secret_reader()),
+    credentials=build_credentials([settings.credentials], read_console_credentials, secret_reader()),
     clock=utc_now,
     public_url=settings.public_url,
 )

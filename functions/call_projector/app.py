@@ -4,7 +4,7 @@ import os
 import time
 
 from callhooks.calls.event_bus import EventBus
-from callhooks.calls.projector import Batch, BatchReply, Projector, RetryQueue
+from callhooks.calls.projector import BatchReply, Projector, RetryQueue, StreamBatch
 from callhooks.calls.repository import CallStore
 from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import worker_bus_client, worker_dynamodb_client, worker_queue_client
@@ -20,6 +20,6 @@ projector = Projector(
 cold_start.freeze_gc()
 
 
-def handler(event: Batch, context: LambdaContext) -> BatchReply:
+def handler(event: StreamBatch, context: LambdaContext) -> BatchReply:
     """Project one batch of either source."""
     return projector.take(event, seconds_left(context))

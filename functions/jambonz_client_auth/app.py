@@ -10,12 +10,12 @@ from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import ClientSettings, JambonzSettings
 from callhooks.webhooks.aws_resources import connect
-from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 aws = connect()
 clients = ClientStore(aws.dynamodb, ClientSettings.from_environment(os.environ).clients_table)
-receiver = deployed_receiver(
+receiver = build_receiver(
     client_auth_webhook(clients, signature_header=settings.signature_header),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),

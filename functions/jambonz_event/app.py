@@ -8,10 +8,10 @@ from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings
-from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
-receiver = deployed_receiver(
+receiver = build_receiver(
     jambonz_event_webhook(signature_header=settings.signature_header),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),

@@ -11,7 +11,7 @@ from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings
 from callhooks.webhooks.aws_resources import connect
-from callhooks.webhooks.bootstrap import LastResort, deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import FallbackReceiver, build_receiver, log_invocation
 from callhooks.webhooks.pipeline import Receiver
 
 plan = installed_plan()
@@ -24,7 +24,7 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
         KeyError: a variable of the environment is missing.
     """
     settings = JambonzSettings.from_environment(os.environ)
-    return deployed_receiver(
+    return build_receiver(
         new_call_webhook(plan, signature_header=settings.signature_header, public_url=settings.public_url),
         secrets=[settings.credentials, settings.webhook_secrets],
         read_credentials=partial(read_credentials, signature_header=settings.signature_header),
@@ -32,7 +32,7 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
     )
 
 
-receiver = LastResort(new_receiver, verbs_response(plan.fallback))
+receiver = FallbackReceiver(new_receiver, verbs_response(plan.fallback))
 cold_start.freeze_gc()
 
 

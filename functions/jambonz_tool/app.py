@@ -8,7 +8,7 @@ from pathlib import Path
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from callhooks.calls.caller_history import PastCalls
 from callhooks.providers.jambonz.authentication import read_credentials
-from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import load_toolbox
 from callhooks.providers.jambonz.plan.loader import installed_plan
@@ -17,7 +17,7 @@ from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings, StoreSettings, ToolSettings
 from callhooks.webhooks.aws_resources import connect
-from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 aws = connect()
@@ -28,11 +28,11 @@ runner = ToolRunner(
     ),
     monotonic=time.monotonic,
 )
-receiver = deployed_receiver(
+receiver = build_receiver(
     tool_webhook(
         runner,
         plan=installed_plan(),
-        recall=first_webhook_reader(aws.store),
+        load_initial_webhook=initial_webhook_loader(aws.store),
         past_calls=PastCalls(aws.dynamodb, StoreSettings.from_environment(os.environ).events_table),
         signature_header=settings.signature_header,
     ),

@@ -2,7 +2,7 @@
 
 import os
 
-from callhooks.events.spill_queue import Batch, BatchReply, SpillDrainer
+from callhooks.events.spill_queue import BatchReply, MessageBatch, SpillDrainer
 from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import worker_dynamodb_client, worker_queue_client
 from callhooks.runtime.settings import SpillSettings
@@ -17,7 +17,7 @@ drainer = SpillDrainer(
 cold_start.freeze_gc()
 
 
-def handler(event: Batch, context: LambdaContext) -> BatchReply:
+def handler(event: MessageBatch, context: LambdaContext) -> BatchReply:
     """Store one batch of the queue."""
     log_invocation(context)
     return drainer.take(event, seconds_left(context))

@@ -7,10 +7,10 @@ from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import PathTokenSettings
-from callhooks.webhooks.bootstrap import deployed_receiver, log_invocation
+from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = PathTokenSettings.from_environment(os.environ, provider="VOIPSTUDIO")
-receiver = deployed_receiver(
+receiver = build_receiver(
     voipstudio_event_webhook(allowed=read_networks(settings.allowed_addresses)),
     secrets=[settings.credentials],
     read_credentials=read_tokens,

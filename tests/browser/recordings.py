@@ -34,9 +34,9 @@ from tests.support import (
     FakeSecrets,
     body_of,
     credential_store,
-    keeper_of,
     recorded,
     signed_event,
+    writer_of,
 )
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
@@ -160,7 +160,7 @@ def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float
     webhooks: Mapping[str, Any] = {
         "new": new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL),
         "action": action_webhook(
-            plan, recall=lambda _: None, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
+            plan, load_initial_webhook=lambda _: None, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
         ),
         "event": jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER),
     }
@@ -168,7 +168,7 @@ def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float
         name: Receiver(
             webhook,
             credentials=credential_store(FakeSecrets(), clock),
-            keeper=keeper_of(database, FakeQueue()),
+            keeper=writer_of(database, FakeQueue()),
             clock=clock,
             retention_days=90,
         )

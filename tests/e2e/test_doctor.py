@@ -35,7 +35,7 @@ class Verdict:
         return [line for line in self.output.splitlines() if line.startswith("FAILED")]
 
 
-class Patient:
+class BrokenStack:
     """The running stack, and ways to break it that put it back."""
 
     def __init__(self, running: RunningStack) -> None:
@@ -260,16 +260,16 @@ class Patient:
 
 
 @pytest.fixture(scope="module")
-def patient() -> Iterator[Patient]:
+def patient() -> Iterator[BrokenStack]:
     """A deployment of its own: what other tests leave in queues and alarms would be found."""
     running = start(ROOT / ".local" / f"e2e-doctor{os.environ.get('PYTEST_XDIST_WORKER', '')}")
-    patient = Patient(running)
+    patient = BrokenStack(running)
     yield patient
     assert running.stop() == 0
 
 
 @pytest.fixture
-def settled(patient: Patient) -> None:
+def settled(patient: BrokenStack) -> None:
     """Secrets that were changed so long ago that a refusal has another cause."""
     client = patient.running.client("secretsmanager")
     changed = [
@@ -288,7 +288,7 @@ def with_(name: str, value: str) -> Callable[[dict[str, str]], dict[str, str]]:
     return lambda variables: {**variables, name: value}
 
 
-Break: TypeAlias = Callable[[Patient], AbstractContextManager[None]]
+Break: TypeAlias = Callable[[BrokenStack], AbstractContextManager[None]]
 
 LOOKED_AT: dict[str, tuple[Break, list[str]]] = {
     "a secret is empty": (
@@ -450,7 +450,7 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
 }
 
 
-def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: Patient) -> None:
+def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: BrokenStack) -> None:
     verdict = patient.doctor()
     assert verdict.status == 0, verdict.output
     assert verdict.failures() == []
@@ -476,14 +476,14 @@ def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: Patient) -> None:
     assert patient.left_over() == []
 
 
-def test_sends_nothing_where_it_is_only_to_look(patient: Patient) -> None:
+def test_sends_nothing_where_it_is_only_to_look(patient: BrokenStack) -> None:
     before = patient.running.output.count("POST ")
     verdict = patient.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
     assert patient.running.output.count("POST ") == before
 
 
-def test_leaves_the_events_where_they_are_wanted_until_they_are_forgotten(patient: Patient) -> None:
+def test_leaves_the_events_where_they_are_wanted_until_they_are_forgotten(patient: BrokenStack) -> None:
     verdict = patient.doctor("--keep")
     assert verdict.status == 0, verdict.output
     assert "The test events stay; their calls are callhooks-doctor-" in verdict.output
@@ -494,7 +494,7 @@ def test_leaves_the_events_where_they_are_wanted_until_they_are_forgotten(patien
 
 
 @pytest.mark.parametrize("broken", LOOKED_AT)
-def test_fails_where_it_is_seen_that(broken: str, patient: Patient) -> None:
+def test_fails_where_it_is_seen_that(broken: str, patient: BrokenStack) -> None:
     break_it, words = LOOKED_AT[broken]
     with break_it(patient):
         verdict = patient.doctor(*WITHOUT_DELIVERIES)
@@ -531,7 +531,7 @@ def test_all_that_it_knows_is_tried() -> None:
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("group", TOGETHER, ids=[" and ".join(group) for group in TOGETHER])
-def test_fails_where_it_is_tried_that(group: list[str], patient: Patient) -> None:
+def test_fails_where_it_is_tried_that(group: list[str], patient: BrokenStack) -> None:
     with ExitStack() as broken:
         for name in group:
             broken.enter_context(TRIED[name][0](patient))
@@ -543,13 +543,13 @@ def test_fails_where_it_is_tried_that(group: list[str], patient: Patient) -> Non
     assert patient.left_over() == []
 
 
-def test_passes_again_when_all_is_put_back(patient: Patient) -> None:
+def test_passes_again_when_all_is_put_back(patient: BrokenStack) -> None:
     verdict = patient.doctor()
     assert (verdict.status, verdict.failures()) == (0, []), verdict.output
     assert patient.left_over() == []
 
 
-def test_warns_of_signatures_that_nobody_checks(patient: Patient) -> None:
+def test_warns_of_signatures_that_nobody_checks(patient: BrokenStack) -> None:
     with patient.secret("JambonzWebhookSecrets", '{"webhook_secrets": []}'):
         verdict = patient.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
@@ -557,7 +557,7 @@ def test_warns_of_signatures_that_nobody_checks(patient: Patient) -> None:
     assert "callhooks secret add jambonz" in verdict.output
 
 
-def test_warns_of_alarms_that_tell_nobody(patient: Patient) -> None:
+def test_warns_of_alarms_that_tell_nobody(patient: BrokenStack) -> None:
     with patient.alarm_silenced("UnstoredAlarm"):
         verdict = patient.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
@@ -565,7 +565,7 @@ def test_warns_of_alarms_that_tell_nobody(patient: Patient) -> None:
     assert "1 warning." in verdict.output
 
 
-def test_does_not_take_a_secret_for_broken_that_was_changed_a_moment_ago(patient: Patient) -> None:
+def test_does_not_take_a_secret_for_broken_that_was_changed_a_moment_ago(patient: BrokenStack) -> None:
     patient.doctor()
     with patient.secret("WavixCredentials", json.dumps({"token": "another-token-that-is-long-enough"})):
         verdict = patient.doctor()
@@ -575,7 +575,7 @@ def test_does_not_take_a_secret_for_broken_that_was_changed_a_moment_ago(patient
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: Patient) -> None:
+def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: BrokenStack) -> None:
     with patient.source_switched_off("CallProjectorFunctionNewEvents"):
         process = subprocess.Popen(
             [CALLHOOKS, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=patient.environment
@@ -591,7 +591,7 @@ def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: Patie
     assert patient.left_over() == []
 
 
-def test_tells_of_a_stack_that_is_not_there(patient: Patient) -> None:
+def test_tells_of_a_stack_that_is_not_there(patient: BrokenStack) -> None:
     stack = patient.running.stack
     asked = subprocess.run(
         [CALLHOOKS, "doctor", "--stack", "elsewhere"],
@@ -612,7 +612,7 @@ def test_tells_of_a_stack_that_is_not_there(patient: Patient) -> None:
     assert "AWS_REGION" in asked.stdout
 
 
-def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(patient: Patient) -> None:
+def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(patient: BrokenStack) -> None:
     hidden = patient.running.command("urls").stdout
     patient.assert_no_secret_in(hidden)
     base = patient.running.stack.base_url

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 from callhooks.events.event_item import body_of_item
-from callhooks.runtime.aws_clients import QUIET_SECONDS
+from callhooks.runtime.aws_clients import OPEN_SECONDS
 from callhooks_tools.stack.recordings import Delivery
 from callhooks_tools.stack.stack import Provider
 
@@ -127,7 +127,7 @@ class Traffic:
                 yield breakage
         finally:
             if fault in SILENT:
-                self._quiet_until = time.monotonic() + QUIET_SECONDS
+                self._quiet_until = time.monotonic() + OPEN_SECONDS
 
     def send(self, calls: Iterable[PlacedCall]) -> list[Sent]:
         """Send calls side by side, the deliveries of each one after the other."""

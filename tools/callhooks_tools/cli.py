@@ -37,7 +37,7 @@ from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
 from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
 from callhooks_tools.providers.wavix.command import wavix_app
 from callhooks_tools.stack import recordings as deliveries
-from callhooks_tools.stack.connection_guide import Addresses, Field, Proofs, sections
+from callhooks_tools.stack.connection_guide import Addresses, Proofs, Setting, sections
 from callhooks_tools.stack.secrets import SHORTEST_TOKEN, TOKEN, LastSecret, Secrets, SenderSecrets, masked
 from callhooks_tools.stack.stack import (
     ROOT,
@@ -337,10 +337,10 @@ def _show(stack: LocalStack, seconds: float) -> None:
     console.print("\nThis run", style="bold")
     urls_command.show_fields(
         [
-            Field("AWS endpoint", stack.aws_endpoint_url),
-            Field("Table of events", stack.events_table),
-            Field("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
-            Field("For programs", str(STACK_FILE)),
+            Setting("AWS endpoint", stack.aws_endpoint_url),
+            Setting("Table of events", stack.events_table),
+            Setting("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
+            Setting("For programs", str(STACK_FILE)),
         ]
     )
     command = Path(sys.prefix) / "bin" / "callhooks"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.utilities.parser import parse
 from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of, known_details
-from callhooks.providers.payload import Document, Identifier, Integer, Moment, Text
+from callhooks.providers.payload import Document, Identifier, Moment, OptionalInt, OptionalStr
 from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
 from callhooks.webhooks.credentials import SecretValue, secret_texts
 from callhooks.webhooks.pipeline import Webhook
@@ -24,7 +24,7 @@ from pydantic import BeforeValidator, Field
 
 PROVIDER = "twilio"
 SIGNATURE_HEADER = "x-twilio-signature"
-MOST_FIELDS = 200
+MAX_FIELDS = 200
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -67,7 +67,7 @@ def fields_of(request: Request) -> list[tuple[str, str]]:
     """
     text = request.body.decode("utf-8", "replace")
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise BadRequest("There are too many fields.") from None
 
@@ -83,7 +83,7 @@ def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def check_proof(request: Request, _now: datetime) -> None:
+def precheck_credentials(request: Request, _now: datetime) -> None:
     """Check that there is a signature. It has no time, so that none can be too old.
 
     Raises:
@@ -129,17 +129,17 @@ class TwilioEvent(Document):
     """A status callback. `CallDuration` is in seconds, and `Timestamp` when the status was reached."""
 
     call_sid: Identifier = Field(default=None, alias="CallSid")
-    parent_call_sid: Text = Field(default=None, alias="ParentCallSid")
-    call_status: Text = Field(default=None, alias="CallStatus")
-    direction: Text = Field(default=None, alias="Direction")
-    from_: Text = Field(default=None, alias="From")
-    to: Text = Field(default=None, alias="To")
-    caller_name: Text = Field(default=None, alias="CallerName")
+    parent_call_sid: OptionalStr = Field(default=None, alias="ParentCallSid")
+    call_status: OptionalStr = Field(default=None, alias="CallStatus")
+    direction: OptionalStr = Field(default=None, alias="Direction")
+    from_: OptionalStr = Field(default=None, alias="From")
+    to: OptionalStr = Field(default=None, alias="To")
+    caller_name: OptionalStr = Field(default=None, alias="CallerName")
     timestamp: Rfc2822 = Field(default=None, alias="Timestamp")
-    sequence_number: Integer = Field(default=None, alias="SequenceNumber")
-    call_duration: Integer = Field(default=None, alias="CallDuration")
-    sip_response_code: Integer = Field(default=None, alias="SipResponseCode")
-    answered_by: Text = Field(default=None, alias="AnsweredBy")
+    sequence_number: OptionalInt = Field(default=None, alias="SequenceNumber")
+    call_duration: OptionalInt = Field(default=None, alias="CallDuration")
+    sip_response_code: OptionalInt = Field(default=None, alias="SipResponseCode")
+    answered_by: OptionalStr = Field(default=None, alias="AnsweredBy")
 
 
 def parse_event(request: Request) -> TwilioEvent:
@@ -198,7 +198,7 @@ def twilio_webhook(*, public_url: str) -> Webhook[AuthTokens, TwilioEvent]:
     """Twilio's webhook; `public_url` is the address under which Twilio calls the API, empty for the request's own."""
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
         parse=parse_event,
         normalise=normalise,

@@ -12,7 +12,7 @@ from callhooks_tools.local.layer_build import EARLIEST_ZIP_SECONDS, interpreter,
 
 from tests.integration.conftest import OWN_PYTHON, build_layer
 
-LARGEST_MB = 20
+MAX_MB = 20
 
 
 def digests(folder: Path) -> dict[str, tuple[str, float]]:
@@ -59,7 +59,7 @@ def test_it_says_how_large_it_is(tmp_path: Path) -> None:
     told = build_layer(tmp_path)
     size = re.search(r"the layer has ([0-9.]+) MB, zipped ([0-9.]+) MB", told)
     assert size
-    assert float(size[2]) < float(size[1]) < LARGEST_MB
+    assert float(size[2]) < float(size[1]) < MAX_MB
     assert str(size_of(tmp_path / "python")) in told
 
 

@@ -21,7 +21,7 @@ from callhooks.calls.call import Call, fold
 from callhooks.events.event_item import body_of_item, event_of_item
 from callhooks.runtime.http import Request
 from callhooks.webhooks.credentials import CredentialStore
-from callhooks.webhooks.pipeline import LARGEST_BODY_BYTES, Receiver
+from callhooks.webhooks.pipeline import MAX_BODY_BYTES, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,8 +39,8 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
-    keeper_of,
     read_template,
+    writer_of,
 )
 
 EXAMPLE = ROOT / "docs" / "examples" / "twilio"
@@ -241,14 +241,14 @@ def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: 
         credentials=CredentialStore(
             ["credentials"], build=twilio.read_auth_tokens, read_secret=secrets.read, monotonic=clock.monotonic
         ),
-        keeper=keeper_of(database, FakeQueue()),
+        keeper=writer_of(database, FakeQueue()),
         clock=clock,
         retention_days=90,
     )
     event = callback(twilio, twilio.fields_of(Request("POST", "/webhooks/twilio", body=body)), body=body)
     with in_bounded_time():
         answer, again = Answer(**receiver.receive(event)), Answer(**receiver.receive(event))
-    if len(body) > LARGEST_BODY_BYTES:
+    if len(body) > MAX_BODY_BYTES:
         assert (answer.statusCode, database.items) == (413, {})
         return
     assert answer.statusCode in (200, 202)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from callhooks_tools.providers.bird.api import ENDED, BirdControl
-from callhooks_tools.providers.rest.errors import CallIsOver, NotConfigured, Refused, Unauthorized, Unexpected
+from callhooks_tools.providers.rest.errors import CallIsOver, KeyRejected, NotConfigured, RequestRejected, Unexpected
 
 from tests.provider_apis.bird import ACCESS_KEY, CALL_ID, CHANNEL, WORKSPACE, BirdApi, a_call
 from tests.provider_apis.server import Reply
@@ -90,7 +90,7 @@ def test_a_bridge_that_is_refused_because_the_call_is_over_says_so(
 
 
 def test_a_bridge_that_is_refused_for_something_else_says_what(control: BirdControl) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         control.transfer(CHANNEL, CALL_ID, "nobody")
     assert str(refused.value) == "Bird refuses (400): Invalid; to: is no number"
 
@@ -100,7 +100,7 @@ def test_a_bridge_that_is_refused_stays_refused_where_the_call_cannot_be_looked_
     fault: Reply | int, control: BirdControl, api: BirdApi
 ) -> None:
     api.faults = [None, *[fault] * 4]
-    with pytest.raises(Refused, match="to: is no number"):
+    with pytest.raises(RequestRejected, match="to: is no number"):
         control.transfer(CHANNEL, CALL_ID, "nobody")
 
 
@@ -120,6 +120,6 @@ def test_what_is_not_set_is_named(name: str, api: BirdApi) -> None:
 @pytest.mark.parametrize(("name", "status"), [("BIRD_ACCESS_KEY", 401), ("BIRD_WORKSPACE_ID", 403)])
 def test_a_key_that_may_not_do_it_is_told(name: str, status: int, api: BirdApi) -> None:
     environment = {**api.environment, name: ANOTHER}
-    with BirdControl.from_environment(environment) as control, pytest.raises(Unauthorized) as refused:
+    with BirdControl.from_environment(environment) as control, pytest.raises(KeyRejected) as refused:
         control.get(CHANNEL, CALL_ID)
     assert refused.value.status == status

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from callhooks_tools.providers.jambonz.api import CallHook, JambonzControl, RecordAction
+from callhooks_tools.providers.jambonz.api import HookTarget, JambonzControl, RecordAction
 from callhooks_tools.providers.rest.errors import (
     CallIsOver,
     ControlFailed,
+    KeyRejected,
     NotConfigured,
     RateLimited,
-    Refused,
-    Unauthorized,
+    RequestRejected,
     Unexpected,
     Unreachable,
 )
-from callhooks_tools.providers.rest.retries import PAUSES, Waiting
+from callhooks_tools.providers.rest.retries import PAUSES, RetryPolicy
 
 from tests.provider_apis.jambonz import ACCOUNT, API_KEY, CALL_SID, JambonzApi, a_call
 from tests.provider_apis.server import HTML, Cut, Drip, Drop, Fault, Hang, Reply
@@ -41,7 +41,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def control(api: JambonzApi, pauses: list[float]) -> Iterator[JambonzControl]:
-    waiting = Waiting(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
     with JambonzControl.from_environment(api.environment, waiting=waiting) as control:
         yield control
 
@@ -64,9 +64,9 @@ def test_all_calls_are_listed(control: JambonzControl, api: JambonzApi) -> None:
 
 
 UPDATES: list[tuple[Callable[[JambonzControl], None], dict[str, Any]]] = [
-    (lambda control: control.transfer(CALL_SID, CallHook(HOOK)), {"call_hook": HOOK}),
+    (lambda control: control.transfer(CALL_SID, HookTarget(HOOK)), {"call_hook": HOOK}),
     (
-        lambda control: control.transfer(CALL_SID, CallHook(HOOK, "jambonz", "s3cr3t")),
+        lambda control: control.transfer(CALL_SID, HookTarget(HOOK, "jambonz", "s3cr3t")),
         {"call_hook": {"url": HOOK, "method": "POST", "username": "jambonz", "password": "s3cr3t"}},
     ),
     (lambda control: control.hang_up(CALL_SID), {"call_status": "completed"}),
@@ -108,7 +108,7 @@ def test_a_call_that_is_over_is_told_as_that(
 
 
 def test_what_jambonz_says_of_an_error_is_told(control: JambonzControl) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         control.record(CALL_SID, RecordAction.START)
     told = "record requires siprecServerURL property when starting recording"
     assert str(refused.value) == f"jambonz refuses (400): {told}"
@@ -145,7 +145,7 @@ def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
     with (
-        JambonzControl(address, ACCOUNT, API_KEY, waiting=Waiting(sleep=pauses.append)) as control,
+        JambonzControl(address, ACCOUNT, API_KEY, waiting=RetryPolicy(sleep=pauses.append)) as control,
         pytest.raises(Unreachable, match="there is no connection") as failed,
     ):
         control.hang_up(CALL_SID)
@@ -155,10 +155,10 @@ def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (Reply(401, content=b"Unauthorized", content_type="text/plain"), Unauthorized),
-        (Reply(403, {"msg": "insufficient permissions"}), Unauthorized),
-        (Reply(422, {"msg": "no"}), Refused),
-        (Reply(480, {"msg": "no available feature servers at this time"}), Refused),
+        (Reply(401, content=b"Unauthorized", content_type="text/plain"), KeyRejected),
+        (Reply(403, {"msg": "insufficient permissions"}), KeyRejected),
+        (Reply(422, {"msg": "no"}), RequestRejected),
+        (Reply(480, {"msg": "no available feature servers at this time"}), RequestRejected),
         (Reply(500, {"msg": "Database error"}), Unexpected),
         (Reply(302, headers={"Location": "https://elsewhere.example.com/"}), Unexpected),
         (Reply(200, content=b"<html></html>", content_type="text/html"), Unexpected),
@@ -200,6 +200,6 @@ def test_what_is_not_set_is_named(name: str, api: JambonzApi) -> None:
 
 def test_what_is_no_id_is_not_asked_for(control: JambonzControl, api: JambonzApi) -> None:
     for act in (control.get, control.hang_up, lambda sid: control.mute(sid, muted=True)):
-        with pytest.raises(Refused, match="an id has"):
+        with pytest.raises(RequestRejected, match="an id has"):
             act("../../Applications/1")
     assert api.asked == []

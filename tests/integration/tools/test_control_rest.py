@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from callhooks_tools.providers.rest.errors import (
     ControlFailed,
+    KeyRejected,
     NotFound,
     RateLimited,
-    Refused,
-    Unauthorized,
+    RequestRejected,
     Unexpected,
     Unreachable,
 )
-from callhooks_tools.providers.rest.retries import LONGEST_PAUSE, PAUSES, Waiting
+from callhooks_tools.providers.rest.retries import MAX_PAUSE, PAUSES, RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 from tests.provider_apis.server import HTML, Api, Asked, Cut, Drip, Drop, Endless, Fault, Hang, Reply
@@ -66,7 +66,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def client(api: Things, pauses: list[float]) -> Iterator[RestClient]:
-    waiting = Waiting(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
     client = RestClient("Things", api.url, {"X-Key": KEY}, confidential=[KEY], waiting=waiting)
     yield client
     client.close()
@@ -129,7 +129,7 @@ class TestWhatMayPass:
     def test_waits_for_a_time_that_is_left_to_chance(self, api: Things, pauses: list[float]) -> None:
         api.faults = [503, 503]
         chances = iter([0.0, 0.5])
-        waiting = Waiting(sleep=pauses.append, jitter=lambda: next(chances))
+        waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: next(chances))
         client = RestClient("Things", api.url, {}, confidential=[], waiting=waiting)
         client.get("/things/1")
         client.close()
@@ -139,7 +139,7 @@ class TestWhatMayPass:
     def test_a_refused_connection_is_tried_again_by_all(self, method: str, pauses: list[float]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        client = RestClient("Things", address, {}, confidential=[], waiting=Waiting(sleep=pauses.append))
+        client = RestClient("Things", address, {}, confidential=[], waiting=RetryPolicy(sleep=pauses.append))
         with pytest.raises(Unreachable, match=r"there is no connection \(ConnectError\)$") as failed:
             getattr(client, method)("/things", *([{}] if method in ("post", "patch", "put") else []))
         client.close()
@@ -187,11 +187,11 @@ class TestALimit:
         assert pauses == list(PAUSES)
 
     def test_that_is_too_long_is_told_at_once(self, client: RestClient, api: Things, pauses: list[float]) -> None:
-        api.faults = [Reply(429, {"message": "Slow down"}, headers={"Retry-After": str(int(LONGEST_PAUSE) + 1)})]
+        api.faults = [Reply(429, {"message": "Slow down"}, headers={"Retry-After": str(int(MAX_PAUSE) + 1)})]
         with pytest.raises(RateLimited) as failed:
             client.get("/things/1")
         assert str(failed.value) == "Things takes no more requests for now (429): Slow down"
-        assert (failed.value.retry_after, pauses) == (LONGEST_PAUSE + 1, [])
+        assert (failed.value.retry_after, pauses) == (MAX_PAUSE + 1, [])
 
 
 class TestAnAnswer:
@@ -200,25 +200,25 @@ class TestAnAnswer:
         [
             (
                 Reply(401, {"message": "Bad token"}),
-                Unauthorized,
+                KeyRejected,
                 f"{NO} (401): Bad token",
             ),
-            (Reply(403), Unauthorized, f"{NO} (403)"),
+            (Reply(403), KeyRejected, f"{NO} (403)"),
             (Reply(404, {"errors": [{"message": "None"}]}), NotFound, "Things has nothing of that id (404): None"),
             (Reply(410), NotFound, "Things has nothing of that id (410)"),
             (
                 Reply(400, {"success": False, "message": "Validation error", "errors": {"to": "required"}}),
-                Refused,
+                RequestRejected,
                 "Things refuses (400): Validation error; to: required",
             ),
             (
                 Reply(422, {"code": "X", "message": "Invalid", "details": {"url": ["too long", "no host"]}}),
-                Refused,
+                RequestRejected,
                 "Things refuses (422): Invalid; url: too long; url: no host",
             ),
-            (Reply(400, {"msg": "invalid mute_status"}), Refused, "Things refuses (400): invalid mute_status"),
-            (Reply(409, content=b"<html>no</html>", content_type="text/html"), Refused, "Things refuses (409)"),
-            (Reply(200, {"success": False, "message": "No"}), Refused, "Things refuses (200): No"),
+            (Reply(400, {"msg": "invalid mute_status"}), RequestRejected, "Things refuses (400): invalid mute_status"),
+            (Reply(409, content=b"<html>no</html>", content_type="text/html"), RequestRejected, "Things refuses (409)"),
+            (Reply(200, {"success": False, "message": "No"}), RequestRejected, "Things refuses (200): No"),
             (Reply(500, {"message": "Oops"}), Unexpected, "Things answers what is not understood (500): Oops"),
             (
                 Reply(301, headers={"Location": "https://elsewhere.example.com/"}),
@@ -255,13 +255,13 @@ class TestAnAnswer:
     def test_shows_no_key_no_number_and_no_address(self, client: RestClient, api: Things) -> None:
         text = f"{KEY} may not call {NUMBER} or 1 (415) 555-0123 by https://a.example.com/hooks/t0ken\x1b[2J"
         api.faults = [Reply(400, {"message": text, "errors": [{"message": f"sip:{NUMBER}@b.example.com"}]})]
-        with pytest.raises(Refused) as failed:
+        with pytest.raises(RequestRejected) as failed:
             client.get("/things/1", {"token": KEY})
         assert str(failed.value) == "Things refuses (400): ... may not call ... or ... by ... [2J; ..."
 
     def test_is_never_told_at_length(self, client: RestClient, api: Things) -> None:
         api.faults = [Reply(400, {"message": "No. " * 1000})]
-        with pytest.raises(Refused) as failed:
+        with pytest.raises(RequestRejected) as failed:
             client.get("/things/1")
         assert len(str(failed.value)) < 350
 
@@ -301,12 +301,12 @@ class TestAFile:
         assert (len(api.asked), len(pauses)) == (4, 3)
 
     def test_may_take_longer_than_an_answer(self, api: Things, tmp_path: Path) -> None:
-        waiting = Waiting(read_seconds=5, whole_seconds=0)
+        waiting = RetryPolicy(read_seconds=5, whole_seconds=0)
         client = RestClient("Things", api.url, {}, confidential=[], waiting=waiting)
         assert client.download("/file", tmp_path / "a.mp3", size=None) == 10
         client.close()
 
-    @pytest.mark.parametrize(("status", "kind"), [(401, Unauthorized), (404, NotFound)])
+    @pytest.mark.parametrize(("status", "kind"), [(401, KeyRejected), (404, NotFound)])
     def test_may_be_refused(
         self, status: int, kind: type[ControlFailed], client: RestClient, api: Things, tmp_path: Path
     ) -> None:
@@ -323,6 +323,6 @@ def test_a_file_needs_a_folder(client: RestClient, tmp_path: Path) -> None:
 
 def test_errors_name_who_and_what(client: RestClient, api: Things) -> None:
     api.faults = [Reply(418, {"error": "teapot", "details": json.dumps("no list")})]
-    with pytest.raises(Refused) as failed:
+    with pytest.raises(RequestRejected) as failed:
         client.get("/things/1")
     assert (failed.value.provider, failed.value.status, failed.value.message) == ("Things", 418, "teapot")

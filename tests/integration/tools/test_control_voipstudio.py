@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 from callhooks_tools.providers.rest.client import PAUSE_BETWEEN_LOOKS
-from callhooks_tools.providers.rest.errors import CallIsOver, NotConfigured, NotFound, Refused, Unauthorized, Unexpected
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.errors import (
+    CallIsOver,
+    KeyRejected,
+    NotConfigured,
+    NotFound,
+    RequestRejected,
+    Unexpected,
+)
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.voipstudio.api import VoipstudioControl, VoipstudioRecording
 
 from tests.provider_apis.server import Reply
@@ -44,7 +51,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def control(api: VoipstudioApi, clock: Clock) -> Iterator[VoipstudioControl]:
-    waiting = Waiting(sleep=clock.sleep, monotonic=lambda: clock.now)
+    waiting = RetryPolicy(sleep=clock.sleep, monotonic=lambda: clock.now)
     with VoipstudioControl.from_environment(api.environment, waiting=waiting) as control:
         yield control
 
@@ -75,7 +82,7 @@ class TestACallThatLasts:
         assert api.calls[CALL_ID]["dst"] == "2002"
 
     def test_is_not_transferred_where_voipstudio_refuses(self, control: VoipstudioControl) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRejected) as refused:
             control.transfer(CALL_ID, "nobody")
         assert str(refused.value) == "VoIPstudio refuses (422): dst: nobody is not valid for ..."
 
@@ -136,7 +143,7 @@ class TestTheRecordsOfACall:
 
     def test_are_refused_where_no_operator_is_understood(self, control: VoipstudioControl, api: VoipstudioApi) -> None:
         api.operators = []
-        with pytest.raises(Refused, match="Unknown operator"):
+        with pytest.raises(RequestRejected, match="Unknown operator"):
             control.call_detail_records(CALL_ID)
 
     def test_are_never_those_of_other_calls(self, control: VoipstudioControl, api: VoipstudioApi) -> None:
@@ -203,14 +210,14 @@ class TestARecording:
             control.download(VoipstudioRecording(id="78"), tmp_path / "a.mp3")
 
     def test_is_nowhere_else(self, control: VoipstudioControl, api: VoipstudioApi, tmp_path: Path) -> None:
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRejected):
             control.download(VoipstudioRecording(id="../calls/1"), tmp_path / "a.mp3")
         assert api.asked == []
 
 
 def test_a_wrong_key_is_told_without_it(api: VoipstudioApi) -> None:
     environment = {**api.environment, "VOIPSTUDIO_API_KEY": "a-wrong-key"}
-    with VoipstudioControl.from_environment(environment) as control, pytest.raises(Unauthorized) as refused:
+    with VoipstudioControl.from_environment(environment) as control, pytest.raises(KeyRejected) as refused:
         control.get(CALL_ID)
     assert str(refused.value) == "VoIPstudio does not accept the key for this (401): Invalid token ..."
 
@@ -218,7 +225,7 @@ def test_a_wrong_key_is_told_without_it(api: VoipstudioApi) -> None:
 @pytest.mark.parametrize("call_id", ["", ".", "..", "../cdrs", "1/2", "1?x=1", "1#2", "a b", "ü", "1\n", "x" * 201])
 def test_what_is_no_id_is_not_asked_for(call_id: str, control: VoipstudioControl, api: VoipstudioApi) -> None:
     for ask in (control.get, control.hang_up, control.recordings, lambda one: control.transfer(one, "2002")):
-        with pytest.raises(Refused, match="an id has"):
+        with pytest.raises(RequestRejected, match="an id has"):
             ask(call_id)
     assert api.asked == []
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from callhooks_tools.providers.rest.errors import CallIsOver, NotConfigured, Refused, Unauthorized, Unexpected
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.errors import CallIsOver, KeyRejected, NotConfigured, RequestRejected, Unexpected
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.wavix.api import WavixControl
 
 from tests.provider_apis.server import Reply
@@ -29,7 +29,7 @@ def control(api: WavixApi) -> Iterator[WavixControl]:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    with WavixControl.from_environment(api.environment, waiting=Waiting(sleep, lambda: now[0])) as control:
+    with WavixControl.from_environment(api.environment, waiting=RetryPolicy(sleep, lambda: now[0])) as control:
         yield control
 
 
@@ -82,7 +82,7 @@ def test_a_call_is_controlled_as_the_description_says(
 
 
 def test_a_validation_error_names_the_field(control: WavixControl) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         control.play(CALL_ID, "http://a.example.com/b.mp3")
     assert str(refused.value) == "Wavix refuses (400): Validation error; audio_file: must be an https URL"
 
@@ -129,7 +129,7 @@ def test_what_is_no_list_of_calls_is_not_taken_for_one(body: object, control: Wa
 
 def test_a_wrong_key_is_told(api: WavixApi) -> None:
     environment = {**api.environment, "WAVIX_API_KEY": "wrong"}
-    with WavixControl.from_environment(environment) as control, pytest.raises(Unauthorized, match="Unauthorized"):
+    with WavixControl.from_environment(environment) as control, pytest.raises(KeyRejected, match="Unauthorized"):
         control.get(CALL_ID)
 
 

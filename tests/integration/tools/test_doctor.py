@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from callhooks_tools.doctor.deployment import Deployment, stack_findings
-from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.resources import (
     CALL_PLAN_LAYER,
     CALLHOOKS_LAYER,
@@ -226,11 +226,11 @@ def arn_of(queue: str) -> str:
     return client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
-def told(findings: Iterator[Finding], outcome: Outcome = Outcome.FAILURE) -> list[str]:
+def told(findings: Iterator[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> list[str]:
     return [f"{one.check}: {one.words} {one.remedy}" for one in findings if one.outcome is outcome]
 
 
-def only(findings: Iterator[Finding], outcome: Outcome = Outcome.FAILURE) -> str:
+def only(findings: Iterator[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> str:
     (one,) = told(findings, outcome)
     return one
 
@@ -249,7 +249,7 @@ def everything(deployment: Deployment) -> list[Finding]:
 
 def test_all_is_well_in_an_account_as_it_is_deployed(account: Account) -> None:
     findings = everything(account.deployment)
-    assert {one.outcome for one in findings} == {Outcome.OK}, findings
+    assert {one.outcome for one in findings} == {FindingLevel.OK}, findings
     assert [one.check for one in findings] == [
         "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
     ]  # fmt: skip
@@ -296,7 +296,7 @@ class TestSecrets:
 
     def test_without_a_webhook_secret_are_warned_of_with_the_command_that_mends_it(self, bare: Account) -> None:
         bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": []}')
-        warned = only(self.findings(bare), Outcome.WARNING)
+        warned = only(self.findings(bare), FindingLevel.WARNING)
         assert "its signatures are not checked" in warned
         assert "callhooks secret add jambonz --stack callhooks" in warned
 
@@ -324,14 +324,14 @@ class TestSecrets:
         self, passwords: dict[str, object], bare: Account
     ) -> None:
         bare.put_secret("console_credentials", json.dumps({"username": "console", **passwords}))
-        warned = only(self.findings(bare), Outcome.WARNING)
+        warned = only(self.findings(bare), FindingLevel.WARNING)
         assert "A password in it has fewer than 12 characters" in warned
         assert "callhooks secret add console-password --generate --stack callhooks" in warned
         assert "elevenchars" not in warned
 
     def test_with_an_entry_that_is_not_used_are_warned_of(self, bare: Account) -> None:
         bare.put_secret("wavix_credentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
-        assert "An entry of its member further_tokens is no text" in only(self.findings(bare), Outcome.WARNING)
+        assert "An entry of its member further_tokens is no text" in only(self.findings(bare), FindingLevel.WARNING)
 
     def test_that_are_in_order_are_known_the_newest_of_several(self, bare: Account) -> None:
         bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": [3, "newest-secret", "older-secret"]}')
@@ -495,7 +495,9 @@ class TestQueues:
 
     def test_in_which_something_waits_are_warned_of(self, account: Account) -> None:
         waiting = {"Attributes": {"ApproximateNumberOfMessagesNotVisible": "1"}}
-        findings = told(queue_findings(intercepted(account, "sqs", "GetQueueAttributes", waiting)), Outcome.WARNING)
+        findings = told(
+            queue_findings(intercepted(account, "sqs", "GetQueueAttributes", waiting)), FindingLevel.WARNING
+        )
         assert len(findings) == 2
         assert "queue SpillQueue: 1 event waits for the table" in findings[0]
         assert findings[0].endswith(
@@ -507,7 +509,7 @@ class TestQueues:
     def test_in_which_something_waits_locally_name_the_log_of_the_engine(self, account: Account) -> None:
         waiting = {"Attributes": {"ApproximateNumberOfMessages": "1"}}
         session = intercepted(account, "sqs", "GetQueueAttributes", waiting).session
-        warned = told(queue_findings(replace(account.local(), session=session)), Outcome.WARNING)
+        warned = told(queue_findings(replace(account.local(), session=session)), FindingLevel.WARNING)
         assert 'The log of SpillDrainerFunction has the cause at "not drained": /' in warned[0]
         assert 'The log of CallProjectorFunction has the cause at "not projected": /' in warned[1]
         assert all(one.endswith("/run/engine.log") for one in warned)
@@ -571,7 +573,7 @@ class TestAlarms:
 
     def test_whose_actions_are_off_are_warned_of(self, account: Account) -> None:
         account.client("cloudwatch").disable_alarm_actions(AlarmNames=["callhooks-SpilledAlarm-1"])
-        warned = only(alarm_findings(account.deployment), Outcome.WARNING)
+        warned = only(alarm_findings(account.deployment), FindingLevel.WARNING)
         assert "The actions of 1 are switched off: nobody is told." in warned
         assert "enable-alarm-actions --alarm-names callhooks-SpilledAlarm-1" in warned
 
@@ -581,22 +583,22 @@ class TestAlarms:
         names = ("AlarmName", "MetricName", "Namespace", "Period", "EvaluationPeriods", "Threshold", "Statistic",
                  "ComparisonOperator")  # fmt: skip
         client.put_metric_alarm(**{name: alarm[name] for name in names})
-        assert "1 have no action: nobody is told." in only(alarm_findings(account.deployment), Outcome.WARNING)
-        assert told(alarm_findings(account.local()), Outcome.WARNING) == []
+        assert "1 have no action: nobody is told." in only(alarm_findings(account.deployment), FindingLevel.WARNING)
+        assert told(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
     def test_that_nobody_has_subscribed_to_are_warned_of_but_locally(self, account: Account) -> None:
         client = account.client("sns")
         (subscription,) = client.list_subscriptions()["Subscriptions"]
         client.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
-        warned = only(alarm_findings(account.deployment), Outcome.WARNING)
+        warned = only(alarm_findings(account.deployment), FindingLevel.WARNING)
         assert "Nobody has subscribed to the alarms: nobody is told." in warned
         assert "sns subscribe --topic-arn" in warned
-        assert told(alarm_findings(account.local()), Outcome.WARNING) == []
+        assert told(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
     def test_whose_subscription_is_not_confirmed_are_warned_of(self, account: Account) -> None:
         pending = {"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}
         deployment = intercepted(account, "sns", "ListSubscriptionsByTopic", pending)
-        warned = only(alarm_findings(deployment), Outcome.WARNING)
+        warned = only(alarm_findings(deployment), FindingLevel.WARNING)
         assert "The subscription waits to be confirmed: nobody is told." in warned
 
 
@@ -621,7 +623,7 @@ class TestPermissions:
     def test_that_are_missing_are_warned_of(self, service: str, operation: str, check: str, account: Account) -> None:
         findings = everything(intercepted(account, service, operation, denied(operation)))
         assert told(iter(findings)) == []
-        warned = told(iter(findings), Outcome.WARNING)
+        warned = told(iter(findings), FindingLevel.WARNING)
         assert any(
             one.startswith(f"{check}: could not be looked at: your AWS credentials may not do") for one in warned
         )
@@ -662,10 +664,10 @@ class TestTheStack:
     @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
     def test_is_in_order_when_it_is_finished(self, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (finding,) = self.stack(monkeypatch, status)
-        assert (finding.outcome, finding.words) == (Outcome.OK, f"callhooks is {status}.")
+        assert (finding.outcome, finding.words) == (FindingLevel.OK, f"callhooks is {status}.")
 
     def test_whose_last_deployment_was_taken_back_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), Outcome.WARNING)
+        warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), FindingLevel.WARNING)
         assert "the last deployment failed and was taken back" in warned
         assert "describe-stack-events --stack-name callhooks" in warned
 

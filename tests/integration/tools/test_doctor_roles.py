@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.roles import role_findings
 from callhooks_tools.stack.stack import StackOutputs, StackResource
 from moto import mock_aws
@@ -78,7 +78,7 @@ def account() -> Iterator[Account]:
 
 def test_the_roles_of_the_template_are_fine(account: Account) -> None:
     (finding,) = account.findings()
-    assert finding.outcome is Outcome.OK
+    assert finding.outcome is FindingLevel.OK
     assert finding.words == "All 11 functions may do what the template says, and nothing besides."
 
 
@@ -99,7 +99,7 @@ def test_the_roles_of_the_template_are_fine(account: Account) -> None:
 def test_a_permission_that_was_taken_away_is_named(role: str, sid: str, words: str, account: Account) -> None:
     account.put(role, [one for one in account.statements(role) if one["Sid"] != sid])
     (finding,) = account.findings()
-    assert (finding.check, finding.outcome, finding.words) == (f"role {role}", Outcome.FAILURE, words)
+    assert (finding.check, finding.outcome, finding.words) == (f"role {role}", FindingLevel.FAILURE, words)
     assert "put back what template.yaml has" in finding.remedy
 
 
@@ -107,7 +107,7 @@ def test_a_permission_that_was_added_is_named(account: Account) -> None:
     further = {"Sid": "More", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "*"}
     account.put("WavixCallRole", [*account.statements("WavixCallRole"), further])
     (finding,) = account.findings()
-    assert finding.outcome is Outcome.WARNING
+    assert finding.outcome is FindingLevel.WARNING
     assert finding.words == "WavixCallFunction may do more than the template says: s3:GetObject, s3:PutObject (More)."
 
 
@@ -116,7 +116,7 @@ def test_what_is_denied_besides_is_named(account: Account) -> None:
     account.put("WavixCallRole", [*account.statements("WavixCallRole"), denied])
     (finding,) = account.findings()
     assert (finding.outcome, finding.words) == (
-        Outcome.FAILURE,
+        FindingLevel.FAILURE,
         "WavixCallFunction is denied dynamodb:PutItem (Freeze).",
     )
 
@@ -126,14 +126,14 @@ def test_a_further_policy_is_named(account: Account) -> None:
     account.iam.attach_role_policy(RoleName="BirdVoiceRole", PolicyArn=arn)
     account.iam.put_role_policy(RoleName="BirdVoiceRole", PolicyName="by-hand", PolicyDocument=ANYTHING)
     (finding,) = account.findings()
-    assert finding.outcome is Outcome.WARNING
+    assert finding.outcome is FindingLevel.WARNING
     assert finding.words == "BirdVoiceFunction may do more than the template says, by by-hand, anything."
 
 
 def test_a_policy_that_is_gone_is_named(account: Account) -> None:
     account.iam.delete_role_policy(RoleName="JambonzNewCallRole", PolicyName=POLICY)
     (finding,) = account.findings()
-    assert (finding.check, finding.outcome) == ("role JambonzNewCallRole", Outcome.FAILURE)
+    assert (finding.check, finding.outcome) == ("role JambonzNewCallRole", FindingLevel.FAILURE)
     assert finding.words == "Its policy, or all of it, is not there: JambonzNewCallFunction may do nothing."
 
 

@@ -15,7 +15,7 @@ from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore
 from callhooks.events.event_item import event_of_item
 from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, Outcome
+from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.senders import sender_findings
 from callhooks_tools.stack.stack import StackResource
 
@@ -87,7 +87,7 @@ class TestSignatures:
         unsigned = (without_header(call(f"call-{number}"), "jambonz-signature") for number in range(3))
         projected(aws, new_container("jambonz_new_call"), *unsigned)
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (Outcome.WARNING, "jambonz signatures")
+        assert (finding.outcome, finding.check) == (FindingLevel.WARNING, "jambonz signatures")
         assert "stored as one event" in finding.words
         assert "JambonzSignatureHeader (now Jambonz-Signature)" in finding.remedy
 
@@ -111,7 +111,7 @@ class TestSignatures:
         assert new_container("jambonz_new_call")(renamed).statusCode == 401
         log_lines(log)
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (Outcome.FAILURE, "jambonz signatures")
+        assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz signatures")
         assert "no Jambonz-Signature: they were refused (401), by JambonzNewCallFunction" in finding.words
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 
@@ -143,7 +143,7 @@ class TestRegistrations:
             event = signed_event("", path="/webhooks/client-auth", method="GET", query=query, request_id=f"{number}")
             assert json.loads(handler(event).body) == {"status": "fail"}
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (Outcome.FAILURE, "jambonz registration hook")
+        assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz registration hook")
         assert "by GET, which it does not sign: 2 SIP clients" in finding.words
         assert "to POST" in finding.remedy
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []

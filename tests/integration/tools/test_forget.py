@@ -19,7 +19,7 @@ from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
 from callhooks.events.event_table import EventStore
-from callhooks.providers.jambonz.llm_tools.toolbox import Outcome, ToolRequest
+from callhooks.providers.jambonz.llm_tools.toolbox import ToolOutcome, ToolRequest
 from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.cli import app
@@ -74,7 +74,7 @@ def quarantined(body: bytes) -> Item:
 
 def tool_call(call_id: str, result: object) -> Item:
     """What a tool was asked for in another caller's call, and what the model was told."""
-    outcome = Outcome(result)
+    outcome = ToolOutcome(result)
     hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (outcome,))
     event = replace(told(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
     return event_item(

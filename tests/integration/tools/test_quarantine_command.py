@@ -41,9 +41,9 @@ from tests.support import (
     WEBHOOK_SECRET,
     FakeDynamoDB,
     FakeQueue,
-    keeper_of,
     kept_details,
     template,
+    writer_of,
 )
 
 REASON = "There was a fault."
@@ -370,7 +370,7 @@ class TestTheRecovery:
         delivery = NotUnderstood("wavix", REASON, datetime.now(UTC) - age)
         request = request._replace(sender=Sender(datetime.now(UTC)))
         item = quarantine_item(delivery, request, quarantined(REASON, request), retention_days=90)
-        keeper_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")
+        writer_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")
         return log.getvalue().splitlines()
 
     def test_it_reads_every_log_and_may_be_run_again(

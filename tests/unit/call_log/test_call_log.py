@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from callhooks.call_log.listing import MOST_LISTED
+from callhooks.call_log.listing import MAX_LISTED
 from callhooks.call_log.routes import FOR_ANYBODY, METHODS
 from callhooks.calls.call import CallStatus, Outcome
 from callhooks.events.call_event import Kind
@@ -521,7 +521,7 @@ def test_what_takes_no_parameters_says_so() -> None:
 
 
 def test_a_list_is_bounded_and_goes_on_from_its_cursor() -> None:
-    console = Console(table_of(a_call(f"call-{number}", milliseconds=number) for number in range(MOST_LISTED + 9)))
+    console = Console(table_of(a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 9)))
     answer = console.json("/calls", outcome="busy")
     assert answer["calls"] == []
     assert console.json("/calls", outcome="busy", cursor=answer["cursor"]) == {"calls": [], "cursor": None}
@@ -636,7 +636,7 @@ def test_a_call_that_nothing_tells_of_is_not_found(path: str) -> None:
     assert Console(events("one-call", b"{}")).refusal(path) == (404, "There is no such call.")
 
 
-LARGEST_ANSWER_BYTES = 6 * 1024 * 1024
+MAX_ANSWER_BYTES = 6 * 1024 * 1024
 
 
 @pytest.mark.parametrize("letter", [b'"', b"a", "é".encode(), b"\xff", b"\x01", "😀".encode()])
@@ -645,7 +645,7 @@ def test_a_call_with_very_much_in_it_fits_into_lambdas_answer(letter: bytes) -> 
     console = Console(events("one-call", *[body] * 60))
     answer = console.get("/calls/jambonz/one-call")
     payload = {"statusCode": answer.statusCode, "headers": answer.headers, "body": answer.body}
-    assert 3_000_000 < len(json.dumps(payload)) < LARGEST_ANSWER_BYTES
+    assert 3_000_000 < len(json.dumps(payload)) < MAX_ANSWER_BYTES
     told = json.loads(answer.body)
     omitted = [event["body_omitted"] for event in told["timeline"]]
     assert omitted == sorted(omitted)
@@ -658,7 +658,7 @@ def test_a_call_with_very_many_events_tells_how_many_are_not_shown() -> None:
     verbs = json.dumps([{"verb": "say", "text": "x" * 50_000}])
     console = Console(events("one-call", *[b"{}"] * 200, answer=verbs))
     answer = console.get("/calls/jambonz/one-call")
-    assert len(json.dumps({"body": answer.body})) < LARGEST_ANSWER_BYTES
+    assert len(json.dumps({"body": answer.body})) < MAX_ANSWER_BYTES
     told = json.loads(answer.body)
     assert told["omitted_events"] == 200 - len(told["timeline"]) > 0
     assert told["call"]["event_count"] == 200

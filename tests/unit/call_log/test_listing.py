@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from callhooks.call_log import listing as call_list
 from callhooks.call_log.listing import (
-    MOST_LISTED,
+    MAX_LISTED,
     UNDER_WAY,
     CallList,
     Cursor,
@@ -20,7 +20,7 @@ from callhooks.call_log.listing import (
     Question,
 )
 from callhooks.calls.call import Call, CallStatus, Outcome
-from callhooks.calls.repository import DAY_SHARDS, MOST_AT_ONCE, CallsUnread, shard_of
+from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, CallsUnread, shard_of
 from callhooks.events.event_item import partition_key
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,19 +157,19 @@ def test_a_page_reads_little_more_than_it_shows() -> None:
 
 
 def test_looking_for_what_is_rare_ends_after_so_many_entries_and_goes_on_from_there() -> None:
-    calls = [a_call(f"call-{number}", milliseconds=number) for number in range(MOST_LISTED + 500)]
+    calls = [a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 500)]
     table = table_of([*calls, a_call("rare", milliseconds=-1, direction="outbound")])
     question = Question(day=TODAY, direction="outbound")
     page = list_of(table).page(question, limit=50)
     assert page.calls == ()
     assert page.cursor is not None
-    assert table.reads < MOST_LISTED + DAY_SHARDS * 500
+    assert table.reads < MAX_LISTED + DAY_SHARDS * 500
     again = list_of(table).page(question, limit=50, after=Cursor.read(page.cursor).position_in(question))
     assert [call.call_id for call in again.calls] == ["rare"]
 
 
 def test_more_calls_of_one_moment_than_a_page_looks_at_are_all_listed() -> None:
-    calls = [a_call(f"call-{number}") for number in range(MOST_LISTED + 100)]
+    calls = [a_call(f"call-{number}") for number in range(MAX_LISTED + 100)]
     assert walk(table_of(calls), Question(day=TODAY, direction="inbound"), limit=1500) == newest_first(calls)
 
 
@@ -186,7 +186,7 @@ def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], most: int) -
     talked: Counter[tuple[int, str, str]] = Counter()
     text: str | None = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(call_list, "MOST_COUNTED", most)
+        patch.setattr(call_list, "MAX_COUNTED", most)
         while True:
             after = Cursor.read(text).position_in(ALL_OF_TODAY) if text else None
             counts = list_of(table).counts(TODAY, after=after)
@@ -306,7 +306,7 @@ def test_a_call_of_its_own_has_no_legs() -> None:
 def test_no_more_legs_are_read_than_one_request_takes() -> None:
     legs = [a_call(f"leg-{number:03}", milliseconds=number, conversation_id="parent") for number in range(150)]
     table = table_of([a_call("parent"), *legs])
-    assert len(paths_of_legs(table, legs[0])) == MOST_AT_ONCE - 1
+    assert len(paths_of_legs(table, legs[0])) == MAX_AT_ONCE - 1
 
 
 def test_legs_that_dynamodb_leaves_out_are_asked_for_again() -> None:

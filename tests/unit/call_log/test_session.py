@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from callhooks.call_log.session import (
     COOKIE,
-    LONGEST_SESSION,
+    MAX_SESSION,
     RENEWED_AFTER,
     SECURE_COOKIE,
     VALID_FOR,
     ConsoleCredentials,
-    Session,
+    ConsoleSession,
     check_basic,
     cookie_of,
     no_cookie,
@@ -37,13 +37,13 @@ def basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def signed_in(password: str = PASSWORD) -> Session:
+def signed_in(password: str = PASSWORD) -> ConsoleSession:
     session = sign_in(USERNAME, password, CREDENTIALS, NOW)
     assert session is not None
     return session
 
 
-def value_of(session: Session) -> str:
+def value_of(session: ConsoleSession) -> str:
     return cookie_of(session, NOW, secure=True).value
 
 
@@ -111,7 +111,7 @@ def test_a_session_of_the_future_is_none() -> None:
 def test_a_session_that_is_used_is_renewed_for_twelve_hours() -> None:
     session, now, renewals = signed_in(), NOW, 0
     while (current := session_of(cookie_with(value_of(session)), CREDENTIALS, now, secure=True)) is not None:
-        assert now < NOW + LONGEST_SESSION
+        assert now < NOW + MAX_SESSION
         renewed = current.renewed(now)
         if renewed:
             renewals += 1
@@ -119,8 +119,8 @@ def test_a_session_that_is_used_is_renewed_for_twelve_hours() -> None:
             assert renewed.signed_in == session.signed_in
             session = renewed
         now += timedelta(minutes=1)
-    assert timedelta() <= now - (NOW + LONGEST_SESSION) < timedelta(minutes=1)
-    assert renewals == pytest.approx(LONGEST_SESSION / RENEWED_AFTER, rel=0.1)
+    assert timedelta() <= now - (NOW + MAX_SESSION) < timedelta(minutes=1)
+    assert renewals == pytest.approx(MAX_SESSION / RENEWED_AFTER, rel=0.1)
 
 
 def test_a_session_is_not_renewed_by_every_request() -> None:

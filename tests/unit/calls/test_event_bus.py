@@ -15,9 +15,9 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from callhooks.calls.call import Call, fold
 from callhooks.calls.event_bus import (
-    LARGEST_DETAIL_BYTES,
-    LARGEST_REQUEST_BYTES,
-    MOST_ENTRIES,
+    MAX_DETAIL_BYTES,
+    MAX_ENTRIES,
+    MAX_REQUEST_BYTES,
     PAUSES,
     BusEntry,
     EventBus,
@@ -151,9 +151,9 @@ class TestADetailThatWouldBeTooLarge:
 
     def test_is_not_touched_where_it_just_fits(self) -> None:
         event = told(Kind.MEDIA, details={"text": ""})
-        room = LARGEST_DETAIL_BYTES - len(detail_of(event, None, pk=PK, sk=SK).encode())
+        room = MAX_DETAIL_BYTES - len(detail_of(event, None, pk=PK, sk=SK).encode())
         fits = replace(event, details={"text": "x" * room})
-        assert len(detail_of(fits, None, pk=PK, sk=SK).encode()) == LARGEST_DETAIL_BYTES
+        assert len(detail_of(fits, None, pk=PK, sk=SK).encode()) == MAX_DETAIL_BYTES
         assert "truncated" not in detail(fits)
         assert detail(replace(event, details={"text": "x" * (room + 1)}))["truncated"] is True
 
@@ -177,7 +177,7 @@ class TestADetailThatWouldBeTooLarge:
         event = told(Kind.OTHER, details=details, status=text * 100_000, from_=text * 100_000, to=text * 100_000)
         event = replace(event, name=text * 100_000, call_id=text * 100_000)
         published = bus_entry(event, fold([event]), pk=f"jambonz#{'x' * 200}", sk=f"event#{'x' * 200}")
-        assert published.size <= LARGEST_REQUEST_BYTES
+        assert published.size <= MAX_REQUEST_BYTES
         assert json.loads(published.request["Detail"])["truncated"] is True
         assert bus_schema().is_valid(json.loads(published.request["Detail"]))
 
@@ -241,7 +241,7 @@ class TestPublishing:
     def test_makes_as_few_requests_as_hold_the_entries(self) -> None:
         bus = Bus()
         assert bus.publish(entries(25)) == []
-        assert [len(request) for request in bus.requests] == [MOST_ENTRIES, MOST_ENTRIES, 5]
+        assert [len(request) for request in bus.requests] == [MAX_ENTRIES, MAX_ENTRIES, 5]
         assert bus.pauses == []
 
     def test_keeps_each_request_under_the_limit_of_bytes(self) -> None:

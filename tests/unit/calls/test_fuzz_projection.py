@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from callhooks.calls.event_bus import LARGEST_REQUEST_BYTES
+from callhooks.calls.event_bus import MAX_REQUEST_BYTES
 from callhooks.events.event_item import is_call_partition, pack_item, unpack_item
 from callhooks.events.event_table import EventStore
 from callhooks.events.spill_queue import SpillDrainer
@@ -57,7 +57,7 @@ def test_every_event_that_is_kept_is_folded_published_and_shown(name: str, data:
     assert len(world.published) == len(events)
     for detail in world.published:
         bus_schema().validate(detail)
-        assert len(json.dumps(detail, ensure_ascii=False).encode()) <= LARGEST_REQUEST_BYTES
+        assert len(json.dumps(detail, ensure_ascii=False).encode()) <= MAX_REQUEST_BYTES
     for pk in {item["pk"]["S"] for item in events if is_call_partition(item["pk"]["S"])}:
         call = world.call(pk)
         assert call is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from callhooks.events.call_event import Kind
 from callhooks.providers import bird, voipstudio, wavix
-from callhooks.providers.jambonz.client_auth import Refusal
+from callhooks.providers.jambonz.client_auth import ClientRefusal
 from callhooks.providers.jambonz.events import KIND_OF_MEMBER, KIND_OF_QUEUE_EVENT, KIND_OF_WORD
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS
 
@@ -237,7 +237,7 @@ class TestTheCatalogue:
         section = text.split("\n### jambonz: client authentication\n", 1)[1].split("\n#", 1)[0]
         rows = dict(re.findall(r"^\| `(\w+)` \| `([a-z._]+)` \|", section, re.MULTILINE))
         assert rows == {"ok": Kind.CLIENT_REGISTERED, "fail": Kind.CLIENT_REFUSED}
-        assert [reason for reason in Refusal if f"`{reason}`" not in section] == []
+        assert [reason for reason in ClientRefusal if f"`{reason}`" not in section] == []
 
     def test_jambonz_by_a_word(self) -> None:
         assert self.rows("jambonz: by a word") == {word: kind.value for word, kind in KIND_OF_WORD.items()}

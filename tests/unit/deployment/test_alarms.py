@@ -128,7 +128,7 @@ class TestAnAlarm:
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "the stack")
         metric = ALARMS[name]["MetricName"]
         if metric == metrics.CALL_ANSWER_TIME:
-            metrics.tell_answer([], 5, provider="jambonz", caller_waits=True)
+            metrics.emit_delivery_metrics([], 5, provider="jambonz", caller_waits=True)
         elif ALARMS[name].get("Statistic") == "Maximum":
             metrics.measure(metric, 5, provider="jambonz")
         else:

@@ -24,10 +24,10 @@ from bench.cost import (
     usage_of,
 )
 
-MOST_FOR_RECEIVING = 2.40
-MOST_FOR_ALL = 5.50
+MAX_FOR_RECEIVING = 2.40
+MAX_FOR_ALL = 5.50
 """Without secrets, whose cost depends on how many containers there are and not on events alone."""
-MOST_FOR_SECRETS = 0.32
+MAX_FOR_SECRETS = 0.32
 ONE = Usage(
     events=1,
     functions=3,
@@ -53,9 +53,9 @@ def entry(**members: str) -> Item:
 @pytest.mark.parametrize("provider", WHOLE_CALLS)
 def test_a_million_events_cost_what_was_promised(provider: str) -> None:
     cost = cost_of(usage_of(provider), Pace(), Prices())
-    assert cost.receiving - cost.secrets <= MOST_FOR_RECEIVING
-    assert cost.total - cost.secrets <= MOST_FOR_ALL
-    assert cost.secrets <= MOST_FOR_SECRETS
+    assert cost.receiving - cost.secrets <= MAX_FOR_RECEIVING
+    assert cost.total - cost.secrets <= MAX_FOR_ALL
+    assert cost.secrets <= MAX_FOR_SECRETS
 
 
 @pytest.mark.parametrize(("provider", "calls"), {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}.items())

@@ -8,13 +8,13 @@ import json
 import pytest
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, event_item
-from callhooks.events.event_writer import LARGEST_LOGGED_PART
-from callhooks.events.write_result import Fate
+from callhooks.events.event_writer import MAX_LOGGED_PART
+from callhooks.events.write_result import WriteOutcome
 from callhooks.runtime.http import Request, Response
 
-from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, incompressible, keeper_of, unstored
+from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, incompressible, unstored, writer_of
 
-LARGEST_LOG_EVENT_BYTES = 256 * 1024
+MAX_LOG_EVENT_BYTES = 256 * 1024
 
 
 def item_of(body: bytes) -> Item:
@@ -26,41 +26,41 @@ def item_of(body: bytes) -> Item:
 @pytest.mark.parametrize(("size", "parts"), [(10, 1), (128 * 1024, 2)])
 def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
     item = item_of(incompressible(size))
-    keeper = keeper_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
-    assert keeper.keep(item, lambda: 7).fate is Fate.LOGGED
+    keeper = writer_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
+    assert keeper.keep(item, lambda: 7).fate is WriteOutcome.LOGGED
     lines = [line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
     assert len(lines) == parts
-    assert max(len(line) for line in lines) < LARGEST_LOG_EVENT_BYTES
-    assert max(len(json.loads(line)["delivery"]) for line in lines) <= LARGEST_LOGGED_PART
+    assert max(len(line) for line in lines) < MAX_LOG_EVENT_BYTES
+    assert max(len(json.loads(line)["delivery"]) for line in lines) <= MAX_LOGGED_PART
     assert unstored(log.getvalue()) == [item]
 
 
 def test_without_time_the_table_is_not_asked_and_the_item_is_spilled() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
-    assert keeper_of(database, queue).keep(item_of(b"{}"), lambda: 4.3).fate is Fate.SPILLED
+    assert writer_of(database, queue).keep(item_of(b"{}"), lambda: 4.3).fate is WriteOutcome.SPILLED
     assert (database.calls, len(queue.items)) == (0, 1)
 
 
 def test_without_time_for_the_queue_the_item_is_in_the_log(log: io.StringIO) -> None:
     database, queue, item = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(), item_of(b"{}")
     left = iter([4.4, 1.7])
-    assert keeper_of(database, queue).keep(item, lambda: next(left)).fate is Fate.LOGGED
+    assert writer_of(database, queue).keep(item, lambda: next(left)).fate is WriteOutcome.LOGGED
     assert (database.calls, queue.clients_made) == (1, 0)
     assert unstored(log.getvalue()) == [item]
 
 
 def test_without_time_a_repeat_gets_the_first_answer_all_the_same() -> None:
     database, item = FakeDynamoDB(), item_of(b"{}")
-    keeper = keeper_of(database, FakeQueue())
+    keeper = writer_of(database, FakeQueue())
     keeper.keep(item, lambda: 7)
     again = keeper.keep({**item, "answer": {"S": '["another"]'}}, lambda: 0)
-    assert (again.fate, again.payload["body"]) == (Fate.REPLAYED, "[]")
+    assert (again.fate, again.payload["body"]) == (WriteOutcome.REPLAYED, "[]")
     assert database.calls == 1
 
 
 def test_the_queue_s_client_is_made_once_and_only_when_it_is_needed() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
-    keeper = keeper_of(database, queue)
+    keeper = writer_of(database, queue)
     keeper.keep(item_of(b"1"), lambda: 7)
     assert queue.clients_made == 0
     database.fault = OUT_OF_ORDER

@@ -8,15 +8,15 @@ import json
 
 import pytest
 from callhooks.events.call_event import CallEvent, Kind
-from callhooks.events.event_item import LARGEST_UNPACKED_BYTES, event_item, pack_item, unpack_item
+from callhooks.events.event_item import MAX_UNPACKED_BYTES, event_item, pack_item, unpack_item
 from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import LARGEST_ITEM_BYTES, NOW, incompressible, size_of
+from tests.support import MAX_ITEM_BYTES, NOW, incompressible, size_of
 
-LARGEST_MESSAGE_BYTES = 1024 * 1024
-LARGEST_BODY_BYTES = 128 * 1024
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 128 * 1024
 
 
 def packed(document: object) -> str:
@@ -38,13 +38,13 @@ def test_an_item_comes_back_as_it_was(body: bytes, details: dict[str, str | bool
 
 
 def test_the_largest_item_fits_into_a_message() -> None:
-    both = incompressible(2 * LARGEST_BODY_BYTES)
-    raw = both[:LARGEST_BODY_BYTES]
-    details = {"text": base64.b64encode(both[LARGEST_BODY_BYTES:]).decode()}
+    both = incompressible(2 * MAX_BODY_BYTES)
+    raw = both[:MAX_BODY_BYTES]
+    details = {"text": base64.b64encode(both[MAX_BODY_BYTES:]).decode()}
     event = CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW, details=details)
     item = event_item(event, Request("POST", "/", body=raw), Response(200, "[]"), retention_days=90)
-    assert size_of({"M": item}) < LARGEST_ITEM_BYTES
-    assert len(pack_item(item)) < LARGEST_MESSAGE_BYTES
+    assert size_of({"M": item}) < MAX_ITEM_BYTES
+    assert len(pack_item(item)) < MAX_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_largest_item_fits_into_a_message() -> None:
         packed({"pk": {"S": 1}, "sk": {"S": "event#1"}}),
         packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "body": {"B": {"base64": "%"}}}),
         packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}})[:-8],
-        packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "text": {"S": "a" * LARGEST_UNPACKED_BYTES}}),
+        packed({"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "text": {"S": "a" * MAX_UNPACKED_BYTES}}),
         base64.b64encode(gzip.compress(b"[" * 100_000, mtime=0)).decode(),
     ],
 )

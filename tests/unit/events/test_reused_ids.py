@@ -13,10 +13,10 @@ from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, event_item, event_of_item, pack_item
 from callhooks.events.event_table import EventStore
 from callhooks.events.spill_queue import SpillDrainer
-from callhooks.events.write_result import Fate
+from callhooks.events.write_result import WriteOutcome
 from callhooks.runtime.http import Request, Response
-from callhooks_tools.commands.recover import Fate as Recovered
 from callhooks_tools.commands.recover import Logged, bring_in
+from callhooks_tools.commands.recover import RecoveryOutcome as Recovered
 from callhooks_tools.recovery.quarantine import keep_event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,9 +29,9 @@ from tests.support import (
     Container,
     FakeDynamoDB,
     FakeQueue,
-    keeper_of,
     unstored,
     with_header,
+    writer_of,
 )
 
 CALL = "50331"
@@ -121,14 +121,14 @@ class TestTheWay:
     @pytest.fixture
     def table(self) -> FakeDynamoDB:
         table = FakeDynamoDB()
-        assert keeper_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is Fate.STORED
+        assert writer_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is WriteOutcome.STORED
         return table
 
     def test_of_a_queue_keeps_it_and_counts_it(self, table: FakeDynamoDB) -> None:
         reused: list[Item] = []
         queue = FakeQueue()
         table.fault = OUT_OF_ORDER
-        assert keeper_of(table, queue).keep(item_of(b"other"), lambda: 7).fate is Fate.SPILLED
+        assert writer_of(table, queue).keep(item_of(b"other"), lambda: 7).fate is WriteOutcome.SPILLED
         table.fault = None
         store = EventStore(table.as_client(), "events", on_reused_key=reused.append)
         drainer = SpillDrainer(store, queue.as_client(), SPILL_QUEUE_URL)
@@ -140,7 +140,7 @@ class TestTheWay:
 
     def test_of_the_log_keeps_it(self, table: FakeDynamoDB, log: io.StringIO) -> None:
         table.fault = OUT_OF_ORDER
-        keeper_of(table, FakeQueue(fault=OUT_OF_ORDER)).keep(item_of(b"other"), lambda: 7)
+        writer_of(table, FakeQueue(fault=OUT_OF_ORDER)).keep(item_of(b"other"), lambda: 7)
         table.fault = None
         line = next(line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line)
         assert unstored(log.getvalue()) == [item_of(b"other")]
@@ -156,9 +156,9 @@ class TestTheWay:
 
     def test_of_a_queue_that_the_first_still_waits_in_keeps_both(self) -> None:
         table, queue = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue()
-        keeper = keeper_of(table, queue)
+        keeper = writer_of(table, queue)
         fates = [keeper.keep(item_of(body), lambda: 7).fate for body in (b"{}", b"other", b"{}")]
-        assert fates == [Fate.SPILLED, Fate.SPILLED, Fate.REPLAYED]
+        assert fates == [WriteOutcome.SPILLED, WriteOutcome.SPILLED, WriteOutcome.REPLAYED]
         table.fault = None
         drainer = SpillDrainer(EventStore(table.as_client(), "events"), queue.as_client(), SPILL_QUEUE_URL)
         for item in queue.items:
@@ -169,13 +169,13 @@ class TestTheWay:
     def test_of_a_lost_reply_is_no_other_delivery(self) -> None:
         table = FakeDynamoDB(lose_reply=True)
         item = item_of(b"{}") | {"request_id": {"S": "1"}}
-        assert keeper_of(table, FakeQueue()).keep(item, lambda: 7).fate is Fate.STORED
+        assert writer_of(table, FakeQueue()).keep(item, lambda: 7).fate is WriteOutcome.STORED
         assert len(table.items) == 1
 
     def test_of_a_first_body_that_cannot_be_read_keeps_it(self, table: FakeDynamoDB) -> None:
         first = next(iter(table.items.values()))
         first["body"], first["body_encoding"] = {"B": b"broken"}, {"S": "gzip"}
-        assert keeper_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is Fate.STORED
+        assert writer_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is WriteOutcome.STORED
         assert len(table.items) == 2
 
 
@@ -186,10 +186,12 @@ def bodies(table: FakeDynamoDB) -> list[bytes]:
 @given(st.lists(st.tuples(st.sampled_from([b"1", b"2", b"3" * 3000]), st.booleans()), min_size=1, max_size=8))
 def test_whatever_the_order_and_the_container_each_body_is_kept_once(deliveries: list[tuple[bytes, bool]]) -> None:
     table = FakeDynamoDB()
-    warm = keeper_of(table, FakeQueue())
+    warm = writer_of(table, FakeQueue())
     seen: set[bytes] = set()
     for body, is_warm in deliveries:
-        keeper = warm if is_warm else keeper_of(table, FakeQueue())
-        assert keeper.keep(item_of(body), lambda: 7).fate is (Fate.REPLAYED if body in seen else Fate.STORED)
+        keeper = warm if is_warm else writer_of(table, FakeQueue())
+        assert keeper.keep(item_of(body), lambda: 7).fate is (
+            WriteOutcome.REPLAYED if body in seen else WriteOutcome.STORED
+        )
         seen.add(body)
     assert len(table.items) == len(seen)

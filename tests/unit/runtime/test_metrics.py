@@ -28,11 +28,11 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
-    keeper_of,
     metric_lines,
     recorded,
     signed,
     signed_event,
+    writer_of,
 )
 
 EVENT_OF = {
@@ -137,7 +137,7 @@ class TestADelivery:
         def broken(*_: object, **__: object) -> None:
             raise OSError("stdout is closed")
 
-        monkeypatch.setattr(receiver, "tell_answer", broken)
+        monkeypatch.setattr(receiver, "emit_delivery_metrics", broken)
         assert sender.send(document).statusCode == 200
         assert len(sender.items) == 1
 
@@ -162,12 +162,12 @@ class TestANewCall:
         container = Container()
         container.secrets.fault = RuntimeError("down")
         container.receive_call(CALL)
-        fell_back, waited = lines.all()
-        assert (counted(fell_back), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
+        fallback_payload, waited = lines.all()
+        assert (counted(fallback_payload), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
         assert waited["fate"] == "fell back"
 
     def test_that_is_answered_without_a_plan_fell_back_each_time(self, lines: Lines) -> None:
-        plan = PLAN._replace(is_last_resort=True)
+        plan = PLAN._replace(uses_builtin_plan=True)
         container = Container(plan=plan)
         for number in range(2):
             container.receive_call({**CALL, "call_sid": f"call-{number}"})
@@ -233,7 +233,7 @@ class TestANewCall:
         own = receiver.Receiver(
             new_call_webhook(PLAN, signature_header="X-Own-Signature", public_url=""),
             credentials=credential_store(FakeSecrets(), clock),
-            keeper=keeper_of(FakeDynamoDB(), FakeQueue()),
+            keeper=writer_of(FakeDynamoDB(), FakeQueue()),
             clock=clock,
             retention_days=90,
         )

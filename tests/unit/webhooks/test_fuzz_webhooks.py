@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 from callhooks.events.event_item import body_of_item
-from callhooks.webhooks.pipeline import LARGEST_BODY_BYTES
+from callhooks.webhooks.pipeline import MAX_BODY_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 SIGNED = [name for name in FUNCTIONS if name not in ("wavix", "voipstudio")]
 NOT_TOLD = ("Traceback", "pydantic", 'File "', "validation error")
-MOST_MEMORY_BYTES = 100 * 1024 * 1024
+MAX_MEMORY_BYTES = 100 * 1024 * 1024
 PROOFS = frozenset({"authorization", "jambonz-signature", "messagebird-signature", "messagebird-request-timestamp"})
 
 _members = st.tuples(st.sampled_from(["call", "hook", "hop", "repeated", "call_sid", "nc"]) | texts, texts)
@@ -116,7 +116,7 @@ def assert_taken(function: Function, event: Event) -> None:
     status = told.get("status") if isinstance(told, dict) else None
     if answer.statusCode != 200:
         assert_repeats_nothing(answer)
-    if name == "jambonz call" and method == "POST" and is_call(body) and len(body) <= LARGEST_BODY_BYTES:
+    if name == "jambonz call" and method == "POST" and is_call(body) and len(body) <= MAX_BODY_BYTES:
         assert answer.statusCode == 200
     if name == "jambonz call" and answer.statusCode == 200 and method != "OPTIONS":
         assert_verbs(answer, least=1)
@@ -124,7 +124,7 @@ def assert_taken(function: Function, event: Event) -> None:
         assert_verbs(answer, least=0) if answer.statusCode == 200 else assert_repeats_nothing(answer)
     elif name == "jambonz client":
         assert status in ("ok", "fail")
-    if len(body) > LARGEST_BODY_BYTES:
+    if len(body) > MAX_BODY_BYTES:
         # Larger than what could be kept: who waits is answered all the same.
         assert function.items == []
         assert answer.statusCode == (200 if function.waits and name != "jambonz call" else 413)
@@ -297,7 +297,7 @@ def test_no_body_takes_for_ever_or_all_of_the_memory(name: str, extreme: str) ->
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < MOST_MEMORY_BYTES
+    assert peak < MAX_MEMORY_BYTES
 
 
 def filled(recorded: Event, make: Callable[[int], str]) -> Event:
@@ -306,7 +306,7 @@ def filled(recorded: Event, make: Callable[[int], str]) -> Event:
     members = [path for path in paths_in(document) if isinstance(at(document, path), str)]
     written = len(json.dumps(make(1000))) // 1000 + 1
     for path in members:
-        document = changed(document, path, make(LARGEST_BODY_BYTES // 2 // written // len(members)))
+        document = changed(document, path, make(MAX_BODY_BYTES // 2 // written // len(members)))
     return {**recorded, "body": as_json(document).decode(), "isBase64Encoded": False}
 
 

@@ -33,7 +33,7 @@ control_app = typer.Typer(
 )
 
 
-class Recording(StrEnum):
+class RecordingAction(StrEnum):
     """What is to be done with the recording of a call."""
 
     START = "start"
@@ -119,9 +119,9 @@ def transfer(
                 bird.transfer(_channel_of(bird, call_id, channel), call_id, destination, from_=from_)
             case Provider.JAMBONZ:
                 # The SDK takes a second to import.
-                from callhooks_tools.providers.jambonz.api import CallHook  # noqa: PLC0415
+                from callhooks_tools.providers.jambonz.api import HookTarget  # noqa: PLC0415
 
-                stack.enter_context(_jambonz()).transfer(call_id, CallHook(destination))
+                stack.enter_context(_jambonz()).transfer(call_id, HookTarget(destination))
     console.print(f"{provider} transfers the call.")
 
 
@@ -168,7 +168,7 @@ def answer(
 def record(
     provider: ProviderName,
     call_id: CallId,
-    action: Annotated[Recording, typer.Argument(help="What to do with its recording.")],
+    action: Annotated[RecordingAction, typer.Argument(help="What to do with its recording.")],
     siprec: Annotated[
         str | None, typer.Option("--siprec", metavar="URI", help="The SIP URI of the recording server, for a start.")
     ] = None,
@@ -190,7 +190,7 @@ def record(
             )
         case Provider.BIRD:
             fail("No page of Bird tells how a call that lasts is recorded. A call flow can have record in it.")
-    if action is Recording.START and siprec is None:
+    if action is RecordingAction.START and siprec is None:
         fail("jambonz wants to know the recording server for a start: --siprec sip:recorder.example.com.")
     with provider_failures(maybe_done=_LOOK.format(provider=provider, call_id=call_id)), _jambonz() as jambonz:
         from callhooks_tools.providers.jambonz.api import RecordAction  # noqa: PLC0415 - the SDK takes a second to import

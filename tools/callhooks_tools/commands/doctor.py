@@ -27,8 +27,8 @@ from callhooks_tools.doctor.deliveries import (
     url_findings,
 )
 from callhooks_tools.doctor.deployment import Deployment, stack_findings
-from callhooks_tools.doctor.findings import Finding, Outcome
-from callhooks_tools.doctor.probe import Trial
+from callhooks_tools.doctor.findings import Finding, FindingLevel
+from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
     alarm_findings,
     bus_findings,
@@ -50,9 +50,9 @@ MARK_BYTES = 6
 HTTP_TIMEOUT = httpx.Timeout(30, connect=5)
 """API Gateway's own is 30 s."""
 MARKS = {
-    Outcome.OK: ("ok", "green"),
-    Outcome.WARNING: ("WARNING", "yellow"),
-    Outcome.FAILURE: ("FAILED", "bold red"),
+    FindingLevel.OK: ("ok", "green"),
+    FindingLevel.WARNING: ("WARNING", "yellow"),
+    FindingLevel.FAILURE: ("FAILED", "bold red"),
 }
 MARK_WIDTH = 8
 
@@ -66,9 +66,9 @@ def doctor(
 ) -> None:
     """Check a deployment: its parts, its secrets, and a test event of each provider through the public URL."""
     session, name, endpoint_url = session_of(stack_name)
-    tally: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+    tally: dict[FindingLevel, int] = dict.fromkeys(FindingLevel, 0)
     _show(stack_findings(session, name), "the stack", tally)
-    if tally[Outcome.FAILURE]:
+    if tally[FindingLevel.FAILURE]:
         _end(tally)
     deployment = _read(session, name, endpoint_url)
     known = KnownSecrets()
@@ -86,7 +86,7 @@ def doctor(
     ):
         found_wrong |= _show(findings, what, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
-        trial = Trial(
+        trial = Probe(
             deployment,
             known,
             client,
@@ -103,7 +103,7 @@ def doctor(
     _end(tally)
 
 
-def _try(trial: Trial, tally: dict[Outcome, int], *, keep: bool) -> None:
+def _try(trial: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> None:
     """Send, and clean up afterwards, however it ends."""
     try:
         for what, findings in (
@@ -145,7 +145,7 @@ def _read(session: Session, stack_name: str, endpoint_url: str | None) -> Deploy
         fail(f"AWS refuses to tell what is in the stack {stack_name}: {error}")
 
 
-def _show(findings: Iterator[Finding], what: str, tally: dict[Outcome, int]) -> set[str]:
+def _show(findings: Iterator[Finding], what: str, tally: dict[FindingLevel, int]) -> set[str]:
     """Print each finding as it comes, and return the checks that are not fine.
 
     Where somebody looks, tell what is being looked at.
@@ -156,7 +156,7 @@ def _show(findings: Iterator[Finding], what: str, tally: dict[Outcome, int]) -> 
             finding = next(findings, None)
         if finding is None:
             return found_wrong
-        if finding.outcome is not Outcome.OK:
+        if finding.outcome is not FindingLevel.OK:
             found_wrong.add(finding.check)
         tally[finding.outcome] += 1
         mark, style = MARKS[finding.outcome]
@@ -174,8 +174,8 @@ def _looking(what: str) -> Iterator[None]:
         yield
 
 
-def _end(tally: dict[Outcome, int]) -> None:
-    failed, warned = tally[Outcome.FAILURE], tally[Outcome.WARNING]
+def _end(tally: dict[FindingLevel, int]) -> None:
+    failed, warned = tally[FindingLevel.FAILURE], tally[FindingLevel.WARNING]
     if failed:
         console.print(f"\n{_counted(failed, 'check')} failed, {_counted(warned, 'warning')}.", style="bold red")
         raise typer.Exit(1)

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from callhooks_tools.recovery.quarantine import (
-    Kept,
     Quarantine,
+    QuarantinedDelivery,
     Reading,
     StillNotUnderstood,
     keep_event,
@@ -36,7 +36,7 @@ from callhooks_tools.stack.terminal import StackName, console, errors, fail, pro
 
 quarantine_app = typer.Typer(help="Deliveries of proven senders that were not understood.", no_args_is_help=True)
 
-MOST_DAYS = 3660
+MAX_DAYS = 3660
 DAYS_AHEAD = 8
 """A key may have the day of Bird's clock, whose signatures are taken for up to a week to come."""
 WIDTH_OF_NO_TERMINAL = 250
@@ -47,10 +47,10 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+')
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The delivery, as callhooks quarantine list names it.")]
 OfProvider = Annotated[Provider | None, typer.Option("--provider", help="Only what this provider has sent.")]
-Days = Annotated[int, typer.Option("--days", min=1, max=MOST_DAYS, help="Only of so many days.")]
+Days = Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Only of so many days.")]
 
 
-class Fate(StrEnum):
+class RetryOutcome(StrEnum):
     """What becomes of a delivery that is tried again."""
 
     STORED = "stored"
@@ -64,8 +64,8 @@ class Fate(StrEnum):
 class Tried:
     """A delivery that was tried again, and why it was not stored."""
 
-    kept: Kept
-    fate: Fate
+    kept: QuarantinedDelivery
+    fate: RetryOutcome
     reason: str = ""
 
 
@@ -73,7 +73,7 @@ class Tried:
 class Understood:
     """A delivery as it is read now: the item of its event."""
 
-    kept: Kept
+    kept: QuarantinedDelivery
     made: Item
 
     @property
@@ -93,18 +93,18 @@ class Retrial:
     store: EventStore
     how: Mapping[str, Reading]
 
-    def read(self, kept: Kept) -> Understood | Tried:
+    def read(self, kept: QuarantinedDelivery) -> Understood | Tried:
         """Read a delivery again; it is `Tried` where there is no event to store."""
         item = self.quarantine.read(kept)
         if item is None:
-            return Tried(kept, Fate.GONE)
+            return Tried(kept, RetryOutcome.GONE)
         try:
             made = read_again(item, self.how)
         except StillNotUnderstood as problem:
-            return Tried(kept, Fate.NOT_UNDERSTOOD, str(problem))
+            return Tried(kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
         if isinstance(made, Ignored):
             self.quarantine.remove(kept)
-            return Tried(kept, Fate.IGNORED, made.reason)
+            return Tried(kept, RetryOutcome.IGNORED, made.reason)
         return Understood(kept, made)
 
     def bring_in(self, read: Understood | Tried) -> Tried:
@@ -112,13 +112,13 @@ class Retrial:
         if isinstance(read, Tried):
             return read
         try:
-            fate = Fate.STORED if keep_event(self.store, read.made) else Fate.KNOWN
+            fate = RetryOutcome.STORED if keep_event(self.store, read.made) else RetryOutcome.KNOWN
         except StillNotUnderstood as problem:
-            return Tried(read.kept, Fate.NOT_UNDERSTOOD, str(problem))
+            return Tried(read.kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
         self.quarantine.remove(read.kept)
         return Tried(read.kept, fate)
 
-    def of_all(self, chosen: Iterable[Kept]) -> Iterator[Tried]:
+    def of_all(self, chosen: Iterable[QuarantinedDelivery]) -> Iterator[Tried]:
         """Try deliveries again, several at once. Of those of the same event the first one is stored."""
         read = at_once(self.read, chosen)
         return at_once_by_key(
@@ -176,7 +176,7 @@ def quarantine_retry(
         fail("Name deliveries, or take --all.")
     if keys and provider:
         fail("--provider goes with --all.")
-    counts: Counter[Fate] = Counter()
+    counts: Counter[RetryOutcome] = Counter()
     try:
         with _quarantine(stack_name) as (quarantine, outputs):
             chosen = _found(quarantine, provider, days) if everything else _all_named(quarantine, keys or [])
@@ -188,12 +188,12 @@ def quarantine_retry(
                     _tell(tried)
                     advance()
     finally:
-        told = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate])
+        told = ", ".join(f"{counts[fate]} {fate}" for fate in RetryOutcome if counts[fate])
         if told:
             console.print(f"Deliveries: {told}.")
     if not counts:
         console.print("Nothing is in quarantine.")
-    if counts[Fate.NOT_UNDERSTOOD]:
+    if counts[RetryOutcome.NOT_UNDERSTOOD]:
         raise typer.Exit(1)
 
 
@@ -219,7 +219,7 @@ def _indented(document: str) -> list[str]:
     return lines
 
 
-def _told(kept: Kept, item: Item) -> Iterator[str]:
+def _told(kept: QuarantinedDelivery, item: Item) -> Iterator[str]:
     answer, body = answer_of(item), body_of_item(item)
     texts = {name: value["S"] for name, value in item.items() if "S" in value}
     yield f"{kept.name.rpartition('/')[0]}/{kept.sk}"
@@ -244,9 +244,9 @@ def _told(kept: Kept, item: Item) -> Iterator[str]:
 
 
 def _tell(tried: Tried) -> None:
-    if tried.fate is Fate.NOT_UNDERSTOOD:
+    if tried.fate is RetryOutcome.NOT_UNDERSTOOD:
         errors.print(f"{tried.kept.name}: {shown(tried.reason)}", style="red")
-    elif tried.fate is Fate.IGNORED:
+    elif tried.fate is RetryOutcome.IGNORED:
         errors.print(f"{tried.kept.name}: {tried.fate} ({shown(tried.reason)})")
 
 
@@ -258,17 +258,17 @@ def _retrial(quarantine: Quarantine, outputs: StackOutputs) -> Retrial:
     return Retrial(quarantine, EventStore(quarantine.client, quarantine.table_name), how)
 
 
-def _found(quarantine: Quarantine, provider: Provider | None, days: int) -> list[Kept]:
+def _found(quarantine: Quarantine, provider: Provider | None, days: int) -> list[QuarantinedDelivery]:
     newest = datetime.now(UTC).date() + timedelta(days=DAYS_AHEAD)
     all_days = [f"{newest - timedelta(days=back):%Y-%m-%d}" for back in range(days + DAYS_AHEAD)]
     return quarantine.find([provider] if provider else list(Provider), all_days)
 
 
-def _all_named(quarantine: Quarantine, keys: Sequence[str]) -> list[Kept]:
+def _all_named(quarantine: Quarantine, keys: Sequence[str]) -> list[QuarantinedDelivery]:
     return [_named(quarantine, key) for key in dict.fromkeys(keys)]
 
 
-def _named(quarantine: Quarantine, key: str) -> Kept:
+def _named(quarantine: Quarantine, key: str) -> QuarantinedDelivery:
     if not NAME.fullmatch(key):
         fail(f"A delivery is named PROVIDER/DAY/HASH, as callhooks quarantine list shows it, and not {shown(key)}")
     found = quarantine.named(key)

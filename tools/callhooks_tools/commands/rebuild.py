@@ -23,7 +23,7 @@ from callhooks_tools.stack.terminal import StackName, console, errors, fail, pro
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 HASHED = "sha256-"
 
 
@@ -105,7 +105,7 @@ def rebuild_call(calls: CallStore, pk: str) -> Rebuilt:
 
 
 def _rebuild(calls: CallStore, pk: str) -> Result:
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         # First the item, then the events: what was written in between is newer than what is made of them.
         seen = calls.item_of(pk)
         told = calls.events_of(pk)

@@ -35,7 +35,7 @@ Since = Annotated[
 ]
 
 
-class Fate(StrEnum):
+class RecoveryOutcome(StrEnum):
     """What becomes of a delivery in the log."""
 
     STORED = "brought in"
@@ -44,7 +44,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """A line of the log with the marker, and where it stands."""
 
     place: str
@@ -71,7 +71,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class DeliveryKey:
     """When a delivery came, and its key in the table."""
 
     received_at: str
@@ -83,7 +83,7 @@ class Recovered:
     """What has become of a delivery, and why it could not be brought in."""
 
     event: str
-    fate: Fate
+    fate: RecoveryOutcome
     problem: str = ""
 
 
@@ -95,13 +95,13 @@ class Joiner:
     _waiting: dict[str, dict[int, Part]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
 
-    def whole(self, lines: Iterable[Line]) -> Iterator[Logged]:
+    def whole(self, lines: Iterable[LogLine]) -> Iterator[Logged]:
         """The deliveries of which every part is there, each as soon as it is whole."""
         for line in lines:
             try:
                 part = part_of(line.message)
             except ValueError as error:
-                self.unreadable.append(Recovered(line.place, Fate.UNREADABLE, str(error)))
+                self.unreadable.append(Recovered(line.place, RecoveryOutcome.UNREADABLE, str(error)))
                 continue
             if part.event in self._done:
                 continue
@@ -116,7 +116,9 @@ class Joiner:
     def incomplete(self) -> list[Recovered]:
         """The deliveries of which parts are missing."""
         return [
-            Recovered(event, Fate.UNREADABLE, f"{len(parts)} of {next(iter(parts.values())).parts} parts are there")
+            Recovered(
+                event, RecoveryOutcome.UNREADABLE, f"{len(parts)} of {next(iter(parts.values())).parts} parts are there"
+            )
             for event, parts in self._waiting.items()
         ]
 
@@ -126,7 +128,7 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
     begin = None if since is None else datetime.now(UTC) - _age(since)
     session, outputs = stack_in_aws(stack_name)
     store = EventStore(session.client("dynamodb"), outputs.events_table)
-    counts: Counter[Fate] = Counter()
+    counts: Counter[RecoveryOutcome] = Counter()
     joiner = Joiner()
     try:
         with progress("lines read") as advance:
@@ -146,7 +148,7 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
     _sum_up(counts)
     if not counts:
         console.print("The logs hold nothing that was not stored.")
-    if counts[Fate.UNREADABLE]:
+    if counts[RecoveryOutcome.UNREADABLE]:
         raise typer.Exit(1)
 
 
@@ -163,7 +165,7 @@ def log_groups(session: Session, stack_name: str) -> list[str]:
 
 def marked_lines(
     session: Session, groups: Iterable[str], begin: datetime | None, read: Callable[[], None]
-) -> Iterator[Line]:
+) -> Iterator[LogLine]:
     """The lines with the marker, of each log group in turn; `read` is called for each.
 
     Raises:
@@ -177,7 +179,7 @@ def marked_lines(
             for event in page["events"]:
                 read()
                 logged_at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                yield Line(f"{group} {event['logStreamName']} {logged_at:%Y-%m-%dT%H:%M:%S}Z", event["message"])
+                yield LogLine(f"{group} {event['logStreamName']} {logged_at:%Y-%m-%dT%H:%M:%S}Z", event["message"])
 
 
 def part_of(message: str) -> Part:
@@ -195,13 +197,13 @@ def part_of(message: str) -> Part:
     return part
 
 
-def place_of(logged: Logged) -> Place:
+def place_of(logged: Logged) -> DeliveryKey:
     """Where a delivery belongs among the others; one that cannot be read comes first, and alone."""
     try:
         item = unpack_item(logged.packed)
-        return Place(str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"]))
+        return DeliveryKey(str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"]))
     except (ValueError, KeyError, TypeError):
-        return Place("", (logged.event, ""))
+        return DeliveryKey("", (logged.event, ""))
 
 
 def bring_in(store: EventStore, logged: Logged) -> Recovered:
@@ -211,15 +213,15 @@ def bring_in(store: EventStore, logged: Logged) -> Recovered:
         ClientError, BotoCoreError: the database has failed.
     """
     try:
-        fate = Fate.STORED if store.keep(unpack_item(logged.packed)) else Fate.KNOWN
+        fate = RecoveryOutcome.STORED if store.keep(unpack_item(logged.packed)) else RecoveryOutcome.KNOWN
     except (ValueError, ParamValidationError) as error:
         # The text of a validation repeats what was sent.
         problem = str(error) if isinstance(error, ValueError) else "it is no item of a table"
-        return Recovered(logged.event, Fate.UNREADABLE, problem)
+        return Recovered(logged.event, RecoveryOutcome.UNREADABLE, problem)
     except ClientError as error:
         if not is_refused_for_good(error):
             raise
-        return Recovered(logged.event, Fate.UNREADABLE, "the database refuses it")
+        return Recovered(logged.event, RecoveryOutcome.UNREADABLE, "the database refuses it")
     return Recovered(logged.event, fate)
 
 
@@ -249,11 +251,11 @@ def _age(text: str) -> timedelta:
 
 
 def _tell(recovered: Recovered) -> None:
-    if recovered.fate is Fate.UNREADABLE:
+    if recovered.fate is RecoveryOutcome.UNREADABLE:
         errors.print(shown(f"{recovered.event}: {recovered.problem}"), style="red")
 
 
-def _sum_up(counts: Counter[Fate]) -> None:
-    told = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate])
+def _sum_up(counts: Counter[RecoveryOutcome]) -> None:
+    told = ", ".join(f"{counts[fate]} {fate}" for fate in RecoveryOutcome if counts[fate])
     if told:
         console.print(f"Deliveries: {told}.")

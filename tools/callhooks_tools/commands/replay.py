@@ -27,13 +27,13 @@ from callhooks_tools.recovery.replay import (
     BusDestination,
     Destination,
     NotTaken,
-    Outcome,
     Pacer,
     Replay,
+    ReplayOutcome,
     UrlDestination,
     origin_of,
 )
-from callhooks_tools.recovery.replay_state import Order, Place, ReplayState, StateUnusable
+from callhooks_tools.recovery.replay_state import Order, ReplayPosition, ReplayState, StateUnusable
 from callhooks_tools.recovery.stored_events import Selection, moment_of, text_of, watched
 from callhooks_tools.stack.stack import STACK_FILE, Provider, StackOutputs
 from callhooks_tools.stack.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
@@ -192,7 +192,7 @@ def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
         for items in watched(pages):
             # One that lacks a time or a kind is no event; it is named where it is read.
             state.add(
-                (Place(text_of(item, "occurred_at"), item["pk"]["S"], item["sk"]["S"]), text_of(item, "kind"))
+                (ReplayPosition(text_of(item, "occurred_at"), item["pk"]["S"], item["sk"]["S"]), text_of(item, "kind"))
                 for item in items
             )
     except (BotoCoreError, ClientError) as error:
@@ -259,12 +259,16 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
         stopped(f"the table of events cannot be read: {error}")
     except KeyboardInterrupt:
         stopped("interrupted", INTERRUPTED)
-    told = [f"{_events(run.outcomes[Outcome.PUBLISHED])} published again to {_target(stack, address)}"]
-    told += [f"{run.outcomes[what]:,} {what}" for what in (Outcome.GONE, Outcome.UNREADABLE) if run.outcomes[what]]
+    told = [f"{_events(run.outcomes[ReplayOutcome.PUBLISHED])} published again to {_target(stack, address)}"]
+    told += [
+        f"{run.outcomes[what]:,} {what}"
+        for what in (ReplayOutcome.GONE, ReplayOutcome.UNREADABLE)
+        if run.outcomes[what]
+    ]
     console.print(f"{', '.join(told)}.")
-    if run.outcomes[Outcome.UNREADABLE]:
+    if run.outcomes[ReplayOutcome.UNREADABLE]:
         raise typer.Exit(1)
 
 
-def _tell_problem(place: Place, problem: str) -> None:
+def _tell_problem(place: ReplayPosition, problem: str) -> None:
     errors.print(shown(f"{place.pk.replace('#', '/', 1)}: {problem}"), style="red")

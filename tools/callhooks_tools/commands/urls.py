@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from callhooks_tools.stack.connection_guide import HIDDEN, Addresses, Field, Proofs, Section, sections
+from callhooks_tools.stack.connection_guide import HIDDEN, Addresses, Proofs, Section, Setting, sections
 from callhooks_tools.stack.secrets import masked, read_credentials
 from callhooks_tools.stack.stack import StackOutputs
 from callhooks_tools.stack.terminal import StackName, console, stack_in_aws
@@ -46,7 +46,7 @@ def show(shown: Sequence[Section]) -> None:
                 console.print(f"{FIELD_INDENT}{note}", style="dim")
 
 
-def show_fields(fields: Sequence[Field]) -> None:
+def show_fields(fields: Sequence[Setting]) -> None:
     """Print fields."""
     for field in fields:
         console.print(f"{FIELD_INDENT}{field.name:<{NAME_WIDTH}} {field.value}")

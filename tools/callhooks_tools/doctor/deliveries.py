@@ -22,8 +22,8 @@ from callhooks_tools.doctor.probe import (
     NAMES,
     Answer,
     NoAnswer,
+    Probe,
     TestDelivery,
-    Trial,
     bird_event,
     call_status,
     new_call,
@@ -42,7 +42,7 @@ URL, CLOCK, REFUSALS, PROJECTOR, PUBLISHING, CALL_LOG, CLEANING = (
     "call log",
     "cleaning up",
 )
-LARGEST_CLOCK_DIFFERENCE = timedelta(seconds=60)
+MAX_CLOCK_LEAD = timedelta(seconds=60)
 SECRETS_ARE_NOT_READ_AGAIN = timedelta(seconds=REFRESH_INTERVAL_SECONDS)
 """Within so long after it has read its secrets, a function does not look for newer ones when a check fails."""
 JAMBONZ_WAITS_SECONDS = 10
@@ -61,7 +61,7 @@ LOOK_AT_ADDRESS = (
 )
 
 
-def url_findings(trial: Trial) -> Iterator[Finding]:
+def url_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the public URL leads to this API, and whether the clocks agree."""
     base_url = trial.deployment.outputs.base_url
     if not trial.deployment.is_local and not base_url.startswith("https://"):
@@ -93,7 +93,7 @@ def _clock_findings(answer: Answer, now: datetime) -> Iterator[Finding]:
     if there.tzinfo is None:
         return
     difference = now - there
-    if abs(difference) > LARGEST_CLOCK_DIFFERENCE:
+    if abs(difference) > MAX_CLOCK_LEAD:
         yield failure(
             CLOCK,
             f"This machine's clock is {abs(difference).total_seconds():.0f} s "
@@ -104,7 +104,7 @@ def _clock_findings(answer: Answer, now: datetime) -> Iterator[Finding]:
         yield fine(CLOCK, "This machine's clock and that of the API agree.")
 
 
-def refusal_findings(trial: Trial) -> Iterator[Finding]:
+def refusal_findings(trial: Probe) -> Iterator[Finding]:
     """Whether a sender who does not prove who they are is refused, at every hook and at the call log."""
     probes = list(_wrong_deliveries(trial))
     found: list[Finding] = []
@@ -116,7 +116,7 @@ def refusal_findings(trial: Trial) -> Iterator[Finding]:
         yield fine(REFUSALS, f"Whoever does not prove who they are is refused, in {len(probes) + 1} ways.")
 
 
-def _wrong_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery]]:
+def _wrong_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery]]:
     outputs, call_id, now = trial.deployment.outputs, trial.refused_call_id, trial.clock()
     guess = secrets.token_hex(WRONG_BYTES)
     stranger = JambonzAccess(username=CALLER, password=guess, webhook_secret=guess)
@@ -134,7 +134,7 @@ def _wrong_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery]]:
     yield "VoIPstudio event, wrong token", voipstudio_event(TokenAccess(token=guess), call_id, now)
 
 
-def _refused(trial: Trial, name: str, delivery: TestDelivery) -> Iterator[Finding]:
+def _refused(trial: Probe, name: str, delivery: TestDelivery) -> Iterator[Finding]:
     try:
         answer = trial.send(delivery)
     except NoAnswer as no_answer:
@@ -161,7 +161,7 @@ def _refused(trial: Trial, name: str, delivery: TestDelivery) -> Iterator[Findin
         )
 
 
-def _stranger_at_the_call_log(trial: Trial) -> Iterator[Finding]:
+def _stranger_at_the_call_log(trial: Probe) -> Iterator[Finding]:
     name = "call log, wrong password"
     headers = {"authorization": basic_header_value(CALLER, secrets.token_hex(WRONG_BYTES))}
     try:
@@ -179,7 +179,7 @@ def _stranger_at_the_call_log(trial: Trial) -> Iterator[Finding]:
         yield failure(name, *_broken(trial, answer, "CallLogFunction"))
 
 
-def delivery_findings(trial: Trial) -> Iterator[Finding]:
+def delivery_findings(trial: Probe) -> Iterator[Finding]:
     """What becomes of each provider's test event: answered, kept, and the repeat of a new call known."""
     yield from looked_at(PUBLISHING, _retries_counted(trial))
     for name, delivery in _right_deliveries(trial):
@@ -189,12 +189,12 @@ def delivery_findings(trial: Trial) -> Iterator[Finding]:
             yield from looked_at(name, _taken(trial, delivery))
 
 
-def _retries_counted(trial: Trial) -> Iterator[Finding]:
+def _retries_counted(trial: Probe) -> Iterator[Finding]:
     trial.retries_before = trial.retried()
     yield from ()
 
 
-def _right_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery | None]]:
+def _right_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery | None]]:
     """Each is made when it is asked for: a signature has the time."""
     outputs, call_id, known = trial.deployment.outputs, trial.call_id, trial.known
     jambonz, wavix, bird, voipstudio = (
@@ -211,7 +211,7 @@ def _right_deliveries(trial: Trial) -> Iterator[tuple[str, TestDelivery | None]]
     yield "VoIPstudio event", voipstudio_event(voipstudio, call_id, now()) if voipstudio else None
 
 
-def _taken(trial: Trial, delivery: TestDelivery) -> Iterator[Finding]:
+def _taken(trial: Probe, delivery: TestDelivery) -> Iterator[Finding]:
     name = delivery.name
     try:
         answer = trial.send(delivery)
@@ -266,7 +266,7 @@ def _wrong_verbs(answer: Answer, *, are_wanted: bool) -> str:
     return ""
 
 
-def _repeat(trial: Trial, delivery: TestDelivery, first: Answer) -> str:
+def _repeat(trial: Probe, delivery: TestDelivery, first: Answer) -> str:
     try:
         again = trial.send(delivery)
     except NoAnswer as no_answer:
@@ -282,7 +282,7 @@ def _repeat(trial: Trial, delivery: TestDelivery, first: Answer) -> str:
     return ""
 
 
-def _not_taken(trial: Trial, delivery: TestDelivery, answer: Answer) -> Finding:
+def _not_taken(trial: Probe, delivery: TestDelivery, answer: Answer) -> Finding:
     name = delivery.name
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return _turned_away(trial, delivery)
@@ -302,7 +302,7 @@ def _cannot_verify(answer: Answer) -> bool:
     return answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "verified" in answer.detail
 
 
-def _broken(trial: Trial, answer: Answer, function: str) -> tuple[str, str]:
+def _broken(trial: Probe, answer: Answer, function: str) -> tuple[str, str]:
     """What an answer says that is neither 2xx nor 401, and what to do."""
     log, status = trial.deployment.log_of(function), answer.status
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and not answer.detail:
@@ -326,7 +326,7 @@ def _broken(trial: Trial, answer: Answer, function: str) -> tuple[str, str]:
     return f"It was answered {status}. {answer.detail}".strip(), log
 
 
-def _turned_away(trial: Trial, delivery: TestDelivery) -> Finding:
+def _turned_away(trial: Probe, delivery: TestDelivery) -> Finding:
     """The stack's own credentials were refused."""
     name, outputs = delivery.name, trial.deployment.outputs
     allowed = {
@@ -367,7 +367,7 @@ def _turned_away(trial: Trial, delivery: TestDelivery) -> Finding:
     )
 
 
-def _just_changed(trial: Trial, name: str, provider: Provider, status: int) -> Finding | None:
+def _just_changed(trial: Probe, name: str, provider: Provider, status: int) -> Finding | None:
     """The warning where a provider's secret is so new that functions may still have the one before."""
     age = _age_of_secret(trial, provider)
     if age is None:
@@ -379,7 +379,7 @@ def _just_changed(trial: Trial, name: str, provider: Provider, status: int) -> F
     )
 
 
-def _age_of_secret(trial: Trial, provider: Provider) -> timedelta | None:
+def _age_of_secret(trial: Probe, provider: Provider) -> timedelta | None:
     """How long ago a provider's secret was changed, where functions may still have the one before."""
     ages = [
         trial.clock() - changed_at
@@ -390,7 +390,7 @@ def _age_of_secret(trial: Trial, provider: Provider) -> timedelta | None:
     return youngest if youngest < SECRETS_ARE_NOT_READ_AGAIN else None
 
 
-def _not_kept(trial: Trial, delivery: TestDelivery) -> Finding:
+def _not_kept(trial: Probe, delivery: TestDelivery) -> Finding:
     """It was answered 200 and is not in the table: the write comes before the answer, so it went another way."""
     name, deployment = delivery.name, trial.deployment
     log = deployment.log_of(delivery.function)
@@ -431,14 +431,14 @@ def _not_kept(trial: Trial, delivery: TestDelivery) -> Finding:
     )
 
 
-def spill_findings(trial: Trial) -> Iterator[Finding]:
+def spill_findings(trial: Probe) -> Iterator[Finding]:
     """Whether a function has spilled what the drainer then stored before it was looked for: its log tells."""
     names = {delivery.function: delivery.name for delivery in trial.taken}
     for function in sorted(names.keys() - trial.spilled_by):
         yield from looked_at(names[function], _spilled(trial, names[function], function))
 
 
-def _spilled(trial: Trial, name: str, function: str) -> Iterator[Finding]:
+def _spilled(trial: Probe, name: str, function: str) -> Iterator[Finding]:
     spill = trial.spill(function)
     if spill is not None:
         trial.spilled_by.add(function)
@@ -449,7 +449,7 @@ def _spilled(trial: Trial, name: str, function: str) -> Iterator[Finding]:
         )
 
 
-def _reason_of(trial: Trial, function: str) -> str:
+def _reason_of(trial: Probe, function: str) -> str:
     """Why something went into the spill queue; empty where the log does not tell."""
     try:
         spill = trial.spill(function)
@@ -474,12 +474,12 @@ class _Written:
     events: int
 
 
-def projection_findings(trial: Trial) -> Iterator[Finding]:
+def projection_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the projector has made calls of the test events."""
     yield from looked_at(PROJECTOR, _projected(trial))
 
 
-def _projected(trial: Trial) -> Iterator[Finding]:
+def _projected(trial: Probe) -> Iterator[Finding]:
     waited = [
         _Written(delivery, trial.events_of(delivery.pk))
         for delivery in {delivery.pk: delivery for delivery in trial.taken}.values()
@@ -507,19 +507,19 @@ def _projected(trial: Trial) -> Iterator[Finding]:
         yield fine(PROJECTOR, f"It has written {number}, {seconds:.1f} s after the last delivery.")
 
 
-def _above(trial: Trial) -> str:
+def _above(trial: Probe) -> str:
     """Where the parts of the projector were found wrong before."""
     parts = ("function CallProjectorFunction", "event source CallProjectorFunction", "queue Projection")
     checks = sorted(check for check in trial.found_wrong if check.startswith(parts))
     return f"See {', '.join(checks)}, above. " if checks else ""
 
 
-def publishing_findings(trial: Trial) -> Iterator[Finding]:
+def publishing_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the projector has put any of the test events aside, after it had written their calls."""
     yield from looked_at(PUBLISHING, _published(trial))
 
 
-def _published(trial: Trial) -> Iterator[Finding]:
+def _published(trial: Probe) -> Iterator[Finding]:
     if trial.retries_before is None or trial.projected_at is None:
         return
     until = trial.projected_at + PUBLISHING_SECONDS
@@ -536,7 +536,7 @@ def _published(trial: Trial) -> Iterator[Finding]:
         yield fine(PUBLISHING, "The projector has put nothing aside.")
 
 
-def call_log_findings(trial: Trial) -> Iterator[Finding]:
+def call_log_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the call log shows the test events."""
     access = trial.known.console
     deliveries = {delivery.pk: delivery for delivery in trial.taken}.values()
@@ -550,7 +550,7 @@ def call_log_findings(trial: Trial) -> Iterator[Finding]:
         yield fine(CALL_LOG, f"It shows what was sent for {len(deliveries)} of 4 providers.")
 
 
-def _shown(trial: Trial, delivery: TestDelivery, headers: dict[str, str]) -> Iterator[Finding]:
+def _shown(trial: Probe, delivery: TestDelivery, headers: dict[str, str]) -> Iterator[Finding]:
     try:
         path = f"/calls/{delivery.provider.value}/{quote(delivery.call_id, safe='')}"
         answer = trial.request("GET", path, headers=headers)
@@ -584,7 +584,7 @@ def _shown(trial: Trial, delivery: TestDelivery, headers: dict[str, str]) -> Ite
         yield failure(CALL_LOG, *_broken(trial, answer, "CallLogFunction"))
 
 
-def cleaning_findings(trial: Trial) -> Iterator[Finding]:
+def cleaning_findings(trial: Probe) -> Iterator[Finding]:
     """Remove what was sent; what cannot be removed is told."""
     forget = trial.deployment.callhooks(f"forget {CALLER}")
     if not trial.sent:
@@ -599,7 +599,7 @@ def cleaning_findings(trial: Trial) -> Iterator[Finding]:
     yield fine(CLEANING, f"The {removed} items of the test events are removed." if removed else "Nothing was left.")
 
 
-def _let_it_drain(trial: Trial) -> None:
+def _let_it_drain(trial: Probe) -> None:
     """What is in the spill queue would come into the table again after it was removed."""
     until = trial.monotonic() + SPILL_SECONDS
     while trial.spilled_by and trial.monotonic() < until and trial.spilled():

@@ -20,7 +20,7 @@ DENIED = frozenset(
 """Codes by which AWS says that the user's own credentials may not do something."""
 
 
-class Outcome(StrEnum):
+class FindingLevel(StrEnum):
     """How a check ended; a warning is nothing that keeps deliveries from being taken."""
 
     OK = "ok"
@@ -36,24 +36,24 @@ class Finding:
     """
 
     check: str
-    outcome: Outcome
+    outcome: FindingLevel
     words: str
     remedy: str = ""
 
 
 def fine(check: str, words: str) -> Finding:
     """All is as it should be."""
-    return Finding(check, Outcome.OK, words)
+    return Finding(check, FindingLevel.OK, words)
 
 
 def warning(check: str, words: str, remedy: str = "") -> Finding:
     """Something that the operator should know."""
-    return Finding(check, Outcome.WARNING, words, remedy)
+    return Finding(check, FindingLevel.WARNING, words, remedy)
 
 
 def failure(check: str, words: str, remedy: str = "") -> Finding:
     """Something that is wrong."""
-    return Finding(check, Outcome.FAILURE, words, remedy)
+    return Finding(check, FindingLevel.FAILURE, words, remedy)
 
 
 def looked_at(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:

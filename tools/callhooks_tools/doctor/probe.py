@@ -35,11 +35,11 @@ CALLED = "+12025550123"
 BIRD_OUTBOUND_ALONE = ("accepted", "cancelled")
 JSON = {"content-type": "application/json", "user-agent": CALLER}
 CALL = "call"
-MOST_LOOKS = 5
+MAX_LOOKS = 5
 SPILLED = '"fate":"spilled"'
 EVENT_SPILLED = "EventSpilled"
 REASON_MILLISECONDS = 5_000
-LONGEST_RUN = timedelta(minutes=15)
+MAX_RUN = timedelta(minutes=15)
 NAMES = {
     Provider.JAMBONZ: "jambonz",
     Provider.WAVIX: "Wavix",
@@ -265,7 +265,7 @@ class _LogLine:
 
 
 @dataclass
-class Trial:
+class Probe:
     """What one run of the doctor sends, and finds again.
 
     `mark` is random, a part of every id; `taken` are the deliveries that were stored; `spilled_by` are
@@ -423,7 +423,7 @@ class Trial:
     @property
     def _log_start(self) -> int:
         """In milliseconds since 1970; the clock may be some minutes wrong."""
-        return int((self.clock() - LONGEST_RUN).timestamp() * 1000)
+        return int((self.clock() - MAX_RUN).timestamp() * 1000)
 
     def clean(self) -> int:
         """Remove all that was sent, with the calls that were made of it, and return how many items there were.
@@ -433,7 +433,7 @@ class Trial:
         """
         removed = 0
         for pk in sorted({delivery.pk for delivery in self.sent}):
-            for _ in range(MOST_LOOKS):
+            for _ in range(MAX_LOOKS):
                 items = self._items(pk, "")
                 for item in items:
                     self._remove(item)

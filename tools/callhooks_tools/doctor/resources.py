@@ -76,7 +76,7 @@ FUNCTIONS_OF_THE_TEMPLATE = {
     "CallProjectorFunction": FunctionShape(("CALL_BUS", "PROJECTION_RETRY_QUEUE")),
     "CallLogFunction": FunctionShape(("CONSOLE_CREDENTIALS",)),
 }
-MOST_ALARMS_AT_ONCE = 100
+MAX_ALARMS_AT_ONCE = 100
 CONFIRMED = "arn:"
 
 
@@ -535,8 +535,8 @@ def alarm_findings(deployment: Deployment) -> Iterator[Finding]:
 def _alarms(deployment: Deployment, resources: Sequence[StackResource]) -> Iterator[Finding]:
     client: CloudWatch = deployment.session.client("cloudwatch", config=IMPATIENT)
     alarms: dict[str, Alarm] = {}
-    for start in range(0, len(resources), MOST_ALARMS_AT_ONCE):
-        names = [one.physical_id for one in resources[start : start + MOST_ALARMS_AT_ONCE]]
+    for start in range(0, len(resources), MAX_ALARMS_AT_ONCE):
+        names = [one.physical_id for one in resources[start : start + MAX_ALARMS_AT_ONCE]]
         reply = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         told = [*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", [])]
         alarms |= {alarm["AlarmName"]: alarm for alarm in told}

@@ -32,7 +32,7 @@ class Statement(BaseModel):
     action: str | tuple[str, ...] = Field(alias="Action")
 
 
-class Document(BaseModel):
+class PolicyDocument(BaseModel):
     """A policy's statements."""
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(alias="PolicyName")
-    document: Document = Field(alias="PolicyDocument")
+    document: PolicyDocument = Field(alias="PolicyDocument")
 
 
 class RoleProperties(BaseModel):
@@ -154,16 +154,18 @@ def _more(check: str, function: str, permission: Permission, mend: str) -> Findi
     return warning(check, f"{function} may do more than the template says: {permission}.", mend)
 
 
-def _document(reply: Mapping[str, object]) -> Document:
+def _document(reply: Mapping[str, object]) -> PolicyDocument:
     """The document of a policy: an object from boto3, percent-encoded JSON from IAM itself."""
     document = reply["PolicyDocument"]
     try:
-        return Document.model_validate_json(unquote(document) if isinstance(document, str) else json.dumps(document))
+        return PolicyDocument.model_validate_json(
+            unquote(document) if isinstance(document, str) else json.dumps(document)
+        )
     except ValidationError:
-        return Document(Statement=())
+        return PolicyDocument(Statement=())
 
 
-def _permissions(document: Document) -> Iterator[Permission]:
+def _permissions(document: PolicyDocument) -> Iterator[Permission]:
     for statement in document.statements:
         actions = statement.action
         yield Permission(

@@ -9,7 +9,7 @@ from itertools import islice
 from callhooks.call_log.listing import CallList, Question
 from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import EVENT_PREFIX, Item, details_of_item, partition_key
-from callhooks.providers.jambonz.client_auth import Refusal
+from callhooks.providers.jambonz.client_auth import ClientRefusal
 from callhooks.providers.jambonz.hook import PROVIDER
 
 from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
@@ -117,7 +117,7 @@ def _registrations(deployment: Deployment, now: datetime) -> Iterator[Finding]:
         )
     )
     refused = [item for page in pages for item in page["Items"]]
-    by_get = sum(details_of_item(item).get("reason") == Refusal.NOT_SIGNED.value for item in refused)
+    by_get = sum(details_of_item(item).get("reason") == ClientRefusal.NOT_SIGNED.value for item in refused)
     if by_get:
         yield failure(
             REGISTRATIONS,

@@ -38,7 +38,7 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
-class Refusal(StrEnum):
+class GuardRefusal(StrEnum):
     """Why a request does not reach the engine."""
 
     HOST = "Requests must be addressed to 127.0.0.1, localhost or [::1]."
@@ -79,21 +79,21 @@ class Guard:
             await _refuse(refusal, scope["headers"], send)
 
 
-def refusal_of(headers: Headers, query_string: bytes, is_known: Callable[[str], bool]) -> Refusal | None:
+def refusal_of(headers: Headers, query_string: bytes, is_known: Callable[[str], bool]) -> GuardRefusal | None:
     """Return why a request is refused, or `None` where it is not."""
     hosts = _values(headers, b"host")
     if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
-        return Refusal.HOST
+        return GuardRefusal.HOST
     if _values(headers, b"origin"):
-        return Refusal.ORIGIN
+        return GuardRefusal.ORIGIN
     # The engine must not find another key than the one that is looked at here.
     found = [_SIGNED_HEADER.match(value) for value in _values(headers, b"authorization")]
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         if name.lower() in _KEYS_IN_QUERY:
             found.append(_SIGNED_QUERY.match(value))
     if len(found) != 1 or found[0] is None:
-        return Refusal.CREDENTIAL
-    return None if is_known(found[0][1]) else Refusal.KEY
+        return GuardRefusal.CREDENTIAL
+    return None if is_known(found[0][1]) else GuardRefusal.KEY
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:
@@ -110,7 +110,7 @@ def _without_cors(send: Send) -> Send:
     return send_without_cors
 
 
-async def _refuse(refusal: Refusal, headers: Headers, send: Send) -> None:
+async def _refuse(refusal: GuardRefusal, headers: Headers, send: Send) -> None:
     # Clients of CloudFormation, IAM and STS send forms and read XML, all others read JSON or the status alone.
     is_form = any(value.startswith("application/x-www-form-urlencoded") for value in _values(headers, b"content-type"))
     if is_form:

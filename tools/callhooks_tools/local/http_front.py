@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-LARGEST_BODY_BYTES = 10 * 1024 * 1024
+MAX_BODY_BYTES = 10 * 1024 * 1024
 CONCURRENT_INVOCATIONS = 32
 STOP_SECONDS = 1.0
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ApiRoute:
     """A method and a path of the HTTP API, and the function behind it."""
 
     method: str
@@ -76,7 +76,7 @@ class Route:
         return pattern
 
 
-def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> list[Route]:
+def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> list[ApiRoute]:
     """The routes of all HTTP APIs in a processed template, in the order in which they are tried.
 
     `function_names` gives a function's name by its logical id.
@@ -84,7 +84,7 @@ def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, st
     return sorted(_routes(template, function_names), key=lambda route: route.precedence)
 
 
-def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> Iterator[Route]:
+def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> Iterator[ApiRoute]:
     resources = template["Resources"]
     if not isinstance(resources, dict):
         raise TypeError("a template has a mapping of resources")
@@ -98,7 +98,7 @@ def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]
                 logical_id = _FUNCTION_IN_URI.search(uri)
                 if logical_id is None:
                     raise ValueError(f"{method} {path} has no function behind it")
-                yield Route(
+                yield ApiRoute(
                     "ANY" if method == _ANY_METHOD else method.upper(), path, function_names[logical_id.group(1)]
                 )
 
@@ -121,7 +121,7 @@ class Front:
 
     def __init__(
         self,
-        routes: list[Route],
+        routes: list[ApiRoute],
         client: LambdaClient,
         listener: socket.socket,
         tell_request: Callable[[str], None],
@@ -168,7 +168,7 @@ class Front:
             self._loop.close()
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=LARGEST_BODY_BYTES)
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._answer)
         return application
 
@@ -217,7 +217,7 @@ def invoke(client: LambdaClient, function_name: str, event: Mapping[str, object]
     return response
 
 
-def _event(request: web.Request, body: bytes, route: Route, parameters: Mapping[str, str]) -> dict[str, object]:
+def _event(request: web.Request, body: bytes, route: ApiRoute, parameters: Mapping[str, str]) -> dict[str, object]:
     path, _, query = request.raw_path.partition("?")
     headers = {name.lower(): ",".join(request.headers.getall(name)) for name in request.headers}
     cookies = [cookie.strip() for cookie in headers.pop("cookie", "").split(";") if cookie.strip()]

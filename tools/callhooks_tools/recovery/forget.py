@@ -38,7 +38,7 @@ SHORTEST_SEARCHED = 8
 TOOL_CALL_KEY = "id"
 TOOL_RESULT = "data"
 """Where Powertools keeps the results of tools."""
-MOST_LOOKS = 5
+MAX_LOOKS = 5
 PROJECTION_SECONDS = 60.0
 """How long the projector may work on what it has read: its function's time-out."""
 RECENT = timedelta(days=1)
@@ -351,7 +351,7 @@ class Removal:
     def _remove_partition(self, pk: str) -> tuple[int, str]:
         """How many items were removed, and when the newest of them was received."""
         number, newest = 0, ""
-        for _ in range(MOST_LOOKS):
+        for _ in range(MAX_LOOKS):
             items = self._items_of(pk)
             if not items:
                 return number, newest

@@ -18,7 +18,7 @@ from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz import action, client_auth, events, new_call, tool_hook
 from callhooks.providers.jambonz.authentication import unverified_time
 from callhooks.providers.jambonz.sip_clients import Client
-from callhooks.runtime.errors import failure_of, is_refused_for_good
+from callhooks.runtime.errors import describe_exception, is_refused_for_good
 from callhooks.runtime.http import HttpProblem, Request, Response, Sender
 
 from callhooks_tools.recovery.workers import at_once
@@ -44,7 +44,7 @@ class StillNotUnderstood(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuarantinedDelivery:
     """A delivery in quarantine as it is listed; `name` is as much of its key as tells it from the others."""
 
     name: str
@@ -67,27 +67,27 @@ class Quarantine:
     client: DynamoDBClient
     table_name: str
 
-    def find(self, providers: Iterable[Provider], days: Sequence[str]) -> list[Kept]:
+    def find(self, providers: Iterable[Provider], days: Sequence[str]) -> list[QuarantinedDelivery]:
         """What the providers have sent on some days (`YYYY-MM-DD`), the newest first."""
         keys = [(provider, day) for provider in providers for day in days]
         kept = [one for found in at_once(lambda key: self._of_day(*key), keys) for one in found]
         return sorted(kept, key=lambda one: one.received_at, reverse=True)
 
-    def named(self, name: str) -> list[Kept]:
+    def named(self, name: str) -> list[QuarantinedDelivery]:
         """All that a name may mean: `<provider>/<day>/<first characters of the hash>`."""
         provider, _, rest = name.partition("/")
         day, _, start = rest.partition("/")
         return self._of_day(provider, day, start)
 
-    def read(self, kept: Kept) -> Item | None:
+    def read(self, kept: QuarantinedDelivery) -> Item | None:
         """All that is kept of a delivery; `None` where it is there no more."""
         return self.client.get_item(TableName=self.table_name, Key=kept.key, ConsistentRead=True).get("Item")
 
-    def remove(self, kept: Kept) -> None:
+    def remove(self, kept: QuarantinedDelivery) -> None:
         """Take a delivery out."""
         self.client.delete_item(TableName=self.table_name, Key=kept.key)
 
-    def _of_day(self, provider: str, day: str, start: str = "") -> list[Kept]:
+    def _of_day(self, provider: str, day: str, start: str = "") -> list[QuarantinedDelivery]:
         condition, values = "#pk = :pk", {":pk": {"S": f"{QUARANTINE}{provider}#{day}"}}
         if start:
             condition += " AND begins_with(#sk, :start)"
@@ -102,7 +102,7 @@ class Quarantine:
         )
         items = [{name: _text(item, name) for name in _LISTED} for page in pages for item in page["Items"]]
         shown = shortest([item["sk"] for item in items], at_least=max(SHORTEST_HASH, len(start)))
-        return [Kept(name=f"{provider}/{day}/{shown[item['sk']]}", **item) for item in items]
+        return [QuarantinedDelivery(name=f"{provider}/{day}/{shown[item['sk']]}", **item) for item in items]
 
 
 def shortest(hashes: Iterable[str], *, at_least: int) -> Mapping[str, str]:
@@ -166,7 +166,7 @@ def read_again(item: Item, how: Mapping[str, Reading]) -> Item | Ignored:
     except StillNotUnderstood:
         raise
     except Exception as error:
-        raise StillNotUnderstood(f"It could not be processed: {failure_of(error)}.") from error
+        raise StillNotUnderstood(f"It could not be processed: {describe_exception(error)}.") from error
     return {**made, "expires_at": item["expires_at"]} if "expires_at" in item else made
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.calls.call import fold
-from callhooks.calls.event_bus import MOST_ENTRIES, BusEntry, EventBus, bus_entry
+from callhooks.calls.event_bus import MAX_ENTRIES, BusEntry, EventBus, bus_entry
 from callhooks.calls.repository import CallStore
 from callhooks.events.event_item import EVENT_PREFIX, is_call_partition
 
-from callhooks_tools.recovery.replay_state import Place, ReplayState
+from callhooks_tools.recovery.replay_state import ReplayPosition, ReplayState
 from callhooks_tools.recovery.workers import at_once
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Destination(Protocol):
 class BusDestination:
     """The stack's own event bus."""
 
-    at_once = MOST_ENTRIES
+    at_once = MAX_ENTRIES
 
     def __init__(self, client: EventBridgeClient, name: str, *, sleep: Callable[[float], None]) -> None:
         self._codes: Counter[str] = Counter()
@@ -166,7 +166,7 @@ class Pacer:
         self._due = max(self._due, now) + events / self.rate
 
 
-class Outcome(StrEnum):
+class ReplayOutcome(StrEnum):
     """What became of an event."""
 
     PUBLISHED = "published"
@@ -178,15 +178,15 @@ class Outcome(StrEnum):
 class _Read:
     """An event that was read again, as it is to be published; without an entry it is gone, or `problem` says why."""
 
-    place: Place
+    place: ReplayPosition
     entry: BusEntry | None = None
     problem: str = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ReplayOutcome:
         if self.entry is not None:
-            return Outcome.PUBLISHED
-        return Outcome.UNREADABLE if self.problem else Outcome.GONE
+            return ReplayOutcome.PUBLISHED
+        return ReplayOutcome.UNREADABLE if self.problem else ReplayOutcome.GONE
 
 
 @dataclass
@@ -200,9 +200,9 @@ class Replay:
     calls: CallStore
     destination: Destination
     pacer: Pacer
-    tell_problem: Callable[[Place, str], None]
+    tell_problem: Callable[[ReplayPosition, str], None]
     advance: Callable[[int], None]
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: Counter[ReplayOutcome] = field(default_factory=Counter)
 
     def run(self) -> None:
         """Publish all that is left. What is struck off was taken; what was taken just before a failure may not be.
@@ -219,15 +219,15 @@ class Replay:
             for start in range(0, len(read), together):
                 self._send(read[start : start + together])
 
-    def _read(self, places: Sequence[Place]) -> list[_Read]:
+    def _read(self, places: Sequence[ReplayPosition]) -> list[_Read]:
         """Read events again, each call once."""
-        of_call: dict[str, list[Place]] = {}
+        of_call: dict[str, list[ReplayPosition]] = {}
         for place in places:
             of_call.setdefault(place.pk, []).append(place)
         found = {one.place: one for many in at_once(self._read_partition, of_call.values()) for one in many}
         return [found[place] for place in places]
 
-    def _read_partition(self, places: Sequence[Place]) -> list[_Read]:
+    def _read_partition(self, places: Sequence[ReplayPosition]) -> list[_Read]:
         try:
             entries = self._entries(places)
         except (BotoCoreError, ClientError):
@@ -236,7 +236,7 @@ class Replay:
             return [_Read(place, problem=f"an item is no event ({type(error).__name__}: {error})") for place in places]
         return [_Read(place, entries.get(place)) for place in places]
 
-    def _entries(self, places: Sequence[Place]) -> Mapping[Place, BusEntry]:
+    def _entries(self, places: Sequence[ReplayPosition]) -> Mapping[ReplayPosition, BusEntry]:
         pk = places[0].pk
         if not is_call_partition(pk):
             alone = ((place, self.calls.event_at(pk, place.sk)) for place in places)

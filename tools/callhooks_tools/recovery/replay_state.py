@@ -24,7 +24,7 @@ class StateUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class ReplayPosition:
     """Where an event lies, in time and in the table; they are replayed in this order."""
 
     occurred_at: str
@@ -96,7 +96,7 @@ class ReplayState:
         self._database.execute("DELETE FROM events")
         self._database.execute("DELETE FROM replay")
 
-    def add(self, places: Iterable[tuple[Place, str]]) -> None:
+    def add(self, places: Iterable[tuple[ReplayPosition, str]]) -> None:
         """Add events with their kinds; one that is there is there once."""
         rows = [(place.occurred_at, place.pk, place.sk, kind) for place, kind in places]
         self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", rows)
@@ -139,14 +139,14 @@ class ReplayState:
         )
         return [KindCount(*row) for row in rows]
 
-    def next(self, most: int) -> list[Place]:
+    def next(self, most: int) -> list[ReplayPosition]:
         """The first so many events that are left."""
         rows = self._database.execute(
             "SELECT occurred_at, pk, sk FROM events ORDER BY occurred_at, pk, sk LIMIT ?", (most,)
         )
-        return [Place(*row) for row in rows]
+        return [ReplayPosition(*row) for row in rows]
 
-    def taken(self, places: Sequence[Place]) -> None:
+    def taken(self, places: Sequence[ReplayPosition]) -> None:
         """Strike these off, for good."""
         rows = [(place.occurred_at, place.pk, place.sk) for place in places]
         self._database.execute("BEGIN")

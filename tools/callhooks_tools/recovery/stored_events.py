@@ -27,14 +27,14 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ScanPage:
     """What one request of a scan brought: the items that pass its filter, and how many there were to look at."""
 
     items: Sequence[Item]
     looked_at: int
 
 
-def scan(client: DynamoDBClient, request: ScanInputTypeDef) -> Iterator[Page]:
+def scan(client: DynamoDBClient, request: ScanInputTypeDef) -> Iterator[ScanPage]:
     """All pages of a table, several parts of which are read at once. What is written meanwhile may be in it or not.
 
     Raises:
@@ -53,13 +53,13 @@ def scan(client: DynamoDBClient, request: ScanInputTypeDef) -> Iterator[Page]:
         while starts:
             following = []
             for (segment, _), reply in zip(starts, workers.map(read, starts), strict=True):
-                yield Page(reply["Items"], reply["ScannedCount"])
+                yield ScanPage(reply["Items"], reply["ScannedCount"])
                 if "LastEvaluatedKey" in reply:
                     following.append((segment, reply["LastEvaluatedKey"]))
             starts = following
 
 
-def watched(pages: Iterable[Page]) -> Iterator[Sequence[Item]]:
+def watched(pages: Iterable[ScanPage]) -> Iterator[Sequence[Item]]:
     """The items of each page; a line on the terminal counts what was looked at."""
     with progress("items looked at") as advance:
         for page in pages:
@@ -87,14 +87,14 @@ class Selection:
     number: str | None = None
     by_arrival: bool = False
 
-    def pages(self, client: DynamoDBClient, table_name: str) -> Iterator[Page]:
+    def pages(self, client: DynamoDBClient, table_name: str) -> Iterator[ScanPage]:
         """Pages of them, with their keys, kinds and times.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         for page in scan(client, self._request(table_name)):
-            yield Page([item for item in page.items if self._is_of_number(item)], page.looked_at)
+            yield ScanPage([item for item in page.items if self._is_of_number(item)], page.looked_at)
 
     def _is_of_number(self, item: Item) -> bool:
         parties = (canonical_party(text_of(item, name)) for name in ("from", "to"))

@@ -13,7 +13,7 @@ BIRD_API = "https://api.bird.com/workspaces/{workspaceId}/webhook-subscriptions"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Setting:
     """A field of a form, or a member of a request, and what is to be entered."""
 
     name: str
@@ -21,11 +21,11 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SettingGroup:
     """Where fields are, and what is to be known about them."""
 
     where: str
-    fields: Sequence[Field]
+    fields: Sequence[Setting]
     notes: Sequence[str] = ()
 
 
@@ -34,7 +34,7 @@ class Section:
     """All that is to be entered at one provider."""
 
     title: str
-    places: Sequence[Place]
+    places: Sequence[SettingGroup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def sections(addresses: Addresses, proofs: Proofs, *, add_webhook_secret: str) -
         Section(
             "Wavix",
             [
-                Place(
+                SettingGroup(
                     f"POST {WAVIX_API}, once for each event_type",
                     [
-                        Field("url", f"{base_url}/webhooks/wavix/{proofs.wavix_token}"),
-                        Field("event_type", "on-call, and once more post-call"),
+                        Setting("url", f"{base_url}/webhooks/wavix/{proofs.wavix_token}"),
+                        Setting("event_type", "on-call, and once more post-call"),
                     ],
                     ["The URL is a password: Wavix signs nothing."],
                 )
@@ -101,11 +101,11 @@ def sections(addresses: Addresses, proofs: Proofs, *, add_webhook_secret: str) -
         Section(
             "VoIPstudio",
             [
-                Place(
+                SettingGroup(
                     "Dashboard: Integrations, Webhooks, Enable, Add Webhook",
                     [
-                        Field("URL", f"{base_url}/webhooks/voipstudio/{proofs.voipstudio_token}"),
-                        Field("Event", "Call State Change, and as wanted SMS received, Queue wrap up"),
+                        Setting("URL", f"{base_url}/webhooks/voipstudio/{proofs.voipstudio_token}"),
+                        Setting("Event", "Call State Change, and as wanted SMS received, Queue wrap up"),
                     ],
                     [
                         "The URL is a password: VoIPstudio signs nothing.",
@@ -117,33 +117,35 @@ def sections(addresses: Addresses, proofs: Proofs, *, add_webhook_secret: str) -
         Section(
             "Call log",
             [
-                Place(
+                SettingGroup(
                     "In a browser, or by programs (docs/call-log.md)",
                     [
-                        Field("Address", f"{base_url}/"),
-                        Field("User name", proofs.console_username),
-                        Field("Password", proofs.console_password),
+                        Setting("Address", f"{base_url}/"),
+                        Setting("User name", proofs.console_username),
+                        Setting("Password", proofs.console_password),
                     ],
                 )
             ],
         ),
-        Section("Subscribers", [Place("EventBridge (docs/events.md)", [Field("Event bus", addresses.call_bus)])]),
+        Section(
+            "Subscribers", [SettingGroup("EventBridge (docs/events.md)", [Setting("Event bus", addresses.call_bus)])]
+        ),
     ]
 
 
 def _jambonz(addresses: Addresses, proofs: Proofs, add_webhook_secret: str) -> Section:
-    basic = [Field("  Username", proofs.jambonz_username), Field("  Password", proofs.jambonz_password)]
-    method = Field("  Method", "POST")
+    basic = [Setting("  Username", proofs.jambonz_username), Setting("  Password", proofs.jambonz_password)]
+    method = Setting("  Method", "POST")
     return Section(
         "jambonz",
         [
-            Place(
+            SettingGroup(
                 "Portal: Applications, the application",
                 [
-                    Field("Calling webhook", addresses.new_call_url),
+                    Setting("Calling webhook", addresses.new_call_url),
                     method,
                     *basic,
-                    Field("Call status webhook", addresses.call_status_url),
+                    Setting("Call status webhook", addresses.call_status_url),
                     method,
                     *basic,
                 ],
@@ -152,13 +154,13 @@ def _jambonz(addresses: Addresses, proofs: Proofs, add_webhook_secret: str) -> S
                     "The end of the URLs, from # on, asks jambonz for the retries that it makes only when asked.",
                 ],
             ),
-            Place(
+            SettingGroup(
                 "Portal: Accounts, the account",
                 [
-                    Field("Queue event webhook", addresses.call_status_url),
+                    Setting("Queue event webhook", addresses.call_status_url),
                     method,
                     *basic,
-                    Field("Registration webhook", f"{addresses.base_url}/webhooks/client-auth"),
+                    Setting("Registration webhook", f"{addresses.base_url}/webhooks/client-auth"),
                     method,
                     *basic,
                 ],
@@ -167,11 +169,11 @@ def _jambonz(addresses: Addresses, proofs: Proofs, add_webhook_secret: str) -> S
                     "jambonz asks its own table no more. jambonz never repeats it, so that it has no fragment.",
                 ],
             ),
-            Place(
+            SettingGroup(
                 "From the portal to callhooks: Accounts, the account, Webhook secret",
                 [
-                    Field("Run", add_webhook_secret),
-                    *([Field("Known", proofs.webhook_secret)] if proofs.webhook_secret is not None else []),
+                    Setting("Run", add_webhook_secret),
+                    *([Setting("Known", proofs.webhook_secret)] if proofs.webhook_secret is not None else []),
                 ],
                 ["Without it nobody checks jambonz's signatures."],
             ),
@@ -186,13 +188,13 @@ def _bird(base_url: str, proofs: Proofs) -> Section:
     return Section(
         "Bird",
         [
-            Place(
+            SettingGroup(
                 f"POST {BIRD_API}, once for each event",
                 [
-                    Field("service", "channels"),
-                    Field("event", "voice.inbound, and once more voice.outbound"),
-                    Field("url", f"{base_url}/webhooks/bird"),
-                    Field("signingKey", proofs.bird_signing_key),
+                    Setting("service", "channels"),
+                    Setting("event", "voice.inbound, and once more voice.outbound"),
+                    Setting("url", f"{base_url}/webhooks/bird"),
+                    Setting("signingKey", proofs.bird_signing_key),
                 ],
                 notes,
             )

@@ -18,12 +18,12 @@ from aws_lambda_powertools.shared.cookies import Cookie
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks.call_log.listing import CallList
-from callhooks.call_log.routes import CALL, FOR_ANYBODY, LIST, METHODS, Desk, Place, route
+from callhooks.call_log.routes import CALL, FOR_ANYBODY, LIST, METHODS, Place, RequestContext, route
 from callhooks.call_log.session import (
     CHALLENGE,
     WRONG_CREDENTIALS,
     ConsoleCredentials,
-    Session,
+    ConsoleSession,
     check_basic,
     cookie_name,
     cookie_of,
@@ -33,7 +33,7 @@ from callhooks.call_log.session import (
 )
 from callhooks.calls.repository import CallStore, CallsUnread
 from callhooks.events.call_event import utc_text
-from callhooks.runtime.errors import failure_of
+from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, HttpProblem, Request, Response, Unauthorized
 from callhooks.runtime.metrics import count
 from callhooks.webhooks.credentials import CredentialStore, CredentialsUnavailable
@@ -78,7 +78,9 @@ class CallLog:
             response = self._answer(request, told)
         except Exception as error:  # noqa: BLE001 - its text may hold what was sent, and would be logged
             problem = _problem_of(error)
-            told["reason"] = problem.reason if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else failure_of(error)
+            told["reason"] = (
+                problem.reason if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else describe_exception(error)
+            )
             response = _refusal(problem, request)
         told |= {"status": response.status, "milliseconds": round((self.clock() - started).total_seconds() * 1000)}
         log = {4: logger.warning, 5: logger.error}.get(response.status // 100, logger.info)
@@ -100,20 +102,22 @@ class CallLog:
             return self.page
         session = None if place.route in FOR_ANYBODY else self._authenticate(request)
         now = self.clock()
-        desk = Desk(self.calls, self.store, utc_text(now)[:10], self._sign_in, no_cookie(secure=self._needs_tls), told)
+        desk = RequestContext(
+            self.calls, self.store, utc_text(now)[:10], self._sign_in, no_cookie(secure=self._needs_tls), told
+        )
         response = route(request, place, desk)
         renewed = session.renewed(now) if session else None
         new_cookies = (*response.cookies, str(self._cookie(renewed))) if renewed else response.cookies
         return response._replace(headers={**_NO_STORE, **response.headers}, cookies=new_cookies)
 
-    def _authenticate(self, request: Request) -> Session | None:
+    def _authenticate(self, request: Request) -> ConsoleSession | None:
         """The session of a request, `None` where it has Basic credentials."""
         header = request.header("authorization")
         name = cookie_name(secure=self._needs_tls)
         if header is None and not any(cookie.startswith(f"{name}=") for cookie in request.cookies):
             raise Unauthorized("no credentials")
 
-        def check(credentials: ConsoleCredentials) -> Session | None:
+        def check(credentials: ConsoleCredentials) -> ConsoleSession | None:
             if header is not None:
                 check_basic(header, credentials)
                 return None
@@ -125,7 +129,7 @@ class CallLog:
         return self._checked(check)
 
     def _sign_in(self, username: str, password: str) -> Cookie:
-        def check(credentials: ConsoleCredentials) -> Session:
+        def check(credentials: ConsoleCredentials) -> ConsoleSession:
             session = sign_in(username, password, credentials, self.clock())
             if session is None:
                 raise Unauthorized(WRONG_SIGN_IN)
@@ -149,7 +153,7 @@ class CallLog:
                 count("ConsoleRefused", provider=CONSOLE, reason=refused.reason)
             raise
 
-    def _cookie(self, session: Session) -> Cookie:
+    def _cookie(self, session: ConsoleSession) -> Cookie:
         return cookie_of(session, self.clock(), secure=self._needs_tls)
 
     @property

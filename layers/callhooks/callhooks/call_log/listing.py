@@ -30,16 +30,16 @@ from unicodedata import category
 from pydantic import BaseModel, ConfigDict, Field
 
 from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, Seconds
-from callhooks.calls.repository import DAY_SHARDS, MOST_AT_ONCE, calls_at, day_shard, summary_of_item
+from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, calls_at, day_shard, summary_of_item
 from callhooks.events.event_item import Item, partition_key, party_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
 
-MOST_LISTED = 2_000
+MAX_LISTED = 2_000
 """Entries that one page of a list may look at: with filters it may end short of its limit."""
-MOST_COUNTED = 50_000
+MAX_COUNTED = 50_000
 UNDER_WAY: Literal["under_way"] = "under_way"
 
 _LARGEST_QUERY = 1_000
@@ -190,12 +190,12 @@ class CallList:
     def page(self, question: Question, *, limit: int, after: Position | None = None) -> CallPage:
         """The calls of a day or of a number, the newest first.
 
-        It looks at `MOST_LISTED` entries at most, so that a page may be short, or empty, and have a cursor.
+        It looks at `MAX_LISTED` entries at most, so that a page may be short, or empty, and have a cursor.
         """
         calls: list[ListedCall] = []
         last, looked_at = after, 0
         for entry in self._newest_first(question, after, at_once=limit):
-            if last is not None and (len(calls) == limit or looked_at == MOST_LISTED):
+            if last is not None and (len(calls) == limit or looked_at == MAX_LISTED):
                 return CallPage(calls=tuple(calls), cursor=str(Cursor.behind(last, question)))
             last, looked_at = _position(entry), looked_at + 1
             if question.takes(entry):
@@ -203,13 +203,13 @@ class CallList:
         return CallPage(calls=tuple(calls), cursor=None)
 
     def counts(self, day: str, *, legs: bool = True, after: Position | None = None) -> DayCounts:
-        """How many calls of a day there are, by hour, provider and outcome; it looks at `MOST_COUNTED`."""
+        """How many calls of a day there are, by hour, provider and outcome; it looks at `MAX_COUNTED`."""
         question = Question(day=day, legs=legs)
         calls: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         talked: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         last, counted, cursor = after, 0, None
         for entry in self._newest_first(question, after, at_once=_TO_COUNT_AT_ONCE, attributes=_COUNTED_ATTRIBUTES):
-            if last is not None and counted == MOST_COUNTED:
+            if last is not None and counted == MAX_COUNTED:
                 cursor = str(Cursor.behind(last, question))
                 break
             last, counted = _position(entry), counted + 1
@@ -242,7 +242,7 @@ class CallList:
             IndexName="by_conversation",
             KeyConditionExpression="conversation_id = :conversation",
             ExpressionAttributeValues={":conversation": {"S": conversation}},
-            Limit=MOST_AT_ONCE - 1,
+            Limit=MAX_AT_ONCE - 1,
         )
         # The conversation is named after the parent, which is in none itself.
         keys = {conversation, *(entry["pk"]["S"] for entry in reply["Items"])} - {pk}
@@ -257,7 +257,7 @@ class CallList:
 
     def _with_their_calls(self, entries: Iterator[IndexEntry], at_once: int) -> Iterator[IndexEntry]:
         """The calls of entries that have nothing but keys, each at the place of its entry."""
-        while batch := list(islice(entries, min(at_once + 1, MOST_AT_ONCE))):
+        while batch := list(islice(entries, min(at_once + 1, MAX_AT_ONCE))):
             calls = {call["pk"]["S"]: call for call in self._calls(entry["pk"]["S"] for entry in batch)}
             for entry in batch:
                 if entry["pk"]["S"] in calls:

@@ -50,8 +50,8 @@ METHODS = {
     DOCUMENT: ("GET", "HEAD"),
 }
 FOR_ANYBODY = frozenset({SESSION, DOCUMENT})
-MOST_AT_ONCE = 200
-LARGEST_BODY_BYTES = 4096
+MAX_AT_ONCE = 200
+MAX_BODY_BYTES = 4096
 
 PROVIDER = "[a-z]+"
 """The word that a provider goes by; which ones there are is up to the webhooks alone."""
@@ -63,7 +63,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class RequestContext:
     """What the routes work with for one request.
 
     `today` is the day in UTC, such as `2026-11-21`. `sign_in` gives the cookie of a new session for a user name and a
@@ -134,7 +134,7 @@ EXPECTED = {
     "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
     "legs": "legs is neither true nor false.",
-    "limit": f"limit is not a number from 1 to {MOST_AT_ONCE}.",
+    "limit": f"limit is not a number from 1 to {MAX_AT_ONCE}.",
     "body": "The body is not an object, or a form, with a username and a password.",
 }
 """What is wrong with a parameter, or with the body: the text of a validation error would repeat what was sent."""
@@ -180,7 +180,7 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
     outcome: Annotated[OutcomeOrUnderWay | None, Query()] = None,
     direction: Annotated[Literal["inbound", "outbound"] | None, Query()] = None,
     legs: WithLegs = True,
-    limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 50,
+    limit: Annotated[int, Query(ge=1, le=MAX_AT_ONCE)] = 50,
     cursor: BehindCursor = None,
 ) -> CallPage:
     """A page of the calls of a day or of a number."""
@@ -285,7 +285,7 @@ class Place:
     path: str
 
 
-def route(request: Request, place: Place, desk: Desk) -> Response:
+def route(request: Request, place: Place, desk: RequestContext) -> Response:
     """Answer a request for one of the places that `METHODS` lists, by one of its methods.
 
     Raises:
@@ -345,8 +345,8 @@ def openapi_text() -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _desk() -> Desk:
-    desk: Desk = app.context["desk"]
+def _desk() -> RequestContext:
+    desk: RequestContext = app.context["desk"]
     return desk
 
 
@@ -394,8 +394,8 @@ def _json_body(request: Request) -> str:
     content_type = request.header("content-type") or ""
     if not _JSON.fullmatch(content_type) and not _FORM.fullmatch(content_type):
         raise HttpProblem(415, "Unsupported media type", "The body is neither application/json nor a form.")
-    if len(request.body) > LARGEST_BODY_BYTES:
-        raise BodyTooLarge(LARGEST_BODY_BYTES)
+    if len(request.body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(MAX_BODY_BYTES)
     try:
         text = request.body.decode("utf-8")
     except UnicodeDecodeError:

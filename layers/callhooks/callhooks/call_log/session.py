@@ -26,7 +26,7 @@ SECURE_COOKIE = f"__Host-{COOKIE}"
 """The name over TLS: browsers take a cookie of this prefix from the host itself only, and not over http."""
 VALID_FOR = timedelta(hours=1)
 RENEWED_AFTER = timedelta(minutes=10)
-LONGEST_SESSION = timedelta(hours=12)
+MAX_SESSION = timedelta(hours=12)
 MIN_PASSWORD_CHARACTERS = 12
 """Anybody on the internet may try passwords here, as often as the rate limit lets them."""
 CHALLENGE = 'Basic realm="callhooks"'
@@ -46,19 +46,19 @@ class ConsoleCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """A proven session: when its owner signed in, until when the cookie is valid, and the password that signs it."""
 
     signed_in: datetime
     expires: datetime
     password: str = field(repr=False)
 
-    def renewed(self, now: datetime) -> Session | None:
+    def renewed(self, now: datetime) -> ConsoleSession | None:
         """The session with a later end, where it is time for that; `None` where it is not, or may not be longer."""
         expires = _end(self.signed_in, now)
         if now - (self.expires - VALID_FOR) < RENEWED_AFTER or expires <= self.expires:
             return None
-        return Session(self.signed_in, expires, self.password)
+        return ConsoleSession(self.signed_in, expires, self.password)
 
 
 def read_console_credentials(secrets: Sequence[SecretValue]) -> ConsoleCredentials:
@@ -92,13 +92,13 @@ def check_basic(header: str, credentials: ConsoleCredentials) -> None:
         raise Unauthorized(WRONG_CREDENTIALS)
 
 
-def sign_in(username: str, password: str, credentials: ConsoleCredentials, now: datetime) -> Session | None:
+def sign_in(username: str, password: str, credentials: ConsoleCredentials, now: datetime) -> ConsoleSession | None:
     """A new session, `None` where the user name or the password is wrong."""
     # Whatever JSON can hold is compared, lone surrogates too.
     given = username.encode("utf-8", "surrogatepass"), password.encode("utf-8", "surrogatepass")
     matches = _passwords_that_match(*given, credentials)
     start = now.replace(microsecond=0)
-    return Session(start, _end(start, start), matches[0]) if matches else None
+    return ConsoleSession(start, _end(start, start), matches[0]) if matches else None
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -108,7 +108,7 @@ def cookie_name(*, secure: bool) -> str:
 
 def session_of(
     cookies: Iterable[str], credentials: ConsoleCredentials, now: datetime, *, secure: bool
-) -> Session | None:
+) -> ConsoleSession | None:
     """The session that one of a request's cookies (`name=value`) proves."""
     for cookie in cookies:
         name, _, value = cookie.strip().partition("=")
@@ -118,7 +118,7 @@ def session_of(
     return None
 
 
-def cookie_of(session: Session, now: datetime, *, secure: bool) -> Cookie:
+def cookie_of(session: ConsoleSession, now: datetime, *, secure: bool) -> Cookie:
     """The cookie of a session. `secure` keeps it from connections without TLS."""
     times = f"{int(session.signed_in.timestamp())}.{int(session.expires.timestamp())}"
     value = f"{times}.{_mac(times, session.password)}"
@@ -131,7 +131,7 @@ def no_cookie(*, secure: bool) -> Cookie:
 
 
 def _end(signed_in: datetime, now: datetime) -> datetime:
-    return min(now.replace(microsecond=0) + VALID_FOR, signed_in + LONGEST_SESSION)
+    return min(now.replace(microsecond=0) + VALID_FOR, signed_in + MAX_SESSION)
 
 
 def _passwords_that_match(username: bytes, password: bytes, credentials: ConsoleCredentials) -> list[str]:
@@ -141,14 +141,14 @@ def _passwords_that_match(username: bytes, password: bytes, credentials: Console
     return matches if is_user else []
 
 
-def _session(value: str, credentials: ConsoleCredentials) -> Session | None:
+def _session(value: str, credentials: ConsoleCredentials) -> ConsoleSession | None:
     found = _VALUE.fullmatch(value)
     if found is None:
         return None
     times, mac = found[1], found[2].encode("ascii")
     proven = [one for one in credentials.passwords if hmac.compare_digest(_mac(times, one).encode("ascii"), mac)]
     signed_in, expires = (datetime.fromtimestamp(int(second), UTC) for second in times.split("."))
-    return Session(signed_in, expires, proven[0]) if proven else None
+    return ConsoleSession(signed_in, expires, proven[0]) if proven else None
 
 
 def _mac(times: str, password: str) -> str:

@@ -21,10 +21,10 @@ from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 FOLD_VERSION = 1
 """Raised with every change of what a call becomes of its events, so that a call item is written again."""
 
-LONGEST_TEXT = 500
-LONGEST_ENTRY = 100
-MOST_ENTRIES = 100
-MOST_CUSTOMER_DATA = 50
+MAX_TEXT = 500
+MAX_ENTRY = 100
+MAX_ENTRIES = 100
+MAX_CUSTOMER_DATA = 50
 """With these a call stays well under what an item (400 KB) and an event of the bus (256 KB) may have."""
 
 
@@ -382,7 +382,7 @@ class _Fold:
             if event.kind in (Kind.DTMF, Kind.VERB)
             or (event.kind is Kind.MEDIA and event.details.get("media_status") in ("completed", "failed"))
         )
-        return tuple(islice((_short(key, LONGEST_ENTRY) for key in keys if key), MOST_ENTRIES))
+        return tuple(islice((_short(key, MAX_ENTRY) for key in keys if key), MAX_ENTRIES))
 
     def _machine_detected(self) -> bool | None:
         told: set[bool] = set()
@@ -429,16 +429,16 @@ class _Fold:
         told = (tag for event in self._events if (tag := _text(event, "tag")))
         # Bird has a list of them, which an event keeps as one text.
         each = (tag for text in told for tag in (text.split(", ") if self._events[0].provider == "bird" else (text,)))
-        tags = dict.fromkeys(_short(tag, LONGEST_ENTRY) for tag in each if tag)
-        return tuple(islice(tags, MOST_ENTRIES))
+        tags = dict.fromkeys(_short(tag, MAX_ENTRY) for tag in each if tag)
+        return tuple(islice(tags, MAX_ENTRIES))
 
     def _customer_data(self) -> dict[str, str | bool | int]:
         tagged: dict[str, str | bool | int] = {}
         for event in self._events:
             for name, value in event.details.items():
                 if name.startswith(_CUSTOMER_DATA) and name != _CUSTOMER_DATA:
-                    tagged[_short(name.removeprefix(_CUSTOMER_DATA), LONGEST_ENTRY)] = _plain(value)
-        return dict(islice(tagged.items(), MOST_CUSTOMER_DATA))
+                    tagged[_short(name.removeprefix(_CUSTOMER_DATA), MAX_ENTRY)] = _plain(value)
+        return dict(islice(tagged.items(), MAX_CUSTOMER_DATA))
 
     def _first(self, kind: Kind) -> datetime | None:
         return min((event.occurred_at for event in self._events if event.kind is kind), default=None)
@@ -516,5 +516,5 @@ def _plain(value: Detail) -> str | bool | int:
     return _short(value) if isinstance(value, str) else int(value) if isinstance(value, Decimal) else value
 
 
-def _short(text: str, longest: int = LONGEST_TEXT) -> str:
+def _short(text: str, longest: int = MAX_TEXT) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"

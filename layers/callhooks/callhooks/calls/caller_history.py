@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from callhooks.calls.repository import MOST_AT_ONCE, calls_at
+from callhooks.calls.repository import MAX_AT_ONCE, calls_at
 from callhooks.events.call_event import OUTBOUND
 from callhooks.events.event_item import party_key
 
@@ -52,7 +52,7 @@ class PastCalls:
             KeyConditionExpression="from_party = :party",
             ExpressionAttributeValues={":party": {"S": party_key(party)}},
             ScanIndexForward=False,
-            Limit=min(2 * most, MOST_AT_ONCE),
+            Limit=min(2 * most, MAX_AT_ONCE),
         )
         found = calls_at(self._client, self._table_name, (entry["pk"]["S"] for entry in reply["Items"]))
         newest_first = sorted(found, key=lambda item: _text(item, "started_at") or "", reverse=True)

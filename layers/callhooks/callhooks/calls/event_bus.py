@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 SOURCE_PREFIX = "callhooks."
-LARGEST_REQUEST_BYTES = 256 * 1024 - 1
-MOST_ENTRIES = 10
-LARGEST_DETAIL_BYTES = 200 * 1024
+MAX_REQUEST_BYTES = 256 * 1024 - 1
+MAX_ENTRIES = 10
+MAX_DETAIL_BYTES = 200 * 1024
 """A target may take no more than the 256 KB either, and EventBridge adds members of its own."""
 PAUSES = (0.2, 0.8, 3.2)
 """Seconds before what was refused is sent again."""
@@ -95,7 +95,7 @@ def detail_of(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> str:
     head: dict[str, JsonValue] = {"id": f"{pk}/{sk.removeprefix(EVENT_PREFIX)}"}
     detail = _json(head | told)
     longest = _FIRST_CUT
-    while len(detail.encode("utf-8")) > LARGEST_DETAIL_BYTES and longest >= _LAST_CUT:
+    while len(detail.encode("utf-8")) > MAX_DETAIL_BYTES and longest >= _LAST_CUT:
         detail = _json({**head, **{name: _cut(part, longest) for name, part in told.items()}, "truncated": True})
         longest //= 2
     return detail
@@ -199,12 +199,12 @@ class EventBus:
 def _groups(entries: Iterable[BusEntry]) -> Iterator[_Group]:
     """As few requests as hold the entries, each within the limits of PutEvents."""
     group: list[BusEntry] = []
-    room = LARGEST_REQUEST_BYTES
+    room = MAX_REQUEST_BYTES
     for entry in entries:
         size = entry.size
-        if group and (len(group) == MOST_ENTRIES or size > room):
+        if group and (len(group) == MAX_ENTRIES or size > room):
             yield group
-            group, room = [], LARGEST_REQUEST_BYTES
+            group, room = [], MAX_REQUEST_BYTES
         group.append(entry)
         room -= size
     if group:

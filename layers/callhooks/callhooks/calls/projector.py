@@ -19,7 +19,7 @@ from callhooks.calls.event_bus import BusEntry, EventBus, bus_entry
 from callhooks.calls.repository import CallStore, OutOfTime
 from callhooks.events.call_event import CallEvent
 from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item, is_call_partition
-from callhooks.runtime.errors import failure_of
+from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.metrics import count
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Record(TypedDict, total=False):
     body: str
 
 
-class Batch(TypedDict):
+class StreamBatch(TypedDict):
     """Records of one source."""
 
     Records: Sequence[Record]
@@ -144,7 +144,7 @@ class Projector:
         self._bus = bus
         self._retries = retries
 
-    def take(self, batch: Batch, seconds_left: Callable[[], float]) -> BatchReply:
+    def take(self, batch: StreamBatch, seconds_left: Callable[[], float]) -> BatchReply:
         """Project a batch of either source.
 
         What fails of a stream's batch goes to the retry queue, and what fails of that queue stays in it.
@@ -184,7 +184,7 @@ class Projector:
             except OutOfTime:
                 run.fail(keys, Reason.NO_TIME)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one call may not stop the others
-                run.fail(keys, Reason.NOT_FOLDED, failure_of(error))
+                run.fail(keys, Reason.NOT_FOLDED, describe_exception(error))
         refused = self._bus.publish(run.entries, has_time=run.has_time)
         run.fail([EventKey(entry.pk, entry.sk) for entry in refused], Reason.NOT_PUBLISHED)
         rare = {name: number for name, number in (("failed", len(run.failed)), ("gone", run.gone)) if number}
@@ -228,7 +228,7 @@ def _key_in(message: Record) -> EventKey | None:
         told: Mapping[str, object] = json.loads(message["body"])
         pk, sk = told["pk"], told["sk"]
     except (ValueError, KeyError, TypeError) as error:
-        logger.error("not a key of an event", extra={"failure": failure_of(error)})
+        logger.error("not a key of an event", extra={"failure": describe_exception(error)})
         return None
     if not isinstance(pk, str) or not isinstance(sk, str) or not sk.startswith(EVENT_PREFIX):
         logger.error("not a key of an event")

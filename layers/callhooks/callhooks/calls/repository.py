@@ -29,7 +29,7 @@ A partition takes 1,000 writes a second, and a call costs about four: 2,000 new 
 asks each of them.
 """
 
-MOST_AT_ONCE = 100
+MAX_AT_ONCE = 100
 """What one BatchGetItem takes."""
 
 _ROUNDS = 3
@@ -71,7 +71,7 @@ class CallsUnread(Exception):
 
 
 def calls_at(client: DynamoDBClient, table_name: str, keys: Iterable[str]) -> Iterator[Item]:
-    """The items of calls, `MOST_AT_ONCE` at the most, by their partition keys, in any order.
+    """The items of calls, `MAX_AT_ONCE` at the most, by their partition keys, in any order.
 
     Raises:
         CallsUnread: DynamoDB is throttled.

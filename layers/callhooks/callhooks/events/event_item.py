@@ -34,9 +34,9 @@ Item: TypeAlias = "dict[str, AttributeValueTypeDef]"
 
 EVENT_PREFIX = "event#"
 QUARANTINE = "quarantine#"
-LONGEST_ID_BYTES = 200
-MOST_DIGITS = 38
-LARGEST_UNPACKED_BYTES = 4 * 1024 * 1024
+MAX_ID_BYTES = 200
+MAX_DIGITS = 38
+MAX_UNPACKED_BYTES = 4 * 1024 * 1024
 """An item has at most 400 KB, which JSON makes six times as long at worst."""
 
 _PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
@@ -67,7 +67,7 @@ def key_part(identifier: str) -> str:
     may be a number in international form or a SIP URI is hashed too, since keys are logged.
     """
     if (
-        len(identifier) <= LONGEST_ID_BYTES
+        len(identifier) <= MAX_ID_BYTES
         and _PLAIN_ID.fullmatch(identifier)
         and not identifier.startswith(_HASHED_PREFIX)
     ):
@@ -221,7 +221,7 @@ def _window_for(size: int) -> tuple[int, int]:
 def _unpacked_details(packed: bytes, body: bytes) -> Details:
     unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=body)
     try:
-        told = json.loads(unpacker.decompress(packed, LARGEST_UNPACKED_BYTES))
+        told = json.loads(unpacker.decompress(packed, MAX_UNPACKED_BYTES))
         return {
             name: _whole_or(Decimal(value["N"])) if isinstance(value, dict) else value for name, value in told.items()
         }
@@ -344,7 +344,7 @@ def _attribute(value: Detail | None) -> AttributeValueTypeDef:
 
 def _is_storable(number: Decimal) -> bool:
     """Whether DynamoDB takes a number: for one that is too long or too large it refuses the whole item."""
-    return number.is_finite() and len(number.as_tuple().digits) <= MOST_DIGITS and abs(number.adjusted()) <= MOST_DIGITS
+    return number.is_finite() and len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) <= MAX_DIGITS
 
 
 def _delivery(request: Request, answer: Response, received_at: datetime, retention_days: float) -> Item:
@@ -382,7 +382,7 @@ def unpack_item(text: str) -> Item:
     """
     try:
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        whole = unzip.decompress(base64.b64decode(text, validate=True), LARGEST_UNPACKED_BYTES)
+        whole = unzip.decompress(base64.b64decode(text, validate=True), MAX_UNPACKED_BYTES)
         item = json.loads(whole, object_hook=_bytes_or_mapping)
         if unzip.eof and all(isinstance(item[name]["S"], str) for name in ("pk", "sk")):
             return item  # type: ignore[no-any-return]

@@ -12,8 +12,8 @@ from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idemp
 from callhooks.events.event_item import Item, answer_of, pack_item
 from callhooks.events.event_table import EventStore
 from callhooks.events.spill_queue import SpillQueue
-from callhooks.events.write_result import Fate, Kept
-from callhooks.runtime.errors import is_refused_for_good, name_of
+from callhooks.events.write_result import WriteOutcome, WriteResult
+from callhooks.runtime.errors import error_name, is_refused_for_good
 from callhooks.runtime.http import HttpPayload
 from callhooks.runtime.metrics import count
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REPLAYED_HEADER = "idempotent-replayed"
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
-LARGEST_LOGGED_PART = 200_000
+MAX_LOGGED_PART = 200_000
 """CloudWatch takes 256 KB at least in one event of the log."""
 
 STORE_SECONDS = 4.4
@@ -34,7 +34,7 @@ NO_TIME = "no time was left"
 logger = Logger(child=True)
 
 
-class Keeper:
+class EventWriter:
     """Keeps each item once.
 
     Args:
@@ -52,7 +52,7 @@ class Keeper:
             _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
         )
 
-    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> WriteResult:
         """Keep an item, in a place that can be reached in the time that is left.
 
         What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
@@ -65,23 +65,25 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
                 cause = error.__cause__ or error
                 if is_refused_for_good(cause):
-                    logger.error("refused by the database", extra={"failure": name_of(cause)})
-                    return Kept(Fate.REFUSED, payload)
-                failure = name_of(cause)
+                    logger.error("refused by the database", extra={"failure": error_name(cause)})
+                    return WriteResult(WriteOutcome.REFUSED, payload)
+                failure = error_name(cause)
         if self._store.holds(item):
-            return Kept(Fate.REPLAYED if REPLAYED_HEADER in payload["headers"] else Fate.STORED, payload)
+            return WriteResult(
+                WriteOutcome.REPLAYED if REPLAYED_HEADER in payload["headers"] else WriteOutcome.STORED, payload
+            )
         if seconds_left() < SPILL_SECONDS:
             logger.error("not spilled", extra={"failure": NO_TIME})
         elif self._spill(item, failure):
-            return Kept(Fate.SPILLED, payload)
+            return WriteResult(WriteOutcome.SPILLED, payload)
         self.log(item, failure)
-        return Kept(Fate.LOGGED, payload)
+        return WriteResult(WriteOutcome.LOGGED, payload)
 
     def log(self, item: Item, failure: str) -> None:
         """Write all of an item to the log, packed, for `callhooks recover`: the last place there is."""
         packed = pack_item(item)
         name = hashlib.sha256(packed.encode("ascii")).hexdigest()[:16]
-        slices = [packed[start : start + LARGEST_LOGGED_PART] for start in range(0, len(packed), LARGEST_LOGGED_PART)]
+        slices = [packed[start : start + MAX_LOGGED_PART] for start in range(0, len(packed), MAX_LOGGED_PART)]
         for number, part in enumerate(slices, start=1):
             told = {"failure": failure, "event": name, "part": number, "parts": len(slices), "delivery": part}
             logger.error(UNSTORED_MARKER, extra=told)
@@ -91,7 +93,7 @@ class Keeper:
         try:
             self._spill_queue.put(item)
         except Exception as error:  # noqa: BLE001 - whatever the queue does, there is still the log
-            logger.error("not spilled", extra={"failure": name_of(error)})
+            logger.error("not spilled", extra={"failure": error_name(error)})
             return False
         self._store.remember(item)
         count("EventSpilled", provider=item["provider"]["S"], reason=failure)

@@ -18,14 +18,14 @@ from callhooks.events.event_item import (
     unpack_item,
 )
 from callhooks.events.event_table import EventStore
-from callhooks.runtime.errors import failure_of, is_refused_for_good, name_of
+from callhooks.runtime.errors import describe_exception, error_name, is_refused_for_good
 from callhooks.runtime.metrics import EVENT_REPEATED, EVENT_STORED, count, measure
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 FIRST_PAUSE_SECONDS = 5
-LONGEST_PAUSE_SECONDS = 900
+MAX_PAUSE_SECONDS = 900
 RESERVED_SECONDS = 30.0
 """What a write that hangs and the pauses after it may cost; with less, nothing is begun any more."""
 
@@ -64,7 +64,7 @@ class Message(TypedDict):
     attributes: Mapping[str, str]
 
 
-class Batch(TypedDict):
+class MessageBatch(TypedDict):
     """Messages of the queue."""
 
     Records: Sequence[Message]
@@ -84,7 +84,7 @@ class BatchReply(TypedDict):
 
 def pause_after(times: int) -> int:
     """How many seconds a message rests after so many times: short at first, since most outages are."""
-    return min(FIRST_PAUSE_SECONDS << min(times - 1, 10), LONGEST_PAUSE_SECONDS)
+    return min(FIRST_PAUSE_SECONDS << min(times - 1, 10), MAX_PAUSE_SECONDS)
 
 
 class SpillDrainer:
@@ -101,7 +101,7 @@ class SpillDrainer:
         self._client = client
         self._url = url
 
-    def take(self, batch: Batch, seconds_left: Callable[[], float]) -> BatchReply:
+    def take(self, batch: MessageBatch, seconds_left: Callable[[], float]) -> BatchReply:
         """Store a batch. What fails stays in the queue, for a while that grows with each time.
 
         Args:
@@ -122,13 +122,13 @@ class SpillDrainer:
                         repeated += 1
                     continue
                 except ClientError as error:
-                    failure = name_of(error)
+                    failure = error_name(error)
                 except BotoCoreError as error:
-                    failure = name_of(error)
+                    failure = error_name(error)
                     # Who gives no answer to one gives none to the others.
                     failed, waiting = [*failed, *waiting], []
                 except Exception as error:  # noqa: BLE001 - one broken message may not keep the others waiting
-                    failure = failure_of(error)
+                    failure = describe_exception(error)
             logger.error("not drained", extra={"failure": failure, "message_id": message["messageId"]})
             failed.append(message)
         self._pause(failed)
@@ -161,5 +161,5 @@ class SpillDrainer:
                 )
             except (ClientError, BotoCoreError) as error:
                 # Then they come again when the queue's own time-out is over.
-                logger.warning("pause not set", extra={"failure": name_of(error)})
+                logger.warning("pause not set", extra={"failure": error_name(error)})
                 return

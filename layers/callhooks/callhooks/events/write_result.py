@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from callhooks.events.event_item import Item
 
 
-class Fate(StrEnum):
+class WriteOutcome(StrEnum):
     """What became of an item."""
 
     STORED = "stored"
@@ -22,17 +22,17 @@ class Fate(StrEnum):
     LOGGED = "in the log alone"
 
 
-class Kept(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of an item, and the answer: that of the item which was there first."""
 
-    fate: Fate
+    fate: WriteOutcome
     payload: HttpPayload
 
 
-class ItemKeeper(Protocol):
+class ItemWriter(Protocol):
     """Keeps each item once."""
 
-    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> WriteResult:
         """Keep an item, in a place that can be reached in the time that is left.
 
         What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.

@@ -32,11 +32,11 @@ from callhooks.events.call_event import (
 from callhooks.providers.payload import (
     Document,
     Identifier,
-    Integer,
     IntegerOrText,
     JsonObject,
     Moment,
-    Text,
+    OptionalInt,
+    OptionalStr,
     json_object,
 )
 from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
@@ -120,7 +120,7 @@ def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
     return base64.b64encode(hmac.new(key.encode("utf-8"), signed, hashlib.sha256).digest()).decode("ascii")
 
 
-def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
+def precheck_credentials(request: Request, now: datetime, *, window: timedelta) -> None:
     """Check that there is a signature, and its time.
 
     `window` is how old the timestamp may be: Bird's retries go on for hours and carry the first one. Nothing but a
@@ -139,7 +139,7 @@ def check_proof(request: Request, now: datetime, *, window: timedelta) -> None:
 
 
 def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> Sender:
-    """Check the signature itself, of a request that `check_proof` has let through.
+    """Check the signature itself, of a request that `precheck_credentials` has let through.
 
     A retry repeats the timestamp, which is the sender's mark: the signature changes with the signing key.
 
@@ -168,14 +168,14 @@ def sent_at(request: Request) -> datetime | None:
 class PhoneNumber(Document):
     """The number of a party."""
 
-    number: Text = None
-    caller_id_name: Text = Field(default=None, alias="callerIdName")
+    number: OptionalStr = None
+    caller_id_name: OptionalStr = Field(default=None, alias="callerIdName")
 
 
 class Contact(Document):
     """The contact of a party."""
 
-    identifier_value: Text = Field(default=None, alias="identifierValue")
+    identifier_value: OptionalStr = Field(default=None, alias="identifierValue")
 
 
 class Party(Document):
@@ -200,19 +200,19 @@ class ChannelCall(Document):
 
     id: Identifier = None
     call_id: Identifier = Field(default=None, alias="callId")
-    channel_id: Text = Field(default=None, alias="channelId")
-    status: Text = None
-    direction: Text = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
+    channel_id: OptionalStr = Field(default=None, alias="channelId")
+    status: OptionalStr = None
+    direction: OptionalStr = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
     originator: Party | None = None
     receiver: Party | None = None
-    parent_id: Text = Field(default=None, alias="parentId")
-    reason: Text = None
-    type: Text = None
-    duration: Integer = None
-    hangup_cause_code: Integer = Field(default=None, alias="hangupCauseCode")
-    hangup_source: Text = Field(default=None, alias="hangupSource")
+    parent_id: OptionalStr = Field(default=None, alias="parentId")
+    reason: OptionalStr = None
+    type: OptionalStr = None
+    duration: OptionalInt = None
+    hangup_cause_code: OptionalInt = Field(default=None, alias="hangupCauseCode")
+    hangup_source: OptionalStr = Field(default=None, alias="hangupSource")
     hangup_sip_code: IntegerOrText = Field(default=None, alias="hangupSipCode")
     created_at: Moment = Field(default=None, alias="createdAt")
     updated_at: Moment = Field(default=None, alias="updatedAt")
@@ -220,7 +220,7 @@ class ChannelCall(Document):
     answered_at: Moment = Field(default=None, alias="answeredAt")
     ended_at: Moment = Field(default=None, alias="endedAt")
     tags: list[object] | None = None
-    amd_result: Text = Field(default=None, alias="amdResult")
+    amd_result: OptionalStr = Field(default=None, alias="amdResult")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ _OUTER_MEMBERS = ("callId", "status", "channelId")
 
 
 class _Envelope(Document):
-    event: Text = None
+    event: OptionalStr = None
     payload: JsonObject = None
 
 

@@ -10,9 +10,9 @@ from callhooks.providers.bird import (
     BirdEvent,
     SigningKeys,
     SubscriptionFilter,
-    check_proof,
     normalise,
     parse_event,
+    precheck_credentials,
     verify,
 )
 from callhooks.webhooks.pipeline import Webhook
@@ -30,7 +30,7 @@ def bird_voice_webhook(
     """
     return Webhook(
         provider=PROVIDER,
-        check_proof=lambda request, now: check_proof(request, now, window=window),
+        precheck_credentials=lambda request, now: precheck_credentials(request, now, window=window),
         verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
         parse=parse_event,
         normalise=lambda event, request, now: normalise(event, request, now, wanted=wanted),

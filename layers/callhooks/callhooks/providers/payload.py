@@ -61,10 +61,10 @@ def _as_utc(moment: datetime) -> datetime:
         raise ValueError("out of range") from None
 
 
-Text: TypeAlias = str | None
+OptionalStr: TypeAlias = str | None
 Identifier: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)] | None
 """As it was sent, since what differs must stay apart; a number becomes its digits."""
-Integer: TypeAlias = Annotated[int, BeforeValidator(_no_flag)] | None
+OptionalInt: TypeAlias = Annotated[int, BeforeValidator(_no_flag)] | None
 Number: TypeAlias = Annotated[Decimal, BeforeValidator(_no_flag)] | None
 IntegerOrText: TypeAlias = Annotated[int | str, Field(union_mode="left_to_right"), BeforeValidator(_no_flag)] | None
 Flag: TypeAlias = bool | None

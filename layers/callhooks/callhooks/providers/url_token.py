@@ -40,7 +40,7 @@ def read_networks(text: str) -> Networks:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
-def check_proof(request: Request, *, allowed: Networks) -> None:
+def precheck_credentials(request: Request, *, allowed: Networks) -> None:
     """Check that there is a token in the path, and the sender's address where only some are allowed.
 
     Raises:

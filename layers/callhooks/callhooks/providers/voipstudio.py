@@ -11,7 +11,7 @@ from datetime import datetime
 from aws_lambda_powertools.utilities.parser import parse
 
 from callhooks.events.call_event import INBOUND, CallEvent, Details, Ignored, Kind, cleaned, direction_of, known_details
-from callhooks.providers.payload import Document, Identifier, Integer, Moment, Text, json_object
+from callhooks.providers.payload import Document, Identifier, Moment, OptionalInt, OptionalStr, json_object
 from callhooks.runtime.http import BadRequest, Request
 
 PROVIDER = "voipstudio"
@@ -36,29 +36,29 @@ class VoipstudioEvent(Document):
 
     id: Identifier = None
     event_time: Moment = None
-    event_name: Text = None
+    event_name: OptionalStr = None
     call_id: Identifier = None
-    state: Text = None
+    state: OptionalStr = None
     connected_at: Moment = None
     start_time: Moment = None
-    context: Text = None
-    destination: Text = None
-    duration: Integer = None
-    t_cause: Text = None
-    src: Text = None
-    src_id: Text = None
-    src_name: Text = None
-    src_hash: Text = None
-    dst: Text = None
-    dst_id: Text = None
-    dst_name: Text = None
-    dtmf_tag: Text = None
-    dtmf_target: Text = None
-    customer_id: Text = None
-    user_id: Text = None
-    from_no: Text = None
-    to_no: Text = None
-    text: Text = None
+    context: OptionalStr = None
+    destination: OptionalStr = None
+    duration: OptionalInt = None
+    t_cause: OptionalStr = None
+    src: OptionalStr = None
+    src_id: OptionalStr = None
+    src_name: OptionalStr = None
+    src_hash: OptionalStr = None
+    dst: OptionalStr = None
+    dst_id: OptionalStr = None
+    dst_name: OptionalStr = None
+    dtmf_tag: OptionalStr = None
+    dtmf_target: OptionalStr = None
+    customer_id: OptionalStr = None
+    user_id: OptionalStr = None
+    from_no: OptionalStr = None
+    to_no: OptionalStr = None
+    text: OptionalStr = None
 
     @property
     def kind(self) -> Kind:

@@ -17,11 +17,11 @@ from callhooks.providers.payload import (
     Document,
     Flag,
     Identifier,
-    Integer,
     JsonObject,
     Moment,
     Number,
-    Text,
+    OptionalInt,
+    OptionalStr,
     json_object,
 )
 from callhooks.runtime.http import BadRequest, Request
@@ -55,30 +55,30 @@ class WavixEvent(Document):
     id: Identifier = None
     uuid: Identifier = None
     call_id: Identifier = None
-    event_type: Text = None
-    event: Text = Field(default=None, validation_alias=AliasChoices("event", "type"))
+    event_type: OptionalStr = None
+    event: OptionalStr = Field(default=None, validation_alias=AliasChoices("event", "type"))
     event_time: Moment = None
     event_payload: JsonObject = None
-    in_call_event: Text = None
+    in_call_event: OptionalStr = None
     in_call_event_data: JsonObject = None
-    direction: Text = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
+    direction: OptionalStr = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
     call_started: Moment = None
     call_answered: Moment = None
     call_completed: Moment = Field(default=None, validation_alias=AliasChoices("call_completed", "call_finished"))
     machine_detected: Flag = None
-    tag: Text = None
+    tag: OptionalStr = None
     date: Moment = None
-    disposition: Text = None
-    duration: Integer = None
+    disposition: OptionalStr = None
+    duration: OptionalInt = None
     charge: Number = None
     per_minute: Number = None
     forward_fee: Number = None
-    destination: Text = None
-    answered_by: Text = None
-    sip_trunk: Text = None
-    parent_uuid: Text = None
+    destination: OptionalStr = None
+    answered_by: OptionalStr = None
+    sip_trunk: OptionalStr = None
+    parent_uuid: OptionalStr = None
 
     @property
     def id_of_call(self) -> str | None:
@@ -167,10 +167,10 @@ def _call_details(event: WavixEvent) -> Details:
 
 
 class _MediaPayload(Document):
-    status: Text = None
-    playback_id: Text = None
-    digits: Text = None
-    reason: Text = None
+    status: OptionalStr = None
+    playback_id: OptionalStr = None
+    digits: OptionalStr = None
+    reason: OptionalStr = None
 
 
 class _InCallPayload(Document):
@@ -179,9 +179,9 @@ class _InCallPayload(Document):
     `in_call_event` holds both the type and the status, such as `collect_completed`.
     """
 
-    type: Text = None
+    type: OptionalStr = None
     payload: JsonObject = Field(default=None, validation_alias=AliasChoices("payload", "in_call_event_data"))
-    in_call_event: Text = None
+    in_call_event: OptionalStr = None
 
 
 def _media_details(event: WavixEvent) -> Details:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 USER_AGENT = f"callhooks Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
-QUIET_SECONDS = 10.0
+OPEN_SECONDS = 10.0
 _TABLE = "callhooks_table"
 _CONNECT_SECONDS = 0.4
 _REPLY_SECONDS = 0.9
@@ -46,13 +46,13 @@ def _once_more(attempts: int, caught_exception: Exception | None, **_: object) -
     return 0 if attempts == 1 and isinstance(caught_exception, ConnectionClosedError) else None
 
 
-class DatabaseSilent(BotoCoreError):
+class CircuitOpenError(BotoCoreError):
     """DynamoDB is not asked, because it gave no answer a moment ago."""
 
     fmt = "DynamoDB gave no answer a moment ago, and is not asked"
 
 
-class _QuietTime:
+class CircuitBreaker:
     """Has a client ask a table nothing for ten seconds after it gave no answer: that costs a container one time-out."""
 
     def __init__(self, client: DynamoDBClient, monotonic: Callable[[], float]) -> None:
@@ -64,21 +64,21 @@ class _QuietTime:
     def _refuse(self, params: Mapping[str, object], context: dict[str, object], **_: object) -> None:
         table = context[_TABLE] = params.get("TableName")
         if self._monotonic() < self._ends.get(table, float("-inf")):
-            raise DatabaseSilent
+            raise CircuitOpenError
 
     def _begin(self, exception: Exception, context: Mapping[str, object], **_: object) -> None:
         if isinstance(exception, ConnectionError | HTTPClientError):
-            self._ends[context[_TABLE]] = self._monotonic() + QUIET_SECONDS
+            self._ends[context[_TABLE]] = self._monotonic() + OPEN_SECONDS
 
 
 def dynamodb_client(monotonic: Callable[[], float] = time.monotonic) -> DynamoDBClient:
     """DynamoDB, for a caller who waits.
 
     A request that hangs costs less than three seconds: two attempts, and botocore's pause of at most one second. All
-    requests to that table then raise `DatabaseSilent` at once for ten seconds.
+    requests to that table then raise `CircuitOpenError` at once for ten seconds.
     """
     client = boto3.client("dynamodb", config=_config_of_waiting_caller(attempts=2))
-    _QuietTime(client, monotonic)
+    CircuitBreaker(client, monotonic)
     return client
 
 

@@ -11,14 +11,14 @@ import traceback
 _REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
 
 
-def failure_of(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """The type of an exception, and the lines that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
     place = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)  # noqa: PTH119 - no more is imported than is needed
     return f"{type(error).__name__} at {place}"
 
 
-def code_of(error: BaseException | None) -> str | None:
+def aws_error_code(error: BaseException | None) -> str | None:
     """What AWS calls a failure, such as `ThrottlingException`, where an AWS service has answered with one.
 
     It is in the `response` of botocore's `ClientError`.
@@ -29,11 +29,11 @@ def code_of(error: BaseException | None) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def name_of(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
     """What AWS calls a failure, else its type."""
-    return code_of(error) or type(error).__name__
+    return aws_error_code(error) or type(error).__name__
 
 
 def is_refused_for_good(error: BaseException | None) -> bool:
     """Whether DynamoDB has said of an item that it would never take it."""
-    return code_of(error) in _REFUSED_FOR_GOOD
+    return aws_error_code(error) in _REFUSED_FOR_GOOD

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from math import isfinite
 
-LONGEST_WHOLE_NUMBER = 38
+MAX_WHOLE_NUMBER = 38
 
 _ABSENT = object()
 
@@ -54,4 +54,4 @@ def _without_absent(value: object) -> object:
 
 def _whole_number(digits: str) -> int | str:
     # Python refuses to convert more than 4,300 digits, and a float would make two identifiers one.
-    return int(digits) if len(digits) <= LONGEST_WHOLE_NUMBER else digits
+    return int(digits) if len(digits) <= MAX_WHOLE_NUMBER else digits

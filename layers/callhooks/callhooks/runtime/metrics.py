@@ -45,7 +45,7 @@ def measure(name: str, value: int, *, provider: str) -> None:
         metrics.add_metric(name, MetricUnit.Count, value)
 
 
-def tell_answer(
+def emit_delivery_metrics(
     counted: Sequence[str],
     milliseconds: int,
     *,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aws_lambda_powertools import Logger
 
 from callhooks.events.event_table import EventStore
-from callhooks.events.event_writer import Keeper
+from callhooks.events.event_writer import EventWriter
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.runtime.aws_clients import dynamodb_client, queue_client, secret_reader
 from callhooks.runtime.metrics import count
@@ -28,7 +28,7 @@ class Connected(NamedTuple):
 
     dynamodb: DynamoDBClient
     store: EventStore
-    keeper: Keeper
+    keeper: EventWriter
     read_secret: Callable[[str], str]
 
 
@@ -41,7 +41,7 @@ def connect() -> Connected:
     client = dynamodb_client()
     store = deployed_store(client)
     queue = SpillQueue(queue_client, SpillSettings.from_environment(os.environ).spill_queue_url)
-    return Connected(client, store, Keeper(store, queue), secret_reader())
+    return Connected(client, store, EventWriter(store, queue), secret_reader())
 
 
 def deployed_store(client: DynamoDBClient) -> EventStore:

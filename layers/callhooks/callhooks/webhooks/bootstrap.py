@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from callhooks.events.write_result import ItemKeeper, Kept
-from callhooks.runtime.errors import failure_of
+from callhooks.events.write_result import ItemWriter, WriteResult
+from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
 from callhooks.runtime.settings import SpillSettings, StoreSettings
 from callhooks.webhooks.credentials import CredentialStore, SecretValue
-from callhooks.webhooks.pipeline import Receiver, Webhook, fell_back
+from callhooks.webhooks.pipeline import Receiver, Webhook, fallback_payload
 
 if TYPE_CHECKING:
     from callhooks.events.event_item import Item
@@ -35,7 +35,7 @@ class Aws(Protocol):
     """What a webhook asks of AWS."""
 
     @property
-    def keeper(self) -> ItemKeeper:
+    def keeper(self) -> ItemWriter:
         """Where events are kept."""
         ...
 
@@ -44,7 +44,7 @@ class Aws(Protocol):
         ...
 
 
-def deployed_receiver(
+def build_receiver(
     webhook: Webhook[CredentialsT, MessageT],
     *,
     secrets: Sequence[str],
@@ -67,14 +67,14 @@ def deployed_receiver(
     late = _LateAws(SpillSettings.from_environment(os.environ))
     return Receiver(
         webhook,
-        credentials=deployed_credentials(secrets, read_credentials, (aws or late).read_secret),
+        credentials=build_credentials(secrets, read_credentials, (aws or late).read_secret),
         keeper=aws.keeper if aws else late,
         clock=utc_now,
         retention_days=settings.retention_days,
     )
 
 
-def deployed_credentials(
+def build_credentials(
     secrets: Sequence[str],
     read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
     read_secret: Callable[[str], str],
@@ -93,7 +93,7 @@ class _LateAws:
     def read_secret(self, secret_id: str) -> str:
         return self._connected().read_secret(secret_id)
 
-    def keep(self, item: Item, seconds_left: Callable[[], float]) -> Kept:
+    def keep(self, item: Item, seconds_left: Callable[[], float]) -> WriteResult:
         return self._connected().keeper.keep(item, seconds_left)
 
     def log(self, item: Item, failure: str) -> None:
@@ -108,7 +108,7 @@ class _LateAws:
         return self._aws
 
 
-class LastResort(Generic[CredentialsT, MessageT]):
+class FallbackReceiver(Generic[CredentialsT, MessageT]):
     """The receiver of a webhook whose sender must get an answer, even where that receiver cannot be made.
 
     Args:
@@ -124,14 +124,14 @@ class LastResort(Generic[CredentialsT, MessageT]):
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
         self._receiver = self._receiver or self._made()
-        return self._receiver.receive(event) if self._receiver else fell_back(self._fallback)
+        return self._receiver.receive(event) if self._receiver else fallback_payload(self._fallback)
 
     def _made(self) -> Receiver[CredentialsT, MessageT] | None:
         try:
             return self._new_receiver()
         except Exception as error:  # noqa: BLE001 - a call gets an answer, whatever is wrong with the function
             logger.error(
-                "the function cannot start, every call gets the fallback", extra={"failure": failure_of(error)}
+                "the function cannot start, every call gets the fallback", extra={"failure": describe_exception(error)}
             )
             return None
 

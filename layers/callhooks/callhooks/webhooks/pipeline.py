@@ -11,8 +11,8 @@ from aws_lambda_powertools import Logger
 
 from callhooks.events.call_event import CallEvent, Ignored, NotUnderstood
 from callhooks.events.event_item import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
-from callhooks.events.write_result import Fate, ItemKeeper, Kept
-from callhooks.runtime.errors import failure_of
+from callhooks.events.write_result import ItemWriter, WriteOutcome, WriteResult
+from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.http import (
     BadRequest,
     BodyTooLarge,
@@ -32,21 +32,21 @@ from callhooks.runtime.metrics import (
     EVENT_REPEATED,
     EVENT_STORED,
     count,
-    tell_answer,
+    emit_delivery_metrics,
 )
 from callhooks.webhooks.credentials import CredentialStore, CredentialsUnavailable
 
-LARGEST_BODY_BYTES = 128 * 1024
-LONGEST_WAIT = timedelta(seconds=30)
+MAX_BODY_BYTES = 128 * 1024
+MAX_WAIT = timedelta(seconds=30)
 """API Gateway's own time-out: who arrived earlier than that is not waiting any more."""
 ANSWER_WITHIN = timedelta(seconds=7.8)
 """A function's own time-out is 8 s, and jambonz waits 10."""
 NOT_PROCESSED = "The delivery could not be processed."
-COUNTED_AS = {Fate.STORED: EVENT_STORED, Fate.REPLAYED: EVENT_REPEATED}
+COUNTED_AS = {WriteOutcome.STORED: EVENT_STORED, WriteOutcome.REPLAYED: EVENT_REPEATED}
 STORED = Response(200, '{"status":"stored"}')
 
 
-def fell_back(fallback: Response) -> HttpPayload:
+def fallback_payload(fallback: Response) -> HttpPayload:
     """The answer to a call for which there is no better one; an alarm goes off."""
     _count_fallback()
     return fallback.as_payload()
@@ -56,7 +56,7 @@ def _count_fallback() -> None:
     try:
         count(CALL_FELL_BACK)
     except Exception as error:  # noqa: BLE001 - nothing stands between a call and its last resort
-        logger.error("not counted", extra={"failure": failure_of(error)})
+        logger.error("not counted", extra={"failure": describe_exception(error)})
 
 
 def quarantined(reason: str, _request: Request) -> Response:
@@ -73,8 +73,8 @@ logger = Logger(child=True)
 class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     """What is particular to one webhook: pure functions, but for `decide`.
 
-    `check_proof` raises `Unauthorized` where a request shows no proof, or one that cannot be right whatever the secrets
-    are: AWS is asked nothing for that. `verify` raises it where the proof is wrong, and returns what it has
+    `precheck_credentials` raises `Unauthorized` where a request shows no proof, or one that is wrong for any secret:
+    AWS is asked nothing for that. `verify` raises it where the proof is wrong, and returns what it has
     established. `parse` raises `HttpProblem`.
     `decide` puts into the message what takes more than the message to know, and is called once for each delivery of a
     proven sender; where it acts, it has to see to it that a repeat does not act again. `answer` says what the sender
@@ -82,16 +82,17 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     is a webhook of events: the sender sends again what could not be stored. `is_new_call` is there where calls begin:
     these get the fallback even while no sender can be verified, and whatever goes wrong.
     `not_understood` answers what is put into quarantine, by the reason and the request; where it is `None`, what is
-    not understood is refused. `answer_to_anybody` is for what is answered before anything is verified, and not kept.
+    not understood is refused. `unauthenticated_response` answers what needs no
+    verification, and is not kept.
     `signature_header` is the header with the sender's signature, where it signs.
-    `caller_waits` says that somebody on the telephone hears nothing until it is answered. `is_last_resort` says that
+    `caller_waits` says that somebody on the telephone hears nothing until it is answered. `uses_builtin_plan` says that
     there is no plan to answer new calls by, but what is built in.
     `answer_within` is how long after its arrival a request is answered at the latest: what would take longer to keep
     than there is time is kept in the next place.
     """
 
     provider: str
-    check_proof: Callable[[Request, datetime], None]
+    precheck_credentials: Callable[[Request, datetime], None]
     verify: Callable[[Request, CredentialsT, datetime], Sender]
     parse: Callable[[Request], MessageT]
     normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
@@ -100,11 +101,11 @@ class Webhook(NamedTuple, Generic[CredentialsT, MessageT]):
     fallback: Response | None = None
     not_understood: Callable[[str, Request], Response] | None = quarantined
     is_new_call: Callable[[MessageT], bool] | None = None
-    answer_to_anybody: Callable[[Request], Response | None] = lambda _: None
+    unauthenticated_response: Callable[[Request], Response | None] = lambda _: None
     signature_header: str | None = None
     answer_within: timedelta = ANSWER_WITHIN
     caller_waits: bool = False
-    is_last_resort: bool = False
+    uses_builtin_plan: bool = False
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
@@ -123,7 +124,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         webhook: Webhook[CredentialsT, MessageT],
         *,
         credentials: CredentialStore[CredentialsT],
-        keeper: ItemKeeper,
+        keeper: ItemWriter,
         clock: Callable[[], datetime],
         retention_days: float,
     ) -> None:
@@ -139,7 +140,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         request: Request | None = None
         try:
             request = Request.from_event(event)
-            open_answer = self._webhook.answer_to_anybody(request)
+            open_answer = self._webhook.unauthenticated_response(request)
             if open_answer is not None:
                 return open_answer.as_payload()
             try:
@@ -151,7 +152,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         except HttpProblem as problem:
             return self._refuse(problem, request)
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
-            logger.error("failed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            logger.error("failed", extra={"provider": self._webhook.provider, "failure": describe_exception(error)})
             if self._webhook.fallback is not None and self._webhook.is_new_call is not None:
                 return self._fall_back(self._webhook.fallback, request, started)
             return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED), request)
@@ -164,13 +165,13 @@ class Receiver(Generic[CredentialsT, MessageT]):
         raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
 
     def _fall_back(self, fallback: Response, request: Request | None, started: datetime) -> HttpPayload:
-        payload = fell_back(fallback)
-        self._tell_wait([], request or Request("POST", "/"), started, {"fate": "fell back"})
+        payload = fallback_payload(fallback)
+        self._record_latency([], request or Request("POST", "/"), started, {"fate": "fell back"})
         return payload
 
     def _verify(self, request: Request) -> Sender:
         now = self._clock()
-        self._webhook.check_proof(request, now)
+        self._webhook.precheck_credentials(request, now)
         try:
             return self._webhook.verify(request, self._credentials.current(), now)
         except Unauthorized:
@@ -180,8 +181,8 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._webhook.verify(request, newer, now)
 
     def _parse(self, request: Request) -> MessageT:
-        if len(request.body) > LARGEST_BODY_BYTES:
-            raise BodyTooLarge(LARGEST_BODY_BYTES)
+        if len(request.body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(MAX_BODY_BYTES)
         return self._webhook.parse(request)
 
     def _take(self, request: Request, started: datetime) -> HttpPayload:
@@ -202,37 +203,43 @@ class Receiver(Generic[CredentialsT, MessageT]):
         except HttpProblem:
             raise
         except Exception as error:  # noqa: BLE001 - no fault of ours may lose what a proven sender has sent
-            logger.error("not processed", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            logger.error(
+                "not processed", extra={"provider": self._webhook.provider, "failure": describe_exception(error)}
+            )
             if self._webhook.is_new_call is not None:
                 _count_fallback()
             return self._quarantine(request, NOT_PROCESSED, deadline)
         kept = self._keep(item, deadline)
         self._tell(item, kept.fate, message, request, started)
-        if kept.fate is Fate.REFUSED:
+        if kept.fate is WriteOutcome.REFUSED:
             return self._quarantine(request, REFUSED_BY_DATABASE, deadline, answer)
         return self._answer_kept(kept)
 
-    def _tell(self, item: Item, fate: Fate, message: MessageT, request: Request, started: datetime) -> None:
+    def _tell(self, item: Item, fate: WriteOutcome, message: MessageT, request: Request, started: datetime) -> None:
         """Write the one line of a delivery: each byte of it is billed a million times for a million events."""
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
         counted = [COUNTED_AS[fate]] if fate in COUNTED_AS else []
         if not counted:
             told["fate"] = fate.value
         webhook = self._webhook
-        if webhook.is_new_call is not None and fate is not Fate.REPLAYED and webhook.is_new_call(message):
-            if webhook.is_last_resort:
+        if webhook.is_new_call is not None and fate is not WriteOutcome.REPLAYED and webhook.is_new_call(message):
+            if webhook.uses_builtin_plan:
                 _count_fallback()
             else:
                 counted.append(CALL_ANSWERED)
-        self._tell_wait(counted, request, started, told)
+        self._record_latency(counted, request, started, told)
 
-    def _tell_wait(self, counted: Sequence[str], request: Request, started: datetime, told: Mapping[str, str]) -> None:
+    def _record_latency(
+        self, counted: Sequence[str], request: Request, started: datetime, told: Mapping[str, str]
+    ) -> None:
         webhook = self._webhook
         try:
             milliseconds = waited(request, started, self._clock())
-            tell_answer(counted, milliseconds, provider=webhook.provider, caller_waits=webhook.caller_waits, told=told)
+            emit_delivery_metrics(
+                counted, milliseconds, provider=webhook.provider, caller_waits=webhook.caller_waits, told=told
+            )
         except Exception as error:  # noqa: BLE001 - the event is kept, and its sender gets the answer
-            logger.error("not counted", extra={"failure": failure_of(error)})
+            logger.error("not counted", extra={"failure": describe_exception(error)})
 
     def _answer_too_large(self, request: Request, problem: BodyTooLarge) -> HttpPayload:
         """Who waits for an answer gets one, though what was sent is larger than anything that could be kept."""
@@ -257,12 +264,12 @@ class Receiver(Generic[CredentialsT, MessageT]):
         delivery = NotUnderstood(provider, reason, self._clock())
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         kept = self._keep(item, deadline)
-        if kept.fate is Fate.REFUSED:
+        if kept.fate is WriteOutcome.REFUSED:
             self._keeper.log(item, kept.fate.value)
-            kept = Kept(Fate.LOGGED, kept.payload)
+            kept = WriteResult(WriteOutcome.LOGGED, kept.payload)
         told = {"provider": provider, "reason": reason, "hash": item["sk"]["S"], "fate": kept.fate.value}
         logger.warning("quarantined", extra=told)
-        if kept.fate is not Fate.REPLAYED:
+        if kept.fate is not WriteOutcome.REPLAYED:
             count("EventQuarantined", provider=provider, reason=reason)
         return self._answer_kept(kept)
 
@@ -273,7 +280,9 @@ class Receiver(Generic[CredentialsT, MessageT]):
         try:
             return self._webhook.not_understood(reason, request)
         except Exception as error:  # noqa: BLE001 - what made a delivery unreadable may make its answer so
-            logger.error("not answered", extra={"provider": self._webhook.provider, "failure": failure_of(error)})
+            logger.error(
+                "not answered", extra={"provider": self._webhook.provider, "failure": describe_exception(error)}
+            )
             return fallback
 
     def _refuse(self, problem: HttpProblem, request: Request | None) -> HttpPayload:
@@ -291,15 +300,15 @@ class Receiver(Generic[CredentialsT, MessageT]):
         names = ("authorization", self._webhook.signature_header)
         return request is not None and any((request.header(name) or "").strip() for name in names if name)
 
-    def _keep(self, item: Item, deadline: datetime) -> Kept:
+    def _keep(self, item: Item, deadline: datetime) -> WriteResult:
         def seconds_left() -> float:
             return (deadline - self._clock()).total_seconds()
 
         return self._keeper.keep(item, seconds_left)
 
-    def _answer_kept(self, kept: Kept) -> HttpPayload:
+    def _answer_kept(self, kept: WriteResult) -> HttpPayload:
         """What is in the log alone is not acknowledged to a sender who will send it again."""
-        if kept.fate is Fate.LOGGED and self._webhook.fallback is None:
+        if kept.fate is WriteOutcome.LOGGED and self._webhook.fallback is None:
             raise HttpProblem(503, "Unavailable", "The event could not be stored.")
         return kept.payload
 
@@ -308,7 +317,7 @@ def waited(request: Request, started: datetime, now: datetime) -> int:
     """Milliseconds since a request reached API Gateway, or since the function took it, where that is not to be had."""
     begun = started.timestamp() * 1000
     arrived = request.arrived_at
-    since = arrived if begun - LONGEST_WAIT.total_seconds() * 1000 <= arrived <= begun else begun
+    since = arrived if begun - MAX_WAIT.total_seconds() * 1000 <= arrived <= begun else begun
     return round(now.timestamp() * 1000 - since)
 
 

@@ -16,7 +16,7 @@ from botocore.exceptions import EndpointConnectionError
 from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.action_webhook import action_webhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.initial_webhook import first_webhook_reader
+from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks.webhooks.pipeline import Receiver
@@ -34,11 +34,11 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
-    keeper_of,
     kept_details,
     signed_event,
     unstored,
     without_header,
+    writer_of,
 )
 
 MENU = """
@@ -147,12 +147,12 @@ class Phone:
         self.receiver = Receiver(
             action_webhook(
                 self.plan,
-                recall=first_webhook_reader(store),
+                load_initial_webhook=initial_webhook_loader(store),
                 signature_header=DEFAULT_SIGNATURE_HEADER,
                 public_url=PUBLIC_URL,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=keeper_of(store, self.queue),
+            keeper=writer_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -702,7 +702,7 @@ class TestTheLastResort:
             "callhooks.webhooks.pipeline.Receiver._verify",
             "callhooks.webhooks.pipeline.event_item",
             "callhooks.webhooks.pipeline.quarantine_item",
-            "callhooks.events.event_writer.Keeper.keep",
+            "callhooks.events.event_writer.EventWriter.keep",
             "callhooks.events.event_writer.pack_item",
             "callhooks.webhooks.pipeline.count",
         ],

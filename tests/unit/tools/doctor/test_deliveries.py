@@ -31,8 +31,8 @@ from callhooks_tools.doctor.deliveries import (
     url_findings,
 )
 from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, Outcome
-from callhooks_tools.doctor.probe import Trial
+from callhooks_tools.doctor.findings import Finding, FindingLevel
+from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.secrets import KnownSecrets
 from callhooks_tools.stack.stack import StackOutputs, StackResource
 
@@ -255,7 +255,7 @@ class Case:
     api: Api
     queue: FakeQueue
     logs: FakeLogs
-    trial: Trial
+    trial: Probe
 
     def all_findings(self) -> list[Finding]:
         return [*url_findings(self.trial), *refusal_findings(self.trial), *self.tried()]
@@ -283,7 +283,7 @@ def case() -> Case:
     session: Any = FakeSession(table, queue, logs)
     known = KnownSecrets(dict(SECRETS), dict.fromkeys(SECRETS, NOW - timedelta(days=3)))
     client = httpx.Client(transport=httpx.MockTransport(api))
-    trial = Trial(
+    trial = Probe(
         Deployment(
             session,
             "callhooks",
@@ -301,7 +301,7 @@ def case() -> Case:
     return Case(api, queue, logs, trial)
 
 
-def told(findings: list[Finding], outcome: Outcome = Outcome.FAILURE) -> list[str]:
+def told(findings: list[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> list[str]:
     """What was found of an outcome, each with its remedy; and that no finding has a secret in it."""
     for finding in findings:
         text = f"{finding.check} {finding.words} {finding.remedy}"
@@ -309,7 +309,7 @@ def told(findings: list[Finding], outcome: Outcome = Outcome.FAILURE) -> list[st
     return [f"{one.check}: {one.words} {one.remedy}" for one in findings if one.outcome is outcome]
 
 
-def only(findings: list[Finding], outcome: Outcome = Outcome.FAILURE) -> str:
+def only(findings: list[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> str:
     (one,) = told(findings, outcome)
     return one
 
@@ -317,8 +317,8 @@ def only(findings: list[Finding], outcome: Outcome = Outcome.FAILURE) -> str:
 class TestAHealthyDeployment:
     def test_has_nothing_wrong_and_nothing_is_left(self, case: Case) -> None:
         findings = case.all_findings()
-        assert told(findings) == told(findings, Outcome.WARNING) == []
-        assert "The 9 items of the test events are removed." in "".join(told(findings, Outcome.OK))
+        assert told(findings) == told(findings, FindingLevel.WARNING) == []
+        assert "The 9 items of the test events are removed." in "".join(told(findings, FindingLevel.OK))
         assert case.api.table.items == []
 
     def test_is_sent_ids_and_a_caller_that_nobody_takes_for_a_call(self, case: Case) -> None:
@@ -330,7 +330,7 @@ class TestAHealthyDeployment:
             assert "callhooks-doctor" in (call.get("from"), call.get("src"))
 
     def test_tells_how_long_a_new_call_waited(self, case: Case) -> None:
-        (new_call,) = [one for one in told(case.all_findings(), Outcome.OK) if one.startswith("jambonz new call")]
+        (new_call,) = [one for one in told(case.all_findings(), FindingLevel.OK) if one.startswith("jambonz new call")]
         assert "answered in 0 ms, and kept; its repeat was known, and got the same answer" in new_call
 
 
@@ -387,7 +387,7 @@ class TestThePublicUrl:
 
     def test_without_tls_is_warned_of(self, case: Case) -> None:
         case.with_parameters(base_url="http://hooks.example.com")
-        assert "has no TLS" in only(list(url_findings(case.trial)), Outcome.WARNING)
+        assert "has no TLS" in only(list(url_findings(case.trial)), FindingLevel.WARNING)
 
     @pytest.mark.parametrize(("seconds", "word"), [(61, "fast"), (-61, "slow")])
     def test_tells_that_this_machine_has_another_time(self, seconds: int, word: str, case: Case) -> None:
@@ -510,7 +510,7 @@ class TestADeliveryThatIsNotTaken:
         case.with_parameters(**{member: "62.212.73.112"}).api.answers[path] = always(lambda: problem(401, "missing"))
         findings = list(delivery_findings(case.trial))
         assert told(findings) == []
-        warned = only(findings, Outcome.WARNING)
+        warned = only(findings, FindingLevel.WARNING)
         assert "cannot be tried from here" in warned
         assert parameter in warned
 
@@ -525,7 +525,7 @@ class TestADeliveryThatIsNotTaken:
         case.api.answers["/webhooks/wavix"] = always(lambda: problem(401, "missing or wrong"))
         findings = list(delivery_findings(case.trial))
         assert told(findings) == []
-        assert "Its secret was changed 20 s ago" in only(findings, Outcome.WARNING)
+        assert "Its secret was changed 20 s ago" in only(findings, FindingLevel.WARNING)
         case.trial.known.changed_at["wavix_credentials"] = NOW - timedelta(seconds=61)
         assert "It was refused (401)" in only(list(delivery_findings(case.trial)))
 
@@ -545,7 +545,7 @@ class TestADeliveryThatIsNotTaken:
         case.api.answers[path] = answer
         findings = [*refusal_findings(case.trial), *delivery_findings(case.trial)]
         assert told(findings) == []
-        warned = told(findings, Outcome.WARNING)
+        warned = told(findings, FindingLevel.WARNING)
         assert len(warned) >= 2
         assert all("Its secret was changed" in one and "Run this again in a minute." in one for one in warned)
         case.trial.known.changed_at[member] = NOW - timedelta(seconds=90)
@@ -562,8 +562,8 @@ class TestADeliveryThatIsNotTaken:
         del case.trial.known.values[member]
         findings = case.tried()
         assert told(findings) == []
-        assert all("Not tried: its secret is not in order." in one for one in told(findings, Outcome.WARNING))
-        assert told(findings, Outcome.WARNING)
+        assert all("Not tried: its secret is not in order." in one for one in told(findings, FindingLevel.WARNING))
+        assert told(findings, FindingLevel.WARNING)
 
 
 class TestAnAnswer:
@@ -726,7 +726,7 @@ class TestWhatIsNotInTheTable:
         denied: Any = {"Error": {"Code": "AccessDeniedException", "Message": "x"}}
         case.api.table.fault = ClientError(denied, "Query")
         findings = case.tried()
-        warned = told(findings, Outcome.WARNING)
+        warned = told(findings, FindingLevel.WARNING)
         assert "your AWS credentials may not do Query" in warned[0]
         assert "could not be removed (AccessDeniedException)" in only(findings)
 
@@ -805,7 +805,7 @@ class TestWhatIsPublished:
 
     def test_is_all_where_nothing_is_put_aside_for_as_long_as_the_projector_tries(self, case: Case) -> None:
         case.queue.retries = 2
-        assert "publishing: The projector has put nothing aside. " in told(case.tried(), Outcome.OK)
+        assert "publishing: The projector has put nothing aside. " in told(case.tried(), FindingLevel.OK)
         assert 8 <= case.api.time.slept < 9
 
     def test_is_not_asked_for_where_the_projector_has_written_nothing(self, case: Case) -> None:
@@ -818,7 +818,7 @@ class TestWhatIsPublished:
         case.queue.fault = ClientError(denied, "GetQueueAttributes")
         findings = case.tried()
         assert told(findings) == []
-        warned = only(findings, Outcome.WARNING)
+        warned = only(findings, FindingLevel.WARNING)
         assert warned.startswith("publishing: could not be looked at: your AWS credentials may not do GetQueueAttrib")
 
 
@@ -842,4 +842,4 @@ class TestTheCallLog:
         case.api.answers["/calls/wavix/callhooks-doctor-ab12"] = always(lambda: problem(401, "wrong"))
         findings = case.tried()
         assert told(findings) == []
-        assert "Its password was changed a moment ago" in only(findings, Outcome.WARNING)
+        assert "Its password was changed a moment ago" in only(findings, FindingLevel.WARNING)

@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from callhooks_tools.local.engine_guard import Guard, Message, Receive, Refusal, Send
+from callhooks_tools.local.engine_guard import Guard, GuardRefusal, Message, Receive, Send
 
 KEY = "LOCAL0123456789ABCDEF"
 FUNCTION_KEY = "ASIA0123456789ABCDEF"
@@ -100,70 +100,74 @@ def test_no_web_page_may_read_an_answer() -> None:
     assert ask(HOST, signed()).headers == {b"x-kept": b"1"}
 
 
-REFUSED: dict[str, tuple[list[tuple[str, str]], str, Refusal]] = {
-    "the well-known key": ([HOST, signed("test")], "", Refusal.KEY),
-    "the well-known key, presigned": ([HOST], presigned("test"), Refusal.KEY),
-    "an account": ([HOST, signed("123456789012")], "", Refusal.KEY),
-    "an account, presigned": ([HOST], presigned("000000000000"), Refusal.KEY),
-    "a key of nobody": ([HOST, signed("AKIAIOSFODNN7EXAMPLE")], "", Refusal.KEY),
-    "a part of the key": ([HOST, signed(KEY[:-1])], "", Refusal.KEY),
-    "more than the key": ([HOST, signed(f"{KEY}0")], "", Refusal.KEY),
-    "the key in other letters": ([HOST, signed(KEY.lower())], "", Refusal.KEY),
-    "no signature": ([HOST], "", Refusal.CREDENTIAL),
-    "no key": ([HOST, signed("")], "", Refusal.CREDENTIAL),
-    "an empty header": ([HOST, ("authorization", "")], "", Refusal.CREDENTIAL),
-    "a key without an end": ([HOST, ("authorization", f"AWS4-HMAC-SHA256 Credential={KEY}")], "", Refusal.CREDENTIAL),
-    "a very long key": ([HOST, signed("A" * 100_000)], "", Refusal.CREDENTIAL),
-    "a key that is not ASCII": ([HOST, signed("\xe9" * 20)], "", Refusal.CREDENTIAL),
-    "another scheme": ([HOST, ("authorization", f"Bearer {KEY}")], "", Refusal.CREDENTIAL),
-    "the key as a password": ([HOST, ("authorization", f"Basic Credential={KEY}/")], "", Refusal.CREDENTIAL),
-    "signature version 2": ([HOST, ("authorization", f"AWS {KEY}:0")], "", Refusal.CREDENTIAL),
-    "signature version 2 in the query": ([HOST], f"AWSAccessKeyId={KEY}&Signature=0", Refusal.CREDENTIAL),
+REFUSED: dict[str, tuple[list[tuple[str, str]], str, GuardRefusal]] = {
+    "the well-known key": ([HOST, signed("test")], "", GuardRefusal.KEY),
+    "the well-known key, presigned": ([HOST], presigned("test"), GuardRefusal.KEY),
+    "an account": ([HOST, signed("123456789012")], "", GuardRefusal.KEY),
+    "an account, presigned": ([HOST], presigned("000000000000"), GuardRefusal.KEY),
+    "a key of nobody": ([HOST, signed("AKIAIOSFODNN7EXAMPLE")], "", GuardRefusal.KEY),
+    "a part of the key": ([HOST, signed(KEY[:-1])], "", GuardRefusal.KEY),
+    "more than the key": ([HOST, signed(f"{KEY}0")], "", GuardRefusal.KEY),
+    "the key in other letters": ([HOST, signed(KEY.lower())], "", GuardRefusal.KEY),
+    "no signature": ([HOST], "", GuardRefusal.CREDENTIAL),
+    "no key": ([HOST, signed("")], "", GuardRefusal.CREDENTIAL),
+    "an empty header": ([HOST, ("authorization", "")], "", GuardRefusal.CREDENTIAL),
+    "a key without an end": (
+        [HOST, ("authorization", f"AWS4-HMAC-SHA256 Credential={KEY}")],
+        "",
+        GuardRefusal.CREDENTIAL,
+    ),
+    "a very long key": ([HOST, signed("A" * 100_000)], "", GuardRefusal.CREDENTIAL),
+    "a key that is not ASCII": ([HOST, signed("\xe9" * 20)], "", GuardRefusal.CREDENTIAL),
+    "another scheme": ([HOST, ("authorization", f"Bearer {KEY}")], "", GuardRefusal.CREDENTIAL),
+    "the key as a password": ([HOST, ("authorization", f"Basic Credential={KEY}/")], "", GuardRefusal.CREDENTIAL),
+    "signature version 2": ([HOST, ("authorization", f"AWS {KEY}:0")], "", GuardRefusal.CREDENTIAL),
+    "signature version 2 in the query": ([HOST], f"AWSAccessKeyId={KEY}&Signature=0", GuardRefusal.CREDENTIAL),
     "signature version 4a": (
         [HOST, ("authorization", f"AWS4-ECDSA-P256-SHA256 Credential={KEY}/{SCOPE}")],
         "",
-        Refusal.CREDENTIAL,
+        GuardRefusal.CREDENTIAL,
     ),
     "the key behind another": (
         [HOST, ("authorization", f"AWS4-HMAC-SHA256 Credential=test/{SCOPE}, Credential={KEY}/{SCOPE}")],
         "",
-        Refusal.KEY,
+        GuardRefusal.KEY,
     ),
     "the key at another place": (
         [HOST, ("authorization", f"AWS4-HMAC-SHA256 Signature=0, Credential={KEY}/{SCOPE}")],
         "",
-        Refusal.CREDENTIAL,
+        GuardRefusal.CREDENTIAL,
     ),
-    "two headers": ([HOST, signed(), signed("test")], "", Refusal.CREDENTIAL),
-    "two headers, the other way round": ([HOST, signed("test"), signed()], "", Refusal.CREDENTIAL),
-    "a header and a query": ([HOST, signed()], presigned("test"), Refusal.CREDENTIAL),
+    "two headers": ([HOST, signed(), signed("test")], "", GuardRefusal.CREDENTIAL),
+    "two headers, the other way round": ([HOST, signed("test"), signed()], "", GuardRefusal.CREDENTIAL),
+    "a header and a query": ([HOST, signed()], presigned("test"), GuardRefusal.CREDENTIAL),
     "a header and a query in small letters": (
         [HOST, signed()],
         presigned("test", "x-amz-credential"),
-        Refusal.CREDENTIAL,
+        GuardRefusal.CREDENTIAL,
     ),
-    "a header and an old query": ([HOST, signed()], "AWSAccessKeyId=test", Refusal.CREDENTIAL),
-    "an empty query beside the header": ([HOST, signed()], "X-Amz-Credential=", Refusal.CREDENTIAL),
-    "two in the query": ([HOST], f"{presigned('test')}&{presigned()}", Refusal.CREDENTIAL),
-    "a web page": ([HOST, signed(), ("origin", "https://example.com")], "", Refusal.ORIGIN),
-    "a web page on this machine": ([HOST, signed(), ("Origin", "http://127.0.0.1:4566")], "", Refusal.ORIGIN),
-    "a page that hides itself": ([HOST, signed(), ("origin", "null")], "", Refusal.ORIGIN),
-    "an empty origin": ([HOST, signed(), ("origin", "")], "", Refusal.ORIGIN),
-    "a name that leads here": ([("host", "example.com:4566"), signed()], "", Refusal.HOST),
-    "a name below localhost": ([("host", "abc.execute-api.localhost:4566"), signed()], "", Refusal.HOST),
-    "a name that begins so": ([("host", "127.0.0.1.example.com"), signed()], "", Refusal.HOST),
-    "a name that ends so": ([("host", "example.com@127.0.0.1"), signed()], "", Refusal.HOST),
-    "an address that leads here": ([("host", "0.0.0.0:4566"), signed()], "", Refusal.HOST),
-    "a line break": ([("host", "127.0.0.1\n"), signed()], "", Refusal.HOST),
-    "no host": ([signed()], "", Refusal.HOST),
-    "an empty host": ([("host", ""), signed()], "", Refusal.HOST),
-    "two hosts": ([HOST, ("host", "example.com"), signed()], "", Refusal.HOST),
+    "a header and an old query": ([HOST, signed()], "AWSAccessKeyId=test", GuardRefusal.CREDENTIAL),
+    "an empty query beside the header": ([HOST, signed()], "X-Amz-Credential=", GuardRefusal.CREDENTIAL),
+    "two in the query": ([HOST], f"{presigned('test')}&{presigned()}", GuardRefusal.CREDENTIAL),
+    "a web page": ([HOST, signed(), ("origin", "https://example.com")], "", GuardRefusal.ORIGIN),
+    "a web page on this machine": ([HOST, signed(), ("Origin", "http://127.0.0.1:4566")], "", GuardRefusal.ORIGIN),
+    "a page that hides itself": ([HOST, signed(), ("origin", "null")], "", GuardRefusal.ORIGIN),
+    "an empty origin": ([HOST, signed(), ("origin", "")], "", GuardRefusal.ORIGIN),
+    "a name that leads here": ([("host", "example.com:4566"), signed()], "", GuardRefusal.HOST),
+    "a name below localhost": ([("host", "abc.execute-api.localhost:4566"), signed()], "", GuardRefusal.HOST),
+    "a name that begins so": ([("host", "127.0.0.1.example.com"), signed()], "", GuardRefusal.HOST),
+    "a name that ends so": ([("host", "example.com@127.0.0.1"), signed()], "", GuardRefusal.HOST),
+    "an address that leads here": ([("host", "0.0.0.0:4566"), signed()], "", GuardRefusal.HOST),
+    "a line break": ([("host", "127.0.0.1\n"), signed()], "", GuardRefusal.HOST),
+    "no host": ([signed()], "", GuardRefusal.HOST),
+    "an empty host": ([("host", ""), signed()], "", GuardRefusal.HOST),
+    "two hosts": ([HOST, ("host", "example.com"), signed()], "", GuardRefusal.HOST),
 }
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(("headers", "query", "refusal"), REFUSED.values(), ids=list(REFUSED))
-def test_all_others_are_refused(headers: list[tuple[str, str]], query: str, refusal: Refusal, kind: str) -> None:
+def test_all_others_are_refused(headers: list[tuple[str, str]], query: str, refusal: GuardRefusal, kind: str) -> None:
     answer = ask(*headers, query=query, kind=kind)
     assert answer.reached == []
     if kind == "websocket":
@@ -196,7 +200,7 @@ def test_clients_that_read_xml_learn_the_reason_as_well() -> None:
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
     error = ET.fromstring(ask(HOST, form, signed("test")).body).find("Error")  # noqa: S314 - our own
     assert error is not None
-    assert (error.findtext("Code"), error.findtext("Message")) == ("AccessDenied", Refusal.KEY.message)
+    assert (error.findtext("Code"), error.findtext("Message")) == ("AccessDenied", GuardRefusal.KEY.message)
 
 
 def test_the_engine_is_started_and_ended() -> None:

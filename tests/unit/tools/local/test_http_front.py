@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from callhooks_tools.local.http_front import Front, Route, invoke, routes_of
+from callhooks_tools.local.http_front import ApiRoute, Front, invoke, routes_of
 from pydantic import JsonValue
 
 
@@ -78,4 +78,4 @@ def test_a_function_that_cannot_be_invoked_is_unavailable_as_in_aws() -> None:
 
 
 def test_the_dot_of_a_path_is_a_dot() -> None:
-    assert Route("GET", "/a.b", "f").match("GET", "/axb") is None
+    assert ApiRoute("GET", "/a.b", "f").match("GET", "/axb") is None

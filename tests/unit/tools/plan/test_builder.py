@@ -12,7 +12,7 @@ from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import HOOK, Links, Turn
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
-from callhooks_tools.providers.jambonz.plan.document import PlanProblems, Problem
+from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
 
 from tests.support import NOW
@@ -39,7 +39,7 @@ def prepared(plan_file: Path, text: str = PLAN, profile: Profile | None = None) 
     return document
 
 
-def problems_of(plan_file: Path, text: str, profile: Profile | None = None) -> tuple[Problem, ...]:
+def problems_of(plan_file: Path, text: str, profile: Profile | None = None) -> tuple[PlanProblem, ...]:
     with pytest.raises(PlanProblems) as problems:
         prepared(plan_file, text, profile)
     return problems.value.problems

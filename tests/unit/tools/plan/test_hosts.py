@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from callhooks.providers.jambonz.plan.plan import Flow, Plan, Variable
 from callhooks_tools.cli import app
-from callhooks_tools.providers.jambonz.plan.hosts import Sent, warnings_on
+from callhooks_tools.providers.jambonz.plan.hosts import SentData, warnings_on
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verbs_of
 from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema
 from typer.testing import CliRunner, Result
@@ -75,8 +75,8 @@ OUR_OWN = ("/gather", "sales", {"url": "/gather?x=https://crm.example.net"}, {"@
 
 @pytest.mark.parametrize("path", HOOKS, ids=".".join)
 def test_every_hook_on_another_host_gets_the_credentials_of_the_call_hook(path: tuple[str, ...]) -> None:
-    redirected = {"redirect.actionHook": Sent.REDIRECT, "redirect.statusHook": Sent.STATUS}
-    expected = redirected.get(".".join(path), Sent.CREDENTIALS)
+    redirected = {"redirect.actionHook": SentData.REDIRECT, "redirect.statusHook": SentData.STATUS}
+    expected = redirected.get(".".join(path), SentData.CREDENTIALS)
     for written in (OTHER, {"url": OTHER}, {"url": OTHER, "method": "POST", "basicAuth": {"username": "u"}}):
         (warning,) = warnings(verb_with(path, written))
         assert warning.startswith("flows.main[0].")
@@ -100,49 +100,49 @@ def test_every_other_address_on_another_host_is_warned_of() -> None:
     for path in ADDRESSES:
         (warning,) = warnings(verb_with(path, OTHER))
         assert ": is on another host, crm.example.net: " in warning
-        assert Sent.CREDENTIALS not in warning
+        assert SentData.CREDENTIALS not in warning
 
 
 @pytest.mark.parametrize(
     ("verb", "sent"),
     [
-        ({"verb": "listen", "url": SOCKET}, Sent.CALL),
-        ({"stream": {"url": SOCKET}, "verb": "config"}, Sent.CALL),
-        ({"verb": "dial", "target": [], "listen": {"url": SOCKET, "wsAuth": {"username": "u"}}}, Sent.CALL),
-        ({"verb": "play", "url": ["silence_stream://1", OTHER]}, Sent.FETCHED),
-        ({"verb": "gather", "play": {"url": OTHER}}, Sent.FETCHED),
-        ({"verb": "gather", "fillerNoise": {"url": OTHER}}, Sent.FETCHED),
-        ({"verb": "gather", "actionHookDelayAction": {"actions": [{"play": {"url": OTHER}}]}}, Sent.FETCHED),
-        ({"verb": "config", "actionHookDelayAction": {"actions": [{"verb": "play", "url": OTHER}]}}, Sent.FETCHED),
+        ({"verb": "listen", "url": SOCKET}, SentData.CALL),
+        ({"stream": {"url": SOCKET}, "verb": "config"}, SentData.CALL),
+        ({"verb": "dial", "target": [], "listen": {"url": SOCKET, "wsAuth": {"username": "u"}}}, SentData.CALL),
+        ({"verb": "play", "url": ["silence_stream://1", OTHER]}, SentData.FETCHED),
+        ({"verb": "gather", "play": {"url": OTHER}}, SentData.FETCHED),
+        ({"verb": "gather", "fillerNoise": {"url": OTHER}}, SentData.FETCHED),
+        ({"verb": "gather", "actionHookDelayAction": {"actions": [{"play": {"url": OTHER}}]}}, SentData.FETCHED),
+        ({"verb": "config", "actionHookDelayAction": {"actions": [{"verb": "play", "url": OTHER}]}}, SentData.FETCHED),
         (
             {"verb": "gather", "actionHookDelayAction": {"giveUpActions": [{"redirect": {"actionHook": OTHER}}]}},
-            Sent.REDIRECT,
+            SentData.REDIRECT,
         ),
-        ({"verb": "dub", "action": "playOnTrack", "play": OTHER}, Sent.FETCHED),
-        ({"verb": "dial", "dub": [{"play": OTHER}]}, Sent.FETCHED),
-        ({"verb": "dial", "dialMusic": OTHER}, Sent.FETCHED),
-        ({"verb": "config", "onHoldMusic": OTHER}, Sent.FETCHED),
-        ({"verb": "dialogflow", "thinkingMusic": OTHER}, Sent.FETCHED),
-        ({"verb": "message", "media": [OTHER], "text": "https://crm.example.net"}, Sent.FETCHED),
-        ({"verb": "rasa", "url": OTHER}, Sent.WORDS),
-        ({"verb": "llm", "mcpServers": [{"url": OTHER}]}, Sent.TOOLS),
-        ({"verb": "llm", "connectOptions": {"host": "crm.example.net"}}, Sent.AUDIO),
-        ({"verb": "config", "record": {"siprecServerURL": "sip:srs@crm.example.net;lr"}}, Sent.AUDIO),
-        ({"verb": "config", "record": {"siprecServerURL": ["crm.example.net"]}}, Sent.AUDIO),
-        ({"verb": "transcribe", "recognizer": {"azureServiceEndpoint": SOCKET}}, Sent.AUDIO),
-        ({"verb": "gather", "recognizer": {"customOptions": {"uri": SOCKET}}}, Sent.AUDIO),
-        ({"verb": "gather", "recognizer": {"nvidiaOptions": {"rivaUri": "crm.example.net"}}}, Sent.AUDIO),
-        ({"verb": "gather", "recognizer": {"deepgramOptions": {"deepgramSttUri": "crm.example.net"}}}, Sent.AUDIO),
-        ({"verb": "gather", "recognizer": {"speechmaticsOptions": {"host": "crm.example.net"}}}, Sent.AUDIO),
-        ({"verb": "transfer", "disposition": {"voicemailUrl": OTHER}}, Sent.OTHER),
-        ({"verb": "llm", "llmOptions": {"tools": [{"http": {"baseUrlPattern": OTHER}}]}}, Sent.OTHER),
-        ({"verb": "gather", "partialResultHook": SOCKET}, Sent.SOCKET),
-        ({"verb": "dial", "confirmHook": {"url": "WSS://crm.example.net"}}, Sent.SOCKET),
-        ({"verb": "redirect", "actionHook": SOCKET}, Sent.REDIRECT),
-        ({"verb": "gather", "actionHook": {"url": "//crm.example.net/hook"}}, Sent.PATH),
+        ({"verb": "dub", "action": "playOnTrack", "play": OTHER}, SentData.FETCHED),
+        ({"verb": "dial", "dub": [{"play": OTHER}]}, SentData.FETCHED),
+        ({"verb": "dial", "dialMusic": OTHER}, SentData.FETCHED),
+        ({"verb": "config", "onHoldMusic": OTHER}, SentData.FETCHED),
+        ({"verb": "dialogflow", "thinkingMusic": OTHER}, SentData.FETCHED),
+        ({"verb": "message", "media": [OTHER], "text": "https://crm.example.net"}, SentData.FETCHED),
+        ({"verb": "rasa", "url": OTHER}, SentData.WORDS),
+        ({"verb": "llm", "mcpServers": [{"url": OTHER}]}, SentData.TOOLS),
+        ({"verb": "llm", "connectOptions": {"host": "crm.example.net"}}, SentData.AUDIO),
+        ({"verb": "config", "record": {"siprecServerURL": "sip:srs@crm.example.net;lr"}}, SentData.AUDIO),
+        ({"verb": "config", "record": {"siprecServerURL": ["crm.example.net"]}}, SentData.AUDIO),
+        ({"verb": "transcribe", "recognizer": {"azureServiceEndpoint": SOCKET}}, SentData.AUDIO),
+        ({"verb": "gather", "recognizer": {"customOptions": {"uri": SOCKET}}}, SentData.AUDIO),
+        ({"verb": "gather", "recognizer": {"nvidiaOptions": {"rivaUri": "crm.example.net"}}}, SentData.AUDIO),
+        ({"verb": "gather", "recognizer": {"deepgramOptions": {"deepgramSttUri": "crm.example.net"}}}, SentData.AUDIO),
+        ({"verb": "gather", "recognizer": {"speechmaticsOptions": {"host": "crm.example.net"}}}, SentData.AUDIO),
+        ({"verb": "transfer", "disposition": {"voicemailUrl": OTHER}}, SentData.OTHER),
+        ({"verb": "llm", "llmOptions": {"tools": [{"http": {"baseUrlPattern": OTHER}}]}}, SentData.OTHER),
+        ({"verb": "gather", "partialResultHook": SOCKET}, SentData.SOCKET),
+        ({"verb": "dial", "confirmHook": {"url": "WSS://crm.example.net"}}, SentData.SOCKET),
+        ({"verb": "redirect", "actionHook": SOCKET}, SentData.REDIRECT),
+        ({"verb": "gather", "actionHook": {"url": "//crm.example.net/hook"}}, SentData.PATH),
     ],
 )  # fmt: skip
-def test_what_goes_to_the_host_of_an_address(verb: Mapping[str, object], sent: Sent) -> None:
+def test_what_goes_to_the_host_of_an_address(verb: Mapping[str, object], sent: SentData) -> None:
     (warning,) = warnings(verb)
     assert warning.endswith(f"is on another host, crm.example.net: {sent}")
 
@@ -204,14 +204,14 @@ def test_what_leads_to_no_host_is_not_warned_of(verb: Mapping[str, object]) -> N
 def test_the_host_is_named_and_nothing_that_may_be_secret(url: str, host: str) -> None:
     for verb in ({"verb": "gather", "actionHook": {"url": url}}, {"verb": "enqueue", "name": "q", "waitHook": url}):
         (warning,) = warnings(verb)
-        assert f": is on another host, {host}: {Sent.CREDENTIALS}" in warning
+        assert f": is on another host, {host}: {SentData.CREDENTIALS}" in warning
         assert "hidden" not in warning
 
 
 def test_a_variable_without_a_value_is_named_in_place_of_the_host() -> None:
     for url in ("{UNSET}", "{UNSET}/x"):
         (warning,) = warnings({"verb": "dial", "actionHook": url})
-        assert f": is on the host that the variable UNSET names: {Sent.CREDENTIALS}" in warning
+        assert f": is on the host that the variable UNSET names: {SentData.CREDENTIALS}" in warning
 
 
 PLAN = """\

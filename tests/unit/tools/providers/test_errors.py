@@ -6,15 +6,15 @@ import pytest
 from callhooks_tools.providers.jambonz.api_hosts import account_of, api_url_of
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import (
-    LONGEST_MESSAGE,
+    MAX_MESSAGE,
     ControlFailed,
     NotConfigured,
-    Refused,
+    RequestRejected,
     Unreachable,
     message_of,
     showable,
 )
-from callhooks_tools.providers.rest.retries import Passing, Waiting, repeated
+from callhooks_tools.providers.rest.retries import RetryableError, RetryPolicy, repeated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,7 +83,7 @@ def test_jambonz_is_reached_with_or_without_its_version() -> None:
 
 
 def test_an_account_is_an_id() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         account_of({"JAMBONZ_ACCOUNT_SID": "a/../b"})
 
 
@@ -91,7 +91,7 @@ def test_an_account_is_an_id() -> None:
 def test_an_id_stands_for_itself_in_a_path(text: str) -> None:
     try:
         identifier = checked_id(text, "Things")
-    except Refused:
+    except RequestRejected:
         return
     assert not set(identifier) & set("/?#%\\ \n")
     assert identifier.strip(".")
@@ -102,7 +102,7 @@ def test_a_message_is_short_and_in_one_line(document: object) -> None:
     with in_bounded_time():
         message = message_of(document)
     assert message.isprintable()
-    assert len(message) <= LONGEST_MESSAGE + 3
+    assert len(message) <= MAX_MESSAGE + 3
 
 
 @given(
@@ -115,7 +115,7 @@ def test_a_message_never_shows_what_is_confidential(before: str, after: str, sec
 
 def test_an_error_names_the_provider_and_is_one_line() -> None:
     assert str(ControlFailed("Things")) == "Things fails"
-    assert str(Refused("Things", status=400, message="No")) == "Things refuses (400): No"
+    assert str(RequestRejected("Things", status=400, message="No")) == "Things refuses (400): No"
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,13 @@ def test_a_key_is_not_shown_in_another_form_either(form: str) -> None:
     assert "azN5" not in shown
 
 
-@pytest.mark.parametrize(
-    "nothing_done", [[True, True, True, True], [False, True, True, True], [True, True, True, False]]
-)
-def test_what_one_attempt_may_have_done_is_not_forgotten_by_the_next(nothing_done: list[bool]) -> None:
-    attempts = iter(nothing_done)
+@pytest.mark.parametrize("not_sent", [[True, True, True, True], [False, True, True, True], [True, True, True, False]])
+def test_what_one_attempt_may_have_done_is_not_forgotten_by_the_next(not_sent: list[bool]) -> None:
+    attempts = iter(not_sent)
 
     def attempt() -> None:
-        raise Passing(Unreachable("Things"), nothing_done=next(attempts))
+        raise RetryableError(Unreachable("Things"), not_sent=next(attempts))
 
     with pytest.raises(Unreachable) as failed:
-        repeated(attempt, Waiting(sleep=lambda _: None), repeatable=True)
-    assert failed.value.maybe_done is not all(nothing_done)
+        repeated(attempt, RetryPolicy(sleep=lambda _: None), repeatable=True)
+    assert failed.value.maybe_done is not all(not_sent)

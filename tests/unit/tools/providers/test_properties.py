@@ -11,10 +11,10 @@ import httpx
 import pytest
 from callhooks.providers.payload import Document
 from callhooks_tools.providers.bird.api import BirdControl, bird_rest
-from callhooks_tools.providers.bird.subscriptions import BirdEvent, BirdSubscriptions
+from callhooks_tools.providers.bird.subscriptions import BirdSubscriptions, BirdTopic
 from callhooks_tools.providers.rest.errors import ControlFailed
 from callhooks_tools.providers.rest.provider_apis import print_documents
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.voipstudio.api import VoipstudioControl
 from callhooks_tools.providers.wavix.api import WavixControl, wavix_rest
 from callhooks_tools.providers.wavix.subscriptions import WavixSubscriptions
@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "BIRD_ACCESS_KEY": KEY,
     "BIRD_WORKSPACE_ID": bird.WORKSPACE,
 }
-WAITING = Waiting(sleep=lambda _seconds: None, monotonic=iter(range(10**9)).__next__)
+WAITING = RetryPolicy(sleep=lambda _seconds: None, monotonic=iter(range(10**9)).__next__)
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -68,7 +68,7 @@ ASKS: dict[str, tuple[Callable[[Answer], Any], Callable[[Any], Any]]] = {
     "bird subscriptions": (_bird_subscriptions, lambda client: client.all()),
     "bird subscribe": (
         _bird_subscriptions,
-        lambda client: client.subscribe(BirdEvent.INBOUND, "https://a.example.com", "k", statuses=[], channel_id=None),
+        lambda client: client.subscribe(BirdTopic.INBOUND, "https://a.example.com", "k", statuses=[], channel_id=None),
     ),
     "wavix subscriptions": (_wavix_subscriptions, lambda client: client.all()),
 }

@@ -12,13 +12,13 @@ import pytest
 from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
 from callhooks.events.event_item import Item, event_item, pack_item, quarantine_item
 from callhooks.events.event_table import EventStore
-from callhooks.events.event_writer import LARGEST_LOGGED_PART, UNSTORED_MARKER
+from callhooks.events.event_writer import MAX_LOGGED_PART, UNSTORED_MARKER
 from callhooks.runtime.http import Request, Response
-from callhooks_tools.commands.recover import Fate, Joiner, Line, Recovered, bring_in, part_of
+from callhooks_tools.commands.recover import Joiner, LogLine, Recovered, RecoveryOutcome, bring_in, part_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import NOW, FakeDynamoDB, FakeQueue, incompressible, keeper_of
+from tests.support import NOW, FakeDynamoDB, FakeQueue, incompressible, writer_of
 
 SMALL = event_item(
     CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW),
@@ -36,14 +36,14 @@ IN_QUARANTINE = quarantine_item(
 
 def large_item() -> Item:
     """An item of which the log needs two parts."""
-    answer = base64.b64encode(incompressible(LARGEST_LOGGED_PART)).decode()
+    answer = base64.b64encode(incompressible(MAX_LOGGED_PART)).decode()
     return SMALL | {"answer": {"S": answer}}
 
 
 @pytest.fixture
 def logged(log: io.StringIO) -> list[str]:
     """The lines of the log of two deliveries that could be kept nowhere, of which one is large."""
-    keeper = keeper_of(FakeDynamoDB(), FakeQueue())
+    keeper = writer_of(FakeDynamoDB(), FakeQueue())
     keeper.log(large_item(), "ThrottlingException")
     keeper.log(IN_QUARANTINE, "ThrottlingException")
     lines = [line for line in log.getvalue().splitlines() if UNSTORED_MARKER in line]
@@ -51,8 +51,8 @@ def logged(log: io.StringIO) -> list[str]:
     return lines
 
 
-def lines_of(messages: list[str]) -> list[Line]:
-    return [Line(f"group stream {number}", message) for number, message in enumerate(messages)]
+def lines_of(messages: list[str]) -> list[LogLine]:
+    return [LogLine(f"group stream {number}", message) for number, message in enumerate(messages)]
 
 
 def recovered(joiner: Joiner, messages: list[str], database: FakeDynamoDB) -> list[Recovered]:
@@ -60,7 +60,7 @@ def recovered(joiner: Joiner, messages: list[str], database: FakeDynamoDB) -> li
     return [bring_in(store, logged) for logged in joiner.whole(lines_of(messages))]
 
 
-def fates(found: list[Recovered]) -> list[Fate]:
+def fates(found: list[Recovered]) -> list[RecoveryOutcome]:
     return [one.fate for one in found]
 
 
@@ -76,8 +76,8 @@ AROUND: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("around", AROUND)
 def test_what_was_logged_is_brought_in_once_whatever_stands_around_it(around: str, logged: list[str]) -> None:
     messages, database = [AROUND[around](line) for line in logged], FakeDynamoDB()
-    assert fates(recovered(Joiner(), messages, database)) == [Fate.STORED, Fate.STORED]
-    assert fates(recovered(Joiner(), messages, database)) == [Fate.KNOWN, Fate.KNOWN]
+    assert fates(recovered(Joiner(), messages, database)) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]
+    assert fates(recovered(Joiner(), messages, database)) == [RecoveryOutcome.KNOWN, RecoveryOutcome.KNOWN]
     assert len(database.items) == 2
     assert database.items[IN_QUARANTINE["pk"]["S"], IN_QUARANTINE["sk"]["S"]] == IN_QUARANTINE
 
@@ -98,15 +98,17 @@ def test_parts_come_in_any_order_and_any_number_of_times(data: st.DataObject) ->
 
 def test_what_is_incomplete_is_named(logged: list[str]) -> None:
     joiner, database = Joiner(), FakeDynamoDB()
-    assert fates(recovered(joiner, logged[1:], database)) == [Fate.STORED]
+    assert fates(recovered(joiner, logged[1:], database)) == [RecoveryOutcome.STORED]
     event = json.loads(logged[0])["event"]
-    assert joiner.incomplete == [Recovered(event, Fate.UNREADABLE, "1 of 2 parts are there")]
+    assert joiner.incomplete == [Recovered(event, RecoveryOutcome.UNREADABLE, "1 of 2 parts are there")]
 
 
 def test_a_line_that_is_no_part_is_named_by_its_place_and_holds_up_nothing(logged: list[str]) -> None:
     joiner, database = Joiner(), FakeDynamoDB()
     assert len(recovered(joiner, [logged[2][:-9], *logged], database)) == 2
-    assert joiner.unreadable == [Recovered("group stream 0", Fate.UNREADABLE, "its JSON is cut off or broken")]
+    assert joiner.unreadable == [
+        Recovered("group stream 0", RecoveryOutcome.UNREADABLE, "its JSON is cut off or broken")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_what_is_no_item_or_refused_for_good_is_named(logged: list[str]) -> None
     ]
     found = recovered(Joiner(), [*messages, *logged], FakeDynamoDB())
     assert found[:2] == [
-        Recovered("broken", Fate.UNREADABLE, "not a packed item (JSONDecodeError)"),
-        Recovered("too large", Fate.UNREADABLE, "the database refuses it"),
+        Recovered("broken", RecoveryOutcome.UNREADABLE, "not a packed item (JSONDecodeError)"),
+        Recovered("too large", RecoveryOutcome.UNREADABLE, "the database refuses it"),
     ]
-    assert fates(found[2:]) == [Fate.STORED, Fate.STORED]
+    assert fates(found[2:]) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]

@@ -24,13 +24,13 @@ from callhooks_tools.recovery.replay import (
     POST_PAUSES,
     BusDestination,
     NotTaken,
-    Outcome,
     Pacer,
     Replay,
+    ReplayOutcome,
     UrlDestination,
     envelope_of,
 )
-from callhooks_tools.recovery.replay_state import Order, Place, ReplayState, StateUnusable
+from callhooks_tools.recovery.replay_state import Order, ReplayPosition, ReplayState, StateUnusable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,11 +95,11 @@ def ids(entries: Iterable[BusEntry]) -> list[str]:
     return [json.loads(entry.request["Detail"])["id"] for entry in entries]
 
 
-def place_of(event: CallEvent) -> Place:
-    return Place(utc_text(event.occurred_at), *event_key(event))
+def place_of(event: CallEvent) -> ReplayPosition:
+    return ReplayPosition(utc_text(event.occurred_at), *event_key(event))
 
 
-def id_of(place: Place) -> str:
+def id_of(place: ReplayPosition) -> str:
     return f"{place.pk}/{place.sk.removeprefix('event#')}"
 
 
@@ -190,7 +190,7 @@ class TestAReplay:
         recorder = Recorder()
         replay = run(path, table_of([*ONE_CALL[1:], SMS]), recorder)
         assert recorder.ids == [id_of(place) for place in sorted(map(place_of, [*ONE_CALL[1:], SMS]))]
-        assert replay.outcomes == {Outcome.PUBLISHED: 3, Outcome.GONE: 4}
+        assert replay.outcomes == {ReplayOutcome.PUBLISHED: 3, ReplayOutcome.GONE: 4}
 
     def test_leaves_out_and_names_a_call_that_cannot_be_read_and_goes_on(self, path: Path) -> None:
         collected(path, EVENTS)
@@ -198,7 +198,7 @@ class TestAReplay:
         table.items[event_key(ONE_CALL[1])]["kind"] = {"S": "call.unheard_of"}
         problems: list[str] = []
         replay = run(path, table, recorder, problems=problems)
-        assert replay.outcomes == {Outcome.PUBLISHED: 4, Outcome.UNREADABLE: 3}
+        assert replay.outcomes == {ReplayOutcome.PUBLISHED: 4, ReplayOutcome.UNREADABLE: 3}
         assert not [key for key in recorder.ids if "one-call" in key]
         problem = "jambonz#one-call an item is no event (ValueError: 'call.unheard_of' is not a valid Kind)"
         assert problems == [problem] * 3

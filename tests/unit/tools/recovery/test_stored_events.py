@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from callhooks.events.call_event import Kind
-from callhooks_tools.recovery.stored_events import SEGMENTS, Page, Selection, moment_of
+from callhooks_tools.recovery.stored_events import SEGMENTS, ScanPage, Selection, moment_of
 from callhooks_tools.stack.stack import Provider
 
 from tests.support import NOW
@@ -46,7 +46,7 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
 
 def test_only_what_is_chosen_is_asked_for() -> None:
     client = FakeScan([])
-    assert list(Selection().pages(client.as_client(), "events")) == [Page([], 0)] * SEGMENTS
+    assert list(Selection().pages(client.as_client(), "events")) == [ScanPage([], 0)] * SEGMENTS
     assert client.requests[-1]["FilterExpression"] == "begins_with(sk, :events)"
     list(Selection(provider=Provider.BIRD, kinds=(Kind.BUSY, Kind.FAILED)).pages(client.as_client(), "events"))
     assert client.requests[-1]["ExpressionAttributeValues"] == {

@@ -6,10 +6,10 @@ import pytest
 from callhooks_tools.stack.connection_guide import (
     HIDDEN,
     Addresses,
-    Field,
-    Place,
     Proofs,
     Section,
+    Setting,
+    SettingGroup,
     refused_by_bird,
     sections,
 )
@@ -34,7 +34,7 @@ SECRETS = ("jambonz-password", "wh_secret_whole", "wavix-token", "bird-key", "vo
 SHOWN = Proofs.of(CREDENTIALS, webhook_secret="...hole")
 
 
-def places(title: str, proofs: Proofs = SHOWN, addresses: Addresses = ADDRESSES) -> list[Place]:
+def places(title: str, proofs: Proofs = SHOWN, addresses: Addresses = ADDRESSES) -> list[SettingGroup]:
     (section,) = [one for one in sections(addresses, proofs, add_webhook_secret=ADD) if one.title == title]
     return list(section.places)
 
@@ -53,29 +53,29 @@ def test_each_provider_has_its_section() -> None:
 
 def test_jambonz_gets_its_retries_by_post_with_basic_in_the_application_and_in_the_account() -> None:
     application, account, secret = places("jambonz")
-    basic = [Field("  Method", "POST"), Field("  Username", "jambonz"), Field("  Password", "jambonz-password")]
+    basic = [Setting("  Method", "POST"), Setting("  Username", "jambonz"), Setting("  Password", "jambonz-password")]
     assert application.where == "Portal: Applications, the application"
     assert application.fields == [
-        Field("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=ct,5xx"),
+        Setting("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=ct,5xx"),
         *basic,
-        Field("Call status webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
+        Setting("Call status webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
         *basic,
     ]
     assert account.where == "Portal: Accounts, the account"
     assert account.fields == [
-        Field("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
+        Setting("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
         *basic,
         # jambonz does not repeat this one, whatever its URL asks for.
-        Field("Registration webhook", f"{BASE}/webhooks/client-auth"),
+        Setting("Registration webhook", f"{BASE}/webhooks/client-auth"),
         *basic,
     ]
-    assert secret.fields == [Field("Run", ADD), Field("Known", "...hole")]
+    assert secret.fields == [Setting("Run", ADD), Setting("Known", "...hole")]
 
 
 def test_wavix_gets_one_url_for_both_kinds_of_events() -> None:
     (place,) = places("Wavix")
     assert "https://api.wavix.com/v1/calls/webhooks" in place.where
-    assert place.fields[0] == Field("url", f"{BASE}/webhooks/wavix/wavix-token")
+    assert place.fields[0] == Setting("url", f"{BASE}/webhooks/wavix/wavix-token")
     assert all(kind in place.fields[1].value for kind in ("on-call", "post-call"))
 
 
@@ -90,14 +90,14 @@ def test_bird_gets_the_url_and_the_key_for_both_events() -> None:
 def test_voipstudio_gets_the_url_and_the_clicks() -> None:
     (place,) = places("VoIPstudio")
     assert place.where == "Dashboard: Integrations, Webhooks, Enable, Add Webhook"
-    assert place.fields[0] == Field("URL", f"{BASE}/webhooks/voipstudio/voipstudio-token")
+    assert place.fields[0] == Setting("URL", f"{BASE}/webhooks/voipstudio/voipstudio-token")
     assert "Call State Change" in place.fields[1].value
 
 
 def test_the_call_log_and_the_bus_are_there() -> None:
     (call_log,), (bus,) = places("Call log"), places("Subscribers")
     assert [field.value for field in call_log.fields] == [f"{BASE}/", "console", "console-password"]
-    assert bus.fields == [Field("Event bus", "callhooks")]
+    assert bus.fields == [Setting("Event bus", "callhooks")]
 
 
 def test_nothing_secret_is_shown_unless_it_is_asked_for() -> None:

@@ -13,8 +13,8 @@ from callhooks_tools.commands import rebuild as rebuild_command
 from callhooks_tools.commands import recover as recover_command
 from callhooks_tools.commands import replay as replay_command
 from callhooks_tools.commands.rebuild import Rebuilt, Result
-from callhooks_tools.commands.recover import Fate, Recovered
-from callhooks_tools.recovery.replay_state import Place
+from callhooks_tools.commands.recover import Recovered, RecoveryOutcome
+from callhooks_tools.recovery.replay_state import ReplayPosition
 from callhooks_tools.stack import terminal
 from callhooks_tools.stack.terminal import pretty
 from rich.console import Console
@@ -38,12 +38,12 @@ def rebuild_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place("", f"wavix#{HOSTILE}", "e")
+    place = ReplayPosition("", f"wavix#{HOSTILE}", "e")
     replay_command._tell_problem(place, f"an item is no event (ValueError: {HOSTILE})")  # noqa: SLF001
 
 
 def recover(monkeypatch: pytest.MonkeyPatch) -> None:
-    recover_command._tell(Recovered(HOSTILE, Fate.UNREADABLE, f"no item: {HOSTILE}"))  # noqa: SLF001
+    recover_command._tell(Recovered(HOSTILE, RecoveryOutcome.UNREADABLE, f"no item: {HOSTILE}"))  # noqa: SLF001
 
 
 @pytest.mark.parametrize("command", [rebuild, rebuild_of_one, replay, recover])

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Self
 
 import httpx
-from callhooks.providers.payload import Document, Identifier, Integer, IntegerOrText, Moment, Text
+from callhooks.providers.payload import Document, Identifier, IntegerOrText, Moment, OptionalInt, OptionalStr
 from pydantic import Field
 
 from callhooks_tools.providers.rest.client import ProviderClient, of_a_call
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
-from callhooks_tools.providers.rest.errors import CallIsOver, ControlFailed, Refused, Unexpected
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.errors import CallIsOver, ControlFailed, RequestRejected, Unexpected
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 PROVIDER = "Bird"
@@ -29,26 +29,26 @@ WHERE_THE_WORKSPACE_IS = "it is the id of the workspace in Bird's settings, and 
 
 ENDED = frozenset({"completed", "no-answer", "busy", "failed", "cancelled"})
 ROWS = 100
-MOST_PAGES = 100
+MAX_PAGES = 100
 
 
 class BirdCall(Document):
     """A call of a channel. `duration` is taken to be in seconds."""
 
     id: Identifier = None
-    channel_id: Text = Field(default=None, alias="channelId")
-    direction: Text = None
-    status: Text = None
-    reason: Text = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
-    parent_id: Text = Field(default=None, alias="parentId")
-    duration: Integer = None
+    channel_id: OptionalStr = Field(default=None, alias="channelId")
+    direction: OptionalStr = None
+    status: OptionalStr = None
+    reason: OptionalStr = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
+    parent_id: OptionalStr = Field(default=None, alias="parentId")
+    duration: OptionalInt = None
     created_at: Moment = Field(default=None, alias="createdAt")
     answered_at: Moment = Field(default=None, alias="answeredAt")
     ended_at: Moment = Field(default=None, alias="endedAt")
-    hangup_source: Text = Field(default=None, alias="hangupSource")
-    hangup_cause_code: Integer = Field(default=None, alias="hangupCauseCode")
+    hangup_source: OptionalStr = Field(default=None, alias="hangupSource")
+    hangup_cause_code: OptionalInt = Field(default=None, alias="hangupCauseCode")
     hangup_sip_code: IntegerOrText = Field(default=None, alias="hangupSipCode")
 
 
@@ -56,7 +56,7 @@ class BirdPage(Document):
     """A page of a list."""
 
     results: list[object] | None = None
-    next_page_token: Text = Field(default=None, alias="nextPageToken")
+    next_page_token: OptionalStr = Field(default=None, alias="nextPageToken")
 
 
 class BirdControl(ProviderClient):
@@ -71,7 +71,7 @@ class BirdControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: Waiting | None = None,
+        waiting: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `BIRD_ACCESS_KEY`, for the workspace `BIRD_WORKSPACE_ID`.
@@ -147,7 +147,7 @@ class BirdControl(ProviderClient):
         try:
             with of_a_call():
                 self._rest.post(f"{self._call(channel_id, call_id)}/bridge", body)
-        except Refused as refused:
+        except RequestRejected as refused:
             if refused.status == httpx.codes.BAD_REQUEST and self._is_over(channel_id, call_id):
                 raise CallIsOver(PROVIDER, status=refused.status, message=refused.message) from None
             raise
@@ -176,7 +176,7 @@ def bird_rest(
     environ: Mapping[str, str],
     *,
     confidential: str = "",
-    waiting: Waiting | None = None,
+    waiting: RetryPolicy | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> RestClient:
     """Bird's API with the key `BIRD_ACCESS_KEY`; `confidential` is one more text that no error may show.
@@ -214,9 +214,9 @@ def bird_list(rest: RestClient, path: str, query: Mapping[str, str], what: str) 
     """The rows of a list, page after page."""
     rows: list[dict[str, object]] = []
     token: str | None = None
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page, token = bird_page(rest, path, query, what, token=token)
         rows += page
         if token is None:
             return rows
-    raise Unexpected(PROVIDER, message=f"there are more than {MOST_PAGES} pages of {what}")
+    raise Unexpected(PROVIDER, message=f"there are more than {MAX_PAGES} pages of {what}")

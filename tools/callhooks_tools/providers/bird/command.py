@@ -9,10 +9,10 @@ import typer
 
 from callhooks_tools.providers.bird.api import PROVIDER
 from callhooks_tools.providers.bird.subscriptions import (
-    BirdEvent,
     BirdStatus,
     BirdSubscription,
     BirdSubscriptions,
+    BirdTopic,
     statuses_of,
     url_of_channel,
 )
@@ -36,7 +36,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of subscrip
 @bird_app.command("subscribe")
 def bird_subscribe(
     event: Annotated[
-        list[BirdEvent] | None, typer.Option("--event", help="An event; both where none is named.")
+        list[BirdTopic] | None, typer.Option("--event", help="An event; both where none is named.")
     ] = None,
     status: Annotated[
         list[BirdStatus] | None,
@@ -72,7 +72,7 @@ def bird_subscribe(
         provider_failures(maybe_done=LOOK_FIRST),
         BirdSubscriptions.from_environment(os.environ, signing_key=signing_key) as subscriptions,
     ):
-        for one in dict.fromkeys(event or BirdEvent):
+        for one in dict.fromkeys(event or BirdTopic):
             of_event = statuses_of(one, statuses)
             if statuses and not of_event:
                 console.print(f"{one}: no inbound call is ever {' or '.join(statuses)}, so it is not subscribed.")

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from callhooks.providers.payload import Document, Identifier, Moment, Text
+from callhooks.providers.payload import Document, Identifier, Moment, OptionalStr
 from pydantic import Field
 
 from callhooks_tools.providers.bird.api import ORGANIZATION, PROVIDER, bird_list, bird_rest, workspace_of
 from callhooks_tools.providers.rest.client import ProviderClient
 from callhooks_tools.providers.rest.configuration import checked_id
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 SERVICE = "channels"
 
 
-class BirdEvent(StrEnum):
+class BirdTopic(StrEnum):
     """The events that callhooks takes, as Bird's subscriptions name them."""
 
     INBOUND = "voice.inbound"
@@ -46,18 +46,18 @@ OUTBOUND_ALONE = frozenset({BirdStatus.ACCEPTED, BirdStatus.CANCELLED})
 class EventFilter(Document):
     """One condition of a subscription."""
 
-    key: Text = None
-    value: Text = None
+    key: OptionalStr = None
+    value: OptionalStr = None
 
 
 class BirdSubscription(Document):
     """A subscription, without its signing key."""
 
     id: Identifier = None
-    service: Text = None
-    event: Text = None
-    url: Text = None
-    status: Text = None
+    service: OptionalStr = None
+    event: OptionalStr = None
+    url: OptionalStr = None
+    status: OptionalStr = None
     event_filters: list[EventFilter] | None = Field(default=None, alias="eventFilters")
     created_at: Moment = Field(default=None, alias="createdAt")
 
@@ -80,10 +80,10 @@ class Subscribed:
     is_new: bool
 
 
-def statuses_of(event: BirdEvent, statuses: Sequence[BirdStatus]) -> list[BirdStatus]:
+def statuses_of(event: BirdTopic, statuses: Sequence[BirdStatus]) -> list[BirdStatus]:
     """Those of the statuses that calls of an event can have, each once."""
     kept = dict.fromkeys(statuses)
-    return [status for status in kept if event is BirdEvent.OUTBOUND or status not in OUTBOUND_ALONE]
+    return [status for status in kept if event is BirdTopic.OUTBOUND or status not in OUTBOUND_ALONE]
 
 
 def url_of_channel(url: str, channel_id: str | None) -> str:
@@ -102,7 +102,7 @@ class BirdSubscriptions(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, signing_key: str = "", waiting: Waiting | None = None
+        cls, environ: Mapping[str, str], *, signing_key: str = "", waiting: RetryPolicy | None = None
     ) -> Self:
         """With `BIRD_ACCESS_KEY`, for `BIRD_WORKSPACE_ID`, and under `BIRD_ORGANIZATION_ID` where that is set.
 
@@ -121,7 +121,7 @@ class BirdSubscriptions(ProviderClient):
         return [self._rest.model(BirdSubscription, row, needs="id") for row in rows]
 
     def subscribe(
-        self, event: BirdEvent, url: str, signing_key: str, *, statuses: Sequence[BirdStatus], channel_id: str | None
+        self, event: BirdTopic, url: str, signing_key: str, *, statuses: Sequence[BirdStatus], channel_id: str | None
     ) -> Subscribed:
         """Have an event sent to a URL, unless it is already, with the same filters."""
         filters = [{"key": "status", "value": status.value} for status in statuses]

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from callhooks.providers.payload import Document, Identifier, JsonObject, Text
+from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalStr
 
 from callhooks_tools.providers.jambonz.api_hosts import KEY, PROVIDER, WHERE_THE_KEY_IS, account_of, api_url_of
 from callhooks_tools.providers.rest.client import ProviderClient
 from callhooks_tools.providers.rest.configuration import checked_id, required
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 
@@ -19,8 +19,8 @@ class JambonzApplication(Document):
     """An application. Its hooks are as jambonz has them, with their `webhook_sid`."""
 
     application_sid: Identifier = None
-    name: Text = None
-    account_sid: Text = None
+    name: OptionalStr = None
+    account_sid: OptionalStr = None
     call_hook: JsonObject = None
     call_status_hook: JsonObject = None
     messaging_hook: JsonObject = None
@@ -59,7 +59,7 @@ class JambonzAccount(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, password: str = "", waiting: Waiting | None = None
+        cls, environ: Mapping[str, str], *, password: str = "", waiting: RetryPolicy | None = None
     ) -> Self:
         """With `JAMBONZ_API_KEY`, for `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`. `password` is what no error may show.
 

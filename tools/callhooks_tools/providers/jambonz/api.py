@@ -16,7 +16,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 import aiohttp
-from callhooks.providers.payload import Document, Identifier, Integer, JsonObject, Text
+from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalInt, OptionalStr
 from jambonz_sdk.client import JambonzClient
 from pydantic import Field, ValidationError
 
@@ -25,8 +25,8 @@ from callhooks_tools.providers.rest.answers import answer_of
 from callhooks_tools.providers.rest.client import of_a_call
 from callhooks_tools.providers.rest.configuration import checked_id, required
 from callhooks_tools.providers.rest.errors import Unexpected, Unreachable
-from callhooks_tools.providers.rest.retries import Passing, Waiting, repeated
-from callhooks_tools.providers.rest.session import LARGEST_ANSWER
+from callhooks_tools.providers.rest.retries import RetryableError, RetryPolicy, repeated
+from callhooks_tools.providers.rest.session import MAX_ANSWER
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class RecordAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallHook:
+class HookTarget:
     """Where a call gets its next verbs. Without a user name jambonz sends that of the application."""
 
     url: str
@@ -53,15 +53,15 @@ class JambonzCall(Document):
     """A call that lasts. `duration` is in seconds."""
 
     call_sid: Identifier = None
-    direction: Text = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
-    call_status: Text = None
-    sip_status: Integer = None
-    duration: Integer = None
-    call_id: Text = None
-    parent_call_sid: Text = None
-    application_sid: Text = None
+    direction: OptionalStr = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
+    call_status: OptionalStr = None
+    sip_status: OptionalInt = None
+    duration: OptionalInt = None
+    call_id: OptionalStr = None
+    parent_call_sid: OptionalStr = None
+    application_sid: OptionalStr = None
     customer_data: JsonObject = None
 
 
@@ -71,14 +71,14 @@ class JambonzControl:
     Every method raises the errors of `RestClient`. An update is repeated where no connection was made, and after 429.
     """
 
-    def __init__(self, api_url: str, account_sid: str, api_key: str, *, waiting: Waiting | None = None) -> None:
-        self._waiting = waiting or Waiting()
+    def __init__(self, api_url: str, account_sid: str, api_key: str, *, waiting: RetryPolicy | None = None) -> None:
+        self._waiting = waiting or RetryPolicy()
         self._confidential = [api_key]
         self._runner = asyncio.Runner()
         self._client = _BoundedClient(api_url, account_sid, api_key, self._waiting)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, waiting: Waiting | None = None) -> Self:
+    def from_environment(cls, environ: Mapping[str, str], *, waiting: RetryPolicy | None = None) -> Self:
         """A client with `JAMBONZ_API_KEY` for the account `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`.
 
         Raises:
@@ -120,7 +120,7 @@ class JambonzControl:
             raise Unexpected(PROVIDER, message="there is no list of calls")
         return [_call_of(call) for call in answer]
 
-    def transfer(self, call_sid: str, hook: CallHook) -> None:
+    def transfer(self, call_sid: str, hook: HookTarget) -> None:
         """Have a call get its verbs from this hook from now on: jambonz's own kind of a transfer.
 
         Raises:
@@ -197,15 +197,15 @@ class JambonzControl:
             except _Answered as answered:
                 return answer_of(PROVIDER, answered.status, answered.headers, answered.content, self._confidential)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                raise _lost("there is no connection", error, nothing_done=True) from None
+                raise _lost("there is no connection", error, not_sent=True) from None
             except TimeoutError:
                 slow = Unreachable(PROVIDER, message=f"no whole answer within {self._waiting.whole_seconds:g} seconds")
-                raise Passing(slow, nothing_done=False) from None
+                raise RetryableError(slow, not_sent=False) from None
             except (aiohttp.ClientResponseError, LookupError, ValueError, RecursionError) as error:
                 # The SDK reads the body as it is said to be: JSON that is none, text in a charset that nobody knows.
                 raise Unexpected(PROVIDER, message=f"the answer cannot be read ({type(error).__name__})") from None
             except aiohttp.ClientError as error:
-                raise _lost("the connection is lost", error, nothing_done=False) from None
+                raise _lost("the connection is lost", error, not_sent=False) from None
 
         answer = repeated(attempt, self._waiting, repeatable=repeatable)
         return _as_sent(answer)
@@ -226,7 +226,7 @@ class _BoundedClient(JambonzClient):  # type: ignore[misc, no-any-unimported] # 
 
     _session: aiohttp.ClientSession | None
 
-    def __init__(self, api_url: str, account_sid: str, api_key: str, waiting: Waiting) -> None:
+    def __init__(self, api_url: str, account_sid: str, api_key: str, waiting: RetryPolicy) -> None:
         super().__init__(base_url=api_url, account_sid=account_sid, api_key=api_key)
         self._limits = aiohttp.ClientTimeout(
             total=None, sock_connect=waiting.connect_seconds, sock_read=waiting.read_seconds
@@ -261,7 +261,7 @@ async def _within(seconds: float, ask: Callable[[], Coroutine[Any, Any, T]]) -> 
 async def _raise_answered(response: aiohttp.ClientResponse) -> None:
     # aiohttp takes a 3xx for success.
     if not 200 <= response.status < 300:
-        content = await response.content.read(LARGEST_ANSWER)
+        content = await response.content.read(MAX_ANSWER)
         headers = {name.lower(): value for name, value in response.headers.items()}
         raise _Answered(response.status, headers, content)
 
@@ -286,9 +286,9 @@ async def _refuse_redirect(
     raise _Answered(told.response.status, {}, b"")
 
 
-def _lost(what: str, error: Exception, *, nothing_done: bool) -> Passing:
+def _lost(what: str, error: Exception, *, not_sent: bool) -> RetryableError:
     # The text of an error of aiohttp may hold the address.
-    return Passing(Unreachable(PROVIDER, message=f"{what} ({type(error).__name__})"), nothing_done=nothing_done)
+    return RetryableError(Unreachable(PROVIDER, message=f"{what} ({type(error).__name__})"), not_sent=not_sent)
 
 
 def _as_sent(answer: object) -> object:

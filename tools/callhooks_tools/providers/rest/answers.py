@@ -10,15 +10,15 @@ from callhooks.runtime.http import BadRequest
 
 from callhooks_tools.providers.rest.errors import (
     ControlFailed,
+    KeyRejected,
     NotFound,
     RateLimited,
-    Refused,
-    Unauthorized,
+    RequestRejected,
     Unexpected,
     Unreachable,
     message_of,
 )
-from callhooks_tools.providers.rest.retries import Passing
+from callhooks_tools.providers.rest.retries import RetryableError
 
 DEEPEST = 40
 """Levels of an answer; no document of a provider has ten."""
@@ -41,7 +41,7 @@ def answer_of(
     if problem:
         raise Unexpected(provider, status=status, message=problem)
     if isinstance(document, dict) and document.get("success") is False:
-        raise Refused(provider, status=status, message=message_of(document, confidential))
+        raise RequestRejected(provider, status=status, message=message_of(document, confidential))
     return document
 
 
@@ -58,18 +58,18 @@ def _document(content: bytes) -> tuple[object, str]:
     return document, ""
 
 
-def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed | Passing:
+def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed | RetryableError:
     if status == 429:
         limited = RateLimited(provider, status=status, message=message, retry_after=_retry_after(headers))
-        return Passing(limited, nothing_done=True)
+        return RetryableError(limited, not_sent=True)
     if status in _BUSY:
-        return Passing(Unreachable(provider, status=status, message=message), nothing_done=False)
+        return RetryableError(Unreachable(provider, status=status, message=message), not_sent=False)
     if status in (401, 403):
-        return Unauthorized(provider, status=status, message=message)
+        return KeyRejected(provider, status=status, message=message)
     if status in (404, 410):
         return NotFound(provider, status=status, message=message)
     if 400 <= status < 500:
-        return Refused(provider, status=status, message=message)
+        return RequestRejected(provider, status=status, message=message)
     return Unexpected(provider, status=status, message=message)
 
 

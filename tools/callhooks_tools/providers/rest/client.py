@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from callhooks_tools.providers.rest.errors import CallIsOver, NotFound
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 PAUSE_BETWEEN_LOOKS = 3.0
@@ -38,7 +38,7 @@ class ProviderClient:
         self._rest.close()
 
 
-def when_there(look: Callable[[], list[T]], within: float, waiting: Waiting) -> list[T]:
+def when_there(look: Callable[[], list[T]], within: float, waiting: RetryPolicy) -> list[T]:
     """What is found, looked for again for so many seconds while there is nothing: a record may come after the end."""
     until = waiting.monotonic() + within
     while not (found := look()) and waiting.monotonic() + PAUSE_BETWEEN_LOOKS <= until:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from callhooks_tools.providers.rest.errors import NotConfigured, Refused
+from callhooks_tools.providers.rest.errors import NotConfigured, RequestRejected
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_~:@-][A-Za-z0-9._~:@-]{0,199}", re.ASCII)
 
@@ -57,7 +57,9 @@ def checked_id(identifier: str, provider: str) -> str:
         Refused: no provider has such ids; the provider is not asked.
     """
     if not _IDENTIFIER.fullmatch(identifier):
-        raise Refused(provider, message="an id has letters, digits and any of . _ ~ : @ - in it, and no dot at first")
+        raise RequestRejected(
+            provider, message="an id has letters, digits and any of . _ ~ : @ - in it, and no dot at first"
+        )
     return identifier
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
-LONGEST_MESSAGE = 300
+MAX_MESSAGE = 300
 LEFT_OUT = "..."
 
 _ADDRESS = re.compile(r"\b(?:https?|wss?|sips?|tel):[^\s\"'<>]+", re.IGNORECASE)
@@ -43,7 +43,7 @@ class NotConfigured(ControlFailed):
         return self.message
 
 
-class Unauthorized(ControlFailed):
+class KeyRejected(ControlFailed):
     """The key is wrong, or may not do this."""
 
     what = "does not accept the key for this"
@@ -61,7 +61,7 @@ class CallIsOver(NotFound):
     what = "has no such call that lasts: it is over, or the id is not one of this account"
 
 
-class Refused(ControlFailed):
+class RequestRejected(ControlFailed):
     """The provider has understood the request and does not do it; the message says why."""
 
     what = "refuses"
@@ -110,7 +110,7 @@ def showable(text: str, confidential: Sequence[str] = ()) -> str:
         text = text.replace(form, LEFT_OUT)
     text = "".join(char if char.isprintable() else " " for char in text).strip()
     text = _NUMBER.sub(LEFT_OUT, _ADDRESS.sub(LEFT_OUT, text))
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}{LEFT_OUT}"
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}{LEFT_OUT}"
 
 
 def _forms_of(confidential: Sequence[str]) -> set[str]:

@@ -12,14 +12,14 @@ from callhooks_tools.providers.rest.errors import ControlFailed, RateLimited, Un
 
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds before a request is made again; half of each is left to chance."""
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 """Seconds; a provider that asks for more gets none."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class RetryPolicy:
     """How long a client waits, and for what. `jitter` gives a number from 0 to 1.
 
     `whole_seconds` is for one request with its whole answer. A recording may take longer, but never `read_seconds`
@@ -34,16 +34,16 @@ class Waiting:
     whole_seconds: float = 20.0
 
 
-class Passing(Exception):
-    """An attempt has failed in a way that may pass. `nothing_done` says that the provider cannot have acted on it."""
+class RetryableError(Exception):
+    """An attempt has failed in a way that may pass. `not_sent` says that the provider cannot have acted on it."""
 
-    def __init__(self, failed: ControlFailed, *, nothing_done: bool) -> None:
+    def __init__(self, failed: ControlFailed, *, not_sent: bool) -> None:
         super().__init__(failed)
         self.failed = failed
-        self.nothing_done = nothing_done
+        self.not_sent = not_sent
 
 
-def repeated(attempt: Callable[[], T], waiting: Waiting, *, repeatable: bool) -> T:
+def repeated(attempt: Callable[[], T], waiting: RetryPolicy, *, repeatable: bool) -> T:
     """The result of an attempt, made up to four times; `repeatable` says that twice does no more than once.
 
     Raises:
@@ -53,12 +53,12 @@ def repeated(attempt: Callable[[], T], waiting: Waiting, *, repeatable: bool) ->
     for pause in (*PAUSES, None):
         try:
             return attempt()
-        except Passing as passing:
+        except RetryableError as passing:
             failed = passing.failed
-            maybe_done = maybe_done or not passing.nothing_done
+            maybe_done = maybe_done or not passing.not_sent
             asked = failed.retry_after if isinstance(failed, RateLimited) else None
-            is_refused = asked is not None and asked > LONGEST_PAUSE
-            if pause is None or is_refused or not (repeatable or passing.nothing_done):
+            is_refused = asked is not None and asked > MAX_PAUSE
+            if pause is None or is_refused or not (repeatable or passing.not_sent):
                 if isinstance(failed, Unreachable):
                     failed.maybe_done = maybe_done
                 raise failed from None

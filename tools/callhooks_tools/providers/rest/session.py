@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from callhooks_tools.providers.rest.answers import answer_of
 from callhooks_tools.providers.rest.errors import NotFound, Unexpected, Unreachable
-from callhooks_tools.providers.rest.retries import Passing, Waiting, repeated
+from callhooks_tools.providers.rest.retries import RetryableError, RetryPolicy, repeated
 
-LARGEST_ANSWER = 8 * 1024 * 1024
-LARGEST_RECORDING = 2 * 1024 * 1024 * 1024
+MAX_ANSWER = 8 * 1024 * 1024
+MAX_RECORDING = 2 * 1024 * 1024 * 1024
 
 Query: TypeAlias = Mapping[str, str | int]
 D = TypeVar("D", bound=Document)
@@ -47,12 +47,12 @@ class RestClient:
         headers: Mapping[str, str],
         *,
         confidential: Sequence[str],
-        waiting: Waiting | None = None,
+        waiting: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`confidential` are the texts that no error may show: the key, and what else is sent that is secret."""
         self.provider = provider
-        self.waiting = waiting or Waiting()
+        self.waiting = waiting or RetryPolicy()
         self._confidential = confidential
         self._base_url = base_url
         self._runner = asyncio.Runner()
@@ -98,8 +98,8 @@ class RestClient:
             nonlocal maybe_done
             try:
                 return self._answer(request)
-            except Passing as passing:
-                maybe_done = maybe_done or not passing.nothing_done
+            except RetryableError as passing:
+                maybe_done = maybe_done or not passing.not_sent
                 raise
             except NotFound:
                 if maybe_done:
@@ -189,7 +189,7 @@ class RestClient:
         content = bytearray()
         async for chunk in response.aiter_bytes():
             content += chunk
-            if len(content) > LARGEST_ANSWER:
+            if len(content) > MAX_ANSWER:
                 raise Unexpected(self.provider, status=response.status_code, message="the answer has no end")
         return bytes(content)
 
@@ -198,7 +198,7 @@ class RestClient:
         part = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                length = self._run(self._write(request, file, LARGEST_RECORDING if size is None else size))
+                length = self._run(self._write(request, file, MAX_RECORDING if size is None else size))
             if not length or length != (size or length):
                 told = "it is empty" if not length else f"{length} bytes came, and {size} are told of"
                 raise self.unexpected(f"the recording is not whole: {told}")
@@ -229,13 +229,13 @@ class RestClient:
             yield
         except TimeoutError:
             slow = Unreachable(self.provider, message=f"no whole answer within {self.waiting.whole_seconds:g} seconds")
-            raise Passing(slow, nothing_done=False) from None
+            raise RetryableError(slow, not_sent=False) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             no_connection = Unreachable(self.provider, message=f"there is no connection ({type(error).__name__})")
-            raise Passing(no_connection, nothing_done=True) from None
+            raise RetryableError(no_connection, not_sent=True) from None
         except httpx.TransportError as error:
             lost = Unreachable(self.provider, message=f"the connection is lost ({type(error).__name__})")
-            raise Passing(lost, nothing_done=False) from None
+            raise RetryableError(lost, not_sent=False) from None
         except (httpx.RequestError, httpx.StreamError) as error:
             raise self.unexpected(f"the answer cannot be read ({type(error).__name__})") from None
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import httpx
-from callhooks.providers.payload import Document, Identifier, Integer, IntegerOrText, Moment, Number, Text
+from callhooks.providers.payload import Document, Identifier, IntegerOrText, Moment, Number, OptionalInt, OptionalStr
 
 from callhooks_tools.providers.rest.client import ProviderClient, of_a_call, when_there
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
-from callhooks_tools.providers.rest.errors import Refused, Unexpected
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.errors import RequestRejected, Unexpected
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 PROVIDER = "VoIPstudio"
@@ -30,7 +30,7 @@ WHERE_THE_KEY_IS = (
 OPERATORS = ("eq", "=")
 """For the filter by `live_id`: the command line client has the first alone, the page of the webhooks the second."""
 ROWS = 100
-MOST_PAGES = 100
+MAX_PAGES = 100
 
 Row = TypeVar("Row", bound=Document)
 
@@ -41,17 +41,17 @@ class VoipstudioCall(Document):
     id: Identifier = None
     state: IntegerOrText = None
     destination: IntegerOrText = None
-    context: Text = None
-    src: Text = None
-    src_id: Text = None
-    src_name: Text = None
-    dst: Text = None
-    dst_id: Text = None
-    dst_name: Text = None
-    duration: Integer = None
+    context: OptionalStr = None
+    src: OptionalStr = None
+    src_id: OptionalStr = None
+    src_name: OptionalStr = None
+    dst: OptionalStr = None
+    dst_id: OptionalStr = None
+    dst_name: OptionalStr = None
+    duration: OptionalInt = None
     start_time: Moment = None
     connected_at: Moment = None
-    parent_id: Text = None
+    parent_id: OptionalStr = None
 
 
 class VoipstudioCallDetailRecord(Document):
@@ -59,20 +59,20 @@ class VoipstudioCallDetailRecord(Document):
 
     id: Identifier = None
     live_id: Identifier = None
-    root_live_id: Text = None
-    parent_live_id: Text = None
+    root_live_id: OptionalStr = None
+    parent_live_id: OptionalStr = None
     calldate: Moment = None
-    context: Text = None
-    src: Text = None
-    src_name: Text = None
-    dst: Text = None
-    dst_name: Text = None
-    duration: Integer = None
-    billsec: Integer = None
+    context: OptionalStr = None
+    src: OptionalStr = None
+    src_name: OptionalStr = None
+    dst: OptionalStr = None
+    dst_name: OptionalStr = None
+    duration: OptionalInt = None
+    billsec: OptionalInt = None
     disposition: IntegerOrText = None
     destination: IntegerOrText = None
     charge: Number = None
-    t_cause: Text = None
+    t_cause: OptionalStr = None
 
 
 class VoipstudioRecording(Document):
@@ -81,16 +81,16 @@ class VoipstudioRecording(Document):
     id: Identifier = None
     live_id: Identifier = None
     timestamp: Moment = None
-    caller: Text = None
-    called: Text = None
-    duration: Integer = None
-    type: Text = None
-    size: Integer = None
+    caller: OptionalStr = None
+    called: OptionalStr = None
+    duration: OptionalInt = None
+    type: OptionalStr = None
+    size: OptionalInt = None
 
 
 class _Page(Document):
     data: list[object] | None = None
-    total: Integer = None
+    total: OptionalInt = None
 
 
 class _NotFiltered(Unexpected):
@@ -109,7 +109,7 @@ class VoipstudioControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: Waiting | None = None,
+        waiting: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `VOIPSTUDIO_API_KEY`, at `VOIPSTUDIO_API_URL` where that is set.
@@ -192,7 +192,7 @@ class VoipstudioControl(ProviderClient):
             query = {"filter": json.dumps(condition, separators=(",", ":"))}
             try:
                 rows = self._pages(resource, query, live_id=live_id)
-            except (Refused, _NotFiltered) as problem:
+            except (RequestRejected, _NotFiltered) as problem:
                 is_last = operator == self._operators[-1]
                 if problem.status not in (None, 400, 422) or (is_last and not understood):
                     raise
@@ -205,7 +205,7 @@ class VoipstudioControl(ProviderClient):
 
     def _pages(self, resource: str, query: Mapping[str, str], *, live_id: str | None = None) -> list[dict[str, object]]:
         rows: list[dict[str, object]] = []
-        for number in range(1, MOST_PAGES + 1):
+        for number in range(1, MAX_PAGES + 1):
             document = self._rest.get(f"/{resource}", {**query, "limit": ROWS, "page": number})
             page = self._rest.model(_Page, document, needs="data")
             data = self._rest.objects(page.data, resource)
@@ -214,4 +214,4 @@ class VoipstudioControl(ProviderClient):
             rows += data
             if not data or (len(data) < ROWS if page.total is None else len(rows) >= page.total):
                 return rows
-        raise self._rest.unexpected(f"there are more than {MOST_PAGES} pages of {resource}")
+        raise self._rest.unexpected(f"there are more than {MAX_PAGES} pages of {resource}")

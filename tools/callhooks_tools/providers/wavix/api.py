@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Self
 
 import httpx
-from callhooks.providers.payload import Document, Flag, Identifier, Integer, Moment, Number, Text
+from callhooks.providers.payload import Document, Flag, Identifier, Moment, Number, OptionalInt, OptionalStr
 from pydantic import AliasChoices, Field
 
 from callhooks_tools.providers.rest.client import ProviderClient, of_a_call, when_there
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import NotFound
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
 PROVIDER = "Wavix"
@@ -29,16 +29,16 @@ class WavixCall(Document):
     """A call; `event_type` is the last thing that has happened to it."""
 
     id: Identifier = Field(default=None, validation_alias=AliasChoices("id", "uuid"))
-    direction: Text = None
-    event_type: Text = None
+    direction: OptionalStr = None
+    event_type: OptionalStr = None
     event_time: Moment = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
     call_started: Moment = None
     call_answered: Moment = None
     call_completed: Moment = None
     machine_detected: Flag = None
-    tag: Text = None
+    tag: OptionalStr = None
 
 
 class WavixCallDetailRecord(Document):
@@ -46,16 +46,16 @@ class WavixCallDetailRecord(Document):
 
     call_id: Identifier = Field(default=None, validation_alias=AliasChoices("call_id", "uuid"))
     date: Moment = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
-    disposition: Text = None
-    duration: Integer = None
-    destination: Text = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
+    disposition: OptionalStr = None
+    duration: OptionalInt = None
+    destination: OptionalStr = None
     charge: Number = None
     per_minute: Number = None
-    recording_url: Text = None
-    answered_by: Text = None
-    parent_call_id: Text = None
+    recording_url: OptionalStr = None
+    answered_by: OptionalStr = None
+    parent_call_id: OptionalStr = None
 
 
 class WavixControl(ProviderClient):
@@ -66,7 +66,7 @@ class WavixControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: Waiting | None = None,
+        waiting: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.
@@ -157,7 +157,7 @@ class WavixControl(ProviderClient):
 def wavix_rest(
     environ: Mapping[str, str],
     *,
-    waiting: Waiting | None = None,
+    waiting: RetryPolicy | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> RestClient:
     """Wavix's API with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.

@@ -10,7 +10,7 @@ import typer
 
 from callhooks_tools.providers.rest.provider_apis import check_subscribable, origin_of, provider_failures
 from callhooks_tools.providers.wavix.api import PROVIDER
-from callhooks_tools.providers.wavix.subscriptions import WavixEvent, WavixSubscription, WavixSubscriptions
+from callhooks_tools.providers.wavix.subscriptions import WavixSubscription, WavixSubscriptions, WavixTopic
 from callhooks_tools.stack.secrets import Secrets, SenderSecrets
 from callhooks_tools.stack.stack import STACK_FILE
 from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws
@@ -22,7 +22,7 @@ wavix_app = typer.Typer(
     help="Wavix's webhook subscriptions. The key is WAVIX_API_KEY in the environment.", no_args_is_help=True
 )
 
-Events = Annotated[list[WavixEvent] | None, typer.Option("--event", help="A kind of events; both where none is named.")]
+Events = Annotated[list[WavixTopic] | None, typer.Option("--event", help="A kind of events; both where none is named.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -58,7 +58,7 @@ def wavix_subscribe(
         WavixSubscriptions.from_environment(os.environ) as subscriptions,
     ):
         known = subscriptions.all()
-        for one in dict.fromkeys(event or WavixEvent):
+        for one in dict.fromkeys(event or WavixTopic):
             others = [other for other in known if other.event_type == one.value and other.url]
             if any(other.url == address for other in others):
                 console.print(f"{one}  is there already")
@@ -92,7 +92,7 @@ def wavix_remove(event: Events = None, yes: Yes = False) -> None:
         provider_failures(maybe_done=LOOK_FIRST),
         WavixSubscriptions.from_environment(os.environ) as subscriptions,
     ):
-        wanted = tuple(event or WavixEvent)
+        wanted = tuple(event or WavixTopic)
         found = [one for one in subscriptions.all() if one.event_type in wanted]
         if not found:
             console.print(f"Nothing is subscribed for {' or '.join(wanted)}.")
@@ -100,7 +100,7 @@ def wavix_remove(event: Events = None, yes: Yes = False) -> None:
         for one in found:
             console.print(_line(one, StackUrls(), reveal=False))
         agree("Remove?", yes=yes)
-        for kind in dict.fromkeys(WavixEvent(one.event_type or "") for one in found):
+        for kind in dict.fromkeys(WavixTopic(one.event_type or "") for one in found):
             subscriptions.remove(kind)
             console.print(f"{kind}  removed")
 

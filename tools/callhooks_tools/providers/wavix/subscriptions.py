@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
-from callhooks.providers.payload import Document, Text
+from callhooks.providers.payload import Document, OptionalStr
 
 from callhooks_tools.providers.rest.client import ProviderClient
-from callhooks_tools.providers.rest.retries import Waiting
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 from callhooks_tools.providers.wavix.api import wavix_rest
 
 PATH = "/v1/calls/webhooks"
 
 
-class WavixEvent(StrEnum):
+class WavixTopic(StrEnum):
     """The kinds of events, as Wavix names them."""
 
     ON_CALL = "on-call"
@@ -26,8 +26,8 @@ class WavixEvent(StrEnum):
 class WavixSubscription(Document):
     """Where events of a kind are sent."""
 
-    event_type: Text = None
-    url: Text = None
+    event_type: OptionalStr = None
+    url: OptionalStr = None
 
 
 class WavixSubscriptions(ProviderClient):
@@ -37,7 +37,7 @@ class WavixSubscriptions(ProviderClient):
         super().__init__(rest)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, waiting: Waiting | None = None) -> Self:
+    def from_environment(cls, environ: Mapping[str, str], *, waiting: RetryPolicy | None = None) -> Self:
         """With the key `WAVIX_API_KEY`.
 
         Raises:
@@ -50,10 +50,10 @@ class WavixSubscriptions(ProviderClient):
         rows = self._rest.objects(self._rest.get(PATH), "webhooks")
         return [self._rest.model(WavixSubscription, row, needs="event_type") for row in rows]
 
-    def subscribe(self, event: WavixEvent, url: str) -> None:
+    def subscribe(self, event: WavixTopic, url: str) -> None:
         """Have events of a kind sent to a URL."""
         self._rest.post(PATH, {"url": url, "event_type": event.value})
 
-    def remove(self, event: WavixEvent) -> None:
+    def remove(self, event: WavixTopic) -> None:
         """Have events of a kind sent nowhere."""
         self._rest.delete(PATH, {"event_type": event.value})

@@ -13,7 +13,7 @@ from callhooks.providers.payload import json_object
 from callhooks.runtime.http import Request
 
 ACTION = "actionHook"
-MOST_HOPS = 1_000_000
+MAX_HOPS = 1_000_000
 
 _WORDS = (
     "reason",
@@ -111,4 +111,4 @@ def _scalar(value: object) -> Detail | None:
 
 
 def _count(text: str | None) -> int:
-    return min(int(text), MOST_HOPS) if text and len(text) <= 9 and text.isascii() and text.isdigit() else 0
+    return min(int(text), MAX_HOPS) if text and len(text) <= 9 and text.isascii() and text.isdigit() else 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from callhooks.providers.jambonz.action import ActionHook, normalise, parse_action_hook
-from callhooks.providers.jambonz.authentication import JambonzCredentials, check_proof, verify
+from callhooks.providers.jambonz.authentication import JambonzCredentials, precheck_credentials, verify
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.new_call_webhook import verbs_response
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
@@ -21,19 +21,19 @@ GO_ON = verbs_response(())
 def action_webhook(
     plan: Plan,
     *,
-    recall: Callable[[str], Mapping[str, object] | None],
+    load_initial_webhook: Callable[[str], Mapping[str, object] | None],
     signature_header: str,
     public_url: str,
 ) -> Webhook[JambonzCredentials, ActionHook]:
     """The action webhook, answered from a call plan.
 
-    `recall` gives the body of a call's first webhook by its call SID, `None` where it is not to be had; it is asked
-    only where the plan needs what the hook does not tell.
+    `load_initial_webhook` returns the body of a call's first webhook by its call SID, `None` where it cannot be read.
+    It is called only where the plan needs what the hook does not say.
     """
 
     def answer(hook: ActionHook, request: Request, now: datetime) -> Response:
         call_sid = hook.first_webhook_of
-        facts = CallFacts(hook.document, (lambda: recall(call_sid)) if call_sid else (lambda: None))
+        facts = CallFacts(hook.document, (lambda: load_initial_webhook(call_sid)) if call_sid else (lambda: None))
         place = HookPlace(hook.flow, hook.step, hook.hook, hook.repeated)
         turn = plan.turn_after(place, outcome_of(hook.hook, hook.document), facts, now)
         if not isinstance(turn, Turn):
@@ -43,7 +43,7 @@ def action_webhook(
 
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=verify,
         signature_header=signature_header,
         parse=parse_action_hook,

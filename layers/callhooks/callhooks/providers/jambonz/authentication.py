@@ -72,7 +72,7 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
     )
 
 
-def check_proof(request: Request, _now: datetime) -> None:
+def precheck_credentials(request: Request, _now: datetime) -> None:
     """Check that there are Basic credentials, whosever they are.
 
     Raises:

@@ -21,7 +21,15 @@ from callhooks.events.call_event import CallEvent, Kind, cleaned, known_details
 from callhooks.providers.jambonz.digest import Challenge, digest_response
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.sip_clients import Client, NonceCount
-from callhooks.providers.payload import Document, Identifier, Integer, JsonObject, Text, json_object, not_blank
+from callhooks.providers.payload import (
+    Document,
+    Identifier,
+    JsonObject,
+    OptionalInt,
+    OptionalStr,
+    json_object,
+    not_blank,
+)
 from callhooks.runtime.http import BadRequest, Request, Response
 
 REGISTER = "REGISTER"
@@ -32,7 +40,7 @@ _Exact = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidato
 _Method = Annotated[str, StringConstraints(to_upper=True, pattern="(?i)^(REGISTER|INVITE)$")]
 
 
-class Refusal(StrEnum):
+class ClientRefusal(StrEnum):
     """Why a client is refused. Only the log, the event and the metric tell it, never the answer."""
 
     UNKNOWN_CLIENT = "unknown client"
@@ -57,12 +65,12 @@ class ClientAttempt(Document):
     nonce: _Exact
     uri: _Exact
     response: _Exact
-    algorithm: Text = None
+    algorithm: OptionalStr = None
     qop: Identifier = None
     nc: Identifier = None
     cnonce: Identifier = None
-    source_address: Text = None
-    expires: Integer = None
+    source_address: OptionalStr = None
+    expires: OptionalInt = None
 
     @property
     def is_supported(self) -> bool:
@@ -93,7 +101,7 @@ class ClientAuth:
     """An attempt and what came of it: the client that it has proven to be, or why it is refused."""
 
     attempt: ClientAttempt
-    outcome: Client | Refusal = Refusal.NOT_CHECKED
+    outcome: Client | ClientRefusal = ClientRefusal.NOT_CHECKED
 
 
 def parse_client_auth(request: Request) -> ClientAuth:
@@ -127,7 +135,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
     another outcome.
     """
     attempt, outcome = auth.attempt, auth.outcome
-    refused = isinstance(outcome, Refusal)
+    refused = isinstance(outcome, ClientRefusal)
     kind = Kind.CLIENT_REFUSED if refused else Kind.CLIENT_REGISTERED
     return CallEvent(
         provider=PROVIDER,
@@ -141,7 +149,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
         from_=cleaned(f"{attempt.username}@{attempt.realm}"),
         details=known_details(
             {
-                "reason": outcome.value if isinstance(outcome, Refusal) else None,
+                "reason": outcome.value if isinstance(outcome, ClientRefusal) else None,
                 "realm": attempt.realm,
                 "uri": attempt.uri,
                 "source_address": attempt.source_address,
@@ -156,7 +164,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
 def auth_response(auth: ClientAuth) -> Response:
     """The answer to an attempt: the same for everybody who is refused."""
     client = auth.outcome
-    if isinstance(client, Refusal):
+    if isinstance(client, ClientRefusal):
         return refused()
     members: dict[str, str | int] = {"status": "ok"}
     if client.expires is not None and auth.attempt.method == REGISTER:

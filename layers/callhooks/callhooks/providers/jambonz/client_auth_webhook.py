@@ -8,11 +8,11 @@ from functools import partial
 
 from aws_lambda_powertools import Logger
 
-from callhooks.providers.jambonz.authentication import JambonzCredentials, check_proof, verify_or_take_get
+from callhooks.providers.jambonz.authentication import JambonzCredentials, precheck_credentials, verify_or_take_get
 from callhooks.providers.jambonz.client_auth import (
     ClientAttempt,
     ClientAuth,
-    Refusal,
+    ClientRefusal,
     auth_response,
     normalise,
     parse_client_auth,
@@ -32,7 +32,7 @@ def client_auth_webhook(clients: ClientStore, *, signature_header: str) -> Webho
     """The client authentication hook (`registration_hook`), answered from a table of clients."""
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=verify_or_take_get,
         signature_header=signature_header,
         parse=parse_client_auth,
@@ -48,39 +48,39 @@ def _checked(clients: ClientStore, auth: ClientAuth, request: Request, now: date
     attempt = auth.attempt
     if request.sender.lacks_signature:
         # The address that failures are counted by is not signed either.
-        return replace(auth, outcome=_refused(Refusal.NOT_SIGNED))
+        return replace(auth, outcome=_refused(ClientRefusal.NOT_SIGNED))
     try:
         outcome = _outcome(clients, attempt, request, now)
     except ClientsUnavailable as error:
         # Nobody is let in whom nothing has checked.
         logger.error("client not checked", extra={"failure": str(error)})
-        outcome = Refusal.NOT_CHECKED
-    if isinstance(outcome, Refusal):
+        outcome = ClientRefusal.NOT_CHECKED
+    if isinstance(outcome, ClientRefusal):
         _refused(outcome)
         # An outage is no failure of the client's.
-        if outcome is not Refusal.NOT_CHECKED:
+        if outcome is not ClientRefusal.NOT_CHECKED:
             _count_failure(clients, attempt, now)
     return replace(auth, outcome=outcome)
 
 
-def _refused(reason: Refusal) -> Refusal:
+def _refused(reason: ClientRefusal) -> ClientRefusal:
     logger.warning("client refused", extra={"provider": PROVIDER, "reason": reason.value})
     count("ClientRefused", provider=PROVIDER, reason=reason.value)
     return reason
 
 
-def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now: datetime) -> Client | Refusal:
+def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now: datetime) -> Client | ClientRefusal:
     if not attempt.is_supported:
-        return Refusal.UNSUPPORTED_DIGEST
+        return ClientRefusal.UNSUPPORTED_DIGEST
     client = clients.find(attempt.username, attempt.realm)
     proven = proves(attempt, client)
     if client is None:
-        return Refusal.UNKNOWN_CLIENT
+        return ClientRefusal.UNKNOWN_CLIENT
     if not proven:
-        return Refusal.WRONG_PASSWORD
+        return ClientRefusal.WRONG_PASSWORD
     used = attempt.nonce_count
     if used and not clients.claim_nonce(used, request_id=request.request_id, now=now):
-        return Refusal.REPLAYED
+        return ClientRefusal.REPLAYED
     return client
 
 

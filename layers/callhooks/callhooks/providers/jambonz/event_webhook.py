@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callhooks.providers.jambonz.authentication import JambonzCredentials, check_proof, verify
+from callhooks.providers.jambonz.authentication import JambonzCredentials, precheck_credentials, verify
 from callhooks.providers.jambonz.events import EventHook, normalise, parse_event
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.runtime.http import Response
@@ -16,7 +16,7 @@ def jambonz_event_webhook(*, signature_header: str) -> Webhook[JambonzCredential
     """The webhook of everything that jambonz tells without asking."""
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=verify,
         signature_header=signature_header,
         parse=parse_event,

@@ -24,11 +24,11 @@ from callhooks.providers.jambonz.models import CallInfo
 from callhooks.providers.payload import (
     Document,
     Flag,
-    Integer,
     JsonObject,
     Moment,
     Number,
-    Text,
+    OptionalInt,
+    OptionalStr,
     json_object,
 )
 from callhooks.runtime.http import Request
@@ -97,15 +97,15 @@ _CAUSE_CODE = re.compile(r"\AQ\.850\s*;.*?\bcause=([0-9]{1,3})\b", re.IGNORECASE
 class Alternative(Document):
     """One reading of what was said; `confidence` is between 0 and 1."""
 
-    transcript: Text = None
+    transcript: OptionalStr = None
     confidence: Number = None
 
 
 class Speech(Document):
     """What was said. `channel_tag` is 1 for the caller and 2 for the called party."""
 
-    language_code: Text = None
-    channel_tag: Integer = None
+    language_code: OptionalStr = None
+    channel_tag: OptionalInt = None
     is_final: Flag = None
     alternatives: list[object] | None = None
 
@@ -113,15 +113,15 @@ class Speech(Document):
 class SpeechEvent(Document):
     """What happened to speech recognition."""
 
-    type: Text = None
+    type: OptionalStr = None
 
 
 class Translation(Document):
     """What was said, in another language."""
 
-    channel: Integer = None
-    language: Text = None
-    translation: Text = None
+    channel: OptionalInt = None
+    language: OptionalStr = None
+    translation: OptionalStr = None
 
 
 class EventHook(CallInfo):
@@ -131,44 +131,44 @@ class EventHook(CallInfo):
     `call_status` is a number in a `transfer-status`, that of the other call. `dtmf` is a pressed key.
     """
 
-    event: Text = None
-    type: Text = None
-    event_type: Text = None
+    event: OptionalStr = None
+    type: OptionalStr = None
+    event_type: OptionalStr = None
 
-    error: Text = None
-    reason: Text = None
-    leave_reason: Text = None
-    completion_reason: Text = None
+    error: OptionalStr = None
+    reason: OptionalStr = None
+    leave_reason: OptionalStr = None
+    completion_reason: OptionalStr = None
     headers: JsonObject = None
 
     parent_call_info: JsonObject = None
-    queue: Text = None
-    length: Integer = None
+    queue: OptionalStr = None
+    length: OptionalInt = None
     join_time: Moment = None
     leave_time: Moment = None
     dequeuer: CallInfo | None = None
 
-    conference_sid: Text = None
-    friendly_name: Text = None
-    members: Integer = None
+    conference_sid: OptionalStr = None
+    friendly_name: OptionalStr = None
+    members: OptionalInt = None
     time: Moment = None
 
-    dtmf: Text = None
-    digits: Text = None
+    dtmf: OptionalStr = None
+    digits: OptionalStr = None
     speech: Speech | None = None
     speech_event: SpeechEvent | None = None
     translation: Translation | None = None
-    greeting: Text = None
-    language: Text = None
+    greeting: OptionalStr = None
+    language: OptionalStr = None
 
     on_hold: Flag = None
-    sip_method: Text = None
-    refer_status: Integer = None
-    final_referred_call_status: Integer = None
-    message_sid: Text = None
-    message_status: Text = None
-    message_failure_reason: Text = None
-    carrier: Text = None
+    sip_method: OptionalStr = None
+    refer_status: OptionalInt = None
+    final_referred_call_status: OptionalInt = None
+    message_sid: OptionalStr = None
+    message_status: OptionalStr = None
+    message_failure_reason: OptionalStr = None
+    carrier: OptionalStr = None
 
     @property
     def word(self) -> str | None:

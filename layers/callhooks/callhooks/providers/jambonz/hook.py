@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.models import CallInfo
 from callhooks.runtime.http import Request
 
 PROVIDER = "jambonz"
-MOST_CUSTOMER_DATA = 50
+MAX_CUSTOMER_DATA = 50
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -78,6 +78,6 @@ def call_details(call: CallInfo) -> Details:
             "originating_sip_ip": call.originating_sip_ip,
             "trace_id": call.trace_id,
             "call_termination_by": call.call_termination_by,
-            **dict(islice(tagged, MOST_CUSTOMER_DATA)),
+            **dict(islice(tagged, MAX_CUSTOMER_DATA)),
         }
     )

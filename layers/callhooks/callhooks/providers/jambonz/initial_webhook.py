@@ -15,7 +15,7 @@ from callhooks.providers.payload import json_object
 logger = Logger(child=True)
 
 
-def first_webhook_reader(store: EventStore) -> Callable[[str], Mapping[str, object] | None]:
+def initial_webhook_loader(store: EventStore) -> Callable[[str], Mapping[str, object] | None]:
     """Reads the body of a call's first webhook by its call SID; `None` where it is not there, or cannot be read now.
 
     A call that is under way goes on without it: variables get their defaults, and what only it told is empty.

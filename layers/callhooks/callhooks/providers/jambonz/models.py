@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 
-from callhooks.providers.payload import Document, Identifier, Integer, JsonObject, Number, Text, not_blank
+from callhooks.providers.payload import Document, Identifier, JsonObject, Number, OptionalInt, OptionalStr, not_blank
 
 
 class CallInfo(Document, defer_build=True):
@@ -23,24 +23,24 @@ class CallInfo(Document, defer_build=True):
     """
 
     call_sid: Identifier = None
-    call_id: Text = None
-    sbc_callid: Text = None
-    account_sid: Text = None
-    application_sid: Text = None
-    parent_call_sid: Text = None
-    direction: Text = None
-    from_: Text = Field(default=None, alias="from")
-    to: Text = None
-    caller_name: Text = None
-    call_status: Text = None
-    sip_status: Integer = None
-    sip_reason: Text = None
-    call_termination_by: Text = None
+    call_id: OptionalStr = None
+    sbc_callid: OptionalStr = None
+    account_sid: OptionalStr = None
+    application_sid: OptionalStr = None
+    parent_call_sid: OptionalStr = None
+    direction: OptionalStr = None
+    from_: OptionalStr = Field(default=None, alias="from")
+    to: OptionalStr = None
+    caller_name: OptionalStr = None
+    call_status: OptionalStr = None
+    sip_status: OptionalInt = None
+    sip_reason: OptionalStr = None
+    call_termination_by: OptionalStr = None
     duration: Number = None
-    trace_id: Text = None
-    originating_sip_ip: Text = None
-    originating_sip_trunk_name: Text = None
-    fs_sip_address: Text = None
+    trace_id: OptionalStr = None
+    originating_sip_ip: OptionalStr = None
+    originating_sip_trunk_name: OptionalStr = None
+    fs_sip_address: OptionalStr = None
     customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
 
     @property

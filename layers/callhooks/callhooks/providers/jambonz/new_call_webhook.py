@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from callhooks.providers.jambonz.authentication import JambonzCredentials, check_proof
+from callhooks.providers.jambonz.authentication import JambonzCredentials, precheck_credentials
 from callhooks.providers.jambonz.hook import PROVIDER
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.new_call import normalise, parse_call_hook, verify
@@ -29,7 +29,7 @@ def new_call_webhook(
 
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=verify,
         signature_header=signature_header,
         parse=parse_call_hook,
@@ -39,8 +39,8 @@ def new_call_webhook(
         not_understood=None,
         is_new_call=lambda call: call is None or call.is_first_webhook,
         caller_waits=True,
-        is_last_resort=plan.is_last_resort,
-        answer_to_anybody=lambda request: variables_response(plan) if request.method == "OPTIONS" else None,
+        uses_builtin_plan=plan.uses_builtin_plan,
+        unauthenticated_response=lambda request: variables_response(plan) if request.method == "OPTIONS" else None,
     )
 
 

@@ -17,13 +17,13 @@ from pydantic import JsonValue
 
 from callhooks.events.call_event import CallEvent, Kind, clean_text, known_details
 from callhooks.providers.jambonz.hook import PROVIDER, hook_key
-from callhooks.providers.jambonz.llm_tools.toolbox import MAX_CALLS, Outcome, ToolRequest, failed
-from callhooks.providers.payload import Document, Identifier, Text, json_object
+from callhooks.providers.jambonz.llm_tools.toolbox import MAX_CALLS, ToolOutcome, ToolRequest, failed
+from callhooks.providers.payload import Document, Identifier, OptionalStr, json_object
 from callhooks.runtime.http import BadRequest, Request, Response
 from callhooks.runtime.json_values import finite_float
 
-LONGEST_EVENT_NAME = 200
-LARGEST_ANSWER_BYTES = 256 * 1024
+MAX_EVENT_NAME = 200
+MAX_ANSWER_BYTES = 256 * 1024
 """With a body of 128 KB it fits into an item of 400 KB."""
 MAX_ANSWERED = 8_000
 """More errors than fit into the answer, so that no more entries than these need to be read."""
@@ -32,7 +32,7 @@ GOOGLE = "google"
 
 class _FunctionCall(Document):
     id: Identifier = None
-    name: Text = None
+    name: OptionalStr = None
     args: JsonValue = None
 
 
@@ -40,7 +40,7 @@ class _ToolHookBody(Document):
     """One call, or for Google's models a list of them under one `tool_call_id` that is always the same."""
 
     tool_call_id: Identifier = None
-    name: Text = None
+    name: OptionalStr = None
     args: JsonValue = None
     function_calls: list[object] | None = None
 
@@ -52,7 +52,7 @@ class ToolHook:
     vendor: str
     call_sid: str | None
     requests: tuple[ToolRequest, ...]
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[ToolOutcome, ...] = ()
 
 
 def parse_tool_hook(request: Request) -> ToolHook:
@@ -132,7 +132,7 @@ def _echoed(value: object) -> str | None:
 
 
 def _joined(texts: Iterable[str]) -> str:
-    return clean_text(", ".join(text for text in texts if text))[:LONGEST_EVENT_NAME]
+    return clean_text(", ".join(text for text in texts if text))[:MAX_EVENT_NAME]
 
 
 def _response(document: Mapping[str, object]) -> Response:
@@ -146,17 +146,17 @@ def _json(document: Mapping[str, object]) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _documented(_request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+def _documented(_request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     # jambonz adds Ultravox's `type` and `invocation_id` to an object without a `type`, and knows the id for certain.
     return {"result": _text(outcome)}
 
 
-def _openai(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+def _openai(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     item = {"type": "function_call_output", "call_id": request.id, "output": _text(outcome)}
     return {"type": "conversation.item.create", "item": _known(item)}
 
 
-def _elevenlabs(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+def _elevenlabs(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     data = {
         "type": "client_tool_result",
         "tool_call_id": request.id,
@@ -166,14 +166,14 @@ def _elevenlabs(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
     return {"data": _known(data)}
 
 
-def _deepgram(request: ToolRequest, outcome: Outcome) -> Mapping[str, object]:
+def _deepgram(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     data = {"type": "FunctionCallResponse", "id": request.id, "name": request.name, "content": _text(outcome)}
     return {"data": _known(data)}
 
 
 def _google(hook: ToolHook) -> Mapping[str, object]:
     responses: list[Mapping[str, object]] = []
-    room = LARGEST_ANSWER_BYTES
+    room = MAX_ANSWER_BYTES
     for request, outcome in zip(hook.requests, hook.outcomes, strict=True):
         response = _known({"id": request.id, "name": request.name, "response": _object(outcome)})
         room -= len(_json(response).encode("utf-8")) + 1
@@ -184,7 +184,7 @@ def _google(hook: ToolHook) -> Mapping[str, object]:
     return {"toolResponse": {"functionResponses": responses}}
 
 
-_SHAPES: Mapping[str, Callable[[ToolRequest, Outcome], Mapping[str, object]]] = {
+_SHAPES: Mapping[str, Callable[[ToolRequest, ToolOutcome], Mapping[str, object]]] = {
     "openai": _openai,
     "microsoft": _openai,
     "elevenlabs": _elevenlabs,
@@ -194,12 +194,12 @@ _SHAPES: Mapping[str, Callable[[ToolRequest, Outcome], Mapping[str, object]]] = 
 """By the verb's vendor. Ultravox's models take the documented shape."""
 
 
-def _text(outcome: Outcome) -> str:
+def _text(outcome: ToolOutcome) -> str:
     """The outcome as a text, which is what every vendor but Google wants."""
     return outcome.value if isinstance(outcome.value, str) else json.dumps(outcome.value, ensure_ascii=False)
 
 
-def _object(outcome: Outcome) -> object:
+def _object(outcome: ToolOutcome) -> object:
     # Gemini takes an object alone, and reads anything else under `output`.
     return outcome.value if isinstance(outcome.value, dict) else {"output": outcome.value}
 

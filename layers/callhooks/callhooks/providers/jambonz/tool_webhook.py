@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from callhooks.calls.caller_history import PastCalls
 from callhooks.events.call_event import direction_of
-from callhooks.providers.jambonz.authentication import JambonzCredentials, check_proof, verify
+from callhooks.providers.jambonz.authentication import JambonzCredentials, precheck_credentials, verify
 from callhooks.providers.jambonz.hook import PROVIDER, tool_key
 from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import Parties, PlanFacts, ToolCall, ToolRequest, failed
@@ -27,13 +27,13 @@ def tool_webhook(
     runner: ToolRunner,
     *,
     plan: PlanFacts,
-    recall: Callable[[str], Mapping[str, object] | None],
+    load_initial_webhook: Callable[[str], Mapping[str, object] | None],
     past_calls: PastCalls,
     signature_header: str,
 ) -> Webhook[JambonzCredentials, ToolHook]:
     """The tool webhook.
 
-    `recall` gives the body of a call's first webhook by its call SID, `None` where it is not to be had.
+    `load_initial_webhook` gives the body of a call's first webhook by its call SID, `None` where it is not to be had.
     """
 
     def run(hook: ToolHook, request: Request, now: datetime) -> ToolHook:
@@ -41,14 +41,14 @@ def tool_webhook(
             call_sid=hook.call_sid,
             now=now,
             plan=plan,
-            parties=lambda: _parties(recall(hook.call_sid)) if hook.call_sid else Parties(),
+            parties=lambda: _parties(load_initial_webhook(hook.call_sid)) if hook.call_sid else Parties(),
             past_calls=past_calls,
         )
         return replace(hook, outcomes=tuple(runner.run(hook.requests, call, key=tool_key(request))))
 
     return Webhook(
         provider=PROVIDER,
-        check_proof=check_proof,
+        precheck_credentials=precheck_credentials,
         verify=verify,
         signature_header=signature_header,
         parse=parse_tool_hook,

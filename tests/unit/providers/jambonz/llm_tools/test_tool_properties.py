@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from callhooks.providers.jambonz.llm_tools.toolbox import Outcome, PreparedCall, ToolRequest
+from callhooks.providers.jambonz.llm_tools.toolbox import PreparedCall, ToolOutcome, ToolRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,7 +84,7 @@ def test_whatever_is_sent_is_answered_with_an_object_of_its_vendor(body: bytes, 
 def test_whatever_the_arguments_a_tool_is_run_or_the_model_is_told_why_not(name: str, arguments: object) -> None:
     prepared = toolbox_of(count, echo).prepare(ToolRequest(name, arguments))
     outcome = prepared.run(call_with(FakeEvents())) if isinstance(prepared, PreparedCall) else prepared
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, ToolOutcome)
     told = json.dumps(outcome.value, allow_nan=False)
     if outcome.is_error:
         assert list(json.loads(told)) == ["error"]

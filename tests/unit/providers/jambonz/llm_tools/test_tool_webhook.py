@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from callhooks.providers.jambonz.llm_tools.runner import REMEMBERED_SECONDS
-from callhooks.providers.jambonz.llm_tools.toolbox import LARGEST_RESULT_BYTES, Toolbox, ToolCall
+from callhooks.providers.jambonz.llm_tools.toolbox import MAX_RESULT_BYTES, Toolbox, ToolCall
 from callhooks.providers.jambonz.tool_hook import MAX_ANSWERED, parse_tool_hook
 from callhooks.runtime.http import Request
-from callhooks.webhooks.pipeline import LARGEST_BODY_BYTES
+from callhooks.webhooks.pipeline import MAX_BODY_BYTES
 from pydantic import AfterValidator
 
 from tests.limits import assert_storable
@@ -277,7 +277,7 @@ class TestManyCallsAtOnce:
     def test_are_all_told_of_however_large_what_they_are_told_by(self, number: int, letter: str) -> None:
         written = json.dumps(letter, ensure_ascii=False)[1:-1]
         bare = b",".join([b'{"id":"","name":"a"}'] * number)
-        room = (LARGEST_BODY_BYTES - len(b'{"function_calls":[]}') - len(bare)) // number
+        room = (MAX_BODY_BYTES - len(b'{"function_calls":[]}') - len(bare)) // number
         call = f'{{"id":"{written * (room // len(written.encode()))}","name":"a"}}'
         container = container_with(greet)
         answer = container.receive(tool_event(f'{{"function_calls":[{",".join([call] * number)}]}}'.encode()))
@@ -310,7 +310,7 @@ class TestManyCallsAtOnce:
         text = letter * (60_000 // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")))
         container = container_with(greet)
         sent = json.dumps({"tool_call_id": text, "name": text}, ensure_ascii=False)
-        answer = container.receive(tool_event(sent.replace("\ud800", "\\ud800")[:LARGEST_BODY_BYTES]))
+        answer = container.receive(tool_event(sent.replace("\ud800", "\\ud800")[:MAX_BODY_BYTES]))
         assert answer.statusCode == 200
         answer.body.encode()
         assert_storable(container.database.item)
@@ -647,10 +647,10 @@ class TestATool:
     def test_shares_the_size_of_results_with_the_others_of_its_request(self) -> None:
         def long() -> str:
             """Tell a lot."""
-            return "x" * (LARGEST_RESULT_BYTES // 2)
+            return "x" * (MAX_RESULT_BYTES // 2)
 
         container = container_with(long)
-        assert container.told("long") == "x" * (LARGEST_RESULT_BYTES // 2)
+        assert container.told("long") == "x" * (MAX_RESULT_BYTES // 2)
         calls = many_calls({"id": "1", "name": "long"}, {"id": "2", "name": "long"})
         assert "too large" in container.receive(tool_event(calls)).body
 
@@ -706,7 +706,7 @@ class TestWhatIsNotUnderstood:
 
     def test_a_body_that_is_larger_than_any_hook_is_told_to_the_model_and_not_kept(self) -> None:
         container = container_with(greet)
-        answer = container.receive(tool_event("x" * (LARGEST_BODY_BYTES + 1)))
+        answer = container.receive(tool_event("x" * (MAX_BODY_BYTES + 1)))
         assert (answer.statusCode, "larger than" in answer.body) == (200, True)
         assert container.database.items == {}
 

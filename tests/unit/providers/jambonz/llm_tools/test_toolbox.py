@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 import pytest
 from callhooks.events.event_item import Item
 from callhooks.providers.jambonz.llm_tools.toolbox import (
-    LARGEST_RESULT_BYTES,
+    MAX_RESULT_BYTES,
     NoTool,
-    Outcome,
     Parties,
     PreparedCall,
     Toolbox,
     ToolCall,
+    ToolOutcome,
     ToolRequest,
     load_toolbox,
     tool_of,
@@ -81,7 +81,7 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def prepare(arguments: object, function: Callable[..., object] = order) -> PreparedCall | Outcome:
+def prepare(arguments: object, function: Callable[..., object] = order) -> PreparedCall | ToolOutcome:
     return toolbox_of(function).prepare(ToolRequest(function.__name__, arguments))
 
 
@@ -93,18 +93,18 @@ def checked(arguments: object, function: Callable[..., object] = order) -> dict[
 
 def problem(arguments: object, function: Callable[..., object] = order) -> str:
     outcome = prepare(arguments, function)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, ToolOutcome)
     return error_of(outcome)
 
 
-def error_of(outcome: Outcome) -> str:
+def error_of(outcome: ToolOutcome) -> str:
     assert outcome.is_error
     assert isinstance(outcome.value, dict)
     assert list(outcome.value) == ["error"]
     return str(outcome.value["error"])
 
 
-def run(function: Callable[..., object], arguments: object = None, call: ToolCall | None = None) -> Outcome:
+def run(function: Callable[..., object], arguments: object = None, call: ToolCall | None = None) -> ToolOutcome:
     prepared = prepare(arguments, function)
     assert isinstance(prepared, PreparedCall), prepared
     return prepared.run(call or call_with(FakeEvents()))
@@ -229,10 +229,10 @@ class TestArguments:
 
     def test_of_an_unknown_tool_are_answered_with_the_names_there_are(self) -> None:
         outcome = toolbox_of(order, nothing).prepare(ToolRequest("get_weather"))
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, ToolOutcome)
         assert error_of(outcome) == "There is no tool of this name. There are: order, nothing."
         outcome = Toolbox().prepare(ToolRequest("get_weather"))
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, ToolOutcome)
         assert error_of(outcome) == "There is no tool of this name. There are none."
 
 
@@ -248,7 +248,7 @@ class TestAResult:
             """List."""
             return {"rows": [Row(NOW, Decimal("1.50"))], "size": Size.LARGE, "address": Address(street="x"), 1: None}
 
-        assert run(rows) == Outcome(
+        assert run(rows) == ToolOutcome(
             {
                 "rows": [{"moment": "2026-11-21T06:30:00.250000Z", "amount": "1.50"}],
                 "size": "large",
@@ -274,7 +274,7 @@ class TestAResult:
 
         assert error_of(run(endless)) == "The tool's result cannot be passed on."
 
-    @pytest.mark.parametrize(("size", "is_error"), [(LARGEST_RESULT_BYTES - 2, False), (LARGEST_RESULT_BYTES, True)])
+    @pytest.mark.parametrize(("size", "is_error"), [(MAX_RESULT_BYTES - 2, False), (MAX_RESULT_BYTES, True)])
     def test_may_have_64_kilobytes(self, size: int, is_error: bool) -> None:
         def long() -> str:
             """Tell a lot."""
@@ -345,7 +345,7 @@ class TestTheFolder:
         assert (list(toolbox.tools), toolbox.problems) == (["first", "second"], ())
         prepared = toolbox.prepare(ToolRequest("first"))
         assert isinstance(prepared, PreparedCall)
-        assert prepared.run(call_with(FakeEvents())) == Outcome(7)
+        assert prepared.run(call_with(FakeEvents())) == ToolOutcome(7)
 
     @pytest.mark.parametrize(
         ("code", "problem"),
@@ -476,11 +476,11 @@ class TestLastCalls:
 
     @pytest.mark.parametrize("limit", [0, 11, "all"])
     def test_are_one_to_ten(self, limit: object) -> None:
-        assert isinstance(load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"limit": limit})), Outcome)
+        assert isinstance(load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"limit": limit})), ToolOutcome)
 
     def test_cannot_be_asked_for_another_number(self) -> None:
         outcome = load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"number": "+14155550199"}))
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, ToolOutcome)
         assert error_of(outcome) == "Wrong arguments. number: is not known."
 
     @pytest.mark.parametrize("parties", [Parties(), Parties("anonymous", "+14155550123", "inbound")])

@@ -8,7 +8,7 @@ import pytest
 from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
 from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks_tools.providers.jambonz.plan.calendars import prepared_calendar
-from callhooks_tools.providers.jambonz.plan.document import Place
+from callhooks_tools.providers.jambonz.plan.document import PlanPath
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import JsonValue
@@ -16,7 +16,7 @@ from pydantic import JsonValue
 NIGHT_BAR: JsonValue = {"fri": "22:00-02:00"}
 
 
-def no_fault(place: Place, message: str) -> None:
+def no_fault(place: PlanPath, message: str) -> None:
     pytest.fail(f"{place}: {message}")
 
 
@@ -225,8 +225,8 @@ def test_a_day_has_hours_exactly_where_its_own_clock_says_so(moment: datetime) -
         ({"timezone": "UTC", "open": {}, "special": []}, ("special",), "must be a mapping of days"),
     ],
 )
-def test_a_slip_is_told_where_it_is(written: JsonValue, place: Place, message: str) -> None:
-    told: dict[Place, str] = {}
+def test_a_slip_is_told_where_it_is(written: JsonValue, place: PlanPath, message: str) -> None:
+    told: dict[PlanPath, str] = {}
     prepared_calendar(written, (), lambda where, text: told.update({where: text}))
     assert list(told) == [place]
     assert message in told[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from callhooks.providers.jambonz.plan.outcomes import OUTCOMES, Outcome, outcome_of
+from callhooks.providers.jambonz.plan.outcomes import OUTCOMES, VerbOutcome, outcome_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,4 +143,4 @@ MEMBERS = st.sampled_from(
 
 @given(st.dictionaries(MEMBERS, JSON), st.sampled_from(sorted(OUTCOMES)) | st.text())
 def test_any_body_has_an_outcome(document: dict[str, Any], hook: str) -> None:
-    assert isinstance(outcome_of(hook, document), Outcome)
+    assert isinstance(outcome_of(hook, document), VerbOutcome)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from callhooks.providers.jambonz.plan.placeholders import (
-    Place,
+    TextContext,
     Value,
     filled_in,
     place_of,
@@ -52,81 +52,81 @@ JANE = Known({"caller_name": "Jane Doe", "from": "+12125550187", "sip.X-Account"
     ],
 )
 def test_a_placeholder_becomes_what_it_stands_for(text: str, filled: str) -> None:
-    assert filled_in(text, Place.SPEECH, JANE) == filled
+    assert filled_in(text, TextContext.SPEECH, JANE) == filled
 
 
 @pytest.mark.parametrize(("value", "text"), [(25, "25"), (2.5, "2.5"), (True, "true"), (False, "false")])
 def test_a_text_that_is_nothing_but_a_variable_keeps_its_type(value: Value, text: str) -> None:
     known = Known(variables={"RING_SECONDS": value})
-    assert filled_in("{RING_SECONDS}", Place.PLAIN, known) is value
-    assert filled_in("{RING_SECONDS} s", Place.PLAIN, known) == f"{text} s"
-    assert filled_in("{RING_SECONDS}", Place.SPEECH, known) == text
-    assert filled_in("{RING_SECONDS}", Place.DIALLED, known) == text
+    assert filled_in("{RING_SECONDS}", TextContext.PLAIN, known) is value
+    assert filled_in("{RING_SECONDS} s", TextContext.PLAIN, known) == f"{text} s"
+    assert filled_in("{RING_SECONDS}", TextContext.SPEECH, known) == text
+    assert filled_in("{RING_SECONDS}", TextContext.DIALLED, known) == text
 
 
 def test_a_variable_that_is_a_text_loses_what_would_control_anything() -> None:
-    assert filled_in("{COMPANY}", Place.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
+    assert filled_in("{COMPANY}", TextContext.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
 
 
 class TestWhatACallerSays:
     @pytest.mark.parametrize(
         ("place", "value", "filled"),
         [
-            (Place.SPEECH, "<audio src='https://evil.example'/>", "audio src='https://evil.example'/"),
-            (Place.SPEECH, "say:{voice=x}boo", "say: voice=x boo"),
-            (Place.SPEECH, "{SECRET}", "SECRET"),
-            (Place.DIALLED, "+1 (212) 555-0187", "+1212555-0187"),
-            (Place.DIALLED, "1@evil.example;x=y", "1evil.examplexy"),
-            (Place.ADDRESS, "a/b?c#d&e@f", "a%2Fb%3Fc%23d%26e%40f"),
-            (Place.ADDRESS, "+12125550187", "%2B12125550187"),
-            (Place.ADDRESS, "../x", "..%2Fx"),
-            (Place.ADDRESS, "..", "%2E%2E"),
-            (Place.DIALLED, "sip:+14155550123@carrier.example;user=phone", "+14155550123"),
-            (Place.HEADER, 'x" <sip:evil@evil.example>;y="', "x   sip:evil@evil.example y="),
-            (Place.JSON, 'a "b" \\', 'a \\"b\\" \\\\'),
-            (Place.PLAIN, "a\r\nX-Evil: b\x00", "a X-Evil: b"),
-            (Place.PLAIN, "half \ud83d", "half"),
+            (TextContext.SPEECH, "<audio src='https://evil.example'/>", "audio src='https://evil.example'/"),
+            (TextContext.SPEECH, "say:{voice=x}boo", "say: voice=x boo"),
+            (TextContext.SPEECH, "{SECRET}", "SECRET"),
+            (TextContext.DIALLED, "+1 (212) 555-0187", "+1212555-0187"),
+            (TextContext.DIALLED, "1@evil.example;x=y", "1evil.examplexy"),
+            (TextContext.ADDRESS, "a/b?c#d&e@f", "a%2Fb%3Fc%23d%26e%40f"),
+            (TextContext.ADDRESS, "+12125550187", "%2B12125550187"),
+            (TextContext.ADDRESS, "../x", "..%2Fx"),
+            (TextContext.ADDRESS, "..", "%2E%2E"),
+            (TextContext.DIALLED, "sip:+14155550123@carrier.example;user=phone", "+14155550123"),
+            (TextContext.HEADER, 'x" <sip:evil@evil.example>;y="', "x   sip:evil@evil.example y="),
+            (TextContext.JSON, 'a "b" \\', 'a \\"b\\" \\\\'),
+            (TextContext.PLAIN, "a\r\nX-Evil: b\x00", "a X-Evil: b"),
+            (TextContext.PLAIN, "half \ud83d", "half"),
         ],
     )
-    def test_becomes_harmless_where_it_stands(self, place: Place, value: str, filled: str) -> None:
+    def test_becomes_harmless_where_it_stands(self, place: TextContext, value: str, filled: str) -> None:
         assert filled_in("{digits}", place, Known({"digits": value})) == filled
 
     def test_is_no_markup_in_markup(self) -> None:
         known = Known({"caller_name": "</speak>& 'co' \"x\""}, {"COMPANY": "Smith & <b>"})
         text = "<speak>{caller_name}, {COMPANY}</speak>"
-        assert "&amp;" in str(filled_in(f"<?xml version='1.0'?>{text}", Place.SPEECH, known))
-        assert filled_in(text, Place.SPEECH, known) == (
+        assert "&amp;" in str(filled_in(f"<?xml version='1.0'?>{text}", TextContext.SPEECH, known))
+        assert filled_in(text, TextContext.SPEECH, known) == (
             "<speak>/speak &amp; &#x27;co&#x27; &quot;x&quot;, Smith &amp; &lt;b&gt;</speak>"
         )
 
     def test_is_not_looked_at_again(self) -> None:
         known = Known({"caller_name": "{PASSWORD}", "from": "{caller_name}"}, {"PASSWORD": "s3cr3t"})
-        assert filled_in("{caller_name} {from}", Place.PLAIN, known) == "{PASSWORD} {caller_name}"
+        assert filled_in("{caller_name} {from}", TextContext.PLAIN, known) == "{PASSWORD} {caller_name}"
 
     def test_is_cut_where_it_is_endless(self) -> None:
-        assert len(str(filled_in("{speech}", Place.SPEECH, Known({"speech": "a" * 10_000})))) == 500
+        assert len(str(filled_in("{speech}", TextContext.SPEECH, Known({"speech": "a" * 10_000})))) == 500
 
 
-@given(st.text(), st.sampled_from(Place))
-def test_no_value_ever_opens_a_tag_a_brace_or_a_line_in_speech_or_an_address(value: str, place: Place) -> None:
+@given(st.text(), st.sampled_from(TextContext))
+def test_no_value_ever_opens_a_tag_a_brace_or_a_line_in_speech_or_an_address(value: str, place: TextContext) -> None:
     filled = str(filled_in("x{digits}y", place, Known({"digits": value})))
     assert filled.startswith("x")
     assert filled.endswith("y")
     assert not {"\n", "\r", "\x00"} & set(filled)
-    if place not in (Place.PLAIN, Place.JSON):
+    if place not in (TextContext.PLAIN, TextContext.JSON):
         assert not set("<>") & set(filled)
-    if place in (Place.SPEECH, Place.ADDRESS, Place.DIALLED):
+    if place in (TextContext.SPEECH, TextContext.ADDRESS, TextContext.DIALLED):
         assert not set("{}") & set(filled)
-    if place is Place.JSON:
+    if place is TextContext.JSON:
         assert isinstance(json.loads(f'"{filled}"'), str)
-    if place is Place.ADDRESS:
+    if place is TextContext.ADDRESS:
         assert not set("/?#@&:\\") & set(filled)
     json.dumps(filled).encode()
 
 
 def test_a_party_in_a_sip_uri_is_its_user() -> None:
     known = Known({"to": "sip:+14155550123@carrier.example"})
-    assert filled_in("sip:{to}@pbx.example", Place.ADDRESS, known) == "sip:+14155550123@pbx.example"
+    assert filled_in("sip:{to}@pbx.example", TextContext.ADDRESS, known) == "sip:+14155550123@pbx.example"
 
 
 @pytest.mark.parametrize("text", ["{caller-name}", "{ from }", "{from", "say {from:}", "50% { off }"])
@@ -141,40 +141,40 @@ def test_what_does_not_look_like_one(text: str) -> None:
 
 @given(st.text(alphabet="{}ab:|. "))
 def test_any_text_is_filled_in(text: str) -> None:
-    filled_in(text, Place.SPEECH, Known())
+    filled_in(text, TextContext.SPEECH, Known())
     assert all(one.name for one in placeholders_in(text))
 
 
 @pytest.mark.parametrize(
     ("key", "within", "text", "place"),
     [
-        ("text", "say", "{x}", Place.SPEECH),
-        ("text", "message", "{x}", Place.PLAIN),
-        ("welcomeMessage", "lex", "{x}", Place.SPEECH),
-        ("number", "target", "{x}", Place.DIALLED),
-        ("name", "target", "{x}@office.example.com", Place.DIALLED),
-        ("trunk", "target", "{x}", Place.DIALLED),
-        ("name", "enqueue", "{x}", Place.PLAIN),
-        ("name", "metadata", "{x}", Place.PLAIN),
-        ("url", "metadata", "{x}", Place.PLAIN),
-        ("sipUri", "target", "sip:{x}@a.example", Place.ADDRESS),
-        ("referTo", "sip:refer", "sip:{x}@a.example", Place.ADDRESS),
-        ("referTo", "sip:refer", "{x}", Place.DIALLED),
-        ("overrideTo", "target", "{x}", Place.DIALLED),
-        ("url", "play", "{x}", Place.ADDRESS),
-        ("proxy", "dial", "{x}", Place.ADDRESS),
-        ("siprecServerURL", "config", "{x}", Place.ADDRESS),
-        ("thinkingMusic", "dialogflow", "{x}", Place.ADDRESS),
-        ("azureServiceEndpoint", "gather", "{x}", Place.ADDRESS),
-        ("baseURL", "llm", "{x}", Place.ADDRESS),
-        ("anything", "llm", "https://a.example/{x}", Place.ADDRESS),
-        ("actionHook", "gather", "{x}", Place.ADDRESS),
-        ("callerName", "dial", "{x}", Place.HEADER),
-        ("X-Caller", "headers", "{x}", Place.HEADER),
-        ("Contact", "headers", "<sip:{x}@a.example>", Place.ADDRESS),
-        ("body", "sip:request", '{"name": "{x}"}', Place.JSON),
-        ("body", "sip:request", "{x}", Place.PLAIN),
+        ("text", "say", "{x}", TextContext.SPEECH),
+        ("text", "message", "{x}", TextContext.PLAIN),
+        ("welcomeMessage", "lex", "{x}", TextContext.SPEECH),
+        ("number", "target", "{x}", TextContext.DIALLED),
+        ("name", "target", "{x}@office.example.com", TextContext.DIALLED),
+        ("trunk", "target", "{x}", TextContext.DIALLED),
+        ("name", "enqueue", "{x}", TextContext.PLAIN),
+        ("name", "metadata", "{x}", TextContext.PLAIN),
+        ("url", "metadata", "{x}", TextContext.PLAIN),
+        ("sipUri", "target", "sip:{x}@a.example", TextContext.ADDRESS),
+        ("referTo", "sip:refer", "sip:{x}@a.example", TextContext.ADDRESS),
+        ("referTo", "sip:refer", "{x}", TextContext.DIALLED),
+        ("overrideTo", "target", "{x}", TextContext.DIALLED),
+        ("url", "play", "{x}", TextContext.ADDRESS),
+        ("proxy", "dial", "{x}", TextContext.ADDRESS),
+        ("siprecServerURL", "config", "{x}", TextContext.ADDRESS),
+        ("thinkingMusic", "dialogflow", "{x}", TextContext.ADDRESS),
+        ("azureServiceEndpoint", "gather", "{x}", TextContext.ADDRESS),
+        ("baseURL", "llm", "{x}", TextContext.ADDRESS),
+        ("anything", "llm", "https://a.example/{x}", TextContext.ADDRESS),
+        ("actionHook", "gather", "{x}", TextContext.ADDRESS),
+        ("callerName", "dial", "{x}", TextContext.HEADER),
+        ("X-Caller", "headers", "{x}", TextContext.HEADER),
+        ("Contact", "headers", "<sip:{x}@a.example>", TextContext.ADDRESS),
+        ("body", "sip:request", '{"name": "{x}"}', TextContext.JSON),
+        ("body", "sip:request", "{x}", TextContext.PLAIN),
     ],
 )
-def test_the_member_says_what_is_dangerous(key: str, within: str, text: str, place: Place) -> None:
+def test_the_member_says_what_is_dangerous(key: str, within: str, text: str, place: TextContext) -> None:
     assert place_of(key, within, text) is place

@@ -52,8 +52,8 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     Recorded,
     Recording,
     Refused,
+    RequestSent,
     Said,
-    Sent,
     Side,
     SpeechFailed,
     Step,
@@ -274,14 +274,14 @@ class Verdict:
     """What was wrong with a call, and how long its answers took."""
 
     refused: int = 0
-    slowest: Sent | None = None
+    slowest: RequestSent | None = None
     hooks: int = 0
 
     def take(self, step: Step) -> None:
         """Look at one more step."""
         if isinstance(step, Refused):
             self.refused += 1
-        elif isinstance(step, Sent):
+        elif isinstance(step, RequestSent):
             self.hooks += 1
             if self.slowest is None or step.milliseconds > self.slowest.milliseconds:
                 self.slowest = step
@@ -360,7 +360,7 @@ def call(  # noqa: PLR0913 - one parameter for each option
 
 def shown(step: Step) -> Text:
     """A step as a line of the terminal."""
-    if not isinstance(step, Sent):
+    if not isinstance(step, RequestSent):
         return Text(str(step), style=STYLES.get(type(step), QUESTION_STYLE))
     slow = step.milliseconds > SLOW_MILLISECONDS
     style = "red" if step.failure else "yellow" if slow else "dim"

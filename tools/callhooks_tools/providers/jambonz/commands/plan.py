@@ -17,9 +17,9 @@ from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks_tools.providers.jambonz.commands.call import check_for, env_vars_of, headers_of, scripted_caller, shown
 from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedCall, SimulatedClock
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
-from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
+from callhooks_tools.providers.jambonz.phone.steps import Refused, RequestSent
 from callhooks_tools.providers.jambonz.plan import builder as plan_builder
-from callhooks_tools.providers.jambonz.plan.document import PlanProblems, Problem, read_document
+from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
 from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransport
@@ -142,7 +142,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     try:
         for step in SimulatedCall(new_call, APPLICATION, outside).run():
             refused = refused or isinstance(step, Refused)
-            if isinstance(step, Sent):
+            if isinstance(step, RequestSent):
                 console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
                 console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
             else:
@@ -187,5 +187,5 @@ def checked_plan(file: Path, profile: Profile | None = None) -> str:
         fail("\n".join(_located(file, problem) for problem in error.problems))
 
 
-def _located(file: Path, problem: Problem, word: str = "") -> str:
+def _located(file: Path, problem: PlanProblem, word: str = "") -> str:
     return f"{file}:{problem.line}: {word}{problem}" if problem.line else f"{file}: {word}{problem}"

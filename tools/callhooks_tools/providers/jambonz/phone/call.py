@@ -25,7 +25,7 @@ from callhooks_tools.providers.jambonz.phone.requests import (
 from callhooks_tools.providers.jambonz.phone.session import Ends, Line, Malformed, Role, Session, Verb, read_verbs
 from callhooks_tools.providers.jambonz.phone.steps import Ended, Refused, Step, Walk
 
-MOST_HOOKS = 200
+MAX_HOOKS = 200
 _BYE_OF_CALLER: Body = {"reason": "Q.850;cause=16", "user_agent": "ExampleCarrier SBC 1.0"}
 
 
@@ -39,7 +39,7 @@ class SimulatedCall:
     """
 
     def __init__(
-        self, call: NewCall, application: Application, outside: Outside, *, most_hooks: int = MOST_HOOKS
+        self, call: NewCall, application: Application, outside: Outside, *, most_hooks: int = MAX_HOOKS
     ) -> None:
         self._call = call
         self._application = application

@@ -31,7 +31,7 @@ from callhooks_tools.providers.jambonz.phone.steps import (
 from callhooks_tools.providers.jambonz.phone.verbs import detect_machine
 
 DIAL_TIMEOUT_SECONDS = 60
-MOST_TARGETS = 10
+MAX_TARGETS = 10
 RING_SECONDS = 4
 SHORTEST_WAIT_SECONDS = 1
 _QUEUE_VERBS = ("play", "say", "pause", "leave", "tag")
@@ -245,7 +245,7 @@ def _targets(session: Session, verb: Verb) -> list[_Target]:
             address,
             Hook.read(target.get("confirmHook")),
         )
-        for address, target in list(targets.items())[:MOST_TARGETS]
+        for address, target in list(targets.items())[:MAX_TARGETS]
     ]
 
 

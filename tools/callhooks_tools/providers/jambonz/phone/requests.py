@@ -21,11 +21,11 @@ from callhooks.providers.jambonz.authentication import (
 from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.phone.bodies import Body
-from callhooks_tools.providers.jambonz.phone.steps import Caller, Noted, Sent, Walk
+from callhooks_tools.providers.jambonz.phone.steps import Caller, Noted, RequestSent, Walk
 
 ACCEPTED = frozenset({200, 202, 204})
 BACKOFF_SECONDS = (0.5, 1, 2, 4, 6)
-MOST_RETRIES = 5
+MAX_RETRIES = 5
 _ABSOLUTE = re.compile(r"https?://", re.ASCII)
 _SECRET_NAME = re.compile(r"token|secret|key|pass|pwd|sig|auth|code", re.IGNORECASE)
 # What JavaScript's encodeURIComponent leaves alone, besides letters, digits and _.-~
@@ -174,7 +174,7 @@ class _Retries:
         members = dict(parse_qsl(fragment))
         count = members.get("rc", "")
         policies = {policy.strip() for policy in members.get("rp", "ct").split(",")}
-        return cls(min(int(count), MOST_RETRIES) if count.isdecimal() else 0, frozenset(policies))
+        return cls(min(int(count), MAX_RETRIES) if count.isdecimal() else 0, frozenset(policies))
 
     def cover(self, failure: str | int) -> bool:
         """Whether they hold for a kind of failure, or for a status.
@@ -273,7 +273,7 @@ class Requestor:
             **({"Content-Type": "application/json"} if method == "POST" else {}),
         }
 
-    def _try(self, request: _Request, attempt: int) -> tuple[Sent, JsonValue, str | int]:
+    def _try(self, request: _Request, attempt: int) -> tuple[RequestSent, JsonValue, str | int]:
         """One try: its step, the JSON of the answer, and what retries go by: the status, or `ct` or `rt`."""
         started = self._clock.monotonic()
         status: int | None = None
@@ -292,7 +292,7 @@ class Requestor:
             failure, kind = "Headers Timeout Error", "rt"
         except RequestFailed as error:
             failure = str(error)
-        sent = Sent(
+        sent = RequestSent(
             hook=request.name,
             method=request.method,
             url=shown_url(request.url),

@@ -151,7 +151,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class HookFailure:
     """Why an action hook gave no verbs."""
 
     reason: str
@@ -233,7 +233,7 @@ class Session:
 
     def perform(
         self, verb: Verb, member: str, body: Body, *, replaces: bool = True, name: str | None = None
-    ) -> Walk[Problem | None]:
+    ) -> Walk[HookFailure | None]:
         """Send what has become of a verb to its hook, and take the verbs of the answer.
 
         An error is told, and the call goes on with the next verb, if the caller of this does not think otherwise.
@@ -249,10 +249,10 @@ class Session:
                 yield from self._replace(read_verbs(answer, self.line.check))
         except RequestFailed as error:
             yield Refused(name, str(error))
-            return Problem(str(error), malformed=False)
+            return HookFailure(str(error), malformed=False)
         except Malformed as error:
             yield Refused(name, str(error))
-            return Problem(str(error), malformed=True)
+            return HookFailure(str(error), malformed=True)
         return None
 
     def interrupted(self) -> Walk[bool]:

@@ -24,10 +24,10 @@ from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.plan.calendars import prepared_calendar
 from callhooks_tools.providers.jambonz.plan.document import (
-    Place,
     PlanDocument,
+    PlanPath,
+    PlanProblem,
     PlanProblems,
-    Problem,
     did_you_mean,
     read_document,
 )
@@ -80,7 +80,7 @@ class _Builder:
         self._document = document
         self._members = document.members
         self._folder = folder
-        self._problems: list[Problem] = []
+        self._problems: list[PlanProblem] = []
         self._profile = profile or self._written_profile()
         self._calendars: dict[str, JsonValue] = {}
         self._flow_names: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class _Builder:
         flows = {name: reader.read(name, flow, ("flows", name)) for name, flow in written.items()}
         routes = self._top_routes()
         fallback = self._fallback(flows)
-        self._problems += (Problem(text, place, self._line(place)) for place, text in lead_problems(flows))
+        self._problems += (PlanProblem(text, place, self._line(place)) for place, text in lead_problems(flows))
         self._check_verbs(flows, variables)
         if self._problems:
             raise PlanProblems(sorted(self._problems, key=lambda problem: problem.line or 0))
@@ -115,10 +115,10 @@ class _Builder:
             }
         )
 
-    def _report(self, place: Place, message: str) -> None:
-        self._problems.append(Problem(message, place, self._line(place)))
+    def _report(self, place: PlanPath, message: str) -> None:
+        self._problems.append(PlanProblem(message, place, self._line(place)))
 
-    def _line(self, place: Place) -> int | None:
+    def _line(self, place: PlanPath) -> int | None:
         return self._document.line_of(place)
 
     def _mapping(self, name: str) -> Mapping[str, JsonValue]:
@@ -140,7 +140,7 @@ class _Builder:
     def _variables(self) -> dict[str, JsonValue]:
         variables: dict[str, JsonValue] = {}
         for name, schema in self._mapping("variables").items():
-            place: Place = ("variables", name)
+            place: PlanPath = ("variables", name)
             if not _VARIABLE_NAME.fullmatch(name):
                 self._report(place, f"{name!r} is no name for a variable: letters, digits and _, a letter first")
             if isinstance(schema, dict):
@@ -150,7 +150,7 @@ class _Builder:
                 self._report(place, "must be a mapping with type and description")
         return variables
 
-    def _check_variable(self, schema: Mapping[str, JsonValue], place: Place) -> None:
+    def _check_variable(self, schema: Mapping[str, JsonValue], place: PlanPath) -> None:
         for name in schema.keys() - set(VARIABLE_MEMBERS):
             self._report((*place, name), f"unknown member{did_you_mean(name, VARIABLE_MEMBERS)}")
         if not isinstance(schema.get("description"), str):
@@ -164,7 +164,7 @@ class _Builder:
         else:
             self._report((*place, "type"), f"must be one of {', '.join(TYPES)}")
 
-    def _check_default(self, schema: Mapping[str, JsonValue], kind: str, place: Place) -> None:
+    def _check_default(self, schema: Mapping[str, JsonValue], kind: str, place: PlanPath) -> None:
         default, choices = schema.get("default"), schema.get("enum")
         if "default" not in schema and (kind != "string" or schema.get("required") is not True):
             self._report(place, f"a {kind} needs a default, for calls that bring no value")
@@ -210,7 +210,7 @@ class _Builder:
             return []
         return self._routes(written, ("routes",))
 
-    def _routes(self, written: JsonValue, place: Place) -> list[JsonValue]:
+    def _routes(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         routes: list[JsonValue] = []
         members = written if isinstance(written, list) else []
         for number, route in enumerate(members):
@@ -226,7 +226,7 @@ class _Builder:
                 self._report(where, "the last route must take every call: give it a flow and nothing else")
         return routes
 
-    def _route(self, route: Mapping[str, JsonValue], place: Place) -> dict[str, JsonValue]:
+    def _route(self, route: Mapping[str, JsonValue], place: PlanPath) -> dict[str, JsonValue]:
         for name in route.keys() - set(ROUTE_MEMBERS):
             self._report((*place, name), f"unknown member{did_you_mean(name, ROUTE_MEMBERS)}")
         flow = route.get("flow")
@@ -236,7 +236,7 @@ class _Builder:
             self._report((*place, "flow"), f"there is no flow {flow!r}{did_you_mean(str(flow), self._flow_names)}")
         if route.get("direction", "inbound") not in DIRECTIONS:
             self._report((*place, "direction"), "must be inbound or outbound")
-        readers: Mapping[str, Callable[[JsonValue, Place], JsonValue]] = {
+        readers: Mapping[str, Callable[[JsonValue, PlanPath], JsonValue]] = {
             "flow": lambda written, _: written,
             "direction": lambda written, _: written,
             "to": self._parties,
@@ -249,7 +249,7 @@ class _Builder:
         }
         return {name: readers[name](value, (*place, name)) for name, value in route.items() if name in readers}
 
-    def _parties(self, written: JsonValue, place: Place) -> list[JsonValue]:
+    def _parties(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         patterns = written if isinstance(written, list) else [written]
         if not patterns:
             self._report(place, "has no number")
@@ -270,13 +270,13 @@ class _Builder:
                 self._report(place, f'{pattern!r} matches nobody; "*" matches everybody')
         return [pattern for pattern in patterns if isinstance(pattern, str)]
 
-    def _texts(self, written: JsonValue, place: Place) -> list[JsonValue]:
+    def _texts(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         texts = written if isinstance(written, list) else [written]
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
             self._report(place, "must be a text, in which * stands for anything, or a list of them")
         return [text for text in texts if isinstance(text, str)]
 
-    def _calendar_names(self, written: JsonValue, place: Place) -> list[JsonValue]:
+    def _calendar_names(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         names = written if isinstance(written, list) else [written]
         known = self._mapping("calendars")
         if not names:
@@ -286,7 +286,7 @@ class _Builder:
                 self._report(place, f"there is no calendar {name!r}{did_you_mean(str(name), known)}")
         return list(names)
 
-    def _headers(self, written: JsonValue, place: Place) -> dict[str, JsonValue]:
+    def _headers(self, written: JsonValue, place: PlanPath) -> dict[str, JsonValue]:
         if not isinstance(written, dict) or not written:
             self._report(place, "must be a mapping, such as {X-Department: sales}")
             return {}
@@ -297,7 +297,7 @@ class _Builder:
 
     def _fallback(self, flows: Mapping[str, PreparedFlow]) -> PreparedFlow | None:
         name = self._members.get("fallback")
-        place: Place = ("fallback",)
+        place: PlanPath = ("fallback",)
         if name is None:
             self._report(place, "is missing: the flow that answers when anything is broken")
             return None
@@ -321,7 +321,7 @@ class _Builder:
             plan = Plan(routes=(), flows={name: Flow(flow.verbs)}, fallback=(), variables=declared)
             answered = plan.verbs_of(Turn(name), _ExampleCall(), Links("https://hooks.example.com", "example"))
             for number, verb in enumerate(answered):
-                place: Place = ("flows", name, number)
+                place: PlanPath = ("flows", name, number)
                 for fault in verb_faults(_as_json(verb), self._profile):
                     self._report((*place, *fault.location), f"{fault.message}{self._in_verb(verb, fault.location)}")
 
@@ -410,5 +410,5 @@ def _checked(document: Mapping[str, JsonValue]) -> str:
     try:
         read_plan(prepared)
     except PlanUnavailable as error:
-        raise PlanProblems([Problem(str(error))]) from error
+        raise PlanProblems([PlanProblem(str(error))]) from error
     return prepared

@@ -12,7 +12,7 @@ from itertools import chain
 from callhooks.providers.jambonz.plan.opening_hours import DAY_MINUTES
 from pydantic import JsonValue
 
-from callhooks_tools.providers.jambonz.plan.document import Place, did_you_mean
+from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_mean
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MEMBERS = ("timezone", "open", "closed", "special")
@@ -21,10 +21,10 @@ A_LEAP_YEAR = 2028
 _HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*-\s*([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
 _RANGE = re.compile(r"(\S+?)\s*\.\.\s*(\S+)")
 
-Report = Callable[[Place, str], None]
+Report = Callable[[PlanPath, str], None]
 
 
-def prepared_calendar(written: JsonValue, place: Place, report: Report) -> dict[str, JsonValue] | None:
+def prepared_calendar(written: JsonValue, place: PlanPath, report: Report) -> dict[str, JsonValue] | None:
     """A calendar as the functions read it; `None` where a fault was reported that leaves nothing to prepare."""
     if not isinstance(written, dict):
         report(place, "must be a mapping with timezone and open")
@@ -40,7 +40,7 @@ def prepared_calendar(written: JsonValue, place: Place, report: Report) -> dict[
     return {"timezone": written["timezone"], "zone": zone, "week": week, "closed": closed, "special": special}
 
 
-def _zone(name: JsonValue, place: Place, report: Report) -> str | None:
+def _zone(name: JsonValue, place: PlanPath, report: Report) -> str | None:
     if not isinstance(name, str):
         report(place, "must be a time zone such as Europe/Amsterdam")
         return None
@@ -53,7 +53,7 @@ def _zone(name: JsonValue, place: Place, report: Report) -> str | None:
     return base64.b64encode(file.read_bytes()).decode("ascii")
 
 
-def _week(written: JsonValue, place: Place, report: Report) -> list[JsonValue]:
+def _week(written: JsonValue, place: PlanPath, report: Report) -> list[JsonValue]:
     week: list[list[JsonValue]] = [[] for _ in WEEKDAYS]
     if not isinstance(written, dict):
         report(place, 'must be a mapping of weekdays, such as {mon-fri: "09:00-17:30"}')
@@ -80,7 +80,7 @@ def _weekdays(text: str) -> list[int] | None:
     return numbers
 
 
-def _hours(written: JsonValue, place: Place, report: Report) -> list[JsonValue]:
+def _hours(written: JsonValue, place: PlanPath, report: Report) -> list[JsonValue]:
     texts = written if isinstance(written, list) else [written]
     hours: list[JsonValue] = []
     for text in texts:
@@ -97,7 +97,7 @@ def _hours(written: JsonValue, place: Place, report: Report) -> list[JsonValue]:
     return hours
 
 
-def _closed(written: JsonValue, place: Place, report: Report) -> list[JsonValue]:
+def _closed(written: JsonValue, place: PlanPath, report: Report) -> list[JsonValue]:
     closed: list[JsonValue] = []
     for number, text in enumerate(written if isinstance(written, list) else [written]):
         found = _RANGE.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -114,7 +114,7 @@ def _closed(written: JsonValue, place: Place, report: Report) -> list[JsonValue]
     return closed
 
 
-def _special(written: JsonValue, place: Place, report: Report) -> dict[str, JsonValue]:
+def _special(written: JsonValue, place: PlanPath, report: Report) -> dict[str, JsonValue]:
     special: dict[str, JsonValue] = {}
     if not isinstance(written, dict):
         report(place, 'must be a mapping of days, such as {"2026-12-24": "09:00-12:00"}')

@@ -13,12 +13,12 @@ from callhooks.providers.jambonz.plan.plan import HOOK
 from pydantic import JsonValue
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-Place: TypeAlias = tuple[int | str, ...]
+PlanPath: TypeAlias = tuple[int | str, ...]
 """The way from the top of the plan to something in it: names and positions."""
 
 
-MOST_NODES = 200_000
-LARGEST_NUMBER = 10**15
+MAX_NODES = 200_000
+MAX_NUMBER = 10**15
 NEXT = "next"
 """Stands in the plan for the hook by which a verb reports back."""
 REFUSED_KEYS = ("<<", HOOK)
@@ -26,11 +26,11 @@ REFUSED_KEYS = ("<<", HOOK)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PlanProblem:
     """What is wrong with a plan, where, and in which line of its file (from 1), where that is known."""
 
     message: str
-    place: Place = ()
+    place: PlanPath = ()
     line: int | None = None
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Problem:
 class PlanProblems(Exception):
     """A call plan that cannot be used, with every fault that was found."""
 
-    def __init__(self, problems: Collection[Problem]) -> None:
+    def __init__(self, problems: Collection[PlanProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 
@@ -49,11 +49,11 @@ class PlanProblems(Exception):
 class PlanDocument:
     """The members of a plan, and the line of each."""
 
-    def __init__(self, members: Mapping[str, JsonValue], lines: Mapping[Place, int]) -> None:
+    def __init__(self, members: Mapping[str, JsonValue], lines: Mapping[PlanPath, int]) -> None:
         self.members = members
         self._lines = lines
 
-    def line_of(self, place: Place) -> int | None:
+    def line_of(self, place: PlanPath) -> int | None:
         """The line of a place, or of what it lies in; for a flow built in Python, the line that names its file."""
         written = self._written_place(place)
         for end in range(len(written), 0, -1):
@@ -64,7 +64,7 @@ class PlanDocument:
                 return self._lines[nearest]
         return None
 
-    def _written_place(self, place: Place) -> Place:
+    def _written_place(self, place: PlanPath) -> PlanPath:
         """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
         flows = self.members.get("flows")
         match place:
@@ -91,16 +91,16 @@ def read_document(path: Path) -> PlanDocument:
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise PlanProblems([Problem("not UTF-8")]) from error
+        raise PlanProblems([PlanProblem("not UTF-8")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
         hint = "; a text with , : ? # { } [ or ] needs quotes"
-        raise PlanProblems([Problem(f"not YAML: {what}{hint}", line=mark.line + 1 if mark else None)]) from error
+        raise PlanProblems([PlanProblem(f"not YAML: {what}{hint}", line=mark.line + 1 if mark else None)]) from error
     except RecursionError as error:
-        raise PlanProblems([Problem("nested too deeply")]) from error
+        raise PlanProblems([PlanProblem("nested too deeply")]) from error
     if not isinstance(root, MappingNode):
-        raise PlanProblems([Problem("the plan must be a mapping with routes, flows and fallback")])
+        raise PlanProblems([PlanProblem("the plan must be a mapping with routes, flows and fallback")])
     reader = _NodeReader()
     members = reader.read(root, ())
     if reader.problems:
@@ -115,7 +115,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {guesses[0]!r}?" if guesses else ""
 
 
-def place_text(place: Place) -> str:
+def place_text(place: PlanPath) -> str:
     """A place as it is shown: `flows.menu[0].say`."""
     text = ""
     for part in place:
@@ -142,20 +142,20 @@ class _NodeReader:
     """Makes JSON of YAML's nodes. Keys are always the text that is written, so that 1 and 01 stay two keys."""
 
     def __init__(self) -> None:
-        self.lines: dict[Place, int] = {}
-        self.problems: list[Problem] = []
+        self.lines: dict[PlanPath, int] = {}
+        self.problems: list[PlanProblem] = []
         self._scalars = _Loader("")
         self._open: set[int] = set()
         self._nodes = 0
 
-    def read(self, node: Node, place: Place) -> JsonValue:
+    def read(self, node: Node, place: PlanPath) -> JsonValue:
         line = node.start_mark.line + 1
         self.lines.setdefault(place, line)
         self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise PlanProblems([Problem(f"has more than {MOST_NODES} parts", place, line)])
+        if self._nodes > MAX_NODES:
+            raise PlanProblems([PlanProblem(f"has more than {MAX_NODES} parts", place, line)])
         if id(node) in self._open:
-            self.problems.append(Problem("contains itself", place, line))
+            self.problems.append(PlanProblem("contains itself", place, line))
             return None
         self._open.add(id(node))
         try:
@@ -167,33 +167,33 @@ class _NodeReader:
         finally:
             self._open.remove(id(node))
 
-    def _members(self, node: MappingNode, place: Place) -> Iterator[tuple[str, JsonValue]]:
+    def _members(self, node: MappingNode, place: PlanPath) -> Iterator[tuple[str, JsonValue]]:
         seen: set[str] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode):
-                self.problems.append(Problem("a key is not a plain text", place, line))
+                self.problems.append(PlanProblem("a key is not a plain text", place, line))
                 continue
             if key.value in REFUSED_KEYS:
-                self.problems.append(Problem(f"{key.value} is no key that a plan can have", place, line))
+                self.problems.append(PlanProblem(f"{key.value} is no key that a plan can have", place, line))
             if key.value in seen:
-                self.problems.append(Problem(f"{key.value!r} stands twice", place, line))
+                self.problems.append(PlanProblem(f"{key.value!r} stands twice", place, line))
             seen.add(key.value)
             self.lines[*place, key.value] = line
             yield key.value, self.read(value, (*place, key.value))
 
-    def _scalar(self, node: Node, place: Place, line: int) -> JsonValue:
+    def _scalar(self, node: Node, place: PlanPath, line: int) -> JsonValue:
         try:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
-            self.problems.append(Problem(f"not YAML: {getattr(error, 'problem', None) or error}", place, line))
+            self.problems.append(PlanProblem(f"not YAML: {getattr(error, 'problem', None) or error}", place, line))
             return None
         if isinstance(value, str):
             return _with_pairs_joined(value)
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_NUMBER:
-            self.problems.append(Problem("is too large a number; a text needs quotes", place, line))
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_NUMBER:
+            self.problems.append(PlanProblem("is too large a number; a text needs quotes", place, line))
             return None
         if value is None or isinstance(value, bool | int | float):
             return value
-        self.problems.append(Problem(f"{node.value!r} is neither text nor number", place, line))
+        self.problems.append(PlanProblem(f"{node.value!r} is neither text nor number", place, line))
         return None

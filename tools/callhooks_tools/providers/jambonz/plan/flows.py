@@ -17,19 +17,19 @@ from callhooks.providers.jambonz.plan.placeholders import (
     PARTIES,
     SPELLED,
     Placeholder,
+    TextContext,
     place_of,
     placeholders_in,
     stray_braces,
 )
-from callhooks.providers.jambonz.plan.placeholders import Place as TextPlace
 from callhooks.providers.jambonz.plan.plan import HOOK
 from pydantic import JsonValue
 
-from callhooks_tools.providers.jambonz.plan.document import Place, did_you_mean
+from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_mean
 from callhooks_tools.providers.jambonz.plan.verb_profiles import long_form
 
 RESERVED = ("end", "continue", "events", "tools")
-MOST_REPEATS = 20
+MAX_REPEATS = 20
 STEP_ID_LENGTH = 12
 
 ALIASES = {"stream": "listen", "s2s": "llm", "room": "conference"}
@@ -74,7 +74,7 @@ HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
 _PATH_HAS_BEGUN = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
 _KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
-Report = Callable[[Place, str], None]
+Report = Callable[[PlanPath, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Lead:
     `ends` and `repeats` say whether it may end the call, or answer its own flow again.
     """
 
-    place: Place
+    place: PlanPath
     hook: str
     flows: tuple[str, ...]
     ends: bool
@@ -119,7 +119,7 @@ class FlowReader:
         self,
         flows: Collection[str],
         variables: Collection[str],
-        read_routes: Callable[[JsonValue, Place], list[JsonValue]],
+        read_routes: Callable[[JsonValue, PlanPath], list[JsonValue]],
         report: Report,
     ) -> None:
         self._flows = flows
@@ -127,7 +127,7 @@ class FlowReader:
         self._read_routes = read_routes
         self.report = report
 
-    def read(self, name: str, written: JsonValue, place: Place) -> PreparedFlow:
+    def read(self, name: str, written: JsonValue, place: PlanPath) -> PreparedFlow:
         """Prepare one flow."""
         flow = PreparedFlow()
         if not _FLOW_NAME.fullmatch(name) or name in RESERVED:
@@ -142,7 +142,7 @@ class FlowReader:
             self._verb(flow, name, item, (*place, number))
         return flow
 
-    def target(self, written: JsonValue, place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+    def target(self, written: JsonValue, place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         """A target as the functions read it, and the flows that it may lead to."""
         if written in ("end", "continue"):
             return written, ()
@@ -158,14 +158,14 @@ class FlowReader:
         self.report(place, "must be a flow, end, continue, {repeat: 2, then: ...}, or a list of routes")
         return "continue", ()
 
-    def _repeat(self, written: Mapping[str, JsonValue], place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+    def _repeat(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         known = ("repeat", "say", "then")
         for name in written.keys() - set(known):
             quotes = "; a text with a comma needs quotes within { }" if written[name] is None else ""
             self.report((*place, name), f"unknown member{did_you_mean(name, known) or quotes}")
         times, say = written["repeat"], written.get("say")
-        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MOST_REPEATS:
-            self.report((*place, "repeat"), f"must be a number from 1 to {MOST_REPEATS}")
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_REPEATS:
+            self.report((*place, "repeat"), f"must be a number from 1 to {MAX_REPEATS}")
             times = 1
         if say is not None and (not isinstance(say, str) or not say.strip()):
             self.report((*place, "say"), "must be a text")
@@ -174,11 +174,11 @@ class FlowReader:
             return "continue", ()
         then, flows = self.target(written["then"], (*place, "then"))
         if isinstance(say, str):
-            self._placeholders(say, TextPlace.SPEECH, (*place, "say"))
+            self._placeholders(say, TextContext.SPEECH, (*place, "say"))
             return {"repeat": times, "say": say, "then": then}, flows
         return {"repeat": times, "then": then}, flows
 
-    def _verb(self, flow: PreparedFlow, flow_name: str, item: JsonValue, place: Place) -> None:
+    def _verb(self, flow: PreparedFlow, flow_name: str, item: JsonValue, place: PlanPath) -> None:
         if not isinstance(item, dict):
             self.report(place, "must be a verb: {verb: say, text: Hello}")
             return
@@ -201,7 +201,7 @@ class FlowReader:
         flow.leads += reader.leads
         flow.verbs.append(prepared)
 
-    def _step_id(self, written: Mapping[str, JsonValue], place: Place) -> str:
+    def _step_id(self, written: Mapping[str, JsonValue], place: PlanPath) -> str:
         own = written.get("id")
         if own is None:
             content = json.dumps(_without_hooks(written), sort_keys=True, ensure_ascii=False)
@@ -210,7 +210,7 @@ class FlowReader:
             self.report((*place, "id"), "must be of letters, digits, - and _, since it stands in a URL")
         return str(own)
 
-    def _placeholders(self, text: str, place: TextPlace, where: Place) -> None:
+    def _placeholders(self, text: str, place: TextContext, where: PlanPath) -> None:
         for slip in stray_braces(text):
             self.report(where, f"{slip!r} is no placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):
@@ -221,9 +221,9 @@ class FlowReader:
                 self.report(where, f"there is no {{{one.name}}}{hint}")
             elif one.form not in (None, SPELLED):
                 self.report(where, f"{{{one.name}:{one.form}}}: the only form there is is {SPELLED}")
-            elif not is_variable and place is TextPlace.ADDRESS and chooses_the_host(text, one):
+            elif not is_variable and place is TextContext.ADDRESS and chooses_the_host(text, one):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not choose a host")
-            elif not is_variable and place is TextPlace.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
+            elif not is_variable and place is TextContext.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
                 self.report(where, f"{{{one.name}}} is the caller's word, and must not stand within a tag")
 
     def _no_flow(self, name: str) -> str:
@@ -247,7 +247,7 @@ class _HookReader:
         self._verb = canonical_verb(str(written["verb"]))
         self._vendor = str(written.get("vendor") or str(written["verb"]).removesuffix("_s2s"))
 
-    def members(self, written: Mapping[str, JsonValue], path: tuple[str, ...], place: Place) -> dict[str, JsonValue]:
+    def members(self, written: Mapping[str, JsonValue], path: tuple[str, ...], place: PlanPath) -> dict[str, JsonValue]:
         prepared: dict[str, JsonValue] = {}
         takes_next = not path or path[-1] in TAKES_NEXT
         for key, value in written.items():
@@ -266,7 +266,7 @@ class _HookReader:
                 prepared[key] = self._member(value, (*path, key), where)
         return prepared
 
-    def _member(self, value: JsonValue, path: tuple[str, ...], place: Place) -> JsonValue:
+    def _member(self, value: JsonValue, path: tuple[str, ...], place: PlanPath) -> JsonValue:
         if path[0] in WITHOUT_HOOKS:
             return value
         if isinstance(value, dict):
@@ -275,7 +275,7 @@ class _HookReader:
             return [self._member(member, path, (*place, number)) for number, member in enumerate(value)]
         return value
 
-    def _hook(self, value: JsonValue, path: tuple[str, ...], place: Place) -> JsonValue:
+    def _hook(self, value: JsonValue, path: tuple[str, ...], place: PlanPath) -> JsonValue:
         if isinstance(value, str) and ("/" in value or ":" in value or value.startswith("{")):
             if not _URL.match(value) and not value.startswith("{"):
                 self._report(place, "must be a whole URL: a relative one leads to callhooks itself")
@@ -292,7 +292,7 @@ class _HookReader:
             return f"amd.{path[-1]}"
         return ".".join((self._verb, *(part for part in path if part != "target")))
 
-    def _link(self, name: str, value: JsonValue, place: Place) -> JsonValue:
+    def _link(self, name: str, value: JsonValue, place: PlanPath) -> JsonValue:
         nested = name.count(".") > 1 and not name.startswith("config.bargeIn.")
         if name.endswith(".toolHook"):
             if value != "tools":
@@ -311,7 +311,7 @@ class _HookReader:
         self.leads.append(Lead(place, name, flows, ends=_holds(following, "end"), repeats=_holds(following, "repeat")))
         return {HOOK: ["flows", *self._step, name]}
 
-    def _next(self, name: str, value: JsonValue, place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+    def _next(self, name: str, value: JsonValue, place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         if not isinstance(value, dict) or "repeat" in value:
             target, flows = self._target(value, place)
             return {"otherwise": target}, flows
@@ -337,7 +337,7 @@ class _HookReader:
                 self._report(where, f"{told}{did_you_mean(word, [*(known or ()), 'otherwise'])}")
         return {**prepared, "outcomes": outcomes}, tuple(all_flows)
 
-    def _pairs(self, sort: str, written: Mapping[str, JsonValue], place: Place) -> tuple[JsonValue, tuple[str, ...]]:
+    def _pairs(self, sort: str, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         pairs: list[JsonValue] = []
         flows: list[str] = []
         for key, value in written.items():
@@ -362,7 +362,7 @@ def canonical_verb(verb: str) -> str:
     return "llm" if verb.endswith("_s2s") else ALIASES.get(verb, verb)
 
 
-def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[Place, str]]:
+def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[PlanPath, str]]:
     """Flows that a hook leads to though they have verbs that jambonz would not take there."""
     for flow in flows.values():
         for lead in flow.leads:
@@ -381,7 +381,7 @@ def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[Place, st
                 yield from _confirm_problems(flows, lead)
 
 
-def _confirm_problems(flows: Mapping[str, PreparedFlow], lead: Lead) -> Iterator[tuple[Place, str]]:
+def _confirm_problems(flows: Mapping[str, PreparedFlow], lead: Lead) -> Iterator[tuple[PlanPath, str]]:
     seen: set[str] = set(lead.flows)
     ahead = list(lead.flows)
     while ahead:
@@ -436,7 +436,7 @@ def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {name: {**members, "next": item["next"]}} if isinstance(members, dict) else item
 
 
-def _texts(value: JsonValue, place: Place, within: str, key: str = "") -> Iterator[tuple[str, str, str, Place]]:
+def _texts(value: JsonValue, place: PlanPath, within: str, key: str = "") -> Iterator[tuple[str, str, str, PlanPath]]:
     """Every text of a verb with its member's name, what that lies in, and its place."""
     if isinstance(value, str):
         yield value, key, within, place

@@ -11,17 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, Value, filled_in, placeholders_in
-from callhooks.providers.jambonz.plan.placeholders import Place as TextPlace
+from callhooks.providers.jambonz.plan.placeholders import (
+    HEADERS,
+    OWN_DATA,
+    TextContext,
+    Value,
+    filled_in,
+    placeholders_in,
+)
 from callhooks.providers.jambonz.plan.plan import HOOK, Plan, Variable
 
-from callhooks_tools.providers.jambonz.plan.document import Place, Problem
+from callhooks_tools.providers.jambonz.plan.document import PlanPath, PlanProblem
 from callhooks_tools.providers.jambonz.plan.flows import HOOK_NAME, WITHOUT_HOOKS, chooses_the_host
 
 _WITHOUT = "without your call hook's user name and password"
 
 
-class Sent(StrEnum):
+class SentData(StrEnum):
     """What goes to the host of a member."""
 
     CREDENTIALS = "jambonz 0.9 sends it the user name and password of your call hook, with what it knows of the call"
@@ -40,18 +46,18 @@ class Sent(StrEnum):
     PATH = "jambonz 0.9 takes it for a path on your own host, another version may not: write the whole URL"
 
 
-_BY_MEMBER: Mapping[str, Sent] = {
-    "listen.url": Sent.CALL,
-    "stream.url": Sent.CALL,
-    "rasa.url": Sent.WORDS,
-    "mcpServers.url": Sent.TOOLS,
-    "play.url": Sent.FETCHED,
-    "fillerNoise.url": Sent.FETCHED,
-    "play": Sent.FETCHED,
-    "dialMusic": Sent.FETCHED,
-    "onHoldMusic": Sent.FETCHED,
-    "thinkingMusic": Sent.FETCHED,
-    "media": Sent.FETCHED,
+_BY_MEMBER: Mapping[str, SentData] = {
+    "listen.url": SentData.CALL,
+    "stream.url": SentData.CALL,
+    "rasa.url": SentData.WORDS,
+    "mcpServers.url": SentData.TOOLS,
+    "play.url": SentData.FETCHED,
+    "fillerNoise.url": SentData.FETCHED,
+    "play": SentData.FETCHED,
+    "dialMusic": SentData.FETCHED,
+    "onHoldMusic": SentData.FETCHED,
+    "thinkingMusic": SentData.FETCHED,
+    "media": SentData.FETCHED,
 }
 _SPEECH_SERVERS = re.compile(
     r"siprecServerURL|azureServiceEndpoint|audioEndpoint|kryptonEndpoint|rivaUri|serverUri|[a-z]+SttUri"
@@ -60,7 +66,7 @@ _SPEECH_SERVERS = re.compile(
 """Members that may name a host without a scheme."""
 _TEXTS = frozenset({"body", "instructions", "message", "prompt", "reason", "say", "text", "welcomeMessage"})
 """Members that are spoken or shown, in which a URL leads nowhere."""
-_RELATIVE_TO_THE_CALL_HOOK = (Sent.CREDENTIALS, Sent.REDIRECT, Sent.STATUS, Sent.CALL)
+_RELATIVE_TO_THE_CALL_HOOK = (SentData.CREDENTIALS, SentData.REDIRECT, SentData.STATUS, SentData.CALL)
 _URL = re.compile(r"\s*(?:(?P<scheme>https?|wss?):[/\\]*|[/\\]{2})(?P<host>[^/?#\\\s]+)", re.IGNORECASE)
 _BARE = re.compile(r"\s*(?:sips?:|[a-z][a-z0-9+.-]*://)?(?P<host>[^/?#;\\\s]+)", re.IGNORECASE)
 
@@ -79,7 +85,7 @@ class _Values:
         return "1"
 
 
-def warnings_on(plan: Plan) -> Iterator[Problem]:
+def warnings_on(plan: Plan) -> Iterator[PlanProblem]:
     """Yield a warning for each hook and each other address of a verb that is on another host.
 
     The application's own address is not known here: a hook that is written as a whole URL counts as another host.
@@ -92,10 +98,12 @@ def warnings_on(plan: Plan) -> Iterator[Problem]:
                     continue
                 message = _message(text, sent, plan.variables)
                 if message is not None:
-                    yield Problem(message, place)
+                    yield PlanProblem(message, place)
 
 
-def _texts_in(value: object, names: tuple[str, ...], place: Place) -> Iterator[tuple[tuple[str, ...], Place, str]]:
+def _texts_in(
+    value: object, names: tuple[str, ...], place: PlanPath
+) -> Iterator[tuple[tuple[str, ...], PlanPath, str]]:
     """Yield every text of a verb: the names that lead to it from its verb on, and its place in the plan."""
     if isinstance(value, str):
         yield names, place, value
@@ -109,7 +117,7 @@ def _texts_in(value: object, names: tuple[str, ...], place: Place) -> Iterator[t
             yield from _texts_in(member, names, (*place, number))
 
 
-def _sent(names: tuple[str, ...]) -> Sent | None:
+def _sent(names: tuple[str, ...]) -> SentData | None:
     """Return what jambonz sends to the host of a member; `None` where the member is no address."""
     own_data = OWN_DATA | HEADERS
     if own_data & set(names[1:]) or names[-1] in _TEXTS:
@@ -119,21 +127,23 @@ def _sent(names: tuple[str, ...]) -> Sent | None:
     parent, name = names[-2:]
     if HOOK_NAME.fullmatch(name) and not WITHOUT_HOOKS & set(names):
         return (
-            {"actionHook": Sent.REDIRECT, "statusHook": Sent.STATUS}[name] if parent == "redirect" else Sent.CREDENTIALS
+            {"actionHook": SentData.REDIRECT, "statusHook": SentData.STATUS}[name]
+            if parent == "redirect"
+            else SentData.CREDENTIALS
         )
     if _SPEECH_SERVERS.fullmatch(name) or _SPEECH_SERVERS.fullmatch(f"{parent}.{name}"):
-        return Sent.AUDIO
-    return _BY_MEMBER.get(f"{parent}.{name}") or _BY_MEMBER.get(name) or Sent.OTHER
+        return SentData.AUDIO
+    return _BY_MEMBER.get(f"{parent}.{name}") or _BY_MEMBER.get(name) or SentData.OTHER
 
 
-def _message(text: str, sent: Sent, variables: Mapping[str, Variable]) -> str | None:
+def _message(text: str, sent: SentData, variables: Mapping[str, Variable]) -> str | None:
     choosing = [one.name for one in placeholders_in(text) if one.name in variables and chooses_the_host(text, one)]
-    pattern = _BARE if sent is Sent.AUDIO else _URL
+    pattern = _BARE if sent is SentData.AUDIO else _URL
     values = [_Values(variables), *(_Values(other) for name in choosing for other in _chosen(name, variables))]
-    found = [match for one in values if (match := pattern.match(str(filled_in(text, TextPlace.ADDRESS, one))))]
+    found = [match for one in values if (match := pattern.match(str(filled_in(text, TextContext.ADDRESS, one))))]
     # What stands before the @ is a user name and a password.
     hosts = list(dict.fromkeys(match["host"].rpartition("@")[2].lower() for match in found))
-    is_free_text = sent is Sent.OTHER and (
+    is_free_text = sent is SentData.OTHER and (
         not hosts or any(not match["scheme"] or " " in match.string for match in found)
     )
     if is_free_text or (not hosts and all(variables[name].default for name in choosing)):
@@ -145,9 +155,9 @@ def _message(text: str, sent: Sent, variables: Mapping[str, Variable]) -> str | 
     if schemes == {""}:
         if sent not in _RELATIVE_TO_THE_CALL_HOOK:
             return None
-        sent = Sent.PATH
-    elif sent is Sent.CREDENTIALS and schemes <= {"ws", "wss"}:
-        sent = Sent.SOCKET
+        sent = SentData.PATH
+    elif sent is SentData.CREDENTIALS and schemes <= {"ws", "wss"}:
+        sent = SentData.SOCKET
     return f"is on another host, {' or '.join(hosts)}{f', which {by} names' if choosing else ''}: {sent}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from callhooks.providers.jambonz.plan.plan import Choose, Go, Next, Plan, Repeat, Target
 
-from callhooks_tools.providers.jambonz.plan.document import Problem
+from callhooks_tools.providers.jambonz.plan.document import PlanProblem
 
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
@@ -36,14 +36,14 @@ def notes_on(plan: Plan) -> Iterator[str]:
         yield f"flows.{circle[0]}: a caller who stays silent goes round for ever: {_told(circle)}"
 
 
-def public_numbers(plan: Plan) -> Iterator[Problem]:
+def public_numbers(plan: Plan) -> Iterator[PlanProblem]:
     """Yield a note for each phone number among what a plan declares of its variables."""
     for name, variable in plan.variables.items():
         choices = variable.schema.get("enum")
         declared = [("default", variable.schema.get("default"))]
         declared += [("enum", choice) for choice in (choices if isinstance(choices, list) else ())]
         for member in dict.fromkeys(member for member, value in declared if is_phone_number(value)):
-            yield Problem(
+            yield PlanProblem(
                 "has a phone number, which OPTIONS shows to anybody: leave a default that may be public, and set the "
                 "number in jambonz, or write it in the flow",
                 ("variables", name, member),

@@ -34,7 +34,10 @@ class PlanTransport:
         self._first: Mapping[str, object] | None = None
         self._new_call = new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL)
         self._action = action_webhook(
-            plan, recall=lambda _: self._first, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
+            plan,
+            load_initial_webhook=lambda _: self._first,
+            signature_header=DEFAULT_SIGNATURE_HEADER,
+            public_url=PUBLIC_URL,
         )
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:

@@ -21,7 +21,7 @@ from callhooks_tools.providers.jambonz.plan.schema_errors import Location, told
 from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
 
 NO_VERB = "has no verb; write it as jambonz does: {verb: say, text: Hello}"
-MOST_TARGETS = 10
+MAX_TARGETS = 10
 """So many jambonz rings at once; it drops the others."""
 NEEDED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
 NESTED_VERBS = ("say", "play", "listen", "stream", "transcribe")
@@ -155,8 +155,8 @@ def _choking_targets(targets: object, location: Location) -> Iterator[VerbFault]
         return
     if not targets:
         yield VerbFault(location, "has nobody to call")
-    if len(targets) > MOST_TARGETS:
-        yield VerbFault(location, f"has {len(targets)} targets; jambonz calls {MOST_TARGETS} at most")
+    if len(targets) > MAX_TARGETS:
+        yield VerbFault(location, f"has {len(targets)} targets; jambonz calls {MAX_TARGETS} at most")
     for number, target in enumerate(targets):
         kind = target.get("type") if isinstance(target, dict) else None
         needed = NEEDED_BY_TARGET.get(kind) if isinstance(kind, str) else None

@@ -10,7 +10,7 @@ from callhooks.providers.jambonz.plan.plan import Choose, End, Go, GoOn, Plan, R
 from callhooks_tools.providers.jambonz.plan_picture.picture import Edge, Graph, Node, Shape
 
 END = Node("end", Shape.END, "Call ends")
-LONGEST_LINE = 88
+MAX_LINE = 88
 _NO_BREAK = str.maketrans(" -", "\u00a0\u2011")
 _SHOWN = ("name", "url", "referTo", "method", "length", "status", "dtmf", "vendor", "to", "message")
 _QUIET_HOOKS = ("actionHook", "transcriptionHook")
@@ -80,7 +80,7 @@ def _line(verb: Verb) -> str:
     told = [*_texts(verb), *_targets(verb)]
     told += [str(verb[member]) for member in _SHOWN if isinstance(verb.get(member), str | int | float)]
     line = " ".join([name, *(text for text in told if text)])
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1].rstrip()}\u2026"
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1].rstrip()}\u2026"
 
 
 def _texts(verb: Verb) -> Iterator[str]:

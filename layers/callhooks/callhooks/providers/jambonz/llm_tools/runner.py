@@ -16,16 +16,16 @@ from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idemp
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 
 from callhooks.providers.jambonz.llm_tools.toolbox import (
-    LARGEST_RESULT_BYTES,
     MAX_CALLS,
-    Outcome,
+    MAX_RESULT_BYTES,
     PreparedCall,
     Toolbox,
     ToolCall,
+    ToolOutcome,
     ToolRequest,
     failed,
 )
-from callhooks.runtime.errors import failure_of
+from callhooks.runtime.errors import describe_exception
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
@@ -86,7 +86,7 @@ class ToolRunner:
             ),
         )
 
-    def run(self, requests: Sequence[ToolRequest], call: ToolCall, *, key: str) -> list[Outcome]:
+    def run(self, requests: Sequence[ToolRequest], call: ToolCall, *, key: str) -> list[ToolOutcome]:
         """Run what is asked for, in its order, and give each an outcome; never raises.
 
         The first `MAX_CALLS` requests are looked at, whatever they ask for. `key` is the same for a repeat of the
@@ -98,16 +98,16 @@ class ToolRunner:
         looked_at = [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
         return looked_at + [TOO_MANY] * (len(requests) - len(looked_at))
 
-    def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str, ends: float) -> list[Outcome]:
-        ran: list[Outcome] = []
+    def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str, ends: float) -> list[ToolOutcome]:
+        ran: list[ToolOutcome] = []
         try:
             outcomes: list[Mapping[str, Any]] = self._run_once(key=key, ready=ready, call=call, ends=ends, ran=ran)
-            return [Outcome(**outcome) for outcome in outcomes]
+            return [ToolOutcome(**outcome) for outcome in outcomes]
         except IdempotencyAlreadyInProgressError:
             logger.warning("a repeat came while its tool is at work")
             return [STILL_AT_WORK] * len(ready)
         except Exception as error:  # noqa: BLE001 - whatever the database does, the model gets an answer
-            failure = failure_of(error.__cause__ or error)
+            failure = describe_exception(error.__cause__ or error)
             if len(ran) == len(ready):
                 logger.error("it could not be noted that a tool has run", extra={"failure": failure})
                 return ran
@@ -123,21 +123,21 @@ class ToolRunner:
         ready: Sequence[PreparedCall],
         call: ToolCall,
         ends: float,
-        ran: list[Outcome],
+        ran: list[ToolOutcome],
     ) -> list[dict[str, object]]:
         # Powertools configures the store for every guarded run, and not where idempotency is switched off.
         if not self._store.configured:
             raise NotGuarded
         # All outcomes together go into one record and one event, which DynamoDB limits.
-        largest = LARGEST_RESULT_BYTES // len(ready)
+        largest = MAX_RESULT_BYTES // len(ready)
         ran.extend(self._run_in_time(one, call, ends - self._monotonic(), largest) for one in ready)
         return [{"value": outcome.value, "is_error": outcome.is_error} for outcome in ran]
 
-    def _run_in_time(self, one: PreparedCall, call: ToolCall, seconds: float, largest: int) -> Outcome:
+    def _run_in_time(self, one: PreparedCall, call: ToolCall, seconds: float, largest: int) -> ToolOutcome:
         if seconds <= 0:
             logger.error("a tool was not begun, no time was left", extra={"tool": one.tool.name})
             return NOT_BEGUN
-        finished: SimpleQueue[Outcome] = SimpleQueue()
+        finished: SimpleQueue[ToolOutcome] = SimpleQueue()
         # Python cannot end a thread: a tool that takes too long goes on, and nobody waits for it.
         Thread(target=lambda: finished.put(one.run(call, largest=largest)), daemon=True).start()
         try:

@@ -2,7 +2,7 @@
 
 A tool is a public function in a module of one folder. Its name is the tool's name, the first paragraph of its
 docstring the description, its annotated parameters the arguments. A parameter annotated with `ToolCall` is filled in
-by us and is no argument of the model. Whatever goes wrong becomes an `Outcome` with a text that the model can read.
+by us and is no argument of the model. Whatever goes wrong becomes an `ToolOutcome` with a text that the model can read.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from callhooks.calls.caller_history import PastCall, PastCalls
 from callhooks.events.call_event import OUTBOUND, canonical_party
-from callhooks.runtime.errors import failure_of
+from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.json_values import finite_float, read_json
 
 MAX_CALLS = 16
 """Calls of one request that are run; models ask for a few at once."""
-LARGEST_RESULT_BYTES = 64 * 1024
-MOST_PROBLEMS_TOLD = 10
-LONGEST_NAME_TOLD = 100
+MAX_RESULT_BYTES = 64 * 1024
+MAX_PROBLEMS_TOLD = 10
+MAX_NAME_TOLD = 100
 PACKAGE = "callhooks_own_tools"
 """The package that the modules of the folder are imported into, so that they can share code among each other."""
 
@@ -148,16 +148,16 @@ class ToolRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ToolOutcome:
     """What a model is told: a value that JSON can hold."""
 
     value: object
     is_error: bool = False
 
 
-def failed(problem: str) -> Outcome:
+def failed(problem: str) -> ToolOutcome:
     """An outcome that tells the model what is wrong."""
-    return Outcome({"error": problem}, is_error=True)
+    return ToolOutcome({"error": problem}, is_error=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,23 +179,25 @@ class PreparedCall:
     tool: Tool
     arguments: Mapping[str, object]
 
-    def run(self, call: ToolCall, *, largest: int = LARGEST_RESULT_BYTES) -> Outcome:
+    def run(self, call: ToolCall, *, largest: int = MAX_RESULT_BYTES) -> ToolOutcome:
         """Run the tool; whatever it does, there is an outcome."""
         try:
             result = self.tool.function(**self.arguments, **dict.fromkeys(self.tool.context, call))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool must not leave the model without an answer
-            logger.error("a tool failed", extra={"tool": self.tool.name, "failure": failure_of(error)})
+            logger.error("a tool failed", extra={"tool": self.tool.name, "failure": describe_exception(error)})
             return failed("The tool failed.")
         try:
             value = to_jsonable_python(result)
             size = len(json.dumps(value, allow_nan=False))
         except Exception as error:  # noqa: BLE001 - a result may be of any kind
-            logger.error("a tool's result is no JSON", extra={"tool": self.tool.name, "failure": failure_of(error)})
+            logger.error(
+                "a tool's result is no JSON", extra={"tool": self.tool.name, "failure": describe_exception(error)}
+            )
             return failed("The tool's result cannot be passed on.")
         if size > largest:
             logger.error("a tool's result is too large", extra={"tool": self.tool.name, "size": size})
             return failed("The tool's result is too large.")
-        return Outcome(value)
+        return ToolOutcome(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class Toolbox:
     tools: Mapping[str, Tool] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
-    def prepare(self, request: ToolRequest) -> PreparedCall | Outcome:
+    def prepare(self, request: ToolRequest) -> PreparedCall | ToolOutcome:
         """Find a tool and check its arguments; an outcome tells what is wrong with the request.
 
         Models are taken at their meaning: `"3"` is a number where one is wanted, an object may come as its JSON text,
@@ -226,7 +228,7 @@ class Toolbox:
             return failed(f"Wrong arguments. {_told(error)}")
         except Exception as error:  # noqa: BLE001 - a validator of a tool's own may raise anything
             logger.error(
-                "a tool's arguments cannot be checked", extra={"tool": tool.name, "failure": failure_of(error)}
+                "a tool's arguments cannot be checked", extra={"tool": tool.name, "failure": describe_exception(error)}
             )
             return failed("The tool failed.")
         checked = {str(info.alias): getattr(arguments, name) for name, info in tool.arguments.model_fields.items()}
@@ -347,11 +349,11 @@ def _as_object(arguments: object) -> Mapping[str, object] | None:
 
 def _told(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return " ".join(_told_of(fault) for fault in faults[:MOST_PROBLEMS_TOLD])
+    return " ".join(_told_of(fault) for fault in faults[:MAX_PROBLEMS_TOLD])
 
 
 def _told_of(fault: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in fault["loc"])[:LONGEST_NAME_TOLD] or "arguments"
+    name = ".".join(str(part) for part in fault["loc"])[:MAX_NAME_TOLD] or "arguments"
     match fault["type"]:
         case "missing":
             problem = "is missing"

@@ -71,9 +71,9 @@ class CallFacts:
         recall: gives the body of the call's first webhook, where it is to be had; it is called at most once.
     """
 
-    def __init__(self, document: Document, recall: Callable[[], Document | None] = lambda: None) -> None:
+    def __init__(self, document: Document, load_initial_webhook: Callable[[], Document | None] = lambda: None) -> None:
         self._document = document
-        self._recall = recall
+        self._recall = load_initial_webhook
         self._first: Document | None = None
         self._recalled = "sip" in document or "env_vars" in document or "defaults" in document
 

@@ -93,7 +93,7 @@ def installed_plan() -> Plan:
             routes=(Route("last_resort"),),
             flows={"last_resort": Flow(LAST_RESORT)},
             fallback=LAST_RESORT,
-            is_last_resort=True,
+            uses_builtin_plan=True,
         )
 
 

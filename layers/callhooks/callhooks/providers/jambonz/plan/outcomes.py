@@ -59,7 +59,7 @@ _COMPLETION = (
 DECLINED = "603"
 
 
-class Outcome(NamedTuple):
+class VerbOutcome(NamedTuple):
     """How a verb has ended. `names` are its words, the most particular first; none where the hook only asks.
 
     `digits` and `speech` (the transcripts, the likeliest first) are what the caller has entered or said. An outcome
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
     changes_nothing: bool = False
 
 
-def outcome_of(hook: str, document: Mapping[str, object]) -> Outcome:
+def outcome_of(hook: str, document: Mapping[str, object]) -> VerbOutcome:
     """The outcome that a hook's body tells; `hook` as in `OUTCOMES`, the body as it was parsed.
 
     What a hook does not tell, or tells in a word that nobody knows, is no outcome that a plan could name.
@@ -81,8 +81,8 @@ def outcome_of(hook: str, document: Mapping[str, object]) -> Outcome:
     if read is not None:
         return read(document)
     if hook.endswith(".eventHook"):
-        return Outcome((_word(document, "event"),))
-    return Outcome(OUTCOMES.get(hook, ()))
+        return VerbOutcome((_word(document, "event"),))
+    return VerbOutcome(OUTCOMES.get(hook, ()))
 
 
 def transcripts_of(document: Mapping[str, object]) -> tuple[str, ...]:
@@ -93,76 +93,76 @@ def transcripts_of(document: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(text for text in said if isinstance(text, str) and text.strip())
 
 
-def _gathered(document: Mapping[str, object]) -> Outcome:
+def _gathered(document: Mapping[str, object]) -> VerbOutcome:
     name = _GATHERED.get(_word(document, "reason"))
     if name == "digits":
-        return Outcome((name,), digits=_text(document, "digits") or "")
+        return VerbOutcome((name,), digits=_text(document, "digits") or "")
     if name == "speech":
-        return Outcome((name,), speech=transcripts_of(document))
-    return Outcome((name,) if name else ())
+        return VerbOutcome((name,), speech=transcripts_of(document))
+    return VerbOutcome((name,) if name else ())
 
 
-def _played(document: Mapping[str, object]) -> Outcome:
-    return Outcome((_word(document, "reason").removeprefix("play"),))
+def _played(document: Mapping[str, object]) -> VerbOutcome:
+    return VerbOutcome((_word(document, "reason").removeprefix("play"),))
 
 
-def _dialled(document: Mapping[str, object]) -> Outcome:
+def _dialled(document: Mapping[str, object]) -> VerbOutcome:
     status = _word(document, "dial_call_status")
     if status in _NOT_TAKEN:
         # 0.9.8 tells the last status there was: after a ring time-out, and when nobody confirmed the call.
-        return Outcome(("no-answer",))
+        return VerbOutcome(("no-answer",))
     if _text(document, "dial_sip_status") == DECLINED:
-        return Outcome(("declined", status))
-    return Outcome((status,))
+        return VerbOutcome(("declined", status))
+    return VerbOutcome((status,))
 
 
-def _listened(document: Mapping[str, object]) -> Outcome:
+def _listened(document: Mapping[str, object]) -> VerbOutcome:
     digits = _text(document, "digits")
     if digits:
-        return Outcome(("digits", "completed"), digits=digits)
-    return Outcome(("completed",) if _text(document, "dial_call_duration") else ())
+        return VerbOutcome(("digits", "completed"), digits=digits)
+    return VerbOutcome(("completed",) if _text(document, "dial_call_duration") else ())
 
 
-def _detected(document: Mapping[str, object]) -> Outcome:
-    return Outcome((_word(document, "type").removeprefix("amd-").removesuffix("-detected"),))
+def _detected(document: Mapping[str, object]) -> VerbOutcome:
+    return VerbOutcome((_word(document, "type").removeprefix("amd-").removesuffix("-detected"),))
 
 
-def _referred(document: Mapping[str, object]) -> Outcome:
+def _referred(document: Mapping[str, object]) -> VerbOutcome:
     accepted, final = _status(document, "refer_status"), _status(document, "final_referred_call_status")
     if accepted is None:
-        return Outcome()
-    return Outcome(("completed" if accepted // 100 == 2 and (final is None or final // 100 == 2) else "failed",))
+        return VerbOutcome()
+    return VerbOutcome(("completed" if accepted // 100 == 2 and (final is None or final // 100 == 2) else "failed",))
 
 
-def _sent(document: Mapping[str, object]) -> Outcome:
+def _sent(document: Mapping[str, object]) -> VerbOutcome:
     status = _word(document, "message_status")
-    return Outcome((status,) if status in ("", "success") else (status, "failure"))
+    return VerbOutcome((status,) if status in ("", "success") else (status, "failure"))
 
 
-def _conversed(document: Mapping[str, object]) -> Outcome:
+def _conversed(document: Mapping[str, object]) -> VerbOutcome:
     reason = (_text(document, "completion_reason") or "").strip().lower()
     if not reason:
-        return Outcome()
+        return VerbOutcome()
     name = next((name for beginning, name in _COMPLETION if reason.startswith(beginning)), "failed")
-    return Outcome((name,) if name == "completed" else (name, "failed"))
+    return VerbOutcome((name,) if name == "completed" else (name, "failed"))
 
 
-def _transcribed(document: Mapping[str, object]) -> Outcome:
+def _transcribed(document: Mapping[str, object]) -> VerbOutcome:
     speech = document.get("speech")
     is_final = isinstance(speech, dict) and speech.get("is_final") is True
-    return Outcome(("speech",), speech=transcripts_of(document), changes_nothing=not is_final)
+    return VerbOutcome(("speech",), speech=transcripts_of(document), changes_nothing=not is_final)
 
 
-def _requested(document: Mapping[str, object]) -> Outcome:
+def _requested(document: Mapping[str, object]) -> VerbOutcome:
     method = _word(document, "sip_method")
-    return Outcome((method,), changes_nothing=method not in ("info", "message"))
+    return VerbOutcome((method,), changes_nothing=method not in ("info", "message"))
 
 
-def _word_of(member: str) -> Callable[[Mapping[str, object]], Outcome]:
-    return lambda document: Outcome((_word(document, member),))
+def _word_of(member: str) -> Callable[[Mapping[str, object]], VerbOutcome]:
+    return lambda document: VerbOutcome((_word(document, member),))
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, object]], Outcome]] = {
+_READERS: Mapping[str, Callable[[Mapping[str, object]], VerbOutcome]] = {
     "gather.actionHook": _gathered,
     "config.bargeIn.actionHook": _gathered,
     "dial.actionHook": _dialled,

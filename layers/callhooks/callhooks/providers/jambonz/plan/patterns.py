@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
 
-LONGEST_DIALLED = 64
+MAX_DIALLED = 64
 
 
 class PartyPattern(NamedTuple):
@@ -24,7 +24,7 @@ class PartyPattern(NamedTuple):
     def matches(self, party: str) -> bool:
         """Compare with a canonical party (see `canonical_party`)."""
         if self.pattern is not None:
-            return len(party) <= LONGEST_DIALLED and self.pattern.fullmatch(party) is not None
+            return len(party) <= MAX_DIALLED and self.pattern.fullmatch(party) is not None
         return party.startswith(self.text) if self.prefix else party == self.text
 
 

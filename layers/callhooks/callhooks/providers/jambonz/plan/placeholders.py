@@ -15,7 +15,7 @@ from html import escape
 from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote
 
-LONGEST_VALUE = 500
+MAX_VALUE = 500
 SPELLED = "spelled"
 
 Value: TypeAlias = str | int | float | bool
@@ -34,7 +34,7 @@ _JSON = re.compile(r"\s*[\[{]\s*[\"\[{}\]]")
 _ADDRESS = re.compile(r"\s*<?\s*([a-z][a-z0-9+.-]*://|(sips?|tel|mailto):)", re.IGNORECASE)
 
 
-class Place(Enum):
+class TextContext(Enum):
     """Where a text stands in a verb, which says what would be dangerous there."""
 
     PLAIN = "plain"
@@ -92,22 +92,22 @@ def stray_braces(text: str) -> Iterator[str]:
     yield from (found.group().strip() for found in _STRAY.finditer(left))
 
 
-def place_of(key: str, within: str, text: str) -> Place:
+def place_of(key: str, within: str, text: str) -> TextContext:
     """The place of a text: by its member's name, by the member (or the verb) it lies in, and by how it begins."""
     if within in OWN_DATA:
-        return Place.PLAIN
+        return TextContext.PLAIN
     if key in _SPOKEN:
-        return Place.PLAIN if within == "message" else Place.SPEECH
+        return TextContext.PLAIN if within == "message" else TextContext.SPEECH
     if _ADDRESS.match(text) or key.lower().endswith(_ADDRESS_ENDINGS):
-        return Place.ADDRESS
+        return TextContext.ADDRESS
     if within in HEADERS or key in _IN_QUOTES:
-        return Place.HEADER
+        return TextContext.HEADER
     if within == "sip:request" and key == "body" and _JSON.match(text):
-        return Place.JSON
-    return Place.DIALLED if key in _DIALLED or (within in PARTIES and key in _OF_A_PARTY) else Place.PLAIN
+        return TextContext.JSON
+    return TextContext.DIALLED if key in _DIALLED or (within in PARTIES and key in _OF_A_PARTY) else TextContext.PLAIN
 
 
-def filled_in(text: str, place: Place, values: Values) -> Value:
+def filled_in(text: str, place: TextContext, values: Values) -> Value:
     """A text with its placeholders replaced.
 
     A text that is nothing but a variable becomes that variable's own value, so that a number stays a number where it is
@@ -116,11 +116,11 @@ def filled_in(text: str, place: Place, values: Values) -> Value:
     if "{" not in text and "}" not in text:
         return text
     only = next((one for one in placeholders_in(text) if one.is_all and not one.form), None)
-    if only is not None and place is Place.PLAIN:
+    if only is not None and place is TextContext.PLAIN:
         variable = values.variable(only.name)
         if variable is not None and not isinstance(variable, str):
             return variable
-    in_markup = place is Place.SPEECH and _SSML.match(text) is not None
+    in_markup = place is TextContext.SPEECH and _SSML.match(text) is not None
 
     def replace(found: re.Match[str]) -> str:
         if not found["name"]:
@@ -143,22 +143,22 @@ def without_control(value: str) -> str:
     return _CONTROL.sub(" ", value).strip()
 
 
-def _harmless(value: str, place: Place, text: str) -> str:
-    plain = without_control(value[:LONGEST_VALUE])
+def _harmless(value: str, place: TextContext, text: str) -> str:
+    plain = without_control(value[:MAX_VALUE])
     match place:
-        case Place.SPEECH:
+        case TextContext.SPEECH:
             return _NOT_SPOKEN.sub(" ", plain).strip()
-        case Place.DIALLED:
+        case TextContext.DIALLED:
             return _NOT_DIALLED.sub("", _user_part(plain))
-        case Place.ADDRESS:
+        case TextContext.ADDRESS:
             if _SIP_URI.match(text):
                 return quote(_user_part(plain), safe="+")
             quoted = quote(plain, safe="")
             # A path would go up by two dots.
             plain = quoted.replace(".", "%2E") if plain in (".", "..") else quoted
-        case Place.HEADER:
+        case TextContext.HEADER:
             plain = _NOT_IN_A_HEADER.sub(" ", plain).strip()
-        case Place.JSON:
+        case TextContext.JSON:
             plain = json.dumps(plain)[1:-1]
     return plain
 

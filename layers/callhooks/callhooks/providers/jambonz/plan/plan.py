@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from callhooks.events.call_event import canonical_party, direction_of
 from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
-from callhooks.providers.jambonz.plan.outcomes import Outcome
+from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
 from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern, spoken_words
 from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
 
@@ -113,7 +113,7 @@ class Next(NamedTuple):
     phrases: tuple[tuple[str, Target], ...] = ()
     otherwise: Target = GoOn()
 
-    def after(self, outcome: Outcome) -> Target:
+    def after(self, outcome: VerbOutcome) -> Target:
         """The target of an outcome; `otherwise` where it is not named."""
         if outcome.changes_nothing:
             return GoOn()
@@ -218,7 +218,7 @@ class Answering(NamedTuple):
 class Plan(NamedTuple):
     """Routes in order, of which the last takes every call, and the named flows of verbs.
 
-    `is_last_resort` says that there was no plan to be read, and this is what is built in.
+    `uses_builtin_plan` says that there was no plan to be read, and this is what is built in.
     """
 
     routes: tuple[Route, ...]
@@ -226,13 +226,13 @@ class Plan(NamedTuple):
     fallback: Verbs
     calendars: Mapping[str, Calendar] = MappingProxyType({})
     variables: Mapping[str, Variable] = MappingProxyType({})
-    is_last_resort: bool = False
+    uses_builtin_plan: bool = False
 
     def flow_for(self, call: CallFacts, now: datetime) -> str:
         """The flow of the first route that matches."""
         return self._first_match(self.routes, call, now)
 
-    def turn_after(self, place: HookPlace, outcome: Outcome, call: CallFacts, now: datetime) -> Turn | Verbs:
+    def turn_after(self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, now: datetime) -> Turn | Verbs:
         """What comes after a hook: a turn, or verbs that need nothing filled in; no verbs to go on."""
         flow = self.flows.get(place.flow)
         step = flow.steps.get(place.step) if flow else None
