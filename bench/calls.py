@@ -9,18 +9,17 @@ from functools import cache
 
 from callhooks.events.call_event import Ignored
 from callhooks.events.event_item import Item, event_item
-from callhooks.providers.bird import SubscriptionFilter
-from callhooks.providers.bird_webhook import bird_voice_webhook
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.bird import BirdWebhook, SubscriptionFilter
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.events import EventWebhook
+from callhooks.providers.jambonz.new_call import NewCallWebhook
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
-from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
-from callhooks.providers.wavix_webhook import wavix_call_webhook
+from callhooks.providers.voipstudio import VoipstudioWebhook
+from callhooks.providers.wavix import WavixWebhook
 from callhooks.runtime.http import Request
-from callhooks.webhooks.pipeline import Webhook
+from callhooks.webhooks.webhook import Webhook
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 from callhooks_tools.stack.recordings import Delivery, read_delivery
 from callhooks_tools.stack.stack import ROOT
@@ -64,19 +63,17 @@ def _plan() -> Plan:
 def _webhook(path: str) -> Webhook[object, object]:
     public_url = "https://abcdef1234.execute-api.us-east-1.amazonaws.com"
     webhooks: Mapping[str, object] = {
-        "/webhooks/call": new_call_webhook(_plan(), signature_header=DEFAULT_SIGNATURE_HEADER, public_url=public_url),
-        "/webhooks/call/events": jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER),
-        "/webhooks/call/flows": action_webhook(
+        "/webhooks/call": NewCallWebhook(_plan(), signature_header=DEFAULT_SIGNATURE_HEADER, public_url=public_url),
+        "/webhooks/call/events": EventWebhook(signature_header=DEFAULT_SIGNATURE_HEADER),
+        "/webhooks/call/flows": ActionWebhook(
             _plan(),
             load_initial_webhook=lambda _call_sid: None,
             signature_header=DEFAULT_SIGNATURE_HEADER,
             public_url=public_url,
         ),
-        "/webhooks/wavix": wavix_call_webhook(allowed=()),
-        "/webhooks/bird": bird_voice_webhook(
-            public_url=public_url, window=timedelta(hours=24), wanted=SubscriptionFilter()
-        ),
-        "/webhooks/voipstudio": voipstudio_event_webhook(allowed=()),
+        "/webhooks/wavix": WavixWebhook(allowed=()),
+        "/webhooks/bird": BirdWebhook(public_url=public_url, window=timedelta(hours=24), wanted=SubscriptionFilter()),
+        "/webhooks/voipstudio": VoipstudioWebhook(allowed=()),
     }
     longest = max((known for known in webhooks if path == known or path.startswith(f"{known}/")), key=len)
     return webhooks[longest]  # type: ignore[return-value]  # what one of them parses, the same one normalises

@@ -241,7 +241,9 @@ def _line_bytes(item: Item) -> int:
     with redirect_stdout(StringIO()) as line:
         told = {"call_id": item["pk"]["S"].partition("#")[2]}
         provider = item["provider"]["S"]
-        emit_delivery_metrics(counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, told=told)
+        emit_delivery_metrics(
+            counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, log_fields=told
+        )
     return len(line.getvalue().strip())
 
 

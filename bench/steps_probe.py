@@ -21,7 +21,7 @@ from callhooks.events.event_table import EventStore
 from callhooks.events.event_writer import EventWriter
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
-from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.jambonz.events import EventWebhook
 from callhooks.runtime.aws_clients import dynamodb_client
 from callhooks.runtime.http import HttpApiEvent, Request
 from callhooks.runtime.metrics import EVENT_STORED, emit_delivery_metrics
@@ -40,7 +40,7 @@ def microseconds(step: Callable[[int], object], rounds: int) -> float:
 def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> dict[str, float]:
     """Return what the steps take, from the event of the HTTP API to its answer."""
     now = datetime.now(UTC)
-    webhook = jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER)
+    webhook = EventWebhook(signature_header=DEFAULT_SIGNATURE_HEADER)
     requests = [Request.from_event(event) for event in events]
     messages = [webhook.parse(request) for request in requests]
     told = [webhook.normalise(message, request, now) for message, request in zip(messages, requests, strict=True)]
@@ -52,9 +52,9 @@ def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> di
 
     items = [item(number) for number in range(len(events))]
     client = _client()
-    keeper = EventWriter(EventStore(client, "events"), SpillQueue(lambda: client, "none"))
+    writer = EventWriter(EventStore(client, "events"), SpillQueue(lambda: client, "none"))
     each = partial(microseconds, rounds=len(events))
-    told_of = {"call_id": "d2515c3b-b79a-41a2-971a-445e769c823c"}
+    log_fields = {"call_id": "d2515c3b-b79a-41a2-971a-445e769c823c"}
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
 
         def put(number: int) -> None:
@@ -63,17 +63,17 @@ def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> di
         put_alone = each(put)
         return {
             "read the HTTP API event": each(lambda number: Request.from_event(events[number])),
-            "check the proof, verify": each(lambda number: webhook.verify(requests[number], credentials, now)),
+            "check the proof, verify": each(lambda number: webhook.authenticate(requests[number], credentials, now)),
             "parse": each(lambda number: webhook.parse(requests[number])),
             "normalise": each(lambda number: webhook.normalise(messages[number], requests[number], now)),
             "answer": each(lambda number: webhook.answer(messages[number], requests[number], now)),
             "make the item": each(item),
             "put it (botocore, no network)": put_alone,
             "keep it once (Powertools, our store)": (
-                each(lambda number: keeper.keep(items[number], lambda: 7.0)) - put_alone
+                each(lambda number: writer.write(items[number], answer, lambda: 7.0)) - put_alone
             ),
             "write the line": each(
-                lambda _: emit_delivery_metrics([EVENT_STORED], 12, provider="jambonz", told=told_of)
+                lambda _: emit_delivery_metrics([EVENT_STORED], 12, provider="jambonz", log_fields=log_fields)
             ),
         }
 

@@ -15,7 +15,7 @@ from callhooks.events.event_item import Item, event_item, pack_item
 from callhooks.providers.jambonz.sip_clients import Client, client_item
 from callhooks.providers.wavix import normalise, parse_event
 from callhooks.runtime.http import HttpApiEvent, Request
-from callhooks.webhooks.pipeline import STORED
+from callhooks.webhooks.webhook import STORED
 from callhooks_tools.stack.recordings import read_delivery
 from callhooks_tools.stack.stack import ROOT
 

@@ -13,18 +13,17 @@ from typing import Any
 
 from callhooks.events.event_item import Item
 from callhooks.providers import bird
-from callhooks.providers.bird import SubscriptionFilter, read_signing_keys
-from callhooks.providers.bird_webhook import bird_voice_webhook
+from callhooks.providers.bird import BirdWebhook, SubscriptionFilter, read_signing_keys
 from callhooks.providers.jambonz.authentication import (
     DEFAULT_SIGNATURE_HEADER,
     basic_header_value,
     read_credentials,
     signature_header_value,
 )
-from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.jambonz.events import EventWebhook
 from callhooks.providers.url_token import Networks, read_tokens
-from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
-from callhooks.providers.wavix_webhook import wavix_call_webhook
+from callhooks.providers.voipstudio import VoipstudioWebhook
+from callhooks.providers.wavix import WavixWebhook
 from callhooks.webhooks.credentials import CredentialStore
 from callhooks.webhooks.pipeline import Receiver
 
@@ -41,8 +40,8 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
+    get_writer_of,
     kept_details,
-    writer_of,
 )
 
 TOKEN = "tok3n"
@@ -177,7 +176,7 @@ def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[A
             read_secret=sender.secrets.read,
             monotonic=sender.clock.monotonic,
         ),
-        keeper=writer_of(sender.database, sender.queue),
+        get_writer=get_writer_of(sender.database, sender.queue),
         clock=sender.clock,
         retention_days=90,
     )
@@ -186,7 +185,7 @@ def _receiver(sender: Sender, webhook: Any, read_credentials: Any) -> Receiver[A
 def wavix(*, allowed: Networks = (), **changes: Any) -> Sender:
     return Sender(
         provider="wavix",
-        receiver=lambda sender: _receiver(sender, wavix_call_webhook(allowed=allowed), read_tokens),
+        receiver=lambda sender: _receiver(sender, WavixWebhook(allowed=allowed), read_tokens),
         secret=changes.pop("secret", {"token": TOKEN}),
         path=f"/webhooks/wavix/{TOKEN}",
         parameters={"token": TOKEN},
@@ -197,7 +196,7 @@ def wavix(*, allowed: Networks = (), **changes: Any) -> Sender:
 def voipstudio(*, allowed: Networks = (), **changes: Any) -> Sender:
     return Sender(
         provider="voipstudio",
-        receiver=lambda sender: _receiver(sender, voipstudio_event_webhook(allowed=allowed), read_tokens),
+        receiver=lambda sender: _receiver(sender, VoipstudioWebhook(allowed=allowed), read_tokens),
         secret=changes.pop("secret", {"token": TOKEN}),
         path=f"/webhooks/voipstudio/{TOKEN}",
         parameters={"token": TOKEN},
@@ -213,7 +212,7 @@ def bird_voice(
     channel_id: str | None = None,
     **changes: Any,
 ) -> Sender:
-    webhook = bird_voice_webhook(public_url=public_url, window=window, wanted=wanted or SubscriptionFilter())
+    webhook = BirdWebhook(public_url=public_url, window=window, wanted=wanted or SubscriptionFilter())
     return Sender(
         provider="bird",
         receiver=lambda sender: _receiver(sender, webhook, read_signing_keys),
@@ -226,7 +225,7 @@ def bird_voice(
 
 
 def jambonz_event(**changes: Any) -> Sender:
-    webhook = jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER)
+    webhook = EventWebhook(signature_header=DEFAULT_SIGNATURE_HEADER)
     return Sender(
         provider="jambonz",
         receiver=lambda sender: _receiver(

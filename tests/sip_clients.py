@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import ClientError
 from callhooks.events.event_item import Item
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials
-from callhooks.providers.jambonz.client_auth import ClientAuth
-from callhooks.providers.jambonz.client_auth_webhook import client_auth_webhook
+from callhooks.providers.jambonz.client_auth import ClientAuth, ClientAuthWebhook
 from callhooks.providers.jambonz.sip_clients import Client, ClientStore, client_item
 from callhooks.webhooks.pipeline import Receiver
 
@@ -25,9 +24,9 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
+    get_writer_of,
     kept_details,
     signed_event,
-    writer_of,
 )
 
 if TYPE_CHECKING:
@@ -150,11 +149,11 @@ class ClientContainer:
     def __post_init__(self) -> None:
         self.add(client())
         self.receiver: Receiver[JambonzCredentials, ClientAuth] = Receiver(
-            client_auth_webhook(
+            ClientAuthWebhook(
                 ClientStore(self.clients.as_client(), "clients"), signature_header=DEFAULT_SIGNATURE_HEADER
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=writer_of(self.database, self.queue),
+            get_writer=get_writer_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

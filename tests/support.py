@@ -28,7 +28,7 @@ from callhooks.providers.jambonz.authentication import (
     signature_header_value,
 )
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.new_call import NewCallWebhook
 from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.patterns import PartyPattern
 from callhooks.providers.jambonz.plan.plan import Flow, Plan, Route
@@ -161,6 +161,12 @@ def unstored(log: str) -> list[Item]:
     return [unpack_item("".join(slices)) for slices in parts.values()]
 
 
+def get_writer_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> Callable[[], EventWriter]:
+    """What a receiver gets its one writer from."""
+    writer = writer_of(store, queue)
+    return lambda: writer
+
+
 def writer_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> EventWriter:
     """Keeps items in a store, else in a queue."""
     if isinstance(store, FakeDynamoDB):
@@ -238,9 +244,9 @@ class Container:
 
     def __post_init__(self) -> None:
         self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
-            new_call_webhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
+            NewCallWebhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=writer_of(self.database, self.queue),
+            get_writer=get_writer_of(self.database, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -18,7 +18,7 @@ from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS, ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import Parties, Toolbox, ToolCall, tool_of
-from callhooks.providers.jambonz.tool_webhook import tool_webhook
+from callhooks.providers.jambonz.tool_hook import ToolWebhook
 from callhooks.webhooks.pipeline import Receiver
 
 from tests.support import (
@@ -31,8 +31,8 @@ from tests.support import (
     FakeSecrets,
     call_in_url,
     credential_store,
+    get_writer_of,
     signed_event,
-    writer_of,
 )
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class ToolContainer:
             seconds=self.seconds,
         )
         self.receiver = Receiver(
-            tool_webhook(
+            ToolWebhook(
                 runner,
                 plan=self.plan,
                 load_initial_webhook=initial_webhook_loader(store),
@@ -161,7 +161,7 @@ class ToolContainer:
                 signature_header=DEFAULT_SIGNATURE_HEADER,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=writer_of(store, self.queue),
+            get_writer=get_writer_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from callhooks.events.event_item import Item
 from callhooks.events.event_table import EventStore
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.toolbox import Toolbox, load_toolbox
@@ -35,7 +35,7 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
-    writer_of,
+    get_writer_of,
 )
 from tests.tool_caller import FakeEvents, ToolContainer
 
@@ -146,7 +146,7 @@ def _actions(table: FakeEvents) -> Callable[[], Receive]:
 
     def container() -> Receive:
         store = EventStore(table.as_client(), "events")
-        webhook = action_webhook(
+        webhook = ActionWebhook(
             own_plan(),
             load_initial_webhook=initial_webhook_loader(store),
             signature_header=DEFAULT_SIGNATURE_HEADER,
@@ -154,7 +154,11 @@ def _actions(table: FakeEvents) -> Callable[[], Receive]:
         )
         credentials = credential_store(FakeSecrets(), clock)
         receiver = Receiver(
-            webhook, credentials=credentials, keeper=writer_of(store, FakeQueue()), clock=clock, retention_days=90
+            webhook,
+            credentials=credentials,
+            get_writer=get_writer_of(store, FakeQueue()),
+            clock=clock,
+            retention_days=90,
         )
         return lambda event: Answer(**receiver.receive(event))
 

@@ -2,8 +2,7 @@
 
 import os
 
-from callhooks.providers.bird import read_filter, read_signing_keys
-from callhooks.providers.bird_webhook import bird_voice_webhook
+from callhooks.providers.bird import BirdWebhook, read_filter, read_signing_keys
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import BirdSettings
@@ -11,7 +10,7 @@ from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = BirdSettings.from_environment(os.environ)
 receiver = build_receiver(
-    bird_voice_webhook(
+    BirdWebhook(
         public_url=settings.public_url,
         window=settings.signature_window,
         wanted=read_filter(settings.statuses, settings.channel_id),

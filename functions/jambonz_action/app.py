@@ -3,20 +3,20 @@
 import os
 from functools import partial
 
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import read_credentials
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.plan.loader import installed_plan
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings
-from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
-aws = connect()
+aws = AwsResources.from_env().connect()
 receiver = build_receiver(
-    action_webhook(
+    ActionWebhook(
         installed_plan(),
         load_initial_webhook=initial_webhook_loader(aws.store),
         signature_header=settings.signature_header,

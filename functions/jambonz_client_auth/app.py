@@ -4,19 +4,19 @@ import os
 from functools import partial
 
 from callhooks.providers.jambonz.authentication import read_credentials
-from callhooks.providers.jambonz.client_auth_webhook import client_auth_webhook
+from callhooks.providers.jambonz.client_auth import ClientAuthWebhook
 from callhooks.providers.jambonz.sip_clients import ClientStore
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import ClientSettings, JambonzSettings
-from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
-aws = connect()
+aws = AwsResources.from_env().connect()
 clients = ClientStore(aws.dynamodb, ClientSettings.from_environment(os.environ).clients_table)
 receiver = build_receiver(
-    client_auth_webhook(clients, signature_header=settings.signature_header),
+    ClientAuthWebhook(clients, signature_header=settings.signature_header),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
     aws=aws,

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from callhooks.providers.jambonz.authentication import read_credentials
-from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
+from callhooks.providers.jambonz.events import EventWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings
@@ -12,7 +12,7 @@ from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
 receiver = build_receiver(
-    jambonz_event_webhook(signature_header=settings.signature_header),
+    EventWebhook(signature_header=settings.signature_header),
     secrets=[settings.credentials, settings.webhook_secrets],
     read_credentials=partial(read_credentials, signature_header=settings.signature_header),
 )

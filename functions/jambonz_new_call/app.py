@@ -5,12 +5,12 @@ from functools import partial
 
 from callhooks.providers.jambonz.authentication import JambonzCredentials, read_credentials
 from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook, verbs_response
+from callhooks.providers.jambonz.new_call import NewCallWebhook, verbs_response
 from callhooks.providers.jambonz.plan.loader import installed_plan
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings
-from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import FallbackReceiver, build_receiver, log_invocation
 from callhooks.webhooks.pipeline import Receiver
 
@@ -25,10 +25,10 @@ def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
     """
     settings = JambonzSettings.from_environment(os.environ)
     return build_receiver(
-        new_call_webhook(plan, signature_header=settings.signature_header, public_url=settings.public_url),
+        NewCallWebhook(plan, signature_header=settings.signature_header, public_url=settings.public_url),
         secrets=[settings.credentials, settings.webhook_secrets],
         read_credentials=partial(read_credentials, signature_header=settings.signature_header),
-        aws=connect(),
+        aws=AwsResources.from_env().connect(),
     )
 
 

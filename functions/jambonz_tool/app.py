@@ -12,15 +12,15 @@ from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import load_toolbox
 from callhooks.providers.jambonz.plan.loader import installed_plan
-from callhooks.providers.jambonz.tool_webhook import tool_webhook
+from callhooks.providers.jambonz.tool_hook import ToolWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import JambonzSettings, StoreSettings, ToolSettings
-from callhooks.webhooks.aws_resources import connect
+from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)
-aws = connect()
+aws = AwsResources.from_env().connect()
 runner = ToolRunner(
     load_toolbox(Path(__file__).with_name("tools")),
     store=DynamoDBPersistenceLayer(
@@ -29,7 +29,7 @@ runner = ToolRunner(
     monotonic=time.monotonic,
 )
 receiver = build_receiver(
-    tool_webhook(
+    ToolWebhook(
         runner,
         plan=installed_plan(),
         load_initial_webhook=initial_webhook_loader(aws.store),

@@ -5,12 +5,12 @@ import os
 from callhooks.events.spill_queue import BatchReply, MessageBatch, SpillDrainer
 from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import worker_dynamodb_client, worker_queue_client
-from callhooks.runtime.settings import SpillSettings
-from callhooks.webhooks.aws_resources import deployed_store
+from callhooks.runtime.settings import SpillSettings, StoreSettings
+from callhooks.webhooks.aws_resources import event_store
 from callhooks.webhooks.bootstrap import LambdaContext, log_invocation, seconds_left
 
 drainer = SpillDrainer(
-    deployed_store(worker_dynamodb_client()),
+    event_store(worker_dynamodb_client(), StoreSettings.from_environment(os.environ).events_table),
     worker_queue_client(),
     SpillSettings.from_environment(os.environ).spill_queue_url,
 )

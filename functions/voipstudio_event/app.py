@@ -3,7 +3,7 @@
 import os
 
 from callhooks.providers.url_token import read_networks, read_tokens
-from callhooks.providers.voipstudio_webhook import voipstudio_event_webhook
+from callhooks.providers.voipstudio import VoipstudioWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import PathTokenSettings
@@ -11,7 +11,7 @@ from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = PathTokenSettings.from_environment(os.environ, provider="VOIPSTUDIO")
 receiver = build_receiver(
-    voipstudio_event_webhook(allowed=read_networks(settings.allowed_addresses)),
+    VoipstudioWebhook(allowed=read_networks(settings.allowed_addresses)),
     secrets=[settings.credentials],
     read_credentials=read_tokens,
 )

@@ -3,7 +3,7 @@
 import os
 
 from callhooks.providers.url_token import read_networks, read_tokens
-from callhooks.providers.wavix_webhook import wavix_call_webhook
+from callhooks.providers.wavix import WavixWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.runtime.settings import PathTokenSettings
@@ -11,7 +11,7 @@ from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = PathTokenSettings.from_environment(os.environ, provider="WAVIX")
 receiver = build_receiver(
-    wavix_call_webhook(allowed=read_networks(settings.allowed_addresses)),
+    WavixWebhook(allowed=read_networks(settings.allowed_addresses)),
     secrets=[settings.credentials],
     read_credentials=read_tokens,
 )

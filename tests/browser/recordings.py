@@ -15,10 +15,10 @@ from typing import Any
 from callhooks.calls.call import Call, CallSummary, Outcome, fold, position
 from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 from callhooks.events.event_item import Item, body_of_item, event_of_item, partition_key
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.event_webhook import jambonz_event_webhook
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.events import EventWebhook
+from callhooks.providers.jambonz.new_call import NewCallWebhook
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks.webhooks.pipeline import Receiver
@@ -34,9 +34,9 @@ from tests.support import (
     FakeSecrets,
     body_of,
     credential_store,
+    get_writer_of,
     recorded,
     signed_event,
-    writer_of,
 )
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
@@ -158,17 +158,17 @@ def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float
     database, clock = FakeDynamoDB(), Clock()
     plan = default_plan()
     webhooks: Mapping[str, Any] = {
-        "new": new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL),
-        "action": action_webhook(
+        "new": NewCallWebhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL),
+        "action": ActionWebhook(
             plan, load_initial_webhook=lambda _: None, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL
         ),
-        "event": jambonz_event_webhook(signature_header=DEFAULT_SIGNATURE_HEADER),
+        "event": EventWebhook(signature_header=DEFAULT_SIGNATURE_HEADER),
     }
     receivers = {
         name: Receiver(
             webhook,
             credentials=credential_store(FakeSecrets(), clock),
-            keeper=writer_of(database, FakeQueue()),
+            get_writer=get_writer_of(database, FakeQueue()),
             clock=clock,
             retention_days=90,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from callhooks.events.call_event import NotUnderstood
 from callhooks.events.event_item import quarantine_item
-from callhooks.webhooks.pipeline import quarantined
+from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
 from tests.running_stack import RunningStack
@@ -83,7 +83,7 @@ def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: R
 def test_what_is_understood_now_becomes_an_event_and_a_call(running: RunningStack) -> None:
     request = of_wavix(running).request._replace(route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"})
     delivery = NotUnderstood("wavix", "There was a fault.", datetime.now(UTC))
-    item = quarantine_item(delivery, request, quarantined("There was a fault.", request), retention_days=90)
+    item = quarantine_item(delivery, request, quarantined("There was a fault."), retention_days=90)
     running.client("dynamodb").put_item(TableName=running.stack.events_table, Item=item)
 
     _, provider, day = item["pk"]["S"].split("#")

@@ -2,13 +2,13 @@
 
 import os
 
-from callhooks.providers.twilio import read_auth_tokens, twilio_webhook
+from callhooks.providers.twilio import TwilioWebhook, read_auth_tokens
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 receiver = build_receiver(
-    twilio_webhook(public_url=os.environ["PUBLIC_URL"]),
+    TwilioWebhook(public_url=os.environ["PUBLIC_URL"]),
     secrets=[os.environ["TWILIO_CREDENTIALS"]],
     read_credentials=read_auth_tokens,
 )

@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl
 from aws_lambda_powertools.utilities.parser import parse
 from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of, known_details
 from callhooks.providers.payload import Document, Identifier, Moment, OptionalInt, OptionalStr
-from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.runtime.errors import BadRequest, Unauthorized
+from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.credentials import SecretValue, secret_texts
-from callhooks.webhooks.pipeline import Webhook
+from callhooks.webhooks.webhook import Webhook
 from pydantic import BeforeValidator, Field
 
 PROVIDER = "twilio"
@@ -81,35 +82,6 @@ def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> str:
     signed = url + "".join(name + value for name, value in sorted(set(fields)))
     digest = hmac.digest(token.encode("utf-8"), signed.encode("utf-8", "surrogatepass"), "sha1")
     return base64.b64encode(digest).decode("ascii")
-
-
-def precheck_credentials(request: Request, _now: datetime) -> None:
-    """Check that there is a signature. It has no time, so that none can be too old.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    if request.header(SIGNATURE_HEADER) is None:
-        raise Unauthorized("no signature")
-
-
-def verify(request: Request, credentials: AuthTokens, *, public_url: str) -> Sender:
-    """Check the signature itself.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    given = (request.header(SIGNATURE_HEADER) or "").encode("utf-8", "surrogatepass")
-    try:
-        fields = fields_of(request)
-    except BadRequest as problem:
-        raise Unauthorized(problem.reason) from None
-    url = request.url(public_url)
-    expected = [sign(token, url, fields).encode("ascii") for token in credentials.tokens]
-    # Every token is compared, so that the time tells nothing about which came close.
-    if not sum(hmac.compare_digest(given, one) for one in expected):
-        raise Unauthorized("wrong signature")
-    return Sender()
 
 
 # What it tells.
@@ -194,13 +166,38 @@ def normalise(event: TwilioEvent, request: Request, now: datetime) -> CallEvent:
 # The webhook.
 
 
-def twilio_webhook(*, public_url: str) -> Webhook[AuthTokens, TwilioEvent]:
+class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
     """Twilio's webhook; `public_url` is the address under which Twilio calls the API, empty for the request's own."""
-    return Webhook(
-        provider=PROVIDER,
-        precheck_credentials=precheck_credentials,
-        verify=lambda request, credentials, _now: verify(request, credentials, public_url=public_url),
-        parse=parse_event,
-        normalise=normalise,
-        signature_header=SIGNATURE_HEADER,
-    )
+
+    provider = PROVIDER
+    signature_header = SIGNATURE_HEADER
+
+    def __init__(self, *, public_url: str) -> None:
+        self._public_url = public_url
+
+    def precheck_credentials(self, request: Request, _now: datetime) -> None:
+        """Check that there is a signature. It has no time, so that none can be too old."""
+        if request.header(SIGNATURE_HEADER) is None:
+            raise Unauthorized("no signature")
+
+    def authenticate(self, request: Request, credentials: AuthTokens, _now: datetime) -> Sender:
+        """Check the signature itself."""
+        given = (request.header(SIGNATURE_HEADER) or "").encode("utf-8", "surrogatepass")
+        try:
+            fields = fields_of(request)
+        except BadRequest as problem:
+            raise Unauthorized(problem.reason) from None
+        url = request.url(self._public_url)
+        expected = [sign(token, url, fields).encode("ascii") for token in credentials.tokens]
+        # Every token is compared, so that the time tells nothing about which came close.
+        if not sum(hmac.compare_digest(given, one) for one in expected):
+            raise Unauthorized("wrong signature")
+        return Sender()
+
+    def parse(self, request: Request) -> TwilioEvent:
+        """Read the event."""
+        return parse_event(request)
+
+    def normalise(self, message: TwilioEvent, request: Request, now: datetime) -> CallEvent:
+        """Return the event in the common vocabulary."""
+        return normalise(message, request, now)

@@ -29,7 +29,7 @@ def calls(aws: Aws) -> CallStore:
 
 def keep_event(aws: Aws, event: CallEvent, *, body: bytes = b"{}", retention_days: float = 90) -> None:
     request, answer = Request("POST", "/", body=body), Response(200, "[]")
-    EventStore(aws.dynamodb, TABLE).save_inprogress(event_item(event, request, answer, retention_days=retention_days))
+    EventStore(aws.dynamodb, TABLE).put(event_item(event, request, answer, retention_days=retention_days))
 
 
 def call_in_table(aws: Aws) -> dict[str, object]:

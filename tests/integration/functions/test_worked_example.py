@@ -39,8 +39,8 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
+    get_writer_of,
     read_template,
-    writer_of,
 )
 
 EXAMPLE = ROOT / "docs" / "examples" / "twilio"
@@ -237,11 +237,11 @@ def _encoded(fields: Fields) -> bytes:
 def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: bytes) -> None:
     secrets, database, clock = FakeSecrets(text=json.dumps({"auth_token": TOKEN})), FakeDynamoDB(), Clock()
     receiver = Receiver(
-        twilio.twilio_webhook(public_url=PUBLIC_URL),
+        twilio.TwilioWebhook(public_url=PUBLIC_URL),
         credentials=CredentialStore(
             ["credentials"], build=twilio.read_auth_tokens, read_secret=secrets.read, monotonic=clock.monotonic
         ),
-        keeper=writer_of(database, FakeQueue()),
+        get_writer=get_writer_of(database, FakeQueue()),
         clock=clock,
         retention_days=90,
     )

@@ -18,7 +18,7 @@ from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
-from callhooks.events.event_table import EventStore
+from callhooks.events.event_table import EventStore, PendingWrite
 from callhooks.providers.jambonz.llm_tools.toolbox import ToolOutcome, ToolRequest
 from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
 from callhooks.runtime.http import Request, Response
@@ -210,7 +210,7 @@ class TestForgetting:
         world.forget()
         store = EventStore(world.aws.dynamodb, TABLE)
         with pytest.raises(IdempotencyItemAlreadyExistsError) as repeat:
-            store.save_inprogress({**ANSWERS[0], "request_id": {"S": "another"}})
+            store.save_inprogress(PendingWrite({**ANSWERS[0], "request_id": {"S": "another"}}, Response(200, "[]")))
         assert repeat.value.old_data_record is not None
         assert "Ring ***, or ***." in str(repeat.value.old_data_record.response_data)
 

@@ -17,11 +17,10 @@ from botocore.exceptions import EndpointConnectionError
 from callhooks.events.call_event import NotUnderstood
 from callhooks.events.event_item import Item, answer_of, body_of_item, quarantine_item
 from callhooks.events.event_writer import UNSTORED_MARKER
-from callhooks.providers import bird as bird_provider
-from callhooks.providers.bird import SigningKeys, SubscriptionFilter
+from callhooks.providers.bird import BirdWebhook, SigningKeys, SubscriptionFilter
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials, verify_or_take_get
 from callhooks.runtime.http import Request, Sender
-from callhooks.webhooks.pipeline import quarantined
+from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.cli import app
 from callhooks_tools.commands import quarantine as quarantine_command
 from callhooks_tools.commands import recover as recover_command
@@ -91,7 +90,7 @@ def put_aside(
     if sent_ahead is not None:
         request = request._replace(sender=Sender(now + sent_ahead))
     delivery = NotUnderstood(provider, reason, now)
-    item = quarantine_item(delivery, request, quarantined(reason, request), retention_days=90)
+    item = quarantine_item(delivery, request, quarantined(reason), retention_days=90)
     aws.dynamodb.put_item(TableName=TABLE, Item=item)
     _, _, day = item["pk"]["S"].split("#")
     return f"{provider}/{day}/{item['sk']['S']}"
@@ -303,9 +302,8 @@ def proven(request: Request, provider: str) -> Request:
         credentials = JambonzCredentials(USERNAME, (PASSWORD,), (WEBHOOK_SECRET,))
         return request._replace(sender=verify_or_take_get(request, credentials, now))
     if provider == "bird":
-        return request._replace(
-            sender=bird_provider.verify(request, SigningKeys((SIGNING_KEY,)), public_url=PUBLIC_URL)
-        )
+        webhook = BirdWebhook(public_url=PUBLIC_URL, window=timedelta(days=1), wanted=SubscriptionFilter())
+        return request._replace(sender=webhook.authenticate(request, SigningKeys((SIGNING_KEY,)), now))
     return request
 
 
@@ -369,7 +367,7 @@ class TestTheRecovery:
         log.truncate()
         delivery = NotUnderstood("wavix", REASON, datetime.now(UTC) - age)
         request = request._replace(sender=Sender(datetime.now(UTC)))
-        item = quarantine_item(delivery, request, quarantined(REASON, request), retention_days=90)
+        item = quarantine_item(delivery, request, quarantined(REASON), retention_days=90)
         writer_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")
         return log.getvalue().splitlines()
 

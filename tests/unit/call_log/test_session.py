@@ -22,8 +22,7 @@ from callhooks.call_log.session import (
     session_of,
     sign_in,
 )
-from callhooks.runtime.http import Unauthorized
-from callhooks.webhooks.credentials import CredentialsUnavailable
+from callhooks.runtime.errors import CredentialsUnavailable, Unauthorized
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -17,7 +17,7 @@ from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
 from callhooks.events.spill_queue import RESERVED_SECONDS as DRAINER_RESERVES
 from callhooks.events.spill_queue import pause_after
 from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS
-from callhooks.providers.jambonz.tool_webhook import ANSWER_WITHIN as ANSWER_TOOLS_WITHIN
+from callhooks.providers.jambonz.tool_hook import ANSWER_WITHIN as ANSWER_TOOLS_WITHIN
 from callhooks.providers.url_token import read_networks
 from callhooks.runtime.settings import (
     BirdSettings,
@@ -29,7 +29,7 @@ from callhooks.runtime.settings import (
     StoreSettings,
     ToolSettings,
 )
-from callhooks.webhooks.pipeline import ANSWER_WITHIN
+from callhooks.webhooks.webhook import ANSWER_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -15,19 +15,20 @@ from callhooks.runtime.http import Request, Response
 from tests.support import NOW, OUT_OF_ORDER, FakeDynamoDB, FakeQueue, incompressible, unstored, writer_of
 
 MAX_LOG_EVENT_BYTES = 256 * 1024
+ANSWER = Response(200, "[]")
 
 
 def item_of(body: bytes) -> Item:
     details = {"note": body.hex()[: 2 * 60_000]}
     event = CallEvent("wavix", "call-1", "key-1", Kind.RINGING, "ringing", NOW, details=details)
-    return event_item(event, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+    return event_item(event, Request("POST", "/", body=body), ANSWER, retention_days=90)
 
 
 @pytest.mark.parametrize(("size", "parts"), [(10, 1), (128 * 1024, 2)])
 def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
     item = item_of(incompressible(size))
-    keeper = writer_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
-    assert keeper.keep(item, lambda: 7).fate is WriteOutcome.LOGGED
+    writer = writer_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
+    assert writer.write(item, ANSWER, lambda: 7).outcome is WriteOutcome.LOGGED
     lines = [line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line]
     assert len(lines) == parts
     assert max(len(line) for line in lines) < MAX_LOG_EVENT_BYTES
@@ -37,34 +38,34 @@ def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.
 
 def test_without_time_the_table_is_not_asked_and_the_item_is_spilled() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
-    assert writer_of(database, queue).keep(item_of(b"{}"), lambda: 4.3).fate is WriteOutcome.SPILLED
+    assert writer_of(database, queue).write(item_of(b"{}"), ANSWER, lambda: 4.3).outcome is WriteOutcome.SPILLED
     assert (database.calls, len(queue.items)) == (0, 1)
 
 
 def test_without_time_for_the_queue_the_item_is_in_the_log(log: io.StringIO) -> None:
     database, queue, item = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(), item_of(b"{}")
     left = iter([4.4, 1.7])
-    assert writer_of(database, queue).keep(item, lambda: next(left)).fate is WriteOutcome.LOGGED
+    assert writer_of(database, queue).write(item, ANSWER, lambda: next(left)).outcome is WriteOutcome.LOGGED
     assert (database.calls, queue.clients_made) == (1, 0)
     assert unstored(log.getvalue()) == [item]
 
 
 def test_without_time_a_repeat_gets_the_first_answer_all_the_same() -> None:
     database, item = FakeDynamoDB(), item_of(b"{}")
-    keeper = writer_of(database, FakeQueue())
-    keeper.keep(item, lambda: 7)
-    again = keeper.keep({**item, "answer": {"S": '["another"]'}}, lambda: 0)
-    assert (again.fate, again.payload["body"]) == (WriteOutcome.REPLAYED, "[]")
+    writer = writer_of(database, FakeQueue())
+    writer.write(item, ANSWER, lambda: 7)
+    again = writer.write(item, Response(200, '["another"]'), lambda: 0)
+    assert (again.outcome, again.payload["body"]) == (WriteOutcome.REPLAYED, "[]")
     assert database.calls == 1
 
 
 def test_the_queue_s_client_is_made_once_and_only_when_it_is_needed() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
-    keeper = writer_of(database, queue)
-    keeper.keep(item_of(b"1"), lambda: 7)
+    writer = writer_of(database, queue)
+    writer.write(item_of(b"1"), ANSWER, lambda: 7)
     assert queue.clients_made == 0
     database.fault = OUT_OF_ORDER
     for number in (2, 3):
         item = item_of(b"{}") | {"sk": {"S": f"event#{number}"}}
-        keeper.keep(item, lambda: 7)
+        writer.write(item, ANSWER, lambda: 7)
     assert (queue.clients_made, len(queue.items)) == (1, 2)

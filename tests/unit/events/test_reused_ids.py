@@ -49,9 +49,12 @@ def kinds(sender: Sender) -> list[str]:
     return [item["kind"]["S"] for item in sender.items]
 
 
+ANSWER = Response(200, "[]")
+
+
 def item_of(body: bytes, key: str = "77", *, once: bool = False) -> Item:
     kept = CallEvent("voipstudio", CALL, key, Kind.RINGING, "call.ringing", NOW, once=once)
-    return event_item(kept, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
+    return event_item(kept, Request("POST", "/", body=body), ANSWER, retention_days=90)
 
 
 class TestAnIdWithAnotherBody:
@@ -121,14 +124,14 @@ class TestTheWay:
     @pytest.fixture
     def table(self) -> FakeDynamoDB:
         table = FakeDynamoDB()
-        assert writer_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is WriteOutcome.STORED
+        assert writer_of(table, FakeQueue()).write(item_of(b"{}"), ANSWER, lambda: 7).outcome is WriteOutcome.STORED
         return table
 
     def test_of_a_queue_keeps_it_and_counts_it(self, table: FakeDynamoDB) -> None:
         reused: list[Item] = []
         queue = FakeQueue()
         table.fault = OUT_OF_ORDER
-        assert writer_of(table, queue).keep(item_of(b"other"), lambda: 7).fate is WriteOutcome.SPILLED
+        assert writer_of(table, queue).write(item_of(b"other"), ANSWER, lambda: 7).outcome is WriteOutcome.SPILLED
         table.fault = None
         store = EventStore(table.as_client(), "events", on_reused_key=reused.append)
         drainer = SpillDrainer(store, queue.as_client(), SPILL_QUEUE_URL)
@@ -140,7 +143,7 @@ class TestTheWay:
 
     def test_of_the_log_keeps_it(self, table: FakeDynamoDB, log: io.StringIO) -> None:
         table.fault = OUT_OF_ORDER
-        writer_of(table, FakeQueue(fault=OUT_OF_ORDER)).keep(item_of(b"other"), lambda: 7)
+        writer_of(table, FakeQueue(fault=OUT_OF_ORDER)).write(item_of(b"other"), ANSWER, lambda: 7)
         table.fault = None
         line = next(line for line in log.getvalue().splitlines() if "CALLHOOKS_UNSTORED_EVENT" in line)
         assert unstored(log.getvalue()) == [item_of(b"other")]
@@ -156,9 +159,9 @@ class TestTheWay:
 
     def test_of_a_queue_that_the_first_still_waits_in_keeps_both(self) -> None:
         table, queue = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue()
-        keeper = writer_of(table, queue)
-        fates = [keeper.keep(item_of(body), lambda: 7).fate for body in (b"{}", b"other", b"{}")]
-        assert fates == [WriteOutcome.SPILLED, WriteOutcome.SPILLED, WriteOutcome.REPLAYED]
+        writer = writer_of(table, queue)
+        outcomes = [writer.write(item_of(body), ANSWER, lambda: 7).outcome for body in (b"{}", b"other", b"{}")]
+        assert outcomes == [WriteOutcome.SPILLED, WriteOutcome.SPILLED, WriteOutcome.REPLAYED]
         table.fault = None
         drainer = SpillDrainer(EventStore(table.as_client(), "events"), queue.as_client(), SPILL_QUEUE_URL)
         for item in queue.items:
@@ -169,13 +172,13 @@ class TestTheWay:
     def test_of_a_lost_reply_is_no_other_delivery(self) -> None:
         table = FakeDynamoDB(lose_reply=True)
         item = item_of(b"{}") | {"request_id": {"S": "1"}}
-        assert writer_of(table, FakeQueue()).keep(item, lambda: 7).fate is WriteOutcome.STORED
+        assert writer_of(table, FakeQueue()).write(item, ANSWER, lambda: 7).outcome is WriteOutcome.STORED
         assert len(table.items) == 1
 
     def test_of_a_first_body_that_cannot_be_read_keeps_it(self, table: FakeDynamoDB) -> None:
         first = next(iter(table.items.values()))
         first["body"], first["body_encoding"] = {"B": b"broken"}, {"S": "gzip"}
-        assert writer_of(table, FakeQueue()).keep(item_of(b"{}"), lambda: 7).fate is WriteOutcome.STORED
+        assert writer_of(table, FakeQueue()).write(item_of(b"{}"), ANSWER, lambda: 7).outcome is WriteOutcome.STORED
         assert len(table.items) == 2
 
 
@@ -189,8 +192,8 @@ def test_whatever_the_order_and_the_container_each_body_is_kept_once(deliveries:
     warm = writer_of(table, FakeQueue())
     seen: set[bytes] = set()
     for body, is_warm in deliveries:
-        keeper = warm if is_warm else writer_of(table, FakeQueue())
-        assert keeper.keep(item_of(body), lambda: 7).fate is (
+        writer = warm if is_warm else writer_of(table, FakeQueue())
+        assert writer.write(item_of(body), ANSWER, lambda: 7).outcome is (
             WriteOutcome.REPLAYED if body in seen else WriteOutcome.STORED
         )
         seen.add(body)

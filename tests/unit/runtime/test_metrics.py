@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook
+from callhooks.providers.jambonz.new_call import NewCallWebhook
 from callhooks.runtime.http import Request
 from callhooks.runtime.metrics import NAMESPACE, count, measure
 from callhooks.webhooks import pipeline as receiver
@@ -28,11 +28,11 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
+    get_writer_of,
     metric_lines,
     recorded,
     signed,
     signed_event,
-    writer_of,
 )
 
 EVENT_OF = {
@@ -231,9 +231,9 @@ class TestANewCall:
     def test_is_known_by_the_signature_header_that_is_configured(self, lines: Lines) -> None:
         clock = Clock()
         own = receiver.Receiver(
-            new_call_webhook(PLAN, signature_header="X-Own-Signature", public_url=""),
+            NewCallWebhook(PLAN, signature_header="X-Own-Signature", public_url=""),
             credentials=credential_store(FakeSecrets(), clock),
-            keeper=writer_of(FakeDynamoDB(), FakeQueue()),
+            get_writer=get_writer_of(FakeDynamoDB(), FakeQueue()),
             clock=clock,
             retention_days=90,
         )

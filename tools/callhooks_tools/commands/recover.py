@@ -213,7 +213,7 @@ def bring_in(store: EventStore, logged: Logged) -> Recovered:
         ClientError, BotoCoreError: the database has failed.
     """
     try:
-        fate = RecoveryOutcome.STORED if store.keep(unpack_item(logged.packed)) else RecoveryOutcome.KNOWN
+        fate = RecoveryOutcome.STORED if store.put(unpack_item(logged.packed)) else RecoveryOutcome.KNOWN
     except (ValueError, ParamValidationError) as error:
         # The text of a validation repeats what was sent.
         problem = str(error) if isinstance(error, ValueError) else "it is no item of a table"

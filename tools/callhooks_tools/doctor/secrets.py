@@ -11,7 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
-from callhooks.webhooks.credentials import CredentialsUnavailable, SecretValue, secret_text
+from callhooks.runtime.errors import CredentialsUnavailable
+from callhooks.webhooks.credentials import SecretValue, secret_text
 
 from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
 from callhooks_tools.doctor.findings import Finding, failure, fine, looked_at, warning

@@ -18,8 +18,8 @@ from callhooks.providers.bird import SubscriptionFilter
 from callhooks.providers.jambonz import action, client_auth, events, new_call, tool_hook
 from callhooks.providers.jambonz.authentication import unverified_time
 from callhooks.providers.jambonz.sip_clients import Client
-from callhooks.runtime.errors import describe_exception, is_refused_for_good
-from callhooks.runtime.http import HttpProblem, Request, Response, Sender
+from callhooks.runtime.errors import HttpProblem, describe_exception, is_refused_for_good
+from callhooks.runtime.http import Request, Response, Sender
 
 from callhooks_tools.recovery.workers import at_once
 from callhooks_tools.stack.stack import Provider
@@ -178,7 +178,7 @@ def keep_event(store: EventStore, made: Item) -> bool:
         ClientError, BotoCoreError: the write failed.
     """
     try:
-        return store.keep(made)
+        return store.put(made)
     except ClientError as error:
         if is_refused_for_good(error):
             raise StillNotUnderstood("The database refuses it.") from None

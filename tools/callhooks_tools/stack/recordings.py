@@ -21,7 +21,8 @@ from callhooks.providers.jambonz.authentication import (
     signature_header_value,
 )
 from callhooks.providers.jambonz.plan.call_signature import call_signature
-from callhooks.runtime.http import HttpApiEvent, HttpProblem, Request
+from callhooks.runtime.errors import HttpProblem
+from callhooks.runtime.http import HttpApiEvent, Request
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from callhooks_tools.stack.stack import Access, BirdAccess, JambonzAccess, Provider, TokenAccess

@@ -33,10 +33,10 @@ from callhooks.call_log.session import (
 )
 from callhooks.calls.repository import CallStore, CallsUnread
 from callhooks.events.call_event import utc_text
-from callhooks.runtime.errors import describe_exception
-from callhooks.runtime.http import HttpApiEvent, HttpPayload, HttpProblem, Request, Response, Unauthorized
+from callhooks.runtime.errors import CredentialsUnavailable, HttpProblem, Unauthorized, describe_exception
+from callhooks.runtime.http import HttpApiEvent, HttpPayload, Request, Response, problem_response
 from callhooks.runtime.metrics import count
-from callhooks.webhooks.credentials import CredentialStore, CredentialsUnavailable
+from callhooks.webhooks.credentials import CredentialStore
 
 CONSOLE = "console"
 PAGE = "/"
@@ -185,7 +185,7 @@ def _problem_of(error: Exception) -> HttpProblem:
 
 
 def _refusal(problem: HttpProblem, request: Request | None) -> Response:
-    answer = problem.as_response()
+    answer = problem_response(problem)
     headers = {**_NO_STORE, **answer.headers}
     # A browser that is told would put its own window before the page's form.
     if problem.status == HTTPStatus.UNAUTHORIZED and request and request.header("sec-fetch-mode") is None:

@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, Seconds
 from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, calls_at, day_shard, summary_of_item
 from callhooks.events.event_item import Item, partition_key, party_key
+from callhooks.runtime.errors import CallhooksError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -53,7 +54,7 @@ IndexEntry: TypeAlias = 'Mapping[str, "AttributeValueTypeDef"]'
 OutcomeOrUnderWay: TypeAlias = Outcome | Literal["under_way"]
 
 
-class CursorRefused(ValueError):
+class CursorRefused(CallhooksError, ValueError):
     """A cursor that was not given out, or not for this question."""
 
 

@@ -39,7 +39,8 @@ from callhooks.calls.call import CallStatus, Outcome
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import INBOUND, OUTBOUND
 from callhooks.events.event_item import is_call_partition, partition_key
-from callhooks.runtime.http import JSON_CONTENT_TYPE, BadRequest, BodyTooLarge, HttpProblem, Request, Response
+from callhooks.runtime.errors import BadRequest, BodyTooLarge, HttpProblem
+from callhooks.runtime.http import JSON_CONTENT_TYPE, Request, Response
 
 LIST, CALL, STATS, SESSION, DOCUMENT = "/calls", "/calls/{provider}/{call_id}", "/stats", "/session", "/openapi.json"
 METHODS = {

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.shared.cookies import Cookie, SameSite
 
-from callhooks.runtime.http import Unauthorized
+from callhooks.runtime.errors import Unauthorized
 from callhooks.webhooks.credentials import SecretValue, secret_text, secret_texts
 
 COOKIE = "callhooks_session"

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from callhooks.calls.call import Call, CallSummary
 from callhooks.events.call_event import CallEvent
 from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item, partition_key, party_key
+from callhooks.runtime.errors import CallhooksError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -62,11 +63,11 @@ class CallEvents:
     expires_at: int | None
 
 
-class OutOfTime(Exception):
+class OutOfTime(CallhooksError):
     """A call has so many events that they could not be read in the time there was."""
 
 
-class CallsUnread(Exception):
+class CallsUnread(CallhooksError):
     """DynamoDB has left out calls that it was asked for, again and again: it is throttled."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyItemAlreadyExistsError,
@@ -25,10 +25,26 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+class PendingWrite:
+    """An item that is about to be written, and its answer.
+
+    Powertools' deep copy of it is itself, since nobody changes it.
+    """
+
+    __slots__ = ("answer", "item")
+
+    def __init__(self, item: Item, answer: Response) -> None:
+        self.item = item
+        self.answer = answer
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+
 class EventStore(BasePersistenceLayer):
     """A Powertools persistence layer whose record is the event.
 
-    `idempotent_function` hands `save_inprogress` the whole item. A new one is written and the function answers; a
+    `idempotent_function` hands `save_inprogress` the item and its answer. A new one is written; a
     repeat raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without an expiry,
     so that there is no state in between and a repeat in flight is never an error. A container remembers the last
     answers it gave and asks the table nothing for them. A delivery whose key is taken by another body is no repeat: it
@@ -52,32 +68,33 @@ class EventStore(BasePersistenceLayer):
         """Whether this container knows that this event is kept."""
         return self._retrieve_from_cache(_record_key(item)) is not None
 
-    def remember(self, item: Item) -> None:
-        """Note of an event that it is kept, though not in the table yet: a repeat gets its answer from here."""
-        self._remember(item, answer_of(item))
-
-    def keep(self, item: Item) -> bool:
-        """Write an item; `False` where it was there already.
+    def put(self, item: Item) -> bool:
+        """Write an item; return `False` where it was there already.
 
         Raises:
             ClientError, BotoCoreError: the write failed.
         """
         return self._put(item) is None
 
-    def save_inprogress(self, data: Item, remaining_time_in_millis: int | None = None) -> None:  # noqa: ARG002
+    # Powertools hands on what it was given, and says that it is a dict.
+    def save_inprogress(  # type: ignore[override]
+        self,
+        data: PendingWrite,
+        remaining_time_in_millis: int | None = None,  # noqa: ARG002
+    ) -> None:
         """Write the item unless it is there, in one request; in two where another delivery has its key.
 
         Raises:
             IdempotencyItemAlreadyExistsError: a repeat; it holds the first answer.
             ClientError, BotoCoreError: the write failed.
         """
-        known = self._retrieve_from_cache(_record_key(data))
+        known = self._retrieve_from_cache(_record_key(data.item))
         if known is not None:
             raise IdempotencyItemAlreadyExistsError(old_data_record=known)
-        first = self._put(data)
-        record = self._remember(data, answer_of(data if first is None else first))
+        first = self._put(data.item)
+        record = self.remember(data.item, data.answer if first is None else answer_of(first))
         # A write whose reply was lost and that the SDK sent again meets itself: that is no repeat.
-        if first is not None and not _same_write(first, data):
+        if first is not None and not _same_write(first, data.item):
             raise IdempotencyItemAlreadyExistsError(old_data_record=record)
 
     def _put(self, item: Item) -> Item | None:
@@ -121,13 +138,14 @@ class EventStore(BasePersistenceLayer):
         item = reply.get("Item")
         return None if item is None else body_of_item(item)
 
-    def save_success(self, data: Item, result: object) -> None:
+    def save_success(self, data: PendingWrite, result: object) -> None:  # type: ignore[override]
         """Nothing is left to do: the item was written whole."""
 
-    def delete_record(self, data: Item, exception: Exception) -> None:
+    def delete_record(self, data: PendingWrite, exception: Exception) -> None:  # type: ignore[override]
         """Nothing is taken back: what was accepted is kept."""
 
-    def _remember(self, item: Item, answer: Response) -> DataRecord:
+    def remember(self, item: Item, answer: Response) -> DataRecord:
+        """Note that an item is kept, in the table or in the queue: a repeat gets its answer from here."""
         record = DataRecord(
             idempotency_key=_record_key(item),
             status=STATUS_CONSTANTS["COMPLETED"],

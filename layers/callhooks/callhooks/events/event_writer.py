@@ -1,20 +1,20 @@
-"""Keeper: an item goes into the table, else into the spill queue, else into the log."""
+"""EventWriter: an item goes to the table; if that fails, to the spill queue; if that fails too, to the log."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
 
-from callhooks.events.event_item import Item, answer_of, pack_item
-from callhooks.events.event_table import EventStore
+from callhooks.events.event_item import Item, pack_item
+from callhooks.events.event_table import EventStore, PendingWrite
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.events.write_result import WriteOutcome, WriteResult
 from callhooks.runtime.errors import error_name, is_refused_for_good
-from callhooks.runtime.http import HttpPayload
+from callhooks.runtime.http import HttpPayload, Response
 from callhooks.runtime.metrics import count
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ logger = Logger(child=True)
 
 
 class EventWriter:
-    """Keeps each item once.
+    """Stores each item once.
 
     Args:
-        store: where items belong.
-        spill_queue: where they wait that the store has not taken.
+        store: the table of events.
+        spill_queue: where items wait that the table has not taken.
     """
 
     def __init__(self, store: EventStore, spill_queue: SpillQueue) -> None:
@@ -49,19 +49,19 @@ class EventWriter:
         # With idempotency switched off Powertools never configures the store, which is asked all the same.
         store.configure(idempotency)
         self._store_once = idempotent_function(
-            _payload, data_keyword_argument="item", persistence_store=store, config=idempotency
+            _answer, data_keyword_argument="write", persistence_store=store, config=idempotency
         )
 
-    def keep(self, item: Item, seconds_left: Callable[[], float]) -> WriteResult:
-        """Keep an item, in a place that can be reached in the time that is left.
+    def write(self, item: Item, answer: Response, seconds_left: Callable[[], float]) -> WriteResult:
+        """Store an item, in a place that can be reached in the time that is left, and return its answer.
 
         What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
         """
-        payload, failure = answer_of(item).as_payload(), NO_TIME
+        payload, failure = answer.as_payload(), NO_TIME
         if seconds_left() >= STORE_SECONDS or self._store.holds(item):
             failure = "the store has not seen it"
             try:
-                payload = self._store_once(item=_Settled(item))
+                payload = self._store_once(write=PendingWrite(item, answer))
             except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
                 cause = error.__cause__ or error
                 if is_refused_for_good(cause):
@@ -69,12 +69,11 @@ class EventWriter:
                     return WriteResult(WriteOutcome.REFUSED, payload)
                 failure = error_name(cause)
         if self._store.holds(item):
-            return WriteResult(
-                WriteOutcome.REPLAYED if REPLAYED_HEADER in payload["headers"] else WriteOutcome.STORED, payload
-            )
+            is_repeat = REPLAYED_HEADER in payload["headers"]
+            return WriteResult(WriteOutcome.REPLAYED if is_repeat else WriteOutcome.STORED, payload)
         if seconds_left() < SPILL_SECONDS:
             logger.error("not spilled", extra={"failure": NO_TIME})
-        elif self._spill(item, failure):
+        elif self._spill(item, answer, failure):
             return WriteResult(WriteOutcome.SPILLED, payload)
         self.log(item, failure)
         return WriteResult(WriteOutcome.LOGGED, payload)
@@ -85,30 +84,23 @@ class EventWriter:
         name = hashlib.sha256(packed.encode("ascii")).hexdigest()[:16]
         slices = [packed[start : start + MAX_LOGGED_PART] for start in range(0, len(packed), MAX_LOGGED_PART)]
         for number, part in enumerate(slices, start=1):
-            told = {"failure": failure, "event": name, "part": number, "parts": len(slices), "delivery": part}
-            logger.error(UNSTORED_MARKER, extra=told)
+            fields = {"failure": failure, "event": name, "part": number, "parts": len(slices), "delivery": part}
+            logger.error(UNSTORED_MARKER, extra=fields)
         count("EventUnstored")
 
-    def _spill(self, item: Item, failure: str) -> bool:
+    def _spill(self, item: Item, answer: Response, failure: str) -> bool:
         try:
             self._spill_queue.put(item)
         except Exception as error:  # noqa: BLE001 - whatever the queue does, there is still the log
             logger.error("not spilled", extra={"failure": error_name(error)})
             return False
-        self._store.remember(item)
+        self._store.remember(item, answer)
         count("EventSpilled", provider=item["provider"]["S"], reason=failure)
         return True
 
 
-class _Settled(dict[str, Any]):
-    """An item that nobody changes any more, so that Powertools' deep copy of it is itself."""
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
-
-
-def _payload(*, item: Item) -> HttpPayload:
-    return answer_of(item).as_payload()
+def _answer(*, write: PendingWrite) -> HttpPayload:
+    return write.answer.as_payload()
 
 
 def _mark_as_replayed(response: Any, idempotent_data: DataRecord) -> Any:  # noqa: ARG001

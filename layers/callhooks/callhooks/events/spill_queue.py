@@ -138,7 +138,7 @@ class SpillDrainer:
     def _keep(self, item: Item) -> bool:
         """Write an item, and count it; what the database refuses for good goes into quarantine."""
         try:
-            is_new = self._store.keep(item)
+            is_new = self._store.put(item)
         except ClientError as error:
             if not is_refused_for_good(error) or item["pk"]["S"].startswith(QUARANTINE):
                 raise
@@ -149,7 +149,7 @@ class SpillDrainer:
         provider = item["provider"]["S"]
         logger.warning("quarantined", extra={"provider": provider, "reason": REFUSED_BY_DATABASE})
         count("EventQuarantined", provider=provider, reason=REFUSED_BY_DATABASE)
-        return self._store.keep(refused_item(item))
+        return self._store.put(refused_item(item))
 
     def _pause(self, failed: Sequence[Message]) -> None:
         """Have messages come again after a while of their own."""

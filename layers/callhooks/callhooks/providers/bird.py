@@ -39,8 +39,10 @@ from callhooks.providers.payload import (
     OptionalStr,
     json_object,
 )
-from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.runtime.errors import BadRequest, Unauthorized
+from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.credentials import SecretValue, secret_texts
+from callhooks.webhooks.webhook import Webhook
 
 PROVIDER = "bird"
 SIGNATURE_HEADER = "messagebird-signature"
@@ -118,45 +120,6 @@ def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
         [timestamp.encode("ascii"), url.encode("utf-8", "surrogatepass"), hashlib.sha256(body).digest()]
     )
     return base64.b64encode(hmac.new(key.encode("utf-8"), signed, hashlib.sha256).digest()).decode("ascii")
-
-
-def precheck_credentials(request: Request, now: datetime, *, window: timedelta) -> None:
-    """Check that there is a signature, and its time.
-
-    `window` is how old the timestamp may be: Bird's retries go on for hours and carry the first one. Nothing but a
-    clock explains one of the future, so that it may be ahead by no more than `MAX_CLOCK_LEAD`.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    if request.header(SIGNATURE_HEADER) is None or request.header(TIMESTAMP_HEADER) is None:
-        raise Unauthorized("no signature")
-    signed_at = sent_at(request)
-    if signed_at is None:
-        raise Unauthorized("a timestamp that cannot be read")
-    if not -MAX_CLOCK_LEAD <= now - signed_at <= window:
-        raise Unauthorized("a timestamp outside the window")
-
-
-def verify(request: Request, credentials: SigningKeys, *, public_url: str) -> Sender:
-    """Check the signature itself, of a request that `precheck_credentials` has let through.
-
-    A retry repeats the timestamp, which is the sender's mark: the signature changes with the signing key.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    signature, timestamp = request.header(SIGNATURE_HEADER) or "", request.header(TIMESTAMP_HEADER) or ""
-    # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
-    given = signature.encode("utf-8", "surrogatepass")
-    url = request.url(public_url)
-    expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
-    # Every key is compared, so that the time tells nothing about which came close.
-    if not sum(hmac.compare_digest(given, one) for one in expected):
-        # The URL is what is mostly wrong; its path is told as the template writes it, since anything may stand in it.
-        told = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
-        raise Unauthorized("wrong signature", seen={"url": told.url(public_url)})
-    return Sender(sent_at(request), mark=timestamp)
 
 
 def sent_at(request: Request) -> datetime | None:
@@ -327,3 +290,59 @@ def _details(event: BirdEvent, request: Request) -> Details:
             "bird_request_id": request.header(REQUEST_ID_HEADER),
         }
     )
+
+
+class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
+    """Bird reports what happens to a call.
+
+    Args:
+        public_url: the address under which Bird calls the API; empty for the request's own host.
+        window: how old a signature may be: Bird's retries go on for hours and carry the first one.
+        wanted: the events that are kept.
+    """
+
+    provider = PROVIDER
+    signature_header = SIGNATURE_HEADER
+
+    def __init__(self, *, public_url: str, window: timedelta, wanted: SubscriptionFilter) -> None:
+        self._public_url = public_url
+        self._window = window
+        self._wanted = wanted
+
+    def precheck_credentials(self, request: Request, now: datetime) -> None:
+        """Check that there is a signature, and its time.
+
+        Only a wrong clock explains a time in the future, so it may be ahead by no more than `MAX_CLOCK_LEAD`.
+        """
+        if request.header(SIGNATURE_HEADER) is None or request.header(TIMESTAMP_HEADER) is None:
+            raise Unauthorized("no signature")
+        signed_at = sent_at(request)
+        if signed_at is None:
+            raise Unauthorized("a timestamp that cannot be read")
+        if not -MAX_CLOCK_LEAD <= now - signed_at <= self._window:
+            raise Unauthorized("a timestamp outside the window")
+
+    def authenticate(self, request: Request, credentials: SigningKeys, _now: datetime) -> Sender:
+        """Check the signature itself.
+
+        A retry repeats the timestamp, which is the sender's mark: the signature changes with the signing key.
+        """
+        signature, timestamp = request.header(SIGNATURE_HEADER) or "", request.header(TIMESTAMP_HEADER) or ""
+        # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
+        given = signature.encode("utf-8", "surrogatepass")
+        url = request.url(self._public_url)
+        expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
+        # Every key is compared, so that the time tells nothing about which came close.
+        if not sum(hmac.compare_digest(given, one) for one in expected):
+            # The URL is most often what is wrong. Its path is logged as the template writes it, without its values.
+            logged = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
+            raise Unauthorized("wrong signature", log_fields={"url": logged.url(self._public_url)})
+        return Sender(sent_at(request), mark=timestamp)
+
+    def parse(self, request: Request) -> BirdEvent:
+        """Read the event."""
+        return parse_event(request)
+
+    def normalise(self, message: BirdEvent, request: Request, now: datetime) -> CallEvent | Ignored:
+        """Return the event in the common vocabulary, unless the filter leaves it out."""
+        return normalise(message, request, now, wanted=self._wanted)

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from callhooks.runtime.http import BadRequest
+from callhooks.runtime.errors import BadRequest
 from callhooks.runtime.json_values import read_json
 
 EARLIEST_YEAR = 1971

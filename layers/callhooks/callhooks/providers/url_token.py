@@ -1,15 +1,18 @@
-"""Senders who can prove themselves by an unguessable URL alone: neither Wavix nor VoIPstudio signs what it sends."""
+"""Authentication by secret URL token: for providers that do not sign what they send."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-from callhooks.runtime.http import Request, Sender, Unauthorized
+from callhooks.runtime.errors import Unauthorized
+from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.credentials import SecretValue, secret_texts
+from callhooks.webhooks.webhook import MessageT, Webhook
 
 Networks: TypeAlias = "tuple[IPv4Network | IPv6Network, ...]"
 
@@ -40,29 +43,26 @@ def read_networks(text: str) -> Networks:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
-def precheck_credentials(request: Request, *, allowed: Networks) -> None:
-    """Check that there is a token in the path, and the sender's address where only some are allowed.
+class UrlTokenWebhook(Webhook[PathTokens, MessageT]):
+    """A webhook that is authenticated by the token in its path, from all addresses or only the allowed ones."""
 
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    if not request.path_parameters.get("token"):
-        raise Unauthorized("no token")
-    if allowed and not _is_allowed(request.source_address, allowed):
-        raise Unauthorized("address not allowed")
+    def __init__(self, *, allowed: Networks) -> None:
+        self._allowed = allowed
 
+    def precheck_credentials(self, request: Request, _now: datetime) -> None:
+        """Check that there is a token in the path, and that the sender's address is allowed."""
+        if not request.path_parameters.get("token"):
+            raise Unauthorized("no token")
+        if self._allowed and not _is_allowed(request.source_address, self._allowed):
+            raise Unauthorized("address not allowed")
 
-def verify(request: Request, credentials: PathTokens) -> Sender:
-    """Check the token in the path.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    given = request.path_parameters.get("token", "").encode("utf-8", "surrogatepass")
-    # Every token is compared, so that the time tells nothing about which came close.
-    if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
-        raise Unauthorized("wrong token")
-    return Sender()
+    def authenticate(self, request: Request, credentials: PathTokens, _now: datetime) -> Sender:
+        """Check the token in the path."""
+        given = request.path_parameters.get("token", "").encode("utf-8", "surrogatepass")
+        # Every token is compared, so that the time tells nothing about which came close.
+        if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
+            raise Unauthorized("wrong token")
+        return Sender()
 
 
 def _is_allowed(source: str, allowed: Networks) -> bool:

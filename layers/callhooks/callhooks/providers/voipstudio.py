@@ -12,7 +12,9 @@ from aws_lambda_powertools.utilities.parser import parse
 
 from callhooks.events.call_event import INBOUND, CallEvent, Details, Ignored, Kind, cleaned, direction_of, known_details
 from callhooks.providers.payload import Document, Identifier, Moment, OptionalInt, OptionalStr, json_object
-from callhooks.runtime.http import BadRequest, Request
+from callhooks.providers.url_token import UrlTokenWebhook
+from callhooks.runtime.errors import BadRequest
+from callhooks.runtime.http import Request
 
 PROVIDER = "voipstudio"
 
@@ -131,3 +133,17 @@ def _details(event: VoipstudioEvent) -> Details:
             "text": event.text,
         }
     )
+
+
+class VoipstudioWebhook(UrlTokenWebhook[VoipstudioEvent | None]):
+    """VoIPstudio reports calls, SMS and queues."""
+
+    provider = PROVIDER
+
+    def parse(self, request: Request) -> VoipstudioEvent | None:
+        """Read the event."""
+        return parse_event(request)
+
+    def normalise(self, message: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:
+        """Return the event in the common vocabulary."""
+        return normalise(message, request, now)

@@ -24,7 +24,9 @@ from callhooks.providers.payload import (
     OptionalStr,
     json_object,
 )
-from callhooks.runtime.http import BadRequest, Request
+from callhooks.providers.url_token import UrlTokenWebhook
+from callhooks.runtime.errors import BadRequest
+from callhooks.runtime.http import Request
 
 PROVIDER = "wavix"
 POST_CALL = "post-call"
@@ -198,3 +200,17 @@ def _media_details(event: WavixEvent) -> Details:
             "reason": payload.reason,
         }
     )
+
+
+class WavixWebhook(UrlTokenWebhook[WavixEvent]):
+    """Wavix reports what happens to a call, and afterwards what it cost."""
+
+    provider = PROVIDER
+
+    def parse(self, request: Request) -> WavixEvent:
+        """Read the event."""
+        return parse_event(request)
+
+    def normalise(self, message: WavixEvent, request: Request, now: datetime) -> CallEvent:
+        """Return the event in the common vocabulary."""
+        return normalise(message, request, now)

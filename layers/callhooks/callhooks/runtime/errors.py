@@ -1,14 +1,97 @@
-"""Failures as they may be logged: the text of an exception may hold what was sent, its type and place do not.
+"""The exceptions of callhooks, and how an exception may be logged: its text may hold what was sent, its type does not.
 
-botocore is not imported for them: who is refused does not wait for it.
+    CallhooksError
+    ├── HttpProblem              a request ends with an error answer
+    │   ├── BadRequest           400
+    │   ├── Unauthorized         401
+    │   └── BodyTooLarge         413
+    ├── CredentialsUnavailable   the secret store cannot be read, and nothing is cached
+    ├── OutOfTime                too little is left of an invocation's time
+    ├── CallsUnread              DynamoDB left calls unread
+    ├── CursorRefused            a cursor of the call log is none (also a ValueError)
+    ├── PlanUnavailable          the call plan cannot be read
+    ├── ClientsUnavailable       SIP clients cannot be looked up
+    ├── NoTool                   a function cannot be a tool
+    └── NotGuarded               nothing can make sure that a tool runs only once
+
+`CircuitOpenError` is one of botocore's instead, since it stands in for a failed request.
+botocore is not imported here: a request that is refused does not wait for it.
 """
 
 from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
 
 _REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
+
+
+class CallhooksError(Exception):
+    """An error that callhooks raises itself."""
+
+
+class HttpProblem(CallhooksError):
+    """A request that ends with an error answer.
+
+    `detail` goes to the sender and never repeats anything of the request. `reason` is for the log and the metric, one
+    of a few fixed texts; `log_fields` are for the log alone.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        reason: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.reason = reason or detail
+        self.headers = headers
+        self.log_fields: Mapping[str, str] = {}
+
+
+class BadRequest(HttpProblem):
+    """400: the request cannot be understood."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(400, "Bad request", detail)
+
+
+class BodyTooLarge(HttpProblem):
+    """413: the body is larger than any webhook of a provider."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, "Body too large", f"The body is larger than {limit} bytes.")
+
+
+class Unauthorized(HttpProblem):
+    """401: the sender is not authenticated; only the log says which check failed.
+
+    `challenge` is the `WWW-Authenticate` header, where there is a scheme to name.
+    """
+
+    def __init__(
+        self, reason: str, *, challenge: str | None = None, log_fields: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        super().__init__(
+            401,
+            "Unauthorized",
+            "The credentials or the signature of this request are missing or wrong.",
+            reason=reason,
+            headers={"www-authenticate": challenge} if challenge else {},
+        )
+        self.log_fields = log_fields
+
+
+class CredentialsUnavailable(CallhooksError):
+    """The secret store could not be read, and nothing is cached."""
 
 
 def describe_exception(error: BaseException) -> str:

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 from urllib.parse import parse_qsl, urlsplit
 
+from callhooks.runtime.errors import BadRequest, HttpProblem
+
 JSON_CONTENT_TYPE = "application/json"
 
 
@@ -26,69 +28,6 @@ class HttpPayload(TypedDict):
     headers: dict[str, str]
     body: str
     cookies: NotRequired[list[str]]
-
-
-class HttpProblem(Exception):
-    """A request that ends with an error answer.
-
-    `detail` goes to the sender and never repeats anything of the request. `reason` is for the log and the metric, one
-    of a few fixed texts; `seen` is for the log alone.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        detail: str,
-        *,
-        reason: str | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.reason = reason or detail
-        self.headers = headers
-        self.seen: Mapping[str, str] = {}
-
-    def as_response(self) -> Response:
-        """The problem as `application/problem+json` (RFC 9457)."""
-        body = {"status": self.status, "title": self.title, "detail": self.detail}
-        return Response(self.status, json.dumps(body), "application/problem+json", self.headers)
-
-
-class BadRequest(HttpProblem):
-    """400: the request cannot be understood."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(400, "Bad request", detail)
-
-
-class BodyTooLarge(HttpProblem):
-    """413: the body is larger than any webhook of a provider."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, "Body too large", f"The body is larger than {limit} bytes.")
-
-
-class Unauthorized(HttpProblem):
-    """401: the sender has not proven who they are; only the log tells which proof failed.
-
-    `challenge` is the `WWW-Authenticate` header, where there is a scheme to name.
-    """
-
-    def __init__(
-        self, reason: str, *, challenge: str | None = None, seen: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        super().__init__(
-            401,
-            "Unauthorized",
-            "The credentials or the signature of this request are missing or wrong.",
-            reason=reason,
-            headers={"www-authenticate": challenge} if challenge else {},
-        )
-        self.seen = seen
 
 
 class Sender(NamedTuple):
@@ -212,6 +151,12 @@ class Response(NamedTuple):
         if self.cookies:
             payload["cookies"] = list(self.cookies)
         return payload
+
+
+def problem_response(problem: HttpProblem) -> Response:
+    """Return a problem as `application/problem+json` (RFC 9457)."""
+    body = {"status": problem.status, "title": problem.title, "detail": problem.detail}
+    return Response(problem.status, json.dumps(body), "application/problem+json", problem.headers)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

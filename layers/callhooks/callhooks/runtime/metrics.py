@@ -51,16 +51,16 @@ def emit_delivery_metrics(
     *,
     provider: str,
     caller_waits: bool = False,
-    told: Mapping[str, str] = MappingProxyType({}),
+    log_fields: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write the one line of a delivery: what is counted, how long its sender waited, and what it is told by."""
+    """Write the one line of a delivery: what is counted, how long its sender waited, and further fields."""
     with _line() as metrics:
         metrics.add_dimension("provider", provider)
         for name in counted:
             metrics.add_metric(name, MetricUnit.Count, 1)
         for name in (ANSWER_TIME, CALL_ANSWER_TIME) if caller_waits else (ANSWER_TIME,):
             metrics.add_metric(name, MetricUnit.Milliseconds, milliseconds)
-        for name, value in told.items():
+        for name, value in log_fields.items():
             metrics.add_metadata(name, value)
 
 

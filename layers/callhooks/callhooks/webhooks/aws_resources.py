@@ -1,17 +1,17 @@
-"""A function's connections to AWS: its clients, and what stands on them. Takes long to import, as boto3 does."""
+"""AwsResources: what a webhook function uses of AWS, made when it is first asked for.
+
+boto3 takes longer to import than all else together, so nothing here imports it before it is needed.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 from aws_lambda_powertools import Logger
 
-from callhooks.events.event_table import EventStore
-from callhooks.events.event_writer import EventWriter
-from callhooks.events.spill_queue import SpillQueue
-from callhooks.runtime.aws_clients import dynamodb_client, queue_client, secret_reader
 from callhooks.runtime.metrics import count
 from callhooks.runtime.settings import SpillSettings, StoreSettings
 
@@ -19,39 +19,78 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from callhooks.events.event_item import Item
+    from callhooks.events.event_table import EventStore
+    from callhooks.events.event_writer import EventWriter
 
 logger = Logger(child=True)
 
 
-class Connected(NamedTuple):
-    """AWS, for a caller who waits: one client for each service, made once."""
+class AwsResources:
+    """One client for each service, made once, and what stands on them.
 
-    dynamodb: DynamoDBClient
-    store: EventStore
-    keeper: EventWriter
-    read_secret: Callable[[str], str]
-
-
-def connect() -> Connected:
-    """Connect the function.
-
-    Raises:
-        KeyError: a variable of the environment is missing.
+    Args:
+        events_table: the name of the table of events.
+        spill_queue_url: the URL of the spill queue.
     """
-    client = dynamodb_client()
-    store = deployed_store(client)
-    queue = SpillQueue(queue_client, SpillSettings.from_environment(os.environ).spill_queue_url)
-    return Connected(client, store, EventWriter(store, queue), secret_reader())
+
+    def __init__(self, *, events_table: str, spill_queue_url: str) -> None:
+        self._events_table = events_table
+        self._spill_queue_url = spill_queue_url
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read where they are from the environment.
+
+        Raises:
+            KeyError: a variable is missing.
+        """
+        return cls(
+            events_table=StoreSettings.from_environment(environment).events_table,
+            spill_queue_url=SpillSettings.from_environment(environment).spill_queue_url,
+        )
+
+    def connect(self) -> Self:
+        """Make the clients now: for a function whose sender waits for its answers."""
+        _ = self.writer, self._secret_reader
+        return self
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB, for a caller who waits."""
+        from callhooks.runtime.aws_clients import dynamodb_client  # noqa: PLC0415
+
+        return dynamodb_client()
+
+    @cached_property
+    def store(self) -> EventStore:
+        """The table of events."""
+        return event_store(self.dynamodb, self._events_table)
+
+    @cached_property
+    def writer(self) -> EventWriter:
+        """Where events are written."""
+        from callhooks.events.event_writer import EventWriter  # noqa: PLC0415
+        from callhooks.events.spill_queue import SpillQueue  # noqa: PLC0415
+        from callhooks.runtime.aws_clients import queue_client  # noqa: PLC0415
+
+        return EventWriter(self.store, SpillQueue(queue_client, self._spill_queue_url))
+
+    def read_secret(self, secret_id: str) -> str:
+        """Return a secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
+        return self._secret_reader(secret_id)
+
+    @cached_property
+    def _secret_reader(self) -> Callable[[str], str]:
+        from callhooks.runtime.aws_clients import secret_reader  # noqa: PLC0415
+
+        return secret_reader()
 
 
-def deployed_store(client: DynamoDBClient) -> EventStore:
-    """The table of events.
+def event_store(client: DynamoDBClient, table_name: str) -> EventStore:
+    """Return the table of events, which counts ids that come again with another body."""
+    from callhooks.events.event_table import EventStore  # noqa: PLC0415
 
-    Raises:
-        KeyError: a variable of the environment is missing.
-    """
-    table = StoreSettings.from_environment(os.environ).events_table
-    return EventStore(client, table, on_reused_key=_count_reused_key)
+    return EventStore(client, table_name, on_reused_key=_count_reused_key)
 
 
 def _count_reused_key(item: Item) -> None:

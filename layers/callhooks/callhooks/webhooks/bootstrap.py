@@ -1,7 +1,4 @@
-"""A function as it is deployed: on the real clock and its environment, and on AWS once that is needed.
-
-What takes long to import is in `connected`: who shows no credentials is refused without it.
-"""
+"""How a function is put together: on the real clock, its environment, and AWS."""
 
 from __future__ import annotations
 
@@ -9,19 +6,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from callhooks.events.write_result import ItemWriter, WriteResult
 from callhooks.runtime.errors import describe_exception
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
-from callhooks.runtime.settings import SpillSettings, StoreSettings
+from callhooks.runtime.settings import StoreSettings
+from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.credentials import CredentialStore, SecretValue
-from callhooks.webhooks.pipeline import Receiver, Webhook, fallback_payload
-
-if TYPE_CHECKING:
-    from callhooks.events.event_item import Item
+from callhooks.webhooks.pipeline import Receiver, fallback_payload
+from callhooks.webhooks.webhook import Webhook
 
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
@@ -31,46 +26,31 @@ logger = Logger(location=None, datefmt="%Y-%m-%dT%H:%M:%SZ", utc=True)
 logger.remove_keys(["service"])
 
 
-class Aws(Protocol):
-    """What a webhook asks of AWS."""
-
-    @property
-    def keeper(self) -> ItemWriter:
-        """Where events are kept."""
-        ...
-
-    def read_secret(self, secret_id: str) -> str:
-        """A secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
-        ...
-
-
 def build_receiver(
     webhook: Webhook[CredentialsT, MessageT],
     *,
     secrets: Sequence[str],
     read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
-    aws: Aws | None = None,
+    aws: AwsResources | None = None,
 ) -> Receiver[CredentialsT, MessageT]:
-    """The receiver of a webhook.
+    """Return the receiver of a webhook.
 
     Args:
-        webhook: the webhook's own functions.
+        webhook: the webhook.
         secrets: the secrets that hold its senders' credentials, by ARN.
-        read_credentials: makes the credentials of the secrets' values.
-        aws: where the function has connected as it started, since somebody waits for its answers; else it connects
-            with the first sender who shows credentials.
+        read_credentials: makes the credentials from the secrets' values.
+        aws: the function's resources, where it has them already.
 
     Raises:
         KeyError: a variable of the environment is missing.
     """
-    settings = StoreSettings.from_environment(os.environ)
-    late = _LateAws(SpillSettings.from_environment(os.environ))
+    resources = aws or AwsResources.from_env()
     return Receiver(
         webhook,
-        credentials=build_credentials(secrets, read_credentials, (aws or late).read_secret),
-        keeper=aws.keeper if aws else late,
+        credentials=build_credentials(secrets, read_credentials, resources.read_secret),
+        get_writer=lambda: resources.writer,
         clock=utc_now,
-        retention_days=settings.retention_days,
+        retention_days=StoreSettings.from_environment(os.environ).retention_days,
     )
 
 
@@ -81,31 +61,6 @@ def build_credentials(
 ) -> CredentialStore[CredentialsT]:
     """The credentials in these secrets, by ARN."""
     return CredentialStore(secrets, build=read_credentials, read_secret=read_secret, monotonic=time.monotonic)
-
-
-class _LateAws:
-    """Connects when it is asked for the first time."""
-
-    def __init__(self, spill: SpillSettings) -> None:
-        self._spill = spill
-        self._aws: Aws | None = None
-
-    def read_secret(self, secret_id: str) -> str:
-        return self._connected().read_secret(secret_id)
-
-    def keep(self, item: Item, seconds_left: Callable[[], float]) -> WriteResult:
-        return self._connected().keeper.keep(item, seconds_left)
-
-    def log(self, item: Item, failure: str) -> None:
-        self._connected().keeper.log(item, failure)
-
-    def _connected(self) -> Aws:
-        if self._aws is None:
-            # boto3 takes longer to import than all else together.
-            from callhooks.webhooks.aws_resources import connect  # noqa: PLC0415
-
-            self._aws = connect()
-        return self._aws
 
 
 class FallbackReceiver(Generic[CredentialsT, MessageT]):

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from aws_lambda_powertools import Logger
 
+from callhooks.runtime.errors import CredentialsUnavailable
+
 MAX_AGE_SECONDS = 300.0
 REFRESH_INTERVAL_SECONDS = 60.0
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
@@ -16,10 +18,6 @@ CredentialsT = TypeVar("CredentialsT")
 SecretValue = Mapping[str, object]
 
 logger = Logger(child=True)
-
-
-class CredentialsUnavailable(Exception):
-    """The secret store could not be read, and nothing is cached."""
 
 
 class CredentialStore(Generic[CredentialsT]):

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from callhooks.events.event_table import EventStore
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.plan.loader import read_plan
@@ -34,11 +34,11 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
+    get_writer_of,
     kept_details,
     signed_event,
     unstored,
     without_header,
-    writer_of,
 )
 
 MENU = """
@@ -145,14 +145,14 @@ class Phone:
     def __post_init__(self) -> None:
         store = EventStore(self.table.as_client(), "events")
         self.receiver = Receiver(
-            action_webhook(
+            ActionWebhook(
                 self.plan,
                 load_initial_webhook=initial_webhook_loader(store),
                 signature_header=DEFAULT_SIGNATURE_HEADER,
                 public_url=PUBLIC_URL,
             ),
             credentials=credential_store(self.secrets, self.clock),
-            keeper=writer_of(store, self.queue),
+            get_writer=get_writer_of(store, self.queue),
             clock=self.clock,
             retention_days=90,
         )

@@ -699,10 +699,10 @@ class TestTheLastResort:
         "broken",
         [
             "callhooks.webhooks.pipeline.Request.from_event",
-            "callhooks.webhooks.pipeline.Receiver._verify",
+            "callhooks.webhooks.pipeline.Receiver._authenticate",
             "callhooks.webhooks.pipeline.event_item",
             "callhooks.webhooks.pipeline.quarantine_item",
-            "callhooks.events.event_writer.EventWriter.keep",
+            "callhooks.events.event_writer.EventWriter.write",
             "callhooks.events.event_writer.pack_item",
             "callhooks.webhooks.pipeline.count",
         ],

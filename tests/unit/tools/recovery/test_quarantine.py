@@ -14,7 +14,7 @@ from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.client_auth import ClientAuth, auth_response, parse_client_auth, refused
 from callhooks.providers.jambonz.sip_clients import Client
 from callhooks.runtime.http import Request, Response, Sender
-from callhooks.webhooks.pipeline import quarantined
+from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.commands.quarantine import readable
 from callhooks_tools.recovery.quarantine import StillNotUnderstood, read_again, readings, request_of, shortest
 from callhooks_tools.stack.terminal import shown
@@ -39,7 +39,7 @@ WAVIX = Request(
 def kept(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
     """A delivery in quarantine."""
     delivery = NotUnderstood(provider, REASON, NOW)
-    return quarantine_item(delivery, request, answer or quarantined(REASON, request), retention_days=90)
+    return quarantine_item(delivery, request, answer or quarantined(REASON), retention_days=90)
 
 
 def client_auth() -> Request:
@@ -66,7 +66,7 @@ def test_every_route_of_a_webhook_is_read() -> None:
 
 
 def test_what_is_understood_now_is_the_event_that_it_would_have_been() -> None:
-    answer = quarantined(REASON, WAVIX)
+    answer = quarantined(REASON)
     made = read_again(kept(WAVIX, answer), HOW)
     event = HOW["/webhooks/wavix/{token}"](WAVIX, answer, NOW)
     assert isinstance(event, CallEvent)

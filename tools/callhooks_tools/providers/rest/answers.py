@@ -6,7 +6,7 @@ import email.utils
 from collections.abc import Mapping, Sequence
 
 from callhooks.providers.payload import json_value
-from callhooks.runtime.http import BadRequest
+from callhooks.runtime.errors import BadRequest
 
 from callhooks_tools.providers.rest.errors import (
     ControlFailed,

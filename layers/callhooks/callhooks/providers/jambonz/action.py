@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from callhooks.events.call_event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.providers.jambonz.events import EventHook, event_details
-from callhooks.providers.jambonz.hook import PROVIDER, call_details, hook_key
+from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook, call_details, hook_key
+from callhooks.providers.jambonz.new_call import verbs_response
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.outcomes import outcome_of
+from callhooks.providers.jambonz.plan.plan import HookPlace, Links, Plan, Turn
 from callhooks.providers.payload import json_object
-from callhooks.runtime.http import Request
+from callhooks.runtime.http import Request, Response
 
 ACTION = "actionHook"
 MAX_HOPS = 1_000_000
+GO_ON = verbs_response(())
 
 _WORDS = (
     "reason",
@@ -112,3 +117,54 @@ def _scalar(value: object) -> Detail | None:
 
 def _count(text: str | None) -> int:
     return min(int(text), MAX_HOPS) if text and len(text) <= 9 and text.isascii() and text.isdigit() else 0
+
+
+class ActionWebhook(JambonzWebhook[ActionHook]):
+    """jambonz reports how a verb has ended, or asks for something, and waits for the next verbs.
+
+    Args:
+        plan: the call plan that answers.
+        load_initial_webhook: returns the body of a call's first webhook by its call SID, `None` where it cannot be
+            read. Called only where the plan needs what the hook does not say.
+        signature_header: the header with jambonz's signature.
+        public_url: the address under which jambonz calls the API; empty for the request's own host.
+    """
+
+    fallback = GO_ON
+    caller_waits = True
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        load_initial_webhook: Callable[[str], Mapping[str, object] | None],
+        signature_header: str,
+        public_url: str,
+    ) -> None:
+        super().__init__(signature_header=signature_header)
+        self._plan = plan
+        self._load_initial_webhook = load_initial_webhook
+        self._public_url = public_url
+
+    def parse(self, request: Request) -> ActionHook:
+        """Read the hook."""
+        return parse_action_hook(request)
+
+    def normalise(self, message: ActionHook, request: Request, now: datetime) -> CallEvent:
+        """Return the event of the hook."""
+        return normalise(message, request, now)
+
+    def answer(self, message: ActionHook, request: Request, now: datetime) -> Response:
+        """Return the verbs that come next."""
+        call_sid = message.first_webhook_of
+        facts = CallFacts(
+            message.document, (lambda: self._load_initial_webhook(call_sid)) if call_sid else (lambda: None)
+        )
+        place = HookPlace(message.flow, message.step, message.hook, message.repeated)
+        turn = self._plan.turn_after(place, outcome_of(message.hook, message.document), facts, now)
+        if not isinstance(turn, Turn):
+            return verbs_response(turn)
+        links = Links(
+            request.base_url(self._public_url), message.call.call_sid or "", message.hop, request.sender.url_key
+        )
+        return verbs_response(self._plan.verbs_of(turn, facts, links))

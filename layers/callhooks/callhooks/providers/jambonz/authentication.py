@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from callhooks.providers.jambonz.plan.call_signature import is_signed_call
-from callhooks.runtime.http import Request, Sender, Unauthorized
-from callhooks.webhooks.credentials import CredentialsUnavailable, SecretValue, secret_text, secret_texts, usable_texts
+from callhooks.runtime.errors import CredentialsUnavailable, Unauthorized
+from callhooks.runtime.http import Request, Sender
+from callhooks.webhooks.credentials import SecretValue, secret_text, secret_texts, usable_texts
 
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
 TOLERANCE_SECONDS = 300
@@ -70,15 +71,6 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
         webhook_secrets=usable,
         signature_header=signature_header,
     )
-
-
-def precheck_credentials(request: Request, _now: datetime) -> None:
-    """Check that there are Basic credentials, whosever they are.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    _shown_basic(request.header("authorization"))
 
 
 def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
@@ -161,7 +153,12 @@ def basic_header_value(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _shown_basic(header: str | None) -> bytes:
+def shown_basic(header: str | None) -> bytes:
+    """Return the Basic credentials of a request, right or wrong.
+
+    Raises:
+        Unauthorized: there are none.
+    """
     if header is None:
         raise Unauthorized("no Authorization header", challenge=CHALLENGE)
     scheme, _, token = header.partition(" ")
@@ -174,7 +171,7 @@ def _shown_basic(header: str | None) -> bytes:
 
 
 def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
-    given = _shown_basic(header)
+    given = shown_basic(header)
     # Every password is compared, so that the time tells nothing about which came close.
     if not sum(
         hmac.compare_digest(given, f"{credentials.username}:{password}".encode()) for password in credentials.passwords

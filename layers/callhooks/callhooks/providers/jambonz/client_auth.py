@@ -9,18 +9,20 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 from pydantic import AfterValidator, StringConstraints
 
 from callhooks.events.call_event import CallEvent, Kind, cleaned, known_details
+from callhooks.providers.jambonz.authentication import JambonzCredentials, verify_or_take_get
 from callhooks.providers.jambonz.digest import Challenge, digest_response
-from callhooks.providers.jambonz.hook import PROVIDER
-from callhooks.providers.jambonz.sip_clients import Client, NonceCount
+from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook
+from callhooks.providers.jambonz.sip_clients import Client, ClientStore, ClientsUnavailable, NonceCount
 from callhooks.providers.payload import (
     Document,
     Identifier,
@@ -30,9 +32,13 @@ from callhooks.providers.payload import (
     json_object,
     not_blank,
 )
-from callhooks.runtime.http import BadRequest, Request, Response
+from callhooks.runtime.errors import BadRequest
+from callhooks.runtime.http import Request, Response, Sender
+from callhooks.runtime.metrics import count, measure
 
 REGISTER = "REGISTER"
+
+logger = Logger(child=True)
 
 _HA1_OF_NOBODY = "0" * 32
 
@@ -181,3 +187,94 @@ def refused(message: str | None = None) -> Response:
 
 def _answer(members: Mapping[str, str | int]) -> Response:
     return Response(200, json.dumps(members, separators=(",", ":")))
+
+
+class ClientAuthWebhook(JambonzWebhook[ClientAuth]):
+    """jambonz asks whether a SIP client is who it claims to be (`registration_hook`).
+
+    Args:
+        clients: the SIP clients.
+        signature_header: the header with jambonz's signature.
+    """
+
+    def __init__(self, clients: ClientStore, *, signature_header: str) -> None:
+        super().__init__(signature_header=signature_header)
+        self._clients = clients
+        self.fallback = refused()
+
+    def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+        """Check Basic, and the signature of what has one: `decide` refuses every client of a `GET`."""
+        return verify_or_take_get(request, credentials, now)
+
+    def parse(self, request: Request) -> ClientAuth:
+        """Read the attempt."""
+        return parse_client_auth(request)
+
+    def decide(self, message: ClientAuth, request: Request, now: datetime) -> ClientAuth:
+        """Look the client up, and compare."""
+        return _checked(self._clients, message, request, now)
+
+    def normalise(self, message: ClientAuth, request: Request, now: datetime) -> CallEvent:
+        """Return the event of the attempt."""
+        return normalise(message, request, now)
+
+    def answer(self, message: ClientAuth, _request: Request, _now: datetime) -> Response:
+        """Return whether the client may go on."""
+        return auth_response(message)
+
+    def quarantine_response(self, reason: str, _request: Request) -> Response:
+        """Refuse a client of whom nothing can be read."""
+        return refused(reason)
+
+    def too_large_response(self, reason: str, _request: Request) -> Response:
+        """Refuse a client of whom too much is said."""
+        return refused(reason)
+
+
+def _checked(clients: ClientStore, auth: ClientAuth, request: Request, now: datetime) -> ClientAuth:
+    attempt = auth.attempt
+    if request.sender.lacks_signature:
+        # The address that failures are counted by is not signed either.
+        return replace(auth, outcome=_log_refusal(ClientRefusal.NOT_SIGNED))
+    try:
+        outcome = _outcome(clients, attempt, request, now)
+    except ClientsUnavailable as error:
+        # Nobody is let in whom nothing has checked.
+        logger.error("client not checked", extra={"failure": str(error)})
+        outcome = ClientRefusal.NOT_CHECKED
+    if isinstance(outcome, ClientRefusal):
+        _log_refusal(outcome)
+        # An outage is no failure of the client's.
+        if outcome is not ClientRefusal.NOT_CHECKED:
+            _count_failure(clients, attempt, now)
+    return replace(auth, outcome=outcome)
+
+
+def _log_refusal(reason: ClientRefusal) -> ClientRefusal:
+    logger.warning("client refused", extra={"provider": PROVIDER, "reason": reason.value})
+    count("ClientRefused", provider=PROVIDER, reason=reason.value)
+    return reason
+
+
+def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now: datetime) -> Client | ClientRefusal:
+    if not attempt.is_supported:
+        return ClientRefusal.UNSUPPORTED_DIGEST
+    client = clients.find(attempt.username, attempt.realm)
+    proven = proves(attempt, client)
+    if client is None:
+        return ClientRefusal.UNKNOWN_CLIENT
+    if not proven:
+        return ClientRefusal.WRONG_PASSWORD
+    used = attempt.nonce_count
+    if used and not clients.claim_nonce(used, request_id=request.request_id, now=now):
+        return ClientRefusal.REPLAYED
+    return client
+
+
+def _count_failure(clients: ClientStore, attempt: ClientAttempt, now: datetime) -> None:
+    try:
+        failures = clients.count_failure(attempt.source_address or "", now)
+    except ClientsUnavailable as error:
+        logger.error("failure of a client not counted", extra={"failure": str(error)})
+    else:
+        measure("ClientFailuresFromOneAddress", failures, provider=PROVIDER)

@@ -17,6 +17,7 @@ from callhooks.providers.jambonz.authentication import MAX_CLOCK_DIFFERENCE
 from callhooks.providers.jambonz.hook import (
     KIND_OF_STATUS,
     PROVIDER,
+    JambonzWebhook,
     call_details,
     hook_key,
 )
@@ -31,9 +32,10 @@ from callhooks.providers.payload import (
     OptionalStr,
     json_object,
 )
-from callhooks.runtime.http import Request
+from callhooks.runtime.http import Request, Response
 
 ADULTING = "adulting"
+NO_VERBS = Response(200, "[]")
 
 KIND_OF_QUEUE_EVENT = {"join": Kind.QUEUE_JOINED, "leave": Kind.QUEUE_LEFT}
 """`event`, where there is a `queue`."""
@@ -312,3 +314,19 @@ def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
 def _cause_code(bye_headers: Mapping[str, object] | None) -> int | None:
     found = _CAUSE_CODE.match(str((bye_headers or {}).get("reason", "")))
     return int(found[1]) if found else None
+
+
+class EventWebhook(JambonzWebhook[EventHook]):
+    """jambonz reports what happens to calls, queues and conferences, and expects no verbs."""
+
+    def parse(self, request: Request) -> EventHook:
+        """Read the event."""
+        return parse_event(request)
+
+    def normalise(self, message: EventHook, request: Request, now: datetime) -> CallEvent:
+        """Return the event in the common vocabulary."""
+        return normalise(message, request, now)
+
+    def answer(self, _message: EventHook, _request: Request, _now: datetime) -> Response:
+        """Return no verbs: should an event go to a hook that takes some, the call goes on with those it has."""
+        return NO_VERBS

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from itertools import islice
 from urllib.parse import urlencode
 
 from callhooks.events.call_event import Details, Kind, clean_text, known_details
+from callhooks.providers.jambonz.authentication import JambonzCredentials, shown_basic, verify
 from callhooks.providers.jambonz.models import CallInfo
-from callhooks.runtime.http import Request
+from callhooks.runtime.http import Request, Sender
+from callhooks.webhooks.webhook import MessageT, Webhook
 
 PROVIDER = "jambonz"
 MAX_CUSTOMER_DATA = 50
@@ -81,3 +84,24 @@ def call_details(call: CallInfo) -> Details:
             **dict(islice(tagged, MAX_CUSTOMER_DATA)),
         }
     )
+
+
+class JambonzWebhook(Webhook[JambonzCredentials, MessageT]):
+    """What all hooks have in common: Basic, and the signature where a webhook secret is set.
+
+    Args:
+        signature_header: the header with jambonz's signature.
+    """
+
+    provider = PROVIDER
+
+    def __init__(self, *, signature_header: str) -> None:
+        self.signature_header = signature_header
+
+    def precheck_credentials(self, request: Request, _now: datetime) -> None:
+        """Check that there are Basic credentials, right or wrong."""
+        shown_basic(request.header("authorization"))
+
+    def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+        """Check Basic and the signature."""
+        return verify(request, credentials, now)

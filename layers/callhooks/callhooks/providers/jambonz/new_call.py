@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
 from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of
 from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredentials, verify_or_take_get
-from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, call_details, hook_key
+from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.plan import Links, Plan, Turn, Verbs
 from callhooks.providers.payload import json_object
-from callhooks.runtime.http import BadRequest, Request, Sender, Unauthorized
+from callhooks.runtime.errors import BadRequest, Unauthorized
+from callhooks.runtime.http import Request, Response, Sender
 
 NEW_CALL_KEY = "new-call"
-
-
-def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
-    """Check the sender; a `GET` that lacks its signature may name no call.
-
-    jambonz 0.9 names none in a `GET`. With the Basic credentials alone, anybody could rewrite a call by one.
-
-    Raises:
-        Unauthorized: with the reason for the log.
-    """
-    sender = verify_or_take_get(request, credentials, now)
-    if sender.lacks_signature and any(name == "call_sid" and value for name, value in request.query):
-        raise Unauthorized("a GET that names a call, which nothing signs", challenge=CHALLENGE)
-    return sender
 
 
 def parse_call_hook(request: Request) -> CallHook | None:
@@ -91,3 +81,80 @@ def _new_call_key(request: Request) -> str:
 def _with_plus(value: str) -> str:
     # An unescaped + of a number arrives as a blank.
     return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
+
+
+class NewCallWebhook(JambonzWebhook[CallHook | None]):
+    """jambonz asks what to do with a new call. Also declares the plan's variables to jambonz's portal.
+
+    Args:
+        plan: the call plan that answers.
+        signature_header: the header with jambonz's signature.
+        public_url: the address under which jambonz calls the API; empty for the request's own host.
+    """
+
+    takes_new_calls = True
+    caller_waits = True
+
+    def __init__(self, plan: Plan, *, signature_header: str, public_url: str) -> None:
+        super().__init__(signature_header=signature_header)
+        self._plan = plan
+        self._public_url = public_url
+        self.fallback = verbs_response(plan.fallback)
+        self.uses_builtin_plan = plan.uses_builtin_plan
+
+    def unauthenticated_response(self, request: Request) -> Response | None:
+        """Answer `OPTIONS` with the declaration of the variables."""
+        return variables_response(self._plan) if request.method == "OPTIONS" else None
+
+    def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+        """Check the sender; a `GET` that lacks its signature may name no call.
+
+        jambonz 0.9 names none in a `GET`. With the Basic credentials alone, anybody could rewrite a call by one.
+        """
+        sender = verify_or_take_get(request, credentials, now)
+        if sender.lacks_signature and any(name == "call_sid" and value for name, value in request.query):
+            raise Unauthorized("a GET that names a call, which nothing signs", challenge=CHALLENGE)
+        return sender
+
+    def parse(self, request: Request) -> CallHook | None:
+        """Read the call."""
+        return parse_call_hook(request)
+
+    def is_new_call(self, message: CallHook | None) -> bool:
+        """Return whether this is the first webhook of a call; a bare `GET` is one."""
+        return message is None or message.is_first_webhook
+
+    def normalise(self, message: CallHook | None, request: Request, now: datetime) -> CallEvent:
+        """Return the event of a new call."""
+        return normalise(message, request, now)
+
+    def answer(self, message: CallHook | None, request: Request, now: datetime) -> Response:
+        """Return the verbs of the flow that takes the call."""
+        facts = facts_of(message)
+        links = Links(
+            request.base_url(self._public_url), message.call_sid if message else "", key=request.sender.url_key
+        )
+        # Of a bare GET nothing is known, not even whom it is for.
+        flow = self._plan.flow_for(facts, now) if message else self._plan.routes[-1].flow
+        return verbs_response(self._plan.verbs_of(Turn(flow), facts, links))
+
+    def too_large_response(self, _reason: str, _request: Request) -> None:
+        """Refuse a body that no call has."""
+
+
+def facts_of(call: CallHook | None) -> CallFacts:
+    """What the first webhook tells; a bare `GET` tells nothing."""
+    if call is None:
+        return CallFacts({})
+    return CallFacts({**call.model_dump(by_alias=True, exclude_none=True), "customerData": call.customer_data})
+
+
+def verbs_response(verbs: Verbs) -> Response:
+    """Verbs as jambonz takes them: 200, JSON, an array."""
+    return Response(200, json.dumps(verbs, separators=(",", ":")))
+
+
+def variables_response(plan: Plan) -> Response:
+    """The declaration of the plan's variables: a flat object, or nothing at all, since jambonz refuses an empty one."""
+    schema = plan.variables_schema()
+    return Response(200, json.dumps(schema, separators=(",", ":"))) if schema else Response(204, "")

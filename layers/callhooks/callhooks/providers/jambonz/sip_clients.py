@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks.events.event_item import Item, key_part
+from callhooks.runtime.errors import CallhooksError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,7 +28,7 @@ NONCES_KEPT = timedelta(days=1)
 FAILURES_KEPT = timedelta(hours=2)
 
 
-class ClientsUnavailable(Exception):
+class ClientsUnavailable(CallhooksError):
     """The table of clients could not be asked; names the fault and nothing that was asked for."""
 
 

@@ -10,16 +10,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import JsonValue
 
-from callhooks.events.call_event import CallEvent, Kind, clean_text, known_details
-from callhooks.providers.jambonz.hook import PROVIDER, hook_key
-from callhooks.providers.jambonz.llm_tools.toolbox import MAX_CALLS, ToolOutcome, ToolRequest, failed
+from callhooks.calls.caller_history import PastCalls
+from callhooks.events.call_event import CallEvent, Kind, clean_text, direction_of, known_details
+from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook, hook_key, tool_key
+from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
+from callhooks.providers.jambonz.llm_tools.toolbox import (
+    MAX_CALLS,
+    Parties,
+    PlanFacts,
+    ToolCall,
+    ToolOutcome,
+    ToolRequest,
+    failed,
+)
+from callhooks.providers.jambonz.models import CallInfo
 from callhooks.providers.payload import Document, Identifier, OptionalStr, json_object
-from callhooks.runtime.http import BadRequest, Request, Response
+from callhooks.runtime.errors import BadRequest
+from callhooks.runtime.http import Request, Response
 from callhooks.runtime.json_values import finite_float
 
 MAX_EVENT_NAME = 200
@@ -28,6 +40,8 @@ MAX_ANSWER_BYTES = 256 * 1024
 MAX_ANSWERED = 8_000
 """More errors than fit into the answer, so that no more entries than these need to be read."""
 GOOGLE = "google"
+ANSWER_WITHIN = timedelta(seconds=8.8)
+"""The function's time-out is 9 s: tools have 5 of them."""
 
 
 class _FunctionCall(Document):
@@ -206,3 +220,69 @@ def _object(outcome: ToolOutcome) -> object:
 
 def _known(members: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in members.items() if value is not None}
+
+
+class ToolWebhook(JambonzWebhook[ToolHook]):
+    """A language model in a call asks jambonz for a tool, and waits for its result.
+
+    Args:
+        runner: runs tools.
+        plan: what tools may ask of the call plan.
+        load_initial_webhook: returns the body of a call's first webhook by its call SID, `None` where there is none.
+        past_calls: the caller's earlier calls.
+        signature_header: the header with jambonz's signature.
+    """
+
+    answer_within = ANSWER_WITHIN
+
+    def __init__(
+        self,
+        runner: ToolRunner,
+        *,
+        plan: PlanFacts,
+        load_initial_webhook: Callable[[str], Mapping[str, object] | None],
+        past_calls: PastCalls,
+        signature_header: str,
+    ) -> None:
+        super().__init__(signature_header=signature_header)
+        self._runner = runner
+        self._plan = plan
+        self._load_initial_webhook = load_initial_webhook
+        self._past_calls = past_calls
+        # Whatever fails, there is a better answer in the vendor's shape; this one says that the sender waits.
+        self.fallback = tool_response(ToolHook("", None, (ToolRequest(""),), (failed("The tool cannot be run."),)))
+
+    def parse(self, request: Request) -> ToolHook:
+        """Read the tool calls."""
+        return parse_tool_hook(request)
+
+    def decide(self, message: ToolHook, request: Request, now: datetime) -> ToolHook:
+        """Run the tools, once for each signed body and call."""
+        call = ToolCall(
+            call_sid=message.call_sid,
+            now=now,
+            plan=self._plan,
+            parties=lambda: self._parties(message.call_sid) if message.call_sid else Parties(),
+            past_calls=self._past_calls,
+        )
+        return replace(message, outcomes=tuple(self._runner.run(message.requests, call, key=tool_key(request))))
+
+    def _parties(self, call_sid: str) -> Parties:
+        call = CallInfo.model_validate(self._load_initial_webhook(call_sid) or {})
+        return Parties(call.from_, call.to, direction_of(call.direction))
+
+    def normalise(self, message: ToolHook, request: Request, now: datetime) -> CallEvent:
+        """Return the event of a tool call."""
+        return normalise(message, request, now)
+
+    def answer(self, message: ToolHook, _request: Request, _now: datetime) -> Response:
+        """Return the outcomes in the shape that the vendor's adapter takes."""
+        return tool_response(message)
+
+    def quarantine_response(self, reason: str, request: Request) -> Response:
+        """Return an error in the vendor's shape."""
+        return not_understood(reason, request)
+
+    def too_large_response(self, reason: str, request: Request) -> Response:
+        """Return an error in the vendor's shape."""
+        return not_understood(reason, request)

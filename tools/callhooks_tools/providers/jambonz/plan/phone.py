@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
-from callhooks.providers.jambonz.action_webhook import action_webhook
+from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
-from callhooks.providers.jambonz.new_call_webhook import new_call_webhook, verbs_response
+from callhooks.providers.jambonz.new_call import NewCallWebhook, verbs_response
 from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks.providers.jambonz.tool_hook import not_understood
 from callhooks.providers.payload import json_object
-from callhooks.runtime.http import HttpProblem, Request, Response, Sender
+from callhooks.runtime.errors import HttpProblem
+from callhooks.runtime.http import Request, Response, Sender, problem_response
 
 from callhooks_tools.providers.jambonz.phone import Application, Reply
 from callhooks_tools.providers.jambonz.phone.requests import Clock
@@ -32,8 +33,8 @@ class PlanTransport:
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._clock = clock
         self._first: Mapping[str, object] | None = None
-        self._new_call = new_call_webhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL)
-        self._action = action_webhook(
+        self._new_call = NewCallWebhook(plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=PUBLIC_URL)
+        self._action = ActionWebhook(
             plan,
             load_initial_webhook=lambda _: self._first,
             signature_header=DEFAULT_SIGNATURE_HEADER,
@@ -56,7 +57,7 @@ class PlanTransport:
         try:
             response = self._answer(request)
         except HttpProblem as problem:
-            response = problem.as_response()
+            response = problem_response(problem)
         return Reply(response.status, {"content-type": response.content_type}, response.body.encode())
 
     def _answer(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ from callhooks.providers.jambonz.llm_tools.toolbox import (
     ToolRequest,
     failed,
 )
-from callhooks.runtime.errors import describe_exception
+from callhooks.runtime.errors import CallhooksError, describe_exception
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
@@ -45,7 +45,7 @@ TOO_MANY = failed(f"Not run: at most {MAX_CALLS} at once. Ask again.")
 logger = Logger(child=True)
 
 
-class NotGuarded(Exception):
+class NotGuarded(CallhooksError):
     """Nothing would keep a tool from running twice."""
 
 

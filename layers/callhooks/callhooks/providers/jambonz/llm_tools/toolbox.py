@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from callhooks.calls.caller_history import PastCall, PastCalls
 from callhooks.events.call_event import OUTBOUND, canonical_party
-from callhooks.runtime.errors import describe_exception
+from callhooks.runtime.errors import CallhooksError, describe_exception
 from callhooks.runtime.json_values import finite_float, read_json
 
 MAX_CALLS = 16
@@ -266,7 +266,7 @@ def load_toolbox(folder: Path) -> Toolbox:
     return Toolbox(MappingProxyType(tools), tuple(problems))
 
 
-class NoTool(Exception):
+class NoTool(CallhooksError):
     """A function that cannot be a tool; says why."""
 
 

@@ -28,6 +28,7 @@ from callhooks.providers.jambonz.plan.plan import (
     Variable,
     Verbs,
 )
+from callhooks.runtime.errors import CallhooksError
 
 PLAN_PACKAGE = "callhooks_plan"
 PLAN_FILE = "plan.json"
@@ -47,7 +48,7 @@ class _PreparedFlow(TypedDict):
     steps: dict[str, _PreparedStep]
 
 
-class PlanUnavailable(Exception):
+class PlanUnavailable(CallhooksError):
     """The prepared plan is missing or cannot be read."""
 
 
