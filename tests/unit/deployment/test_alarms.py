@@ -194,11 +194,27 @@ def test_an_address_is_told_where_there_is_one() -> None:
     }
 
 
-def dashboard() -> dict[str, Any]:
-    """The body of the dashboard, with the names of resources in place of what CloudFormation makes of them."""
+def dashboard_text() -> str:
+    """The body of the dashboard, in which `${...}` names what CloudFormation fills in."""
     (properties,) = resources("AWS::CloudWatch::Dashboard").values()
-    body: str = properties["DashboardBody"]["Fn::Sub"]
-    numbers = re.sub(r"\$\{(\w+Milliseconds)\}", "0", body)
+    return substituted(*properties["DashboardBody"]["Fn::Sub"])
+
+
+def substituted(text: str, values: Mapping[str, Any]) -> str:
+    for name, value in values.items():
+        ((function, argument),) = value.items()
+        if function == "Fn::Join":
+            separator, references = argument
+            filled = separator.join(f"${{{reference['Ref']}}}" for reference in references)
+        else:
+            filled = argument if isinstance(argument, str) else substituted(*argument)
+        text = text.replace(f"${{{name}}}", filled)
+    return text
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard, with the names of resources in place of what CloudFormation makes of them."""
+    numbers = re.sub(r"\$\{(\w+Milliseconds)\}", "0", dashboard_text())
     document: dict[str, Any] = json.loads(re.sub(r"\$\{(?!!)([\w:.]+)\}", r"<\1>", numbers))
     return document
 
@@ -208,12 +224,25 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def graphed() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Namespace, name and dimensions of each metric that is drawn; "..." repeats the one before."""
+    """Namespace, name and dimensions of each metric that is drawn; "." repeats a word of the one before."""
     for widget in widgets("metric"):
+        before: list[str] = []
         for metric in widget["metrics"]:
             words = [word for word in metric if isinstance(word, str)]
             if words and words[0] != "...":
-                yield words[0], words[1], dict(zip(words[2::2], words[3::2], strict=True))
+                before = [before[at] if word == "." else word for at, word in enumerate(words)]
+                yield before[0], before[1], dict(zip(before[2::2], before[3::2], strict=True))
+
+
+def searches() -> list[tuple[str, str]]:
+    """What is searched for before the name of a metric, and that name."""
+    expressions = [
+        metric[0]["expression"]
+        for widget in widgets("metric")
+        for metric in widget["metrics"]
+        if isinstance(metric[0], dict)
+    ]
+    return re.findall(r"SEARCH\('(.*) MetricName=\"(\w+)\"', '\w+', 60\)", "\n".join(expressions))
 
 
 class TestTheDashboard:
@@ -232,30 +261,40 @@ class TestTheDashboard:
                 assert dimensions["service"] == "<AWS::StackName>"
                 assert dimensions.keys() in ({"service"}, {"service", "provider"})
 
-    def test_shows_each_provider(self) -> None:
-        stored = {dimensions["provider"] for _, name, dimensions in graphed() if name == metrics.EVENT_STORED}
-        assert stored == {"jambonz", "wavix", "bird", "voipstudio"}
+    def test_searches_for_metrics_of_this_stack_that_the_code_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        metrics.tell_answer([metrics.EVENT_STORED, metrics.EVENT_REPEATED], 5, provider="jambonz")
+        for name in ("WebhookRefused", "EventQuarantined"):
+            assert name in counted_in_code()
+            metrics.count(name, provider="jambonz", reason="some")
+        order = ("service", "provider", "reason").index
+        written = {
+            (f'{{callhooks,{",".join(sorted(dimensions, key=order))}}} service="<AWS::StackName>"', metric["Name"])
+            for line in metric_lines(capsys.readouterr().out)
+            for described in line["_aws"]["CloudWatchMetrics"]
+            for dimensions in described["Dimensions"]
+            for metric in described["Metrics"]
+        }
+        own = {search for search in searches() if search[0].startswith("{callhooks,")}
+        assert {name for _, name in own} == {
+            "EventStored", "EventRepeated", "WebhookRefused", "EventQuarantined", "AnswerTime",
+        }  # fmt: skip
+        assert own <= written
 
-    def test_searches_for_metrics_that_the_code_writes(self) -> None:
-        searches = [
-            metric[0]["expression"]
-            for widget in widgets("metric")
-            for metric in widget["metrics"]
-            if isinstance(metric[0], dict)
-        ]
-        searched = [re.search(r'\{callhooks,([\w,]+)\}.* MetricName="(\w+)"', text) for text in searches]
-        assert [found and (found[1], found[2]) for found in searched] == [
-            ("service,provider,reason", "WebhookRefused"),
-            ("service,provider,reason", "EventQuarantined"),
-        ]
+    def test_shows_every_function_that_a_provider_calls(self) -> None:
+        rest = {"CallLogFunction", "CallProjectorFunction", "SpillDrainerFunction"}
+        called = set(resources("AWS::Lambda::Function")) - rest
+        searched = {name: scope for scope, name in searches() if scope.startswith("{AWS/Lambda,FunctionName} ")}
+        assert searched.keys() == {"Duration", "Errors", "Throttles"}
+        for scope in searched.values():
+            (names,) = re.findall(r'FunctionName=\("([^()]*)"\)', scope)
+            assert set(names.split('" OR "')) == {f"<{name}>" for name in called}
 
     def test_shows_every_queue(self) -> None:
         shown = {dimensions["QueueName"] for _, _, dimensions in graphed() if "QueueName" in dimensions}
         assert shown == {f"<{name}.QueueName>" for name in resources("AWS::SQS::Queue")}
 
     def test_shows_resources_that_there_are(self) -> None:
-        (properties,) = resources("AWS::CloudWatch::Dashboard").values()
-        named = set(re.findall(r"\$\{(\w+)(?:\.\w+)?\}", properties["DashboardBody"]["Fn::Sub"]))
+        named = set(re.findall(r"\$\{(\w+)(?:\.\w+)?\}", dashboard_text()))
         assert named <= {*processed_template()["Resources"], *processed_template()["Parameters"]}
 
     def test_overlaps_nowhere(self) -> None:
