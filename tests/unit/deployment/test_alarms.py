@@ -47,40 +47,49 @@ ASKED_FOR = {
 
 
 CONDITIONS = {
-    "CallUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
-    "CallThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
+    "CallUnansweredAlarm": "AWS/Lambda Errors of JambonzNewCallFunction: Sum of 60 s, 1 of 1 > 0",
+    "CallThrottledAlarm": "AWS/Lambda Throttles of JambonzNewCallFunction: Sum of 60 s, 1 of 1 > 0",
     "CallFellBackAlarm": "callhooks CallFellBack: Sum of 60 s, 1 of 1 > 0",
     "CallRefusedAlarm": "callhooks CallRefused: Sum of 60 s, 1 of 1 > 0",
     "AnonymousCallsRefusedAlarm": "callhooks CallRefusedAnonymous: Sum of 3600 s, 3 of 6 > 1",
-    "ActionUnansweredAlarm": "AWS/Lambda Errors: Sum of 60 s, 1 of 1 > 0",
-    "ActionThrottledAlarm": "AWS/Lambda Throttles: Sum of 60 s, 1 of 1 > 0",
-    "AnswerTimeAlarm": "callhooks CallAnswerTime: p99 of 60 s, 3 of 5 > AnswerTimeAlarmMilliseconds",
-    "WebhooksFailedAlarm": "AWS/ApiGateway 5xx: Sum of 60 s, 2 of 5 > 0",
+    "ActionUnansweredAlarm": "AWS/Lambda Errors of JambonzActionFunction: Sum of 60 s, 1 of 1 > 0",
+    "ActionThrottledAlarm": "AWS/Lambda Throttles of JambonzActionFunction: Sum of 60 s, 1 of 1 > 0",
+    "AnswerTimeAlarm": "callhooks CallAnswerTime of jambonz: p99 of 60 s, 3 of 5 > AnswerTimeAlarmMilliseconds",
+    "WebhooksFailedAlarm": "AWS/ApiGateway 5xx of Api: Sum of 60 s, 2 of 5 > 0",
     "RefusalsAlarm": "callhooks WebhookRefused: Sum of 300 s, 1 of 1 >= RefusalAlarmThreshold",
-    "ClientFailuresAlarm": "callhooks ClientFailuresFromOneAddress: Maximum of 300 s, 1 of 1 "
+    "ClientFailuresAlarm": "callhooks ClientFailuresFromOneAddress of jambonz: Maximum of 300 s, 1 of 1 "
     ">= ClientFailureAlarmThreshold",
     "QuarantinedAlarm": "callhooks EventQuarantined: Sum of 300 s, 1 of 1 > 0",
     "KeyReusedAlarm": "callhooks EventKeyReused: Sum of 300 s, 1 of 1 > 0",
-    "SpilledAlarm": "AWS/SQS ApproximateNumberOfMessagesNotVisible: Minimum of 300 s, 3 of 3 > 0",
-    "SpillNotDrainedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Minimum of 300 s, 3 of 3 > 0",
-    "SpillDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "SpilledAlarm": "AWS/SQS NotVisible of SpillQueue.QueueName: Minimum of 300 s, 3 of 3 > 0",
+    "SpillNotDrainedAlarm": "AWS/SQS Visible of SpillQueue.QueueName: Minimum of 300 s, 3 of 3 > 0",
+    "SpillDeadLetterAlarm": "AWS/SQS Visible of SpillDeadLetterQueue.QueueName: Maximum of 300 s, 1 of 1 > 0",
     "UnstoredAlarm": "callhooks EventUnstored: Sum of 60 s, 1 of 1 > 0",
-    "ProjectorBehindAlarm": "AWS/Lambda IteratorAge: Maximum of 300 s, 1 of 1 > 300000",
-    "ProjectorThrottledAlarm": "AWS/Lambda Throttles: Sum of 300 s, 3 of 3 > 0",
-    "ProjectorErrorsAlarm": "AWS/Lambda Errors: Sum of 300 s, 3 of 3 > 0",
-    "ProjectionDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
-    "ProjectionDiscardedAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible: Maximum of 300 s, 1 of 1 > 0",
+    "ProjectorBehindAlarm": "AWS/Lambda IteratorAge of CallProjectorFunction: Maximum of 300 s, 1 of 1 > 300000",
+    "ProjectorThrottledAlarm": "AWS/Lambda Throttles of CallProjectorFunction: Sum of 300 s, 3 of 3 > 0",
+    "ProjectorErrorsAlarm": "AWS/Lambda Errors of CallProjectorFunction: Sum of 300 s, 3 of 3 > 0",
+    "ProjectionDeadLetterAlarm": "AWS/SQS Visible of ProjectionDeadLetterQueue.QueueName: Maximum of 300 s, 1 of 1 > 0",
+    "ProjectionDiscardedAlarm": "AWS/SQS Visible of ProjectionDiscardedQueue.QueueName: Maximum of 300 s, 1 of 1 > 0",
 }  # fmt: skip
 """What each looks at, and in how many of how many periods it has to be so."""
 SIGNS = {"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">="}
+
+
+def name_of(value: str | Mapping[str, Any]) -> str:
+    """Name what a dimension refers to, such as `SpillQueue.QueueName`."""
+    if isinstance(value, str):
+        return value
+    return ".".join(value["Fn::GetAtt"]) if "Fn::GetAtt" in value else str(value["Ref"])
 
 
 def condition_of(alarm: Mapping[str, Any]) -> str:
     statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
     periods, threshold = alarm["EvaluationPeriods"], alarm["Threshold"]
     limit = threshold["Ref"] if isinstance(threshold, Mapping) else threshold
+    particular = "".join(f" of {name_of(value)}" for value in dimensions_of(alarm).values() if value != STACK)
+    metric = alarm["MetricName"].removeprefix("ApproximateNumberOfMessages")
     return (
-        f"{alarm['Namespace']} {alarm['MetricName']}: {statistic} of {alarm['Period']} s, "
+        f"{alarm['Namespace']} {metric}{particular}: {statistic} of {alarm['Period']} s, "
         f"{alarm.get('DatapointsToAlarm', periods)} of {periods} {SIGNS[alarm['ComparisonOperator']]} {limit}"
     )
 
@@ -142,19 +151,9 @@ class TestAnAlarm:
         assert sorted(of_alarm) in [sorted(names) for names in described["Dimensions"]]
         assert of_alarm == {dimension: line[dimension] for dimension in of_alarm}
 
-    @pytest.mark.parametrize("name", sorted(set(ALARMS) - set(OWN)))
-    def test_of_aws_is_on_a_resource_of_the_stack(self, name: str) -> None:
-        (named,) = dimensions_of(ALARMS[name]).values()
-        ((_, target),) = named.items()
-        assert (target if isinstance(target, str) else target[0]) in processed_template()["Resources"]
-
     @pytest.mark.parametrize("name", ALARMS)
     def test_looks_at_what_it_is_about_for_as_long_as_it_says(self, name: str) -> None:
         assert condition_of(ALARMS[name]) == CONDITIONS[name]
-
-    def test_of_calls_goes_off_within_a_minute(self) -> None:
-        for name in ("CallUnansweredAlarm", "CallThrottledAlarm", "CallFellBackAlarm", "CallRefusedAlarm"):
-            assert (ALARMS[name]["Period"], ALARMS[name]["EvaluationPeriods"], ALARMS[name]["Threshold"]) == (60, 1, 0)
 
     @pytest.mark.parametrize(
         ("minutes", "goes_off"),
