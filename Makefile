@@ -15,6 +15,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
+# Every process would compile what is not compiled yet.
+unexport PYTHONDONTWRITEBYTECODE
 UV_COMPILE := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
 define LOCK_INTO

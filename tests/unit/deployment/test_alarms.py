@@ -261,7 +261,7 @@ class TestTheDashboard:
                 assert dimensions.keys() in ({"service"}, {"service", "provider"})
 
     def test_searches_for_metrics_of_this_stack_that_the_code_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
-        metrics.tell_answer([metrics.EVENT_STORED, metrics.EVENT_REPEATED], 5, provider="jambonz")
+        metrics.emit_delivery_metrics([metrics.EVENT_STORED, metrics.EVENT_REPEATED], 5, provider="jambonz")
         for name in ("WebhookRefused", "EventQuarantined"):
             assert name in counted_in_code()
             metrics.count(name, provider="jambonz", reason="some")
