@@ -35,7 +35,7 @@ def prose_of(page: Path) -> str:
     return re.sub(r"^    .*$", "", _FENCED.sub("", text_of(page)), flags=re.MULTILINE)
 
 
-def aws_error_code(page: Path) -> list[str]:
+def code_of(page: Path) -> list[str]:
     """The lines of its blocks of code, and the code within its lines."""
     text = text_of(page)
     fenced = [line for block in _FENCED.findall(text) for line in block.splitlines()[1:-1]]
@@ -99,7 +99,7 @@ def fault_of(words: list[str]) -> str | None:
 
 @every_page
 def test_every_command_is_there_with_its_options(page: Path) -> None:
-    commands = [words for code in aws_error_code(page) for words in commands_in(code)]
+    commands = [words for code in code_of(page) for words in commands_in(code)]
     assert {" ".join(words): fault for words in commands if (fault := fault_of(words))} == {}
 
 
@@ -121,7 +121,7 @@ def test_a_command_that_is_not_there_is_found(code: str, fault: str | None) -> N
 @every_page
 def test_every_make_target_is_there(page: Path) -> None:
     makefile = text_of(ROOT / "Makefile")
-    named = {target for code in aws_error_code(page) for target in _TARGET.findall(code)}
+    named = {target for code in code_of(page) for target in _TARGET.findall(code)}
     assert [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
 
 

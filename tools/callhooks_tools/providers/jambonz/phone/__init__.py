@@ -1,6 +1,8 @@
 """A simulated phone: plays jambonz 0.9.8 against an application, over any transport and without real time.
 
 `SimulatedCall` makes a call and yields its steps; a `Caller` decides what whoever holds the phone does.
+
+Imports the layer, and jambonz's API beside it.
 """
 
 from callhooks_tools.providers.jambonz.phone.bodies import NewCall
