@@ -25,6 +25,7 @@ from callhooks.calls.repository import call_item
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
+from callhooks.providers.registry import hints_for
 from callhooks.runtime.metrics import CALL_ANSWERED, EVENT_STORED, emit_delivery_metrics
 from callhooks.webhooks.credentials import MAX_AGE_SECONDS
 from callhooks_tools.stack.stack import ROOT
@@ -206,7 +207,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
         for pk in {items[name]["pk"]["S"]: None for name in batch}:
             folds += 1
             read_units += ceil(sum(map(size_of, of_call[pk])) / (4 * KB))
-            call = fold([event_of_item(one) for one in of_call[pk]])
+            call = fold([event_of_item(one) for one in of_call[pk]], hints_for(provider))
             kept = call_item(pk, call, expires_at=1)
             call_units += units(kept)
             listing_units += sum(index_units(index, listed.get(pk, {}), kept) for index in indexes())

@@ -14,28 +14,27 @@ from callhooks.providers import bird
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.runtime.http import HttpApiEvent
 from callhooks_tools.stack.recordings import Delivery, NewCallIds, as_sent_by, read_delivery
-from callhooks_tools.stack.stack import (
-    ROOT,
-    BirdAccess,
-    ConsoleAccess,
-    JambonzAccess,
-    StackCredentials,
-    TokenAccess,
-)
+from callhooks_tools.stack.stack import ROOT, ConsoleAccess, StackCredentials
 
 CREDENTIALS = StackCredentials(
-    jambonz=JambonzAccess(username="jambonz", password="s3cr3t", webhook_secret="wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"),
-    wavix=TokenAccess(token="local-wavix-token"),
-    bird=BirdAccess(signing_key="local-signing-key"),
-    voipstudio=TokenAccess(token="local-voipstudio-token"),
+    providers={
+        "jambonz": {
+            "username": "jambonz",
+            "password": "s3cr3t",
+            "webhook_secret": "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk",
+        },
+        "wavix": {"token": "local-wavix-token"},
+        "bird": {"signing_key": "local-signing-key"},
+        "voipstudio": {"token": "local-voipstudio-token"},
+    },
     console=ConsoleAccess(username="console", password="local-console-password"),
 )
 SECRETS: Mapping[str, Mapping[str, object]] = {
     "jambonz-credentials": {"username": "jambonz", "password": "s3cr3t"},
-    "jambonz-webhook-secrets": {"webhook_secrets": [CREDENTIALS.jambonz.webhook_secret]},
-    "wavix-credentials": CREDENTIALS.wavix.model_dump(),
-    "bird-credentials": CREDENTIALS.bird.model_dump(),
-    "voipstudio-credentials": CREDENTIALS.voipstudio.model_dump(),
+    "jambonz-webhook-secrets": {"webhook_secrets": [CREDENTIALS.of("jambonz")["webhook_secret"]]},
+    "wavix-credentials": CREDENTIALS.of("wavix"),
+    "bird-credentials": CREDENTIALS.of("bird"),
+    "voipstudio-credentials": CREDENTIALS.of("voipstudio"),
     "console-credentials": CREDENTIALS.console.model_dump(),
 }
 """The secrets as they lie in Secrets Manager, by name."""

@@ -30,8 +30,8 @@ def steps(process: Process) -> dict[str, float]:
     Raises:
         ProcessFailed: they could not be measured.
     """
-    access = CREDENTIALS.jambonz
-    credentials = (access.username, access.password, access.webhook_secret)
+    access = CREDENTIALS.of("jambonz")
+    credentials = (access["username"], access["password"], access["webhook_secret"])
     environment = {**process.environment, "PYTHONPATH": os.pathsep.join(map(str, process.path))}
     spec = {"credentials": credentials, "events": fresh(CALL_STATUS, ROUNDS)}
     return _STEPS.validate_json(replace(process, environment=environment).run_probe(PROBE, spec))

@@ -92,7 +92,7 @@ OUR_ENVIRONMENT = {
 _OF_ONE = {name: {"PYTHONTZPATH": ""} for name in ("jambonz_new_call", "jambonz_action")}
 PEER_ENVIRONMENT = {
     **_AWS,
-    "WEBHOOK_SECRET": str(CREDENTIALS.jambonz.webhook_secret),
+    "WEBHOOK_SECRET": CREDENTIALS.of("jambonz")["webhook_secret"],
     "IDEMPOTENCY_TABLE": "idempotency",
 }
 

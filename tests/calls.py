@@ -10,8 +10,11 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
+from callhooks.calls import call
+from callhooks.calls.call import Call
 from callhooks.events.call_event import CallEvent, Detail, Kind
 from callhooks.events.event_item import event_of_item
+from callhooks.providers.registry import hints_for
 
 from tests.senders import SENDERS, document_of, jambonz_event
 from tests.support import NOW, Container, Event, body_of, recorded, signed_event
@@ -42,6 +45,12 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
 """The recordings of one call by each provider, in the order in which it sends them."""
 
 _KEYS = count()
+
+
+def fold(events: Iterable[CallEvent]) -> Call:
+    """The call of these events, read as those of their provider are."""
+    known = list(events)
+    return call.fold(known, hints_for(known[0].provider if known else ""))
 
 
 def told(

@@ -13,6 +13,7 @@ from callhooks.call_log.app import CallLog
 from callhooks.call_log.listing import CallList
 from callhooks.call_log.session import read_console_credentials
 from callhooks.calls.repository import CallStore
+from callhooks.providers.registry import hints_for
 from callhooks.runtime.http import Response
 from callhooks.webhooks.credentials import CredentialStore
 
@@ -62,6 +63,7 @@ class Console:
             ),
             clock=self.clock,
             public_url=self.public_url,
+            hints_for=hints_for,
         )
 
     def answer(self, event: Event) -> Answer:

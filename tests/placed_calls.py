@@ -12,7 +12,6 @@ from typing import Any
 
 from callhooks.events.event_item import partition_key
 from callhooks_tools.stack.recordings import Delivery, as_sent_by, read_delivery
-from callhooks_tools.stack.stack import Provider
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tests.running_stack import RunningStack
@@ -20,24 +19,24 @@ from tests.support import EVENTS
 
 RECORDED_AT = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
 
-SEQUENCES: dict[Provider, list[list[str]]] = {
-    Provider.JAMBONZ: [
+SEQUENCES: dict[str, list[list[str]]] = {
+    "jambonz": [
         ["new_call", "call_status_inbound_trying", "call_status_inbound_in_progress", "action_gather_digits",
          "call_status_inbound_completed"],
         ["new_call", "call_status_inbound_trying", "call_status_inbound_no_answer"],
         ["call_status_dial_leg_trying", "call_status_dial_leg_ringing", "call_status_dial_leg_busy"],
     ],
-    Provider.WAVIX: [
+    "wavix": [
         ["call_setup", "ringing", "early_media", "answered", "on_call_event_collect_completed", "completed",
          "post_call_answered"],
         ["call_setup", "ringing", "cancelled", "post_call_noanswer"],
         ["call_setup", "busy"],
     ],
-    Provider.BIRD: [
+    "bird": [
         ["voice_inbound_starting", "voice_inbound_ringing", "voice_inbound_ongoing", "voice_inbound_completed"],
         ["voice_outbound_accepted", "voice_outbound_starting", "voice_outbound_ringing", "voice_outbound_cancelled"],
     ],
-    Provider.VOIPSTUDIO: [
+    "voipstudio": [
         ["call_initial", "call_ringing", "call_connected", "call_hold", "call_dtmf", "call_unhold", "call_hangup",
          "queue_wrapup_start"],
         ["call_initial", "call_ringing", "call_missed_queue"],
@@ -53,23 +52,23 @@ recorded_delivery = cache(read_delivery)
 class PlacedCall:
     """A call and its deliveries in the order in which they were made."""
 
-    provider: Provider
+    provider: str
     call_id: str
     deliveries: list[Delivery]
 
     @property
     def pk(self) -> str:
-        return partition_key(self.provider.value, self.call_id)
+        return partition_key(self.provider, self.call_id)
 
 
-def new_call_id(provider: Provider, chance: int) -> str:
+def new_call_id(provider: str, chance: int) -> str:
     """An id as a provider makes them, of a random number of 128 bits."""
-    return str(chance % 10**12) if provider is Provider.VOIPSTUDIO else str(uuid.UUID(int=chance))
+    return str(chance % 10**12) if provider == "voipstudio" else str(uuid.UUID(int=chance))
 
 
 def place(
     running: RunningStack,
-    provider: Provider,
+    provider: str,
     names: list[str],
     number: int,
     began: datetime,
@@ -85,10 +84,10 @@ def place(
     access = running.stack.credentials.of(provider)
     deliveries = []
     for step, name in enumerate(names):
-        recorded = recorded_delivery(EVENTS / provider.value / f"{name}.json")
+        recorded = recorded_delivery(EVENTS / provider / f"{name}.json")
         document = shifted(json.loads(recorded.request.body), began, pace)
         assert isinstance(document, dict)
-        call = document["payload"] if provider is Provider.BIRD else document
+        call = document["payload"] if provider == "bird" else document
         assert isinstance(call, dict)
         call.update(named(provider, call, call_id))
         call["from"] = call.get("from") and f"+1212555{number:04}"
@@ -98,10 +97,10 @@ def place(
     return PlacedCall(provider, call_id, deliveries)
 
 
-def named(provider: Provider, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
-    if provider is Provider.JAMBONZ:
+def named(provider: str, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
+    if provider == "jambonz":
         return {"call_sid": call_id}
-    if provider is Provider.VOIPSTUDIO:
+    if provider == "voipstudio":
         return {"call_id": call_id, "id": f"{call_id}-{call['id']}"}
     return {name: call_id for name in ("id", "uuid") if name in call}
 

@@ -2,10 +2,9 @@
 
 import os
 
-from callhooks.providers.bird import BirdWebhook, read_filter, read_signing_keys
+from callhooks.providers.bird import BirdSettings, BirdWebhook, read_filter, read_signing_keys
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import BirdSettings
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = BirdSettings.from_environment(os.environ)

@@ -6,6 +6,7 @@ import time
 from callhooks.calls.event_bus import EventBus
 from callhooks.calls.projector import BatchReply, Projector, RetryQueue, StreamBatch
 from callhooks.calls.repository import CallStore
+from callhooks.providers.registry import hints_for
 from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import worker_bus_client, worker_dynamodb_client, worker_queue_client
 from callhooks.runtime.settings import ProjectorSettings, StoreSettings
@@ -16,6 +17,7 @@ projector = Projector(
     CallStore(worker_dynamodb_client(), StoreSettings.from_environment(os.environ).events_table),
     EventBus(worker_bus_client(), settings.call_bus, sleep=time.sleep),
     RetryQueue(worker_queue_client(), settings.retry_queue_url),
+    hints_for=hints_for,
 )
 cold_start.freeze_gc()
 

@@ -7,9 +7,9 @@ from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import read_credentials
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.providers.jambonz.settings import JambonzSettings
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import JambonzSettings
 from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 

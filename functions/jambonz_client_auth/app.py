@@ -5,10 +5,10 @@ from functools import partial
 
 from callhooks.providers.jambonz.authentication import read_credentials
 from callhooks.providers.jambonz.client_auth import ClientAuthWebhook
+from callhooks.providers.jambonz.settings import ClientSettings, JambonzSettings
 from callhooks.providers.jambonz.sip_clients import ClientStore
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import ClientSettings, JambonzSettings
 from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 

@@ -5,9 +5,9 @@ from functools import partial
 
 from callhooks.providers.jambonz.authentication import read_credentials
 from callhooks.providers.jambonz.events import EventWebhook
+from callhooks.providers.jambonz.settings import JambonzSettings
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import JambonzSettings
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = JambonzSettings.from_environment(os.environ)

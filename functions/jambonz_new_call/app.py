@@ -7,9 +7,9 @@ from callhooks.providers.jambonz.authentication import JambonzCredentials, read_
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.new_call import NewCallWebhook, verbs_response
 from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.providers.jambonz.settings import JambonzSettings
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import JambonzSettings
 from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import FallbackReceiver, build_receiver, log_invocation
 from callhooks.webhooks.pipeline import Receiver

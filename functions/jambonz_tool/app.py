@@ -12,10 +12,11 @@ from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
 from callhooks.providers.jambonz.llm_tools.runner import ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import load_toolbox
 from callhooks.providers.jambonz.plan.loader import installed_plan
+from callhooks.providers.jambonz.settings import JambonzSettings, ToolSettings
 from callhooks.providers.jambonz.tool_hook import ToolWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import JambonzSettings, StoreSettings, ToolSettings
+from callhooks.runtime.settings import StoreSettings
 from callhooks.webhooks.aws_resources import AwsResources
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 

@@ -2,11 +2,10 @@
 
 import os
 
-from callhooks.providers.url_token import read_networks, read_tokens
+from callhooks.providers.url_token import PathTokenSettings, read_networks, read_tokens
 from callhooks.providers.wavix import WavixWebhook
 from callhooks.runtime import cold_start
 from callhooks.runtime.http import HttpApiEvent, HttpPayload
-from callhooks.runtime.settings import PathTokenSettings
 from callhooks.webhooks.bootstrap import build_receiver, log_invocation
 
 settings = PathTokenSettings.from_environment(os.environ, provider="WAVIX")

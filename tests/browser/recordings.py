@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from callhooks.calls.call import Call, CallSummary, Outcome, fold, position
+from callhooks.calls.call import Call, CallSummary, Outcome, position
 from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 from callhooks.events.event_item import Item, body_of_item, event_of_item, partition_key
 from callhooks.providers.jambonz.action import ActionWebhook
@@ -24,6 +24,7 @@ from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks.webhooks.pipeline import Receiver
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 
+from tests.calls import fold
 from tests.senders import SENDERS, document_of
 from tests.support import (
     PUBLIC_URL,

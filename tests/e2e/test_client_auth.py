@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from callhooks_tools.stack.recordings import CLIENT_AUTH_PATH, Delivery
+from callhooks.providers.jambonz.provider import CLIENT_AUTH_PATH
+from callhooks_tools.stack.recordings import Delivery
 
 from tests.running_stack import RunningStack
 from tests.sip_clients import REALM, attempt
@@ -57,10 +58,10 @@ def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_passwor
 
 
 def test_a_client_is_refused_by_get_since_nobody_can_verify_who_asks(running: RunningStack, username: str) -> None:
-    access = running.stack.credentials.jambonz
+    access = running.stack.credentials.of("jambonz")
     members = {name: value for name, value in attempt(username=username).items() if name != "headers"}
     response = httpx.get(
-        f"{running.stack.base_url}{CLIENT_AUTH_PATH}", params=members, auth=(access.username, access.password)
+        f"{running.stack.base_url}{CLIENT_AUTH_PATH}", params=members, auth=(access["username"], access["password"])
     )
     assert (response.status_code, response.json()["status"]) == (200, "fail")
 

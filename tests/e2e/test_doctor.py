@@ -69,11 +69,11 @@ class BrokenStack:
     def assert_no_secret_in(self, output: str) -> None:
         credentials = self.running.stack.credentials
         for secret in (
-            credentials.jambonz.password,
-            credentials.jambonz.webhook_secret or "",
-            credentials.wavix.token,
-            credentials.bird.signing_key,
-            credentials.voipstudio.token,
+            credentials.of("jambonz")["password"],
+            credentials.of("jambonz")["webhook_secret"],
+            credentials.of("wavix")["token"],
+            credentials.of("bird")["signing_key"],
+            credentials.of("voipstudio")["token"],
             credentials.console.password,
         ):
             assert secret
@@ -627,5 +627,5 @@ def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(pati
     ):
         assert told in hidden
     whole = patient.running.command("urls", "--credentials").stdout
-    assert f"{base}/webhooks/wavix/{patient.running.stack.credentials.wavix.token}" in whole
+    assert f"{base}/webhooks/wavix/{patient.running.stack.credentials.of('wavix')['token']}" in whole
     assert "shows it whole" not in whole

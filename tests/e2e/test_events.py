@@ -96,12 +96,12 @@ def test_an_event_of_jambonz_that_names_no_call_is_found_by_the_call_in_its_url(
 
 @pytest.mark.parametrize("path", ["/webhooks/call/events", "/adulting", "/streaming-event", "/tokens-result"])
 def test_who_is_not_jambonz_tells_nothing(running: RunningStack, path: str) -> None:
-    access = running.stack.credentials.jambonz
+    access = running.stack.credentials.of("jambonz")
     url = f"{running.stack.base_url}{path}"
     with new_items(running) as items:
         answers = [
             httpx.post(url, json={"call_status": "completed"}),
-            httpx.post(url, auth=(access.username, access.password), json={"call_status": "completed"}),
+            httpx.post(url, auth=(access["username"], access["password"]), json={"call_status": "completed"}),
         ]
     assert [answer.status_code for answer in answers] == [401, 401]
     assert items == []
@@ -199,7 +199,7 @@ def test_nobody_learns_whether_a_token_is_wrong_or_missing(running: RunningStack
 def test_the_probe_of_voipstudio_s_dashboard_is_answered(running: RunningStack, method: str) -> None:
     url = f"{running.stack.base_url}/webhooks/voipstudio"
     with new_items(running) as items:
-        assert httpx.request(method, f"{url}/{running.stack.credentials.voipstudio.token}").status_code == 200
+        assert httpx.request(method, f"{url}/{running.stack.credentials.of('voipstudio')['token']}").status_code == 200
         assert httpx.request(method, f"{url}/wrong").status_code == 401
         assert httpx.request(method, url).status_code == 401
     assert items == []
@@ -211,22 +211,21 @@ def test_the_command_sends_the_deliveries_of_every_provider(running: RunningStac
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.count('"status": "stored"') == 3
     assert "POST /webhooks/wavix/{token}  ringing.json  200" in sent.stdout
-    assert running.stack.credentials.wavix.token not in sent.stdout
+    assert running.stack.credentials.of("wavix")["token"] not in sent.stdout
 
 
 def test_the_command_tells_what_every_provider_is_configured_with(running: RunningStack) -> None:
     told = running.command("urls", "--credentials").stdout
     base, credentials = running.stack.base_url, running.stack.credentials
-    assert f"{base}/webhooks/wavix/{credentials.wavix.token}" in told
-    assert f"{base}/webhooks/voipstudio/{credentials.voipstudio.token}" in told
+    assert f"{base}/webhooks/wavix/{credentials.of('wavix')['token']}" in told
+    assert f"{base}/webhooks/voipstudio/{credentials.of('voipstudio')['token']}" in told
     assert f"{base}/webhooks/bird" in told
-    assert credentials.bird.signing_key in told
+    assert credentials.of("bird")["signing_key"] in told
 
 
 @pytest.mark.parametrize("provider", ["wavix", "bird"])
 def test_the_command_rotates_what_was_generated(running: RunningStack, provider: str) -> None:
-    access = getattr(running.stack.credentials, provider)
-    generated = access.signing_key if provider == "bird" else access.token
+    (generated,) = running.stack.credentials.of(provider).values()
     refused = running.command("secret", "remove", provider, stdin=f"{generated}\n")
     assert refused.returncode == 1
     assert "add another one first" in refused.stderr

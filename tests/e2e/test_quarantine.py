@@ -73,7 +73,7 @@ def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: R
     key = shown.stdout.splitlines()[0]
     assert re.fullmatch(rf"wavix/\d{{4}}-\d\d-\d\d/{broken.request.body_hash}", key)
     assert text.replace("\x1b", "\\x1b") in shown.stdout
-    assert running.stack.credentials.wavix.token not in shown.stdout
+    assert running.stack.credentials.of("wavix")["token"] not in shown.stdout
 
     tried = running.command("quarantine", "retry", key)
     assert (tried.returncode, tried.stdout) == (1, "Deliveries: 1 still not understood.\n")

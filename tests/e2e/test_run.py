@@ -121,7 +121,7 @@ def test_a_parameter_that_is_none_is_told(parameter: str, tmp_path: Path) -> Non
 
 
 def test_a_request_to_nowhere_is_told_without_its_token(running: RunningStack) -> None:
-    token = running.stack.credentials.wavix.token
+    token = running.stack.credentials.of("wavix")["token"]
     assert httpx.post(f"{running.stack.base_url}/webhooks/wavix/{token}/").status_code == 404
     assert httpx.get(f"{running.stack.base_url}/webhook/call").status_code == 404
     assert httpx.post(f"{running.stack.base_url}/{token}").status_code == 404
@@ -232,7 +232,7 @@ def test_the_engine_is_closed_to_other_users_and_to_web_pages(
         assert answer.status_code == 403
         assert reason in answer.text
         assert running.stack.aws_access_key_id not in answer.text
-        assert running.stack.credentials.jambonz.password not in answer.text
+        assert running.stack.credentials.of("jambonz")["password"] not in answer.text
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     functions = running.client("lambda").list_functions()["Functions"]
     assert "of-another-user" not in {function["FunctionName"] for function in functions}
@@ -250,7 +250,7 @@ def test_the_engine_takes_the_keys_of_its_run(running: RunningStack) -> None:
     answers = {name: ask(running, operation, own_keys(running)) for name, operation in operations(running).items()}
     running.client("lambda").delete_function(FunctionName="of-another-user")
     assert {name: answer.is_success for name, answer in answers.items()} == dict.fromkeys(answers, True)
-    assert running.stack.credentials.jambonz.password in answers["GetSecretValue"].text
+    assert running.stack.credentials.of("jambonz")["password"] in answers["GetSecretValue"].text
     assert not [name for answer in answers.values() for name in answer.headers if name.startswith("access-control-")]
 
 

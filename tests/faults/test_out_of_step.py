@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from callhooks_tools.stack.recordings import as_sent_by
-from callhooks_tools.stack.stack import Provider
 
 from tests.faults.traffic import Traffic, Usual, a_minute_ago, assert_answered_as
 
@@ -17,18 +16,18 @@ TIMES = {"started_at", "ringing_at", "answered_at", "ended_at", "last_event_at"}
 @pytest.mark.parametrize(
     ("provider", "skew", "status"),
     [
-        (Provider.JAMBONZ, timedelta(seconds=-290), 200),
-        (Provider.JAMBONZ, timedelta(seconds=290), 200),
-        (Provider.JAMBONZ, timedelta(seconds=-310), 401),
-        (Provider.JAMBONZ, timedelta(seconds=310), 401),
-        (Provider.BIRD, timedelta(hours=-24, minutes=1), 200),
-        (Provider.BIRD, timedelta(seconds=290), 200),
-        (Provider.BIRD, timedelta(hours=-24, minutes=-1), 401),
-        (Provider.BIRD, timedelta(seconds=310), 401),
+        ("jambonz", timedelta(seconds=-290), 200),
+        ("jambonz", timedelta(seconds=290), 200),
+        ("jambonz", timedelta(seconds=-310), 401),
+        ("jambonz", timedelta(seconds=310), 401),
+        ("bird", timedelta(hours=-24, minutes=1), 200),
+        ("bird", timedelta(seconds=290), 200),
+        ("bird", timedelta(hours=-24, minutes=-1), 401),
+        ("bird", timedelta(seconds=310), 401),
     ],
 )
 def test_a_signature_is_valid_as_far_as_its_window_goes(
-    traffic: Traffic, provider: Provider, skew: timedelta, status: int
+    traffic: Traffic, provider: str, skew: timedelta, status: int
 ) -> None:
     """Sign by a clock at the edges of each window: five minutes for jambonz, 24 hours and five minutes for Bird."""
     (call,) = (call for call in traffic.place() if call.provider is provider)
@@ -45,12 +44,12 @@ def test_a_signature_is_valid_as_far_as_its_window_goes(
     [
         (timedelta(seconds=-200), set()),
         (timedelta(seconds=270), set()),
-        (timedelta(hours=6), {Provider.JAMBONZ, Provider.BIRD}),
-        (timedelta(hours=-6), {Provider.JAMBONZ}),
+        (timedelta(hours=6), {"jambonz", "bird"}),
+        (timedelta(hours=-6), {"jambonz"}),
     ],
 )
 def test_a_call_from_the_past_or_the_future_is_the_same_call_at_another_time(
-    traffic: Traffic, skew: timedelta, outside_their_window: set[Provider]
+    traffic: Traffic, skew: timedelta, outside_their_window: set[str]
 ) -> None:
     """Send calls by the senders' own clocks, but for signatures that are outside their window."""
     now = a_minute_ago()

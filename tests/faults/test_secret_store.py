@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from callhooks.webhooks.credentials import REFRESH_INTERVAL_SECONDS
-from callhooks_tools.stack.secrets import Secrets
-from callhooks_tools.stack.stack import LocalStack, Provider, StackCredentials
+from callhooks_tools.stack.secrets import secret_kinds
+from callhooks_tools.stack.stack import LocalStack, StackCredentials
 
 from tests.faults.traffic import NEW_CALL_PATH, Sent, Traffic, assert_answered_as, eventually
 from tests.faulty_proxy import Fault, FaultyProxy
 from tests.running_stack import RunningStack
+from tests.stacks import PROVIDERS
 
 READS = "secretsmanager.GetSecretValue"
 READS_OF_EACH_FUNCTION = 5
@@ -30,13 +31,13 @@ class Senders:
 
     traffic: Traffic
     stack: LocalStack
-    statuses: dict[Provider, list[int]] = field(default_factory=lambda: {provider: [] for provider in Provider})
+    statuses: dict[str, list[int]] = field(default_factory=lambda: {provider: [] for provider in PROVIDERS})
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
         over = threading.Event()
         with ThreadPoolExecutor() as pool:
-            working = [pool.submit(self._work, provider, over) for provider in Provider]
+            working = [pool.submit(self._work, provider, over) for provider in PROVIDERS]
             try:
                 yield
             finally:
@@ -44,7 +45,7 @@ class Senders:
             for one in working:
                 one.result()
 
-    def _work(self, provider: Provider, over: threading.Event) -> None:
+    def _work(self, provider: str, over: threading.Event) -> None:
         while not over.wait(PAUSE_SECONDS):
             self.statuses[provider].append(first_of_a_call(self.traffic, provider, self.stack).status)
 
@@ -55,48 +56,48 @@ class Senders:
         assert {status for statuses in self.statuses.values() for status in statuses} == {200}
 
 
-def first_of_a_call(traffic: Traffic, provider: Provider, stack: LocalStack) -> Sent:
+def first_of_a_call(traffic: Traffic, provider: str, stack: LocalStack) -> Sent:
     """Send the first delivery of a new call with these credentials."""
     with_credentials = replace(traffic.running, stack=stack)
-    (call,) = (call for call in Traffic(with_credentials, traffic.proxy).place() if call.provider is provider)
+    (call,) = (call for call in Traffic(with_credentials, traffic.proxy).place() if call.provider == provider)
     return traffic.post(call, call.deliveries[0])
 
 
-def with_credentials(stack: LocalStack, new: Mapping[Secrets, str]) -> LocalStack:
+def with_credentials(stack: LocalStack, new: Mapping[str, str]) -> LocalStack:
     credentials = {
         "jambonz": {
-            "username": stack.credentials.jambonz.username,
-            "password": new[Secrets.JAMBONZ_PASSWORD],
-            "webhook_secret": new[Secrets.JAMBONZ],
+            "username": stack.credentials.of("jambonz")["username"],
+            "password": new["jambonz-password"],
+            "webhook_secret": new["jambonz"],
         },
-        "wavix": {"token": new[Secrets.WAVIX]},
-        "bird": {"signing_key": new[Secrets.BIRD]},
-        "voipstudio": {"token": new[Secrets.VOIPSTUDIO]},
+        "wavix": {"token": new["wavix"]},
+        "bird": {"signing_key": new["bird"]},
+        "voipstudio": {"token": new["voipstudio"]},
         "console": stack.credentials.console,
     }
     return stack.model_copy(update={"credentials": StackCredentials.model_validate(credentials)})
 
 
-def secrets_in(stack: LocalStack) -> dict[Secrets, str]:
+def secrets_in(stack: LocalStack) -> dict[str, str]:
     known = stack.credentials
     return {
-        Secrets.JAMBONZ: known.jambonz.webhook_secret or "",
-        Secrets.JAMBONZ_PASSWORD: known.jambonz.password,
-        Secrets.WAVIX: known.wavix.token,
-        Secrets.BIRD: known.bird.signing_key,
-        Secrets.VOIPSTUDIO: known.voipstudio.token,
+        "jambonz": known.of("jambonz")["webhook_secret"],
+        "jambonz-password": known.of("jambonz")["password"],
+        "wavix": known.of("wavix")["token"],
+        "bird": known.of("bird")["signing_key"],
+        "voipstudio": known.of("voipstudio")["token"],
     }
 
 
-def new_secrets() -> dict[Secrets, str]:
+def new_secrets() -> dict[str, str]:
     return {
-        kind: ("wh_secret_" if kind is Secrets.JAMBONZ else "") + secrets.token_hex(20)
-        for kind in Secrets
-        if kind is not Secrets.CONSOLE_PASSWORD
+        kind: ("wh_secret_" if kind == "jambonz" else "") + secrets.token_hex(20)
+        for kind in secret_kinds()
+        if kind != "console-password"
     }
 
 
-def change(running: RunningStack, what: str, of: Mapping[Secrets, str]) -> None:
+def change(running: RunningStack, what: str, of: Mapping[str, str]) -> None:
     """`callhooks secret add` or `remove` for each of these."""
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda kind: running.command("secret", what, kind, stdin=f"{of[kind]}\n"), of))
@@ -130,7 +131,7 @@ def test_whoever_forges_deliveries_makes_functions_read_their_secrets_once_a_min
     """Sends many deliveries of nobody, one after the other."""
     reads = proxy.seen[READS]
     forged = with_credentials(traffic.running.stack, new_secrets())
-    sent = [first_of_a_call(traffic, provider, forged) for _ in range(10) for provider in Provider]
+    sent = [first_of_a_call(traffic, provider, forged) for _ in range(10) for provider in PROVIDERS]
     assert {one.status for one in sent} == {401}
     assert not any(traffic.events_of(one.call) for one in sent)
     assert proxy.seen[READS] - reads <= READS_OF_EACH_FUNCTION
@@ -142,7 +143,7 @@ def test_secrets_that_are_known_go_on_while_they_cannot_be_read(traffic: Traffic
     with traffic.outage(Fault.HANG, "secretsmanager"):
         sent = traffic.send(calls)
         forged = with_credentials(traffic.running.stack, new_secrets())
-        assert {first_of_a_call(traffic, provider, forged).status for provider in Provider} == {401}
+        assert {first_of_a_call(traffic, provider, forged).status for provider in PROVIDERS} == {401}
     assert_answered_as(usual, sent)
     assert traffic.records_of(calls) == usual.records
     traffic.assert_kept_once(sent)

@@ -17,11 +17,11 @@ import httpx
 from callhooks.events.event_item import body_of_item
 from callhooks.runtime.aws_clients import OPEN_SECONDS
 from callhooks_tools.stack.recordings import Delivery
-from callhooks_tools.stack.stack import Provider
 
 from tests.faulty_proxy import Breakage, Fault, FaultyProxy, lead_functions_through
 from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of
 from tests.running_stack import RunningStack
+from tests.stacks import PROVIDERS
 
 SETTLED_WITHIN_SECONDS = 120
 JAMBONZ_WAITS_SECONDS = 10.0
@@ -103,7 +103,7 @@ class Traffic:
         """A call of each provider that was not seen before."""
         return [
             place(self.running, provider, SEQUENCES[provider][0], number, began or a_minute_ago())
-            for number, provider in enumerate(Provider)
+            for number, provider in enumerate(PROVIDERS)
         ]
 
     def place_twins(self) -> tuple[list[PlacedCall], Usual]:

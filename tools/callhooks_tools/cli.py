@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import secrets as generated_secrets
-import shlex
 import signal
 import sys
 import time
@@ -18,8 +17,7 @@ from typing import Annotated, NoReturn
 
 import httpx
 import typer
-from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
-from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, signature_header_value
+from callhooks.providers.description import Setting
 
 from callhooks_tools.commands import doctor as doctor_command
 from callhooks_tools.commands import forget as forget_command
@@ -29,39 +27,31 @@ from callhooks_tools.commands import replay as replay_command
 from callhooks_tools.commands import urls as urls_command
 from callhooks_tools.commands.control import control_app
 from callhooks_tools.commands.quarantine import quarantine_app
-from callhooks_tools.providers.bird.command import bird_app
-from callhooks_tools.providers.jambonz.commands import call as phone_command
-from callhooks_tools.providers.jambonz.commands import tools as tools_command
-from callhooks_tools.providers.jambonz.commands.clients import clients_app
-from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
-from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
-from callhooks_tools.providers.wavix.command import wavix_app
+from callhooks_tools.providers import registry
 from callhooks_tools.stack import recordings as deliveries
-from callhooks_tools.stack.connection_guide import Addresses, Proofs, Setting, sections
-from callhooks_tools.stack.secrets import SHORTEST_TOKEN, TOKEN, LastSecret, Secrets, SenderSecrets, masked
+from callhooks_tools.stack.connection_guide import Guide
+from callhooks_tools.stack.provider_names import checked_name
+from callhooks_tools.stack.secrets import (
+    CONSOLE_PASSWORD,
+    SHORTEST_TOKEN,
+    TOKEN,
+    LastSecret,
+    SecretKind,
+    SenderSecrets,
+    masked,
+    secret_kinds,
+)
 from callhooks_tools.stack.stack import (
     ROOT,
     STACK_FILE,
     LocalStack,
-    Provider,
+    StackUnknown,
 )
 from callhooks_tools.stack.terminal import StackName, console, fail, pretty, running_stack, stack_in_aws
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 SHORTEST_SECRET = 8
 GENERATED_SECRET_BYTES = 20
-SECRET_NAMES = {
-    Secrets.JAMBONZ: "webhook secret",
-    Secrets.JAMBONZ_PASSWORD: "password",
-    Secrets.WAVIX: "token",
-    Secrets.BIRD: "signing key",
-    Secrets.VOIPSTUDIO: "token",
-    Secrets.CONSOLE_PASSWORD: "password",
-}
-JAMBONZ_RETRIES = "#rc=2&rp=ct,5xx"
-"""As in the outputs of template.yaml."""
-FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
-
 app = typer.Typer(
     help="Run, try and operate callhooks: every voice webhook answered, verified and kept.",
     no_args_is_help=True,
@@ -72,27 +62,35 @@ secret_app = typer.Typer(
     help="Secrets of which several are valid at once: webhook secrets, signing keys, tokens in URLs, passwords.",
     no_args_is_help=True,
 )
-app.add_typer(plan_app, name="plan")
 app.add_typer(secret_app, name="secret")
-app.add_typer(clients_app, name="clients")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(control_app, name="control")
-app.add_typer(bird_app, name="bird")
-app.add_typer(wavix_app, name="wavix")
-app.add_typer(jambonz_app, name="jambonz")
-app.command("call")(phone_command.call)
-app.command("tools")(tools_command.tools)
 app.command("rebuild")(rebuild_command.rebuild)
 app.command("replay")(replay_command.replay)
 app.command("forget")(forget_command.forget)
 app.command("recover")(recover_command.recover)
 app.command("urls")(urls_command.urls)
 app.command("doctor")(doctor_command.doctor)
+registry.register(app)
 
-EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/jambonz/new_call.json.")]
+EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/PROVIDER/CASE.json.")]
 
 
-SecretKind = Annotated[Secrets, typer.Argument(help="Which secrets.")]
+def checked_kind(text: str) -> str:
+    """The name of a kind of secrets.
+
+    Raises:
+        BadParameter: there is no such kind; names those that there are.
+    """
+    if text not in secret_kinds():
+        raise typer.BadParameter(f"{text} is none of {', '.join(secret_kinds())}.")
+    return text
+
+
+KindName = Annotated[
+    str,
+    typer.Argument(parser=checked_kind, metavar="KIND", help="Which secrets: a provider's name, or console-password."),
+]
 
 
 @app.command()
@@ -102,7 +100,7 @@ def run(
     ] = 8080,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A parameter of template.yaml, such as BirdStatuses=completed."),
+        typer.Option(metavar="NAME=VALUE", help="A parameter of template.yaml, such as RetentionDays=30."),
     ] = None,
 ) -> None:
     """Start the whole application on this machine, without an AWS account."""
@@ -111,8 +109,7 @@ def run(
     from callhooks_tools.local.run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
 
     parameters = dict(_parameter(text) for text in parameter or [])
-    # The build checks it as well, and says so after half a minute among much else.
-    checked_plan(DEFAULT_PLAN)
+    registry.check_before_run()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     started = time.monotonic()
@@ -136,14 +133,19 @@ def run(
 
 @app.command()
 def send(
-    files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/jambonz/new_call.json.")],
+    files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/PROVIDER/CASE.json.")],
     new_call: Annotated[
         bool,
         typer.Option("--new-call", help="Give each call an id not seen before, begun now; its events stay together."),
     ] = False,
     body_of: Annotated[
-        Provider | None,
-        typer.Option("--as", help="The files are bodies alone, to be sent as this provider sends them."),
+        str | None,
+        typer.Option(
+            "--as",
+            parser=checked_name,
+            metavar="PROVIDER",
+            help="The files are bodies alone, to be sent as this provider sends them.",
+        ),
     ] = None,
 ) -> None:
     """Send recorded deliveries to the running stack, signed or addressed for the provider they belong to."""
@@ -157,6 +159,8 @@ def send(
             if new_call:
                 delivery = new_ids.renew(delivery, file)
             to_send.append((file, provider, delivery))
+            # Before anything is sent.
+            credentials.of(provider)
     if new_call:
         moved = deliveries.begun(datetime.now(UTC), [delivery for _, _, delivery in to_send])
         to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, moved, strict=True)]
@@ -212,21 +216,6 @@ def event(
 
 
 @app.command()
-def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
-    """Print jambonz's signature header of a body for the running stack, for curl -H."""
-    _, credentials = running_stack()
-    secret = credentials.jambonz.webhook_secret
-    if secret is None:
-        fail("No webhook secret is configured. Add one: callhooks secret add jambonz")
-    try:
-        content = body.read_bytes()
-    except OSError as error:
-        fail(f"{body}: {error.strerror}")
-    value = signature_header_value(secret, datetime.now(UTC), content)
-    print(f"{DEFAULT_SIGNATURE_HEADER}: {value}")
-
-
-@app.command()
 def openapi() -> None:
     """Print the description of the call log's API (OpenAPI 3.1)."""
     # Powertools' routes are imported by the one command that needs them.
@@ -237,35 +226,37 @@ def openapi() -> None:
 
 @secret_app.command("list")
 def secret_list(
-    kind: SecretKind,
+    kind: KindName,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show them whole.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Show the ends of the secrets that are valid now, the newest first."""
     known = _secrets_of(kind, stack_name).read()
     if not known:
-        console.print("No webhook secret is configured: signatures are not checked.")
+        console.print(_none_left(kind, "No {words} is configured: {follows}."))
     for secret in known:
         console.print(secret if reveal else masked(secret))
 
 
 @secret_app.command("add")
 def secret_add(
-    kind: SecretKind,
+    kind: KindName,
     generate: Annotated[bool, typer.Option("--generate", help="Make a random one instead of asking.")] = False,
     stack_name: StackName = None,
 ) -> None:
     """Make one more secret valid; asks for it, or reads it from standard input."""
-    if generate and kind is Secrets.JAMBONZ:
-        fail("A webhook secret is made by jambonz: take that of your account from its portal.")
-    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(kind)
-    _check_secret(kind, secret)
+    secret_kind = secret_kinds()[kind]
+    words = secret_kind.secret.words
+    if generate and secret_kind.secret.is_theirs:
+        fail(f"The {words} is made by {secret_kind.owner}: take it from its portal.")
+    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words)
+    _check_secret(secret_kind, secret)
     if not _secrets_of(kind, stack_name).add(secret):
         console.print(f"The {_named(kind)} {masked(secret)} is valid already.")
         return
     console.print(f"The {_named(kind)} {masked(secret)} is valid within five minutes.")
-    if kind is not Secrets.JAMBONZ:
-        users = "those who sign in" if kind is Secrets.CONSOLE_PASSWORD else "the provider"
+    if not secret_kind.secret.is_theirs:
+        users = "those who sign in" if kind == CONSOLE_PASSWORD else "the provider"
         console.print(
             f"callhooks urls --credentials shows it. After those five minutes give it to {users}, then remove the old "
             f"one, which callhooks secret list {kind} --reveal shows."
@@ -273,19 +264,20 @@ def secret_add(
 
 
 @secret_app.command("remove")
-def secret_remove(kind: SecretKind, stack_name: StackName = None) -> None:
+def secret_remove(kind: KindName, stack_name: StackName = None) -> None:
     """Take a secret away; asks for it, or reads it from standard input."""
-    secret = _ask_secret(kind)
+    words = secret_kinds()[kind].secret.words
+    secret = _ask_secret(words)
     known = _secrets_of(kind, stack_name)
     try:
         removed = known.remove(secret)
     except LastSecret:
-        fail(f"That is the only {SECRET_NAMES[kind]}: add another one first, or nothing would be let in.")
+        fail(f"That is the only {words}: add another one first, or nothing would be let in.")
     if not removed:
-        fail(f"That {SECRET_NAMES[kind]} is not configured.")
+        fail(f"That {words} is not configured.")
     console.print(f"The {_named(kind)} {masked(secret)} is not valid any more in five minutes.")
     if not known.read():
-        console.print("No webhook secret is left: signatures are not checked any more.")
+        console.print(_none_left(kind, "No {words} is left: {follows} any more."))
 
 
 def main() -> None:
@@ -320,20 +312,10 @@ def _step(name: str) -> Iterator[None]:
 
 
 def _show(stack: LocalStack, seconds: float) -> None:
-    access = stack.credentials.jambonz
-    new_call_url = f"{stack.base_url}/webhooks/call"
-    addresses = Addresses(
-        stack.base_url,
-        f"{new_call_url}{JAMBONZ_RETRIES}",
-        f"{new_call_url}/events{JAMBONZ_RETRIES}",
-        stack.stack_name,
-    )
-    proofs = Proofs.of(stack.credentials, webhook_secret=access.webhook_secret or "none")
-    body = STACK_FILE.with_name("new_call.json")
-    body.write_bytes(deliveries.read_delivery(FIRST_DELIVERY).request.body)
+    guide = Guide(stack.base_url, stack.stack_name, stack.credentials)
 
     console.print(f"\nReady after {seconds:.0f} s", style="bold green")
-    urls_command.show(sections(addresses, proofs, add_webhook_secret="callhooks secret add jambonz"))
+    urls_command.show(guide.sections())
     console.print("\nThis run", style="bold")
     urls_command.show_fields(
         [
@@ -343,15 +325,8 @@ def _show(stack: LocalStack, seconds: float) -> None:
             Setting("For programs", str(STACK_FILE)),
         ]
     )
-    command = Path(sys.prefix) / "bin" / "callhooks"
-    curl = (
-        f"curl -sS -w '\\n' -u {shlex.quote(f'{access.username}:{access.password}')} "
-        f"-H 'Content-Type: application/json' "
-        f'-H "$({shlex.quote(str(command))} sign {shlex.quote(str(body))})" '
-        f"--data-binary @{shlex.quote(str(body))} {new_call_url}"
-    )
-    console.print("\nA new call, as jambonz posts it (send it twice: it is stored once):\n")
-    console.print(f"  {curl}\n")
+    for text in registry.first_deliveries(stack, STACK_FILE.parent):
+        console.print(f"\n{text}\n")
     console.print("Ctrl-C stops everything.")
 
 
@@ -359,16 +334,24 @@ def _tell_request(line: str) -> None:
     console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
 
 
-def _secrets_of(kind: Secrets, stack_name: str | None) -> SenderSecrets:
-    return SenderSecrets.of(kind, *stack_in_aws(stack_name))
+def _secrets_of(kind: str, stack_name: str | None) -> SenderSecrets:
+    session, outputs = stack_in_aws(stack_name)
+    try:
+        return SenderSecrets.of(kind, session, outputs)
+    except StackUnknown as error:
+        fail(str(error))
 
 
-def _named(kind: Secrets) -> str:
-    return f"{kind.partition('-')[0]} {SECRET_NAMES[kind]}"
+def _named(kind: str) -> str:
+    return f"{kind.partition('-')[0]} {secret_kinds()[kind].secret.words}"
 
 
-def _ask_secret(kind: Secrets) -> str:
-    name = SECRET_NAMES[kind]
+def _none_left(kind: str, text: str) -> str:
+    secret = secret_kinds()[kind].secret
+    return text.format(words=secret.words, follows=secret.unchecked or "nothing is let in")
+
+
+def _ask_secret(name: str) -> str:
     text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     secret = str(text).strip()
     if not secret:
@@ -376,18 +359,17 @@ def _ask_secret(kind: Secrets) -> str:
     return secret
 
 
-def _check_secret(kind: Secrets, secret: str) -> None:
-    name = SECRET_NAMES[kind]
-    if name == "token" and not TOKEN.fullmatch(secret):
+def _check_secret(kind: SecretKind, secret: str) -> None:
+    if kind.secret.is_in_url and not TOKEN.fullmatch(secret):
         fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
-    shortest = MIN_PASSWORD_CHARACTERS if kind is Secrets.CONSOLE_PASSWORD else SHORTEST_SECRET
+    shortest = kind.shortest or SHORTEST_SECRET
     if len(secret) < shortest or not secret.isprintable():
-        fail(f"A {name} has at least {shortest} printable characters.")
+        fail(f"A {kind.secret.words} has at least {shortest} printable characters.")
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
         yield
-    except deliveries.DeliveryUnusable as error:
+    except (deliveries.DeliveryUnusable, StackUnknown) as error:
         fail(str(error))

@@ -8,14 +8,14 @@ from datetime import timedelta
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from callhooks.calls.call import FOLD_VERSION, CallSummary, fold
+from callhooks.calls.call import FOLD_VERSION, CallSummary
 from callhooks.calls.repository import CallStore, OutOfTime, calls_at, shard_of, summary_of_item
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import event_item
 from callhooks.events.event_table import EventStore
 from callhooks.runtime.http import Request, Response
 
-from tests.calls import told
+from tests.calls import fold, told
 from tests.integration.conftest import TABLE, Aws
 from tests.support import LONG_TEXT
 

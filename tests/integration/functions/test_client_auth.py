@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +13,11 @@ from callhooks.providers.jambonz.sip_clients import ClientStore, NonceCount
 from callhooks_tools.cli import app
 from callhooks_tools.providers.jambonz.commands import clients as clients_command
 from callhooks_tools.providers.jambonz.commands.clients import ClientTable
-from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
 from tests.integration.conftest import CLIENTS_TABLE, Aws, Handler
 from tests.sip_clients import ADDRESS, PATH, attempt, client
+from tests.stacks import stack_outputs
 from tests.support import NOW, Event, kept_details, recorded, signed, signed_event
 
 FOLDER = "jambonz_client_auth"
@@ -150,9 +149,7 @@ class TestTheCommand:
 
     @pytest.fixture
     def clients(self, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-        outputs = StackOutputs(
-            **dict.fromkeys((member.name for member in fields(StackOutputs)), "") | {"clients_table": CLIENTS_TABLE}
-        )
+        outputs = stack_outputs(clients_table=CLIENTS_TABLE)
         monkeypatch.setattr(clients_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
         return lambda *arguments, stdin="": CliRunner().invoke(app, ["clients", *arguments], input=stdin)
 

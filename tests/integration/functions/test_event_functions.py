@@ -13,7 +13,6 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from callhooks.events.event_item import details_of_item
 from callhooks_tools.stack.recordings import Delivery, as_sent_by, read_delivery
-from callhooks_tools.stack.stack import Access, BirdAccess, JambonzAccess, TokenAccess
 
 from tests.integration.conftest import Aws, Handler
 from tests.senders import CHANNEL, SIGNING_KEY, TOKEN
@@ -47,11 +46,11 @@ ONE_OF = {
     "jambonz": "call_status_dial_leg_ringing",
 }
 SECRETS = {"jambonz": 2}
-ACCESS: dict[str, Access] = {
-    "bird": BirdAccess(signing_key=SIGNING_KEY),
-    "wavix": TokenAccess(token=TOKEN),
-    "voipstudio": TokenAccess(token=TOKEN),
-    "jambonz": JambonzAccess(username=USERNAME, password=PASSWORD, webhook_secret=WEBHOOK_SECRET),
+ACCESS = {
+    "bird": {"signing_key": SIGNING_KEY},
+    "wavix": {"token": TOKEN},
+    "voipstudio": {"token": TOKEN},
+    "jambonz": {"username": USERNAME, "password": PASSWORD, "webhook_secret": WEBHOOK_SECRET},
 }
 
 WITHOUT_TIME = {"voice_inbound_minimal"}

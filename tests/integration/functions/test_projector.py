@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import Item, event_of_item
 from callhooks_tools.commands.rebuild import Rebuilt, Result, partitions_of_calls, rebuild_call
 from callhooks_tools.stack.recordings import as_sent_by, read_delivery
-from callhooks_tools.stack.stack import Provider
 
-from tests.calls import SEQUENCES, delivered, told
+from tests.calls import SEQUENCES, delivered, fold, told
 from tests.integration.conftest import CALL_BUS, RETRY_QUEUE_URL, TABLE, Aws, Handler, loaded_handler
 from tests.integration.functions.test_event_functions import ACCESS
 from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
+from tests.stacks import PROVIDERS
 from tests.support import EVENTS, PUBLIC_URL
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ FUNCTION_OF_PATH = {
 }
 RECORDINGS = [
     path
-    for provider in Provider
+    for provider in PROVIDERS
     for path in sorted((EVENTS / provider).glob("*.json"))
     if not path.stem.startswith("probe_")
 ]

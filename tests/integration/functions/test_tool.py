@@ -10,10 +10,10 @@ from typing import Any
 import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
-from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore
 from callhooks_tools.providers.jambonz.plan.tool_declarations import Vendor
 
+from tests.calls import fold
 from tests.integration.conftest import TABLE, TOOL_CALLS_TABLE, Aws, Handler
 from tests.support import EVENTS, Event, body_of, call_in_url, recorded, signed
 from tests.tool_caller import told_by_openai, tool_event, wish

@@ -1,34 +1,55 @@
-"""The worked example of docs/adding-a-provider.md: put where the page says, and held to what the page promises."""
+"""A provider is four pieces: Twilio with those of docs/adding-a-provider.md, and what everything knows of it then."""
 
 from __future__ import annotations
 
 import base64
+import importlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import boto3
+import httpx
 import pytest
-from callhooks.calls.call import Call, fold
-from callhooks.events.event_item import body_of_item, event_of_item
-from callhooks.runtime.http import Request
+from callhooks import providers as package
+from callhooks.calls.call import Call
+from callhooks.calls.repository import CallStore
+from callhooks.events.call_event import NotUnderstood
+from callhooks.events.event_item import EVENT_PREFIX, body_of_item, event_of_item, partition_key, quarantine_item
+from callhooks.providers.registry import find_provider, providers
+from callhooks.runtime.http import Request, Response
 from callhooks.webhooks.credentials import CredentialStore
 from callhooks.webhooks.pipeline import MAX_BODY_BYTES, Receiver
+from callhooks_tools.cli import app
+from callhooks_tools.doctor.deliveries import delivery_findings, refusal_findings
+from callhooks_tools.doctor.probe import Probe
+from callhooks_tools.doctor.resources import functions_of_the_template
+from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
+from callhooks_tools.stack import terminal
+from callhooks_tools.stack.deployment import Deployment
+from callhooks_tools.stack.findings import Finding, FindingLevel
+from callhooks_tools.stack.stack import ConsoleAccess, LocalStack, StackCredentials, StackOutputs
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from tests.calls import fold
+from tests.console import asked, basic
 from tests.hostile import CANARY, in_bounded_time, texts
-from tests.integration.conftest import Aws, Handler
+from tests.integration.conftest import CALL_BUS, TABLE, Aws, Handler
 from tests.limits import assert_storable
 from tests.properties import examples
+from tests.stacks import SECRET_IDS, stack_outputs
 from tests.support import (
     NOW,
     PUBLIC_URL,
@@ -43,11 +64,21 @@ from tests.support import (
     read_template,
 )
 
-EXAMPLE = ROOT / "docs" / "examples" / "twilio"
+EXAMPLE = ROOT / "tests" / "worked_example"
+PIECES = (
+    "events/twilio/completed.json",
+    "functions/twilio_status/app.py",
+    "layers/callhooks/callhooks/providers/twilio.py",
+    "resources.yaml",
+)
+"""Where the repository has them, but for the block of the template."""
+MODULE = EXAMPLE / "layers" / "callhooks" / "callhooks" / "providers" / "twilio.py"
+APP = EXAMPLE / "functions" / "twilio_status" / "app.py"
+RECORDING = EXAMPLE / "events" / "twilio" / "completed.json"
 PAGE = ROOT / "docs" / "adding-a-provider.md"
-MODULE = "callhooks.providers.twilio"
-TOKEN = "12345"
-RECORDED: Event = json.loads((EXAMPLE / "completed.json").read_text("utf-8"))
+SECRET_ID = "twilio-credentials"
+TOKEN = "12345678"
+RECORDED: Event = json.loads(RECORDING.read_text("utf-8"))
 CALL = dict(parse_qsl(RECORDED["body"], keep_blank_values=True))
 
 Fields = Sequence[tuple[str, str]]
@@ -64,32 +95,29 @@ def loaded(name: str, path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As much of the repository as the page's first block needs, after that block."""
-    root = tmp_path_factory.mktemp("repository")
-    for folder in ("layers/callhooks/callhooks/providers", "functions", "events"):
-        (root / folder).mkdir(parents=True)
-    (root / "docs").symlink_to(ROOT / "docs")
-    first = next(block for language, block in blocks_of_the_page() if language == "bash")
-    subprocess.run(["bash", "-euc", first], cwd=root, check=True)
-    return root
+def twilio() -> Iterator[Any]:
+    """The module, where the package of providers looks for modules."""
+    folder = str(MODULE.parent)
+    package.__path__.append(folder)
+    _forget_providers()
+    yield importlib.import_module("callhooks.providers.twilio")
+    package.__path__.remove(folder)
+    del sys.modules["callhooks.providers.twilio"], package.twilio
+    _forget_providers()
 
 
-@pytest.fixture(scope="module")
-def twilio(repository: Path) -> Iterator[Any]:
-    """The module where the page puts it, in the package."""
-    yield loaded(MODULE, repository / "layers" / "callhooks" / "callhooks" / "providers" / "twilio.py")
-    del sys.modules[MODULE]
+def _forget_providers() -> None:
+    importlib.invalidate_caches()
+    providers.cache_clear()
+    find_provider.cache_clear()
 
 
 @pytest.fixture
-def deployed(twilio: Any, repository: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Handler:
-    """The function, as it is after the page's steps, in the simulated account."""
-    boto3.client("secretsmanager").create_secret(
-        Name="twilio-credentials", SecretString=json.dumps({"auth_token": TOKEN})
-    )
-    monkeypatch.setenv("TWILIO_CREDENTIALS", "twilio-credentials")
-    app: Any = loaded("app", repository / "functions" / "twilio_status" / "app.py")
+def deployed(twilio: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Handler:
+    """The function in the simulated account."""
+    boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=json.dumps({"auth_token": TOKEN}))
+    monkeypatch.setenv("TWILIO_CREDENTIALS", SECRET_ID)
+    app: Any = loaded("app", APP)
     aws.calls.clear()
     return lambda event: Answer(**app.handler(event, None))
 
@@ -114,7 +142,7 @@ def of_call(twilio: Any, status: str, seconds: int, **changes: str) -> Event:
 
 
 def call_in(aws: Aws) -> Call:
-    return fold(event_of_item(item) for item in aws.items())
+    return fold(event_of_item(item) for item in aws.items() if item["sk"]["S"].startswith(EVENT_PREFIX))
 
 
 class TestADelivery:
@@ -165,7 +193,7 @@ class TestADelivery:
         self, twilio: Any, deployed: Handler, aws: Aws, extended_template: Path
     ) -> None:
         secret = read_template(extended_template)["Resources"]["TwilioCredentials"]["Properties"]["SecretString"]
-        boto3.client("secretsmanager").put_secret_value(SecretId="twilio-credentials", SecretString=secret)
+        boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=secret)
         assert deployed(callback(twilio, told())).statusCode == 503
         assert aws.items() == []
 
@@ -173,7 +201,7 @@ class TestADelivery:
         self, twilio: Any, deployed: Handler
     ) -> None:
         both = {"auth_token": TOKEN, "further_auth_tokens": ["next"]}
-        boto3.client("secretsmanager").put_secret_value(SecretId="twilio-credentials", SecretString=json.dumps(both))
+        boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(both))
         assert deployed(callback(twilio, told())).statusCode == 200
         assert deployed(callback(twilio, told(CallStatus="busy"), token="next")).statusCode == 200
 
@@ -258,6 +286,216 @@ def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: 
     assert body_of_item(database.item) == body
 
 
+# What the command and the doctor know of it.
+
+OUTPUTS = stack_outputs(
+    stack_name="callhooks",
+    base_url=PUBLIC_URL,
+    events_table=TABLE,
+    call_bus=CALL_BUS,
+    secrets={**SECRET_IDS, "TwilioCredentials": SECRET_ID},
+)
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(deployed: Handler, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command about a stack with the function, whose requests go to the function."""
+    monkeypatch.setattr(StackOutputs, "read", lambda *_: OUTPUTS)
+    monkeypatch.setattr(terminal, "session_of", lambda _: (boto3.session.Session(), "callhooks", None))
+    monkeypatch.setattr(LocalStack, "read", lambda: LOCAL)
+    monkeypatch.setattr(
+        httpx.HTTPTransport, "handle_request", lambda _, request: http_answer(deployed(http_event(request)))
+    )
+
+    def run(*arguments: str, stdin: str = "") -> str:
+        done = CliRunner().invoke(app, arguments, input=stdin)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+LOCAL = LocalStack(
+    base_url=PUBLIC_URL,
+    aws_endpoint_url="http://127.0.0.1:4566",
+    aws_access_key_id="test",
+    aws_secret_access_key="test",
+    region="us-east-1",
+    stack_name="callhooks",
+    events_table=TABLE,
+    credentials=StackCredentials(providers={}, console=ConsoleAccess(username="console", password="console-password")),
+)
+
+
+def http_event(request: httpx.Request) -> Event:
+    """The event that API Gateway makes of a request."""
+    route, path = "POST /webhooks/twilio", request.url.path
+    return {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": path,
+        "rawQueryString": request.url.query.decode(),
+        "headers": dict(request.headers),
+        "requestContext": {"routeKey": route, "http": {"method": request.method, "path": path}},
+        "body": base64.b64encode(request.read()).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def http_answer(answer: Answer) -> httpx.Response:
+    return httpx.Response(answer.statusCode, headers=answer.headers, content=answer.body.encode())
+
+
+class TestTheCommand:
+    def test_sends_a_recording_as_twilio_would(self, command: Command, aws: Aws) -> None:
+        assert "200" in command("send", str(RECORDING))
+        (item,) = aws.items()
+        assert event_of_item(item).call_id == CALL["CallSid"]
+        command("send", "--new-call", str(RECORDING))
+        assert len({item["pk"]["S"] for item in aws.items()}) == 2
+
+    def test_shows_what_is_entered_at_twilio(self, command: Command) -> None:
+        shown = command("urls", "--credentials", "--stack", "callhooks")
+        assert "Twilio" in shown
+        assert f"{PUBLIC_URL}/webhooks/twilio" in shown
+        assert "callhooks secret add twilio --stack callhooks" in shown
+        assert TOKEN not in shown
+
+    def test_takes_a_new_auth_token_beside_the_old_one(self, command: Command, twilio: Any) -> None:
+        assert "is valid within five minutes" in command("secret", "add", "twilio", stdin="the-next-token\n")
+        kept = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=SECRET_ID)["SecretString"])
+        assert twilio.read_auth_tokens([kept]).tokens == ("the-next-token", TOKEN)
+        assert len(command("secret", "list", "twilio").splitlines()) == 2
+        command("secret", "remove", "twilio", stdin=f"{TOKEN}\n")
+
+    def test_gives_the_first_auth_token_to_the_empty_secret_of_the_template(
+        self, command: Command, extended_template: Path
+    ) -> None:
+        secret = read_template(extended_template)["Resources"]["TwilioCredentials"]["Properties"]["SecretString"]
+        client = boto3.client("secretsmanager")
+        client.put_secret_value(SecretId=SECRET_ID, SecretString=secret)
+        command("secret", "add", "twilio", stdin=f"{TOKEN}\n")
+        assert json.loads(client.get_secret_value(SecretId=SECRET_ID)["SecretString"])["auth_token"] == TOKEN
+
+    def test_reads_from_quarantine_what_the_function_did_not_understand(self, command: Command, aws: Aws) -> None:
+        request = Request("POST", "/webhooks/twilio", body=RECORDED["body"].encode(), route="POST /webhooks/twilio")
+        aside = NotUnderstood("twilio", "There was a fault.", datetime.now(UTC))
+        item = quarantine_item(aside, request, Response(202, "{}"), retention_days=90)
+        aws.dynamodb.put_item(TableName=TABLE, Item=item)
+        assert "1 stored" in command("quarantine", "retry", "--all", "--stack", "callhooks")
+        (kept,) = aws.items()
+        assert event_of_item(kept).call_id == CALL["CallSid"]
+
+
+class TestTheDoctor:
+    @pytest.fixture
+    def trial(self, deployed: Handler, aws: Aws) -> Probe:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path != "/webhooks/twilio":
+                return httpx.Response(404)
+            return http_answer(deployed(http_event(request)))
+
+        queue = boto3.client("sqs").create_queue(QueueName="retries")["QueueUrl"]
+        outputs = replace(OUTPUTS, projection_retry_queue=queue)
+        deployment = Deployment(boto3.session.Session(), "callhooks", None, outputs, [])
+        known = KnownSecrets()
+        assert "TwilioCredentials" not in [one.check for one in secret_findings(deployment, known)]
+        client = httpx.Client(transport=httpx.MockTransport(answer))
+        return Probe(
+            deployment,
+            known,
+            client,
+            clock=lambda: datetime.now(UTC),
+            monotonic=time.monotonic,
+            sleep=time.sleep,
+            mark="ab12",
+        )
+
+    def of_twilio(self, findings: Iterator[Finding]) -> list[Finding]:
+        return [one for one in findings if one.check.startswith("Twilio")]
+
+    def test_sends_a_test_event_and_finds_it_again(self, trial: Probe, aws: Aws) -> None:
+        (finding,) = self.of_twilio(delivery_findings(trial))
+        assert (finding.check, finding.outcome) == ("Twilio status callback", FindingLevel.OK), finding
+        (item,) = aws.items()
+        assert (item["pk"]["S"], item["from"]["S"]) == ("twilio#callhooks-doctor-ab12", "callhooks-doctor")
+
+    def test_finds_that_a_wrong_auth_token_is_refused(self, trial: Probe, aws: Aws) -> None:
+        assert self.of_twilio(refusal_findings(trial)) == []
+        assert "/webhooks/twilio" in [one.request.path for one in trial.sent]
+        assert aws.items() == []
+
+    def test_tells_that_public_url_is_another_address(self, trial: Probe) -> None:
+        # Otherwise a new secret would be the likelier reason.
+        trial.known.changed_at.clear()
+        outputs = replace(trial.deployment.outputs, base_url="https://another.example.com")
+        trial.deployment = replace(trial.deployment, outputs=outputs)
+        (finding,) = self.of_twilio(delivery_findings(trial))
+        assert "Twilio signs the URL" in finding.words
+
+    def test_tells_that_the_secret_is_still_empty(self, trial: Probe) -> None:
+        boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString="{}")
+        wrong = [one for one in secret_findings(trial.deployment, KnownSecrets()) if "Twilio" in one.check]
+        assert [one.check for one in wrong] == ["secret TwilioCredentials"]
+        assert "nothing of Twilio is taken" in wrong[0].words
+
+    def test_knows_the_function_as_the_template_makes_it(self, twilio: Any, extended_template: Path) -> None:
+        shape = functions_of_the_template()["TwilioStatusFunction"]
+        function = read_template(extended_template)["Resources"]["TwilioStatusFunction"]["Properties"]
+        assert list(shape.variables) == list(function["Environment"]["Variables"])
+
+
+def test_the_secret_is_found_by_its_name_where_it_is_no_output(twilio: Any) -> None:
+    class CloudFormation:
+        def describe_stacks(self, **_: object) -> Any:
+            names = list(read_template(ROOT / "template.yaml")["Outputs"])
+            parameters = [{"ParameterKey": name, "ParameterValue": ""} for name in ("RetentionDays", "PublicUrl")]
+            return {
+                "Stacks": [
+                    {
+                        "Outputs": [{"OutputKey": name, "OutputValue": f"the {name}"} for name in names],
+                        "Parameters": parameters,
+                    }
+                ]
+            }
+
+        def get_paginator(self, _name: str) -> Any:
+            return self
+
+        def paginate(self, **_: object) -> Any:
+            one = {
+                "ResourceType": "AWS::SecretsManager::Secret",
+                "LogicalResourceId": "TwilioCredentials",
+                "PhysicalResourceId": "arn:twilio",
+                "ResourceStatus": "CREATE_COMPLETE",
+            }
+            return [{"StackResourceSummaries": [one]}]
+
+    class Session:
+        def client(self, _service: str) -> CloudFormation:
+            return CloudFormation()
+
+    session: Any = Session()
+    outputs = StackOutputs.read(session, "callhooks")
+    assert outputs.secrets["TwilioCredentials"] == "arn:twilio"
+    assert outputs.secrets["WavixCredentials"] == "the WavixCredentials"
+
+
+def test_the_call_log_shows_its_calls(deployed: Handler, aws: Aws, new_container: Callable[..., Handler]) -> None:
+    for status, seconds in [("ringing", 2), ("in-progress", 9), ("completed", 51)]:
+        deployed(of_call(importlib.import_module("callhooks.providers.twilio"), status, seconds))
+    call = call_in(aws)
+    CallStore(aws.dynamodb, TABLE).keep(partition_key("twilio", call.call_id), call, expires_at=None)
+    call_log = new_container("call_log")
+    headers = {"authorization": basic()}
+    listed = call_log(asked("/calls", query={"day": f"{NOW:%Y-%m-%d}", "provider": "twilio"}, headers=headers))
+    (shown,) = json.loads(listed.body)["calls"]
+    assert (shown["provider"], shown["outcome"], shown["talk_seconds"]) == ("twilio", "answered", 42)
+    read = json.loads(call_log(asked(shown["path"], headers=headers)).body)
+    assert [one["name"] for one in read["timeline"]] == ["ringing", "in-progress", "completed"]
+
+
 # What the page says.
 
 
@@ -277,7 +515,7 @@ def blocks_of_the_page() -> list[tuple[str, str]]:
 
 def test_every_block_of_the_page_stands_in_the_example() -> None:
     files = {
-        "python": [EXAMPLE / "twilio.py", EXAMPLE / "app.py"],
+        "python": [MODULE, APP],
         "yaml": [EXAMPLE / "resources.yaml"],
     }
     blocks = [(language, block) for language, block in blocks_of_the_page() if language != "bash"]
@@ -288,13 +526,19 @@ def test_every_block_of_the_page_stands_in_the_example() -> None:
 
 def test_the_page_shows_the_handler_and_the_resources_whole() -> None:
     shown = "".join(block for _, block in blocks_of_the_page())
-    for name in ("app.py", "resources.yaml"):
-        assert (EXAMPLE / name).read_text("utf-8") in shown
+    for path in (APP, EXAMPLE / "resources.yaml"):
+        assert path.read_text("utf-8") in shown
+
+
+def test_the_page_names_every_piece_and_there_is_no_other() -> None:
+    assert sorted(str(path.relative_to(EXAMPLE)) for path in EXAMPLE.rglob("*.*") if path.suffix != ".pyc") == [*PIECES]
+    text = PAGE.read_text("utf-8")
+    assert [piece for piece in PIECES if f"(../tests/worked_example/{piece})" not in text] == []
 
 
 def test_the_page_shows_every_function_of_the_module() -> None:
     shown = "".join(block for language, block in blocks_of_the_page() if language == "python")
-    functions = re.findall(r"^(?:def|class) \w+", (EXAMPLE / "twilio.py").read_text("utf-8"), re.MULTILINE)
+    functions = re.findall(r"^(?:def|class) \w+", MODULE.read_text("utf-8"), re.MULTILINE)
     assert functions
     assert [name for name in functions if name not in shown] == []
 

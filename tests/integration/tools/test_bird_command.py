@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from callhooks_tools.cli import app
 from callhooks_tools.providers.bird import command as bird_command
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets
+from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
@@ -18,13 +18,11 @@ from tests.integration.conftest import Aws
 from tests.provider_apis.bird import ACCESS_KEY, CHANNEL, ORGANIZATION, WORKSPACE, BirdApi
 from tests.provider_apis.server import HTML, Drop, Reply
 from tests.senders import SIGNING_KEY
+from tests.stacks import stack_outputs
 
 URL = "https://hooks.example.com/webhooks/bird"
 PATH = f"/workspaces/{WORKSPACE}/webhook-subscriptions"
-OUTPUTS = StackOutputs(
-    **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-    | {"base_url": "https://hooks.example.com", "bird_credentials": "bird-credentials"}
-)
+OUTPUTS = stack_outputs(base_url="https://hooks.example.com")
 Command = Callable[..., Result]
 
 
@@ -136,7 +134,7 @@ class TestSubscribe:
         assert len(bodies(api)) == 1
 
     def test_has_the_newest_signing_key(self, command: Command, api: BirdApi) -> None:
-        SenderSecrets.of(Secrets.BIRD, boto3.session.Session(), OUTPUTS).add("a-newer-signing-key")
+        SenderSecrets.of("bird", boto3.session.Session(), OUTPUTS).add("a-newer-signing-key")
         told = done(command("subscribe"))
         assert {body["signingKey"] for body in bodies(api)} == {"a-newer-signing-key"}
         assert "a-newer-signing-key" not in told

@@ -7,19 +7,16 @@ import json
 import shlex
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from callhooks_tools.doctor.deployment import Deployment, stack_findings
-from callhooks_tools.doctor.findings import Finding, FindingLevel
+from callhooks.providers.registry import providers
 from callhooks_tools.doctor.resources import (
-    CALL_PLAN_LAYER,
     CALLHOOKS_LAYER,
     EVENT_SOURCES,
-    FUNCTIONS_OF_THE_TEMPLATE,
     GIVEN_UP,
     IN_EVERY_FUNCTION,
     QUEUES_OF_THE_TEMPLATE,
@@ -27,24 +24,25 @@ from callhooks_tools.doctor.resources import (
     alarm_findings,
     bus_findings,
     function_findings,
+    functions_of_the_template,
     queue_findings,
     source_findings,
     table_findings,
 )
-from callhooks_tools.doctor.secrets import SHAPES, KnownSecrets, secret_findings
+from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings, secret_shapes
+from callhooks_tools.stack.deployment import Deployment, stack_findings
+from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackOutputs, StackResource, StackUnknown
 
 from tests.integration.conftest import CALL_BUS, CLIENTS_TABLE, TABLE, TOOL_CALLS_TABLE, Aws
+from tests.stacks import SECRET_IDS as SECRETS_OF_PROVIDERS
+from tests.stacks import stack_outputs
 
 STACK = "callhooks"
-SECRET_IDS = {
-    "jambonz_credentials": "credentials",
-    "jambonz_webhook_secrets": "webhook-secrets",
-    "wavix_credentials": "wavix-credentials",
-    "bird_credentials": "bird-credentials",
-    "voipstudio_credentials": "voipstudio-credentials",
-    "console_credentials": "console-credentials",
-}
+CALL_PLAN_LAYER = "CallPlanLayer"
+SHAPES = secret_shapes()
+FUNCTIONS_OF_THE_TEMPLATE = functions_of_the_template()
+SECRET_IDS = {**SECRETS_OF_PROVIDERS, "ConsoleCredentials": "console-credentials"}
 FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
 EVERY_VARIABLE = [
     (function, variable)
@@ -101,17 +99,14 @@ def bare(aws: Aws) -> Account:
     """A stack that has nothing but its secrets."""
     for name in ("wavix-credentials", "voipstudio-credentials"):
         boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps({"token": LONG_TOKEN}))
-    outputs = StackOutputs(
-        **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-        | SECRET_IDS
-        | {
-            "stack_name": STACK,
-            "base_url": "https://hooks.example.com",
-            "events_table": TABLE,
-            "clients_table": CLIENTS_TABLE,
-            "call_bus": CALL_BUS,
-            "retention_days": "90",
-        }
+    outputs = stack_outputs(
+        stack_name=STACK,
+        base_url="https://hooks.example.com",
+        events_table=TABLE,
+        clients_table=CLIENTS_TABLE,
+        call_bus=CALL_BUS,
+        retention_days="90",
+        parameters=dict.fromkeys(("BirdStatuses", "BirdChannelId", "BirdSignatureWindowHours"), ""),
     )
     return Account(Deployment(boto3.session.Session(), STACK, None, outputs, []))
 
@@ -124,7 +119,7 @@ def account(aws: Aws, bare: Account) -> Account:
         bare.deployment.outputs,
         spill_queue=queues["SpillQueue"],
         projection_retry_queue=queues["ProjectionRetryQueue"],
-        jambonz_signature_header="Jambonz-Signature",
+        parameters={**bare.deployment.outputs.parameters, "JambonzSignatureHeader": "Jambonz-Signature"},
     )
     boto3.client("events").create_event_bus(Name=CALL_BUS)
     layers = list(_layers())
@@ -167,10 +162,10 @@ def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackR
         "EVENTS_TABLE": TABLE,
         "RETENTION_DAYS": "90",
         "SPILL_QUEUE": outputs.spill_queue,
-        "BIRD_CREDENTIALS": outputs.bird_credentials,
-        "JAMBONZ_CREDENTIALS": outputs.jambonz_credentials,
-        "JAMBONZ_WEBHOOK_SECRETS": outputs.jambonz_webhook_secrets,
-        "JAMBONZ_SIGNATURE_HEADER": outputs.jambonz_signature_header,
+        "BIRD_CREDENTIALS": outputs.secrets["BirdCredentials"],
+        "JAMBONZ_CREDENTIALS": outputs.secrets["JambonzCredentials"],
+        "JAMBONZ_WEBHOOK_SECRETS": outputs.secrets["JambonzWebhookSecrets"],
+        "JAMBONZ_SIGNATURE_HEADER": outputs.parameters["JambonzSignatureHeader"],
         "CALL_BUS": outputs.call_bus,
         "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
     }
@@ -289,29 +284,31 @@ class TestSecrets:
 
     def test_that_have_no_value_are_told_with_the_command_that_gives_one(self, bare: Account) -> None:
         bare.client("secretsmanager").create_secret(Name="without-a-value")
-        outputs = replace(bare.deployment.outputs, wavix_credentials="without-a-value")
+        outputs = replace(bare.deployment.outputs, secrets={**SECRET_IDS, "WavixCredentials": "without-a-value"})
         finding = only(secret_findings(replace(bare.deployment, outputs=outputs), KnownSecrets()))
         assert "It has no value: nothing of Wavix is taken" in finding
         assert "put-secret-value --secret-id without-a-value" in finding
 
     def test_without_a_webhook_secret_are_warned_of_with_the_command_that_mends_it(self, bare: Account) -> None:
-        bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": []}')
+        bare.put_secret("JambonzWebhookSecrets", '{"webhook_secrets": []}')
         warned = only(self.findings(bare), FindingLevel.WARNING)
         assert "its signatures are not checked" in warned
         assert "callhooks secret add jambonz --stack callhooks" in warned
 
     @pytest.mark.parametrize("secrets", ["{}", '{"webhook_secrets": "x"}', '{"webhook_secrets": [1, ""]}'])
     def test_of_jambonz_that_are_no_list_of_texts_let_nobody_in(self, secrets: str, bare: Account) -> None:
-        bare.put_secret("jambonz_webhook_secrets", secrets)
+        bare.put_secret("JambonzWebhookSecrets", secrets)
         assert "new calls get the plan's fallback" in only(self.findings(bare))
 
-    @pytest.mark.parametrize("member", ["wavix_credentials", "voipstudio_credentials"])
+    @pytest.mark.parametrize("member", ["WavixCredentials", "VoipstudioCredentials"])
     @pytest.mark.parametrize("token", ["t0o-sh0rt", "has/a/slash/and/is/long/enough", "has a blank and is long enough"])
     def test_with_a_token_that_a_url_cannot_hold_are_told(self, member: str, token: str, bare: Account) -> None:
         bare.put_secret(member, json.dumps({"token": token}))
         finding = only(self.findings(bare))
         assert "A token in it cannot stand in a URL" in finding
-        assert f"callhooks secret add {member.partition('_')[0]} --generate --stack callhooks" in finding
+        assert (
+            f"callhooks secret add {member.removesuffix('Credentials').lower()} --generate --stack callhooks" in finding
+        )
         assert token not in finding
         bare.put_secret(member, json.dumps({"token": LONG_TOKEN, "further_tokens": [token]}))
         assert "A token in it cannot stand in a URL" in only(self.findings(bare))
@@ -323,27 +320,28 @@ class TestSecrets:
     def test_with_a_short_password_for_the_call_log_are_warned_of(
         self, passwords: dict[str, object], bare: Account
     ) -> None:
-        bare.put_secret("console_credentials", json.dumps({"username": "console", **passwords}))
+        bare.put_secret("ConsoleCredentials", json.dumps({"username": "console", **passwords}))
         warned = only(self.findings(bare), FindingLevel.WARNING)
         assert "A password in it has fewer than 12 characters" in warned
         assert "callhooks secret add console-password --generate --stack callhooks" in warned
         assert "elevenchars" not in warned
 
     def test_with_an_entry_that_is_not_used_are_warned_of(self, bare: Account) -> None:
-        bare.put_secret("wavix_credentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
+        bare.put_secret("WavixCredentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
         assert "An entry of its member further_tokens is no text" in only(self.findings(bare), FindingLevel.WARNING)
 
     def test_that_are_in_order_are_known_the_newest_of_several(self, bare: Account) -> None:
-        bare.put_secret("jambonz_webhook_secrets", '{"webhook_secrets": [3, "newest-secret", "older-secret"]}')
-        bare.put_secret("bird_credentials", "no JSON")
+        bare.put_secret("JambonzWebhookSecrets", '{"webhook_secrets": [3, "newest-secret", "older-secret"]}')
+        bare.put_secret("BirdCredentials", "no JSON")
         known = KnownSecrets()
         list(secret_findings(bare.deployment, known))
-        assert known.jambonz is not None
-        assert known.jambonz.webhook_secret == "newest-secret"
-        assert known.bird is None
+        jambonz, bird, wavix = (known.credentials_of(providers()[name]) for name in ("jambonz", "bird", "wavix"))
+        assert jambonz is not None
+        assert jambonz["webhook_secret"] == "newest-secret"
+        assert bird is None
         assert known.console is not None
-        assert known.token_of("wavix") is not None
-        assert known.changed_at["wavix_credentials"].tzinfo is not None
+        assert wavix == {"token": LONG_TOKEN}
+        assert known.changed_at["WavixCredentials"].tzinfo is not None
         assert "newest-secret" not in repr(known)
 
 
@@ -658,7 +656,7 @@ def intercepted(account: Account, service: str, operation: str, reply: dict[str,
 
 class TestTheStack:
     def stack(self, monkeypatch: pytest.MonkeyPatch, status: str) -> Iterator[Finding]:
-        monkeypatch.setattr("callhooks_tools.doctor.deployment.stack_status", lambda *_: status)
+        monkeypatch.setattr("callhooks_tools.stack.deployment.stack_status", lambda *_: status)
         return stack_findings(boto3.session.Session(), STACK)
 
     @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
@@ -687,5 +685,5 @@ class TestTheStack:
         def unknown(*_: object) -> str:
             raise StackUnknown("The stack callhooks cannot be read: it does not exist")
 
-        monkeypatch.setattr("callhooks_tools.doctor.deployment.stack_status", unknown)
+        monkeypatch.setattr("callhooks_tools.stack.deployment.stack_status", unknown)
         assert "cannot be read" in only(stack_findings(boto3.session.Session(), STACK))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
-from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.roles import role_findings
-from callhooks_tools.stack.stack import StackOutputs, StackResource
+from callhooks_tools.stack.deployment import Deployment
+from callhooks_tools.stack.findings import Finding, FindingLevel
+from callhooks_tools.stack.stack import StackResource
 from moto import mock_aws
 
 from tests.processed_template import processed_template, resources
+from tests.stacks import stack_outputs
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 ANYTHING = json.dumps(
@@ -57,7 +58,7 @@ class Account:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    outputs = StackOutputs(**dict.fromkeys((member.name for member in fields(StackOutputs)), ""))
+    outputs = stack_outputs()
     with mock_aws():
         iam = boto3.client("iam", region_name="us-east-1")
         roles = resources("AWS::IAM::Role")

@@ -11,14 +11,14 @@ from typing import Any
 
 import boto3
 import pytest
-from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore
 from callhooks.events.event_item import event_of_item
-from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, FindingLevel
-from callhooks_tools.doctor.senders import sender_findings
+from callhooks_tools.providers.registry import sender_findings
+from callhooks_tools.stack.deployment import Deployment
+from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackResource
 
+from tests.calls import fold
 from tests.integration.conftest import TABLE, Aws, Handler
 from tests.integration.tools.test_doctor import Account, archive, bare
 from tests.sip_clients import attempt
@@ -38,7 +38,7 @@ def deployment(aws: Aws, bare: Account) -> Deployment:
     boto3.client("lambda").create_function(
         FunctionName=FUNCTION, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
     )
-    outputs = replace(bare.deployment.outputs, jambonz_signature_header="Jambonz-Signature")
+    outputs = replace(bare.deployment.outputs, parameters={"JambonzSignatureHeader": "Jambonz-Signature"})
     resources = [
         StackResource("AWS::Logs::LogGroup", "JambonzNewCallLogGroup", LOG_GROUP),
         StackResource("AWS::Lambda::Function", FUNCTION, FUNCTION),

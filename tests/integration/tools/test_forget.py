@@ -7,14 +7,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
-from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
@@ -27,13 +26,13 @@ from callhooks_tools.commands import forget as forget_command
 from callhooks_tools.commands.rebuild import partitions_of_calls
 from callhooks_tools.recovery.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find
 from callhooks_tools.recovery.stored_events import scan
-from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
-from tests.calls import told
+from tests.calls import fold, told
 from tests.decoding import items_with
 from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
 from tests.projection import Invocation, kept, key_message, queue_batch, stream_batch
+from tests.stacks import stack_outputs
 from tests.support import NOW
 
 NUMBER = "+14155550123"
@@ -400,10 +399,8 @@ class TestTheCommand:
         urls = {
             f"spill_{name}": sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("queue", "dead_letter_queue")
         }
-        outputs = StackOutputs(
-            **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-            | {"events_table": TABLE, "tool_calls_table": TOOL_CALLS_TABLE, **urls}
-        )
+        members = {"events_table": TABLE, "tool_calls_table": TOOL_CALLS_TABLE, **urls}
+        outputs = stack_outputs(secrets={}, parameters={}, **members)
         monkeypatch.setattr(forget_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
         return lambda *arguments, stdin="", **environment: CliRunner().invoke(
             app, ["forget", *arguments], env={"COLUMNS": "200", **environment}, input=stdin

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import boto3
 import pytest
 from callhooks_tools.cli import app
 from callhooks_tools.providers.jambonz.commands import jambonz as jambonz_command
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets
+from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
 from tests.integration.conftest import Aws
 from tests.provider_apis.jambonz import ACCOUNT, WEBHOOK_SECRET, JambonzApi
 from tests.provider_apis.server import Reply
+from tests.stacks import stack_outputs
 from tests.support import PASSWORD, USERNAME
 
 CALL_URL = "https://hooks.example.com/webhooks/call#rc=2&rp=ct,5xx"
@@ -24,19 +25,7 @@ HOOKS = {
     "call_hook": {"url": CALL_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
     "call_status_hook": {"url": STATUS_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
 }
-OUTPUTS = StackOutputs(
-    **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-    | {
-        "new_call_url": CALL_URL,
-        "call_status_url": STATUS_URL,
-        "jambonz_webhook_secrets": "webhook-secrets",
-        "jambonz_credentials": "credentials",
-        "wavix_credentials": "wavix-credentials",
-        "bird_credentials": "bird-credentials",
-        "voipstudio_credentials": "voipstudio-credentials",
-        "console_credentials": "console-credentials",
-    }
-)
+OUTPUTS = stack_outputs(base_url="https://hooks.example.com")
 Command = Callable[..., Result]
 
 
@@ -130,7 +119,7 @@ class TestTheApplication:
     def test_is_not_led_where_jambonz_cannot_or_should_not_call(
         self, base: str, command: Command, outputs: list[StackOutputs], api: JambonzApi
     ) -> None:
-        outputs[0] = replace(OUTPUTS, new_call_url=f"{base}/webhooks/call#rc=2&rp=ct,5xx")
+        outputs[0] = replace(OUTPUTS, base_url=base)
         told = failed(command("application", "--yes", JAMBONZ_API_URL="https://jambonz.example.com"))
         assert told == (
             f"jambonz is to call an https URL that leads here from outside, and {base} is none. Name a stack in AWS "
@@ -141,7 +130,7 @@ class TestTheApplication:
     def test_of_a_jambonz_on_this_machine_may_be_led_to_the_local_run(
         self, command: Command, outputs: list[StackOutputs], api: JambonzApi
     ) -> None:
-        outputs[0] = replace(OUTPUTS, new_call_url="http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx")
+        outputs[0] = replace(OUTPUTS, base_url="http://127.0.0.1:8080")
         done(command("application", "--yes"))
         assert api.applications["app-1"]["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
 
@@ -158,15 +147,15 @@ class TestTheWebhookSecret:
     def test_becomes_one_of_the_stacks(self, command: Command) -> None:
         told = done(command("webhook-secret"))
         assert told == "The webhook secret of the account is valid within five minutes.\n"
-        assert SenderSecrets.of(Secrets.JAMBONZ, boto3.session.Session(), OUTPUTS).read()[0] == WEBHOOK_SECRET
+        assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()[0] == WEBHOOK_SECRET
         assert done(command("webhook-secret")) == "The webhook secret of the account is valid already.\n"
 
     @pytest.mark.parametrize("body", [{}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"])
     def test_that_is_none_is_not_taken(self, body: object, command: Command, api: JambonzApi) -> None:
-        before = SenderSecrets.of(Secrets.JAMBONZ, boto3.session.Session(), OUTPUTS).read()
+        before = SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()
         api.faults = [Reply(200, body)]
         assert failed(command("webhook-secret")).startswith("jambonz answers what is not understood: ")
-        assert SenderSecrets.of(Secrets.JAMBONZ, boto3.session.Session(), OUTPUTS).read() == before
+        assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read() == before
 
     def test_may_not_be_read_by_everybody(self, command: Command) -> None:
         told = failed(command("webhook-secret", JAMBONZ_ACCOUNT_SID="another"))

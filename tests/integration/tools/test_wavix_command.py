@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -11,7 +11,7 @@ import pytest
 from callhooks_tools.cli import app
 from callhooks_tools.providers.wavix import command as wavix_command
 from callhooks_tools.providers.wavix.command import masked
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets
+from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
@@ -19,14 +19,12 @@ from tests.integration.conftest import Aws
 from tests.provider_apis.server import Drop, Reply
 from tests.provider_apis.wavix import WavixApi
 from tests.senders import TOKEN
+from tests.stacks import stack_outputs
 
 BASE = "https://hooks.example.com/webhooks/wavix"
 URL = f"{BASE}/{TOKEN}"
 NEWER = "a-newer-token-of-some-length"
-OUTPUTS = StackOutputs(
-    **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-    | {"base_url": "https://hooks.example.com", "wavix_credentials": "wavix-credentials"}
-)
+OUTPUTS = stack_outputs(base_url="https://hooks.example.com")
 Command = Callable[..., Result]
 
 
@@ -69,7 +67,7 @@ def failed(result: Result) -> str:
 
 
 def newer_token() -> None:
-    SenderSecrets.of(Secrets.WAVIX, boto3.session.Session(), OUTPUTS).add(NEWER)
+    SenderSecrets.of("wavix", boto3.session.Session(), OUTPUTS).add(NEWER)
 
 
 class TestSubscribe:

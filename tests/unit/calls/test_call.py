@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, fold, position
+from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, position
 from callhooks.calls.repository import call_item, summary_of_item
 from callhooks.events.call_event import CallEvent, Detail, Kind
 from callhooks.events.event_item import event_item, event_of_item
@@ -16,7 +16,7 @@ from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import SEQUENCES, START, delivered, of, told
+from tests.calls import SEQUENCES, START, delivered, fold, of, told
 from tests.support import NOW, size_of
 
 ENDS = [Kind.MISSED, Kind.COMPLETED, Kind.BUSY, Kind.NO_ANSWER, Kind.REJECTED, Kind.CANCELLED, Kind.FAILED, Kind.BILLED]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from callhooks.calls.call import Call, fold
+from callhooks.calls.call import Call
 from callhooks.calls.event_bus import (
     MAX_DETAIL_BYTES,
     MAX_ENTRIES,
@@ -29,7 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
-from tests.calls import START, told
+from tests.calls import START, fold, told
 from tests.projection import bus_schema, page_of_the_bus
 from tests.properties import examples
 from tests.support import NOW, ROOT, read_template

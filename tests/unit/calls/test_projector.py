@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from callhooks.calls.call import fold
 from callhooks.calls.event_bus import EventBus
 from callhooks.calls.projector import RESERVED_SECONDS, Projector, RetryQueue
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, event_key
+from callhooks.providers.registry import hints_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import SEQUENCES, delivered, told
+from tests.calls import SEQUENCES, delivered, fold, told
 from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
 from tests.properties import examples
 
@@ -59,7 +59,9 @@ class World:
     def __post_init__(self) -> None:
         client: Any = self
         bus = EventBus(client, "calls", sleep=lambda _: None)
-        self.projector = Projector(CallStore(client, "events"), bus, RetryQueue(client, "https://queue"))
+        self.projector = Projector(
+            CallStore(client, "events"), bus, RetryQueue(client, "https://queue"), hints_for=hints_for
+        )
 
     def query(self, *, ExpressionAttributeValues: Mapping[str, Any], ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
         pk = ExpressionAttributeValues[":pk"]["S"]

@@ -16,19 +16,12 @@ from callhooks.events.event_item import EVENT_PREFIX
 from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
 from callhooks.events.spill_queue import RESERVED_SECONDS as DRAINER_RESERVES
 from callhooks.events.spill_queue import pause_after
+from callhooks.providers.bird import BirdSettings
 from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS
+from callhooks.providers.jambonz.settings import ClientSettings, JambonzSettings, ToolSettings
 from callhooks.providers.jambonz.tool_hook import ANSWER_WITHIN as ANSWER_TOOLS_WITHIN
-from callhooks.providers.url_token import read_networks
-from callhooks.runtime.settings import (
-    BirdSettings,
-    CallLogSettings,
-    ClientSettings,
-    JambonzSettings,
-    PathTokenSettings,
-    ProjectorSettings,
-    StoreSettings,
-    ToolSettings,
-)
+from callhooks.providers.url_token import PathTokenSettings, read_networks
+from callhooks.runtime.settings import CallLogSettings, ProjectorSettings, StoreSettings
 from callhooks.webhooks.webhook import ANSWER_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st

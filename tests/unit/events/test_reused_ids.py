@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from callhooks.calls.call import fold
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, event_item, event_of_item, pack_item
 from callhooks.events.event_table import EventStore
@@ -21,6 +20,7 @@ from callhooks_tools.recovery.quarantine import keep_event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.calls import fold
 from tests.senders import Sender, document_of, jambonz_event, voipstudio
 from tests.support import (
     NOW,

@@ -15,9 +15,6 @@ FOLDERS = {
     "callhooks": ROOT / "layers" / "callhooks" / "callhooks",
     "callhooks_tools": ROOT / "tools" / "callhooks_tools",
 }
-    "callhooks": ROOT / "layers" / "callhooks" / "callhooks",
-    "callhooks_tools": ROOT / "tools" / "callhooks_tools",
-}
 MAX_MODULES = 14
 
 

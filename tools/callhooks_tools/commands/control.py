@@ -15,11 +15,11 @@ from callhooks.providers.payload import Document
 
 from callhooks_tools.providers.bird.api import BirdControl
 from callhooks_tools.providers.rest.configuration import checked_id
+from callhooks_tools.providers.rest.controlled import Provider
 from callhooks_tools.providers.rest.errors import CallIsOver
 from callhooks_tools.providers.rest.provider_apis import print_document, print_documents, provider_failures
 from callhooks_tools.providers.voipstudio.api import PROVIDER, VoipstudioControl, VoipstudioRecording
 from callhooks_tools.providers.wavix.api import WavixControl
-from callhooks_tools.stack.stack import Provider
 from callhooks_tools.stack.terminal import console, fail, shown
 
 if TYPE_CHECKING:

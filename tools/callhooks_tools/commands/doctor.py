@@ -26,8 +26,6 @@ from callhooks_tools.doctor.deliveries import (
     spill_findings,
     url_findings,
 )
-from callhooks_tools.doctor.deployment import Deployment, stack_findings
-from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
     alarm_findings,
@@ -39,7 +37,9 @@ from callhooks_tools.doctor.resources import (
 )
 from callhooks_tools.doctor.roles import role_findings
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
-from callhooks_tools.doctor.senders import sender_findings
+from callhooks_tools.providers.registry import sender_findings
+from callhooks_tools.stack.deployment import Deployment, stack_findings
+from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackUnknown
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, session_of
 from callhooks_tools.stack.terminal import shown as escaped
@@ -82,7 +82,7 @@ def doctor(
         ("queues", queue_findings(deployment)),
         ("the event bus", bus_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
-        ("what jambonz sends", sender_findings(deployment, datetime.now(UTC))),
+        ("what providers have sent", sender_findings(deployment, datetime.now(UTC))),
     ):
         found_wrong |= _show(findings, what, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:

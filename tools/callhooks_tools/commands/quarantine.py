@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,36 +17,35 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.events.call_event import Ignored
 from callhooks.events.event_item import Item, answer_of, body_of_item
 from callhooks.events.event_table import EventStore
-from callhooks.providers.bird import read_filter
+from callhooks.providers.description import Parameters
+from callhooks.providers.registry import providers
 from rich.console import Console
 from rich.table import Table
 
 from callhooks_tools.recovery.quarantine import (
     Quarantine,
     QuarantinedDelivery,
-    Reading,
     StillNotUnderstood,
     keep_event,
     read_again,
-    readings,
 )
 from callhooks_tools.recovery.workers import at_once, at_once_by_key
-from callhooks_tools.stack.stack import Provider, StackOutputs
+from callhooks_tools.stack.provider_names import OfProvider
+from callhooks_tools.stack.stack import StackOutputs
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
 quarantine_app = typer.Typer(help="Deliveries of proven senders that were not understood.", no_args_is_help=True)
 
 MAX_DAYS = 3660
 DAYS_AHEAD = 8
-"""A key may have the day of Bird's clock, whose signatures are taken for up to a week to come."""
+"""A key may have the day of a sender's clock, whose signatures may be taken for up to a week to come."""
 WIDTH_OF_NO_TERMINAL = 250
 DEEPEST_INDENT = 20
-NAME = re.compile(rf"({'|'.join(Provider)})/[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/[0-9a-f]{{1,64}}", re.ASCII)
+NAME = re.compile(r"[a-z]+/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{1,64}", re.ASCII)
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+')
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The delivery, as callhooks quarantine list names it.")]
-OfProvider = Annotated[Provider | None, typer.Option("--provider", help="Only what this provider has sent.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Only of so many days.")]
 
 
@@ -91,7 +90,7 @@ class Retrial:
 
     quarantine: Quarantine
     store: EventStore
-    how: Mapping[str, Reading]
+    parameters: Parameters
 
     def read(self, kept: QuarantinedDelivery) -> Understood | Tried:
         """Read a delivery again; it is `Tried` where there is no event to store."""
@@ -99,7 +98,7 @@ class Retrial:
         if item is None:
             return Tried(kept, RetryOutcome.GONE)
         try:
-            made = read_again(item, self.how)
+            made = read_again(item, self.parameters)
         except StillNotUnderstood as problem:
             return Tried(kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
         if isinstance(made, Ignored):
@@ -251,17 +250,13 @@ def _tell(tried: Tried) -> None:
 
 
 def _retrial(quarantine: Quarantine, outputs: StackOutputs) -> Retrial:
-    how = readings(
-        signature_header=outputs.jambonz_signature_header,
-        wanted=read_filter(outputs.bird_statuses, outputs.bird_channel_id),
-    )
-    return Retrial(quarantine, EventStore(quarantine.client, quarantine.table_name), how)
+    return Retrial(quarantine, EventStore(quarantine.client, quarantine.table_name), outputs.parameters)
 
 
-def _found(quarantine: Quarantine, provider: Provider | None, days: int) -> list[QuarantinedDelivery]:
+def _found(quarantine: Quarantine, provider: str | None, days: int) -> list[QuarantinedDelivery]:
     newest = datetime.now(UTC).date() + timedelta(days=DAYS_AHEAD)
     all_days = [f"{newest - timedelta(days=back):%Y-%m-%d}" for back in range(days + DAYS_AHEAD)]
-    return quarantine.find([provider] if provider else list(Provider), all_days)
+    return quarantine.find([provider] if provider else list(providers()), all_days)
 
 
 def _all_named(quarantine: Quarantine, keys: Sequence[str]) -> list[QuarantinedDelivery]:

@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.calls.call import fold
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.event_item import Item, is_call_partition, partition_key
+from callhooks.providers.registry import hints_for, providers
 
 from callhooks_tools.recovery.workers import at_once
-from callhooks_tools.stack.stack import Provider
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def rebuild(
     call: Annotated[
         str | None,
         typer.Option(
-            metavar="PROVIDER/CALL_ID", help="Only this call: jambonz/<call_sid>, or its path in the call log."
+            metavar="PROVIDER/CALL_ID", help="Only this call: its provider and its id, or its path in the call log."
         ),
     ] = None,
     stack_name: StackName = None,
@@ -111,7 +111,7 @@ def _rebuild(calls: CallStore, pk: str) -> Result:
         told = calls.events_of(pk)
         if not told.events:
             return Result.WITHOUT_EVENTS
-        call = fold(told.events)
+        call = fold(told.events, hints_for(told.events[0].provider))
         if seen and _plain(seen) == _plain(call_item(pk, call, expires_at=told.expires_at)):
             return Result.SAME
         if calls.replace(pk, call, expires_at=told.expires_at, seen=seen):
@@ -126,7 +126,7 @@ def _plain(item: Item) -> object:
 
 def _partition_of(call: str) -> str:
     provider, slash, call_id = call.removeprefix("/calls/").partition("/")
-    if provider not in set(Provider) or not slash or not call_id:
-        fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(Provider)}, and not {shown(call)}")
+    if provider not in providers() or not slash or not call_id:
+        fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(providers())}, and not {shown(call)}")
     # Logs name a call by its key, which is a hash for an odd id.
     return f"{provider}#{call_id}" if call_id.startswith(HASHED) else partition_key(provider, call_id)

@@ -35,7 +35,8 @@ from callhooks_tools.recovery.replay import (
 )
 from callhooks_tools.recovery.replay_state import Order, ReplayPosition, ReplayState, StateUnusable
 from callhooks_tools.recovery.stored_events import Selection, moment_of, text_of, watched
-from callhooks_tools.stack.stack import STACK_FILE, Provider, StackOutputs
+from callhooks_tools.stack.provider_names import OfProvider
+from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
 from callhooks_tools.stack.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
 
 DEFAULT_RATE = 10.0
@@ -76,7 +77,7 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         bool,
         typer.Option("--received", help="--from and --to are about when events came in, and not when they happened."),
     ] = False,
-    provider: Annotated[Provider | None, typer.Option(help="Only what this provider has sent.")] = None,
+    provider: OfProvider = None,
     kind: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Only this kind, such as call.completed; may be repeated.")
     ] = None,
@@ -127,7 +128,7 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
 
 
 def _selection(
-    since: str | None, until: str | None, provider: Provider | None, kinds: Sequence[str], number: str | None
+    since: str | None, until: str | None, provider: str | None, kinds: Sequence[str], number: str | None
 ) -> Selection:
     now = datetime.now(UTC)
     try:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from callhooks.providers.description import Setting
 
-from callhooks_tools.stack.connection_guide import HIDDEN, Addresses, Proofs, Section, Setting, sections
+from callhooks_tools.stack.connection_guide import Guide, Section
 from callhooks_tools.stack.secrets import masked, read_credentials
-from callhooks_tools.stack.stack import StackOutputs
 from callhooks_tools.stack.terminal import StackName, console, stack_in_aws
 
 NAME_WIDTH = 21
@@ -24,13 +24,9 @@ def urls(
 ) -> None:
     """Show what is to be entered at each provider, field by field, and where calls are shown."""
     session, outputs = stack_in_aws(stack_name)
-    proofs = HIDDEN
-    if show_credentials:
-        credentials = read_credentials(session, outputs)
-        known = credentials.jambonz.webhook_secret
-        proofs = Proofs.of(credentials, webhook_secret="none" if known is None else masked(known))
     option = f" --stack {stack_name}" if stack_name else ""
-    show(sections(_addresses(outputs), proofs, add_webhook_secret=f"callhooks secret add jambonz{option}"))
+    credentials = read_credentials(session, outputs) if show_credentials else None
+    show(Guide(outputs.base_url, outputs.call_bus, credentials, stack_option=option, show_added=masked).sections())
     if not show_credentials:
         console.print(f"\nWhat stands in < > is secret: callhooks urls --credentials{option} shows it whole.")
 
@@ -50,7 +46,3 @@ def show_fields(fields: Sequence[Setting]) -> None:
     """Print fields."""
     for field in fields:
         console.print(f"{FIELD_INDENT}{field.name:<{NAME_WIDTH}} {field.value}")
-
-
-def _addresses(outputs: StackOutputs) -> Addresses:
-    return Addresses(outputs.base_url, outputs.new_call_url, outputs.call_status_url, outputs.call_bus)

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
-from callhooks.providers.jambonz.authentication import basic_header_value
-from callhooks.providers.jambonz.plan.plan import LAST_RESORT
+from callhooks.providers.description import TEST_SENDER as CALLER
+from callhooks.providers.description import Credentials, Provider, Signing
+from callhooks.providers.registry import providers
 from callhooks.webhooks.credentials import REFRESH_INTERVAL_SECONDS
 
-from callhooks_tools.doctor.findings import DENIED, Finding, failure, fine, looked_at, warning
-from callhooks_tools.doctor.probe import (
-    CALLER,
-    JSON,
-    NAMES,
-    Answer,
-    NoAnswer,
-    Probe,
-    TestDelivery,
-    bird_event,
-    call_status,
-    new_call,
-    other_jambonz_hooks,
-    voipstudio_event,
-    wavix_event,
-)
-from callhooks_tools.stack.stack import BirdAccess, JambonzAccess, Provider, TokenAccess
+from callhooks_tools.doctor.probe import Answer, NoAnswer, Probe, TestDelivery
+from callhooks_tools.stack.findings import DENIED, Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.stack import ConsoleAccess
 
 URL, CLOCK, REFUSALS, PROJECTOR, PUBLISHING, CALL_LOG, CLEANING = (
     "public URL",
@@ -45,7 +32,8 @@ URL, CLOCK, REFUSALS, PROJECTOR, PUBLISHING, CALL_LOG, CLEANING = (
 MAX_CLOCK_LEAD = timedelta(seconds=60)
 SECRETS_ARE_NOT_READ_AGAIN = timedelta(seconds=REFRESH_INTERVAL_SECONDS)
 """Within so long after it has read its secrets, a function does not look for newer ones when a check fails."""
-JAMBONZ_WAITS_SECONDS = 10
+MAX_ANSWER_SECONDS = 10
+"""So long waits the telephony server whose callers hear nothing meanwhile."""
 SPILL_SECONDS = 10.0
 PROJECTION_SECONDS = 30.0
 PUBLISHING_SECONDS = 8.0
@@ -65,7 +53,10 @@ def url_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the public URL leads to this API, and whether the clocks agree."""
     base_url = trial.deployment.outputs.base_url
     if not trial.deployment.is_local and not base_url.startswith("https://"):
-        yield warning(URL, f"{base_url} has no TLS: passwords go unencrypted, and Bird takes no such URL.")
+        refusing = [provider.title for provider in providers().values() if provider.refusal_of_url(base_url)]
+        yield warning(
+            URL, f"{base_url} has no TLS: passwords go unencrypted. {', '.join(refusing)} would refuse the URL."
+        )
     try:
         answer = trial.request("GET", "/openapi.json")
     except NoAnswer as no_answer:
@@ -117,21 +108,35 @@ def refusal_findings(trial: Probe) -> Iterator[Finding]:
 
 
 def _wrong_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery]]:
-    outputs, call_id, now = trial.deployment.outputs, trial.refused_call_id, trial.clock()
+    """Each sample with nothing but wrong credentials, and the last one with each secret wrong of several right ones."""
+    parameters, call_id, now = trial.deployment.outputs.parameters, trial.refused_call_id, trial.clock()
     guess = secrets.token_hex(WRONG_BYTES)
-    stranger = JambonzAccess(username=CALLER, password=guess, webhook_secret=guess)
-    # Wrong ones at the call hook would set off CallRefusedAlarm.
-    yield "jambonz new call, no credentials", replace(new_call(outputs, stranger, call_id, now), headers=JSON)
-    yield "jambonz call status, wrong password", call_status(outputs, stranger, call_id, now)
-    for delivery in other_jambonz_hooks(outputs, stranger, call_id, now):
-        yield f"{delivery.name}, wrong password", delivery
-    access = trial.known.jambonz
-    if access is not None and access.webhook_secret is not None:
-        forger = access.model_copy(update={"webhook_secret": guess})
-        yield "jambonz call status, wrong signature", call_status(outputs, forger, call_id, now)
-    yield "Wavix event, wrong token", wavix_event(TokenAccess(token=guess), call_id, now)
-    yield "Bird event, wrong signature", bird_event(outputs, BirdAccess(signing_key=guess), call_id, now)
-    yield "VoIPstudio event, wrong token", voipstudio_event(TokenAccess(token=guess), call_id, now)
+    for provider in providers().values():
+        samples = provider.samples(call_id, now, parameters)
+        wrong = {secret.credential: guess for secret in provider.secrets}
+        stranger = dict.fromkeys((name for secret in provider.secrets for name in secret.fixed), CALLER) | wrong
+        for sample in samples:
+            if sample.has_fallback:
+                # Wrong ones there would set off CallRefusedAlarm.
+                unsigned = TestDelivery.unsigned(provider, sample, call_id)
+                yield f"{unsigned.name}, no credentials", unsigned
+                continue
+            delivery = TestDelivery.signed(provider, sample, call_id, _signing(trial, stranger, now))
+            yield f"{delivery.name}, wrong {provider.secrets[0].words}", delivery
+        known = trial.known.credentials_of(provider)
+        checked = next((one for one in samples if not one.has_fallback and not one.is_for_refusal), None)
+        if known is None or checked is None:
+            continue
+        for secret in provider.secrets[1:]:
+            if secret.credential in known:
+                forger = {**known, secret.credential: guess}
+                delivery = TestDelivery.signed(provider, checked, call_id, _signing(trial, forger, now))
+                yield f"{delivery.name}, wrong {secret.words}", delivery
+
+
+def _signing(trial: Probe, credentials: Credentials, now: datetime) -> Signing:
+    outputs = trial.deployment.outputs
+    return Signing(credentials, now, outputs.base_url, outputs.parameters)
 
 
 def _refused(trial: Probe, name: str, delivery: TestDelivery) -> Iterator[Finding]:
@@ -146,7 +151,7 @@ def _refused(trial: Probe, name: str, delivery: TestDelivery) -> Iterator[Findin
         yield young
     elif answer.status >= 300:
         yield failure(name, *_broken(trial, answer, delivery.function))
-    elif delivery.function == "JambonzNewCallFunction" and not trial.stored(delivery):
+    elif delivery.sample.has_fallback and not trial.stored(delivery):
         yield _just_changed(trial, name, delivery.provider, answer.status) or failure(
             name,
             "It got the plan's fallback: the function cannot verify anybody, since it cannot read the secret store, or "
@@ -163,9 +168,8 @@ def _refused(trial: Probe, name: str, delivery: TestDelivery) -> Iterator[Findin
 
 def _stranger_at_the_call_log(trial: Probe) -> Iterator[Finding]:
     name = "call log, wrong password"
-    headers = {"authorization": basic_header_value(CALLER, secrets.token_hex(WRONG_BYTES))}
     try:
-        answer = trial.request("GET", "/calls?limit=1", headers=headers)
+        answer = trial.request("GET", "/calls?limit=1", basic=(CALLER, secrets.token_hex(WRONG_BYTES)))
     except NoAnswer as no_answer:
         yield failure(name, no_answer.words, no_answer.remedy)
         return
@@ -196,19 +200,17 @@ def _retries_counted(trial: Probe) -> Iterator[Finding]:
 
 def _right_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery | None]]:
     """Each is made when it is asked for: a signature has the time."""
-    outputs, call_id, known = trial.deployment.outputs, trial.call_id, trial.known
-    jambonz, wavix, bird, voipstudio = (
-        known.jambonz,
-        known.token_of("wavix"),
-        known.bird,
-        known.token_of("voipstudio"),
-    )
-    now = trial.clock
-    yield "jambonz new call", new_call(outputs, jambonz, call_id, now()) if jambonz else None
-    yield "jambonz call status", call_status(outputs, jambonz, call_id, now()) if jambonz else None
-    yield "Wavix on-call event", wavix_event(wavix, call_id, now()) if wavix else None
-    yield "Bird event", bird_event(outputs, bird, call_id, now()) if bird else None
-    yield "VoIPstudio event", voipstudio_event(voipstudio, call_id, now()) if voipstudio else None
+    parameters, call_id = trial.deployment.outputs.parameters, trial.call_id
+    for provider in providers().values():
+        known = trial.known.credentials_of(provider)
+        for sample in provider.samples(call_id, trial.clock(), parameters):
+            if sample.is_for_refusal:
+                continue
+            signing = None if known is None else _signing(trial, known, trial.clock())
+            yield (
+                f"{provider.title} {sample.what}",
+                TestDelivery.signed(provider, sample, call_id, signing) if signing else None,
+            )
 
 
 def _taken(trial: Probe, delivery: TestDelivery) -> Iterator[Finding]:
@@ -221,13 +223,13 @@ def _taken(trial: Probe, delivery: TestDelivery) -> Iterator[Finding]:
     if answer.status != HTTPStatus.OK:
         yield _not_taken(trial, delivery, answer)
         return
-    problem = _wrong_answer(delivery, answer)
+    problem = delivery.sample.problem_of(answer.document if answer.is_json else None)
     if problem:
         yield failure(name, problem, trial.deployment.log_of(delivery.function))
-    if answer.seconds > JAMBONZ_WAITS_SECONDS:
+    if answer.seconds > MAX_ANSWER_SECONDS:
         yield failure(
             name,
-            f"The answer took {answer.seconds:.1f} s: jambonz waits {JAMBONZ_WAITS_SECONDS} s.",
+            f"The answer took {answer.seconds:.1f} s: a sender waits {MAX_ANSWER_SECONDS} s.",
             trial.deployment.log_of(delivery.function),
         )
     if not trial.stored(delivery):
@@ -242,28 +244,6 @@ def _taken(trial: Probe, delivery: TestDelivery) -> Iterator[Finding]:
         return
     milliseconds = 1000 * answer.seconds
     yield fine(name, f"answered in {milliseconds:.0f} ms, and kept; its repeat was known, and got the same answer.")
-
-
-def _wrong_answer(delivery: TestDelivery, answer: Answer) -> str:
-    """What is wrong with an answer of 200; empty where nothing is."""
-    if delivery.provider is Provider.JAMBONZ:
-        return _wrong_verbs(answer, are_wanted=delivery.function == "JambonzNewCallFunction")
-    document = answer.document
-    status = document.get("status") if isinstance(document, dict) else None
-    if status == "ignored":
-        return "It was left out by a filter, which is another one than the stack's parameters say."
-    return "" if status == "stored" else "It was answered 200, but not as this version answers: something else did."
-
-
-def _wrong_verbs(answer: Answer, *, are_wanted: bool) -> str:
-    document = answer.document
-    if not answer.is_json or not isinstance(document, list):
-        return "The answer is no JSON array, which is all that jambonz takes: something else has answered."
-    if are_wanted and not document:
-        return "The answer has no verbs: jambonz would hang up."
-    if are_wanted and document == list(LAST_RESORT):
-        return "It got the last resort that is built in: the call plan in the layer cannot be read."
-    return ""
 
 
 def _repeat(trial: Probe, delivery: TestDelivery, first: Answer) -> str:
@@ -329,35 +309,33 @@ def _broken(trial: Probe, answer: Answer, function: str) -> tuple[str, str]:
 def _turned_away(trial: Probe, delivery: TestDelivery) -> Finding:
     """The stack's own credentials were refused."""
     name, outputs = delivery.name, trial.deployment.outputs
-    allowed = {
-        Provider.WAVIX: ("WavixAllowedAddresses", outputs.wavix_allowed_addresses),
-        Provider.VOIPSTUDIO: ("VoipstudioAllowedAddresses", outputs.voipstudio_allowed_addresses),
-    }
-    parameter, addresses = allowed.get(delivery.provider, ("", ""))
+    provider = delivery.provider
+    parameter = f"{provider.name.capitalize()}AllowedAddresses"
+    addresses = outputs.parameters.get(parameter)
     if addresses:
         return warning(
             name,
             f"It cannot be tried from here: {parameter} lets only some addresses in, and not this machine's.",
-            f"Run this from one of them, or look in the call log for what {NAMES[delivery.provider]} sends.",
+            f"Run this from one of them, or look in the call log for what {provider.title} sends.",
         )
     if young := _just_changed(trial, name, delivery.provider, HTTPStatus.UNAUTHORIZED):
         return young
-    if delivery.provider is Provider.BIRD:
+    if provider.signs_url:
         called = f"{outputs.base_url}{delivery.shown_path}"
         return failure(
             name,
             f"It was refused (401), most likely since PublicUrl (the parameter) is not the address that was called, "
-            f"{called}: Bird signs the URL. Else the function reads another key.",
-            "Set PublicUrl to the address that Bird calls, and deploy. "
+            f"{called}: {provider.title} signs the URL. Else the function reads another key.",
+            f"Set PublicUrl to the address that {provider.title} calls, and deploy. "
             f"{trial.deployment.log_of(delivery.function, 'names the URL that was checked')}",
         )
     words = "It was refused (401), though it has what the stack's own secrets say"
     log = trial.deployment.log_of(delivery.function, "names the proof that failed")
-    if delivery.provider is Provider.JAMBONZ:
+    if header := outputs.parameters.get(f"{provider.name.capitalize()}SignatureHeader"):
         return failure(
             name,
             f"{words}: the function reads other secrets, or expects the signature in another header than "
-            f"{outputs.jambonz_signature_header}, or something before the API takes headers away.",
+            f"{header}, or something before the API takes headers away.",
             log,
         )
     return failure(
@@ -383,8 +361,8 @@ def _age_of_secret(trial: Probe, provider: Provider) -> timedelta | None:
     """How long ago a provider's secret was changed, where functions may still have the one before."""
     ages = [
         trial.clock() - changed_at
-        for member, changed_at in trial.known.changed_at.items()
-        if member.startswith(provider.value)
+        for secret in provider.secrets
+        if (changed_at := trial.known.changed_at.get(secret.logical_id)) is not None
     ]
     youngest = min(ages, default=SECRETS_ARE_NOT_READ_AGAIN)
     return youngest if youngest < SECRETS_ARE_NOT_READ_AGAIN else None
@@ -417,7 +395,7 @@ def _not_kept(trial: Probe, delivery: TestDelivery) -> Finding:
             deployment.log_of("SpillDrainerFunction", 'has the cause at "not drained"')
             + f". Once it goes in: {deployment.callhooks(f'forget {CALLER}')}",
         )
-    if delivery.function == "JambonzNewCallFunction":
+    if delivery.sample.has_fallback:
         return _just_changed(trial, name, delivery.provider, HTTPStatus.OK) or failure(
             name,
             "It got the plan's fallback, and nothing was stored: the function cannot read the secret store, or its "
@@ -493,7 +471,7 @@ def _projected(trial: Probe) -> Iterator[Finding]:
             break
         trial.sleep(LOOK_AGAIN_SECONDS)
     if missing:
-        names = ", ".join(NAMES[one.delivery.provider] for one in missing)
+        names = ", ".join(one.delivery.provider.title for one in missing)
         yield failure(
             PROJECTOR,
             f"What was stored ({names}) became no call within {PROJECTION_SECONDS:.0f} s: the projector does not run, "
@@ -543,17 +521,16 @@ def call_log_findings(trial: Probe) -> Iterator[Finding]:
     if access is None:
         yield warning(CALL_LOG, "Not tried: its secret is not in order.", "See the secrets, above.")
         return
-    headers = {"authorization": basic_header_value(access.username, access.password)}
-    found = [finding for delivery in deliveries for finding in _shown(trial, delivery, headers)]
+    found = [finding for delivery in deliveries for finding in _shown(trial, delivery, access)]
     yield from found
     if deliveries and not found:
-        yield fine(CALL_LOG, f"It shows what was sent for {len(deliveries)} of 4 providers.")
+        yield fine(CALL_LOG, f"It shows what was sent for {len(deliveries)} of {len(providers())} providers.")
 
 
-def _shown(trial: Probe, delivery: TestDelivery, headers: dict[str, str]) -> Iterator[Finding]:
+def _shown(trial: Probe, delivery: TestDelivery, access: ConsoleAccess) -> Iterator[Finding]:
     try:
-        path = f"/calls/{delivery.provider.value}/{quote(delivery.call_id, safe='')}"
-        answer = trial.request("GET", path, headers=headers)
+        path = f"/calls/{delivery.provider.name}/{quote(delivery.call_id, safe='')}"
+        answer = trial.request("GET", path, basic=(access.username, access.password))
     except NoAnswer as no_answer:
         yield failure(CALL_LOG, no_answer.words, no_answer.remedy)
         return
@@ -563,7 +540,7 @@ def _shown(trial: Probe, delivery: TestDelivery, headers: dict[str, str]) -> Ite
     if answer.status == HTTPStatus.OK and timeline:
         return
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        changed_at = trial.known.changed_at.get("console_credentials")
+        changed_at = trial.known.changed_at.get("ConsoleCredentials")
         if changed_at is not None and trial.clock() - changed_at < SECRETS_ARE_NOT_READ_AGAIN:
             yield warning(
                 CALL_LOG,

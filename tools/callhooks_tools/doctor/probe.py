@@ -12,40 +12,26 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
-from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import EVENT_PREFIX, QUARANTINE, Item, body_of_item, partition_key
-from callhooks.providers import bird
-from callhooks.providers.jambonz.authentication import basic_header_value, signature_header_value
+from callhooks.providers.description import TEST_SENDER, Provider, Sample, Signing
+from callhooks.runtime.http import Request
 
-from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
 from callhooks_tools.doctor.secrets import KnownSecrets
-from callhooks_tools.stack.stack import BirdAccess, JambonzAccess, Provider, StackOutputs, TokenAccess
+from callhooks_tools.stack.deployment import IMPATIENT, Deployment
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-CALLER = "callhooks-doctor"
-UNKNOWN_SECRET = "wh_secret_of_nobody"
-CALLED = "+12025550123"
-"""A number that is for examples."""
-BIRD_OUTBOUND_ALONE = ("accepted", "cancelled")
-JSON = {"content-type": "application/json", "user-agent": CALLER}
 CALL = "call"
 MAX_LOOKS = 5
 SPILLED = '"fate":"spilled"'
 EVENT_SPILLED = "EventSpilled"
 REASON_MILLISECONDS = 5_000
 MAX_RUN = timedelta(minutes=15)
-NAMES = {
-    Provider.JAMBONZ: "jambonz",
-    Provider.WAVIX: "Wavix",
-    Provider.BIRD: "Bird",
-    Provider.VOIPSTUDIO: "VoIPstudio",
-}
 
 
 class NoAnswer(Exception):
@@ -89,164 +75,48 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TestDelivery:
-    """A delivery that a provider could have sent. `path` may hold a token, `shown_path` holds none."""
+    """A delivery that a provider could have sent: a sample, and the request that was made of it."""
 
     __test__ = False  # for pytest it is no test
 
     provider: Provider
-    what: str
-    function: str
-    shown_path: str
-    path: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    sample: Sample
+    request: Request = field(repr=False)
     call_id: str
 
     @property
     def name(self) -> str:
         """The provider and what it tells."""
-        return f"{NAMES[self.provider]} {self.what}"
+        return f"{self.provider.title} {self.sample.what}"
+
+    @property
+    def function(self) -> str:
+        """The function that takes it, by its name in the template."""
+        route = self.provider.route_of(self.sample.request.path)
+        if route is None:
+            raise LookupError(f"{self.name} is for no route of its provider")
+        return route.function
+
+    @property
+    def shown_path(self) -> str:
+        """Its path, without a token in it."""
+        has_token = any(secret.is_in_url for secret in self.provider.secrets)
+        return f"{self.sample.request.path}{'/<token>' if has_token else ''}"
 
     @property
     def pk(self) -> str:
         """The partition key of the call that it tells of."""
-        return partition_key(self.provider.value, self.call_id)
+        return partition_key(self.provider.name, self.call_id)
 
+    @classmethod
+    def unsigned(cls, provider: Provider, sample: Sample, call_id: str) -> Self:
+        """A sample as nobody sends it: without credentials."""
+        return cls(provider, sample, sample.request, call_id)
 
-def new_call(outputs: StackOutputs, access: JambonzAccess, call_id: str, now: datetime) -> TestDelivery:
-    """A call comes in at jambonz."""
-    told = _jambonz_call(call_id) | {"call_status": "trying", "sip_status": 100, "sip_reason": "Trying"}
-    return _jambonz("new call", "JambonzNewCallFunction", "/webhooks/call", outputs, access, call_id, now, told)
-
-
-def call_status(outputs: StackOutputs, access: JambonzAccess, call_id: str, now: datetime) -> TestDelivery:
-    """The same call has ended."""
-    told = _jambonz_call(call_id) | {
-        "call_status": "completed",
-        "sip_status": 200,
-        "sip_reason": "OK",
-        "call_termination_by": "caller",
-        "duration": 1,
-    }
-    path = "/webhooks/call/events"
-    return _jambonz("call status", "JambonzEventFunction", path, outputs, access, call_id, now, told)
-
-
-def other_jambonz_hooks(
-    outputs: StackOutputs, access: JambonzAccess, call_id: str, now: datetime
-) -> Iterator[TestDelivery]:
-    """The hooks of jambonz besides, each with a call that does not matter: they are for senders who are refused."""
-    for what, function, path in (
-        ("action hook", "JambonzActionFunction", "/webhooks/call/flows/doctor/doctor"),
-        ("registration hook", "JambonzClientAuthFunction", "/webhooks/client-auth"),
-        ("tool hook", "JambonzToolFunction", "/webhooks/tool/openai"),
-    ):
-        yield _jambonz(what, function, path, outputs, access, call_id, now, _jambonz_call(call_id))
-
-
-def _jambonz_call(call_id: str) -> dict[str, object]:
-    return {
-        "call_sid": call_id,
-        "call_id": call_id,
-        "account_sid": CALLER,
-        "application_sid": CALLER,
-        "direction": "inbound",
-        "from": CALLER,
-        "to": CALLED,
-    }
-
-
-def _jambonz(  # noqa: PLR0913, PLR0917 - what makes a delivery of jambonz
-    what: str,
-    function: str,
-    path: str,
-    outputs: StackOutputs,
-    access: JambonzAccess,
-    call_id: str,
-    now: datetime,
-    told: Mapping[str, object],
-) -> TestDelivery:
-    body = _bytes(told)
-    # jambonz always signs, though nobody may know its secret.
-    secret = access.webhook_secret or UNKNOWN_SECRET
-    headers = {
-        **JSON,
-        "authorization": basic_header_value(access.username, access.password),
-        outputs.jambonz_signature_header: signature_header_value(secret, now, body),
-    }
-    return TestDelivery(Provider.JAMBONZ, what, function, path, path, headers, body, call_id)
-
-
-def wavix_event(access: TokenAccess, call_id: str, now: datetime) -> TestDelivery:
-    """A call has ended at Wavix."""
-    moment = utc_text(now)
-    told = {
-        "uuid": call_id,
-        "id": call_id,
-        "direction": "inbound",
-        "event_type": "completed",
-        "event_time": moment,
-        "from": CALLER,
-        "to": CALLED,
-        "call_started": moment,
-        "call_completed": moment,
-    }
-    return _by_token(Provider.WAVIX, "on-call event", "WavixCallFunction", access, call_id, told)
-
-
-def voipstudio_event(access: TokenAccess, call_id: str, now: datetime) -> TestDelivery:
-    """A call has ended at VoIPstudio."""
-    moment = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    told = {
-        "id": call_id,
-        "event_time": moment,
-        "event_name": "call.hangup",
-        "call_id": call_id,
-        "state": "HANGUP",
-        "start_time": moment,
-        "context": "LOCAL_USER",
-        "destination": "in",
-        "duration": 0,
-        "src": CALLER,
-        "dst": CALLED,
-    }
-    return _by_token(Provider.VOIPSTUDIO, "event", "VoipstudioEventFunction", access, call_id, told)
-
-
-def _by_token(  # noqa: PLR0913, PLR0917 - what makes such a delivery
-    provider: Provider, what: str, function: str, access: TokenAccess, call_id: str, told: Mapping[str, object]
-) -> TestDelivery:
-    path = f"/webhooks/{provider.value}"
-    shown = f"{path}/<token>"
-    return TestDelivery(provider, what, function, shown, f"{path}/{access.token}", JSON, _bytes(told), call_id)
-
-
-def bird_event(outputs: StackOutputs, access: BirdAccess, call_id: str, now: datetime) -> TestDelivery:
-    """A call at Bird: with a status and a channel that the stack's filters let through."""
-    status = next((one.strip() for one in outputs.bird_statuses.split(",") if one.strip()), "completed")
-    is_outbound = status in BIRD_OUTBOUND_ALONE
-    moment = utc_text(now)
-    payload = {
-        "id": call_id,
-        "channelId": outputs.bird_channel_id or CALLER,
-        "status": status,
-        "direction": "outgoing" if is_outbound else "incoming",
-        "from": CALLER,
-        "to": CALLED,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "endedAt": moment,
-    }
-    event = "voice.outbound" if is_outbound else "voice.inbound"
-    body = _bytes({"service": "channels", "event": event, "payload": payload})
-    path, timestamp = "/webhooks/bird", str(int(now.timestamp()))
-    signature = bird.sign(access.signing_key, timestamp, f"{outputs.base_url}{path}", body)
-    headers = {**JSON, bird.TIMESTAMP_HEADER: timestamp, bird.SIGNATURE_HEADER: signature}
-    return TestDelivery(Provider.BIRD, "event", "BirdVoiceFunction", path, path, headers, body, call_id)
-
-
-def _bytes(told: Mapping[str, object]) -> bytes:
-    return json.dumps(told, separators=(",", ":")).encode()
+    @classmethod
+    def signed(cls, provider: Provider, sample: Sample, call_id: str, signing: Signing) -> Self:
+        """A sample as its provider sends it now."""
+        return cls(provider, sample, provider.sign(sample.request, signing), call_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +163,7 @@ class Probe:
     @property
     def call_id(self) -> str:
         """The id of the calls that are sent."""
-        return f"{CALLER}-{self.mark}"
+        return f"{TEST_SENDER}-{self.mark}"
 
     @property
     def refused_call_id(self) -> str:
@@ -314,12 +184,19 @@ class Probe:
             NoAnswer: none came.
         """
         self.sent.append(delivery)
-        return self.request("POST", delivery.path, headers=delivery.headers, content=delivery.body)
+        sent = delivery.request
+        return self.request(sent.method, sent.path, headers=sent.headers, content=sent.body)
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, content: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        basic: tuple[str, str] | None = None,
     ) -> Answer:
-        """Ask the public URL.
+        """Ask the public URL, with a user name and a password where it wants Basic authentication.
 
         Raises:
             NoAnswer: none came.
@@ -327,7 +204,8 @@ class Probe:
         base_url = self.deployment.outputs.base_url
         started = self.monotonic()
         try:
-            response = self.http.request(method, f"{base_url}{path}", headers=headers, content=content or None)
+            url = f"{base_url}{path}"
+            response = self.http.request(method, url, headers=headers, content=content or None, auth=basic)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _no_answer(error, base_url, self.monotonic() - started) from None
         return Answer(response.status_code, response.headers, response.text, self.monotonic() - started)
@@ -338,7 +216,7 @@ class Probe:
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
-        return any(_has_body(item, delivery.body) for item in self._items(delivery.pk, EVENT_PREFIX))
+        return any(_has_body(item, delivery.request.body) for item in self._items(delivery.pk, EVENT_PREFIX))
 
     def events_of(self, pk: str) -> int:
         """How many events the table has of a call.
@@ -362,8 +240,8 @@ class Probe:
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
-        day = f"{QUARANTINE}{delivery.provider.value}#{self.clock().astimezone(UTC):%Y-%m-%d}"
-        return next((item for item in self._items(day, "") if _has_body(item, delivery.body)), None)
+        day = f"{QUARANTINE}{delivery.provider.name}#{self.clock().astimezone(UTC):%Y-%m-%d}"
+        return next((item for item in self._items(day, "") if _has_body(item, delivery.request.body)), None)
 
     def spilled(self) -> int:
         """About how many events wait in the spill queue.

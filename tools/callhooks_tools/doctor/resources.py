@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from botocore.exceptions import ClientError
+from callhooks.providers.description import variable_of
+from callhooks.providers.registry import providers
 
-from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
-from callhooks_tools.doctor.findings import Finding, failure, fine, looked_at, warning
-from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.deployment import IMPATIENT, Deployment
+from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.stack import StackOutputs, StackResource
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -43,7 +45,6 @@ IN_EVERY_FUNCTION = (
     "PYDANTIC_DISABLE_PLUGINS",
     "PUBLIC_URL",
 )
-OF_JAMBONZ = ("JAMBONZ_CREDENTIALS", "JAMBONZ_WEBHOOK_SECRETS", "JAMBONZ_SIGNATURE_HEADER")
 STARTS_WITHOUT = {
     "POWERTOOLS_SERVICE_NAME": "no alarm counts what it measures",
     "PYDANTIC_DISABLE_PLUGINS": "it starts more slowly",
@@ -60,24 +61,20 @@ class FunctionShape:
     layers: tuple[str, ...] = ()
 
 
-CALLHOOKS_LAYER, CALL_PLAN_LAYER = "CallhooksLayer", "CallPlanLayer"
-FUNCTIONS_OF_THE_TEMPLATE = {
-    "JambonzNewCallFunction": FunctionShape(("PYTHONTZPATH", *OF_JAMBONZ), (CALL_PLAN_LAYER,)),
-    "JambonzActionFunction": FunctionShape(("PYTHONTZPATH", *OF_JAMBONZ), (CALL_PLAN_LAYER,)),
-    "JambonzClientAuthFunction": FunctionShape((*OF_JAMBONZ, "CLIENTS_TABLE")),
-    "JambonzEventFunction": FunctionShape(OF_JAMBONZ),
-    "JambonzToolFunction": FunctionShape((*OF_JAMBONZ, "TOOL_CALLS_TABLE"), (CALL_PLAN_LAYER,)),
-    "WavixCallFunction": FunctionShape(("WAVIX_CREDENTIALS", "WAVIX_ALLOWED_ADDRESSES")),
-    "BirdVoiceFunction": FunctionShape(
-        ("BIRD_CREDENTIALS", "BIRD_SIGNATURE_WINDOW_HOURS", "BIRD_STATUSES", "BIRD_CHANNEL_ID")
-    ),
-    "VoipstudioEventFunction": FunctionShape(("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES")),
+CALLHOOKS_LAYER = "CallhooksLayer"
+OF_NO_PROVIDER = {
     "SpillDrainerFunction": FunctionShape(),
     "CallProjectorFunction": FunctionShape(("CALL_BUS", "PROJECTION_RETRY_QUEUE")),
     "CallLogFunction": FunctionShape(("CONSOLE_CREDENTIALS",)),
 }
 MAX_ALARMS_AT_ONCE = 100
 CONFIRMED = "arn:"
+
+
+def functions_of_the_template() -> Mapping[str, FunctionShape]:
+    """What the template gives each function, by the function's name."""
+    routes = (route for provider in providers().values() for route in provider.routes)
+    return {**{route.function: FunctionShape(route.variables, route.layers) for route in routes}, **OF_NO_PROVIDER}
 
 
 def function_findings(deployment: Deployment) -> Iterator[Finding]:
@@ -120,7 +117,7 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
             "Wait where it is InProgress; else deploy again.",
         )
-    shape = FUNCTIONS_OF_THE_TEMPLATE.get(function.logical_id, FunctionShape())
+    shape = functions_of_the_template().get(function.logical_id, FunctionShape())
     variables = configuration.get("Environment", {}).get("Variables", {})
     yield from _environment(deployment, check, name, shape, variables)
     attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
@@ -178,22 +175,19 @@ def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
         "CALL_BUS": outputs.call_bus,
         "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
         "PUBLIC_URL": outputs.public_url,
-        "JAMBONZ_CREDENTIALS": outputs.jambonz_credentials,
-        "JAMBONZ_WEBHOOK_SECRETS": outputs.jambonz_webhook_secrets,
-        "JAMBONZ_SIGNATURE_HEADER": outputs.jambonz_signature_header,
-        "WAVIX_CREDENTIALS": outputs.wavix_credentials,
-        "WAVIX_ALLOWED_ADDRESSES": outputs.wavix_allowed_addresses,
-        "BIRD_CREDENTIALS": outputs.bird_credentials,
-        "BIRD_STATUSES": outputs.bird_statuses,
-        "BIRD_CHANNEL_ID": outputs.bird_channel_id,
-        "BIRD_SIGNATURE_WINDOW_HOURS": outputs.bird_signature_window_hours,
         "RETENTION_DAYS": outputs.retention_days,
-        "VOIPSTUDIO_CREDENTIALS": outputs.voipstudio_credentials,
-        "VOIPSTUDIO_ALLOWED_ADDRESSES": outputs.voipstudio_allowed_addresses,
         "CONSOLE_CREDENTIALS": outputs.console_credentials,
+        **_of_providers(outputs),
     }
     tool_calls = deployment.physical_id("ToolCallsTable")
     return expected if tool_calls is None else {**expected, "TOOL_CALLS_TABLE": tool_calls}
+
+
+def _of_providers(outputs: StackOutputs) -> Mapping[str, str]:
+    """The variables that hold a secret's id or a parameter: they have its name in the template."""
+    known = {variable_of(name): value for name, value in {**outputs.parameters, **outputs.secrets}.items()}
+    routes = (route for provider in providers().values() for route in provider.routes)
+    return {name: known[name] for route in routes for name in route.variables if name in known}
 
 
 def source_findings(deployment: Deployment) -> Iterator[Finding]:

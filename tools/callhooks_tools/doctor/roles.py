@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
-from callhooks_tools.doctor.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.deployment import IMPATIENT, Deployment
+from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

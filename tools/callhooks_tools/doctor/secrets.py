@@ -10,63 +10,74 @@ from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
+from callhooks.providers.description import Credentials, Provider, Secret
+from callhooks.providers.registry import providers
 from callhooks.runtime.errors import CredentialsUnavailable
 from callhooks.webhooks.credentials import SecretValue, secret_text
 
-from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
-from callhooks_tools.doctor.findings import Finding, failure, fine, looked_at, warning
-from callhooks_tools.stack.secrets import SHORTEST_TOKEN, TOKEN
-from callhooks_tools.stack.stack import BirdAccess, ConsoleAccess, JambonzAccess, TokenAccess
+from callhooks_tools.stack.deployment import IMPATIENT, Deployment
+from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.secrets import (
+    CONSOLE_PASSWORD,
+    SHORTEST_TOKEN,
+    TOKEN,
+    SecretKind,
+    credentials_in,
+    secret_kinds,
+)
+from callhooks_tools.stack.stack import CONSOLE, ConsoleAccess
 
 CHECK = "secrets"
+CONSOLE_SECRET = "ConsoleCredentials"
 NEW_STACK = "docs/operations.md#remove"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretShape:
-    """What a secret holds: texts that must be there, and a list of such as were added.
+    """What a secret holds, and what does not work while it is not so.
 
-    `stops` says what does not work while it is not so.
+    `owner` is who proves themselves with it: the name before a placeholder in the example of its value.
     """
 
-    name: str
-    texts: tuple[str, ...]
-    added: str
+    kind: SecretKind
+    owner: str
     stops: str
-    example: str
 
     @property
-    def is_in_urls(self) -> bool:
-        """Whether its texts stand in URLs."""
-        return self.texts == ("token",)
+    def secret(self) -> Secret:
+        """The secret itself."""
+        return self.kind.secret
+
+    @property
+    def name(self) -> str:
+        """Its name in the template."""
+        return self.secret.logical_id
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The members that must be there."""
+        return (*self.secret.fixed, *([self.secret.member] if self.secret.member else []))
+
+    @property
+    def example(self) -> str:
+        """A value that is right but for what is secret."""
+        if self.secret.member is None:
+            return json.dumps({self.secret.further: []})
+        return json.dumps({**dict.fromkeys(self.secret.fixed, self.owner), self.secret.member: "..."})
 
 
-NEW_CALLS_FALL_BACK = "new calls get the plan's fallback, and nothing else of jambonz is taken"
-SHAPES = {
-    "jambonz_credentials": SecretShape(
-        "JambonzCredentials", ("username", "password"), "further_passwords", NEW_CALLS_FALL_BACK,
-        '{"username": "jambonz", "password": "..."}',
-    ),
-    "jambonz_webhook_secrets": SecretShape(
-        "JambonzWebhookSecrets", (), "webhook_secrets", NEW_CALLS_FALL_BACK, '{"webhook_secrets": []}'
-    ),
-    "wavix_credentials": SecretShape(
-        "WavixCredentials", ("token",), "further_tokens", "nothing of Wavix is taken", '{"token": "..."}'
-    ),
-    "bird_credentials": SecretShape(
-        "BirdCredentials", ("signing_key",), "further_signing_keys", "nothing of Bird is taken",
-        '{"signing_key": "..."}',
-    ),
-    "voipstudio_credentials": SecretShape(
-        "VoipstudioCredentials", ("token",), "further_tokens", "nothing of VoIPstudio is taken", '{"token": "..."}'
-    ),
-    "console_credentials": SecretShape(
-        "ConsoleCredentials", ("username", "password"), "further_passwords", "nobody can look at the call log",
-        '{"username": "console", "password": "..."}',
-    ),
-}  # fmt: skip
-"""By the member of `StackOutputs` that has its id."""
+def secret_shapes() -> Mapping[str, SecretShape]:
+    """What each secret holds, by its name in the template."""
+    kinds = secret_kinds()
+    of_providers = [
+        SecretShape(
+            kinds[secret.kind], provider.name, provider.without_credentials or f"nothing of {provider.title} is taken"
+        )
+        for provider in providers().values()
+        for secret in provider.secrets
+    ]
+    console = SecretShape(kinds[CONSOLE_PASSWORD], CONSOLE, "nobody can look at the call log")
+    return {shape.name: shape for shape in (*of_providers, console)}
 
 
 @dataclass
@@ -77,45 +88,36 @@ class KnownSecrets:
     changed_at: dict[str, datetime] = field(default_factory=dict)
 
     @property
-    def jambonz(self) -> JambonzAccess | None:
-        """What jambonz proves itself with."""
-        value, webhook = self.values.get("jambonz_credentials"), self.values.get("jambonz_webhook_secrets")
-        if value is None or webhook is None:
-            return None
-        usable = _usable(webhook["webhook_secrets"])
-        return JambonzAccess.model_validate({**value, "webhook_secret": next(iter(usable), None)})
-
-    @property
-    def bird(self) -> BirdAccess | None:
-        """What Bird signs with."""
-        value = self.values.get("bird_credentials")
-        return None if value is None else BirdAccess.model_validate(value)
-
-    @property
     def console(self) -> ConsoleAccess | None:
         """Who may look at the call log."""
-        value = self.values.get("console_credentials")
+        value = self.values.get(CONSOLE_SECRET)
         return None if value is None else ConsoleAccess.model_validate(value)
 
-    def token_of(self, provider: str) -> TokenAccess | None:
-        """The token in a provider's URL."""
-        value = self.values.get(f"{provider}_credentials")
-        return None if value is None else TokenAccess.model_validate(value)
+    def credentials_of(self, provider: Provider) -> Credentials | None:
+        """What a provider proves itself with; `None` where one of its secrets is not in order."""
+        known = [(secret, self.values.get(secret.logical_id)) for secret in provider.secrets]
+        values = [
+            (secret, {**value, secret.further: _usable(value.get(secret.further, []))})
+            for secret, value in known
+            if value is not None
+        ]
+        return credentials_in(values) if len(values) == len(known) else None
 
 
 def secret_findings(deployment: Deployment, known: KnownSecrets) -> Iterator[Finding]:
     """Look at every secret; `known` is told what is in those that are in order."""
-    before = len(known.values)
-    for member, shape in SHAPES.items():
-        secret_id = getattr(deployment.outputs, member)
-        yield from looked_at(f"secret {shape.name}", _look(deployment, known, member, shape, secret_id))
-    if len(known.values) - before == len(SHAPES):
-        yield fine(CHECK, f"All {len(SHAPES)} secrets can be read and hold what they should.")
+    before, shapes = len(known.values), secret_shapes()
+    ids = {**deployment.outputs.secrets, CONSOLE_SECRET: deployment.outputs.console_credentials}
+    for name, shape in shapes.items():
+        if name in ids:
+            yield from looked_at(f"secret {name}", _look(deployment, known, shape, ids[name]))
+        else:
+            yield failure(f"secret {name}", f"The stack has no such secret: {shape.stops}.", "Deploy the stack again.")
+    if len(known.values) - before == len(shapes):
+        yield fine(CHECK, f"All {len(shapes)} secrets can be read and hold what they should.")
 
 
-def _look(
-    deployment: Deployment, known: KnownSecrets, member: str, shape: SecretShape, secret_id: str
-) -> Iterator[Finding]:
+def _look(deployment: Deployment, known: KnownSecrets, shape: SecretShape, secret_id: str) -> Iterator[Finding]:
     check = f"secret {shape.name}"
     client = deployment.session.client("secretsmanager", config=IMPATIENT)
     try:
@@ -131,11 +133,11 @@ def _look(
             f"Put it right: {_put(deployment, shape, secret_id)}",
         )
         return
-    known.values[member] = value
+    known.values[shape.name] = value
     yield from _doubts(deployment, check, shape, value)
     changed_at = client.describe_secret(SecretId=secret_id).get("LastChangedDate")
     if changed_at is not None:
-        known.changed_at[member] = changed_at
+        known.changed_at[shape.name] = changed_at
 
 
 def _put(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:
@@ -180,47 +182,45 @@ def _missing(value: Mapping[str, object], shape: SecretShape) -> str:
             secret_text(value.get(name), name)
     except CredentialsUnavailable as problem:
         return f"Its member {problem}"
-    added = value.get(shape.added)
+    added = value.get(shape.secret.further)
     if not shape.texts and not isinstance(added, list):
-        return f"Its member {shape.added} is missing, or is no list"
+        return f"Its member {shape.secret.further} is missing, or is no list"
     if not shape.texts and added and not _usable(added):
-        return f"No entry of its member {shape.added} is a text"
+        return f"No entry of its member {shape.secret.further} is a text"
     return ""
 
 
 def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mapping[str, Any]) -> Iterator[Finding]:
-    added = value.get(shape.added) or []
+    added = value.get(shape.secret.further) or []
     if not isinstance(added, list):
         added = [added]
     if len(_usable(added)) < len(added):
         yield warning(
             check,
-            f"An entry of its member {shape.added} is no text, and is not used.",
+            f"An entry of its member {shape.secret.further} is no text, and is not used.",
             "Write the list again with texts alone; docs/operations.md says how.",
         )
-    if shape.name == "ConsoleCredentials" and any(
-        len(password.strip()) < MIN_PASSWORD_CHARACTERS for password in [value["password"], *_usable(added)]
-    ):
+    secret, shortest = shape.secret, shape.kind.shortest
+    if secret.member and any(len(text.strip()) < shortest for text in [value[secret.member], *_usable(added)]):
         yield warning(
             check,
-            f"A password in it has fewer than {MIN_PASSWORD_CHARACTERS} characters, and is not used.",
+            f"A {secret.words} in it has fewer than {shortest} characters, and is not used.",
             f"Make another one, and remove the short one: "
-            f"{deployment.callhooks('secret add console-password --generate')}",
+            f"{deployment.callhooks(f'secret add {secret.kind} --generate')}",
         )
-    if not shape.texts and not added:
+    if secret.member is None and not added:
         yield warning(
             check,
-            "No webhook secret of jambonz is configured: its signatures are not checked, the password alone is.",
-            f"Take it from jambonz's portal (account, Webhook secret): {deployment.callhooks('secret add jambonz')}",
+            f"No {secret.words} of {shape.kind.owner} is configured: its {secret.unchecked}.",
+            f"Take it from its portal (callhooks urls says where): {deployment.callhooks(f'secret add {secret.kind}')}",
         )
-    tokens = [value[name] for name in shape.texts if shape.is_in_urls] + (_usable(added) if shape.is_in_urls else [])
+    tokens = [value[secret.member], *_usable(added)] if secret.is_in_url and secret.member else []
     if not all(TOKEN.fullmatch(token) for token in tokens):
-        provider = shape.name.removesuffix("Credentials").lower()
         yield failure(
             check,
             f"A token in it cannot stand in a URL, or is shorter than {SHORTEST_TOKEN} characters and can be guessed.",
             f"Make another one, give the provider its URL, and remove the old one: "
-            f"{deployment.callhooks(f'secret add {provider} --generate')}",
+            f"{deployment.callhooks(f'secret add {secret.kind} --generate')}",
         )
 
 

@@ -22,7 +22,7 @@ from pydantic import JsonValue
 from callhooks_tools.local.engine import LOOPBACK, Engine
 from callhooks_tools.local.http_front import CONCURRENT_INVOCATIONS, Front, routes_of
 from callhooks_tools.stack.private_files import OTHERS, make_private, make_private_folder
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets, read_credentials
+from callhooks_tools.stack.secrets import SenderSecrets, read_credentials, secret_kinds
 from callhooks_tools.stack.stack import (
     LOCAL_FOLDER,
     LOCAL_REGION,
@@ -111,10 +111,10 @@ def local_run(
         with step("Opening the HTTP API"):
             session = use_local_engine(engine.access)
             outputs = StackOutputs.read(session, STACK_NAME)
-            for kind in Secrets:
-                # jambonz has a secret of its own, and the engine knows no ExcludePunctuation, which a URL needs.
-                prefix = "wh_secret_" if kind is Secrets.JAMBONZ else ""
-                SenderSecrets.of(kind, session, outputs).replace(prefix + secrets.token_hex(SECRET_BYTES))
+            for name, kind in secret_kinds().items():
+                # The engine knows no ExcludePunctuation, which a URL needs; and a provider may have secrets of its own.
+                generated = kind.secret.prefix + secrets.token_hex(SECRET_BYTES)
+                SenderSecrets.of(name, session, outputs).replace(generated)
             front = _front(session, listener, tell_request)
             front.start()
             stack.callback(front.stop)

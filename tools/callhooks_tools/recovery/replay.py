@@ -16,6 +16,7 @@ from callhooks.calls.call import fold
 from callhooks.calls.event_bus import MAX_ENTRIES, BusEntry, EventBus, bus_entry
 from callhooks.calls.repository import CallStore
 from callhooks.events.event_item import EVENT_PREFIX, is_call_partition
+from callhooks.providers.registry import hints_for
 
 from callhooks_tools.recovery.replay_state import ReplayPosition, ReplayState
 from callhooks_tools.recovery.workers import at_once
@@ -242,7 +243,7 @@ class Replay:
             alone = ((place, self.calls.event_at(pk, place.sk)) for place in places)
             return {place: bus_entry(event, None, pk=pk, sk=place.sk) for place, event in alone if event}
         events = {EVENT_PREFIX + event.dedupe_key: event for event in self.calls.events_of(pk).events}
-        call = fold(tuple(events.values())) if events else None
+        call = fold(tuple(events.values()), hints_for(pk.partition("#")[0])) if events else None
         return {place: bus_entry(events[place.sk], call, pk=pk, sk=place.sk) for place in places if place.sk in events}
 
     def _send(self, read: Sequence[_Read]) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from callhooks.events.call_event import Kind, canonical_party, utc_text
 from callhooks.events.event_item import EVENT_PREFIX, Item
 
-from callhooks_tools.stack.stack import Provider
 from callhooks_tools.stack.terminal import progress
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Selection:
 
     since: datetime | None = None
     until: datetime | None = None
-    provider: Provider | None = None
+    provider: str | None = None
     kinds: Sequence[Kind] = ()
     number: str | None = None
     by_arrival: bool = False
@@ -112,7 +111,7 @@ class Selection:
             values[":until"] = utc_text(self.until)
         if self.provider is not None:
             conditions.append("#provider = :provider")
-            values[":provider"] = self.provider.value
+            values[":provider"] = self.provider
         if self.kinds:
             kinds = {f":kind{number}": kind.value for number, kind in enumerate(self.kinds)}
             conditions.append(f"#kind IN ({', '.join(kinds)})")

@@ -12,56 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
-from callhooks.providers import bird
-from callhooks.providers.jambonz.authentication import (
-    DEFAULT_SIGNATURE_HEADER,
-    basic_header_value,
-    signature_header_value,
-)
-from callhooks.providers.jambonz.plan.call_signature import call_signature
+from callhooks.providers.description import Credentials, Provider, Route, Signing
+from callhooks.providers.registry import find_provider, providers
 from callhooks.runtime.errors import HttpProblem
 from callhooks.runtime.http import HttpApiEvent, Request
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
-from callhooks_tools.stack.stack import Access, BirdAccess, JambonzAccess, Provider, TokenAccess
-
-RECORDING_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
-"""Signs for a function that has no webhook secret configured, and so does not look at the signature."""
-
-CLIENT_AUTH_PATH = "/webhooks/client-auth"
-"""A SIP client says who it is: there is no call yet."""
-
-PROVIDER_OF_PATH = {
-    "/webhooks/call": Provider.JAMBONZ,
-    CLIENT_AUTH_PATH: Provider.JAMBONZ,
-    "/adulting": Provider.JAMBONZ,
-    "/streaming-event": Provider.JAMBONZ,
-    "/tokens-result": Provider.JAMBONZ,
-    "/webhooks/tool": Provider.JAMBONZ,
-    "/webhooks/wavix": Provider.WAVIX,
-    "/webhooks/bird": Provider.BIRD,
-    "/webhooks/voipstudio": Provider.VOIPSTUDIO,
-}
-_FUNCTION_AND_SECRET = {
-    Provider.JAMBONZ: ("JambonzNewCallFunction", "JAMBONZ_CREDENTIALS"),
-    Provider.WAVIX: ("WavixCallFunction", "WAVIX_CREDENTIALS"),
-    Provider.BIRD: ("BirdVoiceFunction", "BIRD_CREDENTIALS"),
-    Provider.VOIPSTUDIO: ("VoipstudioEventFunction", "VOIPSTUDIO_CREDENTIALS"),
-}
-_CALL_IDS = {
-    Provider.JAMBONZ: ("call_sid", "parent_call_sid"),
-    Provider.WAVIX: ("id", "uuid", "call_id"),
-    Provider.BIRD: ("id", "callId"),
-    Provider.VOIPSTUDIO: ("call_id", "id", "src_hash"),
-}
-
-_NESTED = ("payload", "parent_call_info", "dequeuer")
-_NAME_NO_CALL = (CLIENT_AUTH_PATH, "/streaming-event", "/tokens-result")
+from callhooks_tools.stack.secrets import credentials_in
 
 _EVENT = TypeAdapter(dict[str, Any])
 _NOT_SENT = {"host", "content-length", "connection"}
+FORM = "application/x-www-form-urlencoded"
 
 
 class DeliveryUnusable(Exception):
@@ -90,17 +53,28 @@ class Delivery:
         return {name: value for name, value in self.request.headers.items() if name not in _NOT_SENT}
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> str:
         """Whose webhook it is, by its path.
 
         Raises:
             DeliveryUnusable: it is no webhook's.
         """
+        return self.webhook[0].name
+
+    @property
+    def webhook(self) -> tuple[Provider, Route]:
+        """The webhook that it goes to, and its provider.
+
+        Raises:
+            DeliveryUnusable: it is no webhook's.
+        """
         path = self.request.path
-        for prefix, provider in PROVIDER_OF_PATH.items():
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return provider
-        raise DeliveryUnusable(f"{path} is no webhook: it must begin with one of {', '.join(PROVIDER_OF_PATH)}")
+        for provider in providers().values():
+            route = provider.route_of(path)
+            if route is not None:
+                return provider, route
+        known = ", ".join(route.fixed_path for provider in providers().values() for route in provider.routes)
+        raise DeliveryUnusable(f"{path} is no webhook: it must begin with one of {known}")
 
 
 class _Http(BaseModel):
@@ -149,30 +123,43 @@ def read_delivery(path: Path) -> Delivery:
     return delivery
 
 
-def delivery_of_body(path: Path, provider: Provider) -> Delivery:
+def delivery_of_body(path: Path, provider: str) -> Delivery:
     """A file with nothing but a body, as its provider would deliver it.
 
     Raises:
-        DeliveryUnusable: the file cannot be read.
+        DeliveryUnusable: the file cannot be read, or there is no such provider.
     """
     try:
         body = path.read_bytes()
     except OSError as error:
         raise DeliveryUnusable(f"{path}: {error.strerror}") from error
-    webhook = next(prefix for prefix, owner in PROVIDER_OF_PATH.items() if owner is provider)
-    token = "/{token}" if provider in (Provider.WAVIX, Provider.VOIPSTUDIO) else ""
-    route = f"POST {webhook}{token}"
+    webhook = provider_named(provider).routes[0]
     return Delivery(
         {
             "version": "2.0",
-            "routeKey": route,
-            "rawPath": webhook,
+            "routeKey": f"POST {webhook.path}",
+            "rawPath": webhook.fixed_path,
             "headers": {"content-type": "application/json"},
-            "requestContext": {"routeKey": route, "http": {"method": "POST", "path": webhook}},
+            "requestContext": {
+                "routeKey": f"POST {webhook.path}",
+                "http": {"method": "POST", "path": webhook.fixed_path},
+            },
             "body": base64.b64encode(body).decode("ascii"),
             "isBase64Encoded": True,
         }
     )
+
+
+def provider_named(name: str) -> Provider:
+    """A provider by its name.
+
+    Raises:
+        DeliveryUnusable: there is no such provider.
+    """
+    provider = find_provider(name)
+    if provider is None:
+        raise DeliveryUnusable(f"There is no provider {name}: it is one of {', '.join(providers())}.")
+    return provider
 
 
 class NewCallIds:
@@ -187,29 +174,35 @@ class NewCallIds:
         Raises:
             DeliveryUnusable: neither its body nor its URL names a call.
         """
-        request = delivery.request
-        if not request.body or request.path in _NAME_NO_CALL:
+        request, (provider, route) = delivery.request, delivery.webhook
+        if not request.body or not route.names_call:
             return delivery
+        is_form = (request.header("content-type") or "").startswith(FORM)
+        body = self._renewed_form(request, provider) if is_form else self._renewed_json(request, provider)
+        query = tuple((name, str(self._new(value)) if name == "call" else value) for name, value in request.query)
+        if body is None and query == request.query:
+            raise DeliveryUnusable(f"{path}: has no call id to renew")
+        event: HttpApiEvent = {**delivery.event, "rawQueryString": urlencode(query)}
+        return Delivery({**event, "body": body, "isBase64Encoded": False} if body is not None else event)
+
+    def _renewed_form(self, request: Request, provider: Provider) -> str | None:
+        fields = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+        ids = {text for name, text in fields if name in provider.call_ids and text}
+        renewed = [(name, str(self._new(text)) if text in ids else text) for name, text in fields]
+        return urlencode(renewed) if renewed != fields else None
+
+    def _renewed_json(self, request: Request, provider: Provider) -> str | None:
         try:
             document = json.loads(request.body)
         except ValueError:
-            document = None
-        renewed = self._renewed(document, _CALL_IDS[delivery.provider]) if isinstance(document, dict) else document
-        query = tuple((name, str(self._new(value)) if name == "call" else value) for name, value in request.query)
-        if renewed == document and query == request.query:
-            raise DeliveryUnusable(f"{path}: has no call id to renew")
-        event: HttpApiEvent = {
-            **delivery.event,
-            "rawQueryString": urlencode(query),
-            "body": json.dumps(renewed),
-            "isBase64Encoded": False,
-        }
-        return Delivery(event)
+            return None
+        renewed = self._renewed(document, provider) if isinstance(document, dict) else document
+        return json.dumps(renewed) if renewed != document else None
 
-    def _renewed(self, document: Mapping[str, object], members: Sequence[str]) -> dict[str, object]:
-        renewed = {name: self._new(value) for name, value in document.items() if name in members and value}
-        nested = {name: document[name] for name in _NESTED if name in document}
-        inner = {name: self._renewed(value, members) for name, value in nested.items() if isinstance(value, dict)}
+    def _renewed(self, document: Mapping[str, object], provider: Provider) -> dict[str, object]:
+        renewed = {name: self._new(value) for name, value in document.items() if name in provider.call_ids and value}
+        nested = {name: document[name] for name in provider.nested if name in document}
+        inner = {name: self._renewed(value, provider) for name, value in nested.items() if isinstance(value, dict)}
         return {**document, **renewed, **inner}
 
     def _new(self, old: object) -> object:
@@ -252,82 +245,41 @@ def _moment(found: re.Match[str]) -> datetime:
     return datetime.fromisoformat(f"{found['day']}T{found['time']}").replace(tzinfo=UTC)
 
 
-def as_sent_by(provider: Provider, delivery: Delivery, access: Access, now: datetime, *, base_url: str) -> Delivery:
+def as_sent_by(
+    provider: str, delivery: Delivery, credentials: Credentials, now: datetime, *, base_url: str
+) -> Delivery:
     """The delivery as its provider sends it now: with its credentials, signed, or addressed with its token.
 
-    `base_url` is where the receiving API believes to be, which Bird signs; empty for the event's own host.
+    `base_url` is where the receiving API believes to be, which some providers sign; empty for the event's own host.
     """
-    match access:
-        case JambonzAccess():
-            return _signed_by_jambonz(delivery, access, now)
-        case BirdAccess():
-            return _signed_by_bird(delivery, access, now, base_url)
-        case TokenAccess():
-            return _addressed(delivery, provider, access)
-
-
-def _signed_by_jambonz(delivery: Delivery, access: JambonzAccess, now: datetime) -> Delivery:
-    body = delivery.request.body
-    return _with_headers(
-        _with_signed_call(delivery, access.webhook_secret or access.password),
-        {
-            "authorization": basic_header_value(access.username, access.password),
-            DEFAULT_SIGNATURE_HEADER.lower(): signature_header_value(
-                access.webhook_secret or RECORDING_SECRET, now, body
-            ),
-        },
-    )
-
-
-def _with_signed_call(delivery: Delivery, key: str) -> Delivery:
-    """The delivery with the call in its URL signed, as callhooks signs it in the URLs of its hooks."""
-    query = [(name, value) for name, value in delivery.request.query if name != "sig"]
-    calls = [value for name, value in query if name == "call"]
-    if not calls:
-        return delivery
-    signed = urlencode([*query, ("sig", call_signature(key, calls[-1]))])
-    event: HttpApiEvent = {**delivery.event, "rawQueryString": signed}
+    request = delivery.request
+    sent = provider_named(provider).sign(request, Signing(credentials, now, base_url))
+    event: HttpApiEvent = {**delivery.event, "headers": dict(sent.headers)}
+    if sent.raw_query != request.raw_query:
+        event = {**event, "rawQueryString": sent.raw_query}
+    if sent.path != request.path:
+        context: Any = delivery.event["requestContext"]
+        event = {
+            **event,
+            "rawPath": sent.path,
+            "pathParameters": dict(sent.path_parameters),
+            "requestContext": {**context, "http": {**context["http"], "path": sent.path}},
+        }
     return Delivery(event)
 
 
-def _signed_by_bird(delivery: Delivery, access: BirdAccess, now: datetime, base_url: str) -> Delivery:
-    request, timestamp = delivery.request, str(int(now.timestamp()))
-    signature = bird.sign(access.signing_key, timestamp, request.url(base_url), request.body)
-    return _with_headers(delivery, {bird.TIMESTAMP_HEADER: timestamp, bird.SIGNATURE_HEADER: signature})
-
-
-def _addressed(delivery: Delivery, provider: Provider, access: TokenAccess) -> Delivery:
-    path = f"/webhooks/{provider.value}/{access.token}"
-    context: Any = delivery.event["requestContext"]
-    event: HttpApiEvent = {
-        **delivery.event,
-        "rawPath": path,
-        "pathParameters": {"token": access.token},
-        "requestContext": {**context, "http": {**context["http"], "path": path}},
-    }
-    return Delivery(event)
-
-
-def _with_headers(delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
-    event: HttpApiEvent = {**delivery.event, "headers": {**delivery.request.headers, **headers}}
-    return Delivery(event)
-
-
-def access_of_env_vars(path: Path, provider: Provider) -> Access:
+def access_of_env_vars(path: Path, provider: str) -> Credentials:
     """A provider's credentials in a `sam local --env-vars` file.
 
     Raises:
         DeliveryUnusable: the file has none.
     """
-    function, secret = _FUNCTION_AND_SECRET[provider]
+    known = provider_named(provider)
+    function = known.routes[0].function
     try:
         variables: Mapping[str, str] = json.loads(path.read_text("utf-8"))[function]
-        members = json.loads(variables[secret])
-        if provider is Provider.JAMBONZ:
-            webhook_secrets = json.loads(variables["JAMBONZ_WEBHOOK_SECRETS"])["webhook_secrets"]
-            return JambonzAccess.model_validate({**members, "webhook_secret": next(iter(webhook_secrets), None)})
-        return (BirdAccess if provider is Provider.BIRD else TokenAccess).model_validate(members)
+        return credentials_in((secret, json.loads(variables[secret.variable])) for secret in known.secrets)
     except OSError as error:
         raise DeliveryUnusable(f"{path}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DeliveryUnusable(f"{path}: has no credentials for {function}") from error

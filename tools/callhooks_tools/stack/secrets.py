@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from boto3.session import Session
 from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
+from callhooks.providers.description import Credentials, Secret
+from callhooks.providers.registry import providers
 
-from callhooks_tools.stack.stack import StackCredentials, StackOutputs
+from callhooks_tools.stack.stack import ConsoleAccess, StackCredentials, StackOutputs
 
 SHORTEST_TOKEN = 20
 TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
@@ -19,15 +21,32 @@ TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
 SHORTEST_SHOWN_SECRET = 12
 
 
-class Secrets(StrEnum):
-    """What there may be several of: secrets of a provider, and passwords."""
+CONSOLE_PASSWORD = "console-password"
+_OF_THE_CONSOLE = Secret(
+    "ConsoleCredentials", CONSOLE_PASSWORD, "password", "password", "password", "further_passwords", fixed=("username",)
+)
 
-    JAMBONZ = "jambonz"
-    JAMBONZ_PASSWORD = "jambonz-password"
-    WAVIX = "wavix"
-    BIRD = "bird"
-    VOIPSTUDIO = "voipstudio"
-    CONSOLE_PASSWORD = "console-password"
+
+@dataclass(frozen=True, slots=True)
+class SecretKind:
+    """What there may be several of: secrets of a provider, or passwords of the call log.
+
+    `owner` is the provider's title. What has fewer than `shortest` characters is not used by the functions.
+    """
+
+    owner: str
+    secret: Secret
+    shortest: int = 0
+
+
+def secret_kinds() -> Mapping[str, SecretKind]:
+    """All kinds by their names for `callhooks secret`."""
+    of_providers = {
+        secret.kind: SecretKind(provider.title, secret)
+        for provider in providers().values()
+        for secret in provider.secrets
+    }
+    return {**of_providers, CONSOLE_PASSWORD: SecretKind("the call log", _OF_THE_CONSOLE, MIN_PASSWORD_CHARACTERS)}
 
 
 class LastSecret(Exception):
@@ -49,24 +68,20 @@ class SenderSecrets:
     shortest: int = 0
 
     @classmethod
-    def of(cls, kind: Secrets, session: Session, outputs: StackOutputs) -> SenderSecrets:
-        """The secrets of a kind in a stack."""
-        return {
-            Secrets.JAMBONZ: cls(session, outputs.jambonz_webhook_secrets, None, "webhook_secrets"),
-            Secrets.JAMBONZ_PASSWORD: cls(session, outputs.jambonz_credentials, "password", "further_passwords"),
-            Secrets.WAVIX: cls(session, outputs.wavix_credentials, "token", "further_tokens"),
-            Secrets.BIRD: cls(session, outputs.bird_credentials, "signing_key", "further_signing_keys"),
-            Secrets.VOIPSTUDIO: cls(session, outputs.voipstudio_credentials, "token", "further_tokens"),
-            Secrets.CONSOLE_PASSWORD: cls(
-                session, outputs.console_credentials, "password", "further_passwords", MIN_PASSWORD_CHARACTERS
-            ),
-        }[kind]
+    def of(cls, kind: str, session: Session, outputs: StackOutputs) -> SenderSecrets:
+        """The secrets of a kind in a stack.
+
+        Raises:
+            StackUnknown: the stack has no such secret.
+        """
+        one = secret_kinds()[kind]
+        name = one.secret.logical_id
+        secret_id = outputs.console_credentials if kind == CONSOLE_PASSWORD else outputs.secret_id(name)
+        return cls(session, secret_id, one.secret.member, one.secret.further, one.shortest)
 
     def read(self) -> list[str]:
         """All secrets that are valid now, the newest first."""
-        value = self._read_value()
-        generated: list[str] = [value[self.generated]] if self.generated else []
-        return [*generated, *value.get(self.added, [])]
+        return secrets_in(self._read_value(), self.generated, self.added)
 
     def add(self, secret: str) -> bool:
         """Make one more secret valid, beside those that are; `False` where it is already, and stays in its place."""
@@ -110,30 +125,51 @@ class SenderSecrets:
         client.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(value))
 
 
+def secrets_in(value: Mapping[str, Any], member: str | None, further: str) -> list[str]:
+    """The texts in the value of a secret, the newest first; none, where it was given no value yet."""
+    generated: list[str] = [value[member]] if member and member in value else []
+    return [*generated, *value.get(further, [])]
+
+
+def credentials_in(secrets: Iterable[tuple[Secret, Mapping[str, Any]]]) -> Credentials:
+    """A provider's credentials in the values of its secrets, the newest of several.
+
+    Raises:
+        KeyError: a member is missing.
+    """
+    credentials: dict[str, str] = {}
+    for secret, value in secrets:
+        credentials |= {name: value[name] for name in secret.fixed}
+        newest = next(iter(secrets_in(value, secret.member, secret.further)), None)
+        if newest is not None:
+            credentials[secret.credential] = newest
+    return credentials
+
+
 def read_credentials(session: Session, outputs: StackOutputs) -> StackCredentials:
-    """What every provider is to be configured with, the newest of several secrets, and who may look at the call log."""
-    newest = {kind: next(iter(SenderSecrets.of(kind, session, outputs).read()), None) for kind in Secrets}
+    """What every provider is to be configured with, the newest of several secrets, and who may look at the call log.
+
+    A provider whose secrets the stack does not have is left out.
+    """
     client = session.client("secretsmanager")
-    username = {
-        secret_id: json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])["username"]
-        for secret_id in (outputs.jambonz_credentials, outputs.console_credentials)
+
+    def value_of(secret_id: str) -> Mapping[str, Any]:
+        value: Mapping[str, Any] = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
+        return value
+
+    known = [
+        provider
+        for provider in providers().values()
+        if all(secret.logical_id in outputs.secrets for secret in provider.secrets)
+    ]
+    of_providers = {
+        provider.name: credentials_in(
+            (secret, value_of(outputs.secret_id(secret.logical_id))) for secret in provider.secrets
+        )
+        for provider in known
     }
-    return StackCredentials.model_validate(
-        {
-            "jambonz": {
-                "username": username[outputs.jambonz_credentials],
-                "password": newest[Secrets.JAMBONZ_PASSWORD],
-                "webhook_secret": newest[Secrets.JAMBONZ],
-            },
-            "wavix": {"token": newest[Secrets.WAVIX]},
-            "bird": {"signing_key": newest[Secrets.BIRD]},
-            "voipstudio": {"token": newest[Secrets.VOIPSTUDIO]},
-            "console": {
-                "username": username[outputs.console_credentials],
-                "password": newest[Secrets.CONSOLE_PASSWORD],
-            },
-        }
-    )
+    console = credentials_in([(_OF_THE_CONSOLE, value_of(outputs.console_credentials))])
+    return StackCredentials(providers=of_providers, console=ConsoleAccess.model_validate(console))
 
 
 def masked(secret: str) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from callhooks.providers.description import Credentials
+from callhooks.providers.registry import providers
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 
 from callhooks_tools.stack.private_files import make_private_folder
 
@@ -21,6 +23,7 @@ LOCAL_FOLDER = ROOT / ".local"
 STACK_FILE = Path(os.environ.get("CALLHOOKS_STACK_FILE", LOCAL_FOLDER / "stack.json"))
 
 LOCAL_REGION = "us-east-1"
+CONSOLE = "console"
 
 
 class StackUnknown(Exception):
@@ -41,41 +44,6 @@ class EngineAccess:
         return cls(endpoint_url, f"LOCAL{secrets.token_hex(16).upper()}", secrets.token_urlsafe(30))
 
 
-class Provider(StrEnum):
-    """The providers whose webhooks are taken."""
-
-    JAMBONZ = "jambonz"
-    WAVIX = "wavix"
-    BIRD = "bird"
-    VOIPSTUDIO = "voipstudio"
-
-
-class JambonzAccess(BaseModel):
-    """What a jambonz application is configured with."""
-
-    model_config = ConfigDict(frozen=True)
-
-    username: str
-    password: str
-    webhook_secret: str | None = None
-
-
-class TokenAccess(BaseModel):
-    """The token in the URL of a provider that signs nothing."""
-
-    model_config = ConfigDict(frozen=True)
-
-    token: str
-
-
-class BirdAccess(BaseModel):
-    """The signing key of Bird's subscriptions."""
-
-    model_config = ConfigDict(frozen=True)
-
-    signing_key: str
-
-
 class ConsoleAccess(BaseModel):
     """Who may look at the call log."""
 
@@ -85,24 +53,37 @@ class ConsoleAccess(BaseModel):
     password: str
 
 
-Access: TypeAlias = JambonzAccess | TokenAccess | BirdAccess
-
-
 class StackCredentials(BaseModel):
-    """Credentials by provider, and those of the call log."""
+    """Credentials by provider, and those of the call log; in JSON all of them are members of one object."""
 
     model_config = ConfigDict(frozen=True)
 
-    jambonz: JambonzAccess
-    wavix: TokenAccess
-    bird: BirdAccess
-    voipstudio: TokenAccess
+    providers: Mapping[str, Credentials]
     console: ConsoleAccess
 
-    def of(self, provider: Provider) -> Access:
-        """The credentials of one provider."""
-        access: Access = getattr(self, provider.value)
-        return access
+    def of(self, provider: str) -> Credentials:
+        """The credentials of one provider.
+
+        Raises:
+            StackUnknown: there are none: the stack knows no such provider.
+        """
+        credentials = self.providers.get(provider)
+        if credentials is None:
+            raise StackUnknown(f"The stack has no credentials for {provider}. Deploy or start it again.")
+        return credentials
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_object(cls, value: object) -> object:
+        if not isinstance(value, dict) or "providers" in value:
+            return value
+        providers = {name: credentials for name, credentials in value.items() if name != CONSOLE}
+        return {"providers": providers, CONSOLE: value.get(CONSOLE)}
+
+    @model_serializer
+    def _as_one_object(self) -> dict[str, dict[str, str]]:
+        providers = {name: dict(credentials) for name, credentials in self.providers.items()}
+        return {**providers, CONSOLE: self.console.model_dump()}
 
 
 class LocalStack(BaseModel):
@@ -150,12 +131,13 @@ class LocalStack(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StackOutputs:
-    """The outputs of a deployed stack, and of its parameters those that say how deliveries are read."""
+    """The outputs of a deployed stack, and its parameters.
+
+    `secrets` are the ids of the secrets with providers' credentials, by their names in the template.
+    """
 
     stack_name: str
     base_url: str
-    new_call_url: str
-    call_status_url: str
     events_table: str
     clients_table: str
     call_bus: str
@@ -163,22 +145,13 @@ class StackOutputs:
     spill_dead_letter_queue: str
     projection_retry_queue: str
     projection_dead_letter_queue: str
-    jambonz_credentials: str
-    jambonz_webhook_secrets: str
-    wavix_credentials: str
-    bird_credentials: str
-    voipstudio_credentials: str
     console_credentials: str
-    jambonz_signature_header: str
-    bird_statuses: str
-    bird_channel_id: str
-    bird_signature_window_hours: str
     retention_days: str
     public_url: str
-    wavix_allowed_addresses: str
-    voipstudio_allowed_addresses: str
     tool_calls_table: str = ""
     """Empty for a stack that was deployed before this was an output."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
@@ -189,16 +162,15 @@ class StackOutputs:
         """
         try:
             stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+            outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+            secrets = _ids_of_secrets(session, stack_name, outputs)
         except (BotoCoreError, ClientError) as error:
             raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stacks[0].get("Parameters", [])}
         try:
             return cls(
                 stack_name=stack_name,
                 base_url=outputs["BaseUrl"].rstrip("/"),
-                new_call_url=outputs["NewCallUrl"],
-                call_status_url=outputs["CallStatusUrl"],
                 events_table=outputs["EventsTable"],
                 clients_table=outputs["ClientsTable"],
                 call_bus=outputs["CallBus"],
@@ -206,24 +178,40 @@ class StackOutputs:
                 spill_dead_letter_queue=outputs["SpillDeadLetterQueue"],
                 projection_retry_queue=outputs["ProjectionRetryQueue"],
                 projection_dead_letter_queue=outputs["ProjectionDeadLetterQueue"],
-                jambonz_credentials=outputs["JambonzCredentials"],
-                jambonz_webhook_secrets=outputs["JambonzWebhookSecrets"],
-                wavix_credentials=outputs["WavixCredentials"],
-                bird_credentials=outputs["BirdCredentials"],
-                voipstudio_credentials=outputs["VoipstudioCredentials"],
                 console_credentials=outputs["ConsoleCredentials"],
-                jambonz_signature_header=parameters["JambonzSignatureHeader"],
-                bird_statuses=parameters["BirdStatuses"],
-                bird_channel_id=parameters["BirdChannelId"],
-                bird_signature_window_hours=parameters["BirdSignatureWindowHours"],
                 retention_days=parameters["RetentionDays"],
                 public_url=parameters["PublicUrl"],
-                wavix_allowed_addresses=parameters["WavixAllowedAddresses"],
-                voipstudio_allowed_addresses=parameters["VoipstudioAllowedAddresses"],
                 tool_calls_table=outputs.get("ToolCallsTable", ""),
+                secrets=secrets,
+                parameters=parameters,
             )
         except KeyError as error:
             raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no {error}.") from None
+
+    def secret_id(self, logical_id: str) -> str:
+        """The id of a secret by its name in the template.
+
+        Raises:
+            StackUnknown: the stack has no such secret.
+        """
+        secret_id = self.secrets.get(logical_id)
+        if secret_id is None:
+            raise StackUnknown(f"The stack {self.stack_name} has no secret {logical_id}. Deploy it again.")
+        return secret_id
+
+
+def _ids_of_secrets(session: Session, stack_name: str, outputs: Mapping[str, str]) -> Mapping[str, str]:
+    """The ids of the providers' secrets that the stack has: an output of the secret's name, else the resource itself.
+
+    Raises:
+        ClientError, BotoCoreError: CloudFormation could not be asked.
+    """
+    wanted = [secret.logical_id for provider in providers().values() for secret in provider.secrets]
+    found = {name: outputs[name] for name in wanted if name in outputs}
+    if len(found) < len(wanted):
+        resources = {one.logical_id: one.physical_id for one in stack_resources(session, stack_name)}
+        found |= {name: resources[name] for name in wanted if name in resources and name not in found}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

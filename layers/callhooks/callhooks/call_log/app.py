@@ -31,6 +31,7 @@ from callhooks.call_log.session import (
     session_of,
     sign_in,
 )
+from callhooks.calls.call import HintsLookup
 from callhooks.calls.repository import CallStore, CallsUnread
 from callhooks.events.call_event import utc_text
 from callhooks.runtime.errors import CredentialsUnavailable, HttpProblem, Unauthorized, describe_exception
@@ -57,8 +58,9 @@ class CallLog:
     """Answers the requests of the call log.
 
     `page` is what is answered at `/`, `credentials` are those of who may look, `clock` gives the time now, aware, and
-    `public_url` is the address under which the API is known, where it is not the API's own. Where that has no TLS, as
-    on one's own machine, the session cookie needs none either, and no answer asks for it.
+    `hints_for` says how the events of a provider are read. `public_url` is the address under which the API is known,
+    where it is not the API's own. Where that has no TLS, as on one's own machine, the session cookie needs none either,
+    and no answer asks for it.
     """
 
     page: Response
@@ -67,6 +69,7 @@ class CallLog:
     credentials: CredentialStore[ConsoleCredentials]
     clock: Callable[[], datetime]
     public_url: str
+    hints_for: HintsLookup
 
     def answer(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event of the HTTP API. Whatever goes wrong is answered as a problem; nothing is raised."""
@@ -103,7 +106,13 @@ class CallLog:
         session = None if place.route in FOR_ANYBODY else self._authenticate(request)
         now = self.clock()
         desk = RequestContext(
-            self.calls, self.store, utc_text(now)[:10], self._sign_in, no_cookie(secure=self._needs_tls), told
+            self.calls,
+            self.store,
+            self.hints_for,
+            utc_text(now)[:10],
+            self._sign_in,
+            no_cookie(secure=self._needs_tls),
+            told,
         )
         response = route(request, place, desk)
         renewed = session.renewed(now) if session else None

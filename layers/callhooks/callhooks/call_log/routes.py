@@ -35,7 +35,7 @@ from callhooks.call_log.listing import (
 )
 from callhooks.call_log.session import COOKIE, SECURE_COOKIE
 from callhooks.call_log.timeline import CallAnswer, call_answer, call_of
-from callhooks.calls.call import CallStatus, Outcome
+from callhooks.calls.call import CallStatus, HintsLookup, Outcome
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import INBOUND, OUTBOUND
 from callhooks.events.event_item import is_call_partition, partition_key
@@ -67,13 +67,14 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 class RequestContext:
     """What the routes work with for one request.
 
-    `today` is the day in UTC, such as `2026-11-21`. `sign_in` gives the cookie of a new session for a user name and a
-    password, and raises what it cannot; `sign_out` is the cookie that ends one. A route notes in `told` what is to be
-    logged.
+    `hints_for` says how the events of a provider are read. `today` is the day in UTC, such as `2026-11-21`. `sign_in`
+    gives the cookie of a new session for a user name and a password, and raises what it cannot; `sign_out` is the
+    cookie that ends one. A route notes in `told` what is to be logged.
     """
 
     calls: CallList
     store: CallStore
+    hints_for: HintsLookup
     today: str
     sign_in: Callable[[str, str], Cookie]
     sign_out: Cookie
@@ -123,14 +124,14 @@ BehindCursor: TypeAlias = Annotated[
 
 OfProvider: TypeAlias = Annotated[
     Annotated[str, StringConstraints(pattern=f"^{PROVIDER}$")] | None,
-    Query(description="The word that its calls have for `provider`, such as wavix"),
+    Query(description="The word that its calls have for `provider`"),
 ]
-WithLegs: TypeAlias = Annotated[bool, Query(description="false leaves out calls that are legs of others (jambonz)")]
+WithLegs: TypeAlias = Annotated[bool, Query(description="false leaves out calls that are legs of others")]
 
 EXPECTED = {
     "day": "day is not a date such as 2026-11-21.",
     "number": "number is empty.",
-    "provider": "provider is not a word in small letters, such as wavix.",
+    "provider": "provider is not a word in small letters.",
     "status": f"status is none of {', '.join(CallStatus)}.",
     "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
@@ -217,7 +218,7 @@ def read_call(
         if items:
             # Not the id that was asked for, which may be a number by mistake.
             desk.told["call"] = call_path(pk)
-            call, told = call_of(items)
+            call, told = call_of(items, desk.hints_for)
             return call_answer(pk, call, told, desk.calls.legs(pk, call))
     raise HttpProblem(404, "Not found", "There is no such call.")
 

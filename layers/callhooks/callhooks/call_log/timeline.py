@@ -11,7 +11,7 @@ from typing import NoReturn
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from callhooks.call_log.listing import ListedCall, call_path
-from callhooks.calls.call import Call, Moment, fold, position
+from callhooks.calls.call import Call, HintsLookup, Moment, fold, position
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, body_of_item, event_of_item
 
@@ -64,7 +64,7 @@ class CallAnswer(BaseModel):
     )
 
 
-def call_of(items: Iterable[Item]) -> tuple[Call, list[tuple[CallEvent, Item]]]:
+def call_of(items: Iterable[Item], hints_for: HintsLookup) -> tuple[Call, list[tuple[CallEvent, Item]]]:
     """The call of these items of events, and the events in their order, each with its item.
 
     Raises:
@@ -72,7 +72,9 @@ def call_of(items: Iterable[Item]) -> tuple[Call, list[tuple[CallEvent, Item]]]:
         KeyError: one is no event.
     """
     told = sorted(((event_of_item(item), item) for item in items), key=lambda pair: position(pair[0]))
-    return fold(event for event, _ in told), told
+    if not told:
+        raise ValueError("a call has at least one event")
+    return fold((event for event, _ in told), hints_for(told[0][0].provider)), told
 
 
 def call_answer(

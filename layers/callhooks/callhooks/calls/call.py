@@ -1,5 +1,7 @@
 """Call: what the events of one call come to. It is the only place that knows what a status means.
 
+Words that only one provider uses come in as its `FoldHints`; they are never stored.
+
 A call is a function of the set of its events: they are put in order by when they happened, never by when they came, so
 that any order and any repetition make the same call.
 """
@@ -8,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -48,7 +51,7 @@ class CallStatus(StrEnum):
 class Outcome(StrEnum):
     """How a call went, whatever words its provider has for it.
 
-    `CANCELLED` is a caller who gave up before the answer, `MISSED` a VoIPstudio user or queue that did not take it.
+    `CANCELLED` is a caller who gave up before the answer, `MISSED` a user or a queue that did not take the call.
     """
 
     ANSWERED = "answered"
@@ -90,9 +93,9 @@ class CallSummary(BaseModel):
     cause: str | None = Field(None, description="Why the call ended, in the provider's words")
     parent_call_id: str | None = Field(None, description="The call that this one is a leg of")
     bridged: bool | None = Field(
-        None, description="Whether a jambonz call was connected with somebody, by a dial or in a queue; null if untold"
+        None, description="Whether the call was connected with somebody, by a dial or in a queue; null if untold"
     )
-    flow: str | None = Field(None, description="The flow of the call plan that a jambonz call was in last")
+    flow: str | None = Field(None, description="The flow of the call plan that the call was in last")
     missed_in_queue: bool = Field(False, description="Whether the call was in a queue and nobody took it")
 
 
@@ -116,7 +119,7 @@ class Call(CallSummary):
     )
     tags: tuple[str, ...] = ()
     customer_data: Mapping[str, str | bool | int] = Field(
-        default_factory=dict, description="What a jambonz call was tagged with"
+        default_factory=dict, description="What the call was tagged with"
     )
     last_event_at: Moment
     event_count: int
@@ -126,13 +129,40 @@ class Call(CallSummary):
 def position(event: CallEvent) -> tuple[bool, datetime, int, str]:
     """Where an event stands among those of its call: by when it happened, then by what can only follow what.
 
-    Clocks of one second put several events at one moment. A bill comes last: Wavix dates it with the call's start.
+    Clocks of one second put several events at one moment. A bill comes last: it may have the date of the call's start.
     """
     return event.kind is Kind.BILLED, event.occurred_at, _RANK.get(event.kind, _AMID), event.dedupe_key
 
 
-def fold(events: Iterable[CallEvent]) -> Call:
+@dataclass(frozen=True, slots=True)
+class FoldHints:
+    """How one provider's events are to be read, where its words do not say so themselves.
+
+    `repeats_answer_time`: every event repeats when the call was answered, so that a call without that time was not.
+    `kind_of_bill` says what the status of a bill means, for a call whose end no other event tells.
+    `outcome_of_cause` has parts of a cause, in lower case, for a call that was hung up before anybody took it.
+    `currency` is that of `charge`. `queue_context` is the `context` of events about a queue, in lower case.
+    `tag_separator` is what stands between several tags in one text.
+    """
+
+    repeats_answer_time: bool = False
+    kind_of_bill: Mapping[str, Kind] = field(default_factory=dict)
+    outcome_of_cause: Mapping[str, Outcome] = field(default_factory=dict)
+    currency: str | None = None
+    queue_context: str | None = None
+    tag_separator: str | None = None
+
+
+HintsLookup: TypeAlias = Callable[[str], FoldHints]
+"""Gives a provider's hints by its name; for one that it does not know, those of `FoldHints()`."""
+
+
+def fold(events: Iterable[CallEvent], hints: FoldHints) -> Call:
     """The call that these events tell of, all of one call; an event that is there twice counts once.
+
+    Args:
+        events: in any order.
+        hints: those of the provider that has sent them.
 
     Raises:
         ValueError: there is no event.
@@ -140,7 +170,7 @@ def fold(events: Iterable[CallEvent]) -> Call:
     known = {event.dedupe_key: event for event in sorted(events, key=position, reverse=True)}
     if not known:
         raise ValueError("a call has at least one event")
-    return _Fold(sorted(known.values(), key=position)).call()
+    return _Fold(sorted(known.values(), key=position), hints).call()
 
 
 _AMID = 5
@@ -190,13 +220,6 @@ _ENDS = {
     Kind.BUSY: (CallStatus.BUSY, Outcome.BUSY),
     Kind.COMPLETED: (CallStatus.COMPLETED, Outcome.ANSWERED),
 }
-_DISPOSITIONS = {
-    "answered": Kind.COMPLETED,
-    "noanswer": Kind.NO_ANSWER,
-    "busy": Kind.BUSY,
-    "failed": Kind.FAILED,
-}
-"""Wavix's post-call event, for a call whose end nothing else tells: there is no on-call event for a failed one."""
 _OUTCOME_OF_SIP_STATUS = {
     408: Outcome.NO_ANSWER,
     480: Outcome.NO_ANSWER,
@@ -205,33 +228,21 @@ _OUTCOME_OF_SIP_STATUS = {
     600: Outcome.BUSY,
     603: Outcome.REJECTED,
 }
-"""What `failed` means by RFC 3261; 603 is told as `busy` by some versions of jambonz."""
-_OUTCOME_OF_CAUSE = {
-    "busy": Outcome.BUSY,
-    "no answer": Outcome.NO_ANSWER,
-    "no user": Outcome.NO_ANSWER,
-    "rejected": Outcome.REJECTED,
-    "cancel": Outcome.CANCELLED,
-    "normal clearing": Outcome.NO_ANSWER,
-}
-"""The cause that VoIPstudio tells, for a call that was hung up before anybody took it."""
-_TELL_THE_ANSWER = frozenset({"voipstudio", "wavix"})
-"""Providers whose every event repeats when a call was answered: without that, it was not."""
+"""What `failed` means by RFC 3261; 603 may also be sent as `busy`."""
 _DAY = timedelta(days=1)
 _LONGEST_SECONDS = 10**9
-_US_DOLLARS = "USD"
 _ENQUEUE_HOOK = "enqueue.actionHook"
 _NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
 _SIP_DISPLAY_NAME = re.compile(r'\A\s*"([^"]*)"\s*(?:<[^>]*>)?\s*\Z')
-_QUEUE = "queue"
 _CUSTOMER_DATA = "customer_data."
 
 
 class _Fold:
     """The events of a call in their order, asked for what they tell."""
 
-    def __init__(self, events: Sequence[CallEvent]) -> None:
+    def __init__(self, events: Sequence[CallEvent], hints: FoldHints) -> None:
         self._events = events
+        self._hints = hints
         self._kinds = {event.kind for event in events}
         self._live = [event for event in events if event.kind is not Kind.BILLED] or events
         self._bills = [event for event in events if event.kind is Kind.BILLED]
@@ -282,7 +293,7 @@ class _Fold:
             sip_status=_whole(end, "sip_status"),
             ended_by=_text(end, "call_termination_by") or _text(end, "hangup_source"),
             cost=charge if isinstance(charge, Decimal) else Decimal(charge) if type(charge) is int else None,
-            currency=_US_DOLLARS if isinstance(charge, Decimal | int) else None,
+            currency=self._hints.currency if isinstance(charge, Decimal | int) else None,
             dtmf=self._dtmf(),
             machine_detected=self._machine_detected(),
             queue=self._queue(),
@@ -307,7 +318,7 @@ class _Fold:
     def _how_it_stands(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
         if end is None:
             return self._progress(), None
-        kind = _billed_as(end) if end.kind is Kind.BILLED else end.kind
+        kind = self._billed_as(end) if end.kind is Kind.BILLED else end.kind
         status, outcome = _ENDS[Kind.COMPLETED if end.kind is Kind.BILLED and self._is_answered else kind]
         if self._is_answered:
             return status, Outcome.ANSWERED
@@ -323,11 +334,23 @@ class _Fold:
     def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
         """How a call went that is over, and nothing else is told of it."""
         if self._bills:
-            return _ENDS[_billed_as(self._bills[-1])][1]
-        if end.provider not in _TELL_THE_ANSWER:
+            return _ENDS[self._billed_as(self._bills[-1])][1]
+        if not self._hints.repeats_answer_time:
             return Outcome.ANSWERED
-        cause = (_text(end, "reason") or "no answer").lower()
-        return next((outcome for words, outcome in _OUTCOME_OF_CAUSE.items() if words in cause), Outcome.FAILED)
+        cause = (_text(end, "reason") or "").lower()
+        if not cause:
+            return Outcome.NO_ANSWER
+        known = self._hints.outcome_of_cause.items()
+        return next((outcome for words, outcome in known if words in cause), Outcome.FAILED)
+
+    def _billed_as(self, bill: CallEvent) -> Kind:
+        told = (bill.status or "").lower()
+        unknown = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
+        return self._hints.kind_of_bill.get(told, unknown)
+
+    def _is_about_a_queue(self, event: CallEvent) -> bool:
+        context = self._hints.queue_context
+        return context is not None and (_text(event, "context") or "").lower() == context
 
     def _progress(self) -> CallStatus:
         holds = [event.kind for event in self._events if event.kind in (Kind.HELD, Kind.RESUMED)]
@@ -397,12 +420,12 @@ class _Fold:
 
     def _queue(self) -> str | None:
         # The panel of a wrap-up tells whose it is.
-        of_voipstudio = (
+        called = (
             _text(event, "called_name") or event.to
             for event in self._events
-            if _context(event) == _QUEUE and event.kind is not Kind.QUEUE_WRAPUP
+            if self._is_about_a_queue(event) and event.kind is not Kind.QUEUE_WRAPUP
         )
-        return self._first_text("queue") or next((_short(name) for name in of_voipstudio if name), None)
+        return self._first_text("queue") or next((_short(name) for name in called if name), None)
 
     def _bridged(self) -> bool | None:
         dialled = {_text(event, "dial_call_status") for event in self._events} - {None}
@@ -413,22 +436,22 @@ class _Fold:
         return False if dialled or queued or left else None
 
     def _name(self, member: str) -> str | None:
-        """A name for people: VoIPstudio hands on what stood in a SIP header, which may be the number alone."""
+        """A name for people: some send what stood in a SIP header, which may be the number alone."""
         told = self._first_text(member) or ""
         in_header = _SIP_DISPLAY_NAME.match(told)
         name = in_header[1].strip() if in_header else told
         return None if _NUMBER.fullmatch(name) else name or None
 
     def _missed_in_queue(self) -> bool:
-        if any(event.kind is Kind.MISSED and _context(event) == _QUEUE for event in self._events):
+        if any(event.kind is Kind.MISSED and self._is_about_a_queue(event) for event in self._events):
             return not self._is_answered
         left = [event for event in self._events if event.kind is Kind.QUEUE_LEFT]
         return bool(left) and _text(left[-1], "reason") == "abandoned"
 
     def _tags(self) -> tuple[str, ...]:
         told = (tag for event in self._events if (tag := _text(event, "tag")))
-        # Bird has a list of them, which an event keeps as one text.
-        each = (tag for text in told for tag in (text.split(", ") if self._events[0].provider == "bird" else (text,)))
+        separator = self._hints.tag_separator
+        each = (tag for text in told for tag in (text.split(separator) if separator else (text,)))
         tags = dict.fromkeys(_short(tag, MAX_ENTRY) for tag in each if tag)
         return tuple(islice(tags, MAX_ENTRIES))
 
@@ -453,16 +476,6 @@ class _Fold:
         return self._first_known(lambda event: _text(event, name))
 
 
-def _billed_as(bill: CallEvent) -> Kind:
-    told = (bill.status or "").lower()
-    unknown = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
-    return _DISPOSITIONS.get(told, unknown)
-
-
-def _context(event: CallEvent) -> str:
-    return (_text(event, "context") or "").lower()
-
-
 def _text(event: CallEvent | None, name: str) -> str | None:
     value = event.details.get(name) if event else None
     return _short(value) if isinstance(value, str) else None
@@ -477,7 +490,7 @@ def _number(event: CallEvent | None, name: str) -> float | None:
 
 
 def _whole(event: CallEvent | None, name: str) -> int | None:
-    """A number as SIP and Q.850 have them; Bird sends the SIP status as a text."""
+    """A number as SIP and Q.850 have them; some send the SIP status as a text."""
     value = event.details.get(name) if event else None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 3:
         return int(value)

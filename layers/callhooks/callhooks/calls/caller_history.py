@@ -56,7 +56,7 @@ class PastCalls:
         )
         found = calls_at(self._client, self._table_name, (entry["pk"]["S"] for entry in reply["Items"]))
         newest_first = sorted(found, key=lambda item: _text(item, "started_at") or "", reverse=True)
-        # A leg that jambonz dials has its caller's number, and is no call that the caller made.
+        # A leg that is dialled has its caller's number, and is no call that the caller made.
         calls = (_past_call(item) for item in newest_first if _text(item, "direction") != OUTBOUND)
         return tuple(islice(calls, most))
 

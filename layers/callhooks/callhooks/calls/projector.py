@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from aws_lambda_powertools import Logger
 
-from callhooks.calls.call import fold
+from callhooks.calls.call import HintsLookup, fold
 from callhooks.calls.event_bus import BusEntry, EventBus, bus_entry
 from callhooks.calls.repository import CallStore, OutOfTime
 from callhooks.events.call_event import CallEvent
@@ -137,12 +137,14 @@ class Projector:
         calls: where the events of a call are read and calls are kept.
         bus: where events are published.
         retries: takes the keys of what could not be projected.
+        hints_for: how the events of a provider are read.
     """
 
-    def __init__(self, calls: CallStore, bus: EventBus, retries: RetryQueue) -> None:
+    def __init__(self, calls: CallStore, bus: EventBus, retries: RetryQueue, *, hints_for: HintsLookup) -> None:
         self._calls = calls
         self._bus = bus
         self._retries = retries
+        self._hints_for = hints_for
 
     def take(self, batch: StreamBatch, seconds_left: Callable[[], float]) -> BatchReply:
         """Project a batch of either source.
@@ -199,7 +201,7 @@ class Projector:
         if events and is_call_partition(pk):
             told = self._calls.events_of(pk, has_time=run.has_time)
             if told.events:
-                call = fold(told.events)
+                call = fold(told.events, self._hints_for(told.events[0].provider))
                 self._calls.keep(pk, call, expires_at=told.expires_at)
                 run.calls += 1
             else:

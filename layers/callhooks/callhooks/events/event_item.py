@@ -44,7 +44,7 @@ _SMALL_BYTES = 4096
 _GZIP = 16
 _HASHED_PREFIX = "sha256-"
 _ONCE_SORT_KEYS = frozenset(f"{EVENT_PREFIX}{key}" for key in ONCE_KEYS)
-_KEPT_HEADERS = ("content-type", "user-agent", "messagebird-request-id", "messagebird-request-timestamp")
+_KEPT_HEADERS = ("content-type", "user-agent")
 _OF_A_DELIVERY = (
     "provider",
     "received_at",
@@ -291,7 +291,8 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "sender_mark": clean_text(sender.mark),
         "signed_call": clean_text(sender.call_id or ""),
     }
-    headers = {name: clean_text(value) for name, value in request.headers.items() if name in _KEPT_HEADERS}
+    kept = {*_KEPT_HEADERS, *sender.kept_headers}
+    headers = {name: clean_text(value) for name, value in request.headers.items() if name in kept}
     return {
         **_attributes(texts),
         "headers": {"M": _attributes(headers)},

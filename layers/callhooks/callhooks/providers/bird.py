@@ -11,9 +11,11 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import Field
@@ -28,6 +30,7 @@ from callhooks.events.call_event import (
     cleaned,
     direction_of,
     known_details,
+    utc_text,
 )
 from callhooks.providers.payload import (
     Document,
@@ -43,6 +46,9 @@ from callhooks.runtime.errors import BadRequest, Unauthorized
 from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.credentials import SecretValue, secret_texts
 from callhooks.webhooks.webhook import Webhook
+
+if TYPE_CHECKING:
+    from callhooks.providers.description import Parameters, Provider, Quarantined, Sample, SettingGroup, Setup, Signing
 
 PROVIDER = "bird"
 SIGNATURE_HEADER = "messagebird-signature"
@@ -67,7 +73,33 @@ KIND_OF_STATUS = {
 MAX_CLOCK_LEAD = timedelta(minutes=5)
 """How far Bird's clock may be ahead of ours."""
 
+API = "https://api.bird.com/workspaces/{workspaceId}/webhook-subscriptions"
+WEBHOOK = "/webhooks/bird"
+OUTBOUND_ALONE = ("accepted", "cancelled")
+"""Statuses that inbound calls never have."""
+
 _TIMESTAMP = re.compile(r"[0-9]{1,11}", re.ASCII)
+
+
+class BirdSettings(NamedTuple):
+    """Settings of the function that Bird calls."""
+
+    credentials: str
+    public_url: str
+    signature_window: timedelta
+    statuses: str
+    channel_id: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment."""
+        return cls(
+            credentials=environment["BIRD_CREDENTIALS"],
+            public_url=environment["PUBLIC_URL"],
+            signature_window=timedelta(hours=float(environment["BIRD_SIGNATURE_WINDOW_HOURS"])),
+            statuses=environment["BIRD_STATUSES"],
+            channel_id=environment["BIRD_CHANNEL_ID"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +369,7 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
             # The URL is most often what is wrong. Its path is logged as the template writes it, without its values.
             logged = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
             raise Unauthorized("wrong signature", log_fields={"url": logged.url(self._public_url)})
-        return Sender(sent_at(request), mark=timestamp)
+        return Sender(sent_at(request), mark=timestamp, kept_headers=(REQUEST_ID_HEADER, TIMESTAMP_HEADER))
 
     def parse(self, request: Request) -> BirdEvent:
         """Read the event."""
@@ -346,3 +378,108 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
     def normalise(self, message: BirdEvent, request: Request, now: datetime) -> CallEvent | Ignored:
         """Return the event in the common vocabulary, unless the filter leaves it out."""
         return normalise(message, request, now, wanted=self._wanted)
+
+
+def refusal_of_url(base_url: str) -> str:
+    """Why Bird takes no subscription of such a URL; empty where it does."""
+    parts = urlsplit(base_url)
+    if parts.scheme != "https" or parts.netloc.rpartition(":")[2].isdigit():
+        return "Bird takes https with a host name and no port: not this URL."
+    return ""
+
+
+def describe() -> Provider:
+    """Describe Bird to the command, and to who folds its calls."""
+    # No webhook needs what is imported here.
+    from callhooks.calls.call import FoldHints  # noqa: PLC0415
+    from callhooks.providers.description import Provider, Route, Secret  # noqa: PLC0415
+
+    variables = ("BIRD_CREDENTIALS", "BIRD_SIGNATURE_WINDOW_HOURS", "BIRD_STATUSES", "BIRD_CHANNEL_ID")
+    return Provider(
+        name=PROVIDER,
+        title="Bird",
+        secrets=(
+            Secret("BirdCredentials", PROVIDER, "signing key", "signing_key", "signing_key", "further_signing_keys"),
+        ),
+        routes=tuple(
+            Route(path, "BirdVoiceFunction", _read_again, variables=variables)
+            for path in (WEBHOOK, f"{WEBHOOK}/{{channel_id}}")
+        ),
+        call_ids=("id", "callId"),
+        nested=("payload",),
+        sign=_sign_now,
+        samples=_samples,
+        settings=_settings,
+        refusal_of_url=refusal_of_url,
+        signs_url=True,
+        # It has a list of tags, which an event keeps as one text.
+        fold_hints=FoldHints(tag_separator=", "),
+    )
+
+
+def _read_again(aside: Quarantined) -> CallEvent | Ignored:
+    request, parameters = aside.request, aside.parameters
+    if not request.sender.mark:
+        # An earlier version has kept the time as the header alone.
+        request = request._replace(sender=Sender(sent_at(request)))
+    wanted = read_filter(parameters.get("BirdStatuses", ""), parameters.get("BirdChannelId", ""))
+    return normalise(parse_event(request), request, aside.received_at, wanted=wanted)
+
+
+def _sign_now(request: Request, signing: Signing) -> Request:
+    from callhooks.providers.description import with_headers  # noqa: PLC0415
+
+    timestamp = str(int(signing.now.timestamp()))
+    signature = sign(signing.credentials["signing_key"], timestamp, request.url(signing.base_url), request.body)
+    return with_headers(request, {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signature})
+
+
+def _samples(call_id: str, now: datetime, parameters: Parameters) -> Sequence[Sample]:
+    """A call has ended, with a status and on a channel that the stack's filters let through."""
+    from callhooks.providers.description import (  # noqa: PLC0415
+        TEST_NUMBER,
+        TEST_SENDER,
+        Sample,
+        json_delivery,
+        not_stored,
+    )
+
+    statuses = (one.strip() for one in parameters.get("BirdStatuses", "").split(","))
+    status = next((one for one in statuses if one), "completed")
+    is_outbound = status in OUTBOUND_ALONE
+    moment = utc_text(now)
+    payload = {
+        "id": call_id,
+        "channelId": parameters.get("BirdChannelId") or TEST_SENDER,
+        "status": status,
+        "direction": "outgoing" if is_outbound else "incoming",
+        "from": TEST_SENDER,
+        "to": TEST_NUMBER,
+        "createdAt": moment,
+        "updatedAt": moment,
+        "endedAt": moment,
+    }
+    event = "voice.outbound" if is_outbound else "voice.inbound"
+    document = {"service": "channels", "event": event, "payload": payload}
+    return [Sample("event", json_delivery(WEBHOOK, document), not_stored)]
+
+
+def _settings(setup: Setup) -> Sequence[SettingGroup]:
+    from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
+
+    refusal = refusal_of_url(setup.base_url)
+    return [
+        SettingGroup(
+            f"POST {API}, once for each event",
+            [
+                Setting("service", "channels"),
+                Setting("event", "voice.inbound, and once more voice.outbound"),
+                Setting("url", f"{setup.base_url}{WEBHOOK}"),
+                Setting("signingKey", setup.credentials["signing_key"]),
+            ],
+            [
+                "With several channels, one subscription for each, with /<channel id> at the end of the URL.",
+                *([refusal] if refusal else []),
+            ],
+        )
+    ]

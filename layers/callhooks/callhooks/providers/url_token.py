@@ -1,13 +1,13 @@
-"""Authentication by secret URL token: for providers that do not sign what they send."""
+"""Authentication by a secret token in the URL, for providers that sign nothing."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from callhooks.runtime.errors import Unauthorized
 from callhooks.runtime.http import Request, Sender
@@ -15,6 +15,21 @@ from callhooks.webhooks.credentials import SecretValue, secret_texts
 from callhooks.webhooks.webhook import MessageT, Webhook
 
 Networks: TypeAlias = "tuple[IPv4Network | IPv6Network, ...]"
+
+
+class PathTokenSettings(NamedTuple):
+    """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
+
+    credentials: str
+    allowed_addresses: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], *, provider: str) -> Self:
+        """Read the environment."""
+        return cls(
+            credentials=environment[f"{provider}_CREDENTIALS"],
+            allowed_addresses=environment[f"{provider}_ALLOWED_ADDRESSES"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """VoIPstudio: call events, DTMF, SMS and the wrap-up panel of queues.
 
 Written from VoIPstudio's page Integrations - Webhooks. No request is signed; a token in the path stands in
-(`path_token`). One phone call sends events for each object of the PBX that takes part: a user, a queue.
+(`url_token`). One phone call sends events for each object of the PBX that takes part: a user, a queue.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.parser import parse
 
@@ -16,7 +18,11 @@ from callhooks.providers.url_token import UrlTokenWebhook
 from callhooks.runtime.errors import BadRequest
 from callhooks.runtime.http import Request
 
+if TYPE_CHECKING:
+    from callhooks.providers.description import Parameters, Provider, Sample, SettingGroup, Setup
+
 PROVIDER = "voipstudio"
+WEBHOOK = "/webhooks/voipstudio"
 
 KIND_OF_EVENT_NAME = {
     "call.initial": Kind.INITIATED,
@@ -147,3 +153,89 @@ class VoipstudioWebhook(UrlTokenWebhook[VoipstudioEvent | None]):
     def normalise(self, message: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:
         """Return the event in the common vocabulary."""
         return normalise(message, request, now)
+
+
+def refusal_of_url(base_url: str) -> str:
+    """Why VoIPstudio takes no such URL; empty where it does."""
+    return "" if base_url.startswith("https://") else "VoIPstudio takes https alone: not this URL."
+
+
+def describe() -> Provider:
+    """Describe VoIPstudio to the command, and to who folds its calls."""
+    # No webhook needs what is imported here.
+    from callhooks.calls.call import FoldHints, Outcome  # noqa: PLC0415
+    from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
+
+    return Provider(
+        name=PROVIDER,
+        title="VoIPstudio",
+        secrets=(token_secret(PROVIDER, logical_id="VoipstudioCredentials"),),
+        routes=(
+            Route(
+                f"{WEBHOOK}/{{token}}",
+                "VoipstudioEventFunction",
+                reads(parse_event, normalise),
+                variables=("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES"),
+            ),
+        ),
+        call_ids=("call_id", "id", "src_hash"),
+        sign=with_token,
+        samples=_samples,
+        settings=_settings,
+        refusal_of_url=refusal_of_url,
+        fold_hints=FoldHints(
+            repeats_answer_time=True,
+            outcome_of_cause={
+                "busy": Outcome.BUSY,
+                "no answer": Outcome.NO_ANSWER,
+                "no user": Outcome.NO_ANSWER,
+                "rejected": Outcome.REJECTED,
+                "cancel": Outcome.CANCELLED,
+                "normal clearing": Outcome.NO_ANSWER,
+            },
+            queue_context="queue",
+        ),
+    )
+
+
+def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
+    """A call has ended."""
+    from callhooks.providers.description import (  # noqa: PLC0415
+        TEST_NUMBER,
+        TEST_SENDER,
+        Sample,
+        json_delivery,
+        not_stored,
+    )
+
+    moment = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    document = {
+        "id": call_id,
+        "event_time": moment,
+        "event_name": "call.hangup",
+        "call_id": call_id,
+        "state": "HANGUP",
+        "start_time": moment,
+        "context": "LOCAL_USER",
+        "destination": "in",
+        "duration": 0,
+        "src": TEST_SENDER,
+        "dst": TEST_NUMBER,
+    }
+    return [Sample("event", json_delivery(WEBHOOK, document), not_stored)]
+
+
+def _settings(setup: Setup) -> Sequence[SettingGroup]:
+    from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
+
+    refusal = refusal_of_url(setup.base_url)
+    return [
+        SettingGroup(
+            "Dashboard: Integrations, Webhooks, Enable, Add Webhook",
+            [
+                Setting("URL", f"{setup.base_url}{WEBHOOK}/{setup.credentials['token']}"),
+                Setting("Event", "Call State Change, and as wanted SMS received, Queue wrap up"),
+            ],
+            ["The URL is a password: VoIPstudio signs nothing.", *([refusal] if refusal else [])],
+        )
+    ]

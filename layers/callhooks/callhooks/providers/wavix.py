@@ -2,17 +2,19 @@
 
 Written from Wavix's pages On-call event and Post-call event, from the OpenAPI documents of December 2025 and June 2026,
 the Node SDK of 2024, and Wavix's own sample receiver, which looks for the same member in several places. No request
-is signed; a token in the path stands in (`path_token`).
+is signed; a token in the path stands in (`url_token`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.parser import parse
 from pydantic import AliasChoices, Field
 
-from callhooks.events.call_event import CallEvent, Details, Kind, cleaned, direction_of, known_details
+from callhooks.events.call_event import CallEvent, Details, Kind, cleaned, direction_of, known_details, utc_text
 from callhooks.providers.payload import (
     Document,
     Flag,
@@ -28,8 +30,13 @@ from callhooks.providers.url_token import UrlTokenWebhook
 from callhooks.runtime.errors import BadRequest
 from callhooks.runtime.http import Request
 
+if TYPE_CHECKING:
+    from callhooks.providers.description import Parameters, Provider, Sample, SettingGroup, Setup
+
 PROVIDER = "wavix"
 POST_CALL = "post-call"
+API = "https://api.wavix.com/v1/calls/webhooks"
+WEBHOOK = "/webhooks/wavix"
 
 KIND_OF_EVENT_TYPE = {
     "call_setup": Kind.INITIATED,
@@ -214,3 +221,79 @@ class WavixWebhook(UrlTokenWebhook[WavixEvent]):
     def normalise(self, message: WavixEvent, request: Request, now: datetime) -> CallEvent:
         """Return the event in the common vocabulary."""
         return normalise(message, request, now)
+
+
+def describe() -> Provider:
+    """Describe Wavix to the command, and to who folds its calls."""
+    # No webhook needs what is imported here.
+    from callhooks.calls.call import FoldHints  # noqa: PLC0415
+    from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
+
+    return Provider(
+        name=PROVIDER,
+        title="Wavix",
+        secrets=(token_secret(PROVIDER, logical_id="WavixCredentials"),),
+        routes=(
+            Route(
+                f"{WEBHOOK}/{{token}}",
+                "WavixCallFunction",
+                reads(parse_event, normalise),
+                variables=("WAVIX_CREDENTIALS", "WAVIX_ALLOWED_ADDRESSES"),
+            ),
+        ),
+        call_ids=("id", "uuid", "call_id"),
+        sign=with_token,
+        samples=_samples,
+        settings=_settings,
+        fold_hints=FoldHints(
+            repeats_answer_time=True,
+            # There is no on-call event for a call that failed.
+            kind_of_bill={
+                "answered": Kind.COMPLETED,
+                "noanswer": Kind.NO_ANSWER,
+                "busy": Kind.BUSY,
+                "failed": Kind.FAILED,
+            },
+            currency="USD",
+        ),
+    )
+
+
+def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
+    """A call has ended."""
+    from callhooks.providers.description import (  # noqa: PLC0415
+        TEST_NUMBER,
+        TEST_SENDER,
+        Sample,
+        json_delivery,
+        not_stored,
+    )
+
+    moment = utc_text(now)
+    document = {
+        "uuid": call_id,
+        "id": call_id,
+        "direction": "inbound",
+        "event_type": "completed",
+        "event_time": moment,
+        "from": TEST_SENDER,
+        "to": TEST_NUMBER,
+        "call_started": moment,
+        "call_completed": moment,
+    }
+    return [Sample("on-call event", json_delivery(WEBHOOK, document), not_stored)]
+
+
+def _settings(setup: Setup) -> Sequence[SettingGroup]:
+    from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
+
+    return [
+        SettingGroup(
+            f"POST {API}, once for each event_type",
+            [
+                Setting("url", f"{setup.base_url}{WEBHOOK}/{setup.credentials['token']}"),
+                Setting("event_type", "on-call, and once more post-call"),
+            ],
+            ["The URL is a password: Wavix signs nothing."],
+        )
+    ]

@@ -25,7 +25,7 @@ _REPLY_SECONDS = 0.9
 
 
 def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 1) -> Config:
-    # botocore's own time-outs are 60 s; jambonz gives up after 10.
+    # botocore's own time-outs are 60 s; a sender who waits gives up after 10.
     return Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,

@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -30,33 +30,31 @@ from callhooks_tools.doctor.deliveries import (
     spill_findings,
     url_findings,
 )
-from callhooks_tools.doctor.deployment import Deployment
-from callhooks_tools.doctor.findings import Finding, FindingLevel
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.secrets import KnownSecrets
-from callhooks_tools.stack.stack import StackOutputs, StackResource
+from callhooks_tools.stack.deployment import Deployment
+from callhooks_tools.stack.findings import Finding, FindingLevel
+from callhooks_tools.stack.stack import StackResource
 
+from tests.stacks import stack_outputs
 from tests.support import NOW
 
 BASE = "https://hooks.example.com"
 RETRY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/retries"
 VERBS = [{"verb": "say", "text": "Welcome"}]
 SECRETS: dict[str, dict[str, Any]] = {
-    "jambonz_credentials": {"username": "jambonz", "password": "s3cr3t-password"},
-    "jambonz_webhook_secrets": {"webhook_secrets": ["wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"]},
-    "wavix_credentials": {"token": "wavix-token-that-is-long-enough"},
-    "bird_credentials": {"signing_key": "bird-signing-key"},
-    "voipstudio_credentials": {"token": "voipstudio-token-that-is-long"},
-    "console_credentials": {"username": "console", "password": "console-password"},
+    "JambonzCredentials": {"username": "jambonz", "password": "s3cr3t-password"},
+    "JambonzWebhookSecrets": {"webhook_secrets": ["wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"]},
+    "WavixCredentials": {"token": "wavix-token-that-is-long-enough"},
+    "BirdCredentials": {"signing_key": "bird-signing-key"},
+    "VoipstudioCredentials": {"token": "voipstudio-token-that-is-long"},
+    "ConsoleCredentials": {"username": "console", "password": "console-password"},
 }
-OUTPUTS = StackOutputs(
-    **dict.fromkeys((member.name for member in fields(StackOutputs)), "")
-    | {
-        "stack_name": "callhooks",
-        "base_url": BASE,
-        "jambonz_signature_header": "Jambonz-Signature",
-        "projection_retry_queue": RETRY_QUEUE,
-    }
+OUTPUTS = stack_outputs(
+    stack_name="callhooks",
+    base_url=BASE,
+    projection_retry_queue=RETRY_QUEUE,
+    parameters={"JambonzSignatureHeader": "Jambonz-Signature"},
 )
 EVERY_SECRET = [
     text for value in SECRETS.values() for one in value.values() for text in ([one] if isinstance(one, str) else one)
@@ -271,7 +269,8 @@ class Case:
         ]
 
     def with_parameters(self, **parameters: str) -> Case:
-        outputs = replace(self.trial.deployment.outputs, **parameters)
+        known = self.trial.deployment.outputs
+        outputs = replace(known, parameters={**known.parameters, **parameters})
         self.trial.deployment = replace(self.trial.deployment, outputs=outputs)
         return self
 
@@ -521,21 +520,21 @@ class TestADeliveryThatIsNotTaken:
         assert "It was refused (401), though it has what the stack's own secrets say" in finding
 
     def test_has_a_secret_that_was_just_changed(self, case: Case) -> None:
-        case.trial.known.changed_at["wavix_credentials"] = NOW - timedelta(seconds=20)
+        case.trial.known.changed_at["WavixCredentials"] = NOW - timedelta(seconds=20)
         case.api.answers["/webhooks/wavix"] = always(lambda: problem(401, "missing or wrong"))
         findings = list(delivery_findings(case.trial))
         assert told(findings) == []
         assert "Its secret was changed 20 s ago" in only(findings, FindingLevel.WARNING)
-        case.trial.known.changed_at["wavix_credentials"] = NOW - timedelta(seconds=61)
+        case.trial.known.changed_at["WavixCredentials"] = NOW - timedelta(seconds=61)
         assert "It was refused (401)" in only(list(delivery_findings(case.trial)))
 
     @pytest.mark.parametrize(
         ("path", "answer", "member"),
         [
-            ("/webhooks/wavix", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "wavix_credentials"),
-            ("/webhooks/bird", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "bird_credentials"),
-            ("/webhooks/call/events", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "jambonz_webhook_secrets"),
-            ("/webhooks/call", answered(200, VERBS), "jambonz_credentials"),
+            ("/webhooks/wavix", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "WavixCredentials"),
+            ("/webhooks/bird", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "BirdCredentials"),
+            ("/webhooks/call/events", always(lambda: problem(503, NOBODY_IS_VERIFIED)), "JambonzWebhookSecrets"),
+            ("/webhooks/call", answered(200, VERBS), "JambonzCredentials"),
         ],
     )
     def test_has_a_secret_that_was_just_repaired_and_is_not_read_yet(
@@ -592,7 +591,7 @@ class TestAnAnswer:
             return case.api.healthy(request)
 
         case.api.answers["/webhooks/call"] = answer
-        assert "The answer took 10.5 s: jambonz waits 10 s." in only(list(delivery_findings(case.trial)))
+        assert "The answer took 10.5 s: a sender waits 10 s." in only(list(delivery_findings(case.trial)))
 
     @pytest.mark.parametrize(
         ("second", "words"),
@@ -743,7 +742,7 @@ class TestBirdsFilters:
     )
     def test_are_passed(self, statuses: str, event: str, status: str, case: Case) -> None:
         channel = "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10"
-        case.with_parameters(bird_statuses=statuses, bird_channel_id=channel)
+        case.with_parameters(BirdStatuses=statuses, BirdChannelId=channel)
         list(delivery_findings(case.trial))
         sent = next(json.loads(one.content) for one in case.api.requests if one.url.path == "/webhooks/bird")
         assert (sent["event"], sent["payload"]["status"], sent["payload"]["channelId"]) == (event, status, channel)
@@ -838,7 +837,7 @@ class TestTheCallLog:
         assert words in only(case.tried())
 
     def test_whose_password_was_just_changed_is_not_broken(self, case: Case) -> None:
-        case.trial.known.changed_at["console_credentials"] = NOW
+        case.trial.known.changed_at["ConsoleCredentials"] = NOW
         case.api.answers["/calls/wavix/callhooks-doctor-ab12"] = always(lambda: problem(401, "wrong"))
         findings = case.tried()
         assert told(findings) == []

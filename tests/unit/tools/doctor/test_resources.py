@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from callhooks_tools.doctor.resources import (
     CALLHOOKS_LAYER,
-    FUNCTIONS_OF_THE_TEMPLATE,
     IN_EVERY_FUNCTION,
     QUEUES_OF_THE_TEMPLATE,
     STARTS_WITHOUT,
+    functions_of_the_template,
 )
 
 from tests.support import template
+
+FUNCTIONS_OF_THE_TEMPLATE = functions_of_the_template()
 
 
 def of_type(resource_type: str) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError
-from callhooks.calls.call import fold
 from callhooks.calls.repository import call_item
 from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
@@ -25,7 +24,7 @@ from callhooks_tools.recovery.forget import Found, Holds, Person, Redaction, Rem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import told
+from tests.calls import fold, told
 from tests.decoding import items_with
 from tests.projection import kept
 from tests.properties import examples

@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from callhooks.calls.call import fold
 from callhooks.calls.event_bus import BusEntry, bus_entry
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import CallEvent, Kind, utc_text
@@ -35,7 +34,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable
-from tests.calls import told
+from tests.calls import fold, told
 from tests.projection import bus_schema, kept
 from tests.properties import examples
 

@@ -6,6 +6,7 @@ import os
 from typing import Annotated
 
 import typer
+from callhooks.providers.bird import PROVIDER as BIRD
 
 from callhooks_tools.providers.bird.api import PROVIDER
 from callhooks_tools.providers.bird.subscriptions import (
@@ -18,7 +19,7 @@ from callhooks_tools.providers.bird.subscriptions import (
 )
 from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.provider_apis import check_subscribable, provider_failures
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets
+from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.terminal import StackName, agree, console, fail, shown, stack_in_aws
 
 SIGNING_KEY = "BIRD_SIGNING_KEY"
@@ -64,7 +65,7 @@ def bird_subscribe(
     else:
         session, outputs = stack_in_aws(stack_name)
         address = url or f"{outputs.base_url}/webhooks/bird"
-        signing_key = SenderSecrets.of(Secrets.BIRD, session, outputs).read()[0]
+        signing_key = SenderSecrets.of(BIRD, session, outputs).read()[0]
     address = url_of_channel(address, channel_id)
     check_subscribable(address, PROVIDER)
     statuses = status or []

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from callhooks.providers.wavix import PROVIDER as WAVIX
 
 from callhooks_tools.providers.rest.provider_apis import check_subscribable, origin_of, provider_failures
 from callhooks_tools.providers.wavix.api import PROVIDER
 from callhooks_tools.providers.wavix.subscriptions import WavixSubscription, WavixSubscriptions, WavixTopic
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets
+from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import STACK_FILE
 from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws
 
@@ -113,7 +114,7 @@ def masked(url: str) -> str:
 
 def _urls_of(stack_name: str | None) -> StackUrls:
     session, outputs = stack_in_aws(stack_name)
-    tokens = SenderSecrets.of(Secrets.WAVIX, session, outputs).read()
+    tokens = SenderSecrets.of(WAVIX, session, outputs).read()
     return StackUrls(tuple(f"{outputs.base_url}{CALLBACK_PATH}/{token}" for token in tokens))
 
 

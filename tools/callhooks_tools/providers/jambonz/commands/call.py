@@ -15,6 +15,8 @@ from typing import Annotated, Literal, TextIO
 
 import httpx
 import typer
+from callhooks.providers.jambonz.provider import PROVIDER as JAMBONZ
+from callhooks.providers.jambonz.provider import RECORDING_SECRET, call_hook_url, call_status_url
 from pydantic import JsonValue
 from rich.text import Text
 
@@ -64,9 +66,7 @@ from callhooks_tools.providers.jambonz.phone.steps import (
 )
 from callhooks_tools.providers.jambonz.plan.document import place_text
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
-from callhooks_tools.stack.recordings import RECORDING_SECRET
 from callhooks_tools.stack.secrets import read_credentials
-from callhooks_tools.stack.stack import JambonzAccess
 from callhooks_tools.stack.terminal import StackName, console, fail, running_stack, stack_in_aws
 
 HEADERS_TIMEOUT_SECONDS = 10
@@ -74,7 +74,6 @@ FURTHEST_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
 CALL_STATUS = "call status"
 """The hook that nobody waits for."""
-RETRIES = "#rc=2&rp=ct,5xx"
 STYLES: Mapping[type[Step], str] = {
     Heard: "bold green",
     Played: "bold green",
@@ -382,20 +381,19 @@ def check_for(profile: Profile) -> Callable[[Sequence[Mapping[str, JsonValue]]],
 
 
 def _application(stack_name: str | None, *, status_events: bool) -> Application:
-    access: JambonzAccess
     if stack_name is None:
         stack, credentials = running_stack()
-        base_url, call_hook, access = stack.base_url, f"{stack.base_url}/webhooks/call{RETRIES}", credentials.jambonz
+        base_url = stack.base_url
     else:
         session, outputs = stack_in_aws(stack_name)
-        base_url, call_hook = outputs.base_url, outputs.new_call_url
-        access = read_credentials(session, outputs).jambonz
+        base_url, credentials = outputs.base_url, read_credentials(session, outputs)
+    access = credentials.of(JAMBONZ)
     return Application(
-        call_hook=call_hook,
-        username=access.username,
-        password=access.password,
-        webhook_secret=access.webhook_secret or RECORDING_SECRET,
-        call_status_hook=f"{base_url}/webhooks/call/events{RETRIES}" if status_events else None,
+        call_hook=call_hook_url(base_url),
+        username=access["username"],
+        password=access["password"],
+        webhook_secret=access.get("webhook_secret") or RECORDING_SECRET,
+        call_status_hook=call_status_url(base_url) if status_events else None,
     )
 
 

@@ -6,11 +6,13 @@ import os
 from typing import Annotated
 
 import typer
+from callhooks.providers.jambonz.provider import PROVIDER as JAMBONZ
+from callhooks.providers.jambonz.provider import call_hook_url, call_status_url
 
 from callhooks_tools.providers.jambonz.account import Hooks, JambonzAccount, JambonzApplication
 from callhooks_tools.providers.jambonz.api_hosts import PROVIDER, api_url_of
 from callhooks_tools.providers.rest.provider_apis import address_of, check_callable, provider_failures
-from callhooks_tools.stack.secrets import Secrets, SenderSecrets, read_credentials
+from callhooks_tools.stack.secrets import SenderSecrets, read_credentials
 from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws
 
 jambonz_app = typer.Typer(
@@ -28,11 +30,12 @@ def jambonz_application(
 ) -> None:
     """Make an application that has its calls answered by the stack, or change the one of this name; asks first."""
     session, outputs = stack_in_aws(stack_name)
-    access = read_credentials(session, outputs).jambonz
-    hooks = Hooks(outputs.new_call_url, outputs.call_status_url, access.username, access.password)
+    access = read_credentials(session, outputs).of(JAMBONZ)
+    call_hook, status_hook = call_hook_url(outputs.base_url), call_status_url(outputs.base_url)
+    hooks = Hooks(call_hook, status_hook, access["username"], access["password"])
     with (
         provider_failures(maybe_done="It may be done all the same: look into jambonz's portal."),
-        JambonzAccount.from_environment(os.environ, password=access.password) as account,
+        JambonzAccount.from_environment(os.environ, password=access["password"]) as account,
     ):
         check_callable(hooks.call_url, PROVIDER, api_url_of(os.environ))
         known, address = account.application(name), address_of(hooks.call_url)
@@ -50,7 +53,7 @@ def jambonz_application(
 @jambonz_app.command("webhook-secret")
 def jambonz_webhook_secret(stack_name: StackName = None) -> None:
     """Read the account's webhook secret, and make it one that the stack checks signatures with."""
-    known = SenderSecrets.of(Secrets.JAMBONZ, *stack_in_aws(stack_name))
+    known = SenderSecrets.of(JAMBONZ, *stack_in_aws(stack_name))
     with provider_failures(), JambonzAccount.from_environment(os.environ) as account:
         secret = account.webhook_secret()
     if known.add(secret):

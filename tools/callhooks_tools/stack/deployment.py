@@ -9,7 +9,7 @@ from typing import Self
 from boto3.session import Session
 from botocore.config import Config
 
-from callhooks_tools.doctor.findings import Finding, failure, fine, warning
+from callhooks_tools.stack.findings import Finding, failure, fine, warning
 from callhooks_tools.stack.stack import (
     STACK_FILE,
     StackOutputs,

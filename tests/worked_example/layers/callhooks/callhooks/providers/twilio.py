@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from typing import Annotated, NamedTuple, TypeAlias
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.utilities.parser import parse
@@ -23,9 +23,13 @@ from callhooks.webhooks.credentials import SecretValue, secret_texts
 from callhooks.webhooks.webhook import Webhook
 from pydantic import BeforeValidator, Field
 
+if TYPE_CHECKING:
+    from callhooks.providers.description import Parameters, Provider, Sample, SettingGroup, Setup, Signing
+
 PROVIDER = "twilio"
 SIGNATURE_HEADER = "x-twilio-signature"
 MAX_FIELDS = 200
+WEBHOOK = "/webhooks/twilio"
 
 KIND_OF_STATUS = {
     "queued": Kind.INITIATED,
@@ -201,3 +205,80 @@ class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
     def normalise(self, message: TwilioEvent, request: Request, now: datetime) -> CallEvent:
         """Return the event in the common vocabulary."""
         return normalise(message, request, now)
+
+
+# What the command asks.
+
+
+def describe() -> Provider:
+    """Describe Twilio to the command, and to who folds its calls."""
+    # No webhook needs what is imported here.
+    from callhooks.providers.description import Provider, Route, Secret, reads  # noqa: PLC0415
+
+    return Provider(
+        name=PROVIDER,
+        title="Twilio",
+        secrets=(
+            Secret(
+                "TwilioCredentials",
+                kind=PROVIDER,
+                words="auth token",
+                credential="auth_token",
+                member="auth_token",
+                further="further_auth_tokens",
+                is_theirs=True,
+            ),
+        ),
+        routes=(
+            Route(WEBHOOK, "TwilioStatusFunction", reads(parse_event, normalise), variables=("TWILIO_CREDENTIALS",)),
+        ),
+        call_ids=("CallSid", "ParentCallSid"),
+        sign=_sign_now,
+        samples=_samples,
+        settings=_settings,
+        signs_url=True,
+    )
+
+
+def _sign_now(request: Request, signing: Signing) -> Request:
+    from callhooks.providers.description import with_headers  # noqa: PLC0415
+
+    signature = sign(signing.credentials["auth_token"], request.url(signing.base_url), fields_of(request))
+    return with_headers(request, {SIGNATURE_HEADER: signature})
+
+
+def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
+    """A call has ended."""
+    from callhooks.providers.description import (  # noqa: PLC0415
+        TEST_NUMBER,
+        TEST_SENDER,
+        Sample,
+        form_delivery,
+        not_stored,
+    )
+
+    fields = {
+        "CallSid": call_id,
+        "CallStatus": "completed",
+        "Direction": "inbound",
+        "From": TEST_SENDER,
+        "To": TEST_NUMBER,
+        "Timestamp": format_datetime(now.astimezone(UTC)),
+    }
+    return [Sample("status callback", form_delivery(WEBHOOK, fields), not_stored)]
+
+
+def _settings(setup: Setup) -> Sequence[SettingGroup]:
+    from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
+
+    return [
+        SettingGroup(
+            "With each call (StatusCallback), or in the Console: Phone Numbers, the number",
+            [
+                Setting("Status callback URL", f"{setup.base_url}{WEBHOOK}"),
+                Setting("Method", "POST"),
+                Setting("Events", "initiated, ringing, answered, completed"),
+            ],
+            [f"The signature needs the account's auth token: callhooks secret add twilio{setup.stack_option}"],
+        )
+    ]

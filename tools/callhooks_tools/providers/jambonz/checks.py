@@ -9,12 +9,13 @@ from itertools import islice
 from callhooks.call_log.listing import CallList, Question
 from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import EVENT_PREFIX, Item, details_of_item, partition_key
+from callhooks.providers.description import TEST_SENDER
+from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.client_auth import ClientRefusal
 from callhooks.providers.jambonz.hook import PROVIDER
 
-from callhooks_tools.doctor.deployment import IMPATIENT, Deployment
-from callhooks_tools.doctor.findings import Finding, failure, looked_at, warning
-from callhooks_tools.doctor.probe import CALLER
+from callhooks_tools.stack.deployment import IMPATIENT, Deployment
+from callhooks_tools.stack.findings import Finding, failure, looked_at, warning
 
 SIGNATURES = "jambonz signatures"
 REGISTRATIONS = "jambonz registration hook"
@@ -32,7 +33,7 @@ def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
 
 
 def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
-    header = deployment.outputs.jambonz_signature_header
+    header = deployment.outputs.parameters.get("JambonzSignatureHeader", DEFAULT_SIGNATURE_HEADER)
     remedy = f"If your platform names the header otherwise, set the parameter JambonzSignatureHeader (now {header})."
     refused = [function for function in FUNCTIONS if _has_refused_unsigned(deployment, function, now)]
     if refused:
@@ -78,7 +79,7 @@ def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:
     calls = CallList(client, table)
     days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKED_BACK)]
     listed = (call for day in days for call in calls.page(Question(day=day, provider=PROVIDER), limit=MAX_CALLS).calls)
-    latest = islice((call for call in listed if not call.call_id.startswith(CALLER)), MAX_CALLS)
+    latest = islice((call for call in listed if not call.call_id.startswith(TEST_SENDER)), MAX_CALLS)
     return [
         item
         for call in latest

@@ -1,0 +1,61 @@
+"""What the command has for jambonz alone."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import typer
+from callhooks.providers.jambonz.provider import PROVIDER
+
+from callhooks_tools.providers.jambonz import checks
+from callhooks_tools.providers.jambonz.commands import call, sign, tools
+from callhooks_tools.providers.jambonz.commands.clients import clients_app
+from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
+from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
+from callhooks_tools.stack.deployment import Deployment
+from callhooks_tools.stack.findings import Finding
+from callhooks_tools.stack.recordings import read_delivery
+from callhooks_tools.stack.stack import ROOT, LocalStack
+
+FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(plan_app, name="plan")
+    app.add_typer(clients_app, name="clients")
+    app.add_typer(jambonz_app, name="jambonz")
+    app.command("call")(call.call)
+    app.command("tools")(tools.tools)
+    app.command("sign")(sign.sign)
+
+
+def check_before_run() -> None:
+    """Check the call plan; ends the command where it is wrong."""
+    # The build checks it as well, and says so after half a minute among much else.
+    checked_plan(DEFAULT_PLAN)
+
+
+def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
+    """Look at what jambonz has sent within the last day."""
+    return checks.sender_findings(deployment, now)
+
+
+def show_first_delivery(stack: LocalStack, folder: Path) -> str:
+    """Write the body of a new call into a folder, and return the command that sends it to the running stack."""
+    body = folder / "new_call.json"
+    body.write_bytes(read_delivery(FIRST_DELIVERY).request.body)
+    access = stack.credentials.of(PROVIDER)
+    command = Path(sys.prefix) / "bin" / "callhooks"
+    login = f"{access['username']}:{access['password']}"
+    curl = (
+        f"curl -sS -w '\\n' -u {shlex.quote(login)} "
+        f"-H 'Content-Type: application/json' "
+        f'-H "$({shlex.quote(str(command))} sign {shlex.quote(str(body))})" '
+        f"--data-binary @{shlex.quote(str(body))} {stack.base_url}/webhooks/call"
+    )
+    return f"A new call, as jambonz posts it (send it twice: it is stored once):\n\n  {curl}"
