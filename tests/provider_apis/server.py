@@ -79,6 +79,8 @@ class Cut(Fault):
     """The first half of the answer, and then the connection is closed."""
 
 
+PAUSES = (0.5, 1.0, 2.0)
+"""The longest seconds before an attempt is made again, as docs/control.md promises them."""
 HTML = Reply(502, content=b"<html><h1>Bad Gateway</h1></html>", content_type="text/html")
 
 

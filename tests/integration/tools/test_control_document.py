@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +53,14 @@ def test_every_method_of_a_client_is_named(module: ModuleType, client: type) -> 
     row = re.search(rf"\| `{module.__name__}` \| `{client.__name__}` \| (.*) \|", DOCUMENT)
     assert row is not None
     assert set(re.findall(r"`(\w+)`", row[1])) == methods - {"close"}
+
+
+@pytest.mark.parametrize("module", [module.__name__ for module, _ in CLIENTS])
+def test_a_client_needs_nothing_that_a_function_does_not_install(module: str) -> None:
+    others = {"aiohttp", "aws_lambda_powertools", "boto3", "botocore", "jambonz_sdk", "jsonschema", "typer", "yaml"}
+    code = f"import sys, {module}; print(*({others} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"
 
 
 def test_every_error_is_named() -> None:

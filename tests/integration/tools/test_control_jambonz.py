@@ -1,4 +1,4 @@
-"""Following up a call of jambonz by its own SDK, against a local server that speaks its API."""
+"""Following up a call of jambonz against a local server that speaks its API."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from callhooks_tools.providers.rest.errors import (
     Unexpected,
     Unreachable,
 )
-from callhooks_tools.providers.rest.retries import PAUSES, RetryPolicy
+from callhooks_tools.providers.rest.retries import RetryPolicy
 
 from tests.provider_apis.jambonz import ACCOUNT, API_KEY, CALL_SID, JambonzApi, a_call
-from tests.provider_apis.server import HTML, Cut, Drip, Drop, Fault, Hang, Reply
+from tests.provider_apis.server import HTML, PAUSES, Cut, Drip, Drop, Fault, Hang, Reply
 
 HOOK = "https://hooks.example.com/transfer"
 CALL = f"/v1/Accounts/{ACCOUNT}/Calls/{CALL_SID}"
@@ -41,8 +41,8 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def control(api: JambonzApi, pauses: list[float]) -> Iterator[JambonzControl]:
-    waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
-    with JambonzControl.from_environment(api.environment, waiting=waiting) as control:
+    retry_policy = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    with JambonzControl.from_environment(api.environment, retry_policy=retry_policy) as control:
         yield control
 
 
@@ -144,8 +144,9 @@ def test_a_limit_is_waited_for(control: JambonzControl, api: JambonzApi, pauses:
 def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    environment = {**JambonzApi().environment, "JAMBONZ_API_URL": address}
     with (
-        JambonzControl(address, ACCOUNT, API_KEY, waiting=RetryPolicy(sleep=pauses.append)) as control,
+        JambonzControl.from_environment(environment, retry_policy=RetryPolicy(sleep=pauses.append)) as control,
         pytest.raises(Unreachable, match="there is no connection") as failed,
     ):
         control.hang_up(CALL_SID)

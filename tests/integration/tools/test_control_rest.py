@@ -19,10 +19,10 @@ from callhooks_tools.providers.rest.errors import (
     Unexpected,
     Unreachable,
 )
-from callhooks_tools.providers.rest.retries import MAX_PAUSE, PAUSES, RetryPolicy
+from callhooks_tools.providers.rest.retries import MAX_PAUSE, RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
-from tests.provider_apis.server import HTML, Api, Asked, Cut, Drip, Drop, Endless, Fault, Hang, Reply
+from tests.provider_apis.server import HTML, PAUSES, Api, Asked, Cut, Drip, Drop, Endless, Fault, Hang, Reply
 
 KEY = "a-key-that-nobody-may-see"
 NUMBER = "+14155550123"
@@ -66,8 +66,8 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def client(api: Things, pauses: list[float]) -> Iterator[RestClient]:
-    waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
-    client = RestClient("Things", api.url, {"X-Key": KEY}, confidential=[KEY], waiting=waiting)
+    retry_policy = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    client = RestClient("Things", api.url, {"X-Key": KEY}, confidential=[KEY], retry_policy=retry_policy)
     yield client
     client.close()
 
@@ -129,8 +129,8 @@ class TestWhatMayPass:
     def test_waits_for_a_time_that_is_left_to_chance(self, api: Things, pauses: list[float]) -> None:
         api.faults = [503, 503]
         chances = iter([0.0, 0.5])
-        waiting = RetryPolicy(sleep=pauses.append, jitter=lambda: next(chances))
-        client = RestClient("Things", api.url, {}, confidential=[], waiting=waiting)
+        retry_policy = RetryPolicy(sleep=pauses.append, jitter=lambda: next(chances))
+        client = RestClient("Things", api.url, {}, confidential=[], retry_policy=retry_policy)
         client.get("/things/1")
         client.close()
         assert pauses == [PAUSES[0] / 2, PAUSES[1] * 0.75]
@@ -139,7 +139,7 @@ class TestWhatMayPass:
     def test_a_refused_connection_is_tried_again_by_all(self, method: str, pauses: list[float]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        client = RestClient("Things", address, {}, confidential=[], waiting=RetryPolicy(sleep=pauses.append))
+        client = RestClient("Things", address, {}, confidential=[], retry_policy=RetryPolicy(sleep=pauses.append))
         with pytest.raises(Unreachable, match=r"there is no connection \(ConnectError\)$") as failed:
             getattr(client, method)("/things", *([{}] if method in ("post", "patch", "put") else []))
         client.close()
@@ -301,8 +301,8 @@ class TestAFile:
         assert (len(api.asked), len(pauses)) == (4, 3)
 
     def test_may_take_longer_than_an_answer(self, api: Things, tmp_path: Path) -> None:
-        waiting = RetryPolicy(read_seconds=5, whole_seconds=0)
-        client = RestClient("Things", api.url, {}, confidential=[], waiting=waiting)
+        retry_policy = RetryPolicy(read_seconds=5, whole_seconds=0)
+        client = RestClient("Things", api.url, {}, confidential=[], retry_policy=retry_policy)
         assert client.download("/file", tmp_path / "a.mp3", size=None) == 10
         client.close()
 

@@ -51,8 +51,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def control(api: VoipstudioApi, clock: Clock) -> Iterator[VoipstudioControl]:
-    waiting = RetryPolicy(sleep=clock.sleep, monotonic=lambda: clock.now)
-    with VoipstudioControl.from_environment(api.environment, waiting=waiting) as control:
+    retry_policy = RetryPolicy(sleep=clock.sleep, monotonic=lambda: clock.now)
+    with VoipstudioControl.from_environment(api.environment, retry_policy=retry_policy) as control:
         yield control
 
 

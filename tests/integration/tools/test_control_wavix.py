@@ -29,7 +29,7 @@ def control(api: WavixApi) -> Iterator[WavixControl]:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    with WavixControl.from_environment(api.environment, waiting=RetryPolicy(sleep, lambda: now[0])) as control:
+    with WavixControl.from_environment(api.environment, retry_policy=RetryPolicy(sleep, lambda: now[0])) as control:
         yield control
 
 

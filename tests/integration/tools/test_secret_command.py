@@ -10,8 +10,8 @@ from typing import Any
 
 import boto3
 import pytest
-from callhooks_tools import cli
 from callhooks_tools.cli import app
+from callhooks_tools.commands import secret as secret_command
 from callhooks_tools.stack.secrets import LastSecret, SenderSecrets, read_credentials, secret_kinds
 from typer.testing import CliRunner, Result
 
@@ -62,7 +62,7 @@ every_kind = pytest.mark.parametrize("kind", list(secret_kinds()))
 
 @pytest.fixture
 def command(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.setattr(cli, "stack_in_aws", lambda _name: (boto3.session.Session(), OUTPUTS))
+    monkeypatch.setattr(secret_command, "stack_in_aws", lambda _name: (boto3.session.Session(), OUTPUTS))
     return lambda *arguments, stdin="": CliRunner().invoke(app, ["secret", *arguments], input=stdin)
 
 

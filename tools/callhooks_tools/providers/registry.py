@@ -5,7 +5,7 @@ Each package of this folder may have a module `extension` with any of the functi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from types import ModuleType
 import typer
 
 from callhooks_tools import providers as package
+from callhooks_tools.providers.call_control import CallControl
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding
 from callhooks_tools.stack.stack import LocalStack
@@ -36,6 +37,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands of each provider."""
     for module in _offering("register"):
         module.register(app)
+
+
+def call_controls() -> Mapping[str, CallControl]:
+    """Return what each provider's API can do with a call, by the provider's name."""
+    found: list[CallControl] = [module.call_control() for module in _offering("call_control")]
+    return {control.name: control for control in found}
 
 
 def check_before_run() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from callhooks_tools.providers.jambonz.api_hosts import account_of, api_url_of
+from callhooks_tools.providers.jambonz.api import account_of, api_url_of
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import (
     MAX_MESSAGE,
@@ -14,7 +14,7 @@ from callhooks_tools.providers.rest.errors import (
     message_of,
     showable,
 )
-from callhooks_tools.providers.rest.retries import RetryableError, RetryPolicy, repeated
+from callhooks_tools.providers.rest.retries import RetryPolicy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,8 +132,8 @@ def test_what_one_attempt_may_have_done_is_not_forgotten_by_the_next(not_sent: l
     attempts = iter(not_sent)
 
     def attempt() -> None:
-        raise RetryableError(Unreachable("Things"), not_sent=next(attempts))
+        raise Unreachable("Things", not_sent=next(attempts))
 
     with pytest.raises(Unreachable) as failed:
-        repeated(attempt, RetryPolicy(sleep=lambda _: None), repeatable=True)
+        RetryPolicy(sleep=lambda _: None).run(attempt, repeatable=True)
     assert failed.value.maybe_done is not all(not_sent)

@@ -32,21 +32,21 @@ ENVIRONMENT = {
     "BIRD_ACCESS_KEY": KEY,
     "BIRD_WORKSPACE_ID": bird.WORKSPACE,
 }
-WAITING = RetryPolicy(sleep=lambda _seconds: None, monotonic=iter(range(10**9)).__next__)
+POLICY = RetryPolicy(sleep=lambda _seconds: None, monotonic=iter(range(10**9)).__next__)
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def _bird_subscriptions(answer: Answer) -> BirdSubscriptions:
-    rest = bird_rest(ENVIRONMENT, waiting=WAITING, transport=httpx.MockTransport(answer))
+    rest = bird_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer))
     return BirdSubscriptions(rest, bird.WORKSPACE, None)
 
 
 def _wavix_subscriptions(answer: Answer) -> WavixSubscriptions:
-    return WavixSubscriptions(wavix_rest(ENVIRONMENT, waiting=WAITING, transport=httpx.MockTransport(answer)))
+    return WavixSubscriptions(wavix_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer)))
 
 
 def _control(kind: Any, answer: Answer) -> Any:
-    return kind.from_environment(ENVIRONMENT, waiting=WAITING, transport=httpx.MockTransport(answer))
+    return kind.from_environment(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer))
 
 
 VOIPSTUDIO, WAVIX, BIRD = (partial(_control, kind) for kind in (VoipstudioControl, WavixControl, BirdControl))

@@ -71,7 +71,7 @@ class BirdControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `BIRD_ACCESS_KEY`, for the workspace `BIRD_WORKSPACE_ID`.
@@ -82,7 +82,7 @@ class BirdControl(ProviderClient):
             NotConfigured: something is missing or wrong.
         """
         workspace_id = workspace_of(environ)
-        return cls(bird_rest(environ, waiting=waiting, transport=transport), workspace_id)
+        return cls(bird_rest(environ, retry_policy=retry_policy, transport=transport), workspace_id)
 
     def find(self, call_id: str) -> BirdCall:
         """A call by its id alone, from the workspace's log of calls.
@@ -176,7 +176,7 @@ def bird_rest(
     environ: Mapping[str, str],
     *,
     confidential: str = "",
-    waiting: RetryPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> RestClient:
     """Bird's API with the key `BIRD_ACCESS_KEY`; `confidential` is one more text that no error may show.
@@ -188,7 +188,7 @@ def bird_rest(
     address = base_url(environ, "BIRD_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"AccessKey {key}"}
     hidden = [key, confidential]
-    return RestClient(PROVIDER, address, headers, confidential=hidden, waiting=waiting, transport=transport)
+    return RestClient(PROVIDER, address, headers, confidential=hidden, retry_policy=retry_policy, transport=transport)
 
 
 def workspace_of(environ: Mapping[str, str]) -> str:

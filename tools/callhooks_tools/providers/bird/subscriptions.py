@@ -102,7 +102,7 @@ class BirdSubscriptions(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, signing_key: str = "", waiting: RetryPolicy | None = None
+        cls, environ: Mapping[str, str], *, signing_key: str = "", retry_policy: RetryPolicy | None = None
     ) -> Self:
         """With `BIRD_ACCESS_KEY`, for `BIRD_WORKSPACE_ID`, and under `BIRD_ORGANIZATION_ID` where that is set.
 
@@ -113,7 +113,9 @@ class BirdSubscriptions(ProviderClient):
         """
         workspace_id, organization = workspace_of(environ), environ.get(ORGANIZATION, "").strip()
         organization_id = checked_id(organization, PROVIDER) if organization else None
-        return cls(bird_rest(environ, confidential=signing_key, waiting=waiting), workspace_id, organization_id)
+        return cls(
+            bird_rest(environ, confidential=signing_key, retry_policy=retry_policy), workspace_id, organization_id
+        )
 
     def all(self) -> list[BirdSubscription]:
         """All subscriptions of the workspace, of every service."""

@@ -8,9 +8,9 @@ from typing import Self
 
 from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalStr
 
-from callhooks_tools.providers.jambonz.api_hosts import KEY, PROVIDER, WHERE_THE_KEY_IS, account_of, api_url_of
+from callhooks_tools.providers.jambonz.api import PROVIDER, account_of, jambonz_rest
 from callhooks_tools.providers.rest.client import ProviderClient
-from callhooks_tools.providers.rest.configuration import checked_id, required
+from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
@@ -59,17 +59,15 @@ class JambonzAccount(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, password: str = "", waiting: RetryPolicy | None = None
+        cls, environ: Mapping[str, str], *, password: str = "", retry_policy: RetryPolicy | None = None
     ) -> Self:
         """With `JAMBONZ_API_KEY`, for `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`. `password` is what no error may show.
 
         Raises:
             NotConfigured: something is missing or wrong.
         """
-        key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
-        account_sid, headers = account_of(environ), {"Authorization": f"Bearer {key}"}
-        rest = RestClient(PROVIDER, api_url_of(environ), headers, confidential=[key, password], waiting=waiting)
-        return cls(rest, account_sid)
+        rest = jambonz_rest(environ, confidential=password, retry_policy=retry_policy)
+        return cls(rest, account_of(environ))
 
     def application(self, name: str) -> JambonzApplication | None:
         """The application of this name; `None` where there is none."""

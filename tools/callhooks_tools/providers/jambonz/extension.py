@@ -11,11 +11,13 @@ from pathlib import Path
 import typer
 from callhooks.providers.jambonz.provider import PROVIDER
 
+from callhooks_tools.providers.call_control import CallControl
 from callhooks_tools.providers.jambonz import checks
 from callhooks_tools.providers.jambonz.commands import call, sign, tools
 from callhooks_tools.providers.jambonz.commands.clients import clients_app
 from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
 from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
+from callhooks_tools.providers.jambonz.control import JambonzCalls
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding
 from callhooks_tools.stack.recordings import read_delivery
@@ -32,6 +34,11 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call.call)
     app.command("tools")(tools.tools)
     app.command("sign")(sign.sign)
+
+
+def call_control() -> CallControl:
+    """Return jambonz's part of `callhooks control`."""
+    return JambonzCalls()
 
 
 def check_before_run() -> None:

@@ -18,7 +18,6 @@ from callhooks_tools.providers.rest.errors import (
     Unreachable,
     message_of,
 )
-from callhooks_tools.providers.rest.retries import RetryableError
 
 DEEPEST = 40
 """Levels of an answer; no document of a provider has ten."""
@@ -32,10 +31,13 @@ def answer_of(
     """The JSON of an answer that says yes; `None` where it is empty. Names in `headers` are in lower case.
 
     Raises:
-        Passing: 429, 408, 502, 503, 504.
+        RetryableError: 429, 408, 502, 503, 504.
         ControlFailed: any other status, or what is no JSON.
     """
     document, problem = _document(content)
+    if headers.get("content-type", "").startswith("text/plain"):
+        # Such as `Accepted`: it says no more than the status.
+        problem = ""
     if not 200 <= status < 300:
         raise _failure(provider, status, headers, message_of(document, confidential))
     if problem:
@@ -58,12 +60,11 @@ def _document(content: bytes) -> tuple[object, str]:
     return document, ""
 
 
-def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed | RetryableError:
+def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed:
     if status == 429:
-        limited = RateLimited(provider, status=status, message=message, retry_after=_retry_after(headers))
-        return RetryableError(limited, not_sent=True)
+        return RateLimited(provider, status=status, message=message, retry_after=_retry_after(headers))
     if status in _BUSY:
-        return RetryableError(Unreachable(provider, status=status, message=message), not_sent=False)
+        return Unreachable(provider, not_sent=False, status=status, message=message)
     if status in (401, 403):
         return KeyRejected(provider, status=status, message=message)
     if status in (404, 410):

@@ -38,11 +38,11 @@ class ProviderClient:
         self._rest.close()
 
 
-def when_there(look: Callable[[], list[T]], within: float, waiting: RetryPolicy) -> list[T]:
+def when_there(look: Callable[[], list[T]], within: float, retry_policy: RetryPolicy) -> list[T]:
     """What is found, looked for again for so many seconds while there is nothing: a record may come after the end."""
-    until = waiting.monotonic() + within
-    while not (found := look()) and waiting.monotonic() + PAUSE_BETWEEN_LOOKS <= until:
-        waiting.sleep(PAUSE_BETWEEN_LOOKS)
+    until = retry_policy.monotonic() + within
+    while not (found := look()) and retry_policy.monotonic() + PAUSE_BETWEEN_LOOKS <= until:
+        retry_policy.sleep(PAUSE_BETWEEN_LOOKS)
     return found
 
 

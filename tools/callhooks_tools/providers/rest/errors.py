@@ -1,5 +1,16 @@
 """What can go wrong with a provider's API, in words that may be shown and logged.
 
+    ControlFailed
+    ├── NotConfigured
+    ├── KeyRejected
+    ├── NotFound
+    │   └── CallIsOver
+    ├── RequestRejected
+    ├── RetryableError
+    │   ├── RateLimited
+    │   └── Unreachable
+    └── Unexpected
+
 A text names the provider, the status and the provider's own message. What of that message could be a key, a number or
 an address with a token is left out.
 """
@@ -67,7 +78,15 @@ class RequestRejected(ControlFailed):
     what = "refuses"
 
 
-class RateLimited(ControlFailed):
+class RetryableError(ControlFailed):
+    """What may pass. `not_sent` says that the provider cannot have acted on the request."""
+
+    def __init__(self, provider: str, *, not_sent: bool, status: int | None = None, message: str = "") -> None:
+        super().__init__(provider, status=status, message=message)
+        self.not_sent = not_sent
+
+
+class RateLimited(RetryableError):
     """Too many requests. `retry_after` is in seconds, where the provider has told it."""
 
     what = "takes no more requests for now"
@@ -75,18 +94,19 @@ class RateLimited(ControlFailed):
     def __init__(
         self, provider: str, *, status: int | None = None, message: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(provider, status=status, message=message)
+        super().__init__(provider, not_sent=True, status=status, message=message)
         self.retry_after = retry_after
 
 
-class Unreachable(ControlFailed):
-    """No answer, or one that says that the provider is out of order.
-
-    `maybe_done` is `False` where no connection was made, so that the provider knows nothing of it.
-    """
+class Unreachable(RetryableError):
+    """No answer, or one that says that the provider is out of order."""
 
     what = "does not answer"
-    maybe_done: bool = True
+
+    @property
+    def maybe_done(self) -> bool:
+        """Whether the provider may have acted on the request; not where no connection was made."""
+        return not self.not_sent
 
 
 class Unexpected(ControlFailed):

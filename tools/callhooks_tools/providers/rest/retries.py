@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from callhooks_tools.providers.rest.errors import ControlFailed, RateLimited, Unreachable
+import tenacity
 
-PAUSES = (0.5, 1.0, 2.0)
-"""Seconds before a request is made again; half of each is left to chance."""
+from callhooks_tools.providers.rest.errors import RateLimited, RetryableError
+
+ATTEMPTS = 4
 MAX_PAUSE = 30.0
 """Seconds; a provider that asks for more gets none."""
 
 T = TypeVar("T")
+
+_longest_pause = tenacity.wait_exponential(multiplier=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +36,36 @@ class RetryPolicy:
     read_seconds: float = 10.0
     whole_seconds: float = 20.0
 
+    def run(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
+        """Return the result of an attempt, made up to four times.
 
-class RetryableError(Exception):
-    """An attempt has failed in a way that may pass. `not_sent` says that the provider cannot have acted on it."""
+        `repeatable` says that twice does no more than once; other requests are repeated only where none was sent.
 
-    def __init__(self, failed: ControlFailed, *, not_sent: bool) -> None:
-        super().__init__(failed)
-        self.failed = failed
-        self.not_sent = not_sent
+        Raises:
+            ControlFailed: what the last attempt has failed with. Its `not_sent` holds for all attempts.
+        """
+        all_unsent = True
+
+        def is_repeated(error: BaseException) -> bool:
+            nonlocal all_unsent
+            if not isinstance(error, RetryableError):
+                return False
+            all_unsent = error.not_sent = all_unsent and error.not_sent
+            return (repeatable or error.not_sent) and _asked_pause(error) <= MAX_PAUSE
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_repeated),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=self._pause,
+            sleep=self.sleep,
+            reraise=True,
+        )(attempt)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Return the pause after an attempt, half of which is left to chance, or what the provider asks for."""
+        error = state.outcome.exception() if state.outcome else None
+        return max(_asked_pause(error), _longest_pause(state) * (1 + self.jitter()) / 2)
 
 
-def repeated(attempt: Callable[[], T], waiting: RetryPolicy, *, repeatable: bool) -> T:
-    """The result of an attempt, made up to four times; `repeatable` says that twice does no more than once.
-
-    Raises:
-        ControlFailed: what the last attempt has failed with, or one that cannot pass.
-    """
-    maybe_done = False
-    for pause in (*PAUSES, None):
-        try:
-            return attempt()
-        except RetryableError as passing:
-            failed = passing.failed
-            maybe_done = maybe_done or not passing.not_sent
-            asked = failed.retry_after if isinstance(failed, RateLimited) else None
-            is_refused = asked is not None and asked > MAX_PAUSE
-            if pause is None or is_refused or not (repeatable or passing.not_sent):
-                if isinstance(failed, Unreachable):
-                    failed.maybe_done = maybe_done
-                raise failed from None
-        waiting.sleep(max(asked or 0, pause * (1 + waiting.jitter()) / 2))
-    raise AssertionError("the last attempt returns or raises")
+def _asked_pause(error: BaseException | None) -> float:
+    return (error.retry_after or 0.0) if isinstance(error, RateLimited) else 0.0

@@ -7,18 +7,17 @@ import json
 import os
 import tempfile
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import httpx
 from callhooks.providers.payload import Document
 from pydantic import ValidationError
 
 from callhooks_tools.providers.rest.answers import answer_of
-from callhooks_tools.providers.rest.errors import NotFound, Unexpected, Unreachable
-from callhooks_tools.providers.rest.retries import RetryableError, RetryPolicy, repeated
+from callhooks_tools.providers.rest.errors import NotFound, RetryableError, Unexpected, Unreachable
+from callhooks_tools.providers.rest.retries import RetryPolicy
 
 MAX_ANSWER = 8 * 1024 * 1024
 MAX_RECORDING = 2 * 1024 * 1024 * 1024
@@ -32,7 +31,7 @@ class RestClient:
     """One provider's API. Not to be used by several threads at once, nor within an event loop that is running.
 
     Errors of every method, but where it says more:
-        Unauthorized, NotFound, Refused, RateLimited: as the provider answers.
+        KeyRejected, NotFound, RequestRejected, RateLimited: as the provider answers.
         Unreachable: no whole answer, or 408, 502, 503 or 504; for a `POST` or `PATCH` it may be done all the same.
         Unexpected: a redirect, another 5xx, or what is not the JSON that is expected.
 
@@ -47,19 +46,19 @@ class RestClient:
         headers: Mapping[str, str],
         *,
         confidential: Sequence[str],
-        waiting: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`confidential` are the texts that no error may show: the key, and what else is sent that is secret."""
         self.provider = provider
-        self.waiting = waiting or RetryPolicy()
+        self.retry_policy = retry_policy or RetryPolicy()
         self._confidential = confidential
-        self._base_url = base_url
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
+            base_url=base_url,
             # An answer that is packed could be larger than memory.
             headers={**headers, "accept": "application/json", "accept-encoding": "identity", "user-agent": "callhooks"},
-            timeout=httpx.Timeout(self.waiting.read_seconds, connect=self.waiting.connect_seconds),
+            timeout=httpx.Timeout(self.retry_policy.read_seconds, connect=self.retry_policy.connect_seconds),
             transport=transport,
             follow_redirects=False,
         )
@@ -71,23 +70,22 @@ class RestClient:
 
     def get(self, path: str, query: Query | None = None) -> object:
         """The JSON at a path."""
-        request = self._request("GET", path, query=query)
-        return repeated(lambda: self._answer(request), self.waiting, repeatable=True)
+        return self._ask("GET", path, query=query, repeatable=True)
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> object:
         """Post a JSON object, or nothing; the JSON of the answer, `None` where it is empty."""
-        request = self._request("POST", path, body=body)
-        return repeated(lambda: self._answer(request), self.waiting, repeatable=False)
+        return self._ask("POST", path, body=body, repeatable=False)
 
-    def put(self, path: str, body: Mapping[str, object]) -> object:
-        """Replace what is at a path; the JSON of the answer, `None` where it is empty."""
-        request = self._request("PUT", path, body=body)
-        return repeated(lambda: self._answer(request), self.waiting, repeatable=True)
+    def put(self, path: str, body: Mapping[str, object], *, repeatable: bool = True) -> object:
+        """Replace what is at a path; the JSON of the answer, `None` where it is empty.
+
+        An API whose `PUT` does something, as others' `POST` does, is not `repeatable`.
+        """
+        return self._ask("PUT", path, body=body, repeatable=repeatable)
 
     def patch(self, path: str, body: Mapping[str, object]) -> object:
         """Change members of what is at a path; the JSON of the answer, `None` where it is empty."""
-        request = self._request("PATCH", path, body=body)
-        return repeated(lambda: self._answer(request), self.waiting, repeatable=False)
+        return self._ask("PATCH", path, body=body, repeatable=False)
 
     def delete(self, path: str, query: Query | None = None) -> object:
         """Remove what is at a path. That it is not there any more after an attempt without an answer, is no error."""
@@ -106,7 +104,7 @@ class RestClient:
                     return None
                 raise
 
-        return repeated(attempt, self.waiting, repeatable=True)
+        return self.retry_policy.run(attempt, repeatable=True)
 
     def download(self, path: str, target: Path, *, size: int | None) -> int:
         """Fetch a file, and return its length in bytes. The target is there whole, or as it was before.
@@ -118,7 +116,7 @@ class RestClient:
             OSError: it cannot be written.
         """
         request = self._request("GET", path)
-        return repeated(lambda: self._file(request, target, size), self.waiting, repeatable=True)
+        return self.retry_policy.run(lambda: self._file(request, target, size), repeatable=True)
 
     def unexpected(self, message: str) -> Unexpected:
         """The error for an answer of another shape."""
@@ -161,29 +159,39 @@ class RestClient:
 
     def _request(
         self, method: str, path: str, *, query: Query | None = None, body: Mapping[str, object] | None = None
-    ) -> _Request:
+    ) -> httpx.Request:
         # httpx would encode the body as UTF-8, and fail where an argument of a command is none.
         content = None if body is None else json.dumps(body).encode("ascii")
-        return _Request(method, f"{self._base_url}{path}", query or {}, content)
+        headers = {} if body is None else {"content-type": "application/json"}
+        return self._client.build_request(method, path, params=query, content=content, headers=headers)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Mapping[str, object] | None = None,
+        repeatable: bool,
+    ) -> object:
+        request = self._request(method, path, query=query, body=body)
+        return self.retry_policy.run(lambda: self._answer(request), repeatable=repeatable)
 
     def _run(self, attempt: Coroutine[Any, Any, T]) -> T:
         with self._transport_failures():
             return self._runner.run(attempt)
 
-    def _answer(self, request: _Request) -> object:
+    def _answer(self, request: httpx.Request) -> object:
         status, headers, content = self._run(self._exchange(request))
         return answer_of(self.provider, status, headers, content, self._confidential)
 
-    async def _exchange(self, request: _Request) -> tuple[int, httpx.Headers, bytes]:
+    async def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         # httpx's own limits begin anew with every byte that comes.
-        async with asyncio.timeout(self.waiting.whole_seconds), self._stream(request) as response:
+        async with (
+            asyncio.timeout(self.retry_policy.whole_seconds),
+            aclosing(await self._client.send(request, stream=True)) as response,
+        ):
             return response.status_code, response.headers, await self._content(response)
-
-    def _stream(self, request: _Request) -> Any:
-        headers = {} if request.content is None else {"content-type": "application/json"}
-        return self._client.stream(
-            request.method, request.url, params=dict(request.query) or None, content=request.content, headers=headers
-        )
 
     async def _content(self, response: httpx.Response) -> bytes:
         content = bytearray()
@@ -193,7 +201,7 @@ class RestClient:
                 raise Unexpected(self.provider, status=response.status_code, message="the answer has no end")
         return bytes(content)
 
-    def _file(self, request: _Request, target: Path, size: int | None) -> int:
+    def _file(self, request: httpx.Request, target: Path, size: int | None) -> int:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         part = Path(name)
         try:
@@ -207,11 +215,11 @@ class RestClient:
             part.unlink(missing_ok=True)
         return length
 
-    async def _write(self, request: _Request, file: Any, most: int) -> int:
+    async def _write(self, request: httpx.Request, file: BinaryIO, most: int) -> int:
         length = 0
-        async with self._stream(request) as response:
+        async with aclosing(await self._client.send(request, stream=True)) as response:
             if response.status_code != httpx.codes.OK:
-                async with asyncio.timeout(self.waiting.whole_seconds):
+                async with asyncio.timeout(self.retry_policy.whole_seconds):
                     content = await self._content(response)
                 answer_of(self.provider, response.status_code, response.headers, content, self._confidential)
                 raise Unexpected(self.provider, status=response.status_code, message="there is no recording in it")
@@ -228,21 +236,16 @@ class RestClient:
         try:
             yield
         except TimeoutError:
-            slow = Unreachable(self.provider, message=f"no whole answer within {self.waiting.whole_seconds:g} seconds")
-            raise RetryableError(slow, not_sent=False) from None
+            raise Unreachable(
+                self.provider,
+                not_sent=False,
+                message=f"no whole answer within {self.retry_policy.whole_seconds:g} seconds",
+            ) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            no_connection = Unreachable(self.provider, message=f"there is no connection ({type(error).__name__})")
-            raise RetryableError(no_connection, not_sent=True) from None
+            message = f"there is no connection ({type(error).__name__})"
+            raise Unreachable(self.provider, not_sent=True, message=message) from None
         except httpx.TransportError as error:
-            lost = Unreachable(self.provider, message=f"the connection is lost ({type(error).__name__})")
-            raise RetryableError(lost, not_sent=False) from None
+            message = f"the connection is lost ({type(error).__name__})"
+            raise Unreachable(self.provider, not_sent=False, message=message) from None
         except (httpx.RequestError, httpx.StreamError) as error:
             raise self.unexpected(f"the answer cannot be read ({type(error).__name__})") from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    url: str
-    query: Query
-    content: bytes | None

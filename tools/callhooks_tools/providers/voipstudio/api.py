@@ -109,7 +109,7 @@ class VoipstudioControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `VOIPSTUDIO_API_KEY`, at `VOIPSTUDIO_API_URL` where that is set.
@@ -120,7 +120,9 @@ class VoipstudioControl(ProviderClient):
         key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
         address = base_url(environ, "VOIPSTUDIO_API_URL", PROVIDER, API_URL)
         headers = {"X-Auth-Token": key}
-        return cls(RestClient(PROVIDER, address, headers, confidential=[key], waiting=waiting, transport=transport))
+        return cls(
+            RestClient(PROVIDER, address, headers, confidential=[key], retry_policy=retry_policy, transport=transport)
+        )
 
     def get(self, call_id: str) -> VoipstudioCall:
         """A call that lasts.
@@ -160,12 +162,12 @@ class VoipstudioControl(ProviderClient):
         The first may come some time after the call's end.
         """
         look = self._look("cdrs", call_id, VoipstudioCallDetailRecord)
-        return when_there(look, within, self._rest.waiting)
+        return when_there(look, within, self._rest.retry_policy)
 
     def recordings(self, call_id: str, *, within: float = 0) -> list[VoipstudioRecording]:
         """The recordings of a call. Looks again for `within` seconds while there is none; it may have none at all."""
         look = self._look("monitors", call_id, VoipstudioRecording)
-        return when_there(look, within, self._rest.waiting)
+        return when_there(look, within, self._rest.retry_policy)
 
     def download(self, recording: VoipstudioRecording, target: Path) -> int:
         """Write a recording (MP3) to a file, which is there whole or not at all; its length in bytes.

@@ -66,7 +66,7 @@ class WavixControl(ProviderClient):
         cls,
         environ: Mapping[str, str],
         *,
-        waiting: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """A client with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.
@@ -74,7 +74,7 @@ class WavixControl(ProviderClient):
         Raises:
             NotConfigured: something is missing or wrong.
         """
-        return cls(wavix_rest(environ, waiting=waiting, transport=transport))
+        return cls(wavix_rest(environ, retry_policy=retry_policy, transport=transport))
 
     def get(self, call_id: str) -> WavixCall:
         """A call.
@@ -151,13 +151,13 @@ class WavixControl(ProviderClient):
                 return []
             return [self._rest.model(WavixCallDetailRecord, document, needs="call_id")]
 
-        return when_there(look, within, self._rest.waiting)
+        return when_there(look, within, self._rest.retry_policy)
 
 
 def wavix_rest(
     environ: Mapping[str, str],
     *,
-    waiting: RetryPolicy | None = None,
+    retry_policy: RetryPolicy | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> RestClient:
     """Wavix's API with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.
@@ -168,7 +168,7 @@ def wavix_rest(
     key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
     address = base_url(environ, "WAVIX_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"Bearer {key}"}
-    return RestClient(PROVIDER, address, headers, confidential=[key], waiting=waiting, transport=transport)
+    return RestClient(PROVIDER, address, headers, confidential=[key], retry_policy=retry_policy, transport=transport)
 
 
 def _call(call_id: str) -> str:

@@ -37,13 +37,13 @@ class WavixSubscriptions(ProviderClient):
         super().__init__(rest)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, waiting: RetryPolicy | None = None) -> Self:
+    def from_environment(cls, environ: Mapping[str, str], *, retry_policy: RetryPolicy | None = None) -> Self:
         """With the key `WAVIX_API_KEY`.
 
         Raises:
             NotConfigured: something is missing or wrong.
         """
-        return cls(wavix_rest(environ, waiting=waiting))
+        return cls(wavix_rest(environ, retry_policy=retry_policy))
 
     def all(self) -> list[WavixSubscription]:
         """What is subscribed."""

@@ -10,7 +10,7 @@ from callhooks.providers.jambonz.provider import PROVIDER as JAMBONZ
 from callhooks.providers.jambonz.provider import call_hook_url, call_status_url
 
 from callhooks_tools.providers.jambonz.account import Hooks, JambonzAccount, JambonzApplication
-from callhooks_tools.providers.jambonz.api_hosts import PROVIDER, api_url_of
+from callhooks_tools.providers.jambonz.api import PROVIDER, api_url_of
 from callhooks_tools.providers.rest.provider_apis import address_of, check_callable, provider_failures
 from callhooks_tools.stack.secrets import SenderSecrets, read_credentials
 from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws

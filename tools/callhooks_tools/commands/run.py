@@ -1,0 +1,107 @@
+"""`callhooks run`: the whole application on this machine."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from callhooks.providers.description import Setting
+
+from callhooks_tools.commands import urls as urls_command
+from callhooks_tools.providers import registry
+from callhooks_tools.stack.connection_guide import Guide
+from callhooks_tools.stack.stack import STACK_FILE, LocalStack
+from callhooks_tools.stack.terminal import console, fail
+
+
+def run(
+    port: Annotated[
+        int, typer.Option(help="Port of the HTTP API on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A parameter of template.yaml, such as RetentionDays=30."),
+    ] = None,
+) -> None:
+    """Start the whole application on this machine, without an AWS account."""
+    # The web server of the front is imported by the one command that needs it.
+    from callhooks_tools.local.engine import EngineFailed  # noqa: PLC0415
+    from callhooks_tools.local.run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
+
+    parameters = dict(_parameter(text) for text in parameter or [])
+    registry.check_before_run()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    started = time.monotonic()
+    try:
+        logging.basicConfig(filename=prepare_folder(STACK_FILE) / "front.log")
+        with local_run(
+            port=port,
+            parameters=parameters,
+            stack_file=STACK_FILE,
+            step=_step,
+            tell_request=_tell_request,
+        ) as stack:
+            _show(stack, time.monotonic() - started)
+            while True:
+                signal.pause()
+    except (LocalRunFailed, EngineFailed) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing is left running.")
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isalnum() or '"' in value:
+        fail(f"--parameter takes NAME=VALUE, and not {text}")
+    return name, value
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    console.print("\nStopping ...")
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    started = time.monotonic()
+    console.print(f"{name} ... ", end="")
+    try:
+        yield
+    except BaseException:
+        console.print()
+        raise
+    console.print(f"{time.monotonic() - started:.1f} s")
+
+
+def _show(stack: LocalStack, seconds: float) -> None:
+    guide = Guide(stack.base_url, stack.stack_name, stack.credentials)
+
+    console.print(f"\nReady after {seconds:.0f} s", style="bold green")
+    urls_command.show(guide.sections())
+    console.print("\nThis run", style="bold")
+    urls_command.show_fields(
+        [
+            Setting("AWS endpoint", stack.aws_endpoint_url),
+            Setting("Table of events", stack.events_table),
+            Setting("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
+            Setting("For programs", str(STACK_FILE)),
+        ]
+    )
+    for text in registry.first_deliveries(stack, STACK_FILE.parent):
+        console.print(f"\n{text}\n")
+    console.print("Ctrl-C stops everything.")
+
+
+def _tell_request(line: str) -> None:
+    console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
