@@ -166,17 +166,15 @@ def describe() -> Provider:
     from callhooks.calls.call import FoldHints, Outcome  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
 
+    variables = ("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES")
     return Provider(
         name=PROVIDER,
         title="VoIPstudio",
         secrets=(token_secret(PROVIDER, logical_id="VoipstudioCredentials"),),
-        routes=(
-            Route(
-                f"{WEBHOOK}/{{token}}",
-                "VoipstudioEventFunction",
-                reads(parse_event, normalise),
-                variables=("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES"),
-            ),
+        # Without a token it is refused.
+        routes=tuple(
+            Route(path, "VoipstudioEventFunction", reads(parse_event, normalise), variables=variables)
+            for path in (f"{WEBHOOK}/{{token}}", WEBHOOK)
         ),
         call_ids=("call_id", "id", "src_hash"),
         sign=with_token,
