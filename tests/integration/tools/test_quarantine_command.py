@@ -25,6 +25,7 @@ from callhooks_tools.commands import quarantine as quarantine_command
 from callhooks_tools.commands import recover as recover_command
 from callhooks_tools.recovery.quarantine import read_again
 from callhooks_tools.stack.recordings import read_delivery
+from callhooks_tools.stack.stack import StackResource
 from typer.testing import CliRunner, Result
 
 from tests.integration.conftest import TABLE, Aws, Handler
@@ -55,7 +56,8 @@ def command(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Command:
     outputs = stack_outputs(events_table=TABLE, parameters=parameters)
     for module in (quarantine_command, recover_command):
         monkeypatch.setattr(module, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
-    monkeypatch.setattr(recover_command, "log_groups", lambda _session, _stack_name: LOG_GROUPS)
+    groups = [StackResource("AWS::Logs::LogGroup", "", name) for name in LOG_GROUPS]
+    monkeypatch.setattr(recover_command, "stack_resources", lambda _session, _stack_name: groups)
     # Clients of the default session tell of every call, and can be made to fail.
     monkeypatch.setattr(boto3.session, "Session", lambda: boto3.DEFAULT_SESSION)
     return lambda *arguments: CliRunner().invoke(app, arguments)

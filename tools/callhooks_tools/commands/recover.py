@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from operator import itemgetter
 from typing import Annotated
@@ -21,11 +21,10 @@ from callhooks.events.event_writer import UNSTORED_MARKER
 from callhooks.runtime.errors import is_refused_for_good
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
+from callhooks_tools.recovery.stored_events import age_of
 from callhooks_tools.recovery.workers import at_once_by_key
+from callhooks_tools.stack.stack import stack_resources
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
-
-AGE = re.compile(r"([1-9][0-9]{0,4})([mhdw])", re.ASCII)
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 Since = Annotated[
     str | None,
@@ -125,14 +124,16 @@ class Joiner:
 
 def recover(since: Since = None, stack_name: StackName = None) -> None:
     """Store the deliveries that are in the logs alone, since database and queue were down. May be run again."""
-    begin = None if since is None else datetime.now(UTC) - _age(since)
+    begin = None if since is None else _begin(since)
     session, outputs = stack_in_aws(stack_name)
     store = EventStore(session.client("dynamodb"), outputs.events_table)
     counts: Counter[RecoveryOutcome] = Counter()
     joiner = Joiner()
     try:
         with progress("lines read") as advance:
-            lines = marked_lines(session, log_groups(session, outputs.stack_name), begin, advance)
+            resources = stack_resources(session, outputs.stack_name)
+            groups = [one.physical_id for one in resources if one.type == "AWS::Logs::LogGroup"]
+            lines = marked_lines(session, groups, begin, advance)
             # What came first is what a repeat is answered, and a log need not have it first.
             found = sorted(((place_of(logged), logged) for logged in joiner.whole(lines)), key=itemgetter(0))
             brought = at_once_by_key(lambda one: bring_in(store, one[1]), found, key=lambda one: one[0].key)
@@ -150,17 +151,6 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
         console.print("The logs hold nothing that was not stored.")
     if counts[RecoveryOutcome.UNREADABLE]:
         raise typer.Exit(1)
-
-
-def log_groups(session: Session, stack_name: str) -> list[str]:
-    """The log groups of a stack's functions.
-
-    Raises:
-        ClientError, BotoCoreError: CloudFormation could not be asked.
-    """
-    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
-    resources = [one for page in pages for one in page["StackResourceSummaries"]]
-    return [one["PhysicalResourceId"] for one in resources if one["ResourceType"] == "AWS::Logs::LogGroup"]
 
 
 def marked_lines(
@@ -243,11 +233,13 @@ def _marked(message: str) -> object:
     raise ValueError("there is no JSON with the marker")
 
 
-def _age(text: str) -> timedelta:
-    found = AGE.fullmatch(text)
-    if not found:
-        fail(f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {shown(text)}")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
+def _begin(since: str) -> datetime:
+    begin: datetime | None = None
+    with suppress(OverflowError):
+        begin = datetime.now(UTC) - age if (age := age_of(since)) else None
+    if begin is None:
+        fail(f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {shown(since)}")
+    return begin
 
 
 def _tell(recovered: Recovered) -> None:

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated, NoReturn
 
 import httpx
@@ -22,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import Kind, canonical_party
 
+from callhooks_tools.providers.rest.configuration import is_loopback
 from callhooks_tools.recovery.replay import (
     API_KEY_HEADER,
     BusDestination,
@@ -160,18 +160,9 @@ def _address(url: str) -> httpx.URL:
         fail("--url takes an address such as https://crm.example.com/calls.")
     if address.scheme not in {"http", "https"} or not address.host:
         fail("--url takes an address that begins with https:// or http://.")
-    if address.scheme == "http" and not _is_loopback(address.host):
+    if address.scheme == "http" and not is_loopback(address.host):
         fail("--url takes http:// on this machine alone: else numbers and the API key could be read on their way.")
     return address
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

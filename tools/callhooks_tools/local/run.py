@@ -31,6 +31,7 @@ from callhooks_tools.stack.stack import (
     LocalStack,
     StackOutputs,
     local_aws_environment,
+    stack_resources,
     use_local_engine,
 )
 
@@ -215,13 +216,12 @@ def _listener(port: int) -> Iterator[socket.socket]:
 
 def _front(session: Session, listener: socket.socket, tell_request: Callable[[str], None]) -> Front:
     cloudformation = session.client("cloudformation")
-    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     template: dict[str, JsonValue] = json.loads(body if isinstance(body, str) else json.dumps(body))
     function_names = {
-        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-        for resource in resources
-        if resource["ResourceType"] == "AWS::Lambda::Function"
+        resource.logical_id: resource.physical_id
+        for resource in stack_resources(session, STACK_NAME)
+        if resource.type == "AWS::Lambda::Function"
     }
     client = session.client(
         "lambda",

@@ -138,8 +138,8 @@ def moment_of(text: str, now: datetime, *, end: bool = False) -> datetime:
     word = text.strip().lower()
     today = now.astimezone(UTC).date()
     try:
-        if ago := _AGO.fullmatch(word):
-            return now - int(ago[1]) * _UNITS[ago[2]]
+        if ago := age_of(word):
+            return now - ago
         if day := {"today": today, "yesterday": today - timedelta(days=1)}.get(word) or _day_of(word):
             start = datetime(day.year, day.month, day.day, tzinfo=UTC)
             return start + timedelta(days=1) if end else start
@@ -150,6 +150,12 @@ def moment_of(text: str, now: datetime, *, end: bool = False) -> datetime:
             f"{text} is no moment: write 2026-11-21, 2026-11-21T06:30Z, today, yesterday, or 2h for two hours ago "
             "(30m, 7d, 2w)."
         ) from None
+
+
+def age_of(word: str) -> timedelta | None:
+    """How long `30m`, `2h`, `7d` or `2w` is; `None` for any other word."""
+    ago = _AGO.fullmatch(word)
+    return int(ago[1]) * _UNITS[ago[2]] if ago else None
 
 
 def _day_of(word: str) -> date | None:

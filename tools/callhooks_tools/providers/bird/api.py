@@ -196,7 +196,7 @@ def workspace_of(environ: Mapping[str, str]) -> str:
 
     Raises:
         NotConfigured: it is not set.
-        Refused: it is no id.
+        RequestRejected: it is no id.
     """
     return checked_id(required(environ, WORKSPACE, PROVIDER, WHERE_THE_WORKSPACE_IS), PROVIDER)
 

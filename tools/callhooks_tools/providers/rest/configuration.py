@@ -54,7 +54,7 @@ def checked_id(identifier: str, provider: str) -> str:
     """An id as it may stand in a path.
 
     Raises:
-        Refused: no provider has such ids; the provider is not asked.
+        RequestRejected: no provider has such ids; the provider is not asked.
     """
     if not _IDENTIFIER.fullmatch(identifier):
         raise RequestRejected(
