@@ -14,6 +14,7 @@ from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
+from tests.commands import done, failed
 from tests.integration.conftest import Aws
 from tests.provider_apis.bird import ACCESS_KEY, CHANNEL, ORGANIZATION, WORKSPACE, BirdApi
 from tests.provider_apis.server import HTML, Drop, Reply
@@ -47,16 +48,6 @@ def command(aws: Aws, api: BirdApi, outputs: list[StackOutputs], monkeypatch: py
         return CliRunner().invoke(app, ["bird", *arguments], env={**environment, **others})
 
     return run
-
-
-def done(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(result: Result) -> str:
-    assert result.exit_code == 1, result.output
-    return result.stderr
 
 
 def bodies(api: BirdApi) -> list[Any]:
@@ -141,11 +132,8 @@ class TestSubscribe:
 
     def test_may_send_elsewhere(self, command: Command, api: BirdApi) -> None:
         done(command("subscribe", "--event", "voice.inbound", "--url", "https://a.example.com/b/"))
-        done(
-            command(
-                "subscribe", "--event", "voice.outbound", "--url", "https://a.example.com/b", BIRD_SIGNING_KEY="k-1"
-            )
-        )
+        elsewhere = ("--event", "voice.outbound", "--url", "https://a.example.com/b")
+        done(command("subscribe", *elsewhere, BIRD_SIGNING_KEY="k-1"))
         assert [(body["url"], body["signingKey"]) for body in bodies(api)] == [
             ("https://a.example.com/b/", SIGNING_KEY),
             ("https://a.example.com/b", "k-1"),
@@ -154,15 +142,11 @@ class TestSubscribe:
     @pytest.mark.parametrize(
         "url",
         [
-            "http://127.0.0.1:8080",
-            "https://hooks.example.com:8443/s3cr3t",
-            "https://203.0.113.7/s3cr3t",
-            "https://localhost/s3cr3t",
-            "http://hooks.example.com/s3cr3t",
-            "https://hooks.example.com/s3cr3t x",
+            "http://127.0.0.1:8080", "https://hooks.example.com:8443/s3cr3t", "https://203.0.113.7/s3cr3t",
+            "https://localhost/s3cr3t", "http://hooks.example.com/s3cr3t", "https://hooks.example.com/s3cr3t x",
             "hooks.example.com",
         ],
-    )
+    )  # fmt: skip
     def test_says_before_it_asks_that_bird_takes_no_such_url(self, url: str, command: Command, api: BirdApi) -> None:
         told = failed(command("subscribe", "--url", url))
         assert told.startswith("Bird takes an https URL with a host name and without a port, and ")

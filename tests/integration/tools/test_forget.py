@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,12 +22,12 @@ from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.cli import app
 from callhooks_tools.commands import forget as forget_command
-from callhooks_tools.commands.rebuild import partitions_of_calls
 from callhooks_tools.recovery.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find
 from callhooks_tools.recovery.stored_events import scan
 from typer.testing import CliRunner, Result
 
 from tests.calls import fold, told
+from tests.commands import done, failed
 from tests.decoding import items_with
 from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
 from tests.projection import Invocation, kept, key_message, queue_batch, stream_batch
@@ -66,42 +65,29 @@ def sms(sms_id: str, *, from_: str) -> Item:
     return kept(replace(event, call_id=None, sms_id=sms_id))
 
 
-def quarantined(body: bytes) -> Item:
+def quarantined(body: bytes, answer: str = "") -> Item:
     delivery = NotUnderstood("wavix", "no call", NOW)
-    return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
+    return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, answer), retention_days=90)
 
 
 def tool_call(call_id: str, result: object) -> Item:
     """What a tool was asked for in another caller's call, and what the model was told."""
-    outcome = ToolOutcome(result)
-    hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (outcome,))
+    hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (ToolOutcome(result),))
     event = replace(told(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
-    return event_item(
-        event, Request("POST", "/", body=b'{"name": "who_answers"}'), tool_response(hook), retention_days=90
-    )
-
-
-def rejected_with(answer: str) -> Item:
-    delivery = NotUnderstood("wavix", "no call", NOW)
-    return quarantine_item(delivery, Request("POST", "/", body=b"{}"), Response(202, answer), retention_days=90)
+    request = Request("POST", "/", body=b'{"name": "who_answers"}')
+    return event_item(event, request, tool_response(hook), retention_days=90)
 
 
 DOCUMENT = json.dumps({"from": NUMBER, "note": "called at noon"}).encode()
 HIDDEN = [
-    quarantined(gzip.compress(DOCUMENT)),
-    quarantined(zlib.compress(DOCUMENT)),
-    quarantined(base64.b64encode(DOCUMENT)),
-    quarantined(base64.urlsafe_b64encode(gzip.compress(DOCUMENT)).rstrip(b"=")),
     quarantined(json.dumps({"data": base64.encodebytes(gzip.compress(DOCUMENT)).decode()}).encode()),
-    quarantined(gzip.compress(base64.b64encode(gzip.compress(DOCUMENT)))),
     quarantined(DOCUMENT.decode().encode("utf-16")),
-    quarantined("\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff12\uff13".encode()),
 ]
 ANSWERS = [
     tool_call("other", f"Ring {NUMBER}, or 001 (415) 555-0123."),
     tool_call("other-leg", {"rings": [NUMBER, 14155550123, {NUMBER: "Jane"}], "open": True, "name": "Zo\u00eb"}),
     tool_call("third", {"vcard": base64.b64encode(DOCUMENT).decode(), "link": "/?to=%2B14155550123&a=1"}),
-    rejected_with(json.dumps([{"verb": "dial", "target": [{"type": "phone", "number": NUMBER}]}])),
+    quarantined(b"{}", json.dumps([{"verb": "dial", "target": [{"type": "phone", "number": NUMBER}]}])),
 ]
 THEIRS = [
     *HIDDEN,
@@ -178,11 +164,6 @@ def openai(output: str) -> object:
 
 
 class TestForgetting:
-    def test_removes_what_is_theirs_and_nothing_else(self, world: World) -> None:
-        world.put([*THEIRS, *NOT_THEIRS])
-        assert world.forget().items == len(THEIRS)
-        assert world.keys() == keys_of(NOT_THEIRS)
-
     def test_leaves_the_digits_nowhere_in_the_table_and_of_others_changes_answers_alone(self, world: World) -> None:
         world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
         assert items_with(DIGITS, ANSWERS) == sorted(keys_of(ANSWERS), key=list(map(key_of, ANSWERS)).index)
@@ -231,31 +212,6 @@ class TestForgetting:
 
         assert world.forget(Racing()).redacted == 0
         assert world.aws.items() == changed
-
-    def test_again_removes_nothing(self, world: World) -> None:
-        world.put([*THEIRS, *NOT_THEIRS])
-        world.forget()
-        assert world.forget().items == 0
-        assert world.keys() == keys_of(NOT_THEIRS)
-
-    def test_takes_calls_out_of_the_indexes(self, world: World) -> None:
-        world.put(THEIRS)
-        world.forget()
-        for index in ("by_day", "by_from", "by_to", "by_conversation"):
-            assert world.aws.dynamodb.scan(TableName=TABLE, IndexName=index)["Items"] == []
-        assert list(partitions_of_calls(world.aws.dynamodb, TABLE)) == []
-
-    def test_removes_the_item_of_a_call_that_lost_its_events(self, world: World) -> None:
-        world.put(call("theirs", from_=NUMBER)[-1:])
-        world.forget()
-        assert world.keys() == set()
-
-    def test_of_a_short_number_touches_only_those_who_have_it(self, world: World) -> None:
-        told_of = kept(replace(told(Kind.MEDIA, details={"digits": "200", "text": "200"}), call_id="digits"))
-        world.put([*call("theirs", from_="200"), told_of, quarantined(b'{"from": "200"}')])
-        world.forget(number="200")
-        left = world.keys()
-        assert {pk for pk, _ in left} == {"jambonz#digits", "quarantine#wavix#2026-11-21"}
 
     def test_of_a_call_whose_events_never_end_gives_up(self, world: World) -> None:
         world.put(call("theirs", from_=NUMBER))
@@ -409,21 +365,19 @@ class TestTheCommand:
     def test_shows_what_it_has_found_and_removes_it(self, forget: Callable[..., Result], world: World) -> None:
         world.put(of_old([*THEIRS, *NOT_THEIRS]))
         forgotten = forget(NUMBER, "--yes")
-        assert forgotten.exit_code == 0, forgotten.output
-        assert forgotten.stdout.splitlines() == [
+        assert done(forgotten).splitlines() == [
             f"Of jambonz, voipstudio, wavix, from 2020-11-21 to 2026-11-21, in {len(THEIRS) + len(NOT_THEIRS)} items:",
             "  calls from or to it             1",
             "  calls that mention it           1",
             "  legs of these calls             2",
             "  SMS                             1",
             "  events without a call           1",
-            "  deliveries in quarantine       10",
+            "  deliveries in quarantine        4",
             f"Removed {len(THEIRS)} items. docs/personal-data.md says what lies elsewhere, and for how long.",
         ]
         assert "555" not in forgotten.output
         assert world.keys() == keys_of(NOT_THEIRS)
-        again = forget(NUMBER, "--yes")
-        assert (again.exit_code, again.stdout) == (0, f"Nothing is stored of it, in {len(NOT_THEIRS)} items.\n")
+        assert done(forget(NUMBER, "--yes")) == f"Nothing is stored of it, in {len(NOT_THEIRS)} items.\n"
 
     def test_shows_answers_and_results_of_tools_and_redacts_them(
         self, forget: Callable[..., Result], world: World
@@ -440,8 +394,7 @@ class TestTheCommand:
         begun = {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}}
         world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=begun)
         forgotten = forget(NUMBER, "--yes")
-        assert forgotten.exit_code == 0, forgotten.output
-        assert forgotten.stdout.splitlines() == [
+        assert done(forgotten).splitlines() == [
             f"Of jambonz, wavix, from 2020-11-21 to 2026-11-21, in {len(NOT_THEIRS) + len(ANSWERS)} items:",
             "  answers to others               4",
             "  results of tools                2",
@@ -466,9 +419,8 @@ class TestTheCommand:
 
     def test_removes_nothing_unasked(self, forget: Callable[..., Result], world: World) -> None:
         world.put(of_old([*THEIRS, *NOT_THEIRS]))
-        refused = forget(NUMBER)
-        assert refused.exit_code == 1
-        assert refused.stderr == "Remove all of this for good? Nobody can be asked here: --yes does it.\n"
+        told = failed(forget(NUMBER))
+        assert told == "Remove all of this for good? Nobody can be asked here: --yes does it.\n"
         assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
 
     def test_tells_of_events_that_wait_elsewhere(self, forget: Callable[..., Result]) -> None:
@@ -496,13 +448,8 @@ class TestTheCommand:
         assert world.keys() == keys_of(NOT_THEIRS)
         assert forget("-", "--yes").stderr == "A number with its country code is wanted, or a SIP user.\n"
 
-    def test_wants_somebody(self, forget: Callable[..., Result]) -> None:
-        refused = forget(" ", "--yes")
-        assert (refused.exit_code, refused.stderr) == (1, "A number with its country code is wanted, or a SIP user.\n")
-
     def test_says_how_to_go_on_where_aws_refuses(self, forget: Callable[..., Result], world: World) -> None:
         world.aws.dynamodb.delete_table(TableName=TABLE)
-        refused = forget(NUMBER, "--yes")
-        assert refused.exit_code == 1
-        assert "ResourceNotFoundException" in refused.stderr
-        assert refused.stderr.endswith("Run it again: it finds what is left.\n")
+        told = failed(forget(NUMBER, "--yes"))
+        assert "ResourceNotFoundException" in told
+        assert told.endswith("Run it again: it finds what is left.\n")

@@ -13,6 +13,7 @@ from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
+from tests.commands import done, failed
 from tests.integration.conftest import Aws
 from tests.provider_apis.jambonz import ACCOUNT, WEBHOOK_SECRET, JambonzApi
 from tests.provider_apis.server import Reply
@@ -50,16 +51,6 @@ def command(aws: Aws, api: JambonzApi, outputs: list[StackOutputs], monkeypatch:
         return CliRunner().invoke(app, ["jambonz", *arguments], env={**environment, **others})
 
     return run
-
-
-def done(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(result: Result) -> str:
-    assert result.exit_code == 1, result.output
-    return result.stderr
 
 
 class TestTheApplication:

@@ -24,6 +24,7 @@ from callhooks_tools.recovery.stored_events import Selection
 from typer.testing import CliRunner, Result
 
 from tests.calls import START, fold, told
+from tests.commands import done, failed
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, new_session
 from tests.projection import bus_schema, kept
 from tests.stacks import stack_outputs
@@ -100,38 +101,24 @@ def stack(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
     return stack
 
 
+SELECTIONS: dict[str, tuple[Selection, Sequence[CallEvent]]] = {
+    "all": (Selection(), EVENTS),
+    "since": (Selection(since=START + timedelta(seconds=5)), EVENTS[1:]),
+    "until": (Selection(until=START + timedelta(seconds=5)), EVENTS[:1]),
+    "between": (Selection(START + timedelta(seconds=5), START + timedelta(seconds=60, milliseconds=1)), EVENTS[1:4]),
+    "before all came in": (Selection(until=NOW, by_arrival=True), []),
+    "last to come in": (Selection(since=NOW, by_arrival=True), EVENTS),
+    "provider": (Selection(provider="wavix"), [BILL]),
+    "kinds": (Selection(kinds=[Kind.SMS_RECEIVED, Kind.COMPLETED]), [CALL[2], SMS]),
+    "number": (Selection(number=NUMBER), [*CALL[:2], BILL]),
+    "SIP user": (Selection(number="jane"), [CALL[1], CLIENT]),
+    "all of these": (Selection(provider="jambonz", kinds=[Kind.ANSWERED], number=NUMBER), [CALL[1]]),
+    "none": (Selection(provider="bird"), []),
+}
+
+
 class TestASelection:
-    @pytest.mark.parametrize(
-        ("selection", "chosen"),
-        [
-            (Selection(), EVENTS),
-            (Selection(since=START + timedelta(seconds=5)), EVENTS[1:]),
-            (Selection(until=START + timedelta(seconds=5)), EVENTS[:1]),
-            (Selection(START + timedelta(seconds=5), START + timedelta(seconds=60, milliseconds=1)), EVENTS[1:4]),
-            (Selection(until=NOW, by_arrival=True), []),
-            (Selection(since=NOW, by_arrival=True), EVENTS),
-            (Selection(provider="wavix"), [BILL]),
-            (Selection(kinds=[Kind.SMS_RECEIVED, Kind.COMPLETED]), [CALL[2], SMS]),
-            (Selection(number=NUMBER), [*CALL[:2], BILL]),
-            (Selection(number="jane"), [CALL[1], CLIENT]),
-            (Selection(provider="jambonz", kinds=[Kind.ANSWERED], number=NUMBER), [CALL[1]]),
-            (Selection(provider="bird"), []),
-        ],
-        ids=[
-            "all",
-            "since",
-            "until",
-            "between",
-            "before all came in",
-            "last to come in",
-            "provider",
-            "kinds",
-            "number",
-            "SIP user",
-            "all of these",
-            "none",
-        ],
-    )
+    @pytest.mark.parametrize(("selection", "chosen"), SELECTIONS.values(), ids=SELECTIONS)
     def test_finds_these_events_and_no_items_of_calls(
         self, selection: Selection, chosen: Sequence[CallEvent], stack: Stack
     ) -> None:
@@ -156,14 +143,13 @@ class TestASelection:
 class TestTheBus:
     def test_gets_each_event_in_order_as_the_projector_publishes_it(self, stack: Stack) -> None:
         stack.keep(EVENTS)
-        replayed = stack.replay()
-        assert replayed.exit_code == 0, replayed.output
+        told_of = done(stack.replay())
         published = stack.published()
         assert [event["detail"]["id"] for event in published] == [id_of(event) for event in EVENTS]
         for event in published:
             bus_schema().validate(event["detail"])
         assert published[0]["detail"]["call"] == fold(CALL).model_dump(mode="json", by_alias=True)
-        assert replayed.stdout.endswith(f"6 events published again to the bus {CALL_BUS}.\n")
+        assert told_of.endswith(f"6 events published again to the bus {CALL_BUS}.\n")
 
     def test_gets_nothing_in_a_dry_run_that_tells_what_there_is(self, stack: Stack, tmp_path: Path) -> None:
         stack.keep(EVENTS)
@@ -209,11 +195,8 @@ class TestAReplayThatDoesNotComeToItsEnd:
         stack.keep(EVENTS)
         stack.interruptions.append(0)
         stack.replay()
-        again = stack.replay("--provider", "wavix")
-        assert again.exit_code == 1
-        assert (
-            "A replay with 6 events left has not come to its end (callhooks replay --resume). Drop it?" in again.stderr
-        )
+        told = failed(stack.replay("--provider", "wavix"))
+        assert "A replay with 6 events left has not come to its end (callhooks replay --resume). Drop it?" in told
         assert stack.replay("--dry-run").exit_code == 0
         assert stack.replay("--provider", "wavix", "--yes").exit_code == 0
         assert stack.ids() == [id_of(BILL)]
@@ -222,9 +205,7 @@ class TestAReplayThatDoesNotComeToItsEnd:
     def test_is_stopped_where_the_bus_is_gone(self, stack: Stack) -> None:
         stack.keep(CALL)
         stack.session.events.register("before-call.events.PutEvents", refuse)
-        stopped = stack.replay()
-        assert stopped.exit_code == 1
-        assert stopped.stderr == (
+        assert failed(stack.replay()) == (
             "Stopped after 0 of 3 events: the bus refuses them: EndpointConnectionError. "
             "Go on with: callhooks replay --resume\n"
         )
@@ -257,10 +238,8 @@ def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> Non
     stack.keep(EVENTS)
     stack.aws.dynamodb.put_item(TableName=TABLE, Item={**kept(SMS), "kind": {"S": "sms.unheard_of"}})
     replayed = stack.replay()
-    assert replayed.exit_code == 1
-    assert (
-        "voipstudio/sms#77: an item is no event (ValueError: 'sms.unheard_of' is not a valid Kind)" in replayed.stderr
-    )
+    problem = "voipstudio/sms#77: an item is no event (ValueError: 'sms.unheard_of' is not a valid Kind)"
+    assert problem in failed(replayed)
     assert replayed.stdout.endswith("5 events published again to the bus calls, 1 unreadable.\n")
     assert len(stack.ids()) == 5
 
@@ -290,8 +269,7 @@ def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> Non
 def test_what_cannot_be_done_is_said(arguments: list[str], says: str, stack: Stack) -> None:
     stack.keep(EVENTS)
     refused = stack.replay(*arguments)
-    assert refused.exit_code == 1
-    assert says in refused.stderr
+    assert says in failed(refused)
     assert "s3cr3t" not in refused.output
     assert stack.ids() == []
 

@@ -15,6 +15,7 @@ from callhooks_tools.commands import secret as secret_command
 from callhooks_tools.stack.secrets import LastSecret, SenderSecrets, read_credentials, secret_kinds
 from typer.testing import CliRunner, Result
 
+from tests.commands import done, failed
 from tests.console import USERNAME as CONSOLE_USERNAME
 from tests.integration.conftest import Aws
 from tests.stacks import stack_outputs
@@ -66,11 +67,6 @@ def command(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Command:
     return lambda *arguments, stdin="": CliRunner().invoke(app, ["secret", *arguments], input=stdin)
 
 
-def done(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 @every_kind
 class TestSecrets:
     def test_are_listed_the_newest_first_and_by_their_ends(self, kind: str, command: Command) -> None:
@@ -110,8 +106,7 @@ class TestSecrets:
 
     def test_that_are_unknown_are_not_removed(self, kind: str, command: Command) -> None:
         before = KINDS[kind].value()
-        refused = command("remove", kind, stdin=f"{SECOND}\n")
-        assert (refused.exit_code, refused.stderr) == (1, f"That {KINDS[kind].name} is not configured.\n")
+        assert failed(command("remove", kind, stdin=f"{SECOND}\n")) == f"That {KINDS[kind].name} is not configured.\n"
         assert KINDS[kind].value() == before
 
     def test_leave_all_else_in_the_secret_as_it_is(self, kind: str, command: Command) -> None:
@@ -130,8 +125,7 @@ class TestSecrets:
     def test_have_to_be_given(self, kind: str, command: Command) -> None:
         before = KINDS[kind].value()
         for verb in ("add", "remove"):
-            refused = command(verb, kind, stdin=" \n")
-            assert (refused.exit_code, refused.stderr) == (1, f"No {KINDS[kind].name} was given.\n")
+            assert failed(command(verb, kind, stdin=" \n")) == f"No {KINDS[kind].name} was given.\n"
         assert KINDS[kind].value() == before
 
     def test_that_are_short_are_refused(self, kind: str, command: Command) -> None:
@@ -147,11 +141,8 @@ class TestSecrets:
 class TestWhatTheStackHasMade:
     def test_is_not_removed_where_it_is_the_only_one(self, kind: str, command: Command) -> None:
         (only,) = KINDS[kind].valid()
-        refused = command("remove", kind, stdin=f"{only}\n")
-        assert refused.exit_code == 1
-        assert refused.stderr == (
-            f"That is the only {KINDS[kind].name}: add another one first, or nothing would be let in.\n"
-        )
+        told = failed(command("remove", kind, stdin=f"{only}\n"))
+        assert told == f"That is the only {KINDS[kind].name}: add another one first, or nothing would be let in.\n"
         assert KINDS[kind].valid() == [only]
         with pytest.raises(LastSecret):
             SenderSecrets.of(kind, boto3.session.Session(), OUTPUTS).remove(only)

@@ -15,6 +15,7 @@ from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
+from tests.commands import done, failed
 from tests.integration.conftest import Aws
 from tests.provider_apis.server import Drop, Reply
 from tests.provider_apis.wavix import WavixApi
@@ -54,16 +55,6 @@ def command(
         return CliRunner().invoke(app, ["wavix", *arguments], env={**environment, **others})
 
     return run
-
-
-def done(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(result: Result) -> str:
-    assert result.exit_code == 1, result.output
-    return result.stderr
 
 
 def newer_token() -> None:

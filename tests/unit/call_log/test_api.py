@@ -10,14 +10,7 @@ import pytest
 
 from tests.processed_template import processed_template, resources, texts_in
 
-HARMLESS = {
-    "identity.sourceIp",
-    "routeKey",
-    "status",
-    "responseLatency",
-    "requestId",
-    "integrationErrorMessage",
-}
+HARMLESS = {"identity.sourceIp", "routeKey", "status", "responseLatency", "requestId", "integrationErrorMessage"}
 """What of a request may be logged: a route is the template's own word for a path."""
 
 
@@ -116,14 +109,10 @@ class TestADomainOfOnesOwn:
 
 
 URLS = {
-    "NewCallUrl": "POST /webhooks/call",
-    "CallStatusUrl": "POST /webhooks/call/events",
-    "RegistrationHookUrl": "POST /webhooks/client-auth",
-    "WavixUrl": "POST /webhooks/wavix/{token}",
-    "BirdUrl": "POST /webhooks/bird",
-    "VoipstudioUrl": "POST /webhooks/voipstudio/{token}",
-    "ConsoleUrl": "ANY /",
-}
+    "NewCallUrl": "POST /webhooks/call", "CallStatusUrl": "POST /webhooks/call/events",
+    "RegistrationHookUrl": "POST /webhooks/client-auth", "WavixUrl": "POST /webhooks/wavix/{token}",
+    "BirdUrl": "POST /webhooks/bird", "VoipstudioUrl": "POST /webhooks/voipstudio/{token}", "ConsoleUrl": "ANY /",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("output", URLS)

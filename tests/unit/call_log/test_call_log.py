@@ -24,32 +24,30 @@ from hypothesis import strategies as st
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
 from tests.calls import SEQUENCES, delivered_items, told
 from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, asked, basic, cookie_in
-from tests.support import NOW, Event
+from tests.support import NOW, Answer
 
 CALLER, CALLED = "+14155550100", "+14155550123"
 DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
+WITH_BASIC = {"authorization": basic()}
 every_data_path = pytest.mark.parametrize("path", DATA)
 
 
-def events(call_id: str, *bodies: bytes, provider: str = "jambonz", answer: str = "[]", query: str = "") -> FakeTable:
+def events(call_id: str, *bodies: bytes, **more: str) -> FakeTable:
     """A table with the events of a call, one for each body, a second apart."""
     table = FakeTable()
-    put_events(table, call_id, *bodies, provider=provider, answer=answer, query=query)
+    put_events(table, call_id, *bodies, **more)
     return table
 
 
 def put_events(
     table: FakeTable, call_id: str, *bodies: bytes, provider: str = "jambonz", answer: str = "[]", query: str = ""
 ) -> None:
+    request = Request("POST", "/webhooks/call", raw_query=query)
     for number, body in enumerate(bodies):
         kind = Kind.INITIATED if number == 0 else Kind.VERB
-        event = replace(
-            told(kind, number, provider=provider, from_=CALLER, to=CALLED, key=f"key-{number:06}"),
-            call_id=call_id,
-            received_at=NOW + timedelta(seconds=number),
-        )
-        request = Request("POST", "/webhooks/call", raw_query=query, body=body)
-        table.put(event_item(event, request, Response(200, answer), retention_days=90))
+        event = told(kind, number, provider=provider, from_=CALLER, to=CALLED, key=f"key-{number:06}")
+        event = replace(event, call_id=call_id, received_at=NOW + timedelta(seconds=number))
+        table.put(event_item(event, request._replace(body=body), Response(200, answer), retention_days=90))
 
 
 def lines(log: io.StringIO) -> list[dict[str, Any]]:
@@ -79,11 +77,6 @@ def test_a_page_that_asks_gets_no_challenge(path: str) -> None:
         assert "www-authenticate" not in answer.headers
 
 
-@pytest.mark.parametrize("header", [basic(password="wrong"), basic(username="x"), "Basic é", "Bearer x", "", "\ud800"])
-def test_wrong_credentials_are_refused(header: str) -> None:
-    assert Console().answer(asked("/calls", headers={"authorization": header})).statusCode == 401
-
-
 def test_basic_credentials_give_no_cookie() -> None:
     assert Console().get("/calls").cookies == []
 
@@ -102,8 +95,9 @@ LOCAL_RUN = "http://127.0.0.1:8080"
 def test_a_cookie_of_a_local_run_needs_no_tls() -> None:
     console = Console(public_url=LOCAL_RUN)
     answer = console.sign_in()
-    assert answer.cookies[0].startswith("callhooks_session=")
-    assert "Secure" not in answer.cookies[0]
+    name, *attributes = answer.cookies[0].split("; ")
+    assert name.startswith("callhooks_session=")
+    assert attributes == ["Path=/", "Max-Age=3599", "HttpOnly", "SameSite=Strict"]
     assert console.with_cookies("/calls", cookie_in(answer)).statusCode == 200
     assert "Secure" in Console(public_url="").sign_in().cookies[0]
 
@@ -117,10 +111,9 @@ def test_over_tls_a_cookie_that_a_sibling_subdomain_may_have_set_proves_nothing(
     assert console.with_cookies("/calls", planted).statusCode == 401
     assert console.with_cookies("/calls", planted, given).statusCode == 200
     # Basic credentials are not in a browser's jar.
-    assert console.answer(asked("/calls", cookies=(planted,), headers={"authorization": basic()})).statusCode == 200
+    assert console.answer(asked("/calls", cookies=(planted,), headers=WITH_BASIC)).statusCode == 200
 
 
-WITH_BASIC = {"authorization": basic()}
 ANSWERS = [
     (200, asked("/")),
     (200, asked("/", method="HEAD")),
@@ -166,10 +159,15 @@ def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
 
 
 def test_signing_out_removes_the_cookie() -> None:
-    for public_url, name in [("", "__Host-callhooks_session"), (LOCAL_RUN, "callhooks_session")]:
+    # A browser takes no `__Host-` cookie without Secure, nor its removal.
+    for public_url, name, secure in [
+        ("", "__Host-callhooks_session", True),
+        (LOCAL_RUN, "callhooks_session", False),
+    ]:
         answer = Console(public_url=public_url).with_cookies("/session", method="DELETE")
         assert (answer.statusCode, answer.body) == (204, "")
         assert answer.cookies[0].startswith(f"{name}=; Path=/; Max-Age=0;")
+        assert ("; Secure" in answer.cookies[0]) is secure
 
 
 @pytest.mark.parametrize(("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("\ud800", PASSWORD)])
@@ -282,39 +280,31 @@ def test_nothing_but_a_call_is_looked_for(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/call",
-        "/calls/",
-        "/calls/jambonz",
-        "/calls/jambonz/",
-        "/calls//x",
-        "/session/",
-        "//",
-        "/favicon.ico",
-    ],
+    "path", ["/call", "/calls/", "/calls/jambonz", "/calls/jambonz/", "/calls//x", "/session/", "//", "/favicon.ico"]
 )
 def test_nothing_is_anywhere_else(path: str) -> None:
     assert Console().answer(asked(path)).statusCode == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
-def test_other_methods_are_refused_with_those_that_are_taken(path: str, method: str) -> None:
-    answer = Console().answer(asked(path, method=method, headers={"authorization": basic()}))
-    assert (answer.statusCode, answer.headers["allow"]) == (405, "GET, HEAD")
-    assert answer.problem["detail"] == "This takes GET, HEAD."
-
-
-def test_a_session_is_opened_and_closed_and_not_read() -> None:
-    answer = Console().get("/session")
-    assert (answer.statusCode, answer.headers["allow"]) == (405, "POST, DELETE")
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [("/session", "GET", "POST, DELETE")]
+    + [
+        (path, method, "GET, HEAD")
+        for path in ("/", "/openapi.json", *DATA)
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
+    ],
+)
+def test_other_methods_are_refused_with_those_that_are_taken(path: str, method: str, allowed: str) -> None:
+    answer = Console().answer(asked(path, method=method, headers=WITH_BASIC))
+    assert (answer.statusCode, answer.headers["allow"]) == (405, allowed)
+    assert answer.problem["detail"] == f"This takes {allowed}."
 
 
 @pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
 def test_head_is_get_without_the_body(path: str) -> None:
     console = Console(events("one-call", b"{}"))
-    head = console.answer(asked(path, method="HEAD", headers={"authorization": basic()}))
+    head = console.answer(asked(path, method="HEAD", headers=WITH_BASIC))
     got = console.get(path)
     assert (head.statusCode, head.headers, head.body) == (got.statusCode, got.headers, "")
 
@@ -349,27 +339,16 @@ def test_without_a_day_and_a_number_the_calls_of_today_are_listed() -> None:
 def test_a_listed_call_has_all_members_even_where_nothing_is_known() -> None:
     console = Console(table_of([a_call("one")]))
     (call,) = console.json("/calls")["calls"]
+    unknown = (
+        "outcome", "answered_at", "ended_at", "ring_seconds", "talk_seconds", "caller_name", "cause", "parent_call_id",
+        "bridged", "flow",
+    )  # fmt: skip
     assert call == {
-        "provider": "jambonz",
-        "call_id": "one",
-        "status": "initiated",
-        "outcome": None,
-        "direction": "inbound",
-        "from": CALLER,
-        "to": CALLED,
-        "started_at": "2026-11-21T06:30:00.000Z",
-        "answered_at": None,
-        "ended_at": None,
-        "ring_seconds": None,
-        "talk_seconds": None,
-        "caller_name": None,
-        "cause": None,
-        "parent_call_id": None,
-        "bridged": None,
-        "flow": None,
-        "missed_in_queue": False,
+        **dict.fromkeys(unknown),
+        "provider": "jambonz", "call_id": "one", "status": "initiated", "direction": "inbound",
+        "from": CALLER, "to": CALLED, "started_at": "2026-11-21T06:30:00.000Z", "missed_in_queue": False,
         "path": "/calls/jambonz/one",
-    }
+    }  # fmt: skip
 
 
 def test_legs_can_be_left_out_of_lists_and_counts() -> None:
@@ -414,7 +393,7 @@ def test_a_number_is_found_however_it_is_written(number: str) -> None:
 
 def test_a_plus_that_was_not_encoded_is_a_number_all_the_same() -> None:
     console = Console(table_of([a_call("one")]))
-    answer = console.answer(asked("/calls", raw_query=f"number={CALLER}", headers={"authorization": basic()}))
+    answer = console.answer(asked("/calls", raw_query=f"number={CALLER}", headers=WITH_BASIC))
     assert len(json.loads(answer.body)["calls"]) == 1
 
 
@@ -445,11 +424,6 @@ def test_the_cursor_of_another_list_is_refused() -> None:
     assert console.refusal("/stats", cursor="x") == wrong
 
 
-@given(cursor=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50))
-def test_no_text_is_a_cursor_by_chance(cursor: str) -> None:
-    assert Console().refusal("/calls", cursor=cursor)[0] == 400
-
-
 def test_counts_tell_how_the_calls_of_a_day_went() -> None:
     hour = 3_600_000
     calls = [
@@ -471,30 +445,22 @@ def test_counts_tell_how_the_calls_of_a_day_went() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "detail"),
+    ("name", "values", "detail"),
     [
-        ({"day": "21.11.2026"}, "day is not a date such as 2026-11-21."),
-        ({"day": "2026-02-30"}, "day is not a date such as 2026-11-21."),
-        ({"day": "1795240200"}, "day is not a date such as 2026-11-21."),
-        ({"day": "2026-11-21T00:00:00"}, "day is not a date such as 2026-11-21."),
-        ({"day": "٢٠٢٦-11-21"}, "day is not a date such as 2026-11-21."),
-        ({"number": "  "}, "number is empty."),
-        ({"provider": "Wavix"}, "provider is not a word in small letters."),
-        ({"provider": "wavix\n"}, "provider is not a word in small letters."),
-        ({"outcome": "lost"}, f"outcome is none of {', '.join(Outcome)}, under_way."),
-        ({"direction": "sideways"}, "direction is neither inbound nor outbound."),
-        ({"limit": "0"}, "limit is not a number from 1 to 200."),
-        ({"limit": "201"}, "limit is not a number from 1 to 200."),
-        ({"limit": "many"}, "limit is not a number from 1 to 200."),
-        ({"limit": "1e1"}, "limit is not a number from 1 to 200."),
-        (
-            {"colour": "red"},
-            "There are no parameters but cursor, day, direction, legs, limit, number, outcome, provider, status.",
-        ),
+        ("day", ["21.11.2026", "2026-02-30", "1795240200", "2026-11-21T00:00:00", "٢٠٢٦-11-21"],
+         "day is not a date such as 2026-11-21."),
+        ("number", ["  "], "number is empty."),
+        ("provider", ["Wavix", "wavix\n"], "provider is not a word in small letters."),
+        ("status", ["lost"], f"status is none of {', '.join(CallStatus)}."),
+        ("outcome", ["lost"], f"outcome is none of {', '.join(Outcome)}, under_way."),
+        ("direction", ["sideways"], "direction is neither inbound nor outbound."),
+        ("limit", ["0", "201", "many", "1e1"], "limit is not a number from 1 to 200."),
+        ("colour", ["red"],
+         "There are no parameters but cursor, day, direction, legs, limit, number, outcome, provider, status."),
     ],
 )  # fmt: skip
-def test_a_parameter_that_is_not_understood_is_refused_and_told(query: dict[str, str], detail: str) -> None:
-    assert Console().refusal("/calls", **query) == (400, detail)
+def test_a_parameter_that_is_not_understood_is_refused_and_told(name: str, values: list[str], detail: str) -> None:
+    assert [Console().refusal("/calls", **{name: value}) for value in values] == [(400, detail)] * len(values)
 
 
 def test_a_field_of_a_form_that_was_left_empty_is_no_parameter() -> None:
@@ -502,14 +468,8 @@ def test_a_field_of_a_form_that_was_left_empty_is_no_parameter() -> None:
     assert console.json("/calls", day="", number="", provider="", cursor="") == console.json("/calls")
 
 
-def test_a_status_that_nobody_knows_is_refused_with_those_there_are() -> None:
-    assert Console().refusal("/calls", status="lost") == (400, f"status is none of {', '.join(CallStatus)}.")
-
-
 def test_a_parameter_that_is_there_twice_is_refused() -> None:
-    answer = Console().answer(
-        asked("/calls", raw_query="provider=wavix&provider=bird", headers={"authorization": basic()})
-    )
+    answer = Console().answer(asked("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
     assert (answer.statusCode, answer.problem["detail"]) == (400, "A parameter is there twice.")
 
 
@@ -551,23 +511,12 @@ def test_an_event_is_shown_with_its_raw_body_and_what_it_was_answered() -> None:
     console = Console(events("one-call", body, answer='[{"verb":"say","text":"Hello"}]', query="a=1&b=%20"))
     (event,) = console.json("/calls/jambonz/one-call")["timeline"]
     assert event == {
-        "key": "key-000000",
-        "kind": "call.initiated",
-        "name": "call.initiated",
-        "status": None,
-        "direction": None,
-        "from": CALLER,
-        "to": CALLED,
-        "occurred_at": "2026-11-21T06:30:00.000Z",
-        "received_at": "2026-11-21T06:30:00.250Z",
-        "details": {},
-        "body": body.decode(),
-        "body_is_base64": False,
-        "body_omitted": False,
-        "query": "a=1&b=%20",
-        "answer": [{"verb": "say", "text": "Hello"}],
-        "answer_status": 200,
-    }
+        "key": "key-000000", "kind": "call.initiated", "name": "call.initiated", "status": None, "direction": None,
+        "from": CALLER, "to": CALLED, "details": {},
+        "occurred_at": "2026-11-21T06:30:00.000Z", "received_at": "2026-11-21T06:30:00.250Z",
+        "body": body.decode(), "body_is_base64": False, "body_omitted": False, "query": "a=1&b=%20",
+        "answer": [{"verb": "say", "text": "Hello"}], "answer_status": 200,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -623,17 +572,10 @@ def test_the_path_in_a_list_leads_to_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/calls/jambonz/other",
-        "/calls/wavix/one-call",
-        "/calls/twilio/one-call",
-        "/calls/quarantine/x",
-        "/calls/voipstudio/sms",
-    ],
+    "call", ["jambonz/other", "wavix/one-call", "twilio/one-call", "quarantine/x", "voipstudio/sms"]
 )
-def test_a_call_that_nothing_tells_of_is_not_found(path: str) -> None:
-    assert Console(events("one-call", b"{}")).refusal(path) == (404, "There is no such call.")
+def test_a_call_that_nothing_tells_of_is_not_found(call: str) -> None:
+    assert Console(events("one-call", b"{}")).refusal(f"/calls/{call}") == (404, "There is no such call.")
 
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
@@ -671,25 +613,20 @@ def test_a_call_with_very_many_events_tells_how_many_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type",
-    [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"],
+    "content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"]
 )
 def test_nothing_else_signs_in(content_type: str | None) -> None:
     answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD}), content_type)
     assert (answer.statusCode, answer.cookies) == (415, [])
 
 
-def test_a_form_signs_in_as_json_does() -> None:
-    form = urlencode({"username": USERNAME, "password": PASSWORD})
-    answer = Console().post(form, "application/x-www-form-urlencoded")
-    assert (answer.statusCode, len(answer.cookies)) == (204, 1)
-    assert Console().post("username=console", "application/x-www-form-urlencoded").statusCode == 400
-
-
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
-def test_json_may_say_its_charset(content_type: str) -> None:
-    answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD, "x": 1}), content_type)
-    assert answer.statusCode == 204
+def test_json_or_a_form_signs_in(content_type: str) -> None:
+    fields = {"username": USERNAME, "password": PASSWORD, "x": 1}
+    assert Console().post(json.dumps(fields), content_type).statusCode == 204
+    form = Console().post(urlencode(fields), "application/x-www-form-urlencoded")
+    assert (form.statusCode, len(form.cookies)) == (204, 1)
+    assert Console().post("username=console", "application/x-www-form-urlencoded").statusCode == 400
 
 
 @pytest.mark.parametrize(
@@ -740,26 +677,21 @@ def test_a_failure_is_told_to_the_log_by_its_place_alone(
 def test_a_request_is_one_line_with_its_route_and_no_number(
     log: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    odd_id = f"{CALLER}@sip.example.com"
     console = Console(events("one-call", b"{}"))
-    put_events(console.table, f"{CALLER}@sip.example.com", b"{}")
-    console.get("/calls", number=CALLER, day="2026-11-21")
-    console.get("/calls/jambonz/one-call")
-    console.get(f"/calls/jambonz/{CALLER}@sip.example.com")
-    console.get(f"/calls/jambonz/{CALLER}")
-    console.get("/calls", number=CALLER, limit=0)
-    console.get("/stats", **{CALLER: CALLED})
-    console.answer(asked(f"/{CALLER}"))
-    told = [(line.get("route"), line["status"], line.get("call")) for line in lines(log)]
+    put_events(console.table, odd_id, b"{}")
     the_call = "GET /calls/{provider}/{call_id}"
-    assert told == [
-        ("GET /calls", 200, None),
-        (the_call, 200, "/calls/jambonz/one-call"),
-        (the_call, 200, path_of(a_call(f"{CALLER}@sip.example.com"))),
-        (the_call, 404, None),
-        ("GET /calls", 400, None),
-        ("GET /stats", 400, None),
-        (None, 404, None),
+    requests: list[tuple[Answer, tuple[str | None, int, str | None]]] = [
+        (console.get("/calls", number=CALLER, day="2026-11-21"), ("GET /calls", 200, None)),
+        (console.get("/calls/jambonz/one-call"), (the_call, 200, "/calls/jambonz/one-call")),
+        (console.get(f"/calls/jambonz/{odd_id}"), (the_call, 200, path_of(a_call(odd_id)))),
+        (console.get(f"/calls/jambonz/{CALLER}"), (the_call, 404, None)),
+        (console.get("/calls", number=CALLER, limit=0), ("GET /calls", 400, None)),
+        (console.get("/stats", **{CALLER: CALLED}), ("GET /stats", 400, None)),
+        (console.answer(asked(f"/{CALLER}")), (None, 404, None)),
     ]
+    logged = [(line.get("route"), line["status"], line.get("call")) for line in lines(log)]
+    assert logged == [line for _, line in requests]
     assert all(line["milliseconds"] == 0 for line in lines(log))
     printed = capfd.readouterr()
     for number in (CALLER, CALLED):
@@ -774,43 +706,3 @@ def test_no_password_and_no_cookie_is_logged(log: io.StringIO) -> None:
     assert not any(
         secret in log.getvalue() for secret in (PASSWORD, cookie, basic().partition(" ")[2], "callhooks_session")
     )
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-places = st.sampled_from(
-    ["/", "/calls", "/stats", "/session", "/openapi.json", "/calls/jambonz/one-call", "/calls/a/b/c"]
-)
-
-
-@given(
-    changes=st.dictionaries(
-        st.sampled_from(
-            ["rawPath", "rawQueryString", "headers", "cookies", "requestContext", "body", "isBase64Encoded"]
-        ),
-        json_values
-        | st.text(max_size=30).map(lambda text: "/calls/jambonz/" + text)
-        | st.fixed_dictionaries(
-            {"http": st.fixed_dictionaries({"method": json_values | st.sampled_from(["GET", "POST"])})}
-        ),
-        max_size=4,
-    ),
-    place=places,
-    method=st.sampled_from(["GET", "POST", "HEAD", "DELETE"]),
-)
-def test_no_event_is_a_reason_to_fail(changes: Event, place: str, method: str) -> None:
-    headers = {"authorization": basic(), "content-type": "application/json"}
-    event = asked(place, method=method, headers=headers, body="{}")
-    answer = Console(events("one-call", b"{}")).answer({**event, **changes})
-    assert answer.statusCode in (200, 204, 400, 401, 404, 405, 413, 415)
-
-
-@given(
-    query=st.dictionaries(st.sampled_from(["day", "number", "provider", "limit", "cursor", "x"]), st.text(max_size=12))
-)
-def test_no_query_is_a_reason_to_fail(query: dict[str, str]) -> None:
-    encoded = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
-    assert Console().get("/calls", **encoded).statusCode in (200, 400)

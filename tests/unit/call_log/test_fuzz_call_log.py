@@ -14,17 +14,7 @@ from hypothesis import strategies as st
 
 from tests.call_table import a_call, item_of
 from tests.console import PASSWORD, USERNAME, Console, asked, basic, cookie_in
-from tests.hostile import (
-    CANARY,
-    EXTREMES,
-    LITERALS,
-    as_json,
-    in_bounded_time,
-    mutated,
-    raw,
-    texts,
-    values,
-)
+from tests.hostile import CANARY, EXTREMES, LITERALS, as_json, in_bounded_time, mutated, raw, texts, values
 from tests.properties import examples
 from tests.support import EVENTS, Answer, Event
 

@@ -17,7 +17,6 @@ from callhooks.call_log.session import (
     ConsoleSession,
     check_basic,
     cookie_of,
-    no_cookie,
     read_console_credentials,
     session_of,
     sign_in,
@@ -60,23 +59,19 @@ def test_every_password_is_let_in(password: str, scheme: str) -> None:
     check_basic(basic(USERNAME, password).replace("Basic", scheme), CREDENTIALS)
 
 
-@pytest.mark.parametrize(
-    ("header", "reason"),
-    [
-        (basic(USERNAME, "wrong"), "wrong Basic credentials"),
-        (basic("another", PASSWORD), "wrong Basic credentials"),
-        (basic(USERNAME, ""), "wrong Basic credentials"),
-        (basic("", ""), "wrong Basic credentials"),
-        (basic(f"{USERNAME}:correct", " horse"), "wrong Basic credentials"),
-        ("Basic " + base64.b64encode(USERNAME.encode()).decode(), "wrong Basic credentials"),
-        ("Basic " + base64.b64encode(b"console:\xff\xfe").decode(), "wrong Basic credentials"),
-        ("Basic", "wrong Basic credentials"),
-        ("Basic no base64", "Basic credentials that are not base64"),
-        ("Basic é", "Basic credentials that are not base64"),
-        ("Basic \ud800", "Basic credentials that are not base64"),
-        ("Bearer abc", "not Basic authentication"),
-        ("", "not Basic authentication"),
+REFUSED = {
+    "wrong Basic credentials": [
+        basic(USERNAME, "wrong"), basic("another", PASSWORD), basic(USERNAME, ""), basic("", ""),
+        basic(f"{USERNAME}:correct", " horse"), "Basic " + base64.b64encode(USERNAME.encode()).decode(),
+        "Basic " + base64.b64encode(b"console:\xff\xfe").decode(), "Basic",
     ],
+    "Basic credentials that are not base64": ["Basic no base64", "Basic é", "Basic \ud800"],
+    "not Basic authentication": ["Bearer abc", ""],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"), [(header, reason) for reason, headers in REFUSED.items() for header in headers]
 )
 def test_other_credentials_are_refused(header: str, reason: str) -> None:
     with pytest.raises(Unauthorized) as refused:
@@ -152,29 +147,15 @@ def test_a_cookie_with_any_letter_changed_is_refused(place: int, letter: str) ->
 @pytest.mark.parametrize(
     "change",
     [
-        lambda value: "0" + value,
-        lambda value: value + "0",
-        lambda value: value[:-1],
-        lambda value: value.upper(),
-        lambda value: value + "\0",
-        lambda value: value.replace(".", ".0", 1),
-        lambda value: f"{int(value[:10]) + 1}{value[10:]}",
-        lambda value: f"99999999999{value[10:]}",
-        lambda value: value.partition(".")[2],
-        lambda value: ".".join(["1", "99999999999", value.rpartition(".")[2]]),
-        lambda value: value[:0],
-        lambda value: value[:0] + "..",
-        lambda value: "٣" * 10 + value[10:],
+        "0{value}", "{value}0", "{start}", "{upper}", "{value}\0", "{time}.0{rest}", "1795242601.{rest}",
+        "99999999999.{rest}", "{rest}", "1.99999999999.{proof}", "", "..", "٣٣٣٣٣٣٣٣٣٣.{rest}",
     ],
-)
-def test_a_cookie_that_was_tampered_with_is_refused(change: object) -> None:
-    assert callable(change)
-    assert not is_let_in(str(change(value_of(signed_in()))))
-
-
-@given(st.text(max_size=120))
-def test_no_text_is_a_cookie_by_chance(text: str) -> None:
-    assert not is_let_in(text)
+)  # fmt: skip
+def test_a_cookie_that_was_tampered_with_is_refused(change: str) -> None:
+    value = value_of(signed_in())
+    (time, _, proof), rest = value.split("."), value.partition(".")[2]
+    parts = {"value": value, "time": time, "rest": rest, "proof": proof}
+    assert not is_let_in(change.format(**parts, start=value[:-1], upper=value.upper()))
 
 
 def test_a_session_is_found_among_many_cookies() -> None:
@@ -204,25 +185,6 @@ def test_over_tls_only_a_cookie_that_the_host_itself_has_set_proves_a_session(
     assert (session_of(cookies, CREDENTIALS, NOW, secure=False) is not None) is over_http
 
 
-def test_a_cookie_is_for_this_host_alone_and_no_script_reads_it() -> None:
-    # A browser takes `__Host-` only with Secure, Path=/ and no Domain.
-    name, *attributes = str(cookie_of(signed_in(), NOW, secure=True)).split("; ")
-    assert name.startswith("__Host-callhooks_session=")
-    assert attributes == ["Path=/", "Max-Age=3599", "HttpOnly", "Secure", "SameSite=Strict"]
-    name, *attributes = str(cookie_of(signed_in(), NOW, secure=False)).split("; ")
-    assert name.startswith("callhooks_session=")
-    assert attributes == ["Path=/", "Max-Age=3599", "HttpOnly", "SameSite=Strict"]
-
-
-@pytest.mark.parametrize(("secure", "name"), [(True, "__Host-callhooks_session"), (False, "callhooks_session")])
-def test_signing_out_takes_the_cookie_away_that_was_given(secure: bool, name: str) -> None:
-    given, removed = cookie_of(signed_in(), NOW, secure=secure), no_cookie(secure=secure)
-    assert given.name == removed.name == name
-    assert str(removed).split("; ")[:3] == [f"{name}=", "Path=/", "Max-Age=0"]
-    # A browser takes no `__Host-` cookie without Secure, nor its removal.
-    assert ("Secure" in str(removed).split("; ")) is secure
-
-
 def test_nothing_shows_a_password() -> None:
     assert PASSWORD not in repr(CREDENTIALS) + repr(signed_in()) + str(cookie_of(signed_in(), NOW, secure=True))
 
@@ -232,27 +194,17 @@ def test_the_credentials_are_those_of_the_secret() -> None:
     assert read_console_credentials([secret]) == CREDENTIALS
 
 
-@pytest.mark.parametrize(
-    ("further", "is_used"),
-    [
-        ("", False),
-        ("elevenchars", False),
-        ("elevenchars" + " " * 20, False),
-        (" " * 20 + "elevenchars", False),
-        ("\t\n\u00a0elevenchars\u2003\r\n", False),
-        ("\u00e9" * 11, False),
-        ("\U0001f511" * 11, False),
-        (" " * 12, False),
-        ("twelve-chars", True),
-        (" twelve-chars ", True),
-        ("twelve chars", True),
-        ("\u00e9" * 12, True),
-        ("\U0001f511" * 12, True),
-        ("x" * 4096, True),
-    ],
-)
+TOO_SHORT = [
+    "", "elevenchars", "elevenchars" + " " * 20, " " * 20 + "elevenchars", "\t\n\u00a0elevenchars\u2003\r\n",
+    "\u00e9" * 11, "\U0001f511" * 11, " " * 12,
+]  # fmt: skip
+LONG_ENOUGH = ["twelve-chars", " twelve-chars ", "twelve chars", "\u00e9" * 12, "\U0001f511" * 12, "x" * 4096]
+
+
+@pytest.mark.parametrize("further", [*TOO_SHORT, *LONG_ENOUGH])
 @pytest.mark.parametrize("as_list", [False, True])
-def test_a_further_password_has_twelve_characters(further: str, is_used: bool, as_list: bool, log: io.StringIO) -> None:
+def test_a_further_password_has_twelve_characters(further: str, as_list: bool, log: io.StringIO) -> None:
+    is_used = further in LONG_ENOUGH
     secret = {"username": USERNAME, "password": PASSWORD, "further_passwords": [further] if as_list else further}
     assert read_console_credentials([secret]).passwords == ((PASSWORD, further) if is_used else (PASSWORD,))
     assert ("a secret that was added is not used" in log.getvalue()) is not is_used

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.calls import SEQUENCES, START, delivered, fold, of, told
 from tests.support import NOW, size_of
 
-ENDS = [Kind.MISSED, Kind.COMPLETED, Kind.BUSY, Kind.NO_ANSWER, Kind.REJECTED, Kind.CANCELLED, Kind.FAILED, Kind.BILLED]
+NO_ANSWER: dict[str, Detail] = {"reason": "No Answer"}
 
 
 def at(seconds: float) -> datetime:
@@ -122,10 +122,7 @@ class TestHowItWent:
         assert (call.ring_seconds, call.talk_seconds) == (8, None)
 
     def test_a_voipstudio_call_that_was_missed_and_hung_up_was_missed(self) -> None:
-        missed, hung_up = (
-            told(Kind.MISSED, 30, {"reason": "No Answer"}),
-            told(Kind.COMPLETED, 31, {"reason": "No Answer"}),
-        )
+        missed, hung_up = told(Kind.MISSED, 30, NO_ANSWER), told(Kind.COMPLETED, 31, NO_ANSWER)
         assert fold(of("voipstudio", missed)).status is CallStatus.MISSED
         call = fold(of("voipstudio", missed, hung_up))
         assert (call.status, call.outcome, call.ended_at) == (CallStatus.MISSED, Outcome.MISSED, at(31))
@@ -215,13 +212,9 @@ class TestHowItWent:
         assert fold(held).status is CallStatus.HELD
         assert fold([*held, told(Kind.RESUMED, 8)]).status is CallStatus.ANSWERED
 
-    def test_nobody_is_on_hold_after_the_end(self) -> None:
-        call = fold([told(Kind.HELD, 5), told(Kind.RESUMED, 99), told(Kind.COMPLETED, 12)])
-        assert call.hold_seconds == 7
-
-    def test_a_call_that_ends_on_hold_was_held_until_then(self) -> None:
-        call = fold([told(Kind.ANSWERED), told(Kind.HELD, 5), told(Kind.COMPLETED, 12)])
-        assert call.hold_seconds == 7
+    @pytest.mark.parametrize("held", [[told(Kind.HELD, 5), told(Kind.RESUMED, 99)], [told(Kind.HELD, 5)]])
+    def test_nobody_is_on_hold_after_the_end(self, held: list[CallEvent]) -> None:
+        assert fold([told(Kind.ANSWERED), *held, told(Kind.COMPLETED, 12)]).hold_seconds == 7
 
     def test_that_an_action_hook_was_refused_is_no_answer(self) -> None:
         call = fold([told(Kind.INITIATED), told(Kind.VERB, 3, status="in-progress")])
@@ -270,8 +263,7 @@ class TestHowItWent:
             fold([])
 
 
-def shuffled(events: list[CallEvent], seed: int) -> list[CallEvent]:
-    return random.Random(seed).sample(events, len(events))  # noqa: S311 - an order, and no secret
+DELIVERED = {sequence: delivered(sequence) for sequence in SEQUENCES}
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
@@ -282,7 +274,7 @@ class TestWhateverWayItCame:
     def test_in_any_order_and_however_often_a_part_of_a_sequence_is_the_same_call(
         self, sequence: str, data: st.DataObject
     ) -> None:
-        events = delivered_once(sequence)
+        events = DELIVERED[sequence]
         part = data.draw(st.lists(st.sampled_from(events), min_size=1, unique_by=lambda event: event.dedupe_key))
         again = data.draw(st.lists(st.sampled_from(part)))
         arrived = data.draw(st.permutations([*part, *again]))
@@ -291,18 +283,11 @@ class TestWhateverWayItCame:
 
     @given(data=st.data())
     def test_it_moves_forward_alone(self, sequence: str, data: st.DataObject) -> None:
-        arrived = data.draw(st.permutations(delivered_once(sequence)))
+        arrived = data.draw(st.permutations(DELIVERED[sequence]))
         progress = [fold(arrived[:number]) for number in range(1, len(arrived) + 1)]
         ended = [call.outcome is not None for call in progress]
         assert ended == sorted(ended)
         assert [call.event_count for call in progress] == list(range(1, len(arrived) + 1))
-
-
-_DELIVERED: dict[str, list[CallEvent]] = {}
-
-
-def delivered_once(sequence: str) -> list[CallEvent]:
-    return _DELIVERED.setdefault(sequence, delivered(sequence))
 
 
 LAST_MILLISECOND = int((datetime(9999, 12, 30, tzinfo=UTC) - START).total_seconds()) * 1000

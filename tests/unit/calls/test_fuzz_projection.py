@@ -17,18 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.console import Console
-from tests.hostile import (
-    as_json,
-    at,
-    bodies,
-    changed,
-    in_bounded_time,
-    mutated,
-    paths_in,
-    raw,
-    texts,
-    values,
-)
+from tests.hostile import as_json, at, bodies, changed, in_bounded_time, mutated, paths_in, raw, texts, values
 from tests.limits import assert_storable
 from tests.projection import bus_schema, kept, queue_batch, stream_batch
 from tests.properties import examples

@@ -27,10 +27,8 @@ from tests.properties import examples
 PK = "jambonz#one-call"
 ANSWERED_CALL = (
     told(Kind.INITIATED, 0, from_="+14155550123", to="+12125550187", direction="inbound"),
-    told(Kind.RINGING, 1),
-    told(Kind.ANSWERED, 5),
-    told(Kind.COMPLETED, 9),
-)
+    told(Kind.RINGING, 1), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9),
+)  # fmt: skip
 
 
 class Fault(Exception):
@@ -177,15 +175,6 @@ class TestABatchOfTheStream:
             bus_schema().validate(detail)
             assert (detail["call"]["status"], detail["call"]["event_count"]) == ("completed", 4)
         assert [detail["event"]["kind"] for detail in world.published] == [event.kind for event in ANSWERED_CALL]
-
-    def test_given_again_it_changes_nothing_and_is_published_with_the_same_ids(self) -> None:
-        world = World()
-        items = world.keep(*ANSWERED_CALL)
-        world.stream(items)
-        call = world.call()
-        world.stream(items)
-        assert world.call() == call
-        assert world.published_ids[4:] == world.published_ids[:4]
 
     def test_an_older_batch_that_comes_late_takes_nothing_back(self) -> None:
         world = World()

@@ -29,20 +29,9 @@ MAX_FOR_ALL = 5.50
 """Without secrets, whose cost depends on how many containers there are and not on events alone."""
 MAX_FOR_SECRETS = 0.32
 ONE = Usage(
-    events=1,
-    functions=3,
-    secrets=2,
-    batches=1,
-    folds=1,
-    receiving_write_units=1,
-    call_write_units=1,
-    index_write_units=3,
-    read_units=1,
-    bus_units=1,
-    answer_bytes=1000,
-    stored_bytes=2000,
-    log_bytes=274,
-)
+    events=1, functions=3, secrets=2, batches=1, folds=1, receiving_write_units=1, call_write_units=1,
+    index_write_units=3, read_units=1, bus_units=1, answer_bytes=1000, stored_bytes=2000, log_bytes=274,
+)  # fmt: skip
 LISTED = Index(("day", "start"), ("status",))
 
 
@@ -65,31 +54,16 @@ def test_a_whole_call_is_one_call_or_two_legs(provider: str, calls: int) -> None
 
 def test_the_sum_is_that_of_the_list_prices() -> None:
     pace = Pace(
-        delivery_seconds=0.01,
-        batch_seconds=0.01,
-        fold_seconds=0.02,
-        access_log_bytes=74,
-        batch_log_bytes=174,
-        memory_gb=1,
-        cold_starts=0,
-    )
+        delivery_seconds=0.01, batch_seconds=0.01, fold_seconds=0.02, access_log_bytes=74, batch_log_bytes=174,
+        memory_gb=1, cold_starts=0,
+    )  # fmt: skip
     assert asdict(cost_of(ONE, pace, Prices())) == pytest.approx(
         {
-            "api": 1.0,
-            "function": 0.20 + 0.133334,
-            "table": 0.625,
-            "logs": 0.20,
-            "transfer": 0.09,
-            "secrets": 2 * 3 * 8_640 * 0.000005,
-            "projector": 0.20 + 0.400002,
-            "reading": 0.125,
-            "call": 0.625,
-            "indexes": 1.875,
-            "bus": 1.0,
-            "projector_logs": 0.10,
-            "storage": 2.7,
+            "api": 1.0, "function": 0.20 + 0.133334, "table": 0.625, "logs": 0.20, "transfer": 0.09,
+            "secrets": 2 * 3 * 8_640 * 0.000005, "projector": 0.20 + 0.400002, "reading": 0.125, "call": 0.625,
+            "indexes": 1.875, "bus": 1.0, "projector_logs": 0.10, "storage": 2.7,
         }
-    )
+    )  # fmt: skip
 
 
 def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes() -> None:
@@ -101,12 +75,8 @@ def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes(
 
 
 def test_secrets_are_those_of_the_template() -> None:
-    assert {provider: secrets_of(provider) for provider in WHOLE_CALLS} == {
-        "jambonz": 2,
-        "wavix": 1,
-        "bird": 1,
-        "voipstudio": 1,
-    }
+    secrets = {provider: secrets_of(provider) for provider in WHOLE_CALLS}
+    assert secrets == {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}
     assert fixed_cost(Prices()) == pytest.approx(6 * 0.40)
 
 

@@ -110,26 +110,6 @@ class TestEveryParameter:
         line = f"| `{name}` | {'empty' if default == '' else f'`{default}`'} |"
         assert line in (ROOT / "docs" / "operations.md").read_text("utf-8")
 
-    @pytest.mark.parametrize(
-        ("name", "value", "is_taken"),
-        [
-            ("AlarmAddress", "ops@example.com", True),
-            ("AlarmAddress", "ops", False),
-            ("AlarmAddress", "a@b@example.com", False),
-            ("DomainName", "hooks.example.com", True),
-            ("DomainName", "https://hooks.example.com", False),
-            ("DomainName", "Hooks.example.com", False),
-            ("DomainName", "localhost", False),
-            ("CertificateArn", "arn:aws:acm:eu-west-1:123456789012:certificate/0a1b2c3d-0000-4000-8000", True),
-            ("CertificateArn", "certificate/0a1b", False),
-            ("HostedZoneId", "Z0123456789ABCDEFGHIJ", True),
-            ("HostedZoneId", "/hostedzone/Z0123456789ABCDEFGHIJ", False),
-        ],
-    )  # fmt: skip
-    def test_that_is_mistyped_is_found_before_anything_is_deployed(self, name: str, value: str, is_taken: bool) -> None:
-        pattern = processed_template()["Parameters"][name]["AllowedPattern"]
-        assert bool(re.fullmatch(pattern, value)) is is_taken
-
 
 class TestWhatHoldsData:
     @pytest.mark.parametrize(

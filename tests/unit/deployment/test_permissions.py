@@ -20,11 +20,7 @@ INDEXES = ("by_day", "by_from", "by_to", "by_conversation")
 Permission = tuple[str, str]
 
 KEEP: set[Permission] = {(PUT, TABLE), (SEND, SPILL_QUEUE)}
-OF_JAMBONZ: set[Permission] = {
-    *KEEP,
-    (READ_SECRET, "JambonzCredentials.Id"),
-    (READ_SECRET, "JambonzWebhookSecrets.Id"),
-}
+OF_JAMBONZ: set[Permission] = {*KEEP, (READ_SECRET, "JambonzCredentials.Id"), (READ_SECRET, "JambonzWebhookSecrets.Id")}
 
 
 def taken_from(queue: str) -> set[Permission]:

@@ -19,12 +19,7 @@ GATHER = {"verb": "gather", "input": ["digits", "speech"], "numDigits": 1, "acti
 DIAL = {"verb": "dial", "target": [{"type": "user", "name": "jane"}], "actionHook": f"{BASE}/menu"}
 LISTEN = {"verb": "listen", "url": "wss://a.example.com", "finishOnKey": "#", "actionHook": f"{BASE}/menu"}
 ENQUEUE = {"verb": "enqueue", "name": "support", "waitHook": f"{BASE}/wait", "actionHook": f"{BASE}/menu"}
-CONFERENCE = {
-    "verb": "conference",
-    "name": "standup",
-    "startConferenceOnEnter": False,
-    "actionHook": f"{BASE}/menu",
-}
+CONFERENCE = {"verb": "conference", "name": "standup", "startConferenceOnEnter": False, "actionHook": f"{BASE}/menu"}
 LLM = {"verb": "llm", "vendor": "ultravox", "toolHook": f"{BASE}/tool", "actionHook": f"{BASE}/menu"}
 MESSAGE = {"verb": "message", "to": "1", "from": "2", "actionHook": f"{BASE}/menu"}
 ANSWERS: Answers = {"/menu": [], "/wait": endlessly([{"verb": "say", "text": "Please wait"}]), "/tool": {"result": 1}}

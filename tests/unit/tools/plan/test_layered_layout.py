@@ -127,9 +127,3 @@ def on_border(point: tuple[float, float], box: tuple[float, float, float, float]
     at_side = x == pytest.approx(left) or x == pytest.approx(right)
     at_end = y == pytest.approx(top) or y == pytest.approx(bottom)
     assert (at_side and top <= y <= bottom) or (at_end and left <= x <= right)
-
-
-@given(plans())
-@examples(50)
-def test_an_equal_plan_is_drawn_equally(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
-    assert lay_out(*plan) == lay_out(*plan)

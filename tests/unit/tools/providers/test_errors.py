@@ -43,18 +43,11 @@ class TestABaseUrl:
     @pytest.mark.parametrize(
         "value",
         [
-            "api.example.com",
-            "ftp://api.example.com",
-            "https://",
-            "https://user:s3cr3t@api.example.com",
-            "https://api.example.com/?key=s3cr3t",
-            "https://api.example.com/#s3cr3t",
-            "https://api.example.com:s3cr3t",
-            "https://[s3cr3t",
-            "https://api.exämple.com",
-            "https://api.example.com/\x1b[2J",
+            "api.example.com", "ftp://api.example.com", "https://", "https://user:s3cr3t@api.example.com",
+            "https://api.example.com/?key=s3cr3t", "https://api.example.com/#s3cr3t", "https://api.example.com:s3cr3t",
+            "https://[s3cr3t", "https://api.exämple.com", "https://api.example.com/\x1b[2J",
         ],
-    )
+    )  # fmt: skip
     def test_is_an_address_and_nothing_else(self, value: str) -> None:
         with pytest.raises(NotConfigured) as problem:
             base_url({NAME: value}, NAME, "Things", USUAL)

@@ -157,22 +157,16 @@ class TestRedaction:
     @pytest.mark.parametrize(
         ("answer", "redacted"),
         [
-            (
-                '[ {"verb":"dial","target":[{"type":"phone","number":"+14155550123"}], "caf\u00e9": "\\u00e9"} ]',
-                '[ {"verb":"dial","target":[{"type":"phone","number":"***"}], "caf\u00e9": "\\u00e9"} ]',
-            ),
+            ('[ {"verb":"dial","target":[{"type":"phone","number":"+14155550123"}], "caf\u00e9": "\\u00e9"} ]',
+             '[ {"verb":"dial","target":[{"type":"phone","number":"***"}], "caf\u00e9": "\\u00e9"} ]'),
             ('{"n": 14155550123, "m": -14155550123.0, "k": 1}', '{"n": "***", "m": "***", "k": 1}'),
             ('{"+14155550123": true}', '{"***": true}'),
-            (
-                '{"result":"{\\"phone\\": 14155550123, \\"name\\": \\"Zo\u00eb\\"}"}',
-                '{"result":"{\\"phone\\": \\"***\\", \\"name\\": \\"Zo\u00eb\\"}"}',
-            ),
+            ('{"result":"{\\"phone\\": 14155550123, \\"name\\": \\"Zo\u00eb\\"}"}',
+             '{"result":"{\\"phone\\": \\"***\\", \\"name\\": \\"Zo\u00eb\\"}"}'),
             ('{"text": "Call 1-415-555-0123, or 001 415 555 0123!"}', '{"text": "Call ***, or ***!"}'),
             ('{"text": "\\ud83d +14155550123 \\ud83d\\ude00 \u00e9"}', '{"text": "\\ud83d *** \U0001f600 \u00e9"}'),
-            (
-                '[{"actionHook":"/x?to=%2B14155550123&n=a%20b"},{"text":"14155550123x7"}]',
-                '[{"actionHook":"/x?to=***&n=a%20b"},{"text":"***x7"}]',
-            ),
+            ('[{"actionHook":"/x?to=%2B14155550123&n=a%20b"},{"text":"14155550123x7"}]',
+             '[{"actionHook":"/x?to=***&n=a%20b"},{"text":"***x7"}]'),
             ('{"text": "tel:\\u002b14155550123;x"}', '{"text": "tel:***;x"}'),
             ("Call &#43;1&nbsp;4155550123, &amp; so on", "Call ***, &amp; so on"),
             (f'{{"data": "see {b64(NUMBER.encode())} there"}}', '{"data": "see *** there"}'),
@@ -180,7 +174,7 @@ class TestRedaction:
             ("14155550123", '"***"'),
             ('"14155550123"', '"***"'),
         ],
-    )
+    )  # fmt: skip
     def test_touches_nothing_else(self, answer: str, redacted: str) -> None:
         assert redact(NUMBER_PATTERN, answer) == redacted
 

@@ -117,16 +117,12 @@ def test_a_line_that_is_no_part_is_named_by_its_place_and_holds_up_nothing(logge
         (UNSTORED_MARKER, "there is no JSON with the marker"),
         (json.dumps({"message": f"grep {UNSTORED_MARKER}"}), "there is no JSON with the marker"),
         ('{"message":' * 50_000, "its JSON is cut off or broken"),
-        (
-            json.dumps({"message": UNSTORED_MARKER, "delivery": "+14155550123"}),
-            "members are missing or of a wrong type",
-        ),
-        (
-            json.dumps({"message": UNSTORED_MARKER, "event": "1", "part": 3, "parts": 2, "delivery": ""}),
-            "its part is beyond the last one",
-        ),
+        (json.dumps({"message": UNSTORED_MARKER, "delivery": "+14155550123"}),
+         "members are missing or of a wrong type"),
+        (json.dumps({"message": UNSTORED_MARKER, "event": "1", "part": 3, "parts": 2, "delivery": ""}),
+         "its part is beyond the last one"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_part_is_told_and_not_repeated(message: str, problem: str) -> None:
     with pytest.raises(ValueError, match=rf"\A{problem}\Z"):
         part_of(message)

@@ -242,14 +242,6 @@ def test_sam_local_gets_only_variables_that_the_template_has() -> None:
         assert set(values) <= set(declared)
 
 
-def test_sam_local_has_the_same_credentials_for_every_function_of_jambonz() -> None:
-    # callhooks event takes those of one of them, whichever function the event is for.
-    functions = json.loads((EVENTS / "local-env.json").read_text())
-    of_jambonz = [variables for name, variables in functions.items() if name.startswith("Jambonz")]
-    assert len(of_jambonz) > 1
-    assert all(variables.items() >= functions["JambonzNewCallFunction"].items() for variables in of_jambonz)
-
-
 def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:
     access = access_of_env_vars(EVENTS / "local-env.json", "jambonz")
     container = Container()
@@ -259,6 +251,7 @@ def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:
 
 
 def test_sam_local_gives_every_function_of_jambonz_the_same_credentials() -> None:
+    # callhooks event takes those of one of them, whichever function the event is for.
     variables = json.loads((EVENTS / "local-env.json").read_text())
     first, *others = [values for function, values in variables.items() if function.startswith("Jambonz")]
     assert "JambonzClientAuthFunction" in variables
