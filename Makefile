@@ -1,7 +1,9 @@
 SHELL := /bin/sh
 VENV ?= .venv
 PORT ?= 8080
+UNIT ?= tests/unit
 E2E ?= tests/e2e
+WORKERS ?= auto
 DELIVERIES ?= 50000
 ROUNDS ?= 15
 MINUTES ?= 10
@@ -15,7 +17,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
-# Every process would compile what is not compiled yet.
+# Without bytecode on disk every one of the many processes compiles all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 UV_COMPILE := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
@@ -24,9 +26,8 @@ $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group 
 $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
-for peer in runtime bare_pydantic powertools fastapi flask; do \
-	$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bench-$$peer -c requirements/dev.txt \
-		-o $(1)/bench/peers/$$peer/requirements.txt || exit 1; done
+printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
+	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt
 endef
 LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
@@ -34,8 +35,8 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz soak bench check docs pictures fix lock \
-	check-lock build deploy remove clean
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz soak bench check check-code \
+	check-types check-template check-lock docs pictures fix lock build deploy remove clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -51,22 +52,23 @@ $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.tom
 run: setup ## Start the whole application on this machine (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-test: test-unit test-integration test-e2e test-faults test-browser ## Run every test
+# The longest first: .ci/run has two of them side by side.
+test: test-integration test-e2e test-faults test-browser test-unit ## Run every test
 
 test-unit: setup
-	@$(BIN)/python -m pytest -n auto tests/unit
+	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)
 
 test-integration: setup
-	@$(BIN)/python -m pytest -n auto tests/integration
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/integration
 
 test-e2e: setup
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(E2E)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(E2E)
 
 test-faults: setup
 	@$(BIN)/python -m pytest tests/faults
 
 test-browser: setup
-	@$(BIN)/python -m pytest -n auto --dist loadfile tests/browser
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/browser
 
 fuzz: setup ## Run the property tests with random examples until one fails, and print how to repeat it (MINUTES=10)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
@@ -77,15 +79,21 @@ soak: setup ## Have a synthetic day with an outage, and hold it to what was prom
 bench: setup ## Measure what a delivery costs beside what others would write, and print the table (ROUNDS=15)
 	@$(BIN)/python -m bench --rounds $(ROUNDS)
 
-check: setup check-lock ## Lint, types, template, lock files
+check: check-lock check-types check-template check-code ## Lint, types, template, lock files
+
+check-code: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --cache-dir .local/import_linter
-	@$(BIN)/cfn-lint template.yaml docs/examples/*.yaml
-	@$(SAM) validate --lint --region us-east-1
 	@$(BIN)/callhooks plan check
 	@$(BIN)/callhooks tools --check
+
+check-types: setup
+	@$(BIN)/mypy
+
+check-template: setup
+	@$(BIN)/cfn-lint template.yaml docs/examples/*.yaml
+	@$(SAM) validate --lint --region us-east-1
 
 docs: setup ## Write docs/openapi.json, the description of the call log's API
 	@$(BIN)/callhooks openapi > docs/openapi.json

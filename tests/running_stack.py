@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,9 +132,9 @@ def start(folder: Path, *options: str) -> RunningStack:
     return RunningStack(folder, process, LocalStack.read(stack_file))
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[RunningStack]:
-    """One deployment for all tests that only call it, or one for each process that runs tests."""
-    running = start(ROOT / ".local" / f"e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}")
+@contextmanager
+def deployment_for(suite: str) -> Iterator[RunningStack]:
+    """Run one deployment for all tests of a suite, or one for each process that runs them."""
+    running = start(ROOT / ".local" / f"{suite}{os.environ.get('PYTEST_XDIST_WORKER', '')}")
     yield running
     assert running.stop() == 0

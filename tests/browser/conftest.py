@@ -16,10 +16,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog,
 
 from tests.browser.double import PASSWORD, USERNAME, CallLogDouble, serving
 from tests.browser.recordings import DAY
-from tests.running_stack import running
+from tests.running_stack import RunningStack, deployment_for
 from tests.support import ROOT
-
-__all__ = ["running"]
 
 PAGE = load_page(ROOT / "functions" / "call_log" / "page")
 NOW = DAY + timedelta(hours=14, minutes=20)
@@ -42,6 +40,12 @@ PHONE = {"width": 360, "height": 740}
 def chromium() -> str | None:
     """The system's Chromium."""
     return os.environ.get("CHROMIUM") or next((path for name in _NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[RunningStack]:
+    with deployment_for("browser") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,15 @@
 """One deployment for all tests that only call it."""
 
-from tests.running_stack import running
+from __future__ import annotations
 
-__all__ = ["running"]
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running_stack import RunningStack, deployment_for
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[RunningStack]:
+    with deployment_for("e2e") as running:
+        yield running

@@ -27,6 +27,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from callhooks_tools.local.build import BUILDS, build_key
 from callhooks_tools.stack.recordings import read_delivery
 
 from tests.running_stack import CALLHOOKS, RunningStack, start
@@ -65,12 +66,11 @@ def test_it_takes_parameters_of_the_template(own_run: RunningStack) -> None:
 
 def test_only_its_owner_can_read_what_it_writes(own_run: RunningStack) -> None:
     assert own_run.post(own_run.recorded("new_call")).status_code == 200
-    written = [ROOT / ".local", own_run.folder, *own_run.folder.rglob("*")]
-    # uv links what it has in its cache into the build, whose folder nobody else can open.
-    readable = [path for path in written if path.stat().st_mode & 0o077 and "build" not in path.parts]
-    assert readable == []
-    modes = {name: stat.S_IMODE((own_run.folder / name).stat().st_mode) for name in ("run", "run/build", "run/tmp")}
-    assert set(modes.values()) == {0o700}
+    # Nobody else can open the folder of the builds, into which uv links what it has in its cache.
+    written = [ROOT / ".local", BUILDS, own_run.folder, *own_run.folder.rglob("*")]
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+    folders = (BUILDS, own_run.folder / "run", own_run.folder / "run" / "tmp")
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     for log in ("engine.log", "front.log", "sam.log"):
         assert stat.S_IMODE((own_run.folder / "run" / log).stat().st_mode) == 0o600
 
@@ -348,12 +348,12 @@ RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "s
 def test_the_layers_carry_all_that_a_function_needs_as_bytecode(
     running: RunningStack, folder: str, tmp_path: Path
 ) -> None:
-    build = running.folder / "run" / "build"
+    build = BUILDS / build_key(ROOT)
     for package in RUNTIME_PACKAGES:
         (tmp_path / package).symlink_to(Path(boto3.__file__).parents[1] / package)
     attached = ["CallhooksLayer", "CallPlanLayer"] if folder == "jambonz_new_call" else ["CallhooksLayer"]
     layers = [build / layer / "python" for layer in attached]
-    assert list(layers[0].glob("callhooks/__pycache__/receiver.*.pyc"))
+    assert list(layers[0].glob("callhooks/webhooks/__pycache__/pipeline.*.pyc"))
     assert list(layers[0].glob("aws_lambda_powertools/**/*.pyc"))
     program = f"""
 import sys

@@ -8,15 +8,13 @@ import pytest
 
 from tests.faults.traffic import Traffic
 from tests.faulty_proxy import FaultyProxy, lead_functions_through
-from tests.running_stack import RunningStack, start
-from tests.support import ROOT
+from tests.running_stack import RunningStack, deployment_for
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[RunningStack]:
-    running = start(ROOT / ".local" / "faults")
-    yield running
-    assert running.stop() == 0
+    with deployment_for("faults") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def test_what_is_sent_again_after_a_stack_update_gets_the_first_answer_and_is_st
 
     stack = traffic.running.stack
     sam = Sam(traffic.running.folder / "run", stack.engine)
-    sam.deploy({"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
+    sam.deploy(sam.build(), {"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
     traffic.new_containers()
     traffic.warm_up()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import boto3
+import botocore.loaders
 import pytest
-from botocore.loaders import create_loader
-from botocore.session import get_session
+from callhooks.runtime import cold_start
+from callhooks_tools.local.run import Sam
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
 from moto import mock_aws
 
@@ -71,10 +74,10 @@ def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host
 
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That layer, built for this Python."""
-    folder = tmp_path_factory.mktemp("callhooks")
-    build_layer(folder)
-    return folder
+    """That layer, built for this Python with all that is deployed."""
+    folder = tmp_path_factory.mktemp("sam")
+    (folder / "tmp").mkdir()
+    return Sam(folder).build() / "CallhooksLayer"
 
 
 @dataclass
@@ -88,15 +91,11 @@ class Aws:
         return self.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
 
 
-SERVICE_MODELS = create_loader()
-"""Read once for all tests: they take longer to read than all else takes to do."""
-
-
-def new_session() -> boto3.session.Session:
-    """A session with nothing of another test but the service models."""
-    core = get_session()
-    core.register_component("data_loader", SERVICE_MODELS)
-    return boto3.session.Session(botocore_session=core)
+@pytest.fixture(scope="session", autouse=True)
+def _service_models() -> Iterator[None]:
+    """Read them once for all sessions of all tests: it takes longer than all else that a test does."""
+    with patch.object(botocore.loaders, "create_loader", return_value=botocore.loaders.create_loader()):
+        yield
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "CONSOLE_CREDENTIALS": "console-credentials",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", new_session())
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.session.Session())
 
 
 @pytest.fixture
@@ -150,7 +149,7 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         console = {"username": CONSOLE_USERNAME, "password": CONSOLE_PASSWORD}
         secrets.create_secret(Name="console-credentials", SecretString=json.dumps(console))
         # Clients that are made from now on tell of every call.
-        session = new_session()
+        session = boto3.session.Session()
         session.events.register("before-call", lambda model, **_: account.calls.append(model.name))
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
         yield account
@@ -177,7 +176,9 @@ def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # What is frozen stays, and that would be all that the tests before this one have left: gigabytes.
+    with patch.object(cold_start, "freeze_gc", gc.enable):
+        spec.loader.exec_module(module)
     handler: Callable[[Event, object], Any] = module.handler
     return handler
 

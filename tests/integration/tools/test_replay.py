@@ -25,7 +25,7 @@ from typer.testing import CliRunner, Result
 
 from tests.calls import START, fold, told
 from tests.commands import done, failed
-from tests.integration.conftest import CALL_BUS, TABLE, Aws, new_session
+from tests.integration.conftest import CALL_BUS, TABLE, Aws
 from tests.projection import bus_schema, kept
 from tests.stacks import stack_outputs
 from tests.support import LONG_TEXT, NOW
@@ -94,7 +94,7 @@ def stack(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
     queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
     events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
     outputs = stack_outputs(events_table=TABLE, call_bus=CALL_BUS)
-    stack = Stack(aws, new_session())
+    stack = Stack(aws())
     stack.session.events.register("before-call.events.PutEvents", stack.interrupt)
     monkeypatch.setattr(replay_command, "stack_in_aws", lambda _name: (stack.session, outputs))
     monkeypatch.setattr(replay_command, "STACK_FILE", tmp_path / "stack.json")

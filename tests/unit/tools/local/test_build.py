@@ -1,0 +1,172 @@
+"""The build that all runs share: made once for the same sources, and never an old one for new sources."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from callhooks_tools.local import build as builds
+from callhooks_tools.local.build import MAX_BUILDS, SOURCES, build_key, shared_build
+
+from tests.support import ROOT
+
+
+@dataclass
+class Repository:
+    """A few sources, a builder that copies one of them, and how often it has built."""
+
+    root: Path
+    built: int = 0
+    while_building: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.write("template.yaml", "Resources: {}")
+        self.write("functions/wavix_call/app.py", "handler = None")
+        self.write("layers/call_plan/call_plan.yaml", "routes: []")
+        self.write("layers/callhooks/requirements.txt", "pydantic==2.13.0")
+        self.write("tools/callhooks_tools/local/layer_build.py", "")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def build(self, folder: Path) -> None:
+        self.built += 1
+        folder.mkdir()
+        (folder / "plan").write_bytes((self.root / "layers/call_plan/call_plan.yaml").read_bytes())
+        for happening in self.while_building:
+            happening()
+
+    def shared(self) -> Path:
+        return shared_build(self.build, root=self.root, builds=self.root / ".local" / "builds")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path)
+
+
+def test_the_same_sources_are_built_once_by_however_many(repository: Repository) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: repository.shared(), range(8)))
+    assert (len(folders), repository.built) == (1, 1)
+    assert (folders.pop() / "plan").read_text() == "routes: []"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "template.yaml",
+        "samconfig.toml",
+        "functions/wavix_call/app.py",
+        "functions/jambonz_tool/tools/build/weather.py",
+        "layers/call_plan/call_plan.yaml",
+        "layers/callhooks/requirements.txt",
+        "tools/callhooks_tools/local/layer_build.py",
+    ],
+)
+def test_a_changed_or_new_source_is_built_again(repository: Repository, name: str) -> None:
+    before = repository.shared()
+    repository.write(name, "changed")
+    assert repository.shared() != before
+    assert repository.built == 2
+
+
+def test_a_removed_or_renamed_source_is_built_again(repository: Repository) -> None:
+    found = {repository.shared()}
+    app = repository.root / "functions/wavix_call/app.py"
+    app.rename(app.with_name("handler.py"))
+    found.add(repository.shared())
+    app.with_name("handler.py").unlink()
+    found.add(repository.shared())
+    assert len(found) == repository.built == 3
+
+
+def test_a_source_behind_a_link_is_built_again(
+    repository: Repository, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "weather.py").write_text("old")
+    (repository.root / "functions/tools").symlink_to(elsewhere)
+    before = repository.shared()
+    (elsewhere / "weather.py").write_text("new")
+    assert repository.shared() != before
+
+
+def test_a_source_that_runs_now_is_built_again(repository: Repository) -> None:
+    before = repository.shared()
+    (repository.root / "functions/wavix_call/app.py").chmod(0o755)
+    assert repository.shared() != before
+
+
+@pytest.mark.parametrize("part", ["Python", "machine", "package"])
+def test_another_python_machine_or_package_builds_again(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    before = repository.shared()
+    match part:
+        case "Python":
+            monkeypatch.setattr(sys, "version", "3.14.0")
+        case "machine":
+            monkeypatch.setattr(platform, "platform", lambda: "Linux-aarch64")
+        case _:
+            installed = builds.installed_packages()
+            assert "pydantic" in {package.partition("==")[0] for package in installed}
+            monkeypatch.setattr(builds, "installed_packages", lambda: installed[1:])
+    assert repository.shared() != before
+
+
+def test_bytecode_beside_the_sources_changes_nothing(repository: Repository) -> None:
+    before = repository.shared()
+    repository.write("functions/wavix_call/__pycache__/app.cpython-313.pyc", "bytecode")
+    assert repository.shared() == before
+    assert repository.built == 1
+
+
+def test_sources_that_change_while_they_are_built_are_built_again(repository: Repository) -> None:
+    def edit_once() -> None:
+        repository.while_building.clear()
+        repository.write("layers/call_plan/call_plan.yaml", "routes: [new]")
+
+    repository.while_building.append(edit_once)
+    folder = repository.shared()
+    assert repository.built == 2
+    assert (folder / "plan").read_text() == "routes: [new]"
+    assert folder.name == build_key(repository.root)
+
+
+def test_nothing_is_kept_of_a_build_that_fails(repository: Repository) -> None:
+    def fail() -> None:
+        raise RuntimeError("no space left")
+
+    repository.while_building.append(fail)
+    with pytest.raises(RuntimeError, match="no space left"):
+        repository.shared()
+    repository.while_building.clear()
+    assert (repository.shared() / "plan").exists()
+    assert repository.built == 2
+    assert [path.name for path in (repository.root / ".local/builds").iterdir() if path.is_dir()] == [
+        build_key(repository.root)
+    ]
+
+
+def test_the_latest_builds_stay_and_older_ones_go(repository: Repository) -> None:
+    folders = []
+    for number in range(MAX_BUILDS + 2):
+        repository.write("template.yaml", str(number))
+        folders.append(repository.shared())
+        os.utime(folders[-1], (number, number))
+    repository.shared()
+    assert [folder.exists() for folder in folders] == [False] * 2 + [True] * MAX_BUILDS
+
+
+def test_it_is_of_everything_that_the_real_build_reads() -> None:
+    assert all((ROOT / source).exists() for source in SOURCES)
+    assert build_key(ROOT) == build_key(ROOT)

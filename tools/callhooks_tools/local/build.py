@@ -1,0 +1,104 @@
+"""The output of `sam build` for this machine: one for all runs and tests of the same sources, in `.local/builds`."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+from callhooks_tools.stack.private_files import make_private_folder
+from callhooks_tools.stack.stack import LOCAL_FOLDER, ROOT
+
+BUILDS = LOCAL_FOLDER / "builds"
+MAX_BUILDS = 4
+
+SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "tools/callhooks_tools")
+"""Everything that a build reads: what is deployed, and the programs that prepare the layers."""
+_UNFINISHED = "unfinished-"
+
+
+def shared_build(build: Callable[[Path], None], *, root: Path = ROOT, builds: Path = BUILDS) -> Path:
+    """Return the folder of a build of the present sources, which is made only where there is none.
+
+    Args:
+        build: builds the sources into a folder that does not exist yet.
+        root: where the sources are.
+        builds: an existing or new folder for finished builds. Processes that need the same one wait for the first.
+
+    Raises:
+        Whatever `build` raises; nothing is kept then.
+    """
+    make_private_folder(builds)
+    with _locked(builds / "lock"):
+        for abandoned in builds.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        while not (finished := builds / build_key(root)).exists():
+            # A name of its own: what builds for a process that was killed may still write.
+            unfinished = builds / f"{_UNFINISHED}{os.getpid()}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            build(unfinished)
+            # Sources that were changed meanwhile may be in it in part.
+            if builds / build_key(root) == finished:
+                unfinished.rename(finished)
+        finished.touch()
+        _remove_oldest(builds)
+    return finished
+
+
+def build_key(root: Path) -> str:
+    """Return a hash of all that a build depends on: its sources, this Python, and the packages that are installed."""
+    digest = hashlib.sha256()
+    for part in (*_environment(), *_sources(root)):
+        # With its length, so that no two lists of parts are the same bytes.
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()[:32]
+
+
+def _environment() -> Iterator[bytes]:
+    yield f"{sys.version} {platform.platform()}".encode()
+    yield from (package.encode() for package in installed_packages())
+
+
+@cache
+def installed_packages() -> list[str]:
+    """Return every package of this environment with its version, such as `pydantic==2.13.0`."""
+    return sorted(f"{one.name}=={one.version}" for one in distributions())
+
+
+def _sources(root: Path) -> Iterator[bytes]:
+    for path in sorted(_files(root)):
+        yield str(path.relative_to(root)).encode()
+        yield str(path.stat().st_mode & stat.S_IXUSR).encode()
+        yield path.read_bytes()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for source in SOURCES:
+        if (root / source).is_file():
+            yield root / source
+        # The build follows links as well.
+        for parent, folders, names in os.walk(root / source, followlinks=True):
+            folders[:] = [folder for folder in folders if folder != "__pycache__"]
+            yield from (path for name in names if (path := Path(parent, name)).is_file())
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_oldest(builds: Path) -> None:
+    found = [path for path in builds.iterdir() if path.is_dir()]
+    for old in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[MAX_BUILDS:]:
+        shutil.rmtree(old)
