@@ -94,7 +94,7 @@ def stack(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
     queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
     events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
     outputs = stack_outputs(events_table=TABLE, call_bus=CALL_BUS)
-    stack = Stack(aws())
+    stack = Stack(aws, boto3.session.Session())
     stack.session.events.register("before-call.events.PutEvents", stack.interrupt)
     monkeypatch.setattr(replay_command, "stack_in_aws", lambda _name: (stack.session, outputs))
     monkeypatch.setattr(replay_command, "STACK_FILE", tmp_path / "stack.json")
