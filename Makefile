@@ -35,7 +35,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz soak bench check check-code \
+.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
 	check-types check-template check-lock docs pictures fix lock build deploy remove clean
 
 help: ## Show what there is
@@ -72,6 +72,9 @@ test-browser: setup
 
 fuzz: setup ## Run the property tests with random examples until one fails, and print how to repeat it (MINUTES=10)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+mutations: setup ## Take each safeguard away, one at a time, and say which test fails
+	@$(BIN)/python -m tests.mutations
 
 soak: setup ## Have a synthetic day with an outage, and hold it to what was promised (DELIVERIES=50000)
 	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)
