@@ -24,7 +24,7 @@ from callhooks_tools.providers.jambonz.phone import (
     TimedOut,
 )
 from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller
-from callhooks_tools.providers.jambonz.phone.steps import Ended, Noted, Refused, RequestSent
+from callhooks_tools.providers.jambonz.phone.steps import Ended, Noted, Refused, Sent
 from pydantic import JsonValue
 
 from tests.support import NOW, WEBHOOK_SECRET
@@ -185,7 +185,7 @@ class Made:
     @property
     def tries(self) -> list[tuple[str, int, int | None]]:
         """Hook, attempt and status of all requests but status events."""
-        return [(sent.hook, sent.attempt, sent.status) for sent in self.of(RequestSent) if sent.hook != "call status"]
+        return [(sent.hook, sent.attempt, sent.status) for sent in self.of(Sent) if sent.hook != "call status"]
 
     def body(self, path: str) -> dict[str, Any]:
         """The body of the only request at a path."""

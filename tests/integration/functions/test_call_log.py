@@ -171,4 +171,4 @@ def test_a_table_that_is_not_there_is_told_as_unavailable(
     aws.dynamodb.delete_table(TableName=TABLE)
     answer = new_container(FOLDER)(asked("/calls", headers={"authorization": basic()}))
     assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")
-    assert "ResourceNotFoundException at call_log.py" in log.getvalue()
+    assert "ResourceNotFoundException at app.py" in log.getvalue()

@@ -169,7 +169,7 @@ class TestOne:
 
     @pytest.mark.parametrize("verb", ["show", "retry"])
     def test_it_has_to_be_named_and_to_be_there(self, aws: Aws, command: Command, verb: str) -> None:
-        for name in ("wavix", "telco/2026-11-21/aa", "wavix/2026-11-21/", "wavix/2026-11-21/xyz", "wavix//aa"):
+        for name in ("wavix", "Telco/2026-11-21/aa", "wavix/2026-11-21/", "wavix/2026-11-21/xyz", "wavix//aa"):
             assert "PROVIDER/DAY/HASH" in failed(command("quarantine", verb, name))
         told = failed(command("quarantine", verb, "wavix/2026-11-21/aa"))
         assert told == "wavix/2026-11-21/aa is not in quarantine.\n"

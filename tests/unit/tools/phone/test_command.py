@@ -11,7 +11,7 @@ import pytest
 from callhooks.providers.jambonz.authentication import TOLERANCE_SECONDS
 from callhooks_tools.providers.jambonz.commands.call import CommandClock, HttpTransport, TerminalCaller, Verdict, shown
 from callhooks_tools.providers.jambonz.phone import ConnectFailed, NewCall, TimedOut
-from callhooks_tools.providers.jambonz.phone.steps import Noted, Refused, RequestSent, Step
+from callhooks_tools.providers.jambonz.phone.steps import Noted, Refused, Sent, Step
 
 from tests.phone import BASE, CALL_HOOK, Answers, Made, Verbs, endlessly, make_call
 
@@ -103,8 +103,8 @@ def test_every_step_is_a_line() -> None:
     assert all("\n" not in line for line in lines)
 
 
-def sent(milliseconds: int, failure: str | None = None) -> RequestSent:
-    return RequestSent("new call", "POST", BASE, 1, 200, milliseconds, failure, {}, [])
+def sent(milliseconds: int, failure: str | None = None) -> Sent:
+    return Sent("new call", "POST", BASE, 1, 200, milliseconds, failure, {}, [])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from callhooks_tools.providers.jambonz.phone import ConnectFailed, NewCall, Repl
 from callhooks_tools.providers.jambonz.phone.bodies import snake_keys
 from callhooks_tools.providers.jambonz.phone.requests import shown_url
 from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller, ScriptProblem
-from callhooks_tools.providers.jambonz.phone.steps import Ended, Heard, Pressed, RequestSent, Step
+from callhooks_tools.providers.jambonz.phone.steps import Ended, Heard, Pressed, Sent, Step
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -987,7 +987,7 @@ def test_whatever_is_answered_and_done_a_call_ends_once_and_asks_as_jambonz(
     assert made.ended.call_status == "completed"
     first = [request for request in made.application.requests if {"sip", "defaults"} <= request.body.keys()]
     assert len(first) == 1
-    for sent, request in zip(made.of(RequestSent), made.application.requests, strict=True):
+    for sent, request in zip(made.of(Sent), made.application.requests, strict=True):
         assert sent.body == request.body
 
 
@@ -1002,10 +1002,10 @@ def test_a_menu_without_an_end_is_given_up() -> None:
     steps: list[Step] = make_call(
         {CALL_HOOK: [MENU], "/menu": endlessly([MENU])}, Stubborn(""), status_events=False, most_hooks=20
     ).steps
-    assert sum(isinstance(step, RequestSent) for step in steps) == 20
+    assert sum(isinstance(step, Sent) for step in steps) == 20
 
 
 @pytest.mark.parametrize("error", [ConnectFailed("reset"), TimedOut()])
 def test_an_error_of_the_transport_is_no_answer(error: Exception) -> None:
-    [sent] = make_call({CALL_HOOK: error}).of(RequestSent)
+    [sent] = make_call({CALL_HOOK: error}).of(Sent)
     assert (sent.status, sent.answer) == (None, "")

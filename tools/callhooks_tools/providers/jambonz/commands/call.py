@@ -54,8 +54,8 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     Recorded,
     Recording,
     Refused,
-    RequestSent,
     Said,
+    Sent,
     Side,
     SpeechFailed,
     Step,
@@ -273,14 +273,14 @@ class Verdict:
     """What was wrong with a call, and how long its answers took."""
 
     refused: int = 0
-    slowest: RequestSent | None = None
+    slowest: Sent | None = None
     hooks: int = 0
 
     def take(self, step: Step) -> None:
         """Look at one more step."""
         if isinstance(step, Refused):
             self.refused += 1
-        elif isinstance(step, RequestSent):
+        elif isinstance(step, Sent):
             self.hooks += 1
             if self.slowest is None or step.milliseconds > self.slowest.milliseconds:
                 self.slowest = step
@@ -359,7 +359,7 @@ def call(  # noqa: PLR0913 - one parameter for each option
 
 def shown(step: Step) -> Text:
     """A step as a line of the terminal."""
-    if not isinstance(step, RequestSent):
+    if not isinstance(step, Sent):
         return Text(str(step), style=STYLES.get(type(step), QUESTION_STYLE))
     slow = step.milliseconds > SLOW_MILLISECONDS
     style = "red" if step.failure else "yellow" if slow else "dim"

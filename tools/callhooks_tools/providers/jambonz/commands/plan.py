@@ -17,7 +17,7 @@ from callhooks.providers.jambonz.plan.plan import Plan
 from callhooks_tools.providers.jambonz.commands.call import check_for, env_vars_of, headers_of, scripted_caller, shown
 from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedCall, SimulatedClock
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
-from callhooks_tools.providers.jambonz.phone.steps import Refused, RequestSent
+from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
 from callhooks_tools.providers.jambonz.plan import builder as plan_builder
 from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
@@ -142,7 +142,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     try:
         for step in SimulatedCall(new_call, APPLICATION, outside).run():
             refused = refused or isinstance(step, Refused)
-            if isinstance(step, RequestSent):
+            if isinstance(step, Sent):
                 console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
                 console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
             else:

@@ -21,7 +21,7 @@ from callhooks.providers.jambonz.authentication import (
 from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.phone.bodies import Body
-from callhooks_tools.providers.jambonz.phone.steps import Caller, Noted, RequestSent, Walk
+from callhooks_tools.providers.jambonz.phone.steps import Caller, Noted, Sent, Walk
 
 ACCEPTED = frozenset({200, 202, 204})
 BACKOFF_SECONDS = (0.5, 1, 2, 4, 6)
@@ -273,7 +273,7 @@ class Requestor:
             **({"Content-Type": "application/json"} if method == "POST" else {}),
         }
 
-    def _try(self, request: _Request, attempt: int) -> tuple[RequestSent, JsonValue, str | int]:
+    def _try(self, request: _Request, attempt: int) -> tuple[Sent, JsonValue, str | int]:
         """One try: its step, the JSON of the answer, and what retries go by: the status, or `ct` or `rt`."""
         started = self._clock.monotonic()
         status: int | None = None
@@ -292,7 +292,7 @@ class Requestor:
             failure, kind = "Headers Timeout Error", "rt"
         except RequestFailed as error:
             failure = str(error)
-        sent = RequestSent(
+        sent = Sent(
             hook=request.name,
             method=request.method,
             url=shown_url(request.url),

@@ -23,7 +23,7 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSent:
+class Sent:
     """One try of a request.
 
     `url` shows no secret. `status` is `None` where no answer came; `failure` says why jambonz takes it for an error.
@@ -216,7 +216,7 @@ class Choice:
 
 
 Question: TypeAlias = Asked | Rang | Recording | Queued | Conferencing | Transcribing | AgentTalks | Choice
-Step: TypeAlias = RequestSent | Heard | Played | Did | Noted | Refused | Ended | Question
+Step: TypeAlias = Sent | Heard | Played | Did | Noted | Refused | Ended | Question
 Walk: TypeAlias = Generator[Step, None, ResultT]
 
 
