@@ -392,7 +392,7 @@ class Report:
             of_time = [one for one in self.sent if one.in_outage is in_outage]
             yield title, of_time
             for provider in PROVIDERS:
-                yield f"  {provider}", [one for one in of_time if one.job.call.truth.provider is provider]
+                yield f"  {provider}", [one for one in of_time if one.job.call.truth.provider == provider]
 
 
 def soak(

@@ -16,7 +16,7 @@ def test_a_retry_gets_the_answer_of_the_function_that_was_killed_after_it_had_st
     traffic: Traffic, proxy: FaultyProxy, provider: str
 ) -> None:
     """Kills the function after DynamoDB has written the first delivery of a call, and before it is answered."""
-    (call,) = (call for call in traffic.place() if call.provider is provider)
+    (call,) = (call for call in traffic.place() if call.provider == provider)
     first = call.deliveries[0]
     with proxy.broken(Fault.KILL, "DynamoDB.PutItem", having="event#") as kill:
         assert traffic.post(call, first).status == 500

@@ -30,7 +30,7 @@ def test_a_signature_is_valid_as_far_as_its_window_goes(
     traffic: Traffic, provider: str, skew: timedelta, status: int
 ) -> None:
     """Sign by a clock at the edges of each window: five minutes for jambonz, 24 hours and five minutes for Bird."""
-    (call,) = (call for call in traffic.place() if call.provider is provider)
+    (call,) = (call for call in traffic.place() if call.provider == provider)
     stack = traffic.running.stack
     delivery = as_sent_by(
         provider, call.deliveries[0], stack.credentials.of(provider), datetime.now(UTC) + skew, base_url=stack.base_url
