@@ -397,10 +397,11 @@ def main(
         for file in ("Makefile", "README.md", "CHANGELOG.md", "pyproject.toml", "samconfig.toml", "template.yaml"):
             shutil.copy(ROOT / file, folder / file)
         chosen = [mutation for mutation in MUTATIONS if only in mutation.safeguard]
-        test = first_failure(sorted({test for mutation in chosen for test in mutation.tests}), folder)
-        if test:
-            console.print(f"{test} fails while every safeguard is there.", soft_wrap=True)
-            raise typer.Exit(1)
+        for tests in sorted({test for mutation in chosen for test in mutation.tests}):
+            test = first_failure((tests,), folder)
+            if test:
+                console.print(f"{test} fails while every safeguard is there.", soft_wrap=True)
+                raise typer.Exit(1)
         for mutation in chosen:
             test = failing_test(mutation, folder)
             survivors += test is None
