@@ -240,10 +240,10 @@ def _line_bytes(item: Item) -> int:
     counted = [EVENT_STORED, CALL_ANSWERED] if is_new_call else [EVENT_STORED]
     caller_waits = is_new_call or item["kind"]["S"] == Kind.VERB.value
     with redirect_stdout(StringIO()) as line:
-        told = {"call_id": item["pk"]["S"].partition("#")[2]}
+        log_fields = {"call_id": item["pk"]["S"].partition("#")[2]}
         provider = item["provider"]["S"]
         emit_delivery_metrics(
-            counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, log_fields=told
+            counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, log_fields=log_fields
         )
     return len(line.getvalue().strip())
 

@@ -402,6 +402,7 @@ def main(
             if test:
                 console.print(f"{test} fails while every safeguard is there.", soft_wrap=True)
                 raise typer.Exit(1)
+            console.print(f"{tests} passes with every safeguard in place", soft_wrap=True)
         for mutation in chosen:
             test = failing_test(mutation, folder)
             survivors += test is None

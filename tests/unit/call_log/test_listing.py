@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from callhooks.call_log import listing as call_list
-from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, Cursor, CursorRefused, Question
+from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, CallQuery, Cursor, CursorRefused
 from callhooks.calls.call import Call, CallStatus, Outcome
 from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, CallsUnread, shard_of
 from callhooks.events.event_item import partition_key
@@ -23,14 +23,14 @@ from tests.calls import START
 
 TODAY = "2026-11-21"
 CALLER, CALLED = "+14155550100", "+14155550123"
-ALL_OF_TODAY = Question(day=TODAY)
+ALL_OF_TODAY = CallQuery(day=TODAY)
 
 
 def list_of(table: FakeTable) -> CallList:
     return CallList(table.as_client(), "events")
 
 
-def walk(table: FakeTable, question: Question, *, limit: int) -> list[str]:
+def walk(table: FakeTable, question: CallQuery, *, limit: int) -> list[str]:
     """The paths on all pages of a question, asked for with what the client was given alone."""
     paths: list[str] = []
     text: str | None = None
@@ -88,7 +88,7 @@ def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
 ) -> None:
     table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000), a_call("later", milliseconds=86_400_000)])
     table.largest_reply = reply
-    assert walk(table, Question(day=TODAY, **narrowing), limit=limit) == newest_first(narrowed(calls, narrowing))
+    assert walk(table, CallQuery(day=TODAY, **narrowing), limit=limit) == newest_first(narrowed(calls, narrowing))
 
 
 @given(
@@ -105,7 +105,7 @@ def test_all_pages_of_a_number_have_each_of_its_calls_once_and_in_order(
     yesterday = a_call("yesterday", milliseconds=-86_400_000, to=written, from_=written)
     table = table_of([*calls, yesterday])
     asked = [call for call in [*calls, *([] if day else [yesterday])] if written in (call.from_, call.to)]
-    question = Question(day=day, number=number, **narrowing)
+    question = CallQuery(day=day, number=number, **narrowing)
     assert walk(table, question, limit=limit) == newest_first(narrowed(asked, narrowing))
 
 
@@ -133,7 +133,7 @@ def test_a_page_reads_little_more_than_it_shows() -> None:
 def test_looking_for_what_is_rare_ends_after_so_many_entries_and_goes_on_from_there() -> None:
     calls = [a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 500)]
     table = table_of([*calls, a_call("rare", milliseconds=-1, direction="outbound")])
-    question = Question(day=TODAY, direction="outbound")
+    question = CallQuery(day=TODAY, direction="outbound")
     page = list_of(table).page(question, limit=50)
     assert page.calls == ()
     assert page.cursor is not None
@@ -144,7 +144,7 @@ def test_looking_for_what_is_rare_ends_after_so_many_entries_and_goes_on_from_th
 
 def test_more_calls_of_one_moment_than_a_page_looks_at_are_all_listed() -> None:
     calls = [a_call(f"call-{number}") for number in range(MAX_LISTED + 100)]
-    assert walk(table_of(calls), Question(day=TODAY, direction="inbound"), limit=1500) == newest_first(calls)
+    assert walk(table_of(calls), CallQuery(day=TODAY, direction="inbound"), limit=1500) == newest_first(calls)
 
 
 def test_the_calls_of_a_day_are_spread_over_all_shards() -> None:
@@ -187,27 +187,27 @@ def test_a_cursor_is_taken_for_its_own_question() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Question(day="2026-11-22"),
-        Question(number=CALLER),
-        Question(day=TODAY, number=CALLER),
-        Question(day=TODAY, provider="jambonz"),
-        Question(day=TODAY, status=CallStatus.BUSY),
-        Question(day=TODAY, outcome=Outcome.BUSY),
-        Question(day=TODAY, direction="inbound"),
+        CallQuery(day="2026-11-22"),
+        CallQuery(number=CALLER),
+        CallQuery(day=TODAY, number=CALLER),
+        CallQuery(day=TODAY, provider="jambonz"),
+        CallQuery(day=TODAY, status=CallStatus.BUSY),
+        CallQuery(day=TODAY, outcome=Outcome.BUSY),
+        CallQuery(day=TODAY, direction="inbound"),
     ],
 )
-def test_the_cursor_of_another_question_is_refused(other: Question) -> None:
+def test_the_cursor_of_another_question_is_refused(other: CallQuery) -> None:
     with pytest.raises(CursorRefused):
         Cursor.read(str(a_cursor)).position_in(other)
 
 
 def test_a_number_may_be_written_in_another_way_on_the_next_page() -> None:
-    cursor = Cursor.behind(a_cursor.after, Question(number="+1 415 555-0100"))
-    assert cursor.position_in(Question(number="14155550100")) == a_cursor.after
+    cursor = Cursor.behind(a_cursor.after, CallQuery(number="+1 415 555-0100"))
+    assert cursor.position_in(CallQuery(number="14155550100")) == a_cursor.after
 
 
 def test_no_number_stands_in_a_cursor() -> None:
-    text = str(Cursor.behind(a_cursor.after, Question(number=CALLER)))
+    text = str(Cursor.behind(a_cursor.after, CallQuery(number=CALLER)))
     assert b"4155550100" not in base64.urlsafe_b64decode(text)
 
 

@@ -105,7 +105,7 @@ class CallLog:
             return self.page
         session = None if place.route in FOR_ANYBODY else self._authenticate(request)
         now = self.clock()
-        desk = RequestContext(
+        context = RequestContext(
             self.calls,
             self.store,
             self.hints_for,
@@ -114,7 +114,7 @@ class CallLog:
             no_cookie(secure=self._needs_tls),
             told,
         )
-        response = route(request, place, desk)
+        response = route(request, place, context)
         renewed = session.renewed(now) if session else None
         new_cookies = (*response.cookies, str(self._cookie(renewed))) if renewed else response.cookies
         return response._replace(headers={**_NO_STORE, **response.headers}, cookies=new_cookies)

@@ -66,7 +66,7 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CallQuery:
     """Which calls are asked for: of a day (`2026-11-21`, UTC), of a number or both, narrowed down by the rest.
 
     Without `legs`, calls that have a parent are left out.
@@ -100,7 +100,7 @@ class Cursor:
     seal: str
 
     @classmethod
-    def behind(cls, position: Position, question: Question) -> Cursor:
+    def behind(cls, position: Position, question: CallQuery) -> Cursor:
         """The cursor of a page that ends at this position."""
         return cls(question.day, position, _seal(position, question))
 
@@ -126,7 +126,7 @@ class Cursor:
             raise CursorRefused
         return cursor
 
-    def position_in(self, question: Question) -> Position:
+    def position_in(self, question: CallQuery) -> Position:
         """The place where the next page of this question begins.
 
         Raises:
@@ -188,7 +188,7 @@ class CallList:
         self._client = client
         self._table_name = table_name
 
-    def page(self, question: Question, *, limit: int, after: Position | None = None) -> CallPage:
+    def page(self, question: CallQuery, *, limit: int, after: Position | None = None) -> CallPage:
         """The calls of a day or of a number, the newest first.
 
         It looks at `MAX_LISTED` entries at most, so that a page may be short, or empty, and have a cursor.
@@ -205,7 +205,7 @@ class CallList:
 
     def counts(self, day: str, *, legs: bool = True, after: Position | None = None) -> DayCounts:
         """How many calls of a day there are, by hour, provider and outcome; it looks at `MAX_COUNTED`."""
-        question = Question(day=day, legs=legs)
+        question = CallQuery(day=day, legs=legs)
         calls: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         talked: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
         last, counted, cursor = after, 0, None
@@ -250,7 +250,7 @@ class CallList:
         return tuple(listed_call(item) for item in sorted(self._calls(keys), key=_position))
 
     def _newest_first(
-        self, question: Question, after: Position | None, *, at_once: int, attributes: Sequence[str] = ()
+        self, question: CallQuery, after: Position | None, *, at_once: int, attributes: Sequence[str] = ()
     ) -> Iterator[IndexEntry]:
         """The calls that a question is about, each once, read as far as they are taken."""
         entries = self._entries(question, after, at_once=at_once, attributes=attributes)
@@ -268,7 +268,7 @@ class CallList:
         return calls_at(self._client, self._table_name, keys)
 
     def _entries(
-        self, question: Question, after: Position | None, *, at_once: int, attributes: Sequence[str]
+        self, question: CallQuery, after: Position | None, *, at_once: int, attributes: Sequence[str]
     ) -> Iterator[IndexEntry]:
         """The entries of all indexes that a question needs, each once, read as far as they are taken."""
         partitions = _partitions(question)
@@ -327,7 +327,7 @@ def call_path(pk: str) -> str:
     return f"/calls/{provider}/{key}"
 
 
-def _partitions(question: Question) -> list[tuple[str, str, str]]:
+def _partitions(question: CallQuery) -> list[tuple[str, str, str]]:
     """Index, name and value of each partition that a question is about."""
     if question.number is not None:
         party = party_key(_as_typed(question.number))
@@ -343,7 +343,7 @@ def _as_typed(number: str) -> str:
     return "".join(letters).strip(" <>")
 
 
-def _seal(position: Position, question: Question) -> str:
+def _seal(position: Position, question: CallQuery) -> str:
     """What tells a cursor's own question from others. It finds slips: whoever may ask may look at every call anyway."""
     number = question.number and party_key(_as_typed(question.number))
     narrowed = [question.provider, question.status, question.outcome, question.direction, question.legs]

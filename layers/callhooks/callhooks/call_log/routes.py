@@ -26,11 +26,11 @@ from callhooks.call_log.listing import (
     UNDER_WAY,
     CallList,
     CallPage,
+    CallQuery,
     Cursor,
     CursorRefused,
     DayCounts,
     OutcomeOrUnderWay,
-    Question,
     call_path,
 )
 from callhooks.call_log.session import COOKIE, SECURE_COOKIE
@@ -187,7 +187,7 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
 ) -> CallPage:
     """A page of the calls of a day or of a number."""
     behind = Cursor.read(cursor) if cursor is not None else None
-    question = Question(
+    question = CallQuery(
         day=day.isoformat() if day else None if number else _day_asked_for(behind),
         number=number,
         provider=provider,
@@ -196,7 +196,7 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
         direction=direction,
         legs=legs,
     )
-    return _desk().calls.page(question, limit=limit, after=behind.position_in(question) if behind else None)
+    return _context().calls.page(question, limit=limit, after=behind.position_in(question) if behind else None)
 
 
 @app.get(
@@ -212,14 +212,14 @@ def read_call(
     call_id: Annotated[str, Path(description="The provider's own id of the call, or what stands for it in a `path`")],
 ) -> CallAnswer:
     """A call with its events and its legs."""
-    desk = _desk()
+    context = _context()
     for pk in _partition_keys(unquote(provider), unquote(call_id)):
-        items = list(desk.store.items_of(pk))
+        items = list(context.store.items_of(pk))
         if items:
             # Not the id that was asked for, which may be a number by mistake.
-            desk.told["call"] = call_path(pk)
-            call, told = call_of(items, desk.hints_for)
-            return call_answer(pk, call, told, desk.calls.legs(pk, call))
+            context.told["call"] = call_path(pk)
+            call, told = call_of(items, context.hints_for)
+            return call_answer(pk, call, told, context.calls.legs(pk, call))
     raise HttpProblem(404, "Not found", "There is no such call.")
 
 
@@ -235,8 +235,8 @@ def count_calls(day: OfDay = None, legs: WithLegs = True, cursor: BehindCursor =
     """How many calls of a day went how."""
     behind = Cursor.read(cursor) if cursor is not None else None
     asked = day.isoformat() if day else _day_asked_for(behind)
-    after = behind.position_in(Question(day=asked, legs=legs)) if behind else None
-    return _desk().calls.counts(asked, legs=legs, after=after)
+    after = behind.position_in(CallQuery(day=asked, legs=legs)) if behind else None
+    return _context().calls.counts(asked, legs=legs, after=after)
 
 
 @app.post(
@@ -248,7 +248,7 @@ def count_calls(day: OfDay = None, legs: WithLegs = True, cursor: BehindCursor =
 )
 def open_session(who: Annotated[SignIn, Body()]) -> RouteResponse[None]:
     """A new session."""
-    return RouteResponse(204, cookies=[_desk().sign_in(who.username, who.password)])
+    return RouteResponse(204, cookies=[_context().sign_in(who.username, who.password)])
 
 
 @app.delete(
@@ -260,7 +260,7 @@ def open_session(who: Annotated[SignIn, Body()]) -> RouteResponse[None]:
 )
 def close_session() -> RouteResponse[None]:
     """No session in this browser any more."""
-    return RouteResponse(204, cookies=[_desk().sign_out])
+    return RouteResponse(204, cookies=[_context().sign_out])
 
 
 @app.get(DOCUMENT, include_in_schema=False)
@@ -287,7 +287,7 @@ class Place:
     path: str
 
 
-def route(request: Request, place: Place, desk: RequestContext) -> Response:
+def route(request: Request, place: Place, context: RequestContext) -> Response:
     """Answer a request for one of the places that `METHODS` lists, by one of its methods.
 
     Raises:
@@ -295,7 +295,7 @@ def route(request: Request, place: Place, desk: RequestContext) -> Response:
         Exception: whatever the table or the credentials raise.
     """
     event = _routed(request, place)
-    app.append_context(desk=desk)  # type: ignore[no-untyped-call]
+    app.append_context(request=context)  # type: ignore[no-untyped-call]
     try:
         payload = app.resolve(event, LambdaContext())
     except CursorRefused:
@@ -347,14 +347,14 @@ def openapi_text() -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _desk() -> RequestContext:
-    desk: RequestContext = app.context["desk"]
-    return desk
+def _context() -> RequestContext:
+    context: RequestContext = app.context["request"]
+    return context
 
 
 def _day_asked_for(behind: Cursor | None) -> str:
     """The day of a question that names none: today, and for a further page what was today at the first one."""
-    return (behind and behind.day) or _desk().today
+    return (behind and behind.day) or _context().today
 
 
 def _partition_keys(provider: str, call_id: str) -> Iterator[str]:

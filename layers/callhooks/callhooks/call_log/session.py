@@ -136,7 +136,7 @@ def _end(signed_in: datetime, now: datetime) -> datetime:
 
 def _passwords_that_match(username: bytes, password: bytes, credentials: ConsoleCredentials) -> list[str]:
     is_user = hmac.compare_digest(username, credentials.username.encode("utf-8"))
-    # Every password is compared, so that the time tells nothing about which came close.
+    # Compare every password, so that timing does not reveal which one came close.
     matches = [one for one in credentials.passwords if hmac.compare_digest(password, one.encode("utf-8"))]
     return matches if is_user else []
 

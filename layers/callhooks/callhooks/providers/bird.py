@@ -364,7 +364,7 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
         given = signature.encode("utf-8", "surrogatepass")
         url = request.url(self._public_url)
         expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
-        # Every key is compared, so that the time tells nothing about which came close.
+        # Compare every key, so that timing does not reveal which one came close.
         if not sum(hmac.compare_digest(given, one) for one in expected):
             # The URL is most often what is wrong. Its path is logged as the template writes it, without its values.
             logged = request._replace(path=request.route.rpartition(" ")[2], raw_query="")

@@ -74,7 +74,7 @@ class UrlTokenWebhook(Webhook[PathTokens, MessageT]):
     def authenticate(self, request: Request, credentials: PathTokens, _now: datetime) -> Sender:
         """Check the token in the path."""
         given = request.path_parameters.get("token", "").encode("utf-8", "surrogatepass")
-        # Every token is compared, so that the time tells nothing about which came close.
+        # Compare every token, so that timing does not reveal which one came close.
         if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
             raise Unauthorized("wrong token")
         return Sender()

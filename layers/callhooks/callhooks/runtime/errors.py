@@ -107,8 +107,8 @@ def aws_error_code(error: BaseException | None) -> str | None:
     It is in the `response` of botocore's `ClientError`.
     """
     response = getattr(error, "response", None)
-    told = response.get("Error") if isinstance(response, dict) else None
-    code = told.get("Code") if isinstance(told, dict) else None
+    detail = response.get("Error") if isinstance(response, dict) else None
+    code = detail.get("Code") if isinstance(detail, dict) else None
     return code if isinstance(code, str) else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -190,7 +190,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         self._record_latency(metrics, request, started, fields)
 
     def _record_latency(
-        self, metrics: list[str] | tuple[()], request: Request, started: datetime, log_fields: Mapping[str, str]
+        self, metrics: Sequence[str], request: Request, started: datetime, log_fields: Mapping[str, str]
     ) -> None:
         webhook = self._webhook
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from callhooks.call_log.listing import CallList, Question
+from callhooks.call_log.listing import CallList, CallQuery
 from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import EVENT_PREFIX, Item, details_of_item, partition_key
 from callhooks.providers.description import TEST_SENDER
@@ -78,7 +78,7 @@ def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:
     client, table = deployment.session.client("dynamodb", config=IMPATIENT), deployment.outputs.events_table
     calls = CallList(client, table)
     days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKED_BACK)]
-    listed = (call for day in days for call in calls.page(Question(day=day, provider=PROVIDER), limit=MAX_CALLS).calls)
+    listed = (call for day in days for call in calls.page(CallQuery(day=day, provider=PROVIDER), limit=MAX_CALLS).calls)
     latest = islice((call for call in listed if not call.call_id.startswith(TEST_SENDER)), MAX_CALLS)
     return [
         item

@@ -172,7 +172,7 @@ def shown_basic(header: str | None) -> bytes:
 
 def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
     given = shown_basic(header)
-    # Every password is compared, so that the time tells nothing about which came close.
+    # Compare every password, so that timing does not reveal which one came close.
     if not sum(
         hmac.compare_digest(given, f"{credentials.username}:{password}".encode()) for password in credentials.passwords
     ):
@@ -191,7 +191,7 @@ def _verified_signature(header: str | None, body: bytes, secrets: Iterable[str],
         raise Unauthorized("a signature outside the tolerance of 300 seconds", challenge=CHALLENGE)
     given = [digest.encode("utf-8", "replace") for digest in signature.digests]
     expected = [sign(secret, signature.timestamp, body).encode("ascii") for secret in secrets]
-    # Every pair is compared, so that the time tells nothing about which secret came close.
+    # Compare every pair, so that timing does not reveal which one came close.
     if not sum(hmac.compare_digest(one, other) for one in given for other in expected):
         raise Unauthorized("a wrong signature", challenge=CHALLENGE)
     return signature

@@ -193,7 +193,7 @@ class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
             raise Unauthorized(problem.reason) from None
         url = request.url(self._public_url)
         expected = [sign(token, url, fields).encode("ascii") for token in credentials.tokens]
-        # Every token is compared, so that the time tells nothing about which came close.
+        # Compare every token, so that timing does not reveal which one came close.
         if not sum(hmac.compare_digest(given, one) for one in expected):
             raise Unauthorized("wrong signature")
         return Sender()
