@@ -335,7 +335,7 @@ MUTATIONS = (
         "events/event_item.py",
         "        and _PLAIN_ID.fullmatch(identifier)\n",
         "",
-        ("tests/unit/events",),
+        (NEW_CALL,),
     ),
     Mutation(
         "events are folded in their own order",
