@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import boto3
 import botocore.loaders
+import botocore.session
 import pytest
 from callhooks.runtime import cold_start
 from callhooks_tools.local.run import Sam
@@ -94,7 +95,7 @@ class Aws:
 @pytest.fixture(scope="session", autouse=True)
 def _service_models() -> Iterator[None]:
     """Read them once for all sessions of all tests: it takes longer than all else that a test does."""
-    with patch.object(botocore.loaders, "create_loader", return_value=botocore.loaders.create_loader()):
+    with patch.object(botocore.session, "create_loader", return_value=botocore.loaders.create_loader()):
         yield
 
 
