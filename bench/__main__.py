@@ -136,11 +136,11 @@ def targets_of(results: Mapping[str, Result]) -> list[Target]:
             targets.append(Target(what=what, measured=worst, at_most=most, at_least=least))
 
     imports = [one.import_ratio.median for one in callers]
-    hold("cold import of jambonz_new_call / boto3 with a model", imports, most=1.15)
+    hold("cold import, jambonz_new_call / bare_pydantic", imports, most=1.15)
     refusals = [one.refusal_ratio.median for one in events if one.refusal_ratio]
-    hold("cold event function up to a refusal / boto3 with a model", refusals, most=0.6)
-    hold("event functions that import boto3 for it", [sum(one.boto3_for_refusal for one in events)], most=0)
-    hold("warm fresh event / bare put", [one.warm_ratio.median for one in events], most=1.5)
+    hold("cold import and rejection, event functions / bare_pydantic", refusals, most=0.6)
+    hold("event functions that import boto3 for a rejection", [sum(one.boto3_for_refusal for one in events)], most=0)
+    hold("warm fresh delivery, event functions / bare", [one.warm_ratio.median for one in events], most=1.5)
     for name, warmer in (("powertools", 2.5), ("fastapi", 2.0)):
         if peer := results.get(name):
             title = PEERS[name]
@@ -154,11 +154,11 @@ def targets_of(results: Mapping[str, Result]) -> list[Target]:
     of_all = [one.calls for one in (*events, *callers)]
     for what, counted, most in (
         ("fresh", [calls.fresh for calls in of_all], 1),
-        ("repeated", [calls.repeated_elsewhere or 0 for calls in of_all], 1),
-        ("repeated in the same container", [calls.repeated or 0 for calls in of_all], 0),
-        ("refused", [max(calls.refused or 0, calls.forged or 0) for calls in of_all], 0),
+        ("duplicate", [calls.repeated_elsewhere or 0 for calls in of_all], 1),
+        ("duplicate in the same container", [calls.repeated or 0 for calls in of_all], 0),
+        ("rejected", [max(calls.refused or 0, calls.forged or 0) for calls in of_all], 0),
     ):
-        hold(f"requests to AWS for each delivery, {what}", counted, most=most)
+        hold(f"requests to AWS per delivery, {what}", counted, most=most)
     return targets
 
 
@@ -166,10 +166,20 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
     """Print it: milliseconds of processor time, and ratios to the floors."""
     results = report.results
     console.print(
-        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each: medians of processor"
-        " time in milliseconds, with half of what lies between the quartiles. boto3 is where Lambda's image has it."
+        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each."
+        " Milliseconds of processor time: median ± half the interquartile range."
+        " boto3 is not in the layer: Lambda's image has it."
     )
-    cold = Table("cold", "import", "/ floor", "refused", "/ floor", "no bytecode", "MB", "zipped")
+    cold = Table(
+        "cold start",
+        "import",
+        f"/ {IMPORT_FLOOR}",
+        "import and rejection",
+        f"/ {IMPORT_FLOOR}",
+        "import without bytecode",
+        "MB",
+        "zipped",
+    )
     for subject in chosen:
         one, size = results[subject.name], report.sizes[subject.name]
         cold.add_row(
@@ -183,7 +193,7 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
             f"{size.zipped / 1e6:.1f}",
         )
     console.print(cold)
-    warm = Table("warm", "delivery", f"/ {FLOOR}", f"/ {EVENT_FLOOR}", "loopback", "peak MB", "log bytes")
+    warm = Table("warm", "fresh", f"/ {FLOOR}", f"/ {EVENT_FLOOR}", "over loopback", "peak MB", "log bytes")
     for subject in chosen:
         one = results[subject.name]
         warm.add_row(
@@ -196,7 +206,9 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
             f"{one.log_bytes:.0f}",
         )
     console.print(warm)
-    requests = Table("requests to AWS", "cold start", "fresh", "repeated", "same container", "refused", "forged")
+    requests = Table(
+        "requests to AWS", "once per container", "fresh", "duplicate", "duplicate, same container", "rejected", "forged"
+    )
     for subject in chosen:
         calls = results[subject.name].calls
         counted = (calls.fresh, calls.repeated_elsewhere, calls.repeated, calls.refused, calls.forged)

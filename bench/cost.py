@@ -365,14 +365,14 @@ def show(pace: Pace, prices: Prices) -> None:
     table.add_section()
     table.add_row("receiving", *(f"{cost.receiving:.2f}" for cost in costs.values()))
     table.add_row("receiving, projecting and publishing", *(f"{cost.total:.2f}" for cost in costs.values()))
-    table.add_row("the same, each event projected alone", *(f"{total:.2f}" for total in alone))
+    table.add_row("the same, if each event is projected alone", *(f"{total:.2f}" for total in alone))
     repeats = [cost_of_repeats(REPEATS, usage_of(provider), pace, prices) for provider in WHOLE_CALLS]
-    table.add_row(f"{REPEATS:.0%} repeats add", *(f"{cost:.2f}" for cost in repeats))
+    table.add_row(f"{REPEATS:.0%} duplicates add", *(f"{cost:.2f}" for cost in repeats))
     table.add_row(
-        f"kept for {RETENTION_DAYS} days, with their backup", *(f"{cost.storage:.2f}" for cost in costs.values())
+        f"storage for {RETENTION_DAYS} days, with backup", *(f"{cost.storage:.2f}" for cost in costs.values())
     )
     console.print(table)
-    console.print(f"A stack's secrets cost ${fixed_cost(prices):.2f} a month besides, whatever comes.")
+    console.print(f"A stack's secrets cost ${fixed_cost(prices):.2f} a month in addition, regardless of traffic.")
 
 
 if __name__ == "__main__":

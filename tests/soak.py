@@ -388,7 +388,7 @@ class Report:
                 console.print(f"  {example}")
 
     def _groups(self) -> Iterator[tuple[str, list[Sent]]]:
-        for title, in_outage in (("with the database", False), ("without it", True)):
+        for title, in_outage in (("with the database", False), ("without the database", True)):
             of_time = [one for one in self.sent if one.in_outage is in_outage]
             yield title, of_time
             for provider in PROVIDERS:
