@@ -298,14 +298,14 @@ MUTATIONS = (
     Mutation(
         "a call gets the fallback while secrets cannot be read",
         "webhooks/pipeline.py",
-        "if webhook.fallback is not None and webhook.takes_new_calls and webhook.is_new_call",
+        "if webhook.fallback is not None and webhook.handles_new_calls and webhook.is_new_call",
         "if False and webhook.is_new_call",
         (NEW_CALL,),
     ),
     Mutation(
         "a call gets the fallback whatever raises",
         "webhooks/pipeline.py",
-        "if self._webhook.takes_new_calls and self._webhook.fallback is not None:",
+        "if self._webhook.handles_new_calls and self._webhook.fallback is not None:",
         "if False:",
         (NEW_CALL,),
     ),

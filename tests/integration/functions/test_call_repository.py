@@ -27,7 +27,7 @@ def calls(aws: Aws) -> CallStore:
     return CallStore(boto3.client("dynamodb"), TABLE)
 
 
-def keep_event(aws: Aws, event: CallEvent, *, body: bytes = b"{}", retention_days: float = 90) -> None:
+def store_event(aws: Aws, event: CallEvent, *, body: bytes = b"{}", retention_days: float = 90) -> None:
     request, answer = Request("POST", "/", body=body), Response(200, "[]")
     EventStore(aws.dynamodb, TABLE).put(event_item(event, request, answer, retention_days=retention_days))
 
@@ -40,7 +40,7 @@ def call_in_table(aws: Aws) -> dict[str, object]:
 def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallStore) -> None:
     events = [told(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
     for event in [*events, replace(events[0], call_id="one-call-2")]:
-        keep_event(aws, event)
+        store_event(aws, event)
     calls.keep(PK, fold(events), expires_at=None)
     read = calls.events_of(PK).events
     assert {event.dedupe_key for event in read} == {event.dedupe_key for event in events}
@@ -50,7 +50,7 @@ def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallSto
 
 def test_a_call_that_takes_too_long_to_read_is_given_up_between_two_pages(aws: Aws, calls: CallStore) -> None:
     for number in range(60):
-        keep_event(aws, told(Kind.DTMF, number, {"text": LONG_TEXT}))
+        store_event(aws, told(Kind.DTMF, number, {"text": LONG_TEXT}))
     aws.calls.clear()
     with pytest.raises(OutOfTime):
         calls.events_of(PK, has_time=lambda: False)
@@ -65,10 +65,10 @@ def test_a_call_is_forgotten_with_the_last_of_its_events(aws: Aws, calls: CallSt
     first = told(Kind.INITIATED)
     last = replace(first, dedupe_key="last", received_at=first.received_at + timedelta(hours=1))
     for event in (first, last):
-        keep_event(aws, event, retention_days=1)
+        store_event(aws, event, retention_days=1)
     expires_at = int((last.received_at + timedelta(days=1)).timestamp())
     assert calls.events_of(PK).expires_at == expires_at
-    keep_event(aws, replace(first, dedupe_key="for ever"), retention_days=0)
+    store_event(aws, replace(first, dedupe_key="for ever"), retention_days=0)
     assert calls.events_of(PK).expires_at is None
 
 

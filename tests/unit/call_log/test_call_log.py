@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from callhooks.call_log.listing import MAX_LISTED
-from callhooks.call_log.routes import FOR_ANYBODY, METHODS
+from callhooks.call_log.routes import METHODS, PUBLIC_PLACES
 from callhooks.calls.call import CallStatus, Outcome
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import event_item, partition_key
@@ -258,7 +258,7 @@ def test_every_place_of_the_api_is_described() -> None:
     assert described == expected
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert ("security" in operation) is (path in FOR_ANYBODY)
+            assert ("security" in operation) is (path in PUBLIC_PLACES)
             assert "422" not in operation["responses"]
 
 

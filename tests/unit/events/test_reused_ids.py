@@ -16,7 +16,7 @@ from callhooks.events.write_result import WriteOutcome
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.commands.recover import Logged, bring_in
 from callhooks_tools.commands.recover import RecoveryOutcome as Recovered
-from callhooks_tools.recovery.quarantine import keep_event
+from callhooks_tools.recovery.quarantine import store_event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -154,7 +154,7 @@ class TestTheWay:
 
     def test_of_quarantine_keeps_it(self, table: FakeDynamoDB) -> None:
         store = EventStore(table.as_client(), "events")
-        assert [keep_event(store, item_of(body)) for body in (b"other", b"other", b"{}")] == [True, False, False]
+        assert [store_event(store, item_of(body)) for body in (b"other", b"other", b"{}")] == [True, False, False]
         assert bodies(table) == [b"other", b"{}"]
 
     def test_of_a_queue_that_the_first_still_waits_in_keeps_both(self) -> None:

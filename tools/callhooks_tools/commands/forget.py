@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks_tools.recovery.encoded_text import MARK
 from callhooks_tools.recovery.forget import (
-    SHORTEST_SEARCHED,
+    MIN_SEARCH_LENGTH,
     TOOL_RESULT,
     Found,
     Holds,
@@ -114,7 +114,7 @@ def _waiting(session: Session, queues: Sequence[str]) -> int:
 def _show(found: Found, tool_results: int, person: Person) -> None:
     if not person.is_searched:
         console.print(
-            f"It has fewer than {SHORTEST_SEARCHED} digits, or is a SIP user: it is compared with from and to, "
+            f"It has fewer than {MIN_SEARCH_LENGTH} digits, or is a SIP user: it is compared with from and to, "
             "and not looked for in texts."
         )
     if not found.things + tool_results:

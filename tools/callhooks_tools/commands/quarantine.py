@@ -26,8 +26,8 @@ from callhooks_tools.recovery.quarantine import (
     Quarantine,
     QuarantinedDelivery,
     StillNotUnderstood,
-    keep_event,
     read_again,
+    store_event,
 )
 from callhooks_tools.recovery.workers import at_once, at_once_by_key
 from callhooks_tools.stack.provider_names import OfProvider
@@ -111,7 +111,7 @@ class Retrial:
         if isinstance(read, Tried):
             return read
         try:
-            fate = RetryOutcome.STORED if keep_event(self.store, read.made) else RetryOutcome.KNOWN
+            fate = RetryOutcome.STORED if store_event(self.store, read.made) else RetryOutcome.KNOWN
         except StillNotUnderstood as problem:
             return Tried(read.kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
         self.quarantine.remove(read.kept)

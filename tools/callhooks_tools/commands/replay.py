@@ -26,7 +26,7 @@ from callhooks_tools.recovery.replay import (
     API_KEY_HEADER,
     BusDestination,
     Destination,
-    NotTaken,
+    EntriesRejected,
     Pacer,
     Replay,
     ReplayOutcome,
@@ -245,7 +245,7 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
         ):
             run = Replay(state, calls, destination, Pacer(rate, time.monotonic, time.sleep), _tell_problem, advance)
             run.run()
-    except NotTaken as error:
+    except EntriesRejected as error:
         stopped(str(error))
     except (BotoCoreError, ClientError) as error:
         stopped(f"the table of events cannot be read: {error}")

@@ -47,7 +47,7 @@ def run(
             parameters=parameters,
             stack_file=STACK_FILE,
             step=_step,
-            tell_request=_tell_request,
+            on_request=_tell_request,
         ) as stack:
             _show(stack, time.monotonic() - started)
             while True:

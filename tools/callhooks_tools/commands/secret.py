@@ -10,7 +10,7 @@ import typer
 
 from callhooks_tools.stack.secrets import (
     CONSOLE_PASSWORD,
-    SHORTEST_TOKEN,
+    MIN_TOKEN_LENGTH,
     TOKEN,
     LastSecret,
     SecretKind,
@@ -21,7 +21,7 @@ from callhooks_tools.stack.secrets import (
 from callhooks_tools.stack.stack import StackUnknown
 from callhooks_tools.stack.terminal import StackName, console, fail, stack_in_aws
 
-SHORTEST_SECRET = 8
+MIN_SECRET_LENGTH = 8
 GENERATED_SECRET_BYTES = 20
 
 secret_app = typer.Typer(
@@ -130,7 +130,7 @@ def _ask_secret(name: str) -> str:
 
 def _check_secret(kind: SecretKind, secret: str) -> None:
     if kind.secret.is_in_url and not TOKEN.fullmatch(secret):
-        fail(f"A token stands in a URL: it has at least {SHORTEST_TOKEN} letters, digits or any of . _ ~ -")
-    shortest = kind.shortest or SHORTEST_SECRET
+        fail(f"A token stands in a URL: it has at least {MIN_TOKEN_LENGTH} letters, digits or any of . _ ~ -")
+    shortest = kind.shortest or MIN_SECRET_LENGTH
     if len(secret) < shortest or not secret.isprintable():
         fail(f"A {kind.secret.words} has at least {shortest} printable characters.")

@@ -19,7 +19,7 @@ from callhooks_tools.stack.deployment import IMPATIENT, Deployment
 from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
 from callhooks_tools.stack.secrets import (
     CONSOLE_PASSWORD,
-    SHORTEST_TOKEN,
+    MIN_TOKEN_LENGTH,
     TOKEN,
     SecretKind,
     credentials_in,
@@ -218,7 +218,7 @@ def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mappi
     if not all(TOKEN.fullmatch(token) for token in tokens):
         yield failure(
             check,
-            f"A token in it cannot stand in a URL, or is shorter than {SHORTEST_TOKEN} characters and can be guessed.",
+            f"It has a token that is not valid in a URL or is shorter than {MIN_TOKEN_LENGTH} characters.",
             f"Make another one, give the provider its URL, and remove the old one: "
             f"{deployment.callhooks(f'secret add {secret.kind} --generate')}",
         )

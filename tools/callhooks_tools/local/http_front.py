@@ -116,7 +116,7 @@ class ProxyResponse(BaseModel):
 class Front:
     """Serves the routes on a socket that is bound already, in a thread of its own.
 
-    `tell_request` gets a line about each request, which names no token.
+    `on_request` gets a line about each request, which names no token.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class Front:
         routes: list[ApiRoute],
         client: LambdaClient,
         listener: socket.socket,
-        tell_request: Callable[[str], None],
+        on_request: Callable[[str], None],
     ) -> None:
-        self._tell_request = tell_request
+        self._tell_request = on_request
         self._routes = routes
         self._client = client
         self._listener = listener

@@ -77,7 +77,7 @@ def local_run(
     parameters: Mapping[str, str],
     stack_file: Path,
     step: Step,
-    tell_request: Callable[[str], None],
+    on_request: Callable[[str], None],
 ) -> Iterator[LocalStack]:
     """Start everything, and end it when the block is left.
 
@@ -87,7 +87,7 @@ def local_run(
         stack_file: what is written for other programs, and removed at the end. Logs and everything temporary go to the
             folder of `prepare_folder`.
         step: opens a named step of the progress.
-        tell_request: gets a line about each request.
+        on_request: gets a line about each request.
 
     Raises:
         LocalRunFailed, EngineFailed: with what to do about it.
@@ -118,7 +118,7 @@ def local_run(
                 # The engine knows no ExcludePunctuation, which a URL needs; and a provider may have secrets of its own.
                 generated = kind.secret.prefix + secrets.token_hex(SECRET_BYTES)
                 SenderSecrets.of(name, session, outputs).replace(generated)
-            front = _front(session, listener, tell_request)
+            front = _front(session, listener, on_request)
             front.start()
             stack.callback(front.stop)
         local_stack = LocalStack(
@@ -226,7 +226,7 @@ def _listener(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _front(session: Session, listener: socket.socket, tell_request: Callable[[str], None]) -> Front:
+def _front(session: Session, listener: socket.socket, on_request: Callable[[str], None]) -> Front:
     cloudformation = session.client("cloudformation")
     body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     template: dict[str, JsonValue] = json.loads(body if isinstance(body, str) else json.dumps(body))
@@ -239,4 +239,4 @@ def _front(session: Session, listener: socket.socket, tell_request: Callable[[st
         "lambda",
         config=Config(read_timeout=30, retries={"total_max_attempts": 1}, max_pool_connections=CONCURRENT_INVOCATIONS),
     )
-    return Front(routes_of(template, function_names), client, listener, tell_request)
+    return Front(routes_of(template, function_names), client, listener, on_request)

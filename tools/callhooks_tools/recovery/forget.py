@@ -33,7 +33,7 @@ from callhooks_tools.recovery.workers import at_once
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SHORTEST_SEARCHED = 8
+MIN_SEARCH_LENGTH = 8
 """The fewest digits that are looked for within texts: a shorter number would be found in times and ids."""
 TOOL_CALL_KEY = "id"
 TOOL_RESULT = "data"
@@ -91,7 +91,7 @@ class Person:
         canonical = _canonical(party)
         if not canonical:
             raise ValueError("A number with its country code is wanted, or a SIP user.")
-        if not (canonical.isascii() and canonical.isdigit()) or len(canonical) < SHORTEST_SEARCHED:
+        if not (canonical.isascii() and canonical.isdigit()) or len(canonical) < MIN_SEARCH_LENGTH:
             return cls(canonical, None)
         ways = re.compile(_BEFORE + _BETWEEN.join(canonical) + _AFTER)
         return cls(canonical, NumberPattern(canonical, ways, re.compile(_TRUNK_ZERO)))

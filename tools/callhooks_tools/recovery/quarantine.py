@@ -22,7 +22,7 @@ from callhooks_tools.recovery.workers import at_once
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SHORTEST_HASH = 8
+MIN_HASH_LENGTH = 8
 
 _LISTED = ("pk", "sk", "received_at", "route", "reason")
 
@@ -89,7 +89,7 @@ class Quarantine:
             ConsistentRead=True,
         )
         items = [{name: _text(item, name) for name in _LISTED} for page in pages for item in page["Items"]]
-        shown = shortest([item["sk"] for item in items], at_least=max(SHORTEST_HASH, len(start)))
+        shown = shortest([item["sk"] for item in items], at_least=max(MIN_HASH_LENGTH, len(start)))
         return [QuarantinedDelivery(name=f"{provider}/{day}/{shown[item['sk']]}", **item) for item in items]
 
 
@@ -127,7 +127,7 @@ def read_again(item: Item, parameters: Parameters) -> Item | Ignored:
     return {**made, "expires_at": item["expires_at"]} if "expires_at" in item else made
 
 
-def keep_event(store: EventStore, made: Item) -> bool:
+def store_event(store: EventStore, made: Item) -> bool:
     """Store an event; `False` where it is there already.
 
     Raises:

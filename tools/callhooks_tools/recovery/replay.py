@@ -35,7 +35,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _PASSING_STATUSES = frozenset({408, 425, 429})
 
 
-class NotTaken(Exception):
+class EntriesRejected(Exception):
     """A destination has not taken these events; the text says why, and holds nothing that was sent."""
 
     def __init__(self, why: str, refused: Sequence[BusEntry]) -> None:
@@ -53,7 +53,7 @@ class Destination(Protocol):
         """Publish the entries.
 
         Raises:
-            NotTaken: some of them, after a few attempts; all others are taken.
+            EntriesRejected: some of them, after a few attempts; all others are taken.
         """
 
 
@@ -70,7 +70,7 @@ class BusDestination:
         """Publish the entries."""
         self._codes.clear()
         if refused := self._bus.publish(entries, has_time=lambda: True):
-            raise NotTaken(f"the bus refuses them: {', '.join(sorted(self._codes))}", refused)
+            raise EntriesRejected(f"the bus refuses them: {', '.join(sorted(self._codes))}", refused)
 
 
 class UrlDestination:
@@ -91,7 +91,7 @@ class UrlDestination:
         for number, entry in enumerate(entries):
             if why := self._post(envelope_of(entry)):
                 told = f"{origin_of(self._url)} {why} to {id_of(entry)} of {entry.request['Time']:{_TIME}}"
-                raise NotTaken(told, entries[number:])
+                raise EntriesRejected(told, entries[number:])
 
     def _post(self, envelope: bytes) -> str | None:
         """Why it was not taken; `None` where it was."""
@@ -209,7 +209,7 @@ class Replay:
         """Publish all that is left. What is struck off was taken; what was taken just before a failure may not be.
 
         Raises:
-            NotTaken: the destination refuses.
+            EntriesRejected: the destination refuses.
             ClientError, BotoCoreError: the table could not be read.
         """
         # No more than a second's worth is sent or read at once.
@@ -252,7 +252,7 @@ class Replay:
             if entries:
                 self.pacer.wait(len(entries))
                 self.destination.send(entries)
-        except NotTaken as error:
+        except EntriesRejected as error:
             self._strike_off([one for one in read if (one.place.pk, one.place.sk) not in error.refused])
             raise
         self._strike_off(read)

@@ -15,10 +15,10 @@ from callhooks.providers.registry import providers
 
 from callhooks_tools.stack.stack import ConsoleAccess, StackCredentials, StackOutputs
 
-SHORTEST_TOKEN = 20
-TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", re.ASCII)
+MIN_TOKEN_LENGTH = 20
+TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{MIN_TOKEN_LENGTH},}}", re.ASCII)
 """What may stand in a URL as it is, and cannot be guessed."""
-SHORTEST_SHOWN_SECRET = 12
+MIN_SHOWN_SECRET_LENGTH = 12
 
 
 CONSOLE_PASSWORD = "console-password"
@@ -174,4 +174,4 @@ def read_credentials(session: Session, outputs: StackOutputs) -> StackCredential
 
 def masked(secret: str) -> str:
     """The end of a secret, to know it by; nothing of one that is short."""
-    return f"...{secret[-4:] if len(secret) >= SHORTEST_SHOWN_SECRET else ''}"
+    return f"...{secret[-4:] if len(secret) >= MIN_SHOWN_SECRET_LENGTH else ''}"

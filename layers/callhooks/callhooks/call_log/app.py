@@ -18,7 +18,7 @@ from aws_lambda_powertools.shared.cookies import Cookie
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks.call_log.listing import CallList
-from callhooks.call_log.routes import CALL, FOR_ANYBODY, LIST, METHODS, Place, RequestContext, route
+from callhooks.call_log.routes import CALL, LIST, METHODS, PUBLIC_PLACES, Place, RequestContext, route
 from callhooks.call_log.session import (
     CHALLENGE,
     WRONG_CREDENTIALS,
@@ -103,7 +103,7 @@ class CallLog:
             raise HttpProblem(405, "Method not allowed", f"This takes {allowed}.", headers={"allow": allowed})
         if place.route == PAGE:
             return self.page
-        session = None if place.route in FOR_ANYBODY else self._authenticate(request)
+        session = None if place.route in PUBLIC_PLACES else self._authenticate(request)
         now = self.clock()
         context = RequestContext(
             self.calls,

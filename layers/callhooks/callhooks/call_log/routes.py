@@ -50,7 +50,7 @@ METHODS = {
     SESSION: ("POST", "DELETE"),
     DOCUMENT: ("GET", "HEAD"),
 }
-FOR_ANYBODY = frozenset({SESSION, DOCUMENT})
+PUBLIC_PLACES = frozenset({SESSION, DOCUMENT})
 MAX_AT_ONCE = 200
 MAX_BODY_BYTES = 4096
 
@@ -340,7 +340,7 @@ def openapi_text() -> str:
             # Powertools describes its own answer to a failed validation for every route.
             del operation["responses"]["422"]
             operation["responses"].get("204", {}).pop("content", None)
-            if path in FOR_ANYBODY:
+            if path in PUBLIC_PLACES:
                 operation["security"] = []
     for name in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         del document["components"]["schemas"][name]

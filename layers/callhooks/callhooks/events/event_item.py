@@ -103,7 +103,7 @@ def event_key(event: CallEvent) -> tuple[str, str]:
     return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key}"
 
 
-def is_kept_once(item: Item) -> bool:
+def is_stored_once(item: Item) -> bool:
     """Return whether an item is the beginning of a call: whatever comes under its key later is a repeat."""
     return item["sk"]["S"] in _ONCE_SORT_KEYS
 
@@ -113,7 +113,7 @@ def is_repeat(item: Item, first: Item) -> bool:
 
     A provider may use an id twice, and a signature that nobody can verify may come with another body.
     """
-    if is_kept_once(item) or "body" not in first or first["body"] == item["body"]:
+    if is_stored_once(item) or "body" not in first or first["body"] == item["body"]:
         return True
     try:
         return body_of_item(first) == body_of_item(item)
@@ -291,7 +291,7 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "sender_mark": clean_text(sender.mark),
         "signed_call": clean_text(sender.call_id or ""),
     }
-    kept = {*_KEPT_HEADERS, *sender.kept_headers}
+    kept = {*_KEPT_HEADERS, *sender.stored_headers}
     headers = {name: clean_text(value) for name, value in request.headers.items() if name in kept}
     return {
         **_attributes(texts),

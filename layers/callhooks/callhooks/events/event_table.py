@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 from botocore.exceptions import ClientError
 
-from callhooks.events.event_item import Item, answer_of, body_of_item, is_kept_once, is_repeat, with_own_key
+from callhooks.events.event_item import Item, answer_of, body_of_item, is_repeat, is_stored_once, with_own_key
 from callhooks.runtime.http import Response
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class EventStore(BasePersistenceLayer):
 def _record_key(item: Item) -> str:
     key = f"{item['pk']['S']}|{item['sk']['S']}"
     # Python's hash of bytes is keyed at random in each process, and costs nothing the second time.
-    return key if is_kept_once(item) else f"{key}|{hash(bytes(item['body']['B']))}"
+    return key if is_stored_once(item) else f"{key}|{hash(bytes(item['body']['B']))}"
 
 
 def _same_write(first: Item, second: Item) -> bool:

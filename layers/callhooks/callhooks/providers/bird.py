@@ -369,7 +369,7 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
             # The URL is most often what is wrong. Its path is logged as the template writes it, without its values.
             logged = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
             raise Unauthorized("wrong signature", log_fields={"url": logged.url(self._public_url)})
-        return Sender(sent_at(request), mark=timestamp, kept_headers=(REQUEST_ID_HEADER, TIMESTAMP_HEADER))
+        return Sender(sent_at(request), mark=timestamp, stored_headers=(REQUEST_ID_HEADER, TIMESTAMP_HEADER))
 
     def parse(self, request: Request) -> BirdEvent:
         """Read the event."""

@@ -169,7 +169,7 @@ class Setup:
     stack_option: str = ""
 
 
-def takes_any_url(_base_url: str) -> str:
+def accepts_any_url(_base_url: str) -> str:
     """Refuse no URL."""
     return ""
 
@@ -203,7 +203,7 @@ class Provider:
     samples: Callable[[str, datetime, Parameters], Sequence[Sample]]
     settings: Callable[[Setup], Sequence[SettingGroup]]
     nested: tuple[str, ...] = ()
-    refusal_of_url: Callable[[str], str] = takes_any_url
+    refusal_of_url: Callable[[str], str] = accepts_any_url
     signs_url: bool = False
     without_credentials: str = ""
     fold_hints: FoldHints = field(default_factory=FoldHints)

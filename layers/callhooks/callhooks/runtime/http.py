@@ -36,7 +36,7 @@ class Sender(NamedTuple):
     `sent_at` is the sender's clock, aware UTC, where the signature vouches for it. `mark` distinguishes deliveries
     with the same body; a retry repeats it. `call_id` is the call that the request's URL names, where we have
     signed it. `url_key` signs the calls in the URLs that we hand out. `lacks_signature` marks a request that was let
-    in without the signature that its provider's other requests must have. `kept_headers` are the provider's own
+    in without the signature that its provider's other requests must have. `stored_headers` are the provider's own
     headers, in lower case, that go into quarantine with a delivery: no credential is among them.
     """
 
@@ -45,7 +45,7 @@ class Sender(NamedTuple):
     call_id: str | None = None
     url_key: str = ""
     lacks_signature: bool = False
-    kept_headers: tuple[str, ...] = ()
+    stored_headers: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return a text without the key."""

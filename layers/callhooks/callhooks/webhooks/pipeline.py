@@ -107,7 +107,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._refuse(problem, request)
         except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
             logger.error("failed", extra={"provider": self._webhook.provider, "failure": describe_exception(error)})
-            if self._webhook.takes_new_calls and self._webhook.fallback is not None:
+            if self._webhook.handles_new_calls and self._webhook.fallback is not None:
                 return self._fall_back(self._webhook.fallback, request, started)
             return self._refuse(HttpProblem(500, "Internal error", NOT_PROCESSED), request)
 
@@ -125,7 +125,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _answer_unauthenticated(self, request: Request, started: datetime) -> HttpPayload:
         """Give a new call the fallback, which discloses nothing; nothing of an unauthenticated sender is stored."""
         webhook = self._webhook
-        if webhook.fallback is not None and webhook.takes_new_calls and webhook.is_new_call(self._parse(request)):
+        if webhook.fallback is not None and webhook.handles_new_calls and webhook.is_new_call(self._parse(request)):
             return self._fall_back(webhook.fallback, request, started)
         raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
 
@@ -149,7 +149,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             answer = webhook.answer(message, request, now)
             item = event_item(event, request, answer, retention_days=self._retention_days)
         except BadRequest as problem:
-            if webhook.takes_new_calls:
+            if webhook.handles_new_calls:
                 raise
             return self._quarantine(request, problem.detail, deadline)
         except BodyTooLarge as problem:
@@ -158,7 +158,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             raise
         except Exception as error:  # noqa: BLE001 - no fault of ours may lose what an authenticated sender has sent
             logger.error("not processed", extra={"provider": webhook.provider, "failure": describe_exception(error)})
-            if webhook.takes_new_calls:
+            if webhook.handles_new_calls:
                 _count_fallback()
             return self._quarantine(request, NOT_PROCESSED, deadline)
         result = self._write(item, answer, deadline)
@@ -237,7 +237,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
 
     def _quarantine_response(self, reason: str, request: Request) -> Response:
         webhook = self._webhook
-        if webhook.takes_new_calls and webhook.fallback is not None:
+        if webhook.handles_new_calls and webhook.fallback is not None:
             return webhook.fallback
         try:
             return webhook.quarantine_response(reason, request)
@@ -251,7 +251,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         logger.warning("refused", extra=fields)
         if problem.status < 500:
             count("WebhookRefused", provider=provider, reason=problem.reason)
-            if self._webhook.takes_new_calls:
+            if self._webhook.handles_new_calls:
                 count(CALL_REFUSED if self._has_credentials(request) else CALL_REFUSED_ANONYMOUS)
         return problem_response(problem).as_payload()
 

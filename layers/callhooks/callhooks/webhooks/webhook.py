@@ -31,7 +31,7 @@ class Webhook(ABC, Generic[CredentialsT, MessageT]):
         caller_waits: a person on the telephone hears nothing until the answer is there.
         fallback: the answer for a sender who must not be left without one. A webhook without a fallback is one of
             events: the sender sends again what could not be stored.
-        takes_new_calls: calls begin here. A new call gets the fallback even while no sender can be authenticated, and
+        handles_new_calls: calls begin here. A new call gets the fallback even while no sender can be authenticated, and
             whatever goes wrong; what is no call at all is refused.
         uses_builtin_plan: new calls are answered by the built-in plan, since there is no other.
     """
@@ -41,7 +41,7 @@ class Webhook(ABC, Generic[CredentialsT, MessageT]):
     answer_within: timedelta = ANSWER_WITHIN
     caller_waits: bool = False
     fallback: Response | None = None
-    takes_new_calls: bool = False
+    handles_new_calls: bool = False
     uses_builtin_plan: bool = False
 
     def unauthenticated_response(self, request: Request) -> Response | None:  # noqa: ARG002

@@ -24,7 +24,7 @@ PLAN = read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"
 OFFICE_HOURS = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 WAITING = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_position": 2, "queue_size": 3, "queue_time": 12}
-TOLD: Mapping[str, Mapping[str, object]] = {
+KNOWN_FACTS: Mapping[str, Mapping[str, object]] = {
     "gather.actionHook timeout": {"reason": "timeout"},
     "gather.actionHook error": {"reason": "error", "details": "no recognizer"},
     "gather.actionHook low-confidence": {"reason": "stt-low-confidence"},
@@ -47,8 +47,8 @@ def documents(hook: str) -> Iterator[Mapping[str, object]]:
     """Everything that a hook of the plan may tell, and one thing that nobody named."""
     yield {**CALL, "reason": "something new"}
     for word in OUTCOMES.get(hook, ()):
-        if word not in ("digits", "speech") or f"{hook} {word}" in TOLD:
-            yield {**CALL, **TOLD[f"{hook} {word}"]}
+        if word not in ("digits", "speech") or f"{hook} {word}" in KNOWN_FACTS:
+            yield {**CALL, **KNOWN_FACTS[f"{hook} {word}"]}
     if hook == "gather.actionHook":
         yield from ({**CALL, "reason": "dtmfDetected", "digits": digits} for digits in DIGITS)
         for said in ("sales", "I need SUPPORT, please", "a new order", "call me back", "what?"):

@@ -96,9 +96,9 @@ def test_a_request_comes_back_as_it_was(method: str, body: bytes, query: str, pa
         request_id="request-1",
         route=f"{method} /webhooks/call/flows/{{flow}}/{{step}}",
         path_parameters=parameters,
-        sender=Sender(NOW, "1795242600.5e88", "call-1", kept_headers=("messagebird-request-id",)),
+        sender=Sender(NOW, "1795242600.5e88", "call-1", stored_headers=("messagebird-request-id",)),
     )
-    sender = request.sender._replace(kept_headers=())
+    sender = request.sender._replace(stored_headers=())
     assert request_of(kept(request, provider="jambonz")) == request._replace(sender=sender)
 
 

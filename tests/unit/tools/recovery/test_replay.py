@@ -22,7 +22,7 @@ from callhooks_tools.recovery import replay as replay_module
 from callhooks_tools.recovery.replay import (
     POST_PAUSES,
     BusDestination,
-    NotTaken,
+    EntriesRejected,
     Pacer,
     Replay,
     ReplayOutcome,
@@ -80,7 +80,7 @@ class Recorder:
             return
         self.taken += entries[:number]
         if what == "refuse" and entries[number:]:
-            raise NotTaken("the bus refuses them", entries[number:])
+            raise EntriesRejected("the bus refuses them", entries[number:])
         if what == "die":
             self.repeatable |= set(ids(entries[:number]))
             raise Killed
@@ -234,7 +234,7 @@ def test_wherever_it_fails_and_however_often_it_goes_on_without_a_gap(
             assert runs <= len(actions) + 1
             try:
                 run(path, table, recorder, rate=rate)
-            except (NotTaken, Killed):
+            except (EntriesRejected, Killed):
                 continue
     in_order = [id_of(place) for place in sorted(map(place_of, events))]
     assert list(dict.fromkeys(recorder.ids)) == in_order
@@ -407,7 +407,7 @@ class TestAnAddress:
     )
     def test_that_goes_on_failing_is_given_up(self, answer: int | Exception, why: str) -> None:
         endpoint = Endpoint([answer] * 9)
-        with pytest.raises(NotTaken) as refused:
+        with pytest.raises(EntriesRejected) as refused:
             endpoint.send(ENTRY, SECOND)
         assert str(refused.value).startswith(f"https://crm.example.com:8443 {why} to jambonz#one-call/a of 2")
         assert (len(endpoint.requests), endpoint.pauses) == (1 + len(POST_PAUSES), list(POST_PAUSES))
@@ -416,7 +416,7 @@ class TestAnAddress:
     @pytest.mark.parametrize("status", [302, 400, 401, 404, 410])
     def test_that_refuses_is_not_asked_again(self, status: int) -> None:
         endpoint = Endpoint([200, status])
-        with pytest.raises(NotTaken, match=f"https://crm.example.com:8443 answers {status}") as refused:
+        with pytest.raises(EntriesRejected, match=f"https://crm.example.com:8443 answers {status}") as refused:
             endpoint.send(ENTRY, SECOND)
         assert (len(endpoint.requests), endpoint.pauses) == (2, [])
         assert refused.value.refused == {("jambonz#one-call", "event#b")}
@@ -430,7 +430,9 @@ class TestAnAddress:
 
     def test_whose_answer_cannot_be_read_is_given_up(self) -> None:
         endpoint = Endpoint([httpx.DecodingError("of +14155550123")] * 9)
-        with pytest.raises(NotTaken, match=r"\Ahttps://crm.example.com:8443 does not answer \(DecodingError\) to "):
+        with pytest.raises(
+            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 does not answer \(DecodingError\) to "
+        ):
             endpoint.send(ENTRY)
 
     def test_that_begins_an_answer_and_never_ends_it_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +442,9 @@ class TestAnAddress:
 
         monkeypatch.setattr(replay_module, "POST_SECONDS", 0.01)
         endpoint = Endpoint()
-        with pytest.raises(NotTaken, match=r"\Ahttps://crm.example.com:8443 does not answer within 0.01 seconds to "):
+        with pytest.raises(
+            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 does not answer within 0.01 seconds to "
+        ):
             endpoint.send(ENTRY, transport=httpx.MockTransport(silent))
         assert endpoint.pauses == list(POST_PAUSES)
 
@@ -463,9 +467,9 @@ class Bus:
 
 
 class TestTheBus:
-    def send(self, bus: Bus) -> NotTaken:
+    def send(self, bus: Bus) -> EntriesRejected:
         client: Any = bus
-        with pytest.raises(NotTaken) as refused:
+        with pytest.raises(EntriesRejected) as refused:
             BusDestination(client, "calls", sleep=lambda _: None).send([ENTRY, SECOND])
         return refused.value
 

@@ -24,8 +24,8 @@ API_URL = "https://api.bird.com"
 KEY = "BIRD_ACCESS_KEY"
 WORKSPACE = "BIRD_WORKSPACE_ID"
 ORGANIZATION = "BIRD_ORGANIZATION_ID"
-WHERE_THE_KEY_IS = "make an access key in Bird's settings (docs/control.md)."
-WHERE_THE_WORKSPACE_IS = "it is the id of the workspace in Bird's settings, and in the address of its pages."
+API_KEY_HINT = "make an access key in Bird's settings (docs/control.md)."
+WORKSPACE_ID_HINT = "it is the id of the workspace in Bird's settings, and in the address of its pages."
 
 ENDED = frozenset({"completed", "no-answer", "busy", "failed", "cancelled"})
 ROWS = 100
@@ -184,7 +184,7 @@ def bird_rest(
     Raises:
         NotConfigured: something is missing or wrong.
     """
-    key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
+    key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     address = base_url(environ, "BIRD_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"AccessKey {key}"}
     hidden = [key, confidential]
@@ -198,7 +198,7 @@ def workspace_of(environ: Mapping[str, str]) -> str:
         NotConfigured: it is not set.
         RequestRejected: it is no id.
     """
-    return checked_id(required(environ, WORKSPACE, PROVIDER, WHERE_THE_WORKSPACE_IS), PROVIDER)
+    return checked_id(required(environ, WORKSPACE, PROVIDER, WORKSPACE_ID_HINT), PROVIDER)
 
 
 def bird_page(

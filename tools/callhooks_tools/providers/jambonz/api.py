@@ -24,9 +24,9 @@ PROVIDER = "jambonz"
 KEY = "JAMBONZ_API_KEY"
 ACCOUNT = "JAMBONZ_ACCOUNT_SID"
 URL = "JAMBONZ_API_URL"
-WHERE_THE_KEY_IS = "make an API key for the account in jambonz's portal (docs/control.md)."
-WHERE_THE_ACCOUNT_IS = "it is the account_sid of every webhook, and the portal shows it with the account."
-WHERE_THE_URL_IS = (
+API_KEY_HINT = "make an API key for the account in jambonz's portal (docs/control.md)."
+ACCOUNT_SID_HINT = "it is the account_sid of every webhook, and the portal shows it with the account."
+API_URL_HINT = (
     "it is the address of jambonz's REST API, without /v1 (api_base_url in a webhook, where your platform tells it)."
 )
 
@@ -175,7 +175,7 @@ def jambonz_rest(
     Raises:
         NotConfigured: something is missing or wrong.
     """
-    key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
+    key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     headers = {"Authorization": f"Bearer {key}"}
     hidden = [key, confidential]
     return RestClient(PROVIDER, api_url_of(environ), headers, confidential=hidden, retry_policy=retry_policy)
@@ -188,7 +188,7 @@ def account_of(environ: Mapping[str, str]) -> str:
         NotConfigured: it is not set.
         RequestRejected: it is no id.
     """
-    return checked_id(required(environ, ACCOUNT, PROVIDER, WHERE_THE_ACCOUNT_IS), PROVIDER)
+    return checked_id(required(environ, ACCOUNT, PROVIDER, ACCOUNT_SID_HINT), PROVIDER)
 
 
 def api_url_of(environ: Mapping[str, str]) -> str:
@@ -198,5 +198,5 @@ def api_url_of(environ: Mapping[str, str]) -> str:
         NotConfigured: it is not set, or is no address.
     """
     if not environ.get(URL, "").strip():
-        raise NotConfigured(PROVIDER, message=f"{URL} is not set in the environment: {WHERE_THE_URL_IS}")
+        raise NotConfigured(PROVIDER, message=f"{URL} is not set in the environment: {API_URL_HINT}")
     return base_url(environ, URL, PROVIDER, "").removesuffix("/v1")

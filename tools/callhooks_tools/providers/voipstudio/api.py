@@ -23,7 +23,7 @@ from callhooks_tools.providers.rest.session import RestClient
 PROVIDER = "VoIPstudio"
 API_URL = "https://l7api.com/v1.2/voipstudio"
 KEY = "VOIPSTUDIO_API_KEY"
-WHERE_THE_KEY_IS = (
+API_KEY_HINT = (
     "make an API key in VoIPstudio's dashboard, or ask for one by POST /login and POST /apitokens (docs/control.md)."
 )
 
@@ -117,7 +117,7 @@ class VoipstudioControl(ProviderClient):
         Raises:
             NotConfigured: something is missing or wrong.
         """
-        key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
+        key = required(environ, KEY, PROVIDER, API_KEY_HINT)
         address = base_url(environ, "VOIPSTUDIO_API_URL", PROVIDER, API_URL)
         headers = {"X-Auth-Token": key}
         return cls(

@@ -22,7 +22,7 @@ from callhooks_tools.providers.rest.session import RestClient
 PROVIDER = "Wavix"
 API_URL = "https://api.wavix.com"
 KEY = "WAVIX_API_KEY"
-WHERE_THE_KEY_IS = "make an API key in Wavix's portal, with the scopes calls and webhooks (docs/control.md)."
+API_KEY_HINT = "make an API key in Wavix's portal, with the scopes calls and webhooks (docs/control.md)."
 
 
 class WavixCall(Document):
@@ -165,7 +165,7 @@ def wavix_rest(
     Raises:
         NotConfigured: something is missing or wrong.
     """
-    key = required(environ, KEY, PROVIDER, WHERE_THE_KEY_IS)
+    key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     address = base_url(environ, "WAVIX_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"Bearer {key}"}
     return RestClient(PROVIDER, address, headers, confidential=[key], retry_policy=retry_policy, transport=transport)

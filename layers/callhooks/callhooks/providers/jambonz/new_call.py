@@ -92,7 +92,7 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
         public_url: the address under which jambonz calls the API; empty for the request's own host.
     """
 
-    takes_new_calls = True
+    handles_new_calls = True
     caller_waits = True
 
     def __init__(self, plan: Plan, *, signature_header: str, public_url: str) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, TOLD
+from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, KNOWN_FACTS
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
 from callhooks.providers.jambonz.plan.patterns import parse_digits, spoken_words
 from callhooks.providers.jambonz.plan.placeholders import (
@@ -214,7 +214,7 @@ class FlowReader:
         for slip in stray_braces(text):
             self.report(where, f"{slip!r} is no placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):
-            known = {*self._variables, *TOLD}
+            known = {*self._variables, *KNOWN_FACTS}
             is_variable = one.name in self._variables
             if one.name not in known and not one.name.startswith((HEADER_PREFIX, CUSTOMER_PREFIX)):
                 hint = did_you_mean(one.name, known) or " (write {{ for a brace)"

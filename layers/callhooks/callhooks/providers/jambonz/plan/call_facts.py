@@ -53,7 +53,7 @@ HOOK_MEMBERS = frozenset(
 """Members that belong to one hook alone."""
 
 SPEECH = "speech"
-TOLD = FIRST_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
+KNOWN_FACTS = FIRST_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
 """What a placeholder may name besides `sip.<header>` and `customerData.<key>`."""
 HEADER_PREFIX = "sip."
 CUSTOMER_PREFIX = "customerData."
