@@ -305,13 +305,13 @@ class TestSecrets:
     def test_with_a_token_that_a_url_cannot_hold_are_told(self, member: str, token: str, bare: Account) -> None:
         bare.put_secret(member, json.dumps({"token": token}))
         finding = only(self.findings(bare))
-        assert "A token in it cannot stand in a URL" in finding
+        assert "a token that is not valid in a URL" in finding
         assert (
             f"callhooks secret add {member.removesuffix('Credentials').lower()} --generate --stack callhooks" in finding
         )
         assert token not in finding
         bare.put_secret(member, json.dumps({"token": LONG_TOKEN, "further_tokens": [token]}))
-        assert "A token in it cannot stand in a URL" in only(self.findings(bare))
+        assert "a token that is not valid in a URL" in only(self.findings(bare))
 
     @pytest.mark.parametrize(
         "passwords",
