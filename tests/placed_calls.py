@@ -1,4 +1,4 @@
-"""Calls of all four providers by their recordings, each one that was not seen before."""
+"""Calls of all four providers, built from recorded deliveries, each with a new id."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SEQUENCES: dict[str, list[list[str]]] = {
 _MOMENT = TypeAdapter(datetime)
 
 recorded_delivery = cache(read_delivery)
-"""A recording, read once."""
+"""Read a recorded delivery, once."""
 
 
 @dataclass(frozen=True)
 class PlacedCall:
-    """A call and its deliveries in the order in which they were made."""
+    """Call and its deliveries, in the order in which the provider makes them."""
 
     provider: str
     call_id: str
@@ -61,9 +61,9 @@ class PlacedCall:
         return partition_key(self.provider, self.call_id)
 
 
-def new_call_id(provider: str, chance: int) -> str:
-    """An id as a provider makes them, of a random number of 128 bits."""
-    return str(chance % 10**12) if provider == "voipstudio" else str(uuid.UUID(int=chance))
+def new_call_id(provider: str, number: int) -> str:
+    """Return a call id in the provider's format from a random number of 128 bits."""
+    return str(number % 10**12) if provider == "voipstudio" else str(uuid.UUID(int=number))
 
 
 def place(
@@ -76,9 +76,9 @@ def place(
     pace: int = 1,
     call_id: str = "",
 ) -> PlacedCall:
-    """One call by its recordings, at a time of its own, as its provider sends it.
+    """Return a call made from recorded deliveries, moved to another time and authenticated for the stack.
 
-    Its times are so many times as far from each other as in the recordings; jambonz tells something every two seconds.
+    `pace` multiplies the times between its events in the recordings, and the two seconds between its deliveries.
     """
     call_id = call_id or new_call_id(provider, uuid.uuid4().int)
     access = running.stack.credentials.of(provider)
@@ -89,7 +89,7 @@ def place(
         assert isinstance(document, dict)
         call = document["payload"] if provider == "bird" else document
         assert isinstance(call, dict)
-        call.update(named(provider, call, call_id))
+        call.update(call_id_members(provider, call, call_id))
         call["from"] = call.get("from") and f"+1212555{number:04}"
         delivery = Delivery({**recorded.event, "body": json.dumps(document)})
         sent_at = began + timedelta(seconds=2 * step * pace)
@@ -97,7 +97,8 @@ def place(
     return PlacedCall(provider, call_id, deliveries)
 
 
-def named(provider: str, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
+def call_id_members(provider: str, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
+    """Return the members of a delivery's body that hold the call id."""
     if provider == "jambonz":
         return {"call_sid": call_id}
     if provider == "voipstudio":
@@ -106,7 +107,7 @@ def named(provider: str, call: Mapping[str, JsonValue], call_id: str) -> dict[st
 
 
 def shifted(value: JsonValue, began: datetime, pace: int) -> JsonValue:
-    """A document with all its times moved; VoIPstudio has them without a zone."""
+    """Return a document with all its times moved. VoIPstudio's times have no zone."""
     if isinstance(value, dict):
         return {name: shifted(member, began, pace) for name, member in value.items()}
     if isinstance(value, str) and value.startswith("2026-11-21"):
@@ -120,6 +121,6 @@ def shifted(value: JsonValue, began: datetime, pace: int) -> JsonValue:
 
 
 def record_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's item without what is of this very call: its id, and what follows from that."""
-    own = {"pk", "call_id", "day_shard", "expires_at"}
-    return {name: value for name, value in item.items() if name not in own}
+    """Return a call's item without the members that depend on its id, for comparison with another call."""
+    of_this_call = {"pk", "call_id", "day_shard", "expires_at"}
+    return {name: value for name, value in item.items() if name not in of_this_call}

@@ -79,7 +79,7 @@ def test_the_command_shows_clients_without_their_secrets_and_replaces_none_in_si
     assert f"{username}@{REALM}  expires 1800 s" in running.command("clients", "list").stdout.splitlines()
     again = running.command("clients", "add", username, "--realm", REALM, stdin="another\n")
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
     assert answer(running, attempt(username=username))["status"] == "ok"
 
 

@@ -1,1 +1,1 @@
-"""Local servers that speak the documented APIs of providers, and break as networks do."""
+"""Local servers that implement the providers' documented APIs, with network faults on demand."""

@@ -1,4 +1,4 @@
-"""Bird's API of subscriptions and of calls, as its reference has it."""
+"""Bird's API of subscriptions and calls, according to its reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from tests.provider_apis.server import Api, Asked, Reply
+from tests.provider_apis.server import Api, Reply, Request
 
 ACCESS_KEY = "bird-access-key-abcdef"
 WORKSPACE = "a1405560-c8d3-4b1a-877d-3f449ad95352"
@@ -64,48 +64,48 @@ class BirdApi(Api):
         }
         return identifier
 
-    def answer(self, asked: Asked) -> Reply:  # noqa: PLR0911 - each is an answer
-        if asked.headers.get("authorization") != f"AccessKey {ACCESS_KEY}":
+    def respond(self, request: Request) -> Reply:  # noqa: PLR0911 - one for each route
+        if request.headers.get("authorization") != f"AccessKey {ACCESS_KEY}":
             return Reply(401, {"code": "Unauthorized", "message": "The access key is not valid."})
-        path = asked.path.removeprefix(f"/organizations/{ORGANIZATION}")
+        path = request.path.removeprefix(f"/organizations/{ORGANIZATION}")
         if not path.startswith(f"/workspaces/{WORKSPACE}/"):
             return Reply(403, {"code": "AccessDenied", "message": "No access to this workspace."})
         match path.removeprefix(f"/workspaces/{WORKSPACE}/").split("/"):
             case ["webhook-subscriptions", *rest]:
-                return self._subscriptions(asked, rest)
+                return self._subscriptions(request, rest)
             case ["channels", "calls"]:
-                wanted = [
+                matching = [
                     call
                     for call in self.calls.values()
-                    if asked.query.get("id", call["id"]) == call["id"]
-                    and asked.query.get("status", call["status"]) == call["status"]
+                    if request.query.get("id", call["id"]) == call["id"]
+                    and request.query.get("status", call["status"]) == call["status"]
                 ]
-                return self._page(wanted, asked)
+                return self._page(matching, request)
             case ["channels", channel, "calls", call_id, *command]:
                 call = self.calls.get(call_id)
                 if call is None or call["channelId"] != channel:
                     return Reply(404, {"code": "NotFound", "message": "Call not found"})
-                return self._command(asked, call, command) if command else Reply(200, call)
+                return self._command(request, call, command) if command else Reply(200, call)
         return Reply(404, {"code": "NotFound", "message": "Not found"})
 
-    def _command(self, asked: Asked, call: dict[str, Any], command: list[str]) -> Reply:
+    def _command(self, request: Request, call: dict[str, Any], command: list[str]) -> Reply:
         if call["status"] in ("completed", "no-answer", "busy", "failed", "cancelled"):
             return Reply(400, {"code": "BadRequest", "message": "The command cannot be executed"})
-        body = asked.body if asked.content else None
-        if command == ["bridge"] and not re.fullmatch(r"\+?\d+|sips?:.+", asked.body["to"]):
-            return Reply(400, {"code": "BadRequest", "message": "Invalid", "details": {"to": ["is no number"]}})
+        body = request.body if request.content else None
+        if command == ["bridge"] and not re.fullmatch(r"\+?\d+|sips?:.+", request.body["to"]):
+            return Reply(400, {"code": "BadRequest", "message": "Invalid", "details": {"to": ["is not a number"]}})
         self.commands.append(("/".join(command), body))
         return Reply(202, {"id": "1", "callId": call["id"], "command": command[0], "status": "accepted"})
 
-    def _subscriptions(self, asked: Asked, rest: list[str]) -> Reply:
-        match asked.method, rest:
+    def _subscriptions(self, request: Request, rest: list[str]) -> Reply:
+        match request.method, rest:
             case "GET", []:
-                return self._page(list(self.subscriptions.values()), asked)
+                return self._page(list(self.subscriptions.values()), request)
             case "POST", []:
-                return self._subscribe(asked.body)
+                return self._subscribe(request.body)
             case "PATCH", [identifier] if identifier in self.subscriptions:
-                assert asked.body["status"] in ("active", "inactive")
-                self.subscriptions[identifier] |= asked.body
+                assert request.body["status"] in ("active", "inactive")
+                self.subscriptions[identifier] |= request.body
                 return Reply(200, self.subscriptions[identifier])
             case "DELETE", [identifier] if identifier in self.subscriptions:
                 del self.subscriptions[identifier]
@@ -118,17 +118,17 @@ class BirdApi(Api):
         if not URL.match(body["url"]):
             return invalid("Validation failed", url=["does not match the pattern"])
         filters = body.get("eventFilters") or []
-        if sum(one["key"] == "channelId" for one in filters) > 1:
+        if sum(condition["key"] == "channelId" for condition in filters) > 1:
             return invalid("Only one channelId filter is allowed")
-        same = [one for one in self.subscriptions.values() if one["eventFilters"] == filters]
-        if len([one for one in same if one["event"] == body["event"]]) >= 5:
+        same = [subscription for subscription in self.subscriptions.values() if subscription["eventFilters"] == filters]
+        if len([subscription for subscription in same if subscription["event"] == body["event"]]) >= 5:
             return invalid(f"Too many subscriptions, the last with {body['signingKey']} to {body['url']}")
         identifier = self.subscribed(**{name: value for name, value in body.items() if name != "service"})
         return Reply(201, self.subscriptions[identifier])
 
-    def _page(self, rows: list[dict[str, Any]], asked: Asked) -> Reply:
-        size = min(int(asked.query.get("limit", 10)), 100, self.page_size)
-        start = int(asked.query.get("pageToken", "0"))
+    def _page(self, rows: list[dict[str, Any]], request: Request) -> Reply:
+        size = min(int(request.query.get("limit", 10)), 100, self.page_size)
+        start = int(request.query.get("pageToken", "0"))
         page: dict[str, Any] = {"results": rows[start : start + size]}
         if start + size < len(rows):
             page["nextPageToken"] = str(start + size)

@@ -1,11 +1,11 @@
-"""jambonz's REST API, as its API server of 0.9 has it: calls, applications, the webhook secret."""
+"""jambonz's REST API, according to its API server of 0.9: calls, applications, the webhook secret."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.provider_apis.server import Api, Asked, Reply
+from tests.provider_apis.server import Api, Reply, Request
 
 API_KEY = "jambonz-key-1c2d-abcdef"
 ACCOUNT = "bb845d4b-83a9-4cde-a6e9-50f3743bab3f"
@@ -57,34 +57,34 @@ class JambonzApi(Api):
     def environment(self) -> dict[str, str]:
         return {"JAMBONZ_API_KEY": API_KEY, "JAMBONZ_ACCOUNT_SID": ACCOUNT, "JAMBONZ_API_URL": f"{self.url}/v1/"}
 
-    def answer(self, asked: Asked) -> Reply:  # noqa: PLR0911 - each is an answer
-        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+    def respond(self, request: Request) -> Reply:  # noqa: PLR0911 - one for each route
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
             return Reply(401, content=b"Unauthorized", content_type="text/plain")
-        match asked.path.strip("/").split("/"):
+        match request.path.strip("/").split("/"):
             case ["v1", "Accounts", sid, *_] if sid != ACCOUNT:
                 return problem("insufficient permissions", 403)
             case ["v1", "Accounts", _, "Calls"]:
                 return Reply(200, list(self.calls.values()))
             case ["v1", "Accounts", _, "Calls", call_sid]:
-                return self._call(asked, call_sid)
+                return self._call(request, call_sid)
             case ["v1", "Accounts", _, "WebhookSecret"]:
                 return Reply(200, {"webhook_secret": WEBHOOK_SECRET})
             case ["v1", "Accounts", _, "Applications"]:
                 return Reply(200, list(self.applications.values()))
             case ["v1", "Applications"]:
-                return self._new_application(asked.body)
+                return self._new_application(request.body)
             case ["v1", "Applications", sid] if sid in self.applications:
-                return self._update_application(sid, asked.body)
+                return self._update_application(sid, request.body)
         return Reply(404)
 
-    def _call(self, asked: Asked, call_sid: str) -> Reply:  # noqa: PLR0911 - each is an answer
-        if asked.method == "GET":
+    def _call(self, request: Request, call_sid: str) -> Reply:  # noqa: PLR0911 - one for each route
+        if request.method == "GET":
             return Reply(200, self.calls[call_sid]) if call_sid in self.calls else Reply(404, content=b"Not Found")
-        update = asked.body
-        named = [name for name in ONE_OF if update.get(name)]
-        if not named and not update.get("whisper"):
+        update = request.body
+        members = [name for name in ONE_OF if update.get(name)]
+        if not members and not update.get("whisper"):
             return problem("no valid options supplied to updateCall")
-        if len(named) > 1:
+        if len(members) > 1:
             return problem("multiple options are not allowed in updateCall")
         if update.get("mute_status") not in (None, "mute", "unmute"):
             return problem("invalid mute_status")

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers as an API does, and misbehaves when it is told to."""
+"""HTTP server on loopback that behaves like a provider's API, with faults on demand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came in."""
+class Request:
+    """Request that the server received."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: JSON, or the bytes that are given."""
+    """Response with a JSON body or with raw bytes."""
 
     status: int = 200
     body: Any = None
@@ -51,36 +51,36 @@ class Reply:
 
 @dataclass(frozen=True)
 class Fault:
-    """What the network does instead. With `done` the server has acted on the request all the same."""
+    """Network fault instead of a response. With `done`, the server acts on the request anyway."""
 
     done: bool = False
 
 
 class Hang(Fault):
-    """No answer for as long as the test takes."""
+    """No response until the test ends."""
 
 
 class Drop(Fault):
-    """The connection is closed without an answer."""
+    """The connection is closed without a response."""
 
 
 @dataclass(frozen=True)
 class Drip(Fault):
-    """An answer that comes byte by byte and never ends."""
+    """A response that arrives byte by byte and never ends."""
 
 
 @dataclass(frozen=True)
 class Endless(Fault):
-    """An answer without an end, as fast as it goes."""
+    """A response that never ends, at full speed."""
 
 
 @dataclass(frozen=True)
 class Cut(Fault):
-    """The first half of the answer, and then the connection is closed."""
+    """The first half of the response, then the connection is closed."""
 
 
 PAUSES = (0.5, 1.0, 2.0)
-"""The longest seconds before an attempt is made again, as docs/control.md promises them."""
+"""Maximum seconds before each retry, as promised in docs/control.md."""
 HTML = Reply(502, content=b"<html><h1>Bad Gateway</h1></html>", content_type="text/html")
 
 
@@ -88,26 +88,26 @@ HTML = Reply(502, content=b"<html><h1>Bad Gateway</h1></html>", content_type="te
 class Api(ABC):
     """A provider's API.
 
-    `faults` are for the requests that come next, one each: a number is a status without a body, `None` no fault.
+    `faults` apply to the next requests, one each. A number is a status without a body; `None` is no fault.
     """
 
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     faults: list[Fault | Reply | int | None] = field(default_factory=list)
     url: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
 
     @abstractmethod
-    def answer(self, asked: Asked) -> Reply:
-        """What the API itself answers."""
+    def respond(self, request: Request) -> Reply:
+        """Return the API's response to a request."""
 
     @property
     def lines(self) -> list[str]:
-        """The requests so far, by method and path."""
-        return [one.line for one in self.asked]
+        """Method and path of each request so far."""
+        return [request.line for request in self.requests]
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Serve, on a port of its own, until the test is over."""
+        """Serve on a free port until the test ends."""
         server = _Server(self)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.api
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def handle_one_request(self) -> None:
         try:
@@ -147,41 +147,41 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True
 
-    def answer(self) -> None:
+    def handle_request(self) -> None:
         parts = urlsplit(self.path)
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        asked = Asked(self.command, unquote(parts.path), query, headers, content)
-        self.api.asked.append(asked)
+        request = Request(self.command, unquote(parts.path), query, headers, content)
+        self.api.requests.append(request)
         fault = self.api.faults.pop(0) if self.api.faults else None
         if isinstance(fault, int):
             self.send(Reply(fault))
         elif isinstance(fault, Reply):
             self.send(fault)
         elif fault is None:
-            self.send(self.api.answer(asked))
+            self.send(self.api.respond(request))
         else:
             self.close_connection = True
-            self.misbehave(fault, self.api.answer(asked) if fault.done else Reply(content=b"{}"))
+            self.misbehave(fault, self.api.respond(request) if fault.done else Reply(content=b"{}"))
 
     def misbehave(self, fault: Fault, reply: Reply) -> None:
         if isinstance(fault, Hang):
             self.api.closing.wait()
         elif isinstance(fault, Cut):
-            self.begin(reply, len(reply.bytes))
+            self.send_headers(reply, len(reply.bytes))
             self.wfile.write(reply.bytes[: len(reply.bytes) // 2])
         elif isinstance(fault, (Drip, Endless)):
-            self.begin(Reply(), 1 << 40)
+            self.send_headers(Reply(), 1 << 40)
             chunk, pause = (b" ", 0.02) if isinstance(fault, Drip) else (b" " * 65536, 0)
             while not self.api.closing.wait(pause):
                 self.wfile.write(chunk)
 
     def send(self, reply: Reply) -> None:
-        self.begin(reply, len(reply.bytes))
+        self.send_headers(reply, len(reply.bytes))
         self.wfile.write(reply.bytes)
 
-    def begin(self, reply: Reply, length: int) -> None:
+    def send_headers(self, reply: Reply, length: int) -> None:
         self.send_response_only(reply.status)
         for name, value in {"Date": self.date_time_string(), **reply.headers}.items():
             self.send_header(name, value)
@@ -190,4 +190,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(length))
         self.end_headers()
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the names that http.server calls
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request  # noqa: N815 - called by http.server

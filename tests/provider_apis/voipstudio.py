@@ -1,4 +1,4 @@
-"""VoIPstudio's REST API 1.2, as its pages and its own command line client have it."""
+"""VoIPstudio's REST API 1.2, according to its pages and its own command line client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.provider_apis.server import Api, Asked, Reply
+from tests.provider_apis.server import Api, Reply, Request
 
 TOKEN = "vs-token-4711-abcdef"
 CALL_ID = "139543232"
@@ -64,9 +64,9 @@ def a_recording(number: int, live_id: str = CALL_ID, size: int | None = len(AUDI
 
 @dataclass
 class VoipstudioApi(Api):
-    """The API. `operators` are those that the filter takes, `page_size` is the most rows of a page.
+    """The API. The filter accepts `operators`; a page has at most `page_size` rows.
 
-    `lag` is how often records are looked for before they are there.
+    Records appear after `lag` requests for them.
     """
 
     calls: dict[str, dict[str, Any]] = field(default_factory=lambda: {CALL_ID: a_call()})
@@ -81,47 +81,47 @@ class VoipstudioApi(Api):
     def environment(self) -> dict[str, str]:
         return {"VOIPSTUDIO_API_KEY": TOKEN, "VOIPSTUDIO_API_URL": f"{self.url}/v1.2/voipstudio"}
 
-    def answer(self, asked: Asked) -> Reply:
-        if asked.headers.get("x-auth-token") != TOKEN:
-            return Reply(401, {"message": f"Invalid token {asked.headers.get('x-auth-token')}"})
-        assert asked.path.startswith("/v1.2/voipstudio/")
-        resource, _, identifier = asked.path.removeprefix("/v1.2/voipstudio/").partition("/")
+    def respond(self, request: Request) -> Reply:
+        if request.headers.get("x-auth-token") != TOKEN:
+            return Reply(401, {"message": f"Invalid token {request.headers.get('x-auth-token')}"})
+        assert request.path.startswith("/v1.2/voipstudio/")
+        resource, _, identifier = request.path.removeprefix("/v1.2/voipstudio/").partition("/")
         if resource == "calls" and identifier:
-            return self._call(asked, identifier)
+            return self._call(request, identifier)
         if resource == "calls":
-            return self._page(list(self.calls.values()), asked)
+            return self._page(list(self.calls.values()), request)
         if resource == "monitors" and identifier:
             known = [str(row["id"]) for row in self.rows["monitors"]]
             if identifier.removesuffix(".mp3") not in known:
                 return Reply(404, {"errors": [{"message": "Not found"}]})
             return Reply(content=self.audio, content_type="audio/mpeg")
-        return self._filtered(asked, resource)
+        return self._filtered(request, resource)
 
-    def _call(self, asked: Asked, identifier: str) -> Reply:
+    def _call(self, request: Request, identifier: str) -> Reply:
         if identifier not in self.calls:
             return Reply(404, {"errors": [{"message": "Entity not found"}]})
-        if asked.method == "DELETE":
+        if request.method == "DELETE":
             del self.calls[identifier]
             return Reply(204)
-        if asked.method == "PATCH":
-            destination = asked.body["dst"]
+        if request.method == "PATCH":
+            destination = request.body["dst"]
             if not destination.lstrip("+").isdigit():
                 return Reply(422, {"errors": [{"message": f"dst: {destination} is not valid for +447854740947"}]})
             self.calls[identifier]["dst"] = destination
         return Reply(200, {"data": self.calls[identifier], "links": {}})
 
-    def _filtered(self, asked: Asked, resource: str) -> Reply:
+    def _filtered(self, request: Request, resource: str) -> Reply:
         rows = self.rows[resource]
         if not self.ignores_filters:
-            (condition,) = json.loads(asked.query["filter"])
+            (condition,) = json.loads(request.query["filter"])
             if condition["operator"] not in self.operators:
                 return Reply(400, {"message": "Unknown operator"})
             rows = [row for row in rows if str(row[condition["property"]]) == condition["value"]]
         if self.lag and rows:
             self.lag -= 1
             rows = []
-        return self._page(rows, asked)
+        return self._page(rows, request)
 
-    def _page(self, rows: list[dict[str, Any]], asked: Asked) -> Reply:
-        size, page = min(int(asked.query["limit"]), self.page_size), int(asked.query["page"])
+    def _page(self, rows: list[dict[str, Any]], request: Request) -> Reply:
+        size, page = min(int(request.query["limit"]), self.page_size), int(request.query["page"])
         return Reply(200, {"data": rows[(page - 1) * size : page * size], "total": len(rows)})

@@ -1,11 +1,11 @@
-"""Wavix's REST API, as its OpenAPI description of June 2026 has it."""
+"""Wavix's REST API, according to its OpenAPI description of June 2026."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.provider_apis.server import Api, Asked, Reply
+from tests.provider_apis.server import Api, Reply, Request
 
 API_KEY = "wavix-key-0815-abcdef"
 CALL_ID = "3c1bb1a4-6f0e-4a4d-8c7e-1f2a3b4c5d6e"
@@ -57,44 +57,44 @@ class WavixApi(Api):
     def environment(self) -> dict[str, str]:
         return {"WAVIX_API_KEY": API_KEY, "WAVIX_API_URL": self.url}
 
-    def answer(self, asked: Asked) -> Reply:
-        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+    def respond(self, request: Request) -> Reply:
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
             return Reply(401, {"success": False, "error": True, "message": "Unauthorized"})
-        if asked.path == "/v1/calls/webhooks":
-            return self._webhooks(asked)
-        match asked.path.strip("/").split("/"):
+        if request.path == "/v1/calls/webhooks":
+            return self._webhooks(request)
+        match request.path.strip("/").split("/"):
             case ["v1", "calls"]:
                 return Reply(200, {"calls": list(self.calls.values()), **SUCCESS})
             case ["v1", "calls", call_id, *rest] if call_id in self.calls:
-                return self._call(asked, call_id, "/".join(rest))
+                return self._call(request, call_id, "/".join(rest))
             case ["v1", "cdrs", call_id] if call_id in self.records:
                 return Reply(200, self.records[call_id])
         return Reply(404, {"success": False, "message": "Not found"})
 
-    def _call(self, asked: Asked, call_id: str, rest: str) -> Reply:
-        match asked.method, rest:
+    def _call(self, request: Request, call_id: str, rest: str) -> Reply:
+        match request.method, rest:
             case "GET", "":
                 return Reply(200, {"call": self.calls[call_id], **SUCCESS})
             case "DELETE", "":
                 del self.calls[call_id]
             case "PATCH", "":
-                self.calls[call_id]["tag"] = asked.body["tag"]
-            case "POST", "play" if not asked.body["audio_file"].startswith("https://"):
+                self.calls[call_id]["tag"] = request.body["tag"]
+            case "POST", "play" if not request.body["audio_file"].startswith("https://"):
                 errors = {"audio_file": "must be an https URL"}
                 return Reply(400, {"success": False, "message": "Validation error", "errors": errors})
             case _:
-                self.done.append((f"{asked.method} {rest}", asked.body if asked.content else None))
+                self.done.append((f"{request.method} {rest}", request.body if request.content else None))
         return Reply(200, SUCCESS)
 
-    def _webhooks(self, asked: Asked) -> Reply:
-        match asked.method:
+    def _webhooks(self, request: Request) -> Reply:
+        match request.method:
             case "GET":
                 return Reply(200, [{"event_type": kind, "url": url} for kind, url in self.webhooks.items()])
             case "POST":
-                self.webhooks[asked.body["event_type"]] = asked.body["url"]
-                return Reply(201, {**asked.body, **SUCCESS})
-            case _ if asked.query["event_type"] not in ("on-call", "post-call"):
+                self.webhooks[request.body["event_type"]] = request.body["url"]
+                return Reply(201, {**request.body, **SUCCESS})
+            case _ if request.query["event_type"] not in ("on-call", "post-call"):
                 return Reply(422, {"success": False, "message": "event_type is invalid"})
             case _:
-                self.webhooks.pop(asked.query["event_type"], None)
+                self.webhooks.pop(request.query["event_type"], None)
                 return Reply(200, SUCCESS)

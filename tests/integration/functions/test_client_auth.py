@@ -157,7 +157,7 @@ class TestTheCommand:
         self, clients: Callable[..., Result], new_container: Callable[[str], Handler]
     ) -> None:
         added = clients("add", "jane", "--realm", "sip.example.com", "--expires", "60", stdin="s3cr3t\n")
-        assert (added.exit_code, added.output) == (0, "jane@sip.example.com may register and call.\n")
+        assert (added.exit_code, added.output) == (0, "jane@sip.example.com can now register and place calls.\n")
         clients("add", "zoë", "--realm", "a realm", "--application", "72c5c38f", stdin=" a blank \r\n")
         assert clients("list").output == ("zoë@a realm  application 72c5c38f\njane@sip.example.com  expires 60 s\n")
         handler = new_container(FOLDER)
@@ -168,7 +168,7 @@ class TestTheCommand:
         refused = clients("add", "jane", "--realm", "sip.example.com", stdin="another\n")
         assert (refused.exit_code, refused.output) == (
             1,
-            "jane@sip.example.com is there already: --replace gives it this password and these options.\n",
+            "jane@sip.example.com already exists. To replace its password and options, add --replace\n",
         )
         assert table.all() == [client(expires=1800, application_sid="72c5c38f")]
         assert clients("add", "jane", "--realm", "sip.example.com", "--replace", stdin="another\n").exit_code == 0
@@ -176,17 +176,20 @@ class TestTheCommand:
 
     def test_removes(self, clients: Callable[..., Result], table: ClientTable) -> None:
         assert clients("remove", "jane", "--realm", "sip.example.com").exit_code == 0
-        assert clients("list").output == "There is no client: nobody may register.\n"
+        assert clients("list").output == "No SIP clients. Add one with: callhooks clients add USERNAME --realm REALM\n"
         again = clients("remove", "jane", "--realm", "sip.example.com")
-        assert (again.exit_code, again.output) == (1, "There is no client jane@sip.example.com.\n")
+        assert (again.exit_code, again.output) == (
+            1,
+            "No SIP client jane@sip.example.com. List the clients with: callhooks clients list\n",
+        )
 
     @pytest.mark.parametrize(
         ("username", "realm", "password", "message"),
         [
-            ("a:b", "sip.example.com", "s3cr3t", "A SIP user is not empty and has no colon"),
-            (" ", "sip.example.com", "s3cr3t", "A SIP user is not empty and has no colon"),
-            ("jane", "", "s3cr3t", "A realm is not empty."),
-            ("jane", "sip.example.com", "", "No password was given."),
+            ("a:b", "sip.example.com", "s3cr3t", "Invalid SIP user name. It must not be empty or contain a colon."),
+            (" ", "sip.example.com", "s3cr3t", "Invalid SIP user name. It must not be empty or contain a colon."),
+            ("jane", "", "s3cr3t", "--realm must not be empty."),
+            ("jane", "sip.example.com", "", "The password is empty."),
         ],
     )
     def test_tells_what_cannot_be_a_client(
@@ -200,4 +203,4 @@ class TestTheCommand:
         aws.dynamodb.delete_table(TableName=CLIENTS_TABLE)
         failed = clients("list")
         assert failed.exit_code == 1
-        assert failed.output.startswith("The table of clients cannot be used: ")
+        assert failed.output.startswith("Cannot access the table of SIP clients: ")

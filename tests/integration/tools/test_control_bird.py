@@ -1,4 +1,4 @@
-"""Following up a call of Bird, against a local server that speaks its API."""
+"""Bird's client, against a local server that implements its API."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ def test_a_call_is_read_from_its_channel(control: BirdControl, api: BirdApi) -> 
     assert (call.id, call.channel_id, call.status, call.duration) == (CALL_ID, CHANNEL, "ongoing", 12)
     assert call.answered_at == datetime(2026, 11, 21, 6, 30, 5, tzinfo=UTC)
     assert api.lines == [f"GET {BASE}/{CHANNEL}/calls/{CALL_ID}"]
-    assert api.asked[0].headers["authorization"] == f"AccessKey {ACCESS_KEY}"
+    assert api.requests[0].headers["authorization"] == f"AccessKey {ACCESS_KEY}"
 
 
-def test_a_call_is_found_by_its_id_alone(control: BirdControl, api: BirdApi) -> None:
+def test_a_call_is_found_by_its_id_without_a_channel(control: BirdControl, api: BirdApi) -> None:
     api.calls = {ANOTHER: a_call(ANOTHER), CALL_ID: a_call()}
     assert control.find(CALL_ID).channel_id == CHANNEL
-    assert (api.lines, api.asked[0].query["id"]) == ([f"GET {BASE}/calls"], CALL_ID)
+    assert (api.lines, api.requests[0].query["id"]) == ([f"GET {BASE}/calls"], CALL_ID)
 
 
-def test_another_call_is_never_taken_for_it(control: BirdControl, api: BirdApi) -> None:
+def test_a_row_of_another_call_is_never_returned(control: BirdControl, api: BirdApi) -> None:
     api.faults = [Reply(200, {"results": [a_call(ANOTHER)]})]
-    with pytest.raises(CallIsOver, match="it is not in the log of calls of this workspace"):
+    with pytest.raises(CallIsOver, match="it is not in this workspace's log of calls"):
         control.find(CALL_ID)
 
 
-def test_calls_are_listed_page_after_page(control: BirdControl, api: BirdApi) -> None:
+def test_all_pages_of_calls_are_listed(control: BirdControl, api: BirdApi) -> None:
     ids = [str(number) for number in range(7)]
-    api.calls = {one: a_call(one, "ongoing" if int(one) % 2 else "completed") for one in ids}
+    api.calls = {call_id: a_call(call_id, "ongoing" if int(call_id) % 2 else "completed") for call_id in ids}
     api.page_size = 2
     assert [call.id for call in control.list_calls()] == ids
-    assert [asked.query.get("pageToken") for asked in api.asked] == [None, "2", "4", "6"]
+    assert [request.query.get("pageToken") for request in api.requests] == [None, "2", "4", "6"]
     assert [call.id for call in control.list_calls(status="ongoing")] == ["1", "3", "5"]
 
 
-def test_pages_without_an_end_are_given_up(control: BirdControl, api: BirdApi) -> None:
-    api.faults = [Reply(200, {"results": [], "nextPageToken": "again"})] * 100
+def test_an_endless_list_of_pages_is_abandoned(control: BirdControl, api: BirdApi) -> None:
+    api.faults = [Reply(200, {"results": [], "nextPageToken": "next"})] * 100
     with pytest.raises(Unexpected, match="more than 100 pages of calls"):
         control.list_calls()
 
 
 def test_a_call_is_answered(control: BirdControl, api: BirdApi) -> None:
     control.answer(CHANNEL, CALL_ID)
-    assert (api.commands, api.asked[0].content) == ([("answer", None)], b"")
+    assert (api.commands, api.requests[0].content) == ([("answer", None)], b"")
 
 
 def test_a_call_is_bridged(control: BirdControl, api: BirdApi) -> None:
@@ -79,9 +79,7 @@ def test_a_call_is_bridged(control: BirdControl, api: BirdApi) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))
-def test_a_bridge_that_is_refused_because_the_call_is_over_says_so(
-    status: str, control: BirdControl, api: BirdApi
-) -> None:
+def test_a_rejected_bridge_reports_that_the_call_is_over(status: str, control: BirdControl, api: BirdApi) -> None:
     api.calls[CALL_ID]["status"] = status
     with pytest.raises(CallIsOver) as over:
         control.transfer(CHANNEL, CALL_ID, "+14155550199")
@@ -89,37 +87,37 @@ def test_a_bridge_that_is_refused_because_the_call_is_over_says_so(
     assert api.lines[-1] == f"GET {BASE}/{CHANNEL}/calls/{CALL_ID}"
 
 
-def test_a_bridge_that_is_refused_for_something_else_says_what(control: BirdControl) -> None:
-    with pytest.raises(RequestRejected) as refused:
-        control.transfer(CHANNEL, CALL_ID, "nobody")
-    assert str(refused.value) == "Bird refuses (400): Invalid; to: is no number"
+def test_a_rejected_bridge_gives_the_reason(control: BirdControl) -> None:
+    with pytest.raises(RequestRejected) as rejected:
+        control.transfer(CHANNEL, CALL_ID, "not-a-number")
+    assert str(rejected.value) == "Bird rejected the request (400): Invalid; to: is not a number"
 
 
 @pytest.mark.parametrize("fault", [503, 500, Reply(200, {"call": "none"})])
-def test_a_bridge_that_is_refused_stays_refused_where_the_call_cannot_be_looked_at(
+def test_a_rejected_bridge_stays_rejected_if_the_call_cannot_be_read(
     fault: Reply | int, control: BirdControl, api: BirdApi
 ) -> None:
     api.faults = [None, *[fault] * 4]
-    with pytest.raises(RequestRejected, match="to: is no number"):
-        control.transfer(CHANNEL, CALL_ID, "nobody")
+    with pytest.raises(RequestRejected, match="to: is not a number"):
+        control.transfer(CHANNEL, CALL_ID, "not-a-number")
 
 
-def test_a_call_of_another_channel_is_over_for_this_one(control: BirdControl) -> None:
+def test_a_call_of_another_channel_counts_as_over(control: BirdControl) -> None:
     for act in (control.get, control.answer):
         with pytest.raises(CallIsOver, match="Call not found"):
             act(ANOTHER, CALL_ID)
 
 
 @pytest.mark.parametrize("name", ["BIRD_ACCESS_KEY", "BIRD_WORKSPACE_ID"])
-def test_what_is_not_set_is_named(name: str, api: BirdApi) -> None:
+def test_a_missing_variable_is_named(name: str, api: BirdApi) -> None:
     environment = {key: value for key, value in api.environment.items() if key != name}
-    with pytest.raises(NotConfigured, match=f"^{name} is not set in the environment: "):
+    with pytest.raises(NotConfigured, match=rf"^{name} is not set in the environment\. "):
         BirdControl.from_environment(environment)
 
 
 @pytest.mark.parametrize(("name", "status"), [("BIRD_ACCESS_KEY", 401), ("BIRD_WORKSPACE_ID", 403)])
-def test_a_key_that_may_not_do_it_is_told(name: str, status: int, api: BirdApi) -> None:
+def test_a_key_without_permission_is_reported(name: str, status: int, api: BirdApi) -> None:
     environment = {**api.environment, name: ANOTHER}
-    with BirdControl.from_environment(environment) as control, pytest.raises(KeyRejected) as refused:
+    with BirdControl.from_environment(environment) as control, pytest.raises(KeyRejected) as rejected:
         control.get(CHANNEL, CALL_ID)
-    assert refused.value.status == status
+    assert rejected.value.status == status

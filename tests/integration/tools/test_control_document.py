@@ -1,4 +1,4 @@
-"""docs/control.md says what there is, and its example works."""
+"""docs/control.md names every method, error and command, and its example works."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_example_transfers_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     assert found is not None
     example: dict[str, Any] = {}
-    exec(found[1], example)  # noqa: S102 - it is ours
+    exec(found[1], example)  # noqa: S102 - our own code
     event = {"detail": {"event": {"call_id": CALL_ID}}}
     api = VoipstudioApi()
     with api.running():
@@ -48,7 +48,7 @@ def test_the_example_transfers_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("module", "client"), CLIENTS, ids=[client.__name__ for _, client in CLIENTS])
-def test_every_method_of_a_client_is_named(module: ModuleType, client: type) -> None:
+def test_the_page_names_every_method_of_a_client(module: ModuleType, client: type) -> None:
     methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
     row = re.search(rf"\| `{module.__name__}` \| `{client.__name__}` \| (.*) \|", DOCUMENT)
     assert row is not None
@@ -56,20 +56,20 @@ def test_every_method_of_a_client_is_named(module: ModuleType, client: type) -> 
 
 
 @pytest.mark.parametrize("module", [module.__name__ for module, _ in CLIENTS])
-def test_a_client_needs_nothing_that_a_function_does_not_install(module: str) -> None:
+def test_a_client_imports_only_what_the_page_installs(module: str) -> None:
     others = {"aiohttp", "aws_lambda_powertools", "boto3", "botocore", "jambonz_sdk", "jsonschema", "typer", "yaml"}
     code = f"import sys, {module}; print(*({others} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"
 
 
-def test_every_error_is_named() -> None:
+def test_the_page_names_every_error() -> None:
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ControlFailed)}
     assert {name for name in kinds if f"| `{name}` |" in DOCUMENT} == kinds - {"ControlFailed"}
 
 
-def test_every_command_is_named() -> None:
-    told = CliRunner().invoke(app, ["control", "--help"], env={"COLUMNS": "200"}).stdout
-    commands = set(re.findall(r"^│ ([a-z]+) {2,}", told, re.MULTILINE))
+def test_the_page_names_every_command() -> None:
+    output = CliRunner().invoke(app, ["control", "--help"], env={"COLUMNS": "200"}).stdout
+    commands = set(re.findall(r"^│ ([a-z]+) {2,}", output, re.MULTILINE))
     assert len(commands) == 8
     assert {command for command in commands if f"| `{command}` |" in DOCUMENT} == commands

@@ -1,4 +1,4 @@
-"""Following up a call of jambonz against a local server that speaks its API."""
+"""jambonz's client, against a local server that implements its API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def control(api: JambonzApi, pauses: list[float]) -> Iterator[JambonzControl]:
-    retry_policy = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, whole_seconds=0.5)
+    retry_policy = RetryPolicy(sleep=pauses.append, jitter=lambda: 1.0, read_seconds=0.2, total_seconds=0.5)
     with JambonzControl.from_environment(api.environment, retry_policy=retry_policy) as control:
         yield control
 
@@ -54,8 +54,8 @@ def test_a_call_is_read(control: JambonzControl, api: JambonzApi) -> None:
         200,
         "+12125550187",
     )
-    (asked,) = api.asked
-    assert (asked.line, asked.headers["authorization"]) == (f"GET {CALL}", f"Bearer {API_KEY}")
+    (request,) = api.requests
+    assert (request.line, request.headers["authorization"]) == (f"GET {CALL}", f"Bearer {API_KEY}")
 
 
 def test_all_calls_are_listed(control: JambonzControl, api: JambonzApi) -> None:
@@ -91,7 +91,7 @@ each_update = pytest.mark.parametrize(("act", "update"), UPDATES, ids=[str(list(
 
 
 @each_update
-def test_a_call_is_updated_as_the_api_wants_it(
+def test_an_update_has_the_form_that_the_api_expects(
     act: Callable[[JambonzControl], None], update: dict[str, Any], control: JambonzControl, api: JambonzApi
 ) -> None:
     act(control)
@@ -99,27 +99,27 @@ def test_a_call_is_updated_as_the_api_wants_it(
 
 
 @each_update
-def test_a_call_that_is_over_is_told_as_that(
+def test_a_finished_call_is_reported_as_over(
     act: Callable[[JambonzControl], None], update: dict[str, Any], control: JambonzControl, api: JambonzApi
 ) -> None:
     api.calls.clear()
-    with pytest.raises(CallIsOver, match=r"jambonz has no such call that lasts: .* \(404\)$"):
+    with pytest.raises(CallIsOver, match=r"jambonz has no active call with this id: .* \(404\)$"):
         act(control)
 
 
-def test_what_jambonz_says_of_an_error_is_told(control: JambonzControl) -> None:
-    with pytest.raises(RequestRejected) as refused:
+def test_an_error_includes_jambonzs_own_message(control: JambonzControl) -> None:
+    with pytest.raises(RequestRejected) as rejected:
         control.record(CALL_SID, RecordAction.START)
-    told = "record requires siprecServerURL property when starting recording"
-    assert str(refused.value) == f"jambonz refuses (400): {told}"
+    message = "record requires siprecServerURL property when starting recording"
+    assert str(rejected.value) == f"jambonz rejected the request (400): {message}"
 
 
-PASSING: list[Fault | Reply | int] = [408, 502, 503, 504, HTML, Hang(), Drop(), Cut(), Drip()]
+TEMPORARY: list[Fault | Reply | int] = [408, 502, 503, 504, HTML, Hang(), Drop(), Cut(), Drip()]
 NAMES = ["408", "502", "503", "504", "HTML", "hangs", "drops", "is cut off", "drips"]
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=NAMES)
-def test_what_may_pass_is_asked_again_but_not_done_again(
+@pytest.mark.parametrize("fault", TEMPORARY, ids=NAMES)
+def test_temporary_failures_are_retried_for_reads_but_not_for_updates(
     fault: Fault | Reply | int, control: JambonzControl, api: JambonzApi, pauses: list[float]
 ) -> None:
     api.faults = [fault, fault]
@@ -132,7 +132,7 @@ def test_what_may_pass_is_asked_again_but_not_done_again(
     assert api.lines.count(f"PUT {CALL}") == 1
 
 
-def test_a_limit_is_waited_for(control: JambonzControl, api: JambonzApi, pauses: list[float]) -> None:
+def test_a_rate_limit_is_waited_for(control: JambonzControl, api: JambonzApi, pauses: list[float]) -> None:
     api.faults = [Reply(429, headers={"Retry-After": "3"}), 429]
     control.hang_up(CALL_SID)
     assert (pauses, api.calls) == ([3.0, PAUSES[1]], {})
@@ -141,13 +141,13 @@ def test_a_limit_is_waited_for(control: JambonzControl, api: JambonzApi, pauses:
         control.list_calls()
 
 
-def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
+def test_a_refused_connection_is_retried(pauses: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
     environment = {**JambonzApi().environment, "JAMBONZ_API_URL": address}
     with (
         JambonzControl.from_environment(environment, retry_policy=RetryPolicy(sleep=pauses.append)) as control,
-        pytest.raises(Unreachable, match="there is no connection") as failed,
+        pytest.raises(Unreachable, match="no connection") as failed,
     ):
         control.hang_up(CALL_SID)
     assert (len(pauses), failed.value.maybe_done) == (3, False)
@@ -173,7 +173,7 @@ def test_a_refused_connection_is_tried_again(pauses: list[float]) -> None:
         (Reply(204), Unexpected),
     ],
 )
-def test_an_answer_that_says_no_or_nothing_is_an_error_of_its_kind(
+def test_each_bad_response_raises_its_own_error(
     reply: Reply, kind: type[ControlFailed], control: JambonzControl, api: JambonzApi, pauses: list[float]
 ) -> None:
     api.faults = [reply]
@@ -185,7 +185,7 @@ def test_an_answer_that_says_no_or_nothing_is_an_error_of_its_kind(
 @pytest.mark.parametrize(
     "reply", [Reply(302), Reply(304), Reply(307, headers={"Location": "/elsewhere"})], ids=["302", "304", "307"]
 )
-def test_an_update_that_is_sent_elsewhere_is_not_done(reply: Reply, control: JambonzControl, api: JambonzApi) -> None:
+def test_a_redirected_update_is_not_followed(reply: Reply, control: JambonzControl, api: JambonzApi) -> None:
     api.faults = [reply]
     with pytest.raises(Unexpected):
         control.hang_up(CALL_SID)
@@ -193,14 +193,14 @@ def test_an_update_that_is_sent_elsewhere_is_not_done(reply: Reply, control: Jam
 
 
 @pytest.mark.parametrize("name", ["JAMBONZ_API_KEY", "JAMBONZ_ACCOUNT_SID", "JAMBONZ_API_URL"])
-def test_what_is_not_set_is_named(name: str, api: JambonzApi) -> None:
+def test_a_missing_variable_is_named(name: str, api: JambonzApi) -> None:
     environment = {key: value for key, value in api.environment.items() if key != name}
-    with pytest.raises(NotConfigured, match=f"^{name} is not set in the environment: "):
+    with pytest.raises(NotConfigured, match=rf"^{name} is not set in the environment\. "):
         JambonzControl.from_environment(environment)
 
 
-def test_what_is_no_id_is_not_asked_for(control: JambonzControl, api: JambonzApi) -> None:
+def test_a_request_with_an_invalid_id_is_not_sent(control: JambonzControl, api: JambonzApi) -> None:
     for act in (control.get, control.hang_up, lambda sid: control.mute(sid, muted=True)):
-        with pytest.raises(RequestRejected, match="an id has"):
+        with pytest.raises(RequestRejected, match="jambonz request not sent: invalid id"):
             act("../../Applications/1")
-    assert api.asked == []
+    assert api.requests == []

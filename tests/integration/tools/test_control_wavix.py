@@ -1,4 +1,4 @@
-"""Following up a call of Wavix, against a local server that speaks its API."""
+"""Wavix's client, against a local server that implements its API."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_a_call_is_read(control: WavixControl, api: WavixApi) -> None:
     call = control.get(CALL_ID)
     assert (call.id, call.event_type, call.from_, call.machine_detected) == (CALL_ID, "answered", "+18045961058", False)
     assert (call.call_answered, call.call_completed) == (datetime(2026, 6, 30, 10, 0, 5, tzinfo=UTC), None)
-    assert api.asked[0].headers["authorization"] == f"Bearer {API_KEY}"
+    assert api.requests[0].headers["authorization"] == f"Bearer {API_KEY}"
 
 
-def test_a_call_may_have_the_older_name_of_its_id(control: WavixControl, api: WavixApi) -> None:
+def test_a_call_may_use_the_older_name_of_its_id(control: WavixControl, api: WavixApi) -> None:
     del api.calls[CALL_ID]["id"]
     assert control.get(CALL_ID).id == CALL_ID
 
@@ -74,7 +74,7 @@ def test_a_call_is_tagged(control: WavixControl, api: WavixApi) -> None:
     ],
     ids=["answer", "play", "stop"],
 )
-def test_a_call_is_controlled_as_the_description_says(
+def test_requests_follow_the_api_description(
     act: Callable[[WavixControl], None], done: object, control: WavixControl, api: WavixApi
 ) -> None:
     act(control)
@@ -82,9 +82,9 @@ def test_a_call_is_controlled_as_the_description_says(
 
 
 def test_a_validation_error_names_the_field(control: WavixControl) -> None:
-    with pytest.raises(RequestRejected) as refused:
+    with pytest.raises(RequestRejected) as rejected:
         control.play(CALL_ID, "http://a.example.com/b.mp3")
-    assert str(refused.value) == "Wavix refuses (400): Validation error; audio_file: must be an https URL"
+    assert str(rejected.value) == "Wavix rejected the request (400): Validation error; audio_file: must be an https URL"
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,15 @@ def test_a_validation_error_names_the_field(control: WavixControl) -> None:
         lambda control: control.play(CALL_ID, "https://a.example.com/b.mp3"),
     ],
 )
-def test_a_call_that_is_over_is_told_as_that(
+def test_a_finished_call_is_reported_as_over(
     act: Callable[[WavixControl], object], control: WavixControl, api: WavixApi
 ) -> None:
     api.calls.clear()
-    with pytest.raises(CallIsOver, match="Wavix has no such call that lasts"):
+    with pytest.raises(CallIsOver, match="Wavix has no active call with this id"):
         act(control)
 
 
-def test_the_record_of_a_call_has_its_charge_and_its_recording(control: WavixControl, api: WavixApi) -> None:
+def test_a_call_detail_record_has_charge_and_recording(control: WavixControl, api: WavixApi) -> None:
     assert control.call_detail_records(CALL_ID) == []
     api.records[CALL_ID] = a_record()
     (record,) = control.call_detail_records(CALL_ID)
@@ -113,26 +113,26 @@ def test_the_record_of_a_call_has_its_charge_and_its_recording(control: WavixCon
     assert record.recording_url == f"https://api.wavix.com/v1/recordings/{CALL_ID}"
 
 
-def test_the_record_of_a_call_may_come_late(control: WavixControl, api: WavixApi) -> None:
+def test_a_call_detail_record_may_appear_late(control: WavixControl, api: WavixApi) -> None:
     api.records[CALL_ID] = a_record()
     api.faults = [Reply(404, {"success": False, "message": "Not found"})] * 2
     assert len(control.call_detail_records(CALL_ID, within=10)) == 1
-    assert len(api.asked) == 3
+    assert len(api.requests) == 3
 
 
 @pytest.mark.parametrize("body", [{}, {"calls": {}}, {"calls": [1]}, {"calls": [{}]}, [], "calls", None])
-def test_what_is_no_list_of_calls_is_not_taken_for_one(body: object, control: WavixControl, api: WavixApi) -> None:
+def test_an_invalid_list_of_calls_is_an_error(body: object, control: WavixControl, api: WavixApi) -> None:
     api.faults = [Reply(200, body)]
     with pytest.raises(Unexpected):
         control.list_calls()
 
 
-def test_a_wrong_key_is_told(api: WavixApi) -> None:
+def test_a_wrong_key_is_reported(api: WavixApi) -> None:
     environment = {**api.environment, "WAVIX_API_KEY": "wrong"}
     with WavixControl.from_environment(environment) as control, pytest.raises(KeyRejected, match="Unauthorized"):
         control.get(CALL_ID)
 
 
-def test_without_a_key_it_is_said_where_to_get_one() -> None:
-    with pytest.raises(NotConfigured, match=r"^WAVIX_API_KEY is not set in the environment: make an API key in"):
+def test_a_missing_key_error_says_where_to_get_one() -> None:
+    with pytest.raises(NotConfigured, match=r"^WAVIX_API_KEY is not set in the environment\. Create an API key"):
         WavixControl.from_environment({"WAVIX_API_KEY": "  "})

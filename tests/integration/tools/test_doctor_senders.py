@@ -89,7 +89,7 @@ class TestSignatures:
         (finding,) = findings(deployment)
         assert (finding.outcome, finding.check) == (FindingLevel.WARNING, "jambonz signatures")
         assert "stored as one event" in finding.words
-        assert "JambonzSignatureHeader (now Jambonz-Signature)" in finding.remedy
+        assert "JambonzSignatureHeader (currently Jambonz-Signature)" in finding.remedy
 
     @pytest.mark.usefixtures("without_secret")
     def test_that_arrive_without_a_secret_to_verify_them_are_no_finding_here(
@@ -112,7 +112,7 @@ class TestSignatures:
         log_lines(log)
         (finding,) = findings(deployment)
         assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz signatures")
-        assert "no Jambonz-Signature: they were refused (401), by JambonzNewCallFunction" in finding.words
+        assert "without the header Jambonz-Signature were rejected (401) by JambonzNewCallFunction" in finding.words
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 
     def test_that_were_missing_before_the_function_was_changed_are_no_finding(
@@ -144,7 +144,7 @@ class TestRegistrations:
             assert json.loads(handler(event).body) == {"status": "fail"}
         (finding,) = findings(deployment)
         assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz registration hook")
-        assert "by GET, which it does not sign: 2 SIP clients" in finding.words
+        assert "GET, which jambonz does not sign: 2 SIP clients" in finding.words
         assert "to POST" in finding.remedy
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 

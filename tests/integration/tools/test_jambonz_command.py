@@ -1,4 +1,4 @@
-"""`callhooks jambonz`, against a local server that speaks jambonz's API, on the simulated account as a stack."""
+"""`callhooks jambonz`, against a local server that implements jambonz's API, with a stack in the simulated account."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ def command(aws: Aws, api: JambonzApi, outputs: list[StackOutputs], monkeypatch:
     return run
 
 
-class TestTheApplication:
-    def test_is_made_with_both_hooks(self, command: Command, api: JambonzApi) -> None:
-        told = done(command("application", "--yes"))
-        assert told == "The application callhooks is made: app-1. Have your numbers lead to it.\n"
-        made = {"application_sid": "app-1", "name": "callhooks", "account_sid": ACCOUNT, **HOOKS}
-        assert api.applications == {"app-1": made}
+class TestApplication:
+    def test_is_created_with_both_hooks(self, command: Command, api: JambonzApi) -> None:
+        assert done(command("application", "--yes")) == (
+            "Created application callhooks (app-1). Now assign your phone numbers to it in jambonz's portal.\n"
+        )
+        created = {"application_sid": "app-1", "name": "callhooks", "account_sid": ACCOUNT, **HOOKS}
+        assert api.applications == {"app-1": created}
 
-    def test_that_is_there_is_changed_where_it_must_be(self, command: Command, api: JambonzApi) -> None:
+    def test_that_exists_keeps_its_other_settings(self, command: Command, api: JambonzApi) -> None:
         api.applications["app-7"] = {
             "application_sid": "app-7",
             "name": "reception",
@@ -70,84 +71,89 @@ class TestTheApplication:
             "messaging_hook": {"webhook_sid": "hook-3", "url": "https://sms.example.com", "method": "POST"},
             "speech_synthesis_vendor": "google",
         }
-        told = done(command("application", "reception", "--yes"))
-        assert told.endswith("The calls of reception are answered at https://hooks.example.com/webhooks/call.\n")
+        output = done(command("application", "reception", "--yes"))
+        assert output.endswith(
+            "Updated application reception. Its calls are now answered at https://hooks.example.com/webhooks/call\n"
+        )
         changed = api.applications["app-7"]
         assert changed["call_hook"] == {"webhook_sid": "hook-1", **HOOKS["call_hook"]}
         assert changed["call_status_hook"] == {"webhook_sid": "a-new-one", **HOOKS["call_status_hook"]}
         assert changed["messaging_hook"]["url"] == "https://sms.example.com"
         assert (changed["speech_synthesis_vendor"], changed["name"]) == ("google", "reception")
 
-    def test_is_not_made_unasked(self, command: Command, api: JambonzApi) -> None:
-        told = failed(command("application"))
-        assert told == (
-            "Make an application callhooks whose calls are answered at https://hooks.example.com/webhooks/call? "
-            "Nobody can be asked here: --yes does it.\n"
+    def test_is_created_only_after_confirmation(self, command: Command, api: JambonzApi) -> None:
+        message = failed(command("application"))
+        assert message.startswith(
+            "Create the application callhooks with the call hook https://hooks.example.com/webhooks/call? "
         )
         assert api.applications == {}
 
     @pytest.mark.parametrize(
-        ("call_hook", "words"),
+        ("call_hook", "old"),
         [
             (
                 {"url": "https://me:s3cret@old.example.com:8443/calls?key=s3cret#rc=2", "username": "me"},
-                "and no more at https://old.example.com:8443/calls?",
+                "https://old.example.com:8443/calls",
             ),
-            (None, "and by nobody as now?"),
-            ({"webhook_sid": "hook-1"}, "and by nobody as now?"),
+            (None, "none"),
+            ({"webhook_sid": "hook-1"}, "none"),
         ],
     )
-    def test_that_is_there_is_not_changed_unasked_and_both_addresses_are_named(
-        self, call_hook: dict[str, str] | None, words: str, command: Command, api: JambonzApi
+    def test_that_exists_is_changed_only_after_confirmation(
+        self, call_hook: dict[str, str] | None, old: str, command: Command, api: JambonzApi
     ) -> None:
         api.applications["app-7"] = {"application_sid": "app-7", "name": "callhooks", "call_hook": call_hook}
-        told = failed(command("application"))
-        assert told.startswith(f"Have its calls answered at https://hooks.example.com/webhooks/call, {words} Nobody")
-        assert "s3cret" not in told
+        message = failed(command("application"))
+        question = f"Change its call hook from {old} to https://hooks.example.com/webhooks/call? "
+        assert message.startswith(question)
+        assert "s3cret" not in message
         assert api.lines == [f"GET /v1/Accounts/{ACCOUNT}/Applications"]
 
     @pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "https://localhost", "http://hooks.example.com"])
-    def test_is_not_led_where_jambonz_cannot_or_should_not_call(
+    def test_never_gets_a_url_that_jambonz_cannot_call(
         self, base: str, command: Command, outputs: list[StackOutputs], api: JambonzApi
     ) -> None:
         outputs[0] = replace(OUTPUTS, base_url=base)
-        told = failed(command("application", "--yes", JAMBONZ_API_URL="https://jambonz.example.com"))
-        assert told == (
-            f"jambonz is to call an https URL that leads here from outside, and {base} is none. Name a stack in AWS "
-            "with --stack, or start the local run behind a tunnel: callhooks run --parameter PublicUrl=https://...\n"
+        message = failed(command("application", "--yes", JAMBONZ_API_URL="https://jambonz.example.com"))
+        assert message == (
+            f"jambonz cannot call {base}. It needs an https URL that it can reach. Use a stack in AWS (--stack NAME), "
+            "or start the local stack behind a tunnel: callhooks run --parameter PublicUrl=https://<tunnel>\n"
         )
-        assert api.asked == []
+        assert api.requests == []
 
-    def test_of_a_jambonz_on_this_machine_may_be_led_to_the_local_run(
+    def test_of_a_jambonz_on_this_machine_may_use_the_local_stack(
         self, command: Command, outputs: list[StackOutputs], api: JambonzApi
     ) -> None:
         outputs[0] = replace(OUTPUTS, base_url="http://127.0.0.1:8080")
         done(command("application", "--yes"))
         assert api.applications["app-1"]["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
 
-    def test_is_not_made_where_jambonz_refuses(self, command: Command, api: JambonzApi) -> None:
+    def test_is_not_created_if_jambonz_rejects_it(self, command: Command, api: JambonzApi) -> None:
         api.faults = [Reply(200, []), Reply(422, {"msg": f"{PASSWORD} is no good for {CALL_URL}"})]
-        assert failed(command("application", "--yes")) == "jambonz refuses (422): ... is no good for ...\n"
+        assert failed(command("application", "--yes")) == "jambonz rejected the request (422): ... is no good for ...\n"
 
-    def test_needs_to_know_the_api(self, command: Command) -> None:
-        told = failed(command("application", JAMBONZ_API_URL=""))
-        assert told.startswith("JAMBONZ_API_URL is not set in the environment: ")
+    def test_needs_the_address_of_the_api(self, command: Command) -> None:
+        message = failed(command("application", JAMBONZ_API_URL=""))
+        assert message.startswith("JAMBONZ_API_URL is not set in the environment. ")
 
 
-class TestTheWebhookSecret:
-    def test_becomes_one_of_the_stacks(self, command: Command) -> None:
-        told = done(command("webhook-secret"))
-        assert told == "The webhook secret of the account is valid within five minutes.\n"
+class TestWebhookSecret:
+    def test_is_added_to_the_stack(self, command: Command) -> None:
+        output = done(command("webhook-secret"))
+        assert output == "Added the account's webhook secret to the stack. It takes effect within five minutes.\n"
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()[0] == WEBHOOK_SECRET
-        assert done(command("webhook-secret")) == "The webhook secret of the account is valid already.\n"
+        assert done(command("webhook-secret")) == "The stack already has the account's webhook secret.\n"
 
     @pytest.mark.parametrize("body", [{}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"])
-    def test_that_is_none_is_not_taken(self, body: object, command: Command, api: JambonzApi) -> None:
+    def test_that_is_missing_or_invalid_is_not_added(self, body: object, command: Command, api: JambonzApi) -> None:
         before = SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()
         api.faults = [Reply(200, body)]
-        assert failed(command("webhook-secret")).startswith("jambonz answers what is not understood: ")
+        assert failed(command("webhook-secret")).startswith("jambonz sent an unexpected response: ")
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read() == before
 
-    def test_may_not_be_read_by_everybody(self, command: Command) -> None:
-        told = failed(command("webhook-secret", JAMBONZ_ACCOUNT_SID="another"))
-        assert told == "jambonz does not accept the key for this (403): insufficient permissions\n"
+    def test_needs_a_key_with_permission(self, command: Command) -> None:
+        message = failed(command("webhook-secret", JAMBONZ_ACCOUNT_SID="another"))
+        assert message == (
+            "jambonz rejected the API key for this request (403): insufficient permissions. "
+            "Check the key and its permissions: docs/control.md#keys\n"
+        )

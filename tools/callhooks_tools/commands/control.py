@@ -1,4 +1,4 @@
-"""`callhooks control`: follow up a call by its provider's REST API."""
+"""`callhooks control`: control a call through its provider's REST API."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ CONTROLS = call_controls()
 
 
 def _option_help(option: str) -> str:
-    """Say which providers take an option, and for what."""
+    """Return the help of an option: what it does at each provider that supports it."""
     helps = ((control, control.option_help.get(option)) for control in CONTROLS.values())
     return " ".join(f"{control.title}: {text}" for control, text in helps if text)
 
 
-def _who(command: str) -> str:
-    """Say which providers have a command, and what is special with each."""
+def _providers_with(command: str) -> str:
+    """List the providers that support a command, with their differences."""
     helps = ((control.title, control.command_help.get(command)) for control in CONTROLS.values())
     return "; ".join(f"{title}: {text}" if text else title for title, text in helps if text is not None)
 
 
 control_app = typer.Typer(
-    help="Follow up a call by its provider's REST API: look at it, transfer it, end it, fetch its record and its "
-    f"recordings. Keys come from the environment: {'; '.join(control.keys for control in CONTROLS.values())}.",
+    help="Control a call through its provider's REST API: show it, transfer it, end it, or fetch its records and "
+    "recordings. Set the provider's keys in the environment "
+    f"({'; '.join(f'{control.title}: {control.keys}' for control in CONTROLS.values())}).",
     no_args_is_help=True,
 )
 
@@ -43,35 +44,35 @@ def _checked_provider(text: str) -> str:
 
 ProviderName = Annotated[
     str,
-    typer.Argument(parser=_checked_provider, metavar="|".join(CONTROLS), help="Whose call it is."),
+    typer.Argument(parser=_checked_provider, metavar="|".join(CONTROLS), help="Provider of the call."),
 ]
 CallId = Annotated[
-    str, typer.Argument(metavar="CALL_ID", help="The call's id at its provider, as events and the call log have it.")
+    str, typer.Argument(metavar="CALL_ID", help="The provider's id of the call, as shown in events and the call log.")
 ]
 Channel = Annotated[str | None, typer.Option("--channel", metavar="ID", help=_option_help("--channel"))]
 Wait = Annotated[
     float,
-    typer.Option("--wait", min=0, max=600, metavar="SECONDS", help="Look again for so long while there is none yet."),
+    typer.Option("--wait", min=0, max=600, metavar="SECONDS", help="Wait up to this long if there is none yet."),
 ]
 
 
 @control_app.command("show")
 def show(provider: ProviderName, call_id: CallId, channel: Channel = None) -> None:
-    """Show a call as its provider sees it now."""
+    """Show the current state of a call."""
     control = _control_of(provider, {"--channel": channel})
     with provider_failures():
         try:
             call = control.show(CallRequest(call_id, channel=channel))
         except CallIsOver as over:
             has_records = "cdr" in control.command_help
-            after = f" callhooks control cdr {provider} {call_id} has its record." if has_records else ""
-            fail(shown(f"{over}.{after}"))
+            hint = f". To see its call detail records, run: callhooks control cdr {provider} {call_id}"
+            fail(shown(f"{over}{hint if has_records else ''}"))
         print_document(call)
 
 
-@control_app.command("calls", help=f"Show the calls that last now, with their ids ({_who('calls')}).")
+@control_app.command("calls", help=f"List the calls in progress, with their ids ({_providers_with('calls')}).")
 def calls(provider: ProviderName) -> None:
-    """Show the calls that last now, with their ids."""
+    """List the calls in progress, with their ids."""
     with provider_failures():
         print_documents(CONTROLS[provider].calls())
 
@@ -80,68 +81,68 @@ def calls(provider: ProviderName) -> None:
 def transfer(
     provider: ProviderName,
     call_id: CallId,
-    destination: Annotated[str, typer.Argument(help=f"{_who('transfer')}.")],
+    destination: Annotated[str, typer.Argument(help=f"Destination. {_providers_with('transfer')}.")],
     channel: Channel = None,
     from_: Annotated[str | None, typer.Option("--from", help=_option_help("--from"))] = None,
 ) -> None:
     """Transfer a call."""
     control = _control_of(provider, {"--channel": channel, "--from": from_})
-    with provider_failures(maybe_done=_look(provider, call_id)):
+    with provider_failures(maybe_done=_check_hint(provider, call_id)):
         control.transfer(CallRequest(call_id, channel=channel, from_=from_), destination)
-    console.print(f"{provider} transfers the call.")
+    console.print(f"{control.title} accepted the transfer.")
 
 
 @control_app.command("hangup")
 def hangup(provider: ProviderName, call_id: CallId) -> None:
     """End a call."""
-    with provider_failures(maybe_done=_look(provider, call_id)):
+    with provider_failures(maybe_done=_check_hint(provider, call_id)):
         CONTROLS[provider].hang_up(CallRequest(call_id))
-    console.print(f"{provider} ends the call.")
+    console.print(f"{CONTROLS[provider].title} accepted the request to end the call.")
 
 
-@control_app.command("answer", help=f"Answer an inbound call that waits for it ({_who('answer')}).")
+@control_app.command("answer", help=f"Answer an incoming call ({_providers_with('answer')}).")
 def answer(
     provider: ProviderName,
     call_id: CallId,
     record: Annotated[bool, typer.Option("--record", help=_option_help("--record"))] = False,
     channel: Channel = None,
 ) -> None:
-    """Answer an inbound call that waits for it."""
+    """Answer an incoming call."""
     control = _control_of(provider, {"--channel": channel, "--record": record})
-    with provider_failures(maybe_done=_look(provider, call_id)):
+    with provider_failures(maybe_done=_check_hint(provider, call_id)):
         control.answer(CallRequest(call_id, channel=channel, record=record))
-    console.print(f"{provider} answers the call.")
+    console.print(f"{control.title} accepted the request to answer the call.")
 
 
 @control_app.command(
-    "record", help=f"Start, stop, pause or resume the recording of a call that lasts ({_who('record')})."
+    "record", help=f"Start, stop, pause or resume the recording of a call in progress ({_providers_with('record')})."
 )
 def record(
     provider: ProviderName,
     call_id: CallId,
-    action: Annotated[RecordingAction, typer.Argument(help="What to do with its recording.")],
+    action: Annotated[RecordingAction, typer.Argument(help="Change to the recording.")],
     siprec: Annotated[str | None, typer.Option("--siprec", metavar="URI", help=_option_help("--siprec"))] = None,
     recording_id: Annotated[str | None, typer.Option("--recording-id", help=_option_help("--recording-id"))] = None,
 ) -> None:
-    """Start, stop, pause or resume the recording of a call that lasts."""
-    with provider_failures(maybe_done=_look(provider, call_id)):
+    """Start, stop, pause or resume the recording of a call in progress."""
+    with provider_failures(maybe_done=_check_hint(provider, call_id)):
         CONTROLS[provider].record(CallRequest(call_id, siprec=siprec, recording_id=recording_id), action)
-    console.print(f"{provider} has taken it: {action} of the recording.")
+    console.print(f"{CONTROLS[provider].title} accepted the request to {action} the recording.")
 
 
-@control_app.command("cdr", help=f"Show the call detail record of a call that is over ({_who('cdr')}).")
+@control_app.command("cdr", help=f"Show the call detail records of a finished call ({_providers_with('cdr')}).")
 def cdr(provider: ProviderName, call_id: CallId, wait: Wait = 0) -> None:
-    """Show the call detail record of a call that is over."""
+    """Show the call detail records of a finished call."""
     request = CallRequest(call_id, wait=wait)
     with provider_failures():
         found = CONTROLS[provider].call_detail_records(request)
     if not found:
-        request.none_yet("record")
+        request.fail_not_found("call detail record")
     print_documents(found)
 
 
 @control_app.command(
-    "recordings", help=f"List the recordings of a call that is over, and fetch them ({_who('recordings')})."
+    "recordings", help=f"List or download the recordings of a finished call ({_providers_with('recordings')})."
 )
 def recordings(
     provider: ProviderName,
@@ -152,21 +153,21 @@ def recordings(
     ] = None,
     wait: Wait = 0,
 ) -> None:
-    """List the recordings of a call that is over, and fetch them."""
+    """List or download the recordings of a finished call."""
     control = _control_of(provider, {"--download": download})
     with provider_failures():
         control.recordings(CallRequest(call_id, download=download, wait=wait))
 
 
-def _look(provider: str, call_id: str) -> str:
-    return f"It may be done all the same: callhooks control show {provider} {call_id}"
+def _check_hint(provider: str, call_id: str) -> str:
+    return f"The request may have taken effect anyway. Check with: callhooks control show {provider} {call_id}"
 
 
 def _control_of(provider: str, options: dict[str, object]) -> CallControl:
-    """Return a provider's control; end the command for an option that only others take."""
+    """Return a provider's call control. Ends the command if an option is only for other providers."""
     control = CONTROLS[provider]
     given = [option for option, value in options.items() if value and option not in control.option_help]
     if given:
         owners = [other.name for other in CONTROLS.values() if given[0] in other.option_help]
-        fail(f"Only {' and '.join(owners)} takes {' and '.join(given)}.")
+        fail(f"Only {' and '.join(owners)} supports {' and '.join(given)}.")
     return control

@@ -1,4 +1,4 @@
-"""What the command does for each provider: REST clients, subscriptions, commands of its own.
+"""Support for each provider: REST clients, subscriptions, commands.
 
-Imports `stack`; no provider imports another, and no function imports any.
+Imports `stack`. No provider imports another, and no Lambda function imports any of them.
 """

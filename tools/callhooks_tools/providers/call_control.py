@@ -1,4 +1,4 @@
-"""The part of `callhooks control` that each provider describes for itself."""
+"""Interface between `callhooks control` and each provider."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import ClassVar, NoReturn
 
 from callhooks.providers.payload import Document
 
-from callhooks_tools.stack.terminal import fail
+from callhooks_tools.stack.terminal import fail, shown
 
 
 class RecordingAction(StrEnum):
-    """Changes to the recording of a call."""
+    """Change to the recording of a call."""
 
     START = "start"
     STOP = "stop"
@@ -25,11 +25,11 @@ class RecordingAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """A call, by the id that its provider gives it, and the options of the command.
+    """Call and options that the user passed to the command.
 
     Attributes:
-        call_id: as events and the call log have it.
-        wait: seconds to look again for while there is no record or recording yet.
+        call_id: the provider's id of the call, as in events and the call log.
+        wait: seconds to wait for a record or recording to appear.
     """
 
     call_id: str
@@ -41,23 +41,24 @@ class CallRequest:
     download: Path | None = None
     wait: float = 0
 
-    def none_yet(self, what: str) -> NoReturn:
-        """End the command, as there is no record or recording."""
-        again = "" if self.wait else " One may come within a minute of the call's end: --wait 60 looks again."
-        fail(f"There is no {what} of this call.{again}")
+    def fail_not_found(self, noun: str) -> NoReturn:
+        """End the command with the error that there is no record or recording."""
+        hint = "" if self.wait else " It can appear up to a minute after the call ends. To wait for it, add --wait 60"
+        fail(f"No {noun} found for this call.{hint}")
 
 
 class CallControl(ABC):
-    """What one provider's REST API can do with a call; a method ends the command where the API cannot do it.
+    """Call control through one provider's REST API.
 
-    Every method takes its keys from the environment, and raises `ControlFailed`.
+    A method that the API does not support ends the command with an error. Every method reads its keys from the
+    environment and raises `ControlFailed`.
 
     Attributes:
-        name: the provider, as the command line names it.
-        title: the provider, as it writes itself.
-        keys: the variables of the environment with its keys.
-        option_help: the options that this provider takes, with their help.
-        command_help: commands that not all providers have, or have in their own ways, with help.
+        name: the provider's name on the command line.
+        title: the provider's name as it spells it.
+        keys: the environment variables with its keys.
+        option_help: the options that this provider supports, with their help.
+        command_help: the commands that only some providers support, or that differ between them, with help.
     """
 
     name: ClassVar[str]
@@ -68,7 +69,7 @@ class CallControl(ABC):
 
     @abstractmethod
     def show(self, request: CallRequest, /) -> Document:
-        """Return a call as the provider sees it now.
+        """Return the current state of a call.
 
         Raises:
             CallIsOver: the call has ended.
@@ -88,18 +89,19 @@ class CallControl(ABC):
 
     @abstractmethod
     def answer(self, request: CallRequest, /) -> None:
-        """Answer an inbound call."""
+        """Answer an incoming call."""
 
     @abstractmethod
     def record(self, request: CallRequest, action: RecordingAction, /) -> None:
         """Change the recording of a call in progress."""
 
-    def call_detail_records(self, _request: CallRequest, /) -> Sequence[Document]:
-        """Return the call detail records of a call that is over; empty where there is none yet."""
+    def call_detail_records(self, request: CallRequest, /) -> Sequence[Document]:
+        """Return the call detail records of a finished call; empty if there are none yet."""
         fail(
-            f"{self.name} has no detail records by a call's id. callhooks control show {self.name} tells what it knows."
+            f"{self.title}'s API has no call detail records by call id. To see the call itself, run: "
+            f"callhooks control show {self.name} {shown(request.call_id)}"
         )
 
     def recordings(self, _request: CallRequest, /) -> None:
-        """Print or download the recordings of a call that is over."""
-        fail(f"{self.name} lists no recordings by the id of a call: they are where the recording was sent to.")
+        """Print or download the recordings of a finished call."""
+        fail(f"{self.title}'s API does not list recordings by call id. Look for them where the recording was sent.")

@@ -1,6 +1,6 @@
-"""What the command can do for one provider besides what all have.
+"""Provider-specific extensions of the command.
 
-Each package of this folder may have a module `extension` with any of the functions below.
+Each package in this folder may have a module `extension` with any of the functions below.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from callhooks_tools.stack.stack import LocalStack
 
 @cache
 def _extensions() -> tuple[ModuleType, ...]:
-    names = [f"{package.__name__}.{found.name}.extension" for found in iter_modules(package.__path__) if found.ispkg]
+    names = [f"{package.__name__}.{module.name}.extension" for module in iter_modules(package.__path__) if module.ispkg]
     return tuple(import_module(name) for name in names if find_spec(name))
 
 
-def _offering(function: str) -> Iterator[ModuleType]:
+def _extensions_with(function: str) -> Iterator[ModuleType]:
     return (module for module in _extensions() if hasattr(module, function))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of each provider."""
-    for module in _offering("register"):
+    for module in _extensions_with("register"):
         module.register(app)
 
 
 def call_controls() -> Mapping[str, CallControl]:
-    """Return what each provider's API can do with a call, by the provider's name."""
-    found: list[CallControl] = [module.call_control() for module in _offering("call_control")]
-    return {control.name: control for control in found}
+    """Return the call controls by provider name."""
+    controls: list[CallControl] = [module.call_control() for module in _extensions_with("call_control")]
+    return {control.name: control for control in controls}
 
 
 def check_before_run() -> None:
-    """Check what the local run would find wrong later; ends the command where anything is."""
-    for module in _offering("check_before_run"):
+    """Run checks before the local stack starts. Ends the command with an error if one fails."""
+    for module in _extensions_with("check_before_run"):
         module.check_before_run()
 
 
 def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
-    """Look at what providers have really sent."""
-    for module in _offering("sender_findings"):
+    """Check the deliveries that providers have sent to the stack."""
+    for module in _extensions_with("sender_findings"):
         yield from module.sender_findings(deployment, now)
 
 
 def first_deliveries(stack: LocalStack, folder: Path) -> Iterator[str]:
-    """Say how a first delivery is sent to the running stack; its body is written into a folder."""
-    for module in _offering("show_first_delivery"):
+    """Explain how to send a first delivery to the running stack, and write its body into a folder."""
+    for module in _extensions_with("show_first_delivery"):
         text: str = module.show_first_delivery(stack, folder)
         yield text

@@ -121,7 +121,7 @@ def sent(milliseconds: int, failure: str | None = None) -> Sent:
 def test_a_call_is_good_where_jambonz_has_nothing_to_complain_of(steps: list[Step], is_good: bool) -> None:
     verdict = Verdict()
     for step in steps:
-        verdict.take(step)
+        verdict.add(step)
     assert verdict.is_good == is_good
     assert verdict.slowest is not None
 

@@ -1,1 +1,1 @@
-"""Tests of tools.providers."""
+"""Tests of `callhooks_tools.providers`."""

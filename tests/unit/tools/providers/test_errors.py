@@ -1,4 +1,4 @@
-"""Configuration of the providers' clients, and what their errors show."""
+"""Configuration of the providers' clients, and the texts of their errors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from callhooks_tools.providers.rest.errors import (
     NotConfigured,
     RequestRejected,
     Unreachable,
-    message_of,
-    showable,
+    error_message,
+    redacted,
 )
 from callhooks_tools.providers.rest.retries import RetryPolicy
 from hypothesis import given
@@ -20,25 +20,25 @@ from hypothesis import strategies as st
 
 from tests.hostile import in_bounded_time, texts, values
 
-KEY = "k3y-that-nobody-may-see"
+KEY = "k3y-that-must-never-show"
 NAME = "THINGS_API_URL"
-USUAL = "https://api.example.com/v1"
+DEFAULT_URL = "https://api.example.com/v1"
 
 
-class TestABaseUrl:
+class TestBaseUrl:
     @pytest.mark.parametrize(
         ("value", "url"),
         [
-            (None, USUAL),
-            ("  ", USUAL),
+            (None, DEFAULT_URL),
+            ("  ", DEFAULT_URL),
             ("https://eu.example.com/v2/", "https://eu.example.com/v2"),
             ("http://127.0.0.1:8081/", "http://127.0.0.1:8081"),
             ("http://localhost/v1", "http://localhost/v1"),
             ("http://[::1]:8081", "http://[::1]:8081"),
         ],
     )
-    def test_is_the_one_that_is_set(self, value: str | None, url: str) -> None:
-        assert base_url({} if value is None else {NAME: value}, NAME, "Things", USUAL) == url
+    def test_comes_from_the_environment_or_the_default(self, value: str | None, url: str) -> None:
+        assert base_url({} if value is None else {NAME: value}, NAME, "Things", DEFAULT_URL) == url
 
     @pytest.mark.parametrize(
         "value",
@@ -48,40 +48,40 @@ class TestABaseUrl:
             "https://[s3cr3t", "https://api.exämple.com", "https://api.example.com/\x1b[2J",
         ],
     )  # fmt: skip
-    def test_is_an_address_and_nothing_else(self, value: str) -> None:
+    def test_must_be_an_address_without_secrets(self, value: str) -> None:
         with pytest.raises(NotConfigured) as problem:
-            base_url({NAME: value}, NAME, "Things", USUAL)
-        assert str(problem.value) == f"{NAME} takes an address such as {USUAL}."
+            base_url({NAME: value}, NAME, "Things", DEFAULT_URL)
+        assert str(problem.value) == f"{NAME} is not a valid address. Set it to one such as {DEFAULT_URL}"
 
     @pytest.mark.parametrize("value", ["http://api.example.com", "http://10.0.0.1", "http://127.0.0.1.example.com"])
-    def test_does_not_send_the_key_unencrypted(self, value: str) -> None:
-        with pytest.raises(NotConfigured, match=f"{NAME} takes http:// on this machine alone"):
-            base_url({NAME: value}, NAME, "Things", USUAL)
+    def test_must_not_send_the_key_unencrypted(self, value: str) -> None:
+        with pytest.raises(NotConfigured, match=f"{NAME} must start with https://"):
+            base_url({NAME: value}, NAME, "Things", DEFAULT_URL)
 
 
 @pytest.mark.parametrize("value", ["a b", "a\nb", "schlüssel", "\x00"])
-def test_a_key_is_one_word(value: str) -> None:
+def test_a_key_has_only_printable_ascii_characters(value: str) -> None:
     with pytest.raises(NotConfigured) as problem:
-        required({"THINGS_KEY": value}, "THINGS_KEY", "Things", "get one.")
-    assert str(problem.value) == "THINGS_KEY has characters in it that no key has: get one."
+        required({"THINGS_KEY": value}, "THINGS_KEY", "Things", "Get one.")
+    assert str(problem.value) == "THINGS_KEY contains characters that are not allowed. Get one."
 
 
-def test_a_key_may_have_a_line_end_after_it() -> None:
-    assert required({"THINGS_KEY": f" {KEY}\n"}, "THINGS_KEY", "Things", "get one.") == KEY
+def test_a_key_may_be_surrounded_by_white_space() -> None:
+    assert required({"THINGS_KEY": f" {KEY}\n"}, "THINGS_KEY", "Things", "Get one.") == KEY
 
 
-def test_jambonz_is_reached_with_or_without_its_version() -> None:
+def test_the_jambonz_address_may_include_the_version() -> None:
     for value in ("https://api.jambonz.example.com", "https://api.jambonz.example.com/v1/"):
         assert api_url_of({"JAMBONZ_API_URL": value}) == "https://api.jambonz.example.com"
 
 
-def test_an_account_is_an_id() -> None:
+def test_the_account_must_be_an_id() -> None:
     with pytest.raises(RequestRejected):
         account_of({"JAMBONZ_ACCOUNT_SID": "a/../b"})
 
 
 @given(texts)
-def test_an_id_stands_for_itself_in_a_path(text: str) -> None:
+def test_an_id_is_safe_in_a_path(text: str) -> None:
     try:
         identifier = checked_id(text, "Things")
     except RequestRejected:
@@ -91,9 +91,9 @@ def test_an_id_stands_for_itself_in_a_path(text: str) -> None:
 
 
 @given(values)
-def test_a_message_is_short_and_in_one_line(document: object) -> None:
+def test_a_message_is_one_short_line(document: object) -> None:
     with in_bounded_time():
-        message = message_of(document)
+        message = error_message(document)
     assert message.isprintable()
     assert len(message) <= MAX_MESSAGE + 3
 
@@ -101,32 +101,32 @@ def test_a_message_is_short_and_in_one_line(document: object) -> None:
 @given(
     before=texts, after=texts, secret=st.sampled_from([KEY, "+14155550123", "https://a.example.com/t0ken", "t0k/en"])
 )
-def test_a_message_never_shows_what_is_confidential(before: str, after: str, secret: str) -> None:
-    message = showable(f"{before} {secret} {after}", [KEY, "t0k/en"])
+def test_a_message_never_shows_confidential_text(before: str, after: str, secret: str) -> None:
+    message = redacted(f"{before} {secret} {after}", [KEY, "t0k/en"])
     assert secret not in message
 
 
 def test_an_error_names_the_provider_and_is_one_line() -> None:
-    assert str(ControlFailed("Things")) == "Things fails"
-    assert str(RequestRejected("Things", status=400, message="No")) == "Things refuses (400): No"
+    assert str(ControlFailed("Things")) == "Things request failed"
+    assert str(RequestRejected("Things", status=400, message="No")) == "Things rejected the request (400): No"
 
 
 @pytest.mark.parametrize(
-    "form", ["k3y+that/nobody=may see", "k3y%2Bthat%2Fnobody%3Dmay%20see", "azN5K3RoYXQvbm9ib2R5PW1heSBzZWU="]
+    "form", ["k3y+must/never=be shown", "k3y%2Bmust%2Fnever%3Dbe%20shown", "azN5K211c3QvbmV2ZXI9YmUgc2hvd24="]
 )
-def test_a_key_is_not_shown_in_another_form_either(form: str) -> None:
-    shown = showable(f"the key {form} is wrong", ["k3y+that/nobody=may see"])
-    assert "k3y" not in shown
-    assert "azN5" not in shown
+def test_an_encoded_key_is_redacted_too(form: str) -> None:
+    message = redacted(f"the key {form} is wrong", ["k3y+must/never=be shown"])
+    assert "k3y" not in message
+    assert "azN5" not in message
 
 
 @pytest.mark.parametrize("not_sent", [[True, True, True, True], [False, True, True, True], [True, True, True, False]])
-def test_what_one_attempt_may_have_done_is_not_forgotten_by_the_next(not_sent: list[bool]) -> None:
+def test_an_error_remembers_that_an_earlier_attempt_may_have_succeeded(not_sent: list[bool]) -> None:
     attempts = iter(not_sent)
 
     def attempt() -> None:
         raise Unreachable("Things", not_sent=next(attempts))
 
     with pytest.raises(Unreachable) as failed:
-        RetryPolicy(sleep=lambda _: None).run(attempt, repeatable=True)
+        RetryPolicy(sleep=lambda _: None).run(attempt, idempotent=True)
     assert failed.value.maybe_done is not all(not_sent)

@@ -1,4 +1,4 @@
-"""Whatever a provider answers, its client returns a model or raises an error of its own."""
+"""For any response, a provider's client returns a model or raises one of its documented errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.hostile import EXTREMES, bodies, in_bounded_time
 from tests.properties import examples
 from tests.provider_apis import bird, voipstudio, wavix
 
-KEY = "k3y-that-nobody-may-see"
+KEY = "k3y-that-must-never-show"
 ENVIRONMENT = {
     "VOIPSTUDIO_API_KEY": KEY,
     "WAVIX_API_KEY": KEY,
@@ -33,24 +33,24 @@ ENVIRONMENT = {
     "BIRD_WORKSPACE_ID": bird.WORKSPACE,
 }
 POLICY = RetryPolicy(sleep=lambda _seconds: None, monotonic=iter(range(10**9)).__next__)
-Answer = Callable[[httpx.Request], httpx.Response]
+Responder = Callable[[httpx.Request], httpx.Response]
 
 
-def _bird_subscriptions(answer: Answer) -> BirdSubscriptions:
-    rest = bird_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer))
+def _bird_subscriptions(respond: Responder) -> BirdSubscriptions:
+    rest = bird_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(respond))
     return BirdSubscriptions(rest, bird.WORKSPACE, None)
 
 
-def _wavix_subscriptions(answer: Answer) -> WavixSubscriptions:
-    return WavixSubscriptions(wavix_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer)))
+def _wavix_subscriptions(respond: Responder) -> WavixSubscriptions:
+    return WavixSubscriptions(wavix_rest(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(respond)))
 
 
-def _control(kind: Any, answer: Answer) -> Any:
-    return kind.from_environment(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(answer))
+def _control(kind: Any, respond: Responder) -> Any:
+    return kind.from_environment(ENVIRONMENT, retry_policy=POLICY, transport=httpx.MockTransport(respond))
 
 
 VOIPSTUDIO, WAVIX, BIRD = (partial(_control, kind) for kind in (VoipstudioControl, WavixControl, BirdControl))
-ASKS: dict[str, tuple[Callable[[Answer], Any], Callable[[Any], Any]]] = {
+CALLS: dict[str, tuple[Callable[[Responder], Any], Callable[[Any], Any]]] = {
     "voipstudio get": (VOIPSTUDIO, lambda client: client.get("1")),
     "voipstudio calls": (VOIPSTUDIO, lambda client: client.list_calls()),
     "voipstudio transfer": (VOIPSTUDIO, lambda client: client.transfer("1", "2002")),
@@ -92,42 +92,42 @@ RECORDED = [
 STATUSES = [200, 200, 200, 201, 202, 204, 301, 400, 401, 404, 422, 429, 500, 503]
 
 
-def ask(name: str, status: int, body: bytes) -> None:
-    make, act = ASKS[name]
+def call(name: str, status: int, body: bytes) -> None:
+    make, act = CALLS[name]
 
-    def answer(_request: httpx.Request) -> httpx.Response:
+    def respond(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, content=body)
 
-    client = make(answer)
-    told = ""
+    client = make(respond)
+    message = ""
     try:
         with in_bounded_time():
             found = act(client)
             documents = found if isinstance(found, list) else [found]
-            print_documents([one for one in documents if isinstance(one, Document)])
+            print_documents([document for document in documents if isinstance(document, Document)])
     except ControlFailed as error:
-        told = str(error)
+        message = str(error)
     finally:
         client.close()
-    assert told.isprintable()
-    assert KEY not in told
+    assert message.isprintable()
+    assert KEY not in message
 
 
-@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("name", CALLS)
 @given(data=st.data())
 @examples(40)
-def test_an_answer_is_a_model_or_an_error_of_the_clients_own(name: str, data: st.DataObject) -> None:
-    ask(name, data.draw(st.sampled_from(STATUSES)), data.draw(bodies(RECORDED)))
+def test_any_response_becomes_a_model_or_a_documented_error(name: str, data: st.DataObject) -> None:
+    call(name, data.draw(st.sampled_from(STATUSES)), data.draw(bodies(RECORDED)))
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
-def test_no_answer_is_too_large_or_too_deep(kind: str) -> None:
+def test_huge_or_deeply_nested_responses_are_handled(kind: str) -> None:
     for name in ("voipstudio cdrs", "wavix calls", "bird subscribe"):
         for status in (200, 400):
-            ask(name, status, EXTREMES[kind])
+            call(name, status, EXTREMES[kind])
 
 
 @pytest.mark.parametrize("body", RECORDED)
-@pytest.mark.parametrize("name", ASKS)
-def test_an_answer_to_something_else_is_no_model(name: str, body: bytes) -> None:
-    ask(name, 200, body)
+@pytest.mark.parametrize("name", CALLS)
+def test_a_response_to_another_request_is_handled(name: str, body: bytes) -> None:
+    call(name, 200, body)

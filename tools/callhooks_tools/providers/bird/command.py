@@ -1,4 +1,4 @@
-"""`callhooks bird`: the subscriptions by which Bird sends the events of calls."""
+"""`callhooks bird`: manage the subscriptions through which Bird sends call events."""
 
 from __future__ import annotations
 
@@ -23,45 +23,51 @@ from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.terminal import StackName, agree, console, fail, shown, stack_in_aws
 
 SIGNING_KEY = "BIRD_SIGNING_KEY"
-LOOK_FIRST = "It may be done all the same: callhooks bird list shows it."
+CHECK_FIRST = "The change may have been made anyway. Check with: callhooks bird list"
 
 bird_app = typer.Typer(
-    help="Bird's webhook subscriptions. The keys are BIRD_ACCESS_KEY and BIRD_WORKSPACE_ID in the environment, "
-    "and BIRD_ORGANIZATION_ID where your key wants it.",
+    help="Manage Bird's webhook subscriptions. Set BIRD_ACCESS_KEY and BIRD_WORKSPACE_ID in the environment, "
+    "and BIRD_ORGANIZATION_ID if your key requires it.",
     no_args_is_help=True,
 )
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of subscriptions, as callhooks bird list shows.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Subscription ids, as shown by callhooks bird list.")]
 
 
 @bird_app.command("subscribe")
 def bird_subscribe(
     event: Annotated[
-        list[BirdTopic] | None, typer.Option("--event", help="An event; both where none is named.")
+        list[BirdTopic] | None, typer.Option("--event", help="Event to subscribe to; repeatable. Both by default.")
     ] = None,
     status: Annotated[
         list[BirdStatus] | None,
-        typer.Option("--status", help="Only calls in this status, and in others named so; all where none is."),
+        typer.Option("--status", help="Only send calls with this status; repeatable. All by default."),
     ] = None,
     channel: Annotated[
-        str | None, typer.Option("--channel", metavar="ID", help="Only calls of this channel; it ends the URL, too.")
+        str | None,
+        typer.Option(
+            "--channel", metavar="ID", help="Only send calls of this channel. Also added to the end of the URL."
+        ),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
             "--url",
-            help=f"Where events are sent, instead of the stack. The signing key is then {SIGNING_KEY} from the "
-            "environment, where that is set, else the stack's.",
+            help=f"Send events to this URL instead of the stack's. They are signed with {SIGNING_KEY} from the "
+            "environment if it is set, otherwise with the stack's signing key.",
         ),
     ] = None,
     stack_name: StackName = None,
 ) -> None:
-    """Have Bird send the events of calls to the stack. What is subscribed already stays as it is."""
+    """Subscribe the stack to call events.
+
+    Creates one subscription for each event. Skips a subscription that already exists.
+    """
     with provider_failures():
         channel_id = None if channel is None else checked_id(channel, PROVIDER)
-    given_key = os.environ.get(SIGNING_KEY, "").strip() if url else ""
-    if url and given_key:
-        address, signing_key = url, given_key
+    key_from_environment = os.environ.get(SIGNING_KEY, "").strip() if url else ""
+    if url and key_from_environment:
+        address, signing_key = url, key_from_environment
     else:
         session, outputs = stack_in_aws(stack_name)
         address = url or f"{outputs.base_url}/webhooks/bird"
@@ -70,77 +76,81 @@ def bird_subscribe(
     check_subscribable(address, PROVIDER)
     statuses = status or []
     with (
-        provider_failures(maybe_done=LOOK_FIRST),
+        provider_failures(maybe_done=CHECK_FIRST),
         BirdSubscriptions.from_environment(os.environ, signing_key=signing_key) as subscriptions,
     ):
-        for one in dict.fromkeys(event or BirdTopic):
-            of_event = statuses_of(one, statuses)
-            if statuses and not of_event:
-                console.print(f"{one}: no inbound call is ever {' or '.join(statuses)}, so it is not subscribed.")
+        for topic in dict.fromkeys(event or BirdTopic):
+            topic_statuses = statuses_of(topic, statuses)
+            if statuses and not topic_statuses:
+                console.print(f"{topic}  skipped: inbound calls never have the status {' or '.join(statuses)}")
                 continue
-            done = subscriptions.subscribe(one, address, signing_key, statuses=of_event, channel_id=channel_id)
-            state = "subscribed" if done.is_new else "is there already"
-            if not done.subscription.is_active:
-                state += f", but is paused: callhooks bird resume {done.subscription.id}"
-            console.print(shown(f"{one}  {state}  {done.subscription.id}"))
+            result = subscriptions.subscribe(
+                topic, address, signing_key, statuses=topic_statuses, channel_id=channel_id
+            )
+            subscription_id = result.subscription.id
+            console.print(
+                shown(f"{topic}  {'subscribed' if result.is_new else 'already subscribed'}  {subscription_id}")
+            )
+            if not result.subscription.is_active:
+                console.print(
+                    shown(f"This subscription is paused. Resume it with: callhooks bird resume {subscription_id}")
+                )
     if len(statuses) > 1:
         console.print(
-            "Bird's pages disagree on whether several statuses mean one or the other. If nothing comes, subscribe "
-            "without --status, and set the parameter BirdStatuses of the stack."
+            "Bird's documentation is unclear about subscriptions with more than one status. If no events arrive, "
+            "subscribe without --status and set the stack parameter BirdStatuses instead."
         )
 
 
 @bird_app.command("list")
 def bird_list_subscriptions() -> None:
-    """Show all subscriptions of the workspace, without their signing keys."""
+    """List all subscriptions of the workspace, without their signing keys."""
     with provider_failures(), BirdSubscriptions.from_environment(os.environ) as subscriptions:
         found = subscriptions.all()
     if not found:
-        console.print("There is no subscription.")
-    for one in found:
-        console.print(_line(one))
+        console.print("No subscriptions.")
+    for subscription in found:
+        console.print(_line(subscription))
 
 
 @bird_app.command("pause")
 def bird_pause(ids: Ids) -> None:
-    """Have Bird deliver no more by subscriptions, which stay."""
+    """Pause subscriptions without removing them."""
     _set_active(ids, active=False, done="paused")
 
 
 @bird_app.command("resume")
 def bird_resume(ids: Ids) -> None:
-    """Have Bird deliver again by subscriptions that were paused."""
-    _set_active(ids, active=True, done="active")
+    """Resume paused subscriptions."""
+    _set_active(ids, active=True, done="resumed")
 
 
 @bird_app.command("remove")
-def bird_remove(ids: Ids, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Remove subscriptions for good; shows them, and asks."""
+def bird_remove(ids: Ids, yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False) -> None:
+    """Remove subscriptions permanently, after you confirm."""
     with (
-        provider_failures(maybe_done=LOOK_FIRST),
+        provider_failures(maybe_done=CHECK_FIRST),
         BirdSubscriptions.from_environment(os.environ) as subscriptions,
     ):
-        known = {one.id: one for one in subscriptions.all()}
-        if missing := [one for one in ids if one not in known]:
-            fail(
-                shown(f"There is no subscription {', '.join(missing)}. callhooks bird list shows those that there are.")
-            )
-        for one in dict.fromkeys(ids):
-            console.print(_line(known[one]))
-        agree("Remove for good?", yes=yes)
-        for one in dict.fromkeys(ids):
-            subscriptions.remove(one)
-            console.print(shown(f"{one} removed"))
+        existing = {subscription.id: subscription for subscription in subscriptions.all()}
+        if missing := [identifier for identifier in ids if identifier not in existing]:
+            fail(shown(f"No subscription with the id {', '.join(missing)}. List the ids with: callhooks bird list"))
+        for identifier in dict.fromkeys(ids):
+            console.print(_line(existing[identifier]))
+        agree("Remove permanently?", yes=yes)
+        for identifier in dict.fromkeys(ids):
+            subscriptions.remove(identifier)
+            console.print(shown(f"{identifier} removed"))
 
 
 def _set_active(ids: list[str], *, active: bool, done: str) -> None:
     with provider_failures(), BirdSubscriptions.from_environment(os.environ) as subscriptions:
-        for one in dict.fromkeys(ids):
-            subscriptions.set_active(one, active=active)
-            console.print(shown(f"{one} {done}"))
+        for identifier in dict.fromkeys(ids):
+            subscriptions.set_active(identifier, active=active)
+            console.print(shown(f"{identifier} {done}"))
 
 
-def _line(one: BirdSubscription) -> str:
-    conditions = " ".join(f"{key}={value}" for key, value in sorted(one.filters))
-    parts = (one.id, one.status, one.event, one.url, conditions)
+def _line(subscription: BirdSubscription) -> str:
+    conditions = " ".join(f"{key}={value}" for key, value in sorted(subscription.filters))
+    parts = (subscription.id, subscription.status, subscription.event, subscription.url, conditions)
     return shown("  ".join(part for part in parts if part))

@@ -1,4 +1,4 @@
-"""Bird's part of `callhooks control`."""
+"""Call control through Bird's API, for `callhooks control`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from callhooks_tools.stack.terminal import fail
 
 
 class BirdCalls(CallControl):
-    """Calls of a Bird workspace, each controlled through its channel."""
+    """Call control of a Bird workspace. Each call is controlled through its channel."""
 
     name = "bird"
     title = PROVIDER
     keys = "BIRD_ACCESS_KEY and BIRD_WORKSPACE_ID"
     option_help: ClassVar = {
-        "--channel": "the call's channel; Bird's log tells it where it is left out.",
-        "--from": "the number that is shown to who is called.",
+        "--channel": "the call's channel; looked up in Bird's log by default.",
+        "--from": "the caller number to show to the new party.",
     }
-    command_help: ClassVar = {"calls": "those that are ongoing", "transfer": "a number or a SIP URI", "answer": ""}
+    command_help: ClassVar = {"calls": "status ongoing", "transfer": "a number or a SIP URI", "answer": ""}
 
     def show(self, request: CallRequest, /) -> Document:
-        """Return a call, from the log where its channel is not given."""
+        """Return a call; without a channel, from the workspace's log."""
         with _client() as bird:
             if request.channel is None:
                 return bird.find(request.call_id)
             return bird.get(request.channel, request.call_id)
 
     def calls(self) -> Sequence[Document]:
-        """Return the calls that are ongoing."""
+        """Return the calls with the status `ongoing`."""
         with _client() as bird:
             return bird.list_calls(status="ongoing")
 
@@ -43,17 +43,17 @@ class BirdCalls(CallControl):
             bird.transfer(_channel_of(bird, request), request.call_id, destination, from_=request.from_)
 
     def hang_up(self, _request: CallRequest, /) -> None:
-        """End the command: Bird documents no such request."""
-        fail("No page of Bird tells how a call that lasts is ended. A call flow can have a hangup in it.")
+        """End the command with an error: Bird documents no such request."""
+        fail("Bird's API does not document how to end a call in progress. Use hangup in a Bird call flow instead.")
 
     def answer(self, request: CallRequest, /) -> None:
-        """Answer an inbound call."""
+        """Answer an incoming call."""
         with _client() as bird:
             bird.answer(_channel_of(bird, request), request.call_id)
 
     def record(self, _request: CallRequest, _action: RecordingAction, /) -> None:
-        """End the command: Bird documents no such request."""
-        fail("No page of Bird tells how a call that lasts is recorded. A call flow can have record in it.")
+        """End the command with an error: Bird documents no such request."""
+        fail("Bird's API does not document how to record a call in progress. Use record in a Bird call flow instead.")
 
 
 def _client() -> BirdControl:
@@ -63,5 +63,5 @@ def _client() -> BirdControl:
 def _channel_of(bird: BirdControl, request: CallRequest) -> str:
     channel = request.channel or bird.find(request.call_id).channel_id
     if channel is None:
-        fail("Bird's log does not tell the channel of the call: --channel names it.")
+        fail("Bird's log does not name the channel of this call. Add --channel ID.")
     return channel

@@ -1,4 +1,4 @@
-"""What the command has for Bird alone."""
+"""Bird's commands and call control."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from callhooks_tools.providers.call_control import CallControl
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command `bird`."""
     app.add_typer(bird_app, name="bird")
 
 
 def call_control() -> CallControl:
-    """Return Bird's part of `callhooks control`."""
+    """Return the call control of Bird."""
     return BirdCalls()

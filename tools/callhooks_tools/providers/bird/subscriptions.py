@@ -20,14 +20,14 @@ SERVICE = "channels"
 
 
 class BirdTopic(StrEnum):
-    """The events that callhooks takes, as Bird's subscriptions name them."""
+    """Events that callhooks accepts, as Bird's subscriptions name them."""
 
     INBOUND = "voice.inbound"
     OUTBOUND = "voice.outbound"
 
 
 class BirdStatus(StrEnum):
-    """The statuses of a call."""
+    """Status of a call."""
 
     ACCEPTED = "accepted"
     STARTING = "starting"
@@ -40,18 +40,18 @@ class BirdStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-OUTBOUND_ALONE = frozenset({BirdStatus.ACCEPTED, BirdStatus.CANCELLED})
+OUTBOUND_ONLY = frozenset({BirdStatus.ACCEPTED, BirdStatus.CANCELLED})
 
 
 class EventFilter(Document):
-    """One condition of a subscription."""
+    """Condition of a subscription."""
 
     key: OptionalStr = None
     value: OptionalStr = None
 
 
 class BirdSubscription(Document):
-    """A subscription, without its signing key."""
+    """Subscription, without its signing key."""
 
     id: Identifier = None
     service: OptionalStr = None
@@ -63,40 +63,39 @@ class BirdSubscription(Document):
 
     @property
     def is_active(self) -> bool:
-        """Whether Bird delivers by it."""
+        """True unless the subscription is paused."""
         return self.status != "inactive"
 
     @property
     def filters(self) -> frozenset[tuple[str, str]]:
-        """Its conditions, in no order."""
-        return frozenset((one.key or "", one.value or "") for one in self.event_filters or ())
+        """The conditions as pairs of key and value, unordered."""
+        return frozenset((condition.key or "", condition.value or "") for condition in self.event_filters or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """A subscription that was asked for, and whether it was made just now."""
+    """Result of subscribing: the subscription, and whether it is new."""
 
     subscription: BirdSubscription
     is_new: bool
 
 
 def statuses_of(event: BirdTopic, statuses: Sequence[BirdStatus]) -> list[BirdStatus]:
-    """Those of the statuses that calls of an event can have, each once."""
-    kept = dict.fromkeys(statuses)
-    return [status for status in kept if event is BirdTopic.OUTBOUND or status not in OUTBOUND_ALONE]
+    """Return the statuses that calls of an event can have, without duplicates."""
+    return [status for status in dict.fromkeys(statuses) if event is BirdTopic.OUTBOUND or status not in OUTBOUND_ONLY]
 
 
 def url_of_channel(url: str, channel_id: str | None) -> str:
-    """The URL with a channel's id at its end, which tells the channel where the body may not."""
+    """Return a URL with a channel's id at the end, because the body may not name the channel."""
     return url if channel_id is None else f"{url.rstrip('/')}/{channel_id}"
 
 
 class BirdSubscriptions(ProviderClient):
-    """The subscriptions of one workspace. Every method raises the errors of `RestClient`."""
+    """Client for the subscriptions of one workspace. Every method raises the errors of `RestClient`."""
 
     def __init__(self, rest: RestClient, workspace_id: str, organization_id: str | None) -> None:
         super().__init__(rest)
-        # Bird's reference names the path under the organization first; the other one is in use, too.
+        # Bird's reference lists the path under the organization first, but the path without it also works.
         organization = "" if organization_id is None else f"/organizations/{organization_id}"
         self._path = f"{organization}/workspaces/{workspace_id}/webhook-subscriptions"
 
@@ -104,12 +103,12 @@ class BirdSubscriptions(ProviderClient):
     def from_environment(
         cls, environ: Mapping[str, str], *, signing_key: str = "", retry_policy: RetryPolicy | None = None
     ) -> Self:
-        """With `BIRD_ACCESS_KEY`, for `BIRD_WORKSPACE_ID`, and under `BIRD_ORGANIZATION_ID` where that is set.
+        """Create a client from `BIRD_ACCESS_KEY`, `BIRD_WORKSPACE_ID` and, optionally, `BIRD_ORGANIZATION_ID`.
 
-        `signing_key` is what no error may show.
+        `signing_key` is redacted in errors.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         workspace_id, organization = workspace_of(environ), environ.get(ORGANIZATION, "").strip()
         organization_id = checked_id(organization, PROVIDER) if organization else None
@@ -118,21 +117,26 @@ class BirdSubscriptions(ProviderClient):
         )
 
     def all(self) -> list[BirdSubscription]:
-        """All subscriptions of the workspace, of every service."""
+        """Return all subscriptions of the workspace, for every service."""
         rows = bird_list(self._rest, self._path, {}, "subscriptions")
         return [self._rest.model(BirdSubscription, row, needs="id") for row in rows]
 
     def subscribe(
         self, event: BirdTopic, url: str, signing_key: str, *, statuses: Sequence[BirdStatus], channel_id: str | None
     ) -> Subscribed:
-        """Have an event sent to a URL, unless it is already, with the same filters."""
+        """Subscribe a URL to an event, unless a subscription with the same filters exists."""
         filters = [{"key": "status", "value": status.value} for status in statuses]
         if channel_id is not None:
             filters.insert(0, {"key": "channelId", "value": channel_id})
-        wanted = frozenset((one["key"], one["value"]) for one in filters)
-        for known in self.all():
-            if (known.service, known.event, known.url, known.filters) == (SERVICE, event.value, url, wanted):
-                return Subscribed(known, is_new=False)
+        wanted = frozenset((condition["key"], condition["value"]) for condition in filters)
+        for existing in self.all():
+            if (existing.service, existing.event, existing.url, existing.filters) == (
+                SERVICE,
+                event.value,
+                url,
+                wanted,
+            ):
+                return Subscribed(existing, is_new=False)
         body: dict[str, object] = {
             "service": SERVICE,
             "event": event.value,
@@ -144,12 +148,12 @@ class BirdSubscriptions(ProviderClient):
         return Subscribed(self._rest.model(BirdSubscription, answer, needs="id"), is_new=True)
 
     def set_active(self, subscription_id: str, *, active: bool) -> None:
-        """Have Bird deliver by a subscription, or not."""
-        self._rest.patch(self._one(subscription_id), {"status": "active" if active else "inactive"})
+        """Resume or pause a subscription."""
+        self._rest.patch(self._subscription(subscription_id), {"status": "active" if active else "inactive"})
 
     def remove(self, subscription_id: str) -> None:
-        """Remove a subscription for good."""
-        self._rest.delete(self._one(subscription_id))
+        """Remove a subscription permanently."""
+        self._rest.delete(self._subscription(subscription_id))
 
-    def _one(self, subscription_id: str) -> str:
+    def _subscription(self, subscription_id: str) -> str:
         return f"{self._path}/{checked_id(subscription_id, PROVIDER)}"

@@ -1,4 +1,4 @@
-"""jambonz: REST API, account, call plan, simulated phone and their commands.
+"""jambonz: REST API, account, call plan, simulated phone, and their commands.
 
 Imports `providers.rest` and `stack`.
 """

@@ -1,4 +1,4 @@
-"""The application and the webhook secret of a jambonz account, by jambonz's REST API."""
+"""Client for the applications and the webhook secret of a jambonz account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks_tools.providers.rest.session import RestClient
 
 
 class JambonzApplication(Document):
-    """An application. Its hooks are as jambonz has them, with their `webhook_sid`."""
+    """Application. Its hooks are unchanged, including their `webhook_sid`."""
 
     application_sid: Identifier = None
     name: OptionalStr = None
@@ -27,7 +27,7 @@ class JambonzApplication(Document):
 
     @property
     def call_url(self) -> str:
-        """What its calls are answered by; empty where it has no call hook."""
+        """The URL that answers its calls; empty if there is no call hook."""
         url = (self.call_hook or {}).get("url")
         return url if isinstance(url, str) else ""
 
@@ -42,7 +42,7 @@ class _WebhookSecret(Document):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What an application of callhooks is configured with; URLs have the fragment that asks for retries."""
+    """Hooks of an application that calls the stack. The URLs include the fragment that requests retries."""
 
     call_url: str
     status_url: str
@@ -51,7 +51,7 @@ class Hooks:
 
 
 class JambonzAccount(ProviderClient):
-    """One account. Every method raises the errors of `RestClient`."""
+    """Client for one account. Every method raises the errors of `RestClient`."""
 
     def __init__(self, rest: RestClient, account_sid: str) -> None:
         super().__init__(rest)
@@ -61,16 +61,18 @@ class JambonzAccount(ProviderClient):
     def from_environment(
         cls, environ: Mapping[str, str], *, password: str = "", retry_policy: RetryPolicy | None = None
     ) -> Self:
-        """With `JAMBONZ_API_KEY`, for `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`. `password` is what no error may show.
+        """Create a client from `JAMBONZ_API_KEY`, `JAMBONZ_ACCOUNT_SID` and `JAMBONZ_API_URL`.
+
+        `password` is redacted in errors.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         rest = jambonz_rest(environ, confidential=password, retry_policy=retry_policy)
         return cls(rest, account_of(environ))
 
     def application(self, name: str) -> JambonzApplication | None:
-        """The application of this name; `None` where there is none."""
+        """Return the application with this name; `None` if there is none."""
         path = f"/v1/Accounts/{self._account_sid}/Applications"
         for row in self._rest.objects(self._rest.get(path), "applications"):
             application = self._rest.model(JambonzApplication, row, needs="application_sid")
@@ -79,23 +81,23 @@ class JambonzAccount(ProviderClient):
         return None
 
     def create(self, name: str, hooks: Hooks) -> str:
-        """Make an application, and return its SID."""
+        """Create an application and return its SID."""
         body = {"name": name, "account_sid": self._account_sid, **_hooks(hooks)}
         answer = self._rest.post("/v1/Applications", body)
         return self._rest.model(_Created, answer, needs="sid").sid or ""
 
     def update(self, application: JambonzApplication, hooks: Hooks) -> None:
-        """Have an application call these hooks; what else it has stays."""
+        """Set the hooks of an application. Its other settings stay unchanged."""
         body: dict[str, object] = {
             name: {**hook, **_webhook_sid(getattr(application, name))} for name, hook in _hooks(hooks).items()
         }
-        # An update takes away each hook that it does not name.
+        # An update removes every hook that it does not name.
         if application.messaging_hook:
             body["messaging_hook"] = application.messaging_hook
         self._rest.put(f"/v1/Applications/{checked_id(application.application_sid or '', PROVIDER)}", body)
 
     def webhook_secret(self) -> str:
-        """The secret that jambonz signs the webhooks of the account with."""
+        """Return the secret with which jambonz signs the account's webhooks."""
         answer = self._rest.get(f"/v1/Accounts/{self._account_sid}/WebhookSecret")
         return self._rest.model(_WebhookSecret, answer, needs="webhook_secret").webhook_secret or ""
 

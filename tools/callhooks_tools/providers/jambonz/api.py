@@ -1,7 +1,7 @@
-"""jambonz: calls while they last.
+"""Client for jambonz calls in progress.
 
-Written from the API server of 0.9 (`validateUpdateCall`) and jambonz-python-sdk 0.4: an update has one member, and a
-202 says that it is on its way.
+Written from the API server of 0.9 (`validateUpdateCall`) and jambonz-python-sdk 0.4. An update has one member. 202
+means that the update is accepted but not yet made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Self
 from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalInt, OptionalStr
 from pydantic import Field
 
-from callhooks_tools.providers.rest.client import ProviderClient, of_a_call
+from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import NotConfigured
 from callhooks_tools.providers.rest.retries import RetryPolicy
@@ -24,15 +24,16 @@ PROVIDER = "jambonz"
 KEY = "JAMBONZ_API_KEY"
 ACCOUNT = "JAMBONZ_ACCOUNT_SID"
 URL = "JAMBONZ_API_URL"
-API_KEY_HINT = "make an API key for the account in jambonz's portal (docs/control.md)."
-ACCOUNT_SID_HINT = "it is the account_sid of every webhook, and the portal shows it with the account."
+API_KEY_HINT = "Create an API key for the account in jambonz's portal (docs/control.md#keys)"
+ACCOUNT_SID_HINT = "Copy the SID from the account's page in jambonz's portal; webhooks have it in account_sid"
 API_URL_HINT = (
-    "it is the address of jambonz's REST API, without /v1 (api_base_url in a webhook, where your platform tells it)."
+    "Set it to the address of jambonz's REST API, without /v1. "
+    "Webhooks have it in api_base_url, if your platform sends it"
 )
 
 
 class RecordAction(StrEnum):
-    """What can be done with the recording of a call, in jambonz's words."""
+    """Action on the recording of a call, as jambonz names it."""
 
     START = "startCallRecording"
     STOP = "stopCallRecording"
@@ -42,7 +43,7 @@ class RecordAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HookTarget:
-    """Where a call gets its next verbs. Without a user name jambonz sends that of the application."""
+    """Webhook that supplies a call's next verbs. Without a user name, jambonz sends the application's credentials."""
 
     url: str
     username: str | None = None
@@ -50,7 +51,7 @@ class HookTarget:
 
 
 class JambonzCall(Document):
-    """A call that lasts. `duration` is in seconds."""
+    """Call in progress. `duration` is in seconds."""
 
     call_sid: Identifier = None
     direction: OptionalStr = None
@@ -66,9 +67,9 @@ class JambonzCall(Document):
 
 
 class JambonzControl(ProviderClient):
-    """Calls of one jambonz account. Every method raises the errors of `RestClient`.
+    """Client for the calls of one account. Every method raises the errors of `RestClient`.
 
-    An update is repeated where no connection was made, and after 429.
+    An update is retried only if no connection was made, and after 429.
     """
 
     def __init__(self, rest: RestClient, account_sid: str) -> None:
@@ -77,33 +78,33 @@ class JambonzControl(ProviderClient):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, retry_policy: RetryPolicy | None = None) -> Self:
-        """A client with `JAMBONZ_API_KEY` for the account `JAMBONZ_ACCOUNT_SID` at `JAMBONZ_API_URL`.
+        """Create a client from `JAMBONZ_API_KEY`, `JAMBONZ_ACCOUNT_SID` and `JAMBONZ_API_URL`.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         return cls(jambonz_rest(environ, retry_policy=retry_policy), account_of(environ))
 
     def get(self, call_sid: str) -> JambonzCall:
-        """A call.
+        """Return a call.
 
         Raises:
-            CallIsOver: jambonz knows it no more, or never has.
+            CallIsOver: the call is over or never existed.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             document = self._rest.get(self._call(call_sid))
         return self._rest.model(JambonzCall, document, needs="call_sid")
 
     def list_calls(self) -> list[JambonzCall]:
-        """All calls of the account that last."""
+        """Return the calls in progress."""
         rows = self._rest.objects(self._rest.get(self._calls), "calls")
         return [self._rest.model(JambonzCall, row, needs="call_sid") for row in rows]
 
     def transfer(self, call_sid: str, hook: HookTarget) -> None:
-        """Have a call get its verbs from this hook from now on: jambonz's own kind of a transfer.
+        """Transfer a call to a hook, which supplies its verbs from then on.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
         target: object = hook.url
         if hook.username is not None:
@@ -115,12 +116,12 @@ class JambonzControl(ProviderClient):
         """End a call.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
         self._update(call_sid, {"call_status": "completed"})
 
     def mute(self, call_sid: str, *, muted: bool) -> None:
-        """Let the caller be heard no more, or again.
+        """Mute or unmute the caller.
 
         Raises:
             CallIsOver: the call is over.
@@ -128,7 +129,7 @@ class JambonzControl(ProviderClient):
         self._update(call_sid, {"mute_status": "mute" if muted else "unmute"})
 
     def whisper(self, call_sid: str, verb: Mapping[str, object]) -> None:
-        """Have one party alone hear something: `{"verb": "say", "text": "..."}` or a `play`.
+        """Play something to one party only: `{"verb": "say", "text": "..."}` or a `play`.
 
         Raises:
             CallIsOver: the call is over.
@@ -138,20 +139,20 @@ class JambonzControl(ProviderClient):
     def record(
         self, call_sid: str, action: RecordAction, *, siprec_url: str | None = None, recording_id: str | None = None
     ) -> None:
-        """Start, stop, pause or go on with the recording of a call by SIPREC.
+        """Start, stop, pause or resume the recording of a call by SIPREC.
 
-        `siprec_url` is the SIP URI of the recording server, which jambonz 0.9 wants to know for a start.
+        `siprec_url` is the SIP URI of the recording server. jambonz 0.9 requires it to start a recording.
 
         Raises:
             CallIsOver: the call is over.
-            RequestRejected: a start without a `siprec_url`, among others.
+            RequestRejected: for example, a start without `siprec_url`.
         """
-        named = {"siprecServerURL": siprec_url, "recordingID": recording_id}
-        told = {name: value for name, value in named.items() if value is not None}
-        self._update(call_sid, {"record": {"action": action.value, **told}})
+        options = {"siprecServerURL": siprec_url, "recordingID": recording_id}
+        given = {name: value for name, value in options.items() if value is not None}
+        self._update(call_sid, {"record": {"action": action.value, **given}})
 
     def tag(self, call_sid: str, data: Mapping[str, object]) -> None:
-        """Give a call data of your own, which its later webhooks have as `customerData`.
+        """Attach data to a call. Its later webhooks include it as `customerData`.
 
         Raises:
             CallIsOver: the call is over.
@@ -162,41 +163,41 @@ class JambonzControl(ProviderClient):
         return f"{self._calls}/{checked_id(call_sid, PROVIDER)}"
 
     def _update(self, call_sid: str, update: dict[str, object]) -> None:
-        with of_a_call():
-            # A call would hear a whisper twice.
-            self._rest.put(self._call(call_sid), update, repeatable=False)
+        with not_found_as_call_is_over():
+            # A retry would play a whisper twice.
+            self._rest.put(self._call(call_sid), update, idempotent=False)
 
 
 def jambonz_rest(
     environ: Mapping[str, str], *, confidential: str = "", retry_policy: RetryPolicy | None = None
 ) -> RestClient:
-    """jambonz's API with the key `JAMBONZ_API_KEY`; `confidential` is one more text that no error may show.
+    """Create a REST client with the key `JAMBONZ_API_KEY`. `confidential` is another text to redact in errors.
 
     Raises:
-        NotConfigured: something is missing or wrong.
+        NotConfigured: a variable is missing or invalid.
     """
     key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     headers = {"Authorization": f"Bearer {key}"}
-    hidden = [key, confidential]
-    return RestClient(PROVIDER, api_url_of(environ), headers, confidential=hidden, retry_policy=retry_policy)
+    secrets = [key, confidential]
+    return RestClient(PROVIDER, api_url_of(environ), headers, confidential=secrets, retry_policy=retry_policy)
 
 
 def account_of(environ: Mapping[str, str]) -> str:
-    """The SID of the account.
+    """Return the SID of the account.
 
     Raises:
         NotConfigured: it is not set.
-        RequestRejected: it is no id.
+        RequestRejected: it is not a valid id.
     """
     return checked_id(required(environ, ACCOUNT, PROVIDER, ACCOUNT_SID_HINT), PROVIDER)
 
 
 def api_url_of(environ: Mapping[str, str]) -> str:
-    """The address of jambonz's REST API, without `/v1`.
+    """Return the address of jambonz's REST API, without `/v1`.
 
     Raises:
-        NotConfigured: it is not set, or is no address.
+        NotConfigured: it is not set, or is not an address.
     """
     if not environ.get(URL, "").strip():
-        raise NotConfigured(PROVIDER, message=f"{URL} is not set in the environment: {API_URL_HINT}")
+        raise NotConfigured(PROVIDER, message=f"{URL} is not set in the environment. {API_URL_HINT}")
     return base_url(environ, URL, PROVIDER, "").removesuffix("/v1")

@@ -1,4 +1,4 @@
-"""What the deliveries that jambonz has really sent show about how it is set up."""
+"""Checks of jambonz's configuration, based on the deliveries that jambonz has sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from callhooks_tools.stack.findings import Finding, failure, looked_at, warning
 
 SIGNATURES = "jambonz signatures"
 REGISTRATIONS = "jambonz registration hook"
-LOOKED_BACK = timedelta(days=1)
+LOOKBACK = timedelta(days=1)
 MAX_CALLS = 5
 MAX_CLIENT_EVENTS = 1_000
 NO_SIGNATURE = '"no signature"'
@@ -27,40 +27,42 @@ FUNCTIONS = ("JambonzNewCallFunction", "JambonzEventFunction", "JambonzActionFun
 
 
 def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
-    """Look at what jambonz has sent within the last day: whether it signs, and whether it asks by POST."""
+    """Check the last day's deliveries: whether jambonz signs them, and whether the registration hook uses POST."""
     yield from looked_at(SIGNATURES, _signatures(deployment, now))
     yield from looked_at(REGISTRATIONS, _registrations(deployment, now))
 
 
 def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     header = deployment.outputs.parameters.get("JambonzSignatureHeader", DEFAULT_SIGNATURE_HEADER)
-    remedy = f"If your platform names the header otherwise, set the parameter JambonzSignatureHeader (now {header})."
-    refused = [function for function in FUNCTIONS if _has_refused_unsigned(deployment, function, now)]
-    if refused:
+    remedy = (
+        f"If your platform uses another header, set the stack parameter JambonzSignatureHeader (currently {header})."
+    )
+    rejecting = [function for function in FUNCTIONS if _has_rejected_unsigned(deployment, function, now)]
+    if rejecting:
         yield failure(
             SIGNATURES,
-            f"Deliveries of the last day had the right password and no {header}: they were refused (401), "
-            f"by {', '.join(refused)}.",
+            f"Within the last day, deliveries with the right password but without the header {header} were rejected "
+            f"(401) by {', '.join(rejecting)}.",
             remedy,
         )
     elif _unsigned(_recent_events(deployment, now)):
         yield warning(
             SIGNATURES,
-            f"jambonz's latest deliveries have no {header}. Two hooks with the same body at the same URL look like one "
-            "that is sent again, and are stored as one event.",
+            f"jambonz's latest deliveries have no header {header}. Two hooks with the same body at the same URL look "
+            "like a duplicate, and are stored as one event.",
             remedy,
         )
 
 
-def _has_refused_unsigned(deployment: Deployment, function: str, now: datetime) -> bool:
-    """Return whether a function has refused anything for its missing signature since it was last changed."""
+def _has_rejected_unsigned(deployment: Deployment, function: str, now: datetime) -> bool:
+    """Return whether a function has rejected a delivery without a signature since it was last changed."""
     group = deployment.physical_id(f"{function.removesuffix('Function')}LogGroup")
     name = deployment.physical_id(function)
     if group is None or name is None:
         return False
     configuration = deployment.session.client("lambda", config=IMPATIENT).get_function_configuration(FunctionName=name)
-    # A function that was changed may look for the signature in another header now.
-    since = max(now - LOOKED_BACK, datetime.fromisoformat(configuration["LastModified"]))
+    # An update may have changed the header in which the function looks for the signature.
+    since = max(now - LOOKBACK, datetime.fromisoformat(configuration["LastModified"]))
     pages = (
         deployment.session.client("logs", config=IMPATIENT)
         .get_paginator("filter_log_events")
@@ -74,10 +76,10 @@ def _has_refused_unsigned(deployment: Deployment, function: str, now: datetime) 
 
 
 def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:
-    """Return the events of jambonz's latest calls, without the doctor's own."""
+    """Return the events of jambonz's latest calls, except the doctor's test calls."""
     client, table = deployment.session.client("dynamodb", config=IMPATIENT), deployment.outputs.events_table
     calls = CallList(client, table)
-    days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKED_BACK)]
+    days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKBACK)]
     listed = (call for day in days for call in calls.page(CallQuery(day=day, provider=PROVIDER), limit=MAX_CALLS).calls)
     latest = islice((call for call in listed if not call.call_id.startswith(TEST_SENDER)), MAX_CALLS)
     return [
@@ -95,13 +97,13 @@ def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:
 
 
 def _unsigned(events: Sequence[Item]) -> bool:
-    """Return whether most of some events took their time from our own clock, as happens without a signature."""
-    ours = [item for item in events if item["occurred_at"] == item["received_at"]]
-    return len(ours) * 2 > len(events)
+    """Return whether most events have the time of the receiver's clock, which is used if there is no signature."""
+    from_own_clock = [item for item in events if item["occurred_at"] == item["received_at"]]
+    return len(from_own_clock) * 2 > len(events)
 
 
 def _registrations(deployment: Deployment, now: datetime) -> Iterator[Finding]:
-    since = utc_text(now - LOOKED_BACK)
+    since = utc_text(now - LOOKBACK)
     pages = (
         deployment.session.client("dynamodb", config=IMPATIENT)
         .get_paginator("query")
@@ -117,11 +119,12 @@ def _registrations(deployment: Deployment, now: datetime) -> Iterator[Finding]:
             PaginationConfig={"MaxItems": MAX_CLIENT_EVENTS},
         )
     )
-    refused = [item for page in pages for item in page["Items"]]
-    by_get = sum(details_of_item(item).get("reason") == ClientRefusal.NOT_SIGNED.value for item in refused)
+    rejected = [item for page in pages for item in page["Items"]]
+    by_get = sum(details_of_item(item).get("reason") == ClientRefusal.NOT_SIGNED.value for item in rejected)
     if by_get:
         yield failure(
             REGISTRATIONS,
-            f"jambonz asks by GET, which it does not sign: {by_get} SIP clients were refused within a day.",
-            "Set the method of the registration hook to POST in jambonz's portal (account, Registration webhook).",
+            f"The registration hook uses GET, which jambonz does not sign: {by_get} SIP clients were rejected within "
+            "the last day.",
+            "In jambonz's portal, set the method of the registration hook to POST (account, Registration webhook).",
         )

@@ -1,4 +1,4 @@
-"""jambonz's part of `callhooks control`."""
+"""Call control through jambonz's API, for `callhooks control`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from callhooks_tools.stack.terminal import fail
 
 
 class JambonzCalls(CallControl):
-    """Calls of a jambonz account."""
+    """Call control of a jambonz account."""
 
     name = "jambonz"
     title = PROVIDER
     keys = "JAMBONZ_API_KEY, JAMBONZ_ACCOUNT_SID and JAMBONZ_API_URL"
     option_help: ClassVar = {
-        "--siprec": "the SIP URI of the recording server, for a start.",
-        "--recording-id": "an id of your own for the recording, for a start.",
+        "--siprec": "the SIP URI of the recording server; required to start.",
+        "--recording-id": "your own id for the recording, when you start it.",
     }
-    command_help: ClassVar = {"transfer": "the URL of a webhook, whose verbs the call is to get", "record": "by SIPREC"}
+    command_help: ClassVar = {"transfer": "the URL of a webhook that supplies the next verbs", "record": "by SIPREC"}
 
     def show(self, request: CallRequest, /) -> Document:
         """Return a call."""
@@ -37,11 +37,11 @@ class JambonzCalls(CallControl):
             return jambonz.list_calls()
 
     def transfer(self, request: CallRequest, destination: str, /) -> None:
-        """Have a call get its next verbs from a webhook."""
+        """Transfer a call to a webhook, which supplies its next verbs."""
         if not re.match(r"(https?|wss?)://", destination):
             fail(
-                "jambonz transfers a call to a webhook, whose verbs it gets from then on: give its URL. "
-                "Its dial verb then calls whom you want."
+                "jambonz transfers a call to a webhook, not to a number. Pass the URL of a webhook that responds with "
+                "verbs; to call a number, respond with the verb dial."
             )
         with _client() as jambonz:
             jambonz.transfer(request.call_id, HookTarget(destination))
@@ -52,13 +52,13 @@ class JambonzCalls(CallControl):
             jambonz.hang_up(request.call_id)
 
     def answer(self, _request: CallRequest, /) -> None:
-        """End the command: a webhook's verbs answer."""
-        fail("jambonz answers a call by the verbs that its webhook gets: the call plan says which.")
+        """End the command with an error: jambonz answers by verbs."""
+        fail("jambonz's API cannot answer a call. The verbs of the webhook's response do; edit the call plan instead.")
 
     def record(self, request: CallRequest, action: RecordingAction, /) -> None:
         """Change the recording of a call by SIPREC."""
         if action is RecordingAction.START and request.siprec is None:
-            fail("jambonz wants to know the recording server for a start: --siprec sip:recorder.example.com.")
+            fail("jambonz needs a recording server to start. Add --siprec sip:recorder@rec.example.com")
         with _client() as jambonz:
             jambonz.record(
                 request.call_id,

@@ -1,4 +1,4 @@
-"""What the command has for jambonz alone."""
+"""jambonz's commands, checks and call control."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add jambonz's commands."""
     app.add_typer(plan_app, name="plan")
     app.add_typer(clients_app, name="clients")
     app.add_typer(jambonz_app, name="jambonz")
@@ -37,23 +37,23 @@ def register(app: typer.Typer) -> None:
 
 
 def call_control() -> CallControl:
-    """Return jambonz's part of `callhooks control`."""
+    """Return the call control of jambonz."""
     return JambonzCalls()
 
 
 def check_before_run() -> None:
-    """Check the call plan; ends the command where it is wrong."""
-    # The build checks it as well, and says so after half a minute among much else.
+    """Check the call plan. Ends the command with its errors, if it has any."""
+    # The build checks it too, but half a minute later and in the middle of other output.
     checked_plan(DEFAULT_PLAN)
 
 
 def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
-    """Look at what jambonz has sent within the last day."""
+    """Check the deliveries that jambonz sent within the last day."""
     return checks.sender_findings(deployment, now)
 
 
 def show_first_delivery(stack: LocalStack, folder: Path) -> str:
-    """Write the body of a new call into a folder, and return the command that sends it to the running stack."""
+    """Write the body of a new call into a folder, and return the command that sends it to the local stack."""
     body = folder / "new_call.json"
     body.write_bytes(read_delivery(FIRST_DELIVERY).request.body)
     access = stack.credentials.of(PROVIDER)
@@ -65,4 +65,4 @@ def show_first_delivery(stack: LocalStack, folder: Path) -> str:
         f'-H "$({shlex.quote(str(command))} sign {shlex.quote(str(body))})" '
         f"--data-binary @{shlex.quote(str(body))} {stack.base_url}/webhooks/call"
     )
-    return f"A new call, as jambonz posts it (send it twice: it is stored once):\n\n  {curl}"
+    return f"Send a new call as jambonz would (send it twice: it is stored once):\n\n  {curl}"

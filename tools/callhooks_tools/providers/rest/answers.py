@@ -1,4 +1,4 @@
-"""A provider's answer: its JSON, or the error that its status stands for."""
+"""Parsing of a provider's response: its JSON, or the error for its status."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from callhooks_tools.providers.rest.errors import (
     RequestRejected,
     Unexpected,
     Unreachable,
-    message_of,
+    error_message,
 )
 
-DEEPEST = 40
-"""Levels of an answer; no document of a provider has ten."""
+MAX_DEPTH = 40
+"""Levels of nesting in a response. No documented response has ten."""
 
-_BUSY = frozenset({408, 502, 503, 504})
+_TEMPORARY = frozenset({408, 502, 503, 504})
 
 
-def answer_of(
+def parse_response(
     provider: str, status: int, headers: Mapping[str, str], content: bytes, confidential: Sequence[str]
 ) -> object:
-    """The JSON of an answer that says yes; `None` where it is empty. Names in `headers` are in lower case.
+    """Return the JSON of a successful response; `None` if it is empty. Names in `headers` are in lower case.
 
     Raises:
         RetryableError: 429, 408, 502, 503, 504.
-        ControlFailed: any other status, or what is no JSON.
+        ControlFailed: any other status, or a body that is not JSON.
     """
     document, problem = _document(content)
     if headers.get("content-type", "").startswith("text/plain"):
-        # Such as `Accepted`: it says no more than the status.
+        # A text such as `Accepted` only repeats the status.
         problem = ""
     if not 200 <= status < 300:
-        raise _failure(provider, status, headers, message_of(document, confidential))
+        raise _failure(provider, status, headers, error_message(document, confidential))
     if problem:
         raise Unexpected(provider, status=status, message=problem)
     if isinstance(document, dict) and document.get("success") is False:
-        raise RequestRejected(provider, status=status, message=message_of(document, confidential))
+        raise RequestRejected(provider, status=status, message=error_message(document, confidential))
     return document
 
 
 def _document(content: bytes) -> tuple[object, str]:
-    """The JSON, or what is wrong with it."""
+    """Return the JSON and an empty text, or `None` and the problem with the body."""
     if not content.strip():
         return None, ""
     try:
         document = json_value(content)
     except BadRequest as problem:
         return None, str(problem)
-    if _is_deeper(document, DEEPEST):
+    if _is_deeper(document, MAX_DEPTH):
         return None, "The body is nested too deeply."
     return document, ""
 
@@ -63,7 +63,7 @@ def _document(content: bytes) -> tuple[object, str]:
 def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed:
     if status == 429:
         return RateLimited(provider, status=status, message=message, retry_after=_retry_after(headers))
-    if status in _BUSY:
+    if status in _TEMPORARY:
         return Unreachable(provider, not_sent=False, status=status, message=message)
     if status in (401, 403):
         return KeyRejected(provider, status=status, message=message)
@@ -75,7 +75,7 @@ def _failure(provider: str, status: int, headers: Mapping[str, str], message: st
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait; a date is read by the provider's own clock."""
+    """Return the seconds to wait. A date is compared with the provider's own clock."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:6])
@@ -87,16 +87,16 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _is_deeper(document: object, levels: int) -> bool:
-    """Whether something lies deeper in a document than so many levels."""
+def _is_deeper(document: object, max_depth: int) -> bool:
+    """Return whether a document has more levels of nesting than `max_depth`."""
     level = [document]
-    for _ in range(levels):
+    for _ in range(max_depth):
         inner: list[object] = []
-        for one in level:
-            if isinstance(one, dict):
-                inner += one.values()
-            elif isinstance(one, list):
-                inner += one
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
         if not inner:
             return False
         level = inner

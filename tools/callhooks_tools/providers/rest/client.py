@@ -1,4 +1,4 @@
-"""What the clients of providers share."""
+"""Base class and helpers of the providers' clients."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from callhooks_tools.providers.rest.errors import CallIsOver, NotFound
 from callhooks_tools.providers.rest.retries import RetryPolicy
 from callhooks_tools.providers.rest.session import RestClient
 
-PAUSE_BETWEEN_LOOKS = 3.0
-"""Seconds."""
+POLL_INTERVAL_SECONDS = 3.0
 
 T = TypeVar("T")
 
 
 class ProviderClient:
-    """A client that works over `RestClient`; to be closed, as a context or by `close`."""
+    """Client on top of `RestClient`. Use it as a context manager, or call `close` when you are done."""
 
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest
 
     def __enter__(self) -> Self:
-        """The client itself."""
+        """Return the client."""
         return self
 
     def __exit__(
@@ -34,21 +33,24 @@ class ProviderClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; the client is of no use afterwards."""
+        """Close the connections. The client cannot be used afterwards."""
         self._rest.close()
 
 
-def when_there(look: Callable[[], list[T]], within: float, retry_policy: RetryPolicy) -> list[T]:
-    """What is found, looked for again for so many seconds while there is nothing: a record may come after the end."""
-    until = retry_policy.monotonic() + within
-    while not (found := look()) and retry_policy.monotonic() + PAUSE_BETWEEN_LOOKS <= until:
-        retry_policy.sleep(PAUSE_BETWEEN_LOOKS)
+def poll_until_found(find: Callable[[], list[T]], within: float, retry_policy: RetryPolicy) -> list[T]:
+    """Return the result of `find`, called again for up to `within` seconds while it finds nothing.
+
+    Records can appear some time after the end of a call.
+    """
+    deadline = retry_policy.monotonic() + within
+    while not (found := find()) and retry_policy.monotonic() + POLL_INTERVAL_SECONDS <= deadline:
+        retry_policy.sleep(POLL_INTERVAL_SECONDS)
     return found
 
 
 @contextmanager
-def of_a_call() -> Iterator[None]:
-    """What is not found within is a call."""
+def not_found_as_call_is_over() -> Iterator[None]:
+    """Raise `CallIsOver` instead of `NotFound`."""
     try:
         yield
     except NotFound as missing:

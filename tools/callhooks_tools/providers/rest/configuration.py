@@ -1,4 +1,4 @@
-"""Keys and addresses of providers, from the environment."""
+"""Keys and addresses of the providers' APIs, from environment variables."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from callhooks_tools.providers.rest.errors import NotConfigured, RequestRejected
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_~:@-][A-Za-z0-9._~:@-]{0,199}", re.ASCII)
 
 
-def required(environ: Mapping[str, str], name: str, provider: str, where: str) -> str:
-    """A key or an id that stands in a header or a path.
+def required(environ: Mapping[str, str], name: str, provider: str, hint: str) -> str:
+    """Return a key or an id for use in a header or a path. `hint` says where the user gets it.
 
     Raises:
-        NotConfigured: it is not set, or has blanks or other characters in it that none has.
+        NotConfigured: it is not set, or contains spaces or characters that no key has.
     """
     value = environ.get(name, "").strip()
     if not value:
-        raise NotConfigured(provider, message=f"{name} is not set in the environment: {where}")
+        raise NotConfigured(provider, message=f"{name} is not set in the environment. {hint}")
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise NotConfigured(provider, message=f"{name} has characters in it that no key has: {where}")
+        raise NotConfigured(provider, message=f"{name} contains characters that are not allowed. {hint}")
     return value
 
 
-def base_url(environ: Mapping[str, str], name: str, provider: str, usual: str) -> str:
-    """The address of an API, without a slash at its end.
+def base_url(environ: Mapping[str, str], name: str, provider: str, default: str) -> str:
+    """Return the address of an API, without a slash at the end.
 
     Raises:
-        NotConfigured: it is no address, has more than host and path, or would send the key over a network unencrypted.
+        NotConfigured: it is not an address, has more than host and path, or would send the key unencrypted.
     """
-    value = environ.get(name, "").strip() or usual
-    problem = NotConfigured(provider, message=f"{name} takes an address such as {usual or 'https://api.example.com'}.")
+    value = environ.get(name, "").strip() or default
+    example = default or "https://api.example.com"
+    problem = NotConfigured(provider, message=f"{name} is not a valid address. Set it to one such as {example}")
     if not value.isascii() or not value.isprintable():
         raise problem
     try:
@@ -45,26 +46,28 @@ def base_url(environ: Mapping[str, str], name: str, provider: str, usual: str) -
         raise problem
     if parts.scheme == "http" and not is_loopback(host):
         raise NotConfigured(
-            provider, message=f"{name} takes http:// on this machine alone: else the key could be read on its way."
+            provider,
+            message=f"{name} must start with https://. Unencrypted http:// is accepted only on this machine.",
         )
     return value.rstrip("/")
 
 
 def checked_id(identifier: str, provider: str) -> str:
-    """An id as it may stand in a path.
+    """Return an id if it is safe in a path.
 
     Raises:
-        RequestRejected: no provider has such ids; the provider is not asked.
+        RequestRejected: no provider has such ids; the request was not sent.
     """
     if not _IDENTIFIER.fullmatch(identifier):
         raise RequestRejected(
-            provider, message="an id has letters, digits and any of . _ ~ : @ - in it, and no dot at first"
+            provider,
+            message="invalid id. An id has up to 200 letters, digits or . _ ~ : @ - and does not start with a dot",
         )
     return identifier
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Return whether a host is this machine."""
     if host == "localhost":
         return True
     try:

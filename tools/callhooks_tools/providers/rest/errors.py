@@ -1,4 +1,4 @@
-"""What can go wrong with a provider's API, in words that may be shown and logged.
+"""Errors of providers' REST APIs, with texts that are safe to show and log.
 
     ControlFailed
     ├── NotConfigured
@@ -11,8 +11,8 @@
     │   └── Unreachable
     └── Unexpected
 
-A text names the provider, the status and the provider's own message. What of that message could be a key, a number or
-an address with a token is left out.
+A text names the provider, the status and the provider's own message. Anything in that message that could be a key, a
+phone number or an address with a token is redacted.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from typing import ClassVar
 from urllib.parse import quote
 
 MAX_MESSAGE = 300
-LEFT_OUT = "..."
+REDACTED = "..."
 
 _ADDRESS = re.compile(r"\b(?:https?|wss?|sips?|tel):[^\s\"'<>]+", re.IGNORECASE)
 _NUMBER = re.compile(r"\+?\d(?:[ ().-]{0,2}\d){6,}")
 
 
 class ControlFailed(Exception):
-    """A provider has not done what was asked. `status` is that of its answer, where there was one."""
+    """A request to a provider failed. `status` is the HTTP status of the response, if there was one."""
 
-    what: ClassVar[str] = "fails"
+    summary: ClassVar[str] = "request failed"
+    remedy: ClassVar[str] = ""
+    """What the user can do about it."""
 
     def __init__(self, provider: str, *, status: int | None = None, message: str = "") -> None:
         super().__init__(provider, status, message)
@@ -44,42 +46,49 @@ class ControlFailed(Exception):
     def __str__(self) -> str:
         status = "" if self.status is None else f" ({self.status})"
         message = f": {self.message}" if self.message else ""
-        return f"{self.provider} {self.what}{status}{message}"
+        return f"{self.provider} {self.summary}{status}{message}"
 
 
 class NotConfigured(ControlFailed):
-    """Something is not set, or cannot be what it should be; the message says where to get it."""
+    """An environment variable is missing or invalid; the message says where to get its value."""
 
     def __str__(self) -> str:
         return self.message
 
 
 class KeyRejected(ControlFailed):
-    """The key is wrong, or may not do this."""
+    """The key is wrong, or does not allow this request."""
 
-    what = "does not accept the key for this"
+    summary = "rejected the API key for this request"
+    remedy = "Check the key and its permissions: docs/control.md#keys"
 
 
 class NotFound(ControlFailed):
-    """There is no such thing."""
+    """The provider has no object with this id."""
 
-    what = "has nothing of that id"
+    summary = "found nothing with this id"
 
 
 class CallIsOver(NotFound):
-    """The call is over, or there has never been one of this id: providers answer both alike."""
+    """The call is over or never existed; providers do not distinguish the two."""
 
-    what = "has no such call that lasts: it is over, or the id is not one of this account"
+    summary = "has no active call with this id: the call is over, or it belongs to another account"
 
 
 class RequestRejected(ControlFailed):
-    """The provider has understood the request and does not do it; the message says why."""
+    """The provider understood the request and rejected it; the message says why.
 
-    what = "refuses"
+    Without a status, the request was invalid and was not sent.
+    """
+
+    summary = "rejected the request"
+
+    def __str__(self) -> str:
+        return f"{self.provider} request not sent: {self.message}" if self.status is None else super().__str__()
 
 
 class RetryableError(ControlFailed):
-    """What may pass. `not_sent` says that the provider cannot have acted on the request."""
+    """A failure that may be temporary. With `not_sent`, the provider cannot have acted on the request."""
 
     def __init__(self, provider: str, *, not_sent: bool, status: int | None = None, message: str = "") -> None:
         super().__init__(provider, status=status, message=message)
@@ -87,9 +96,10 @@ class RetryableError(ControlFailed):
 
 
 class RateLimited(RetryableError):
-    """Too many requests. `retry_after` is in seconds, where the provider has told it."""
+    """Too many requests. `retry_after` is in seconds, if the provider sent it."""
 
-    what = "takes no more requests for now"
+    summary = "rate limit exceeded"
+    remedy = "Wait a moment, then try again"
 
     def __init__(
         self, provider: str, *, status: int | None = None, message: str = "", retry_after: float | None = None
@@ -99,42 +109,42 @@ class RateLimited(RetryableError):
 
 
 class Unreachable(RetryableError):
-    """No answer, or one that says that the provider is out of order."""
+    """No complete response, or one that says that the provider is out of order."""
 
-    what = "does not answer"
+    summary = "is unavailable"
 
     @property
     def maybe_done(self) -> bool:
-        """Whether the provider may have acted on the request; not where no connection was made."""
+        """True if the provider may have acted on the request; false if no connection was made."""
         return not self.not_sent
 
 
 class Unexpected(ControlFailed):
-    """An answer that its documents do not know."""
+    """A response that the provider's documentation does not describe."""
 
-    what = "answers what is not understood"
+    summary = "sent an unexpected response"
 
 
-def message_of(document: object, confidential: Sequence[str] = ()) -> str:
-    """The provider's own message in an error's body, as it may be shown; empty where there is none.
+def error_message(document: object, confidential: Sequence[str] = ()) -> str:
+    """Return the provider's own message from an error's body, redacted; empty if there is none.
 
-    The shapes are those of Wavix (`message`, and `errors` by field), VoIPstudio (`errors[].message` or `message`),
+    Understands the shapes of Wavix (`message`, and `errors` by field), VoIPstudio (`errors[].message` or `message`),
     Bird (`message` and `details`) and jambonz (`msg`).
     """
-    return showable("; ".join(_texts(document)), confidential)
+    return redacted("; ".join(_texts(document)), confidential)
 
 
-def showable(text: str, confidential: Sequence[str] = ()) -> str:
-    """A provider's text in one line, without what is confidential, and no longer than anybody reads."""
-    for form in sorted(_forms_of(confidential), key=len, reverse=True):
-        text = text.replace(form, LEFT_OUT)
+def redacted(text: str, confidential: Sequence[str] = ()) -> str:
+    """Return a provider's text as one short line, without secrets, phone numbers and addresses."""
+    for form in sorted(_encodings_of(confidential), key=len, reverse=True):
+        text = text.replace(form, REDACTED)
     text = "".join(char if char.isprintable() else " " for char in text).strip()
-    text = _NUMBER.sub(LEFT_OUT, _ADDRESS.sub(LEFT_OUT, text))
-    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}{LEFT_OUT}"
+    text = _NUMBER.sub(REDACTED, _ADDRESS.sub(REDACTED, text))
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}{REDACTED}"
 
 
-def _forms_of(confidential: Sequence[str]) -> set[str]:
-    """Secrets as they are, and as an address or a header would have them."""
+def _encodings_of(confidential: Sequence[str]) -> set[str]:
+    """Return each secret as plain text, percent-encoded as in a URL, and in base64 as in a header."""
     forms = set()
     for secret in filter(None, confidential):
         raw = secret.encode("utf-8", "surrogatepass")
@@ -145,14 +155,14 @@ def _forms_of(confidential: Sequence[str]) -> set[str]:
 def _texts(document: object) -> list[str]:
     if not isinstance(document, dict):
         return []
-    told = [document[name] for name in ("message", "msg", "error") if isinstance(document.get(name), str)][:1]
+    texts = [document[name] for name in ("message", "msg", "error") if isinstance(document.get(name), str)][:1]
     for name in ("errors", "details"):
         problems = document.get(name)
         if isinstance(problems, list):
-            told += [text for problem in problems for text in (_texts(problem) or _plain(problem))]
+            texts += [text for problem in problems for text in (_texts(problem) or _plain(problem))]
         elif isinstance(problems, dict):
-            told += [f"{field}: {text}" for field, problem in problems.items() for text in _plain(problem)]
-    return told
+            texts += [f"{field}: {text}" for field, problem in problems.items() for text in _plain(problem)]
+    return texts
 
 
 def _plain(problem: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""What commands that ask a provider's API share."""
+"""Helpers for commands that call a provider's API."""
 
 from __future__ import annotations
 
@@ -15,54 +15,56 @@ from callhooks_tools.providers.rest.errors import ControlFailed, Unreachable
 from callhooks_tools.stack.terminal import console, fail, shown, shown_lines
 
 SUBSCRIBABLE = re.compile(r"https://([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,}(/[^\s]*)?", re.ASCII)
-"""The URLs that Bird takes, by its reference; for any provider, a URL that it can reach and that can be trusted."""
+"""The URLs that Bird accepts, from its reference. Any provider can reach and trust such a URL."""
 
 
 @contextmanager
 def provider_failures(*, maybe_done: str = "") -> Iterator[None]:
-    """End the command with what a provider's API has answered.
+    """End the command with an error message if a request to a provider's API fails.
 
-    `maybe_done` is what to do where it is not known whether the provider has acted.
+    `maybe_done` says what to do if the provider may have acted on the request.
     """
     try:
         yield
     except ControlFailed as error:
-        is_unknown = isinstance(error, Unreachable) and error.maybe_done and maybe_done
-        fail(shown(f"{error}. {maybe_done}" if is_unknown else str(error)))
+        is_unknown = isinstance(error, Unreachable) and error.maybe_done
+        remedy = maybe_done if is_unknown else error.remedy
+        fail(shown(f"{str(error).removesuffix('.')}. {remedy}" if remedy else str(error)))
 
 
 def check_subscribable(url: str, provider: str) -> None:
-    """End the command where a provider would not take a URL, or could not reach it."""
+    """End the command if a provider would not accept a URL, or could not reach it."""
     if not SUBSCRIBABLE.fullmatch(url):
         fail(
-            f"{provider} takes an https URL with a host name and without a port, and {shown(origin_of(url))} is none. "
-            "Name a stack in AWS with --stack, or with --url an address of your own that leads here."
+            f"{provider} cannot send events to {shown(displayed_origin(url))}. It needs an https URL with a host name "
+            "and no port. Use a stack in AWS (--stack NAME), or a public address that forwards to this stack "
+            "(--url https://...)"
         )
 
 
 def check_callable(url: str, provider: str, api_url: str) -> None:
-    """End the command where a provider, whose API is at `api_url`, could not call a URL or passwords went unencrypted.
+    """End the command if a provider, whose API is at `api_url`, could not call a URL or would send passwords in clear.
 
-    A provider that runs on this machine may call this machine.
+    A provider on this machine may call this machine.
     """
     if is_loopback(urlsplit(api_url).hostname or ""):
         return
     parts = urlsplit(url)
     if parts.scheme != "https" or is_loopback(parts.hostname or ""):
         fail(
-            f"{provider} is to call an https URL that leads here from outside, and {shown(origin_of(url))} is none. "
-            "Name a stack in AWS with --stack, or start the local run behind a tunnel: "
-            "callhooks run --parameter PublicUrl=https://..."
+            f"{provider} cannot call {shown(displayed_origin(url))}. It needs an https URL that it can reach. "
+            "Use a stack in AWS (--stack NAME), or start the local stack behind a tunnel: "
+            "callhooks run --parameter PublicUrl=https://<tunnel>"
         )
 
 
 def print_documents(documents: Sequence[Document]) -> None:
-    """Show what a provider has answered as a list of JSON objects."""
+    """Print objects from a provider as a JSON array."""
     _print_json([document.model_dump(by_alias=True, exclude_none=True) for document in documents])
 
 
 def print_document(document: Document) -> None:
-    """Show what a provider has answered as a JSON object."""
+    """Print an object from a provider as JSON."""
     _print_json(document.model_dump(by_alias=True, exclude_none=True))
 
 
@@ -70,12 +72,12 @@ def _print_json(value: object) -> None:
     console.print(shown_lines(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
-def address_of(url: str) -> str:
-    """A URL that has no token in its path as it may be shown: without user, query and fragment."""
-    return origin_of(url) + urlsplit(url).path
+def displayed_address(url: str) -> str:
+    """Return a URL without user, query and fragment. Only for URLs that have no token in the path."""
+    return displayed_origin(url) + urlsplit(url).path
 
 
-def origin_of(url: str) -> str:
-    """As much of a URL as may be shown: a token may follow the host, and a password may stand before it."""
+def displayed_origin(url: str) -> str:
+    """Return scheme and host of a URL, without a password before the host or a token after it."""
     found = re.match(r"(https?://)(?:[^/?#]*@)?([^/?#@]*)", url)
-    return found[1] + found[2] if found else "what was given"
+    return found[1] + found[2] if found else "(not a URL)"

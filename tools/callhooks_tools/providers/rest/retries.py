@@ -1,4 +1,4 @@
-"""When a request is made again: only what cannot be done twice by that, and what the provider has not begun."""
+"""Retries of requests, only if repeating one is harmless or the provider cannot have acted on it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from callhooks_tools.providers.rest.errors import RateLimited, RetryableError
 
 ATTEMPTS = 4
 MAX_PAUSE = 30.0
-"""Seconds; a provider that asks for more gets none."""
+"""Seconds. A request is not retried if the provider asks for a longer pause."""
 
 T = TypeVar("T")
 
-_longest_pause = tenacity.wait_exponential(multiplier=0.5)
+_max_backoff = tenacity.wait_exponential(multiplier=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a client waits, and for what. `jitter` gives a number from 0 to 1.
+    """Time limits, clock and pauses of a client. `jitter` returns a number from 0 to 1.
 
-    `whole_seconds` is for one request with its whole answer. A recording may take longer, but never `read_seconds`
-    without a byte.
+    `total_seconds` limits one request including its complete response. A recording may take longer, but never more than
+    `read_seconds` without a byte.
     """
 
     sleep: Callable[[float], None] = time.sleep
@@ -34,27 +34,28 @@ class RetryPolicy:
     jitter: Callable[[], float] = random.random
     connect_seconds: float = 3.0
     read_seconds: float = 10.0
-    whole_seconds: float = 20.0
+    total_seconds: float = 20.0
 
-    def run(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
-        """Return the result of an attempt, made up to four times.
+    def run(self, attempt: Callable[[], T], *, idempotent: bool) -> T:
+        """Return the result of a request, after up to four attempts.
 
-        `repeatable` says that twice does no more than once; other requests are repeated only where none was sent.
+        An `idempotent` request has the same effect when it is made twice. Other requests are retried only if the
+        provider cannot have acted on them.
 
         Raises:
-            ControlFailed: what the last attempt has failed with. Its `not_sent` holds for all attempts.
+            ControlFailed: the error of the last attempt. Its `not_sent` covers all attempts.
         """
         all_unsent = True
 
-        def is_repeated(error: BaseException) -> bool:
+        def should_retry(error: BaseException) -> bool:
             nonlocal all_unsent
             if not isinstance(error, RetryableError):
                 return False
             all_unsent = error.not_sent = all_unsent and error.not_sent
-            return (repeatable or error.not_sent) and _asked_pause(error) <= MAX_PAUSE
+            return (idempotent or error.not_sent) and _retry_after(error) <= MAX_PAUSE
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_repeated),
+            retry=tenacity.retry_if_exception(should_retry),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=self._pause,
             sleep=self.sleep,
@@ -62,10 +63,10 @@ class RetryPolicy:
         )(attempt)
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
-        """Return the pause after an attempt, half of which is left to chance, or what the provider asks for."""
+        """Return the seconds to wait: exponential backoff with 50% jitter, or longer if the provider asks for it."""
         error = state.outcome.exception() if state.outcome else None
-        return max(_asked_pause(error), _longest_pause(state) * (1 + self.jitter()) / 2)
+        return max(_retry_after(error), _max_backoff(state) * (1 + self.jitter()) / 2)
 
 
-def _asked_pause(error: BaseException | None) -> float:
+def _retry_after(error: BaseException | None) -> float:
     return (error.retry_after or 0.0) if isinstance(error, RateLimited) else 0.0

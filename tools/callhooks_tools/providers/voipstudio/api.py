@@ -1,7 +1,7 @@
-"""VoIPstudio: calls while they last, and their detail records and recordings afterwards.
+"""Client for VoIPstudio calls in progress, and for call detail records and recordings afterwards.
 
 Written from VoIPstudio's page Integrations - Webhooks, its API pages, and its own command line client. The `call_id` of
-a webhook is the id of a call, and `live_id` in the records.
+a webhook is the id of the call, and the `live_id` of its records.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import httpx
 from callhooks.providers.payload import Document, Identifier, IntegerOrText, Moment, Number, OptionalInt, OptionalStr
 
-from callhooks_tools.providers.rest.client import ProviderClient, of_a_call, when_there
+from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over, poll_until_found
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import RequestRejected, Unexpected
 from callhooks_tools.providers.rest.retries import RetryPolicy
@@ -24,11 +24,12 @@ PROVIDER = "VoIPstudio"
 API_URL = "https://l7api.com/v1.2/voipstudio"
 KEY = "VOIPSTUDIO_API_KEY"
 API_KEY_HINT = (
-    "make an API key in VoIPstudio's dashboard, or ask for one by POST /login and POST /apitokens (docs/control.md)."
+    "Create an API key in VoIPstudio's dashboard, or request one with POST /login and POST /apitokens "
+    "(docs/control.md#keys)"
 )
 
 OPERATORS = ("eq", "=")
-"""For the filter by `live_id`: the command line client has the first alone, the page of the webhooks the second."""
+"""Operators of the filter by `live_id`: the command line client uses the first, the page on webhooks the second."""
 ROWS = 100
 MAX_PAGES = 100
 
@@ -36,7 +37,7 @@ Row = TypeVar("Row", bound=Document)
 
 
 class VoipstudioCall(Document):
-    """A call that lasts. Here `state` and `destination` are numbers, and times are seconds since 1970."""
+    """Call in progress. `state` and `destination` are numbers, and times are seconds since 1970."""
 
     id: Identifier = None
     state: IntegerOrText = None
@@ -55,7 +56,7 @@ class VoipstudioCall(Document):
 
 
 class VoipstudioCallDetailRecord(Document):
-    """One leg of a call that is over. `duration` and `billsec` are in seconds."""
+    """One leg of a finished call. `duration` and `billsec` are in seconds."""
 
     id: Identifier = None
     live_id: Identifier = None
@@ -76,7 +77,7 @@ class VoipstudioCallDetailRecord(Document):
 
 
 class VoipstudioRecording(Document):
-    """A recording. `duration` is in seconds, `size` in bytes; `type` is `I` for an inbound call."""
+    """Recording. `duration` is in seconds, `size` in bytes; `type` is `I` for an inbound call."""
 
     id: Identifier = None
     live_id: Identifier = None
@@ -94,11 +95,11 @@ class _Page(Document):
 
 
 class _NotFiltered(Unexpected):
-    """Rows of other calls have come."""
+    """Response with rows of other calls."""
 
 
 class VoipstudioControl(ProviderClient):
-    """Calls of one VoIPstudio account. Every method raises the errors of `RestClient`."""
+    """Client for the calls of one account. Every method raises the errors of `RestClient`."""
 
     def __init__(self, rest: RestClient) -> None:
         super().__init__(rest)
@@ -112,10 +113,10 @@ class VoipstudioControl(ProviderClient):
         retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
-        """A client with the key `VOIPSTUDIO_API_KEY`, at `VOIPSTUDIO_API_URL` where that is set.
+        """Create a client with the key `VOIPSTUDIO_API_KEY`. `VOIPSTUDIO_API_URL` overrides the address of the API.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         key = required(environ, KEY, PROVIDER, API_KEY_HINT)
         address = base_url(environ, "VOIPSTUDIO_API_URL", PROVIDER, API_URL)
@@ -125,56 +126,56 @@ class VoipstudioControl(ProviderClient):
         )
 
     def get(self, call_id: str) -> VoipstudioCall:
-        """A call that lasts.
+        """Return a call in progress.
 
         Raises:
-            CallIsOver: it does not, or never was.
+            CallIsOver: the call is over or never existed.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             document = self._rest.get(self._call(call_id))
         return self._rest.model(VoipstudioCall, self._rest.object_in(document, "data"), needs="id")
 
     def list_calls(self) -> list[VoipstudioCall]:
-        """All calls that last."""
+        """Return the calls in progress."""
         return [self._rest.model(VoipstudioCall, row, needs="id") for row in self._pages("calls", {})]
 
     def transfer(self, call_id: str, destination: str) -> None:
         """Transfer a call to an extension or a number.
 
         Raises:
-            CallIsOver: it does not last.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.patch(self._call(call_id), {"dst": destination})
 
     def hang_up(self, call_id: str) -> None:
-        """End a call. No page of VoIPstudio tells of it; clients in use do it so.
+        """End a call. VoIPstudio does not document this request, but existing clients use it.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.delete(self._call(call_id))
 
     def call_detail_records(self, call_id: str, *, within: float = 0) -> list[VoipstudioCallDetailRecord]:
-        """The records of a call that is over, one for each leg. Looks again for `within` seconds while there is none.
+        """Return the records of a finished call, one for each leg.
 
-        The first may come some time after the call's end.
+        Waits up to `within` seconds for the first record, which can appear some time after the call's end.
         """
-        look = self._look("cdrs", call_id, VoipstudioCallDetailRecord)
-        return when_there(look, within, self._rest.retry_policy)
+        find = self._finder("cdrs", call_id, VoipstudioCallDetailRecord)
+        return poll_until_found(find, within, self._rest.retry_policy)
 
     def recordings(self, call_id: str, *, within: float = 0) -> list[VoipstudioRecording]:
-        """The recordings of a call. Looks again for `within` seconds while there is none; it may have none at all."""
-        look = self._look("monitors", call_id, VoipstudioRecording)
-        return when_there(look, within, self._rest.retry_policy)
+        """Return the recordings of a call. Waits up to `within` seconds for the first; a call may have none."""
+        find = self._finder("monitors", call_id, VoipstudioRecording)
+        return poll_until_found(find, within, self._rest.retry_policy)
 
     def download(self, recording: VoipstudioRecording, target: Path) -> int:
-        """Write a recording (MP3) to a file, which is there whole or not at all; its length in bytes.
+        """Download a recording (MP3) and return its length in bytes. The file is written completely or not at all.
 
         Raises:
-            NotFound: it is not there.
-            OSError: it cannot be written.
+            NotFound: the recording does not exist.
+            OSError: the file cannot be written.
         """
         path = f"/monitors/{checked_id(recording.id or '', PROVIDER)}.mp3"
         return self._rest.download(path, target, size=recording.size or None)
@@ -182,13 +183,13 @@ class VoipstudioControl(ProviderClient):
     def _call(self, call_id: str) -> str:
         return f"/calls/{checked_id(call_id, PROVIDER)}"
 
-    def _look(self, resource: str, call_id: str, model: type[Row]) -> Callable[[], list[Row]]:
+    def _finder(self, resource: str, call_id: str, model: type[Row]) -> Callable[[], list[Row]]:
         live_id = checked_id(call_id, PROVIDER)
         return lambda: [self._rest.model(model, row, needs="id") for row in self._rows_of_call(resource, live_id)]
 
     def _rows_of_call(self, resource: str, live_id: str) -> list[dict[str, object]]:
-        """The rows with this `live_id`. The operator that has found some is the only one from then on."""
-        understood = False
+        """Return the rows with this `live_id`. Once an operator finds rows, only that one is used."""
+        accepted = False
         for operator in self._operators:
             condition = [{"property": "live_id", "operator": operator, "value": live_id}]
             query = {"filter": json.dumps(condition, separators=(",", ":"))}
@@ -196,10 +197,10 @@ class VoipstudioControl(ProviderClient):
                 rows = self._pages(resource, query, live_id=live_id)
             except (RequestRejected, _NotFiltered) as problem:
                 is_last = operator == self._operators[-1]
-                if problem.status not in (None, 400, 422) or (is_last and not understood):
+                if problem.status not in (None, 400, 422) or (is_last and not accepted):
                     raise
             else:
-                understood = True
+                accepted = True
                 if rows:
                     self._operators = (operator,)
                     return rows
@@ -212,8 +213,8 @@ class VoipstudioControl(ProviderClient):
             page = self._rest.model(_Page, document, needs="data")
             data = self._rest.objects(page.data, resource)
             if live_id is not None and any(str(row.get("live_id")) != live_id for row in data):
-                raise _NotFiltered(PROVIDER, message=f"it does not filter {resource} by live_id")
+                raise _NotFiltered(PROVIDER, message=f"{resource} are not filtered by live_id")
             rows += data
             if not data or (len(data) < ROWS if page.total is None else len(rows) >= page.total):
                 return rows
-        raise self._rest.unexpected(f"there are more than {MAX_PAGES} pages of {resource}")
+        raise self._rest.unexpected(f"more than {MAX_PAGES} pages of {resource}")

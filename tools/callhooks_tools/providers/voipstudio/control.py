@@ -1,4 +1,4 @@
-"""VoIPstudio's part of `callhooks control`."""
+"""Call control through VoIPstudio's API, for `callhooks control`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from callhooks_tools.providers.call_control import CallControl, CallRequest, Rec
 from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.provider_apis import print_documents
 from callhooks_tools.providers.voipstudio.api import PROVIDER, VoipstudioControl, VoipstudioRecording
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import console, fail, shown
 
 
 class VoipstudioCalls(CallControl):
-    """Calls of a VoIPstudio account."""
+    """Call control of a VoIPstudio account."""
 
     name = "voipstudio"
     title = PROVIDER
     keys = "VOIPSTUDIO_API_KEY"
-    option_help: ClassVar = {"--download": "write the files into this folder."}
+    option_help: ClassVar = {"--download": "save the MP3 files in this folder."}
     command_help: ClassVar = {
         "transfer": "an extension or a number",
-        "cdr": "one for each leg",
-        "recordings": "listed, and fetched",
+        "cdr": "one record for each leg",
+        "recordings": "",
     }
 
     def show(self, request: CallRequest, /) -> Document:
@@ -50,27 +50,27 @@ class VoipstudioCalls(CallControl):
             voipstudio.hang_up(request.call_id)
 
     def answer(self, _request: CallRequest, /) -> None:
-        """End the command: VoIPstudio documents no such request."""
-        fail("VoIPstudio's API documents no answer: its users and queues answer calls.")
+        """End the command with an error: VoIPstudio documents no such request."""
+        fail("VoIPstudio's API cannot answer a call. Its users and queues answer calls.")
 
     def record(self, request: CallRequest, _action: RecordingAction, /) -> None:
-        """End the command: VoIPstudio has no such request."""
+        """End the command with an error: VoIPstudio has no such request."""
         fail(
-            "VoIPstudio's API starts and stops no recording: what is recorded is set in its dashboard. "
-            f"callhooks control recordings voipstudio {request.call_id} lists what there is."
+            "VoIPstudio's API cannot start or stop a recording. Turn on recording in VoIPstudio's dashboard. "
+            f"To list existing recordings, run: callhooks control recordings voipstudio {shown(request.call_id)}"
         )
 
     def call_detail_records(self, request: CallRequest, /) -> Sequence[Document]:
-        """Return the records of a call that is over, one for each leg; empty where there is none yet."""
+        """Return the records of a finished call, one for each leg; empty if there are none yet."""
         with _client() as voipstudio:
             return voipstudio.call_detail_records(request.call_id, within=request.wait)
 
     def recordings(self, request: CallRequest, /) -> None:
-        """Print what recordings there are, or write them into a folder."""
+        """Print the recordings, or download them into a folder."""
         with _client() as voipstudio:
             found = voipstudio.recordings(request.call_id, within=request.wait)
             if not found:
-                request.none_yet("recording")
+                request.fail_not_found("recording")
             if request.download is None:
                 print_documents(found)
             else:
@@ -85,10 +85,10 @@ def _download(voipstudio: VoipstudioControl, call_id: str, found: Sequence[Voips
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for recording in found:
-            # Without the numbers of the call: more people see the names of files than hear them.
+            # No phone numbers in the name: more people see file names than may hear the recording.
             target = folder / f"voipstudio-{call_id}-{checked_id(recording.id or '', PROVIDER)}.mp3"
             if recording.size and target.exists() and target.stat().st_size == recording.size:
-                console.print(f"{target}  is there already")
+                console.print(f"{target}  already downloaded")
                 continue
             length = voipstudio.download(recording, target)
             console.print(f"{target}  {length:,} bytes")

@@ -1,4 +1,4 @@
-"""What the command has for VoIPstudio alone."""
+"""VoIPstudio's call control."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from callhooks_tools.providers.voipstudio.control import VoipstudioCalls
 
 
 def call_control() -> CallControl:
-    """Return VoIPstudio's part of `callhooks control`."""
+    """Return the call control of VoIPstudio."""
     return VoipstudioCalls()

@@ -1,7 +1,7 @@
-"""Wavix: calls while they last, and their detail record afterwards.
+"""Client for Wavix calls in progress, and for call detail records afterwards.
 
-Written from Wavix's OpenAPI description of June 2026. It knows no transfer and no start of a recording but with the
-answer. The `id` or `uuid` of an event is the id of a call.
+Written from Wavix's OpenAPI description of June 2026. It has no transfer, and a recording can only start with the
+answer. The `id` or `uuid` of an event is the id of the call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httpx
 from callhooks.providers.payload import Document, Flag, Identifier, Moment, Number, OptionalInt, OptionalStr
 from pydantic import AliasChoices, Field
 
-from callhooks_tools.providers.rest.client import ProviderClient, of_a_call, when_there
+from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over, poll_until_found
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import NotFound
 from callhooks_tools.providers.rest.retries import RetryPolicy
@@ -22,11 +22,11 @@ from callhooks_tools.providers.rest.session import RestClient
 PROVIDER = "Wavix"
 API_URL = "https://api.wavix.com"
 KEY = "WAVIX_API_KEY"
-API_KEY_HINT = "make an API key in Wavix's portal, with the scopes calls and webhooks (docs/control.md)."
+API_KEY_HINT = "Create an API key with the scopes calls and webhooks in Wavix's portal (docs/control.md#keys)"
 
 
 class WavixCall(Document):
-    """A call; `event_type` is the last thing that has happened to it."""
+    """Call. `event_type` is its latest event."""
 
     id: Identifier = Field(default=None, validation_alias=AliasChoices("id", "uuid"))
     direction: OptionalStr = None
@@ -42,7 +42,7 @@ class WavixCall(Document):
 
 
 class WavixCallDetailRecord(Document):
-    """A call that is over. `duration` is in seconds, `charge` and `per_minute` in US dollars."""
+    """Finished call. `duration` is in seconds, `charge` and `per_minute` in US dollars."""
 
     call_id: Identifier = Field(default=None, validation_alias=AliasChoices("call_id", "uuid"))
     date: Moment = None
@@ -59,7 +59,7 @@ class WavixCallDetailRecord(Document):
 
 
 class WavixControl(ProviderClient):
-    """Calls of one Wavix account. Every method raises the errors of `RestClient`."""
+    """Client for the calls of one account. Every method raises the errors of `RestClient`."""
 
     @classmethod
     def from_environment(
@@ -69,25 +69,25 @@ class WavixControl(ProviderClient):
         retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
-        """A client with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.
+        """Create a client with the key `WAVIX_API_KEY`. `WAVIX_API_URL` overrides the address of the API.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         return cls(wavix_rest(environ, retry_policy=retry_policy, transport=transport))
 
     def get(self, call_id: str) -> WavixCall:
-        """A call.
+        """Return a call.
 
         Raises:
-            CallIsOver: Wavix knows it no more, or never has.
+            CallIsOver: the call is over or never existed.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             document = self._rest.get(_call(call_id))
         return self._rest.model(WavixCall, self._rest.object_in(document, "call"), needs="id")
 
     def list_calls(self) -> list[WavixCall]:
-        """All calls that last."""
+        """Return the calls in progress."""
         document = self._rest.get("/v1/calls")
         calls = self._rest.objects(document.get("calls") if isinstance(document, dict) else None, "calls")
         return [self._rest.model(WavixCall, call, needs="id") for call in calls]
@@ -96,62 +96,62 @@ class WavixControl(ProviderClient):
         """End a call.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.delete(_call(call_id))
 
     def tag(self, call_id: str, tag: str) -> None:
-        """Give a call a text of your own, which its later events have with them.
+        """Attach a text to a call. Its later events include it.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.patch(_call(call_id), {"tag": tag})
 
     def answer(self, call_id: str, *, record: bool = False, transcribe: bool = False) -> None:
-        """Answer an inbound call that waits for it.
+        """Answer an incoming call.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.post(f"{_call(call_id)}/answer", {"call_recording": record, "call_transcription": transcribe})
 
     def play(self, call_id: str, audio_url: str) -> None:
         """Play an audio file into a call.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.post(f"{_call(call_id)}/play", {"audio_file": audio_url})
 
     def stop_audio(self, call_id: str) -> None:
-        """Stop what is being played.
+        """Stop the audio that is playing.
 
         Raises:
-            CallIsOver: it is over.
+            CallIsOver: the call is over.
         """
-        with of_a_call():
+        with not_found_as_call_is_over():
             self._rest.delete(f"{_call(call_id)}/audio")
 
     def call_detail_records(self, call_id: str, *, within: float = 0) -> list[WavixCallDetailRecord]:
-        """The record of a call that is over, with `recording_url` where it was recorded.
+        """Return the record of a finished call, with `recording_url` if the call was recorded.
 
-        Looks again for `within` seconds while there is none.
+        Waits up to `within` seconds for the record to appear. The list is empty if there is none.
         """
         path = f"/v1/cdrs/{checked_id(call_id, PROVIDER)}"
 
-        def look() -> list[WavixCallDetailRecord]:
+        def find() -> list[WavixCallDetailRecord]:
             try:
                 document = self._rest.get(path)
             except NotFound:
                 return []
             return [self._rest.model(WavixCallDetailRecord, document, needs="call_id")]
 
-        return when_there(look, within, self._rest.retry_policy)
+        return poll_until_found(find, within, self._rest.retry_policy)
 
 
 def wavix_rest(
@@ -160,10 +160,10 @@ def wavix_rest(
     retry_policy: RetryPolicy | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> RestClient:
-    """Wavix's API with the key `WAVIX_API_KEY`, at `WAVIX_API_URL` where that is set.
+    """Create a REST client with the key `WAVIX_API_KEY`. `WAVIX_API_URL` overrides the address of the API.
 
     Raises:
-        NotConfigured: something is missing or wrong.
+        NotConfigured: a variable is missing or invalid.
     """
     key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     address = base_url(environ, "WAVIX_API_URL", PROVIDER, API_URL)

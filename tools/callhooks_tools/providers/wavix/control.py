@@ -1,4 +1,4 @@
-"""Wavix's part of `callhooks control`."""
+"""Call control through Wavix's API, for `callhooks control`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from callhooks_tools.stack.terminal import console, fail, shown
 
 
 class WavixCalls(CallControl):
-    """Calls of a Wavix account."""
+    """Call control of a Wavix account."""
 
     name = "wavix"
     title = PROVIDER
     keys = "WAVIX_API_KEY"
-    option_help: ClassVar = {"--record": "record it from the answer on."}
-    command_help: ClassVar = {"answer": "", "cdr": "", "recordings": "their address"}
+    option_help: ClassVar = {"--record": "start recording when the call is answered."}
+    command_help: ClassVar = {"answer": "", "cdr": "", "recordings": "the address only"}
 
     def show(self, request: CallRequest, /) -> Document:
         """Return a call."""
@@ -33,8 +33,10 @@ class WavixCalls(CallControl):
             return wavix.list_calls()
 
     def transfer(self, _request: CallRequest, _destination: str, /) -> None:
-        """End the command: Wavix has no such request."""
-        fail("Wavix's API knows no transfer of a call that lasts. Its number or trunk can forward it before.")
+        """End the command with an error: Wavix has no such request."""
+        fail(
+            "Wavix's API cannot transfer a call in progress. Forward the number or the trunk in Wavix's portal instead."
+        )
 
     def hang_up(self, request: CallRequest, /) -> None:
         """End a call."""
@@ -42,19 +44,20 @@ class WavixCalls(CallControl):
             wavix.hang_up(request.call_id)
 
     def answer(self, request: CallRequest, /) -> None:
-        """Answer an inbound call, and record it from then on where that is asked for."""
+        """Answer an incoming call, and record it if requested."""
         with _client() as wavix:
             wavix.answer(request.call_id, record=request.record)
 
-    def record(self, _request: CallRequest, _action: RecordingAction, /) -> None:
-        """End the command: Wavix records from the answer on only."""
+    def record(self, request: CallRequest, _action: RecordingAction, /) -> None:
+        """End the command with an error: Wavix can only start a recording with the answer."""
         fail(
-            "Wavix records from the answer on, or by what is set for the number or the trunk: "
-            "callhooks control answer wavix CALL_ID --record."
+            "Wavix cannot start or stop a recording during a call. Record from the answer with: "
+            f"callhooks control answer wavix {shown(request.call_id)} --record. "
+            "Or turn on recording for the number or the trunk in Wavix."
         )
 
     def call_detail_records(self, request: CallRequest, /) -> Sequence[Document]:
-        """Return the record of a call that is over; empty where there is none yet."""
+        """Return the record of a finished call; empty if there is none yet."""
         with _client() as wavix:
             return wavix.call_detail_records(request.call_id, within=request.wait)
 
@@ -64,7 +67,7 @@ class WavixCalls(CallControl):
             records = wavix.call_detail_records(request.call_id, within=request.wait)
         addresses = [record.recording_url for record in records if record.recording_url]
         if not addresses:
-            request.none_yet("recording" if records else "record")
+            request.fail_not_found("recording" if records else "call detail record")
         for address in addresses:
             console.print(shown(address))
 

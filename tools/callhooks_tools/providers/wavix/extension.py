@@ -1,4 +1,4 @@
-"""What the command has for Wavix alone."""
+"""Wavix's commands and call control."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from callhooks_tools.providers.wavix.control import WavixCalls
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command `wavix`."""
     app.add_typer(wavix_app, name="wavix")
 
 
 def call_control() -> CallControl:
-    """Return Wavix's part of `callhooks control`."""
+    """Return the call control of Wavix."""
     return WavixCalls()

@@ -17,43 +17,43 @@ PATH = "/v1/calls/webhooks"
 
 
 class WavixTopic(StrEnum):
-    """The kinds of events, as Wavix names them."""
+    """Kinds of events, as Wavix names them."""
 
     ON_CALL = "on-call"
     POST_CALL = "post-call"
 
 
 class WavixSubscription(Document):
-    """Where events of a kind are sent."""
+    """URL that receives events of one kind."""
 
     event_type: OptionalStr = None
     url: OptionalStr = None
 
 
 class WavixSubscriptions(ProviderClient):
-    """The subscriptions of one account. Every method raises the errors of `RestClient`."""
+    """Client for the subscriptions of one account. Every method raises the errors of `RestClient`."""
 
     def __init__(self, rest: RestClient) -> None:
         super().__init__(rest)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, retry_policy: RetryPolicy | None = None) -> Self:
-        """With the key `WAVIX_API_KEY`.
+        """Create a client with the key `WAVIX_API_KEY`.
 
         Raises:
-            NotConfigured: something is missing or wrong.
+            NotConfigured: a variable is missing or invalid.
         """
         return cls(wavix_rest(environ, retry_policy=retry_policy))
 
     def all(self) -> list[WavixSubscription]:
-        """What is subscribed."""
+        """Return all subscriptions."""
         rows = self._rest.objects(self._rest.get(PATH), "webhooks")
         return [self._rest.model(WavixSubscription, row, needs="event_type") for row in rows]
 
     def subscribe(self, event: WavixTopic, url: str) -> None:
-        """Have events of a kind sent to a URL."""
+        """Send events of one kind to a URL, in place of any URL set before."""
         self._rest.post(PATH, {"url": url, "event_type": event.value})
 
     def remove(self, event: WavixTopic) -> None:
-        """Have events of a kind sent nowhere."""
+        """Stop sending events of one kind."""
         self._rest.delete(PATH, {"event_type": event.value})

@@ -1,4 +1,4 @@
-"""Commands about jambonz: `call`, `clients`, `jambonz`, `plan`, `tools`.
+"""Commands for jambonz: `call`, `clients`, `jambonz`, `plan`, `sign`, `tools`.
 
-Imports what stands beside it, and `stack`.
+Imports the packages next to it, and `stack`.
 """

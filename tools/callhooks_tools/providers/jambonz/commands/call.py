@@ -1,4 +1,4 @@
-"""`callhooks call`: a simulated phone against the running stack, by hand or by a script."""
+"""`callhooks call`: simulate a phone call to the running stack, from the keyboard or a script."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.terminal import StackName, console, fail, running_stack, stack_in_aws
 
 HEADERS_TIMEOUT_SECONDS = 10
-FURTHEST_AHEAD = timedelta(minutes=4)
+MAX_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
 CALL_STATUS = "call status"
-"""The hook that nobody waits for."""
+"""Hook whose response no caller waits for."""
 STYLES: Mapping[type[Step], str] = {
     Heard: "bold green",
     Played: "bold green",
@@ -88,7 +88,7 @@ SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class HttpTransport:
-    """Carries requests over HTTP as jambonz's client does: no redirects, no proxy, no headers of its own."""
+    """HTTP transport that behaves like jambonz's client: no redirects, no proxy, no extra headers."""
 
     def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
         self._client = httpx.Client(
@@ -98,11 +98,11 @@ class HttpTransport:
             del self._client.headers[name]
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send it once.
+        """Send one request without retries.
 
         Raises:
-            ConnectFailed: there is no connection, or it breaks.
-            TimedOut: no answer within 10 seconds.
+            ConnectFailed: the connection could not be made, or was lost.
+            TimedOut: no response within 10 seconds.
         """
         try:
             response = self._client.request(method, url, headers=dict(headers), content=body)
@@ -116,10 +116,10 @@ class HttpTransport:
 
 
 class CommandClock:
-    """The time of a call whose pauses nobody waits for: it runs ahead of the real one by what was skipped.
+    """Clock of a simulated call, which runs ahead of real time by the pauses that were skipped.
 
-    So signatures, and with them the call log, tell of a call that took its time. A receiver takes signatures of five
-    minutes ahead; beyond four the clock goes no further ahead.
+    Signatures carry its time, so the call log shows a call of realistic length. A receiver accepts signatures up to
+    five minutes ahead; the clock runs at most four minutes ahead.
     """
 
     def __init__(self, *, real_time: bool = False) -> None:
@@ -127,19 +127,19 @@ class CommandClock:
         self._ahead = timedelta()
 
     def now(self) -> datetime:
-        """The time of the call, UTC."""
-        return datetime.now(UTC) + min(self._ahead, FURTHEST_AHEAD)
+        """Return the time of the call, in UTC."""
+        return datetime.now(UTC) + min(self._ahead, MAX_AHEAD)
 
     def monotonic(self) -> float:
-        """Seconds."""
+        """Return the seconds of a monotonic clock."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait before a request is tried again."""
+        """Wait before a request is retried."""
         time.sleep(seconds)
 
     def pass_call_time(self, seconds: float) -> None:
-        """Let a pause, ringing or talking pass."""
+        """Let the time of a pause, of ringing or of talking pass."""
         if self._real_time:
             time.sleep(seconds)
         else:
@@ -147,17 +147,17 @@ class CommandClock:
 
 
 class TerminalCaller:
-    """A `Caller` at a terminal.
+    """`Caller` whose decisions are typed at a terminal.
 
     Args:
-        ask: shows a prompt and gives the line that was typed; `EOFError` and Ctrl-C hang up.
+        read_line: shows a prompt and returns the line that was typed; `EOFError` and Ctrl-C hang up.
     """
 
-    def __init__(self, ask: Callable[[str], str]) -> None:
-        self._ask = ask
+    def __init__(self, read_line: Callable[[str], str]) -> None:
+        self._read_line = read_line
 
     def at_gather(self, _asked: Asked) -> Pressed | Said | Nothing | SpeechFailed | HangUp:
-        """Keys, words, or nothing."""
+        """Ask for keys, words, or nothing."""
         line = self._line("keys or words, Enter = nothing, ? words = mumbled, ! = the recogniser fails, h = hang up")
         if line in (None, "h"):
             return HangUp()
@@ -170,7 +170,7 @@ class TerminalCaller:
         return Pressed(line) if KEYS.fullmatch(line) else Said(line)
 
     def at_dial(self, _rang: Rang) -> Answered | NotAnswered | HangUp:
-        """A key for each outcome."""
+        """Ask for a key, one for each outcome."""
         outcomes = {
             "b": Unanswered.BUSY,
             "n": Unanswered.NO_ANSWER,
@@ -186,7 +186,7 @@ class TerminalCaller:
         return HangUp() if key == "h" else Answered(30 if seconds is None else seconds)
 
     def at_listen(self, recording: Recording) -> Recorded | HangUp:
-        """How long, and whether the key ends it."""
+        """Ask how long it takes, and whether the key ends it."""
         choices = {"s": "silence after a while (s 12: 12 s)"}
         if recording.finish_on_key:
             choices["k"] = f"key {recording.finish_on_key} (k 12)"
@@ -196,29 +196,29 @@ class TerminalCaller:
         return Recorded(10 if seconds is None else seconds, recording.finish_on_key if key == "k" else None)
 
     def at_queue(self, _queued: Queued) -> Waits | QueueEnds | HangUp:
-        """Wait, be taken, or fail."""
-        key, seconds = self._key({"w": "wait on", "b": "bridged (b 30: talks 30 s)", "e": "error"})
+        """Ask whether to wait, be bridged, or fail."""
+        key, seconds = self._key({"w": "keep waiting", "b": "bridged (b 30: talks 30 s)", "e": "error"})
         if key == "w":
             return Waits()
         return HangUp() if key == "h" else QueueEnds(key == "b", 30 if seconds is None else seconds)
 
     def at_conference(self, conferencing: Conferencing) -> Waits | Joins | ConferenceOver | HangUp:
-        """Wait or join; then leave."""
+        """Ask whether to wait or join; in the conference, when it ends."""
         if conferencing.waiting:
-            key, _ = self._key({"w": "wait on", "j": "the moderator comes"})
+            key, _ = self._key({"w": "keep waiting", "j": "the moderator joins"})
             return HangUp() if key == "h" else Waits() if key == "w" else Joins()
         key, seconds = self._key({"o": "over (o 60: after 60 s)"})
         return HangUp() if key == "h" else ConferenceOver(60 if seconds is None else seconds)
 
     def at_transcribe(self, _transcribing: Transcribing) -> Said | HangUp:
-        """Words."""
+        """Ask for words."""
         line = self._line("words, h = hang up")
         return HangUp() if line in (None, "", "h") else Said(line)
 
     def at_agent(self, _talks: AgentTalks) -> ToolCalled | AgentEnded | HangUp:
-        """End it, or use a tool."""
+        """Ask for the end of the conversation, or a tool call."""
         while True:
-            line = self._line("e = the conversation ends, tool NAME {arguments} = it uses a tool, h = hang up")
+            line = self._line("e = the conversation ends, tool NAME {arguments} = a tool call, h = hang up")
             if line in (None, "h"):
                 return HangUp()
             if line == "e":
@@ -230,7 +230,7 @@ class TerminalCaller:
             return decision
 
     def at_choice(self, choice: Choice) -> str:
-        """Enter for the usual outcome, or its number."""
+        """Ask for the number of an outcome, or Enter for the usual one."""
         numbered = ", ".join(f"{number} = {outcome}" for number, outcome in enumerate(choice.outcomes, 1))
         while True:
             line = self._line(f"{numbered}, Enter = {choice.outcomes[0]}")
@@ -240,10 +240,10 @@ class TerminalCaller:
                 return choice.outcomes[int(line) - 1]
 
     def while_heard(self, _side: Side, *, barge_in: bool) -> Pressed | Said | HangUp | None:
-        """Only where barge-in is on is there anything to ask."""
+        """Ask for an interruption if barge-in is on."""
         if not barge_in:
             return None
-        line = self._line("barge-in is on: keys or words, Enter = listen on, h = hang up")
+        line = self._line("barge-in is on: keys or words, Enter = keep listening, h = hang up")
         if line == "":
             return None
         if line in (None, "h"):
@@ -251,7 +251,7 @@ class TerminalCaller:
         return Pressed(line) if KEYS.fullmatch(line) else Said(line)
 
     def _key(self, choices: Mapping[str, str]) -> tuple[str, float | None]:
-        """One of the keys, or `h`, and the seconds that were typed after it."""
+        """Ask for one of the keys or `h`. Return it with the seconds typed after it."""
         prompt = ", ".join(f"{key} = {meaning}" for key, meaning in {**choices, "h": "hang up"}.items())
         while True:
             line = self._line(prompt)
@@ -263,23 +263,23 @@ class TerminalCaller:
 
     def _line(self, prompt: str) -> str | None:
         try:
-            return self._ask(f"  [{prompt}] > ").strip()
+            return self._read_line(f"  [{prompt}] > ").strip()
         except (EOFError, KeyboardInterrupt):
             return None
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What was wrong with a call, and how long its answers took."""
+    """Result of a call: the number of errors, and how long the responses took."""
 
-    refused: int = 0
+    rejected: int = 0
     slowest: Sent | None = None
     hooks: int = 0
 
-    def take(self, step: Step) -> None:
-        """Look at one more step."""
+    def add(self, step: Step) -> None:
+        """Count a step."""
         if isinstance(step, Refused):
-            self.refused += 1
+            self.rejected += 1
         elif isinstance(step, Sent):
             self.hooks += 1
             if self.slowest is None or step.milliseconds > self.slowest.milliseconds:
@@ -287,38 +287,43 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Whether jambonz would have had nothing to complain of."""
+        """True if jambonz would have accepted every response in time."""
         too_slow = self.slowest is not None and self.slowest.milliseconds > 1000 * HEADERS_TIMEOUT_SECONDS
-        return not self.refused and not too_slow
+        return not self.rejected and not too_slow
 
 
 def call(  # noqa: PLR0913 - one parameter for each option
     *,
-    to: Annotated[str, typer.Option(help="The called number or SIP user.")] = "+14155550150",
-    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    to: Annotated[str, typer.Option(help="Called number or SIP user.")] = "+14155550150",
+    from_: Annotated[str, typer.Option("--from", help="Calling number or SIP user.")] = "+12125550187",
     direction: Annotated[
-        Literal["inbound", "outbound"], typer.Option(help="Outbound is a call that was asked for through REST.")
+        Literal["inbound", "outbound"],
+        typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
     ] = "inbound",
-    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="The caller's name.")] = "Jane Doe",
-    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header of the INVITE.")] = None,
-    trunk: Annotated[str, typer.Option(help="The trunk's name; empty for a registered SIP user.")] = "example-carrier",
-    env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable of the jambonz application.")
+    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")] = "Jane Doe",
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")
     ] = None,
-    script: Annotated[Path | None, typer.Option(help="Take the decisions from this file; see docs/phone.md.")] = None,
+    trunk: Annotated[str, typer.Option(help="Name of the trunk; empty for a registered SIP user.")] = "example-carrier",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the jambonz application; repeatable.")
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Read the decisions from this file instead of the keyboard; see docs/phone.md.")
+    ] = None,
     stack_name: StackName = None,
     status_events: Annotated[
-        bool, typer.Option("--status-events/--no-status-events", help="Send call status events, too.")
+        bool, typer.Option("--status-events/--no-status-events", help="Send call status events.")
     ] = True,
     real_time: Annotated[
-        bool, typer.Option("--real-time", help="Let ringing, talking and pauses take their time, to watch the call.")
+        bool, typer.Option("--real-time", help="Let ringing, talking and pauses take their real time.")
     ] = False,
-    profile: Annotated[Profile, typer.Option(help="The line of jambonz whose strictness counts.")] = Profile.OSS,
+    profile: Annotated[Profile, typer.Option(help="Version of jambonz whose rules apply to the verbs.")] = Profile.OSS,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Keep every step, with bodies and answers.")
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Save every step to this file, with bodies and responses.")
     ] = None,
 ) -> None:
-    """Make a call as jambonz 0.9.8 would, and tell what it would refuse."""
+    """Simulate a call as jambonz 0.9.8 would make it, and report anything that jambonz would reject."""
     caller = scripted_caller(script) if script else TerminalCaller(input)
     simulated = SimulatedCall(
         NewCall(
@@ -340,7 +345,7 @@ def call(  # noqa: PLR0913 - one parameter for each option
     try:
         with _saved(save) as file:
             for step in simulated.run():
-                verdict.take(step)
+                verdict.add(step)
                 console.print(shown(step))
                 if file is not None:
                     file.write(json.dumps({"step": type(step).__name__, **asdict(step)}, ensure_ascii=False) + "\n")
@@ -350,25 +355,24 @@ def call(  # noqa: PLR0913 - one parameter for each option
         fail(f"{script}: {error}")
     if verdict.slowest is not None:
         console.print(
-            f"{verdict.hooks} requests, the slowest answer after {verdict.slowest.milliseconds} ms "
-            f"({verdict.slowest.hook})"
+            f"{verdict.hooks} requests; slowest response: {verdict.slowest.milliseconds} ms ({verdict.slowest.hook})"
         )
     if not verdict.is_good:
-        fail("jambonz would have refused something, or not have waited for it.")
+        fail("jambonz would reject a response in this call, or time out. See the errors above.")
 
 
 def shown(step: Step) -> Text:
-    """A step as a line of the terminal."""
+    """Return a step as a styled line for the terminal."""
     if not isinstance(step, Sent):
         return Text(str(step), style=STYLES.get(type(step), QUESTION_STYLE))
     slow = step.milliseconds > SLOW_MILLISECONDS
     style = "red" if step.failure else "yellow" if slow else "dim"
-    waits = "  slow: the caller hears silence" if slow and step.hook != CALL_STATUS else ""
-    return Text(f"{step}{waits}", style=style)
+    note = "  slow: the caller hears silence" if slow and step.hook != CALL_STATUS else ""
+    return Text(f"{step}{note}", style=style)
 
 
 def check_for(profile: Profile) -> Callable[[Sequence[Mapping[str, JsonValue]]], list[str]]:
-    """What a line of jambonz would refuse in an array of verbs."""
+    """Return a check that lists the errors a version of jambonz would find in an array of verbs."""
 
     def check(verbs: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         return [
@@ -397,18 +401,18 @@ def _application(stack_name: str | None, *, status_events: bool) -> Application:
     )
 
 
-def headers_of(written: Sequence[str] | None) -> dict[str, str]:
-    """Headers of the INVITE, as they are written for a command."""
-    return dict(_pair(text, "--header") for text in written or [])
+def headers_of(options: Sequence[str] | None) -> dict[str, str]:
+    """Return the headers of the INVITE from the options `--header`."""
+    return dict(_pair(text, "--header") for text in options or [])
 
 
-def env_vars_of(written: Sequence[str] | None) -> dict[str, JsonValue]:
-    """The variables of a jambonz application, as they are written for a command."""
-    return {variable: _typed(value) for variable, value in (_pair(text, "--env") for text in written or [])}
+def env_vars_of(options: Sequence[str] | None) -> dict[str, JsonValue]:
+    """Return the variables of the jambonz application from the options `--env`."""
+    return {variable: _typed(value) for variable, value in (_pair(text, "--env") for text in options or [])}
 
 
 def scripted_caller(path: Path | None, lines: Sequence[str] = ()) -> ScriptedCaller:
-    """A caller who decides by some lines, and then by those of a file; ends the command where they cannot be read."""
+    """Return a caller who follows `lines`, then the lines of a file. Ends the command if they are not valid."""
     try:
         return ScriptedCaller("\n".join([*lines, path.read_text("utf-8") if path else ""]))
     except OSError as error:
@@ -420,12 +424,12 @@ def scripted_caller(path: Path | None, lines: Sequence[str] = ()) -> ScriptedCal
 def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        fail(f"{option} takes NAME=VALUE, and not {text}")
+        fail(f"Invalid value for {option}: {text}. Use the form NAME=VALUE")
     return name, value
 
 
 def _typed(value: str) -> JsonValue:
-    """A number or a flag as jambonz sends one, other text as text."""
+    """Convert numbers, `true` and `false` to JSON, as jambonz sends them. Other text stays text."""
     try:
         read: JsonValue = json.loads(value)
     except ValueError:

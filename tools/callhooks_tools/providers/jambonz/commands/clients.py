@@ -1,4 +1,4 @@
-"""`callhooks clients`: the SIP clients that may register and call."""
+"""`callhooks clients`: manage the SIP clients that may register and place calls."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from callhooks_tools.stack.terminal import StackName, console, fail, stack_in_aw
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-clients_app = typer.Typer(help="SIP clients that jambonz lets register and call.", no_args_is_help=True)
+clients_app = typer.Typer(
+    help="Manage the SIP clients that may register with jambonz and place calls.", no_args_is_help=True
+)
 
-Username = Annotated[str, typer.Argument(help="The SIP user, exactly as the client sends it.")]
-Realm = Annotated[str, typer.Option(help="The SIP realm, exactly as jambonz has it.")]
+Username = Annotated[str, typer.Argument(help="SIP user name, exactly as the client sends it.")]
+Realm = Annotated[str, typer.Option(help="SIP realm, exactly as set in jambonz.")]
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTable:
-    """The table of clients as its operator sees it. Every method raises what botocore raises."""
+    """Table of SIP clients. Every method raises the errors of botocore."""
 
     client: DynamoDBClient
     table_name: str
 
     def put(self, client: Client, *, replace: bool) -> bool:
-        """Keep a client; `False` where there is one already that is not to be replaced."""
+        """Store a client. Return false if it exists and `replace` is false."""
         condition = {} if replace else {"ConditionExpression": "attribute_not_exists(pk)"}
         try:
             self.client.put_item(TableName=self.table_name, Item=client_item(client), **condition)  # type: ignore[arg-type]
@@ -41,7 +43,7 @@ class ClientTable:
         return True
 
     def all(self) -> list[Client]:
-        """All clients, by realm and name."""
+        """Return all clients, sorted by realm and name."""
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.table_name,
             FilterExpression="begins_with(pk, :prefix)",
@@ -52,7 +54,7 @@ class ClientTable:
         return sorted(clients, key=lambda client: (client.realm, client.username))
 
     def remove(self, username: str, realm: str) -> bool:
-        """Forget a client; `False` where there is none."""
+        """Delete a client. Return false if there is none."""
         reply = self.client.delete_item(
             TableName=self.table_name, Key=client_key(username, realm), ReturnValues="ALL_OLD"
         )
@@ -64,37 +66,40 @@ def clients_add(  # noqa: PLR0913, PLR0917 - each one is an option
     username: Username,
     realm: Realm,
     expires: Annotated[
-        int | None, typer.Option(min=1, metavar="SECONDS", help="The longest time for which it is registered.")
+        int | None, typer.Option(min=1, metavar="SECONDS", help="Maximum lifetime of a registration.")
     ] = None,
     application: Annotated[
-        str | None, typer.Option(metavar="SID", help="The jambonz application that takes its calls.")
+        str | None, typer.Option(metavar="SID", help="jambonz application for the client's calls.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a client that is there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the client if it exists.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Let a client in; asks for its password, or reads it from standard input. Only a digest of it is kept."""
+    """Add a SIP client.
+
+    Prompts for its password, or reads it from standard input. Only a digest of the password is stored.
+    """
     if not username.strip() or ":" in username:
-        fail("A SIP user is not empty and has no colon: the digest could not tell where it ends.")
+        fail("Invalid SIP user name. It must not be empty or contain a colon.")
     if not realm.strip():
-        fail("A realm is not empty.")
-    password = _ask_password()
+        fail("--realm must not be empty.")
+    password = _read_password()
     client = Client(
         username, realm, ha1_of(username, realm, password), expires=expires, application_sid=application or None
     )
     with _table(stack_name) as table:
-        kept = table.put(client, replace=replace)
-    if not kept:
-        fail(f"{username}@{realm} is there already: --replace gives it this password and these options.")
-    console.print(f"{username}@{realm} may register and call.")
+        stored = table.put(client, replace=replace)
+    if not stored:
+        fail(f"{username}@{realm} already exists. To replace its password and options, add --replace")
+    console.print(f"{username}@{realm} can now register and place calls.")
 
 
 @clients_app.command("list")
 def clients_list(stack_name: StackName = None) -> None:
-    """Show the clients, without what they prove themselves with."""
+    """List the SIP clients, without their credentials."""
     with _table(stack_name) as table:
         clients = table.all()
     if not clients:
-        console.print("There is no client: nobody may register.")
+        console.print("No SIP clients. Add one with: callhooks clients add USERNAME --realm REALM")
     for client in clients:
         expires = "" if client.expires is None else f"  expires {client.expires} s"
         application = "" if client.application_sid is None else f"  application {client.application_sid}"
@@ -103,12 +108,15 @@ def clients_list(stack_name: StackName = None) -> None:
 
 @clients_app.command("remove")
 def clients_remove(username: Username, realm: Realm, stack_name: StackName = None) -> None:
-    """Let a client in no more; a registration that jambonz holds goes on until it has to be renewed."""
+    """Remove a SIP client.
+
+    A registration that jambonz already holds lasts until it must be renewed.
+    """
     with _table(stack_name) as table:
         removed = table.remove(username, realm)
     if not removed:
-        fail(f"There is no client {username}@{realm}.")
-    console.print(f"{username}@{realm} may not register any more.")
+        fail(f"No SIP client {username}@{realm}. List the clients with: callhooks clients list")
+    console.print(f"Removed {username}@{realm}. It can no longer register.")
 
 
 @contextmanager
@@ -117,14 +125,14 @@ def _table(stack_name: str | None) -> Iterator[ClientTable]:
     try:
         yield ClientTable(session.client("dynamodb"), outputs.clients_table)
     except (BotoCoreError, ClientError) as error:
-        fail(f"The table of clients cannot be used: {error}")
+        fail(f"Cannot access the table of SIP clients: {error}")
 
 
-def _ask_password() -> str:
+def _read_password() -> str:
     if sys.stdin.isatty():
         password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        fail("No password was given.")
+        fail("The password is empty. Enter one at the prompt, or pass it on standard input.")
     return password

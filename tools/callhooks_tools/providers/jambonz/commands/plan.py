@@ -1,4 +1,4 @@
-"""`callhooks plan`: check a call plan, draw it, and walk through it."""
+"""`callhooks plan`: check a call plan, draw it, and try calls on it."""
 
 from __future__ import annotations
 
@@ -31,50 +31,56 @@ from callhooks_tools.stack.terminal import console, fail
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 
-plan_app = typer.Typer(help="Check the call plan, draw it, and try calls on it.", no_args_is_help=True)
+plan_app = typer.Typer(help="Check the call plan, draw it, or try a call on it.", no_args_is_help=True)
 
-PlanFile = Annotated[Path, typer.Argument(help="The call plan.", show_default="layers/call_plan/call_plan.yaml")]
+PlanFile = Annotated[Path, typer.Argument(help="Call plan file.", show_default="layers/call_plan/call_plan.yaml")]
 ServerProfile = Annotated[
     Profile | None,
-    typer.Option("--profile", help="Check for this line of jambonz; else for that which the plan names."),
+    typer.Option("--profile", help="Check for this version of jambonz instead of the one named in the plan."),
 ]
 
 
 @plan_app.command("check")
 def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> None:
-    """Check a call plan as the build does, say what is wrong with it, and what leaves for another host."""
+    """Check a call plan and list its errors.
+
+    Also warns about data that is sent to other hosts. A warning does not fail the check.
+    """
     plan = _plan(file, profile)
     verbs = sum(len(flow.verbs) for flow in plan.flows.values())
-    told = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
+    size = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
     document = read_document(file)
     remarks = [("warning: ", warning) for warning in warnings_on(plan)] + [
         ("note: ", note) for note in public_numbers(plan)
     ]
     located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
-    for word, remark in sorted(located, key=lambda found: found[1].line or 0):
+    for word, remark in sorted(located, key=lambda labelled: labelled[1].line or 0):
         console.print(_located(file, remark, word), style="yellow")
     for note in notes_on(plan):
         console.print(f"note: {note}", style="yellow")
-    console.print(f"{file} is a valid call plan: {told}.")
+    console.print(f"{file} is a valid call plan: {size}.")
 
 
 @plan_app.command("build")
 def plan_build(
-    file: Annotated[Path, typer.Argument(help="The call plan.")],
-    folder: Annotated[Path, typer.Argument(help="The folder for the package callhooks_plan.")],
+    file: Annotated[Path, typer.Argument(help="Call plan file.")],
+    folder: Annotated[Path, typer.Argument(help="Folder in which to write the package callhooks_plan.")],
 ) -> None:
-    """Check a call plan and prepare it for the functions (the layer's build does this)."""
-    console.print(f"prepared {plan_builder.write_package(checked_plan(file), folder)}")
+    """Check a call plan and prepare it for the Lambda functions.
+
+    The build of the layer runs this command.
+    """
+    console.print(f"Prepared {plan_builder.write_package(checked_plan(file), folder)}")
 
 
 @plan_app.command("show")
 def plan_show(
     file: PlanFile = DEFAULT_PLAN,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write it here: a name that ends with .svg, .mmd or .md.")
+        Path | None, typer.Option("--output", "-o", help="File to write, with the suffix .svg, .mmd or .md.")
     ] = None,
 ) -> None:
-    """Draw a call plan: as SVG for a browser, or in Mermaid, which goes to the terminal where no file is named."""
+    """Draw a call plan as SVG or Mermaid. Without --output, print it as Mermaid."""
     graph = graph_of(_plan(file), file.stem.replace("_", " ").capitalize())
     if output is None:
         print(to_mermaid(graph))
@@ -86,37 +92,44 @@ def plan_show(
     }
     draw = pictures.get(output.suffix.lower())
     if draw is None:
-        fail(f"{output}: a picture is .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
+        fail(f"{output}: unknown format. Use the suffix .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
     try:
         output.write_text(draw(graph), "utf-8")
     except OSError as error:
         fail(f"{output}: {error.strerror}")
-    console.print(f"{output} shows {len(graph.nodes) - 1} routes and flows.")
+    console.print(f"Wrote {output} with {len(graph.nodes) - 1} routes and flows.")
 
 
 @plan_app.command("try")
 def plan_try(  # noqa: PLR0913 - one parameter for each option
     *,
-    to: Annotated[str, typer.Option(help="The called number or SIP user.")],
-    from_: Annotated[str, typer.Option("--from", help="The calling number or SIP user.")] = "+12125550187",
+    to: Annotated[str, typer.Option(help="Called number or SIP user.")],
+    from_: Annotated[str, typer.Option("--from", help="Calling number or SIP user.")] = "+12125550187",
     direction: Annotated[
-        Literal["inbound", "outbound"], typer.Option(help="Who began the call: inbound is the other side.")
+        Literal["inbound", "outbound"],
+        typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
     ] = "inbound",
     at: Annotated[
         str | None,
-        typer.Option(help='When, such as "2026-12-24 18:00", by the clock of the plan\'s first calendar; else now.'),
+        typer.Option(
+            help='Time of the call, such as "2026-12-24 18:00", in the time zone of the first calendar. Default: now.'
+        ),
     ] = None,
-    press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; give it several times.")] = None,
-    script: Annotated[Path | None, typer.Option(help="Further decisions, from a file; see docs/phone.md.")] = None,
-    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="The caller's name.")] = "Jane Doe",
-    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header of the INVITE.")] = None,
-    trunk: Annotated[str, typer.Option(help="The trunk's name; empty for a registered SIP user.")] = "example-carrier",
+    press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; repeatable.")] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Read further decisions from this file; see docs/phone.md.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")] = "Jane Doe",
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")
+    ] = None,
+    trunk: Annotated[str, typer.Option(help="Name of the trunk; empty for a registered SIP user.")] = "example-carrier",
     env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable as it is set in jambonz.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the jambonz application; repeatable.")
     ] = None,
     file: PlanFile = DEFAULT_PLAN,
 ) -> None:
-    """Make a call on a plan, without a server, and print the verbs of every answer."""
+    """Simulate a call on a plan, without a server, and print the verbs of every response."""
     prepared = checked_plan(file)
     plan = read_plan(prepared)
     clock = SimulatedClock(_moment(at, plan))
@@ -138,10 +151,10 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
         lambda: str(uuid.uuid4()),
     )
     console.print(f"at {clock.now().astimezone(_zone(plan)):%a %Y-%m-%d %H:%M %Z}", style="bold")
-    refused = False
+    is_rejected = False
     try:
         for step in SimulatedCall(new_call, APPLICATION, outside).run():
-            refused = refused or isinstance(step, Refused)
+            is_rejected = is_rejected or isinstance(step, Refused)
             if isinstance(step, Sent):
                 console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
                 console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
@@ -150,12 +163,12 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
         caller.finish()
     except ScriptProblem as error:
         fail(str(error))
-    if refused:
-        fail("jambonz would have refused something.")
+    if is_rejected:
+        fail("jambonz would reject this call. See the errors above.")
 
 
 def flow_of(url: str) -> str:
-    """Where in the plan a hook belongs, for people."""
+    """Return the flow and step of a hook's URL."""
     return url.partition("/webhooks/call/flows/")[2].partition("?")[0]
 
 
@@ -165,7 +178,7 @@ def _moment(text: str | None, plan: Plan) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        fail(f'--at takes a time such as "2026-12-24 18:00", and not {text}')
+        fail(f'Invalid time for --at: {text}. Use the form "2026-12-24 18:00"')
     return moment if moment.tzinfo else moment.replace(tzinfo=_zone(plan))
 
 
@@ -178,7 +191,7 @@ def _plan(file: Path, profile: Profile | None = None) -> Plan:
 
 
 def checked_plan(file: Path, profile: Profile | None = None) -> str:
-    """A plan as the functions read it; ends the command with what is wrong with it."""
+    """Return a plan prepared for the Lambda functions. Ends the command with its errors, if it has any."""
     try:
         return plan_builder.read_plan_file(file, profile)
     except OSError as error:

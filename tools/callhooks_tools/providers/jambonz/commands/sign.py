@@ -1,4 +1,4 @@
-"""`callhooks sign`: jambonz's signature header, for curl."""
+"""`callhooks sign`: print jambonz's signature header for use with curl."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from callhooks.providers.jambonz.provider import PROVIDER
 from callhooks_tools.stack.terminal import fail, running_stack
 
 
-def sign(body: Annotated[Path, typer.Argument(help="A file with the body to be sent.")]) -> None:
-    """Print jambonz's signature header of a body for the running stack, for curl -H."""
+def sign(body: Annotated[Path, typer.Argument(help="File with the body to send.")]) -> None:
+    """Print the signature header that jambonz would send with a body, for curl -H."""
     _, credentials = running_stack()
     secret = credentials.of(PROVIDER).get("webhook_secret")
     if secret is None:
-        fail("No webhook secret is configured. Add one: callhooks secret add jambonz")
+        fail("The stack has no webhook secret. Add one with: callhooks secret add jambonz")
     try:
         content = body.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`callhooks tools`: what language models in calls may ask for."""
+"""`callhooks tools`: list the tools that language models can call."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ TOOLS_FOLDER = ROOT / "functions" / "jambonz_tool" / "tools"
 
 def tools(
     vendor: Annotated[
-        Vendor | None, typer.Option(help="Print them as JSON, to be pasted into the verb for this vendor.")
+        Vendor | None,
+        typer.Option(help="Print the declarations for this vendor as JSON, ready to paste into the verb."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only tell whether all of them can be used.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check that all tools are valid.")] = False,
 ) -> None:
-    """List the tools that language models in calls may ask for, with their arguments."""
+    """List the tools that language models can call, with their arguments."""
     toolbox = load_toolbox(TOOLS_FOLDER)
     _fail_for(toolbox)
-    known = list(toolbox.tools.values())
+    available = list(toolbox.tools.values())
     if check:
-        console.print(f"{TOOLS_FOLDER} has {len(known)} tools, and all of them can be used.")
+        console.print(f"All {len(available)} tools in {TOOLS_FOLDER} are valid.")
     elif vendor is not None:
-        errors.print(f"For {PLACE[vendor]}:")
-        print(json.dumps(declared(known, vendor), indent=2, ensure_ascii=False))
+        errors.print(f"Where to paste it: {PLACE[vendor]}")
+        print(json.dumps(declared(available, vendor), indent=2, ensure_ascii=False))
     else:
-        for tool in known:
+        for tool in available:
             console.print(tool.name, style="bold")
             console.print(f"  {tool.description}")
             for line in _arguments(tool):
@@ -49,6 +50,6 @@ def _arguments(tool: Tool) -> Iterator[str]:
     required: Any = tool.parameters.get("required", [])
     for name, schema in properties.items():
         rules = {member: value for member, value in schema.items() if member != "description"}
-        told = f"{name}: {json.dumps(rules, ensure_ascii=False)}"
-        need = "" if name in required else " (optional)"
-        yield f"{told}{need}  {schema.get('description', '')}".rstrip()
+        argument = f"{name}: {json.dumps(rules, ensure_ascii=False)}"
+        optional = "" if name in required else " (optional)"
+        yield f"{argument}{optional}  {schema.get('description', '')}".rstrip()
