@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
-# Without bytecode on disk every one of the many processes compiles all that it imports again.
+# Without bytecode on disk, each of the many processes would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 UV_COMPILE := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
@@ -31,29 +31,29 @@ printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEE
 endef
 LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
-# sam knows AWS_DEFAULT_REGION alone, other tools AWS_REGION.
+# sam only reads AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
-	check-types check-template check-lock docs pictures fix lock build deploy remove clean
+	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
 
-help: ## Show what there is
+help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.complete ## Make the development environment (the other targets do it by themselves)
+setup: $(VENV)/.complete ## Create the development environment (the other targets do it automatically)
 
 $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.toml tools/setup.py
-	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later, and there is none here" \
-		"($$(python3 --version 2>&1)). Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later, but found only" \
+		"$$(python3 --version 2>&1). Install a newer one, or set its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@$(PYTHON) tools/setup.py $(VENV)
 	@touch $@
 
-run: setup ## Start the whole application on this machine (PORT=8080)
+run: setup ## Start the local stack (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-# The longest first: .ci/run has two of them side by side.
-test: test-integration test-e2e test-faults test-browser test-unit ## Run every test
+# The slowest first: .ci/run runs two in parallel.
+test: test-integration test-e2e test-faults test-browser test-unit ## Run all tests
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)
@@ -70,19 +70,19 @@ test-faults: setup
 test-browser: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/browser
 
-fuzz: setup ## Run the property tests with random examples until one fails, and print how to repeat it (MINUTES=10)
+fuzz: setup ## Run the property tests with random examples until one fails or time runs out (MINUTES=10)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-mutations: setup ## Take each safeguard away, one at a time, and say which test fails
+mutations: setup ## Remove each safeguard in turn and name the test that fails
 	@$(BIN)/python -m tests.mutations
 
-soak: setup ## Have a synthetic day with an outage, and hold it to what was promised (DELIVERIES=50000)
+soak: setup ## Run a synthetic day with an outage and check every promise (DELIVERIES=50000)
 	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)
 
-bench: setup ## Measure what a delivery costs beside what others would write, and print the table (ROUNDS=15)
+bench: setup ## Measure the cost of a delivery, compared with alternatives (ROUNDS=15)
 	@$(BIN)/python -m bench --rounds $(ROUNDS)
 
-check: check-lock check-types check-template check-code ## Lint, types, template, lock files
+check: check-lock check-types check-template check-prose check-code ## Lint, types, template, prose, lock files
 
 check-code: setup
 	@$(BIN)/ruff format --check .
@@ -98,25 +98,29 @@ check-template: setup
 	@$(BIN)/cfn-lint template.yaml docs/examples/*.yaml
 	@$(SAM) validate --lint --region us-east-1
 
-docs: setup ## Write docs/openapi.json, the description of the call log's API
+check-prose: setup
+	@$(BIN)/codespell
+	@$(BIN)/python -m tests.prose
+
+docs: setup ## Write docs/openapi.json, the OpenAPI document of the call log
 	@$(BIN)/callhooks openapi > docs/openapi.json
 
-pictures: setup ## Draw the console's and the terminal's pictures of the README (needs Chromium)
+pictures: setup ## Draw the README's pictures of the console and the terminal (needs Chromium)
 	@$(BIN)/python -m docs.pictures.draw > /dev/null
 
-fix: setup ## Format and mend what can be mended
+fix: setup ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: setup ## Lock the dependencies again after a change of pyproject.toml (UPGRADE=--upgrade takes newer ones)
+lock: setup ## Lock the dependencies after a change to pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(call LOCK_INTO,.)
 
-# Locks copies with the same pins: they differ where a pyproject.toml was changed and `make lock` was forgotten.
+# Lock copies with the same pins. They differ if a pyproject.toml was changed without `make lock`.
 check-lock: setup
 	@umask 077; for file in $(LOCKED); do mkdir -p .local/lock/$$(dirname $$file) && cp $$file .local/lock/$$file; done
 	@$(call LOCK_INTO,.local/lock)
 	@for file in $(LOCKED); do diff -u $$file .local/lock/$$file || \
-		{ echo "callhooks: $$file is not up to date: run 'make lock'" >&2; exit 1; }; done
+		{ echo "callhooks: $$file is out of date. Run 'make lock'" >&2; exit 1; }; done
 
 build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
@@ -124,8 +128,8 @@ build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinu
 deploy: build ## Deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
 	@$(AWS) $(SAM) deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
-remove: setup ## Remove the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets stay
+remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets stay
 	@$(AWS) $(SAM) delete --config-env $(CONFIG)
 
-clean: ## Remove everything that was built
+clean: ## Delete everything that was built
 	rm -rf $(VENV) .local .aws-sam

@@ -1,1 +1,1 @@
-"""What callhooks costs: its functions on a cold start and warm, against what people would write instead."""
+"""Benchmark: callhooks' functions, cold and warm, compared with common alternatives."""

@@ -1,4 +1,4 @@
-"""`make bench`: builds everything, measures it in one run, prints a table, and writes `.local/bench.json`."""
+"""`make bench`: build everything, measure it in one run, print tables, and write `.local/bench.json`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bench import cost, steps
 from bench.artifacts import FOLDER, Builder, BuildFailed, functions_python
 from bench.measure import Cold, Result, Spread, Warm, calls_of, cold_start, result_of, warm
 from bench.process import ProcessFailed
-from bench.subjects import EVENT_FLOOR, FLOOR, IMPORT_FLOOR, PEERS, Subject, new_double, subjects
+from bench.subjects import BASELINE, EVENT_BASELINE, IMPORT_BASELINE, PEERS, Subject, new_double, subjects
 
 REPORT = ROOT / ".local" / "bench.json"
 
 
 class Report(BaseModel):
-    """A whole run. `steps` has microseconds; `targets` has for each its figure, its limit, and whether it was met."""
+    """Results of a run. `steps` are in microseconds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,28 +42,28 @@ class Report(BaseModel):
 
 
 class Target(BaseModel):
-    """A promise and what came of it."""
+    """Target with its limits and the measured value."""
 
     model_config = ConfigDict(frozen=True)
 
-    what: str
+    name: str
     measured: float
     at_most: float | None = None
     at_least: float | None = None
 
     @property
     def met(self) -> bool:
-        """Whether the figure is within its limits."""
+        """Return whether the measured value is within its limits."""
         return (self.at_most is None or self.measured <= self.at_most) and (
             self.at_least is None or self.measured >= self.at_least
         )
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=2, help="How many fresh processes there are of each function.")] = 15,
-    only: Annotated[list[str] | None, typer.Option(help="Measure these alone, and the floors.")] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Number of fresh processes for each function.")] = 15,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only these functions and the baselines.")] = None,
 ) -> None:
-    """Measure what a delivery costs: cold, warm, in requests to AWS, in memory and in bytes, beside its peers."""
+    """Measure deliveries, cold and warm: time, requests to AWS, memory and bytes, compared with alternatives."""
     python = functions_python()
     double = new_double()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -74,7 +74,9 @@ def main(
             builder = Builder(FOLDER, python)
             built = subjects(builder, python, double)
             chosen = [
-                subject for subject in built if not only or subject.name in {*only, FLOOR, EVENT_FLOOR, IMPORT_FLOOR}
+                subject
+                for subject in built
+                if not only or subject.name in {*only, BASELINE, EVENT_BASELINE, IMPORT_BASELINE}
             ]
             sizes = {subject.name: size_of(*subject.package.folders) for subject in chosen}
             layer = size_of(FOLDER / "build" / "CallhooksLayer")
@@ -89,14 +91,14 @@ def main(
             cold: dict[str, list[Cold]] = {name: [] for name in by_name}
             for _ in range(rounds):
                 for name, subject in by_name.items():
-                    cold[name].append(cold_start(subject, by_name[IMPORT_FLOOR]))
+                    cold[name].append(cold_start(subject, by_name[IMPORT_BASELINE]))
                     progress.advance(starting)
             deliveries = max(3, rounds // 2)
             delivering = progress.add_task("Delivering", total=deliveries * len(chosen))
             warmed: dict[str, list[Warm]] = {name: [] for name in by_name}
             for _ in range(deliveries):
                 for name, subject in by_name.items():
-                    warmed[name].append(warm(subject, by_name[FLOOR], by_name[EVENT_FLOOR], FOLDER / "log"))
+                    warmed[name].append(warm(subject, by_name[BASELINE], by_name[EVENT_BASELINE], FOLDER / "log"))
                     progress.advance(delivering)
             (event_function,) = [subject.process for subject in built if subject.name == "jambonz_event"]
             step_times = steps.steps(event_function)
@@ -124,58 +126,62 @@ EVENT_FUNCTIONS = ("jambonz_event", "wavix_call", "bird_voice", "voipstudio_even
 
 
 def targets_of(results: Mapping[str, Result]) -> list[Target]:
-    """The targets that can be told of what was measured; of several functions the worst counts."""
+    """Return the targets for which there are results. If a target covers several functions, the worst one counts."""
     events = [results[name] for name in EVENT_FUNCTIONS if name in results]
     callers = [results[name] for name in ("jambonz_new_call",) if name in results]
-    mine = [results[name] for name in ("jambonz_event",) if name in results]
+    jambonz_event = [results[name] for name in ("jambonz_event",) if name in results]
     targets: list[Target] = []
 
-    def hold(what: str, measured: Sequence[float], *, most: float | None = None, least: float | None = None) -> None:
+    def add_target(
+        name: str, measured: Sequence[float], *, at_most: float | None = None, at_least: float | None = None
+    ) -> None:
         if measured:
-            worst = max(measured) if least is None else min(measured)
-            targets.append(Target(what=what, measured=worst, at_most=most, at_least=least))
+            worst = max(measured) if at_least is None else min(measured)
+            targets.append(Target(name=name, measured=worst, at_most=at_most, at_least=at_least))
 
     imports = [one.import_ratio.median for one in callers]
-    hold("cold import, jambonz_new_call / bare_pydantic", imports, most=1.15)
-    refusals = [one.refusal_ratio.median for one in events if one.refusal_ratio]
-    hold("cold import and rejection, event functions / bare_pydantic", refusals, most=0.6)
-    hold("event functions that import boto3 for a rejection", [sum(one.boto3_for_refusal for one in events)], most=0)
-    hold("warm fresh delivery, event functions / bare", [one.warm_ratio.median for one in events], most=1.5)
-    for name, warmer in (("powertools", 2.5), ("fastapi", 2.0)):
+    add_target("cold import, jambonz_new_call / bare_pydantic", imports, at_most=1.15)
+    rejections = [one.rejection_ratio.median for one in events if one.rejection_ratio]
+    add_target("cold import and rejection, event functions / bare_pydantic", rejections, at_most=0.6)
+    add_target(
+        "event functions that import boto3 for a rejection", [sum(one.boto3_for_rejection for one in events)], at_most=0
+    )
+    add_target("warm fresh delivery, event functions / bare", [one.warm_ratio.median for one in events], at_most=1.5)
+    for name, min_ratio in (("powertools", 2.5), ("fastapi", 2.0)):
         if peer := results.get(name):
             title = PEERS[name]
-            ratios = [peer.warm_ratio.median / one.warm_ratio.median for one in mine]
-            hold(f"warm, {title} / jambonz_event", ratios, least=warmer)
+            ratios = [peer.warm_ratio.median / one.warm_ratio.median for one in jambonz_event]
+            add_target(f"warm, {title} / jambonz_event", ratios, at_least=min_ratio)
             ratios = [peer.import_ratio.median / one.import_ratio.median for one in callers]
-            hold(f"cold import, {title} / jambonz_new_call", ratios, least=1.3)
-            packed = peer.uncompiled_ratio
-            ratios = [packed.median / one.import_ratio.median for one in callers if packed]
-            hold(f"cold import, {title}, as sam build packs it / jambonz_new_call", ratios, least=1.3)
-    of_all = [one.calls for one in (*events, *callers)]
-    for what, counted, most in (
-        ("fresh", [calls.fresh for calls in of_all], 1),
-        ("duplicate", [calls.repeated_elsewhere or 0 for calls in of_all], 1),
-        ("duplicate in the same container", [calls.repeated or 0 for calls in of_all], 0),
-        ("rejected", [max(calls.refused or 0, calls.forged or 0) for calls in of_all], 0),
+            add_target(f"cold import, {title} / jambonz_new_call", ratios, at_least=1.3)
+            uncompiled = peer.uncompiled_ratio
+            ratios = [uncompiled.median / one.import_ratio.median for one in callers if uncompiled]
+            add_target(f"cold import, {title}, as sam build packs it / jambonz_new_call", ratios, at_least=1.3)
+    calls_of_all = [one.calls for one in (*events, *callers)]
+    for case, counted, limit in (
+        ("fresh", [calls.fresh for calls in calls_of_all], 1),
+        ("duplicate", [calls.duplicate_elsewhere or 0 for calls in calls_of_all], 1),
+        ("duplicate in the same container", [calls.duplicate or 0 for calls in calls_of_all], 0),
+        ("rejected", [max(calls.rejected or 0, calls.forged or 0) for calls in calls_of_all], 0),
     ):
-        hold(f"requests to AWS per delivery, {what}", counted, most=most)
+        add_target(f"requests to AWS per delivery, {case}", counted, at_most=limit)
     return targets
 
 
 def show(report: Report, chosen: Sequence[Subject]) -> None:
-    """Print it: milliseconds of processor time, and ratios to the floors."""
+    """Print the report: milliseconds of processor time, and ratios to the baselines."""
     results = report.results
     console.print(
-        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each."
+        f"Python {report.python} on {report.machine}, {report.rounds} fresh processes of each function."
         " Milliseconds of processor time: median ± half the interquartile range."
-        " boto3 is not in the layer: Lambda's image has it."
+        " The size excludes boto3, which Lambda's image includes."
     )
     cold = Table(
         "cold start",
         "import",
-        f"/ {IMPORT_FLOOR}",
+        f"/ {IMPORT_BASELINE}",
         "import and rejection",
-        f"/ {IMPORT_FLOOR}",
+        f"/ {IMPORT_BASELINE}",
         "import without bytecode",
         "MB",
         "zipped",
@@ -186,14 +192,14 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
             subject.name,
             _milliseconds(one.import_, 0),
             f"{one.import_ratio.median:.2f}",
-            _milliseconds(one.refusal, 0),
-            f"{one.refusal_ratio.median:.2f}" if one.refusal_ratio else "",
+            _milliseconds(one.rejection, 0),
+            f"{one.rejection_ratio.median:.2f}" if one.rejection_ratio else "",
             _milliseconds(one.import_uncompiled, 0),
             f"{size.unzipped / 1e6:.1f}",
             f"{size.zipped / 1e6:.1f}",
         )
     console.print(cold)
-    warm = Table("warm", "fresh", f"/ {FLOOR}", f"/ {EVENT_FLOOR}", "over loopback", "peak MB", "log bytes")
+    warm = Table("warm", "fresh", f"/ {BASELINE}", f"/ {EVENT_BASELINE}", "over loopback", "peak MB", "log bytes")
     for subject in chosen:
         one = results[subject.name]
         warm.add_row(
@@ -211,22 +217,22 @@ def show(report: Report, chosen: Sequence[Subject]) -> None:
     )
     for subject in chosen:
         calls = results[subject.name].calls
-        counted = (calls.fresh, calls.repeated_elsewhere, calls.repeated, calls.refused, calls.forged)
-        told = ("" if number is None else f"{number:g}" for number in counted)
-        requests.add_row(subject.name, str(calls.cold_start), *told)
+        counted = (calls.fresh, calls.duplicate_elsewhere, calls.duplicate, calls.rejected, calls.forged)
+        cells = ("" if number is None else f"{number:g}" for number in counted)
+        requests.add_row(subject.name, str(calls.cold_start), *cells)
     console.print(requests)
-    console.print(f"The layer has {report.layer}.")
+    console.print(f"Size of the layer: {report.layer}.")
     steps.show(report.steps, report.python)
     cost.show(_pace(results), cost.Prices())
-    promises = Table("target", "measured", "limit", "")
+    targets = Table("target", "measured", "limit", "")
     for target in report.targets:
         limit = f"at most {target.at_most:g}" if target.at_most is not None else f"at least {target.at_least:g}"
-        promises.add_row(target.what, f"{target.measured:.2f}", limit, "" if target.met else "missed")
-    console.print(promises)
+        targets.add_row(target.name, f"{target.measured:.2f}", limit, "" if target.met else "missed")
+    console.print(targets)
 
 
 def _pace(results: Mapping[str, Result]) -> cost.Pace:
-    """The pace of the cost model, with the lines that were really logged."""
+    """Return the pace for the cost model, with the measured size of the projector's log lines."""
     pace = cost.Pace()
     if projector := results.get("call_projector"):
         pace = replace(pace, batch_log_bytes=projector.log_bytes)

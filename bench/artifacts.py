@@ -1,4 +1,4 @@
-"""What is deployed, built as `sam build` builds it; and the peers, installed as their users would install them."""
+"""Builds the deployed artifacts with `sam build`, and installs the peers as their users would."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ LAMBDA_PYTHON = "3.13"
 
 
 class BuildFailed(Exception):
-    """Something could not be built; has what was printed."""
+    """A build failed. The message contains the end of its output."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """What a function is made of: its folder and its layers, and AWS's own packages, which are in the runtime."""
+    """Folders of a function and its layers, and the packages that Lambda's runtime includes."""
 
     folders: tuple[Path, ...]
     runtime: Path
 
     @property
     def path(self) -> tuple[Path, ...]:
-        """Where it imports from."""
+        """Return the import path."""
         return (*self.folders, self.runtime)
 
 
 class Builder:
-    """Builds into a folder.
+    """Builds artifacts into a folder.
 
     Args:
-        folder: everything goes there.
-        python: the interpreter that the functions are to run on.
+        folder: target folder; it is emptied first.
+        python: interpreter that will run the functions.
     """
 
     def __init__(self, folder: Path, python: Path) -> None:
@@ -53,14 +53,14 @@ class Builder:
         make_private_folder(folder)
 
     def runtime(self) -> Path:
-        """Return boto3, compiled. Nobody has checked that it is in Lambda's image."""
+        """Return boto3, compiled to bytecode. It is not known whether Lambda's image contains bytecode too."""
         return self.installed("runtime", BENCH / "peers" / "runtime" / "requirements.txt", compiled=True)
 
     def layers(self) -> Mapping[str, Path]:
-        """The layers by their logical ids, built by the template for this machine and that interpreter.
+        """Build the template's layers for this machine and the interpreter, and return them by logical id.
 
         Raises:
-            BuildFailed: with the end of what was printed.
+            BuildFailed: the build failed.
         """
         target = self._folder / "build"
         self._run(
@@ -73,10 +73,10 @@ class Builder:
         return {name: target / name / "python" for name in ("CallhooksLayer", "CallPlanLayer")}
 
     def installed(self, name: str, requirements: Path, *, compiled: bool) -> Path:
-        """The packages of a requirements file; `sam build` leaves compiling to whoever starts the function.
+        """Install a requirements file. `compiled` adds bytecode, which `sam build` does not.
 
         Raises:
-            BuildFailed: with the end of what was printed.
+            BuildFailed: the installation failed.
         """
         target = self._folder / name
         uv = Path(sys.prefix) / "bin" / "uv"
@@ -88,14 +88,14 @@ class Builder:
 
     def _run(self, *command: Path | str, environment: Mapping[str, str] | None = None) -> None:
         environment = {"SAM_CLI_TELEMETRY": "0", **os.environ, **(environment or {})}
-        done = subprocess.run(  # noqa: S603 - the commands are those of this environment
+        done = subprocess.run(  # noqa: S603 - the commands come from this environment
             command, cwd=ROOT, env=environment, capture_output=True, check=False, stdin=subprocess.DEVNULL
         )
         if done.returncode != 0:
-            printed = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
-            raise BuildFailed("\n".join([f"{Path(command[0]).name} {command[1]} failed:", *printed[-20:]]))
+            output = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+            raise BuildFailed("\n".join([f"{Path(command[0]).name} {command[1]} failed:", *output[-20:]]))
 
 
 def functions_python() -> Path:
-    """An interpreter of the version that the template runs functions on, else this one."""
+    """Return an interpreter of the template's runtime version if there is one, otherwise this one."""
     return interpreter(LAMBDA_PYTHON) or Path(sys.executable)

@@ -1,7 +1,7 @@
-"""AWS as far as the measured functions ask it, on loopback: it answers at once, and counts what it is asked.
+"""Test double of the AWS services that the measured functions use. It answers immediately, and counts requests.
 
-A table is a dictionary. A condition on a write holds where there is no such item; of a query it knows a partition key
-alone. What it takes costs the process that is measured nothing.
+A table is a dictionary. The only supported condition is that an item does not exist, and queries only use the partition
+key. The double runs outside the measured process, so its own time is not measured.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _ASSIGNMENT = re.compile(r"(#?\w+) = (:\w+)")
 
 
 class AwsDouble:
-    """DynamoDB, Secrets Manager, SQS and EventBridge.
+    """Double of DynamoDB, Secrets Manager, SQS and EventBridge on loopback.
 
     Args:
-        secrets: texts by the names of secrets.
+        secrets: values by the names of secrets.
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class AwsDouble:
                 self.wfile.flush()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -71,7 +71,7 @@ class AwsDouble:
             thread.join()
 
     def answer(self, action: str, request: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
-        """The HTTP status and the answer to one request."""
+        """Return the HTTP status and the reply to a request."""
         with self._lock:
             self.calls[action] += 1
             match action:
@@ -89,10 +89,10 @@ class AwsDouble:
                 case "PutEvents":
                     entries = [{"EventId": str(number)} for number in range(len(request["Entries"]))]
                     return 200, {"FailedEntryCount": 0, "Entries": entries}
-            raise LookupError(f"nobody knows {action}")
+            raise LookupError(f"unsupported action: {action}")
 
     def put(self, table: str, item: Mapping[str, Any]) -> None:
-        """Have an item in a table."""
+        """Put an item into a table."""
         with self._lock:
             self.tables[table][_key(item)] = dict(item)
 
@@ -101,8 +101,8 @@ class AwsDouble:
         key = _key(item)
         known = table.get(key)
         if known and "attribute_not_exists" in request.get("ConditionExpression", "") and item.get("sk") != _CALL:
-            refused = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": ""}
-            return 400, {**refused, "Item": known}
+            rejection = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": ""}
+            return 400, {**rejection, "Item": known}
         table[key] = item
         return 200, {}
 

@@ -1,4 +1,4 @@
-"""Whole recorded calls, as the items that are kept of them."""
+"""Complete recorded calls, as the items that callhooks stores."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 from callhooks_tools.stack.recordings import Delivery, read_delivery
 from callhooks_tools.stack.stack import ROOT
 
-from bench.deliveries import proven, recorded
+from bench.deliveries import authenticated, recorded
 
-WHOLE_CALLS: Mapping[str, Mapping[str, float]] = {
+RECORDED_CALLS: Mapping[str, Mapping[str, float]] = {
     "jambonz": {
         "new_call": 0,
         "call_status_inbound_trying": 0.1,
@@ -48,9 +48,9 @@ WHOLE_CALLS: Mapping[str, Mapping[str, float]] = {
     },
     "voipstudio": {"call_initial": 0, "call_ringing": 1.2, "call_connected": 6, "call_hangup": 48},
 }
-"""An answered call of each provider, with the seconds after which its deliveries come.
+"""An answered call of each provider: its recordings, and the second in which each one arrives.
 
-jambonz's is one with a menu, that rings an agent: 10 events of two calls.
+The jambonz call goes through a menu and rings an agent: 10 events of two call legs.
 """
 
 
@@ -75,30 +75,30 @@ def _webhook(path: str) -> Webhook[object, object]:
         "/webhooks/bird": BirdWebhook(public_url=public_url, window=timedelta(hours=24), wanted=SubscriptionFilter()),
         "/webhooks/voipstudio": VoipstudioWebhook(allowed=()),
     }
-    longest = max((known for known in webhooks if path == known or path.startswith(f"{known}/")), key=len)
-    return webhooks[longest]  # type: ignore[return-value]  # what one of them parses, the same one normalises
+    best_match = max((known for known in webhooks if path == known or path.startswith(f"{known}/")), key=len)
+    return webhooks[best_match]  # type: ignore[return-value]  # the same webhook parses and normalises
 
 
-def taken(provider: str, name: str) -> Item:
-    """What is kept of a recorded delivery.
+def stored_item(provider: str, name: str) -> Item:
+    """Return the item that callhooks stores for a recorded delivery.
 
     Raises:
-        ValueError: nothing is.
+        ValueError: callhooks ignores the delivery.
     """
     delivery = read_delivery(recorded(f"{provider}/{name}"))
     if (provider, name) == ("wavix", "post_call_answered"):
         delivery = _of_the_inbound_call(delivery)
-    request, now = Request.from_event(proven(delivery)), datetime.now(UTC)
+    request, now = Request.from_event(authenticated(delivery)), datetime.now(UTC)
     webhook = _webhook(request.path)
     message = webhook.decide(webhook.parse(request), request, now)
     event = webhook.normalise(message, request, now)
     if isinstance(event, Ignored):
-        raise ValueError(f"{name} is not kept")  # noqa: TRY004 - it is what was recorded that is wrong
+        raise ValueError(f"{name} is not stored")  # noqa: TRY004 - the recording is wrong, not a type
     return event_item(event, request, webhook.answer(message, request, now), retention_days=90)
 
 
 def _of_the_inbound_call(delivery: Delivery) -> Delivery:
-    """Return Wavix's report, which was recorded of an outbound call, as that of the inbound call before it."""
+    """Return Wavix's report, recorded for an outbound call, as a report of the recorded inbound call."""
     report = json.loads(delivery.request.body)
     call = json.loads(read_delivery(recorded("wavix/completed")).request.body)
     report |= {"uuid": call["uuid"], "direction": call["direction"], "from": report["to"], "to": report["from"]}

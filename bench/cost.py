@@ -1,10 +1,11 @@
-"""What a million events cost: from requests, bytes and list prices to dollars.
+"""Cost model: dollars for a million events, from requests, bytes and list prices.
 
-The sizes are those of real items: whole recorded calls, taken, folded and listed by the code that does it when it is
-deployed. The projector gets what the stream has collected within a second, of one call at a time: in a busy stack it
-gets events of many calls at once, which costs less.
+The sizes are real: the deployed code stores, folds and lists complete recorded calls. The projector gets the events
+that the stream collects within a second, for one call at a time. In a busy stack, a batch contains events of many
+calls, which costs less.
 
-Left out: CloudWatch's metrics and alarms, the retry and spill queues, refused requests, and the call log's own reads.
+Not included: CloudWatch's metrics and alarms, the retry and spill queues, rejected requests, and the call log's own
+reads.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from callhooks_tools.stack.stack import ROOT
 from callhooks_tools.stack.terminal import console
 from rich.table import Table
 
-from bench.calls import WHOLE_CALLS, taken
+from bench.calls import RECORDED_CALLS, stored_item
 
 KB = 1024
 MILLION = 1_000_000
@@ -59,9 +60,9 @@ class Prices:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one event uses, on the average of its call; `batches` of the projector, and folds in them.
+    """Average usage of one event of a call, including the projector's `batches` and the `folds` in them.
 
-    `functions` receive the events of a provider, and each of them reads `secrets`.
+    `functions` is the number of functions that receive the provider's events. Each of them reads `secrets`.
     """
 
     events: int
@@ -81,11 +82,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many billed seconds a delivery, a batch of the projector and a fold in it take; what is logged, in bytes.
+    """Assumed billed seconds of a delivery, a projector batch and a fold, and assumed bytes of log lines.
 
-    A function has `memory_gb`, and with it so much of a processor. One in `cold_starts` deliveries starts a container,
-    which takes `cold_seconds` more and reads the function's secrets. A provider sends `events_a_month`: enough to keep
-    one container of each of its functions warm all month, which reads them every five minutes.
+    A function has `memory_gb`. `cold_starts` is the share of deliveries that start a container, which takes
+    `cold_seconds` more and reads the function's secrets. A provider sends `events_a_month`: enough to keep one
+    container of each of its functions warm all month. A warm container reads its secrets every five minutes.
     """
 
     delivery_seconds: float = 0.010
@@ -106,13 +107,13 @@ RECEIVERS: Mapping[str, tuple[str, ...]] = {
     "bird": ("BirdVoice",),
     "voipstudio": ("VoipstudioEvent",),
 }
-"""The functions that receive a whole call, by their names in the template."""
+"""The functions that receive a call's events, by their names in the template."""
 STACK = "callhooks"
 ANSWER_MILLISECONDS = 12
 HEADER_BYTES = 300
-"""Of an answer, besides its body."""
+"""Headers of an answer."""
 LOG_EVENT_BYTES = 26
-"""What CloudWatch counts for each line besides its text."""
+"""Overhead that CloudWatch counts for each line."""
 
 
 @dataclass(frozen=True)
@@ -135,22 +136,22 @@ class Cost:
 
     @property
     def receiving(self) -> float:
-        """What it costs to verify, answer and keep them."""
+        """Return the cost of authenticating, answering and storing the events."""
         return self.api + self.function + self.table + self.logs + self.transfer + self.secrets
 
     @property
     def projecting(self) -> float:
-        """What it costs to fold, list and publish them."""
+        """Return the cost of folding, listing and publishing the events."""
         return self.projector + self.reading + self.call + self.indexes + self.bus + self.projector_logs
 
     @property
     def total(self) -> float:
-        """Both, without what it costs to keep them for months."""
+        """Return the cost of receiving and projecting, without long-term storage."""
         return self.receiving + self.projecting
 
 
 def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
-    """The cost of a million events that are used so."""
+    """Return the cost of a million events with this usage."""
     gb_second = prices.lambda_gb_second * pace.memory_gb
     delivery = pace.delivery_seconds + pace.cold_starts * pace.cold_seconds
     refreshes = usage.functions * SECONDS_A_MONTH / MAX_AGE_SECONDS / pace.events_a_month
@@ -179,28 +180,28 @@ def cost_of(usage: Usage, pace: Pace, prices: Prices) -> Cost:
     )
 
 
-def cost_of_repeats(share: float, usage: Usage, pace: Pace, prices: Prices) -> float:
-    """What so many repeats for each fresh event add to a million: one conditional write finds each."""
+def cost_of_duplicates(share: float, usage: Usage, pace: Pace, prices: Prices) -> float:
+    """Return what this share of duplicates adds to a million fresh events. A duplicate takes one conditional write."""
     function = prices.lambda_request + pace.delivery_seconds * prices.lambda_gb_second * pace.memory_gb
     logs = _logged(usage, pace) * prices.log_gb
     transfer = usage.answer_bytes / 1e9 * prices.transfer_out_gb
-    # A write that finds the item there costs what that item would cost to write.
+    # A failed conditional write costs as much as writing the existing item.
     table = usage.receiving_write_units * prices.write_unit
     return MILLION * share * (prices.http_api_request + function + table + logs + transfer)
 
 
 def _logged(usage: Usage, pace: Pace) -> float:
-    """The gigabytes that a delivery writes: a line of the function, and one of API Gateway."""
+    """Return the gigabytes that a delivery logs: one line of the function, and one of API Gateway."""
     return (usage.log_bytes + pace.access_log_bytes + 2 * LOG_EVENT_BYTES) / 1e9
 
 
 def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
-    """What the events of a provider's recorded call use, folded as the stream brings them; 0 has each come alone."""
-    items = {name: taken(provider, name) for name in WHOLE_CALLS[provider]}
+    """Return the usage of a provider's recorded call. With a window of 0, each event is projected separately."""
+    items = {name: stored_item(provider, name) for name in RECORDED_CALLS[provider]}
     of_call: dict[str, list[Item]] = {}
     listed: dict[str, Item] = {}
     folds = call_units = listing_units = read_units = bus_units = 0
-    batches = list(_batches(WHOLE_CALLS[provider], window_seconds))
+    batches = list(_batches(RECORDED_CALLS[provider], window_seconds))
     for batch in batches:
         for name in batch:
             of_call.setdefault(items[name]["pk"]["S"], []).append(items[name])
@@ -208,10 +209,10 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
             folds += 1
             read_units += ceil(sum(map(size_of, of_call[pk])) / (4 * KB))
             call = fold([event_of_item(one) for one in of_call[pk]], hints_for(provider))
-            kept = call_item(pk, call, expires_at=1)
-            call_units += units(kept)
-            listing_units += sum(index_units(index, listed.get(pk, {}), kept) for index in indexes())
-            listed[pk] = kept
+            call_record = call_item(pk, call, expires_at=1)
+            call_units += units(call_record)
+            listing_units += sum(index_units(index, listed.get(pk, {}), call_record) for index in indexes())
+            listed[pk] = call_record
             for item in (items[name] for name in batch if items[name]["pk"]["S"] == pk):
                 entry = bus_entry(event_of_item(item), call, pk=pk, sk=item["sk"]["S"])
                 bus_units += ceil(entry.size / (64 * KB))
@@ -234,7 +235,7 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
 
 
 def _line_bytes(item: Item) -> int:
-    """The bytes of the line that is logged of a fresh event."""
+    """Return the size of the log line of a fresh event, in bytes."""
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", STACK)
     is_new_call = item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}"
     counted = [EVENT_STORED, CALL_ANSWERED] if is_new_call else [EVENT_STORED]
@@ -259,12 +260,12 @@ def _batches(times: Mapping[str, float], window_seconds: float) -> Iterator[list
 
 
 def size_of(item: Item) -> int:
-    """The bytes of an item as DynamoDB counts them: names and values, in UTF-8 where they are texts."""
+    """Return the size of an item as DynamoDB counts it: names and values, strings in UTF-8."""
     return sum(len(name.encode("utf-8")) + _value_size(value) for name, value in item.items())
 
 
 def units(item: Item) -> int:
-    """The write units of an item."""
+    """Return the write units of an item."""
     return ceil(size_of(item) / KB)
 
 
@@ -286,7 +287,7 @@ def _value_size(value: Any) -> int:
 
 @dataclass(frozen=True)
 class Index:
-    """An index of the table of events: the attributes of its key, and those that it repeats besides."""
+    """Index of the events table: the attributes of its key, and the projected attributes."""
 
     key: tuple[str, ...]
     projected: tuple[str, ...]
@@ -300,7 +301,7 @@ def _resources() -> Mapping[str, Any]:
 
 
 def secrets_of(provider: str) -> int:
-    """Return the number of secrets that a function of a provider may read, which it does at its start."""
+    """Return the number of secrets that a provider's function reads at its start, from its permissions."""
     (policy,) = _resources()[f"{RECEIVERS[provider][0]}Role"]["Properties"]["Policies"]
     (readable,) = [
         statement["Resource"]
@@ -311,14 +312,14 @@ def secrets_of(provider: str) -> int:
 
 
 def fixed_cost(prices: Prices) -> float:
-    """Return the dollars that the secrets of a stack cost a month, whatever comes."""
+    """Return the monthly cost of a stack's secrets in dollars, which does not depend on traffic."""
     secrets = [one for one in _resources().values() if one["Type"] == "AWS::SecretsManager::Secret"]
     return prices.secret_month * len(secrets)
 
 
 @cache
 def indexes() -> Sequence[Index]:
-    """The indexes as the template declares them."""
+    """Return the indexes that the template declares."""
     found = _resources()["EventsTable"]["Properties"]["GlobalSecondaryIndexes"]
     return tuple(
         Index(
@@ -330,7 +331,7 @@ def indexes() -> Sequence[Index]:
 
 
 def index_units(index: Index, before: Item, after: Item) -> int:
-    """The write units that a write of the table costs in an index: none where what is in the index stays as it is."""
+    """Return the write units that a write costs in an index: none if the index entry does not change."""
     old, new = _entry(index, before), _entry(index, after)
     if old == new:
         return 0
@@ -346,28 +347,28 @@ def _entry(index: Index, item: Item) -> Item:
 
 
 class _Template(yaml.SafeLoader):
-    """Reads a template, of which no intrinsic function matters here."""
+    """YAML loader that ignores intrinsic functions."""
 
 
 _Template.add_multi_constructor("!", lambda _loader, _suffix, node: str(node.value))
 
-REPEATS = 0.1
+DUPLICATES = 0.1
 
 
 def show(pace: Pace, prices: Prices) -> None:
-    """Print what a million events of each provider cost."""
-    table = Table("dollars for a million events", *WHOLE_CALLS)
-    costs = {provider: cost_of(usage_of(provider), pace, prices) for provider in WHOLE_CALLS}
-    alone = [cost_of(usage_of(provider, window_seconds=0), pace, prices).total for provider in WHOLE_CALLS]
+    """Print the cost of a million events of each provider."""
+    table = Table("dollars for a million events", *RECORDED_CALLS)
+    costs = {provider: cost_of(usage_of(provider), pace, prices) for provider in RECORDED_CALLS}
+    single = [cost_of(usage_of(provider, window_seconds=0), pace, prices).total for provider in RECORDED_CALLS]
     for part in fields(Cost):
         if part.name != "storage":
             table.add_row(part.name.replace("_", " "), *(f"{getattr(cost, part.name):.2f}" for cost in costs.values()))
     table.add_section()
     table.add_row("receiving", *(f"{cost.receiving:.2f}" for cost in costs.values()))
     table.add_row("receiving, projecting and publishing", *(f"{cost.total:.2f}" for cost in costs.values()))
-    table.add_row("the same, if each event is projected alone", *(f"{total:.2f}" for total in alone))
-    repeats = [cost_of_repeats(REPEATS, usage_of(provider), pace, prices) for provider in WHOLE_CALLS]
-    table.add_row(f"{REPEATS:.0%} duplicates add", *(f"{cost:.2f}" for cost in repeats))
+    table.add_row("the same, if each event is projected alone", *(f"{total:.2f}" for total in single))
+    duplicates = [cost_of_duplicates(DUPLICATES, usage_of(provider), pace, prices) for provider in RECORDED_CALLS]
+    table.add_row(f"{DUPLICATES:.0%} duplicates add", *(f"{cost:.2f}" for cost in duplicates))
     table.add_row(
         f"storage for {RETENTION_DAYS} days, with backup", *(f"{cost.storage:.2f}" for cost in costs.values())
     )

@@ -1,4 +1,4 @@
-"""What the functions are given: recorded deliveries of calls that nobody has seen before, proven by their senders."""
+"""Input of the measured functions: recorded deliveries with fresh ids and valid credentials."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ SECRETS: Mapping[str, Mapping[str, object]] = {
     "voipstudio-credentials": CREDENTIALS.of("voipstudio"),
     "console-credentials": CREDENTIALS.console.model_dump(),
 }
-"""The secrets as they lie in Secrets Manager, by name."""
+"""Secrets in Secrets Manager, by name."""
 
 HA1_OF_JANE = hashlib.md5(b"jane:sip.example.com:s3cr3t", usedforsecurity=False).hexdigest()
-"""Of the SIP client in the recordings."""
+"""HA1 of the SIP client in the recordings."""
 
-_PROOFS = {"authorization", DEFAULT_SIGNATURE_HEADER.lower(), bird.SIGNATURE_HEADER}
+_CREDENTIAL_HEADERS = {"authorization", DEFAULT_SIGNATURE_HEADER.lower(), bird.SIGNATURE_HEADER}
 
 
 def recorded(name: str) -> Path:
-    """A recorded delivery, such as `wavix/answered`."""
+    """Return the path of a recorded delivery, such as `wavix/answered`."""
     return ROOT / "events" / f"{name}.json"
 
 
 def fresh(name: str, number: int) -> list[HttpApiEvent]:
-    """So many deliveries like a recorded one, each of a call of its own."""
+    """Return deliveries like a recorded one, each for a new call."""
     path = recorded(name)
-    return [proven(NewCallIds().renew(read_delivery(path), path)) for _ in range(number)]
+    return [authenticated(NewCallIds().renew(read_delivery(path), path)) for _ in range(number)]
 
 
-def proven(delivery: Delivery) -> HttpApiEvent:
-    """The delivery as its provider sends it now, in a request of its own."""
+def authenticated(delivery: Delivery) -> HttpApiEvent:
+    """Return the delivery as its provider would sign it now, with a new request id."""
     provider = delivery.provider
     event = as_sent_by(
         provider, delivery, CREDENTIALS.of(provider), datetime.now(UTC), base_url="https://" + delivery.request.host
@@ -76,15 +76,15 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def client_attempts(number: int) -> list[HttpApiEvent]:
-    """So many attempts of a SIP client to register, each with a nonce of its own (RFC 2617, qop=auth)."""
+    """Return attempts of a SIP client to register, each with a new nonce (RFC 2617, qop=auth)."""
     delivery = read_delivery(recorded("jambonz/client_auth_register"))
     attempts = []
     for _ in range(number):
         document = {**json.loads(delivery.request.body), "nonce": uuid.uuid4().hex}
-        asked = _md5(f"{document['method']}:{document['uri']}")
-        told = [HA1_OF_JANE, *(document[name] for name in ("nonce", "nc", "cnonce", "qop")), asked]
-        body = json.dumps({**document, "response": _md5(":".join(told))})
-        attempts.append(proven(Delivery({**delivery.event, "body": body, "isBase64Encoded": False})))
+        ha2 = _md5(f"{document['method']}:{document['uri']}")
+        parts = [HA1_OF_JANE, *(document[name] for name in ("nonce", "nc", "cnonce", "qop")), ha2]
+        body = json.dumps({**document, "response": _md5(":".join(parts))})
+        attempts.append(authenticated(Delivery({**delivery.event, "body": body, "isBase64Encoded": False})))
     return attempts
 
 
@@ -92,31 +92,31 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
 
 
-def without_proof(event: HttpApiEvent) -> HttpApiEvent:
-    """The delivery of somebody who shows no credentials: no header with them, or not even a token in the path."""
+def without_credentials(event: HttpApiEvent) -> HttpApiEvent:
+    """Return the delivery without credentials: no credential headers, and no token in the path."""
     headers = _mapping(event["headers"])
     return {
         **event,
-        "headers": {name: value for name, value in headers.items() if name not in _PROOFS},
+        "headers": {name: value for name, value in headers.items() if name not in _CREDENTIAL_HEADERS},
         "pathParameters": {},
     }
 
 
 def forged(event: HttpApiEvent) -> HttpApiEvent:
-    """The delivery of somebody whose credentials have the right form and are wrong."""
+    """Return the delivery with credentials that are well-formed but wrong."""
     headers = _mapping(event["headers"])
-    wrong = {name: _changed(value) if name in _PROOFS else value for name, value in headers.items()}
+    wrong = {name: _changed(value) if name in _CREDENTIAL_HEADERS else value for name, value in headers.items()}
     return {**event, "headers": wrong, "pathParameters": {"token": "not-the-token"}}
 
 
-def _changed(proof: str) -> str:
-    """The same but for a character in its middle."""
-    middle = len(proof) * 3 // 4
-    return f"{proof[:middle]}{'B' if proof[middle] != 'B' else 'C'}{proof[middle + 1 :]}"
+def _changed(value: str) -> str:
+    """Return the value with one character changed."""
+    index = len(value) * 3 // 4
+    return f"{value[:index]}{'B' if value[index] != 'B' else 'C'}{value[index + 1 :]}"
 
 
 def stream_of(items: Sequence[Mapping[str, object]]) -> list[HttpApiEvent]:
-    """Batches of the table's stream with one new event each, as Lambda hands them to the projector."""
+    """Return batches of the table's stream with one new event each, as Lambda passes them to the projector."""
     return [
         {
             "Records": [
@@ -133,7 +133,7 @@ def stream_of(items: Sequence[Mapping[str, object]]) -> list[HttpApiEvent]:
 
 
 def queue_of(messages: Sequence[str]) -> list[HttpApiEvent]:
-    """Batches of the spill queue with one message each, as Lambda hands them to the drainer."""
+    """Return batches of the spill queue with one message each, as Lambda passes them to the drainer."""
     return [
         {
             "Records": [

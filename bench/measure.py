@@ -1,4 +1,4 @@
-"""Measures subjects side by side, in rounds, so that what the machine does besides falls on all of them alike."""
+"""Measures subjects in alternating rounds, so that other load on the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench.aws_double import AwsDouble
 from bench.process import Measured, Process, ProcessFailed
 from bench.subjects import Subject
 
-CALLS_OF = 10
+COUNTED_DELIVERIES = 10
 WARM_UP = 40
 TIMED = 200
-ASK_QUESTIONS = ("call_log", "call_projector")
+NEED_REAL_REPLIES = ("call_log", "call_projector")
 READS_A_SECRET = "GetSecretValue"
 
 
 class Spread(BaseModel):
-    """Several measurements: their median, and between what the middle half of them lies."""
+    """Median and interquartile range of several measurements."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,35 +32,36 @@ class Spread(BaseModel):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least two values."""
+        """Return the spread of at least two values."""
         low, _, high = quantiles(values, n=4, method="inclusive")
         return cls(median=median(values), low=low, high=high)
 
 
 class Calls(BaseModel):
-    """Requests to AWS for each delivery, and once for each cold start (secrets).
+    """Requests to AWS per delivery, and per cold start (secrets).
 
-    `None` is for what does not apply: there are no repeats of a batch, and no senders to be refused.
+    `None` means that it does not apply: a batch has no duplicates, and no sender that could be rejected.
     """
 
     model_config = ConfigDict(frozen=True)
 
     fresh: float
     cold_start: int
-    repeated_elsewhere: float | None = None
-    repeated: float | None = None
-    refused: float | None = None
+    duplicate_elsewhere: float | None = None
+    duplicate: float | None = None
+    rejected: float | None = None
     forged: float | None = None
 
 
 class Result(BaseModel):
-    """What came of one subject: seconds of processor time, bytes.
+    """Results of one subject, in seconds of processor time and bytes.
 
-    `import_` is that of the function in a fresh process, `refusal` the import and the refusal of a delivery without
-    credentials. `boto3_for_refusal` says whether that took boto3. `import_uncompiled` is without bytecode, as
-    `sam build` packs what pip installs. `warm` is one fresh delivery to a warm container, with a network that takes no
-    time, `warm_online` the same over loopback. A ratio is to the floor, which ran right before: what the machine does
-    besides falls on both. `warm_event_ratio` is to the floor that does as much as an event is.
+    `import_` is the import of the function in a fresh process. `rejection` is the import and the rejection of a
+    delivery without credentials, and `boto3_for_rejection` says whether that imported boto3. `import_uncompiled` is the
+    import without bytecode, as `sam build` packs it. `warm` is one fresh delivery to a warm container with a network
+    that takes no time, and `warm_online` the same over loopback. Ratios compare with the baseline, which ran right
+    before, so other load on the machine affects both. `warm_event_ratio` compares with the baseline that stores as much
+    as an event.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,9 +69,9 @@ class Result(BaseModel):
     import_: Spread
     import_ratio: Spread
     import_wall: Spread
-    refusal: Spread | None
-    refusal_ratio: Spread | None
-    boto3_for_refusal: bool
+    rejection: Spread | None
+    rejection_ratio: Spread | None
+    boto3_for_rejection: bool
     import_uncompiled: Spread | None
     uncompiled_ratio: Spread | None
     warm: Spread
@@ -83,29 +84,29 @@ class Result(BaseModel):
 
 
 def calls_of(subject: Subject, double: AwsDouble) -> Calls:
-    """Count the requests that deliveries cost."""
-    events = subject.fresh(CALLS_OF)
+    """Count the requests to AWS that deliveries cause."""
+    events = subject.fresh(COUNTED_DELIVERIES)
     fresh = _counted(subject.process, double, first=events)
     cold_start = fresh.pop(READS_A_SECRET, 0)
-    counted = Calls(fresh=fresh.total() / CALLS_OF, cold_start=cold_start)
-    if subject.refused is None or subject.forged is None:
+    counted = Calls(fresh=fresh.total() / COUNTED_DELIVERIES, cold_start=cold_start)
+    if subject.rejected is None or subject.forged is None:
         return counted
     elsewhere = _counted(subject.process, double, first=events)
     elsewhere.pop(READS_A_SECRET, None)
     (one,) = subject.fresh(1)
     _counted(subject.process, double, first=[one])
-    # What a container costs that starts with a delivery of yesterday, to be taken off.
+    # Requests of a cold start with a known delivery, subtracted below.
     start = _counted(subject.process, double, first=[one]).total()
 
     def each(event: HttpApiEvent, status: int) -> float:
-        counted = _counted(subject.process, double, first=[one], then=[event] * CALLS_OF, status=status)
-        return (counted.total() - start) / CALLS_OF
+        counted = _counted(subject.process, double, first=[one], then=[event] * COUNTED_DELIVERIES, status=status)
+        return (counted.total() - start) / COUNTED_DELIVERIES
 
     return counted.model_copy(
         update={
-            "repeated_elsewhere": elsewhere.total() / CALLS_OF,
-            "repeated": each(one, 200),
-            "refused": each(subject.refused, 401),
+            "duplicate_elsewhere": elsewhere.total() / COUNTED_DELIVERIES,
+            "duplicate": each(one, 200),
+            "rejected": each(subject.rejected, 401),
             "forged": each(subject.forged, 401),
         }
     )
@@ -121,77 +122,78 @@ def _counted(
 ) -> Counter[str]:
     before = double.calls.copy()
     measured = process.run(first=first, warm_up=then)
-    _held(measured, [200] * len(first) + [status] * len(then), process)
+    _check_statuses(measured, [200] * len(first) + [status] * len(then), process)
     return double.calls - before
 
 
-def _held(measured: Measured, expected: Sequence[int], process: Process) -> None:
-    """A function that answers something else is quick at the wrong thing."""
+def _check_statuses(measured: Measured, expected: Sequence[int], process: Process) -> None:
+    """Raise `ProcessFailed` if the function answered something else: its times would be meaningless."""
     answered = [status for status in measured.statuses if status is not None]
     if answered and answered != list(expected):
-        raise ProcessFailed(f"{process.path[0]}: answered {Counter(answered)} and not {Counter(expected)}")
+        raise ProcessFailed(f"{process.path[0]}: answered {Counter(answered)} instead of {Counter(expected)}")
 
 
 class Cold(BaseModel):
-    """One round of fresh processes of one subject, in seconds, beside one of the floor that ran right before.
+    """One round of fresh processes of a subject, in seconds, and of the baseline that ran right before.
 
-    `refusal` is the import and the refusal of a delivery without credentials, `uncompiled` the import without bytecode.
+    `rejection` is the import and the rejection of a delivery without credentials, `uncompiled` the import without
+    bytecode.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    floor: float
+    baseline: float
     import_: float
     import_wall: float
-    refusal: float | None = None
-    boto3_for_refusal: bool = False
+    rejection: float | None = None
+    boto3_for_rejection: bool = False
     uncompiled: float | None = None
 
 
-def cold_start(subject: Subject, floor: Subject) -> Cold:
-    """Start one of each afresh."""
-    before = floor.process.run()
+def cold_start(subject: Subject, baseline: Subject) -> Cold:
+    """Start fresh processes of the baseline and of the subject."""
+    before = baseline.process.run()
     plain = subject.process.run()
-    refusal, boto3_for_refusal = None, False
-    if subject.refused is not None:
-        refused = subject.process.run(first=[subject.refused])
-        _held(refused, [401], subject.process)
-        refusal = refused.import_cpu + refused.first_cpu
-        boto3_for_refusal = bool({"boto3", "botocore.session"} & refused.modules)
+    rejection, boto3_for_rejection = None, False
+    if subject.rejected is not None:
+        rejected = subject.process.run(first=[subject.rejected])
+        _check_statuses(rejected, [401], subject.process)
+        rejection = rejected.import_cpu + rejected.first_cpu
+        boto3_for_rejection = bool({"boto3", "botocore.session"} & rejected.modules)
     return Cold(
-        floor=before.import_cpu,
+        baseline=before.import_cpu,
         import_=plain.import_cpu,
         import_wall=plain.import_wall,
-        refusal=refusal,
-        boto3_for_refusal=boto3_for_refusal,
+        rejection=rejection,
+        boto3_for_rejection=boto3_for_rejection,
         uncompiled=subject.uncompiled.run().import_cpu if subject.uncompiled else None,
     )
 
 
 class Warm(BaseModel):
-    """Fresh deliveries to one warm container: seconds of processor time (the median's), bytes.
+    """Fresh deliveries to one warm container: median seconds of processor time, and bytes.
 
-    `floor_cpu` and `event_floor_cpu` are those of the two floors, which ran right before.
+    `baseline_cpu` and `event_baseline_cpu` belong to the two baselines, which ran right before.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    floor_cpu: float
-    event_floor_cpu: float
+    baseline_cpu: float
+    event_baseline_cpu: float
     cpu: float
     online_cpu: float
     log_bytes: float
     peak_bytes: int
 
 
-def warm(subject: Subject, floor: Subject, event_floor: Subject, log: Path) -> Warm:
-    """Deliver to one container of each."""
-    before, before_event = (_warm(one, log, offline=True) for one in (floor, event_floor))
+def warm(subject: Subject, baseline: Subject, event_baseline: Subject, log: Path) -> Warm:
+    """Deliver to one warm container of each baseline and of the subject."""
+    before, before_event = (_warm(one, log, offline=True) for one in (baseline, event_baseline))
     offline = _warm(subject, log, offline=True)
     online = _warm(subject, log, offline=False)
     return Warm(
-        floor_cpu=median(before.each_cpu),
-        event_floor_cpu=median(before_event.each_cpu),
+        baseline_cpu=median(before.each_cpu),
+        event_baseline_cpu=median(before_event.each_cpu),
         cpu=median(offline.each_cpu),
         online_cpu=median(online.each_cpu),
         log_bytes=online.log_bytes / TIMED,
@@ -201,32 +203,32 @@ def warm(subject: Subject, floor: Subject, event_floor: Subject, log: Path) -> W
 
 def _warm(subject: Subject, log: Path, *, offline: bool) -> Measured:
     events = subject.fresh(WARM_UP + TIMED)
-    # An empty answer is none to a query.
-    offline = offline and subject.name not in ASK_QUESTIONS
+    # These functions need real replies to their queries, not empty ones.
+    offline = offline and subject.name not in NEED_REAL_REPLIES
     one = subject.process.run(warm_up=events[:WARM_UP], timed=events[WARM_UP:], offline=offline, log=log)
-    _held(one, [200] * len(events), subject.process)
+    _check_statuses(one, [200] * len(events), subject.process)
     return one
 
 
 def result_of(calls: Calls, cold: Sequence[Cold], warmed: Sequence[Warm]) -> Result:
-    """What came of the rounds of one subject."""
+    """Return the results of all rounds of a subject."""
 
-    def told(values: Iterable[float | None]) -> Spread | None:
+    def spread(values: Iterable[float | None]) -> Spread | None:
         known = [value for value in values if value is not None]
         return Spread.of(known) if known else None
 
     return Result(
         import_=Spread.of([one.import_ for one in cold]),
-        import_ratio=Spread.of([one.import_ / one.floor for one in cold]),
+        import_ratio=Spread.of([one.import_ / one.baseline for one in cold]),
         import_wall=Spread.of([one.import_wall for one in cold]),
-        refusal=told(one.refusal for one in cold),
-        refusal_ratio=told(one.refusal and one.refusal / one.floor for one in cold),
-        boto3_for_refusal=any(one.boto3_for_refusal for one in cold),
-        import_uncompiled=told(one.uncompiled for one in cold),
-        uncompiled_ratio=told(one.uncompiled and one.uncompiled / one.floor for one in cold),
+        rejection=spread(one.rejection for one in cold),
+        rejection_ratio=spread(one.rejection and one.rejection / one.baseline for one in cold),
+        boto3_for_rejection=any(one.boto3_for_rejection for one in cold),
+        import_uncompiled=spread(one.uncompiled for one in cold),
+        uncompiled_ratio=spread(one.uncompiled and one.uncompiled / one.baseline for one in cold),
         warm=Spread.of([one.cpu for one in warmed]),
-        warm_ratio=Spread.of([one.cpu / one.floor_cpu for one in warmed]),
-        warm_event_ratio=Spread.of([one.cpu / one.event_floor_cpu for one in warmed]),
+        warm_ratio=Spread.of([one.cpu / one.baseline_cpu for one in warmed]),
+        warm_event_ratio=Spread.of([one.cpu / one.event_baseline_cpu for one in warmed]),
         warm_online=Spread.of([one.online_cpu for one in warmed]),
         calls=calls,
         log_bytes=median(one.log_bytes for one in warmed),

@@ -1,6 +1,6 @@
-"""Runs one Lambda function in a fresh process, and tells what it took: `python -P -S probe.py`, a `Spec` on its input.
+"""Measure one Lambda function in a fresh process: `python -P -S probe.py`, with a JSON document on standard input.
 
-It stands on nothing but the standard library, so that the process holds what the function imports and no more.
+The script only imports the standard library, so that the process contains nothing but the function's own imports.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 
 class Context:
-    """Lambda's context, as far as a handler asks."""
+    """The parts of Lambda's context that handlers use."""
 
     aws_request_id = "8f2c1e0a-5b7d-4c3e-9a1f-6d5e4c3b2a19"
     function_name = "bench"
@@ -25,26 +25,26 @@ class Context:
     memory_limit_in_mb = 512
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the invocation may still take."""
+        """Return the remaining time of the invocation."""
         return 60_000
 
 
-class Took:
-    """What a block took, in seconds."""
+class Duration:
+    """Duration of a block in seconds."""
 
     wall = cpu = 0.0
 
 
 @contextmanager
-def timed() -> Iterator[Took]:
-    """Measure a block."""
-    took, wall, cpu = Took(), time.perf_counter(), time.process_time()
-    yield took
-    took.wall, took.cpu = time.perf_counter() - wall, time.process_time() - cpu
+def timed() -> Iterator[Duration]:
+    """Measure the duration of a block."""
+    duration, wall, cpu = Duration(), time.perf_counter(), time.process_time()
+    yield duration
+    duration.wall, duration.cpu = time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main() -> None:
-    """Import the function, hand it the first events, then those that warm it up, then those that are timed."""
+    """Import the function, and pass it the first events, the warm-up events and the timed events."""
     spec = json.load(sys.stdin)
     report = os.fdopen(os.dup(1), "w")
     log = os.open(os.devnull if spec["log"] is None else spec["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -82,16 +82,16 @@ def main() -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that the process has had; what its parent had is in `ru_maxrss`, so that /proc is asked first."""
+    """Return the peak memory of the process. Prefer /proc, because `ru_maxrss` includes the parent's memory."""
     try:
-        with open("/proc/self/status", encoding="ascii") as told:  # noqa: PTH123 - no more is imported than is needed
-            return next(int(line.split()[1]) * 1024 for line in told if line.startswith("VmHWM:"))
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no additional imports
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _answer_at_once() -> None:
-    """Have botocore get an empty answer to every request, from no network at all."""
+    """Make botocore get an empty reply to every request, without a network."""
     awsrequest, httpsession = (
         importlib.import_module("botocore.awsrequest"),
         importlib.import_module("botocore.httpsession"),
@@ -99,7 +99,7 @@ def _answer_at_once() -> None:
 
     def send(_session: object, request: object) -> object:
         response = awsrequest.AWSResponse(getattr(request, "url", ""), 200, {"content-type": "application/json"}, None)
-        response._content = b"{}"  # noqa: SLF001 - there is no other way to make a response with a body
+        response._content = b"{}"  # noqa: SLF001 - there is no public way to set the body
         return response
 
     httpsession.URLLib3Session.send = send

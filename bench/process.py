@@ -1,4 +1,4 @@
-"""A Lambda function in a process of its own, as a container starts it: its folder, its layers, and AWS's boto3."""
+"""Runs a Lambda function in a separate process, as a container does: its folder, its layers, and boto3."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_SECONDS = 120
 
 
 class Measured(BaseModel):
-    """What one process took: seconds of processor time and of the clock, bytes.
+    """Measurements of one process: seconds of processor time and of wall time, and bytes.
 
-    `first_cpu` is what the first events took together, `each_cpu` what each of the timed ones took. `modules` are those
-    that were there after the first events.
+    `first_cpu` is the total time of the first events, `each_cpu` the time of each timed event. `modules` are the
+    modules that were loaded after the first events.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,12 +35,12 @@ class Measured(BaseModel):
 
 
 class ProcessFailed(Exception):
-    """A function could not be measured; has what it printed."""
+    """A function could not be measured. The message contains its error output."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """How a function is started: the interpreter, where it imports from, and its environment."""
+    """Interpreter, import path and environment of a function."""
 
     python: Path
     path: Sequence[Path]
@@ -55,10 +55,10 @@ class Process:
         offline: bool = False,
         log: Path | None = None,
     ) -> Measured:
-        """Start it, and hand it events; `offline` has AWS answer the timed ones at once, from no network.
+        """Start the function, and pass it events. With `offline`, AWS requests of timed events get an empty reply.
 
         Raises:
-            ProcessFailed: it has raised, or takes minutes.
+            ProcessFailed: the function raised an exception, or took too long.
         """
         spec: dict[str, object] = {
             "path": [str(folder) for folder in self.path],
@@ -71,14 +71,14 @@ class Process:
         return Measured.model_validate_json(self.run_probe(PROBE, spec))
 
     def run_probe(self, probe: Path, spec: Mapping[str, object]) -> bytes:
-        """Return what a script prints that has a `spec` on its input, and nothing of this process's environment.
+        """Run a script with `spec` on its standard input and without this process's environment. Return its output.
 
         Raises:
-            ProcessFailed: it has raised, or takes minutes.
+            ProcessFailed: the function raised an exception, or took too long.
         """
         try:
-            done = subprocess.run(  # noqa: S603 - the interpreter is the one that was found
-                # No packages of the interpreter, and no bytecode of the function's own: /var/task can be read only.
+            done = subprocess.run(  # noqa: S603 - the interpreter comes from this environment
+                # No site packages, and no bytecode for the function's own code: /var/task is read-only.
                 [str(self.python), "-P", "-S", "-B", str(probe)],
                 input=_SPEC.dump_json(dict(spec)),
                 capture_output=True,
@@ -87,7 +87,7 @@ class Process:
                 env={"PATH": os.defpath, **self.environment},
             )
         except subprocess.TimeoutExpired as error:
-            raise ProcessFailed(f"{self.path[0]}: takes longer than {MAX_SECONDS} s") from error
+            raise ProcessFailed(f"{self.path[0]}: took longer than {MAX_SECONDS} s") from error
         if done.returncode != 0:
             raise ProcessFailed(f"{self.path[0]}: {done.stderr.decode('utf-8', 'replace')[-2000:]}")
         return done.stdout

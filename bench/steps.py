@@ -1,4 +1,4 @@
-"""Where the processor time of a warm delivery goes, step by step; a part of `make bench`."""
+"""Processor time of each step of a warm delivery; a part of `make bench`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STEPS = TypeAdapter(dict[str, float])
 
 
 def steps(process: Process) -> dict[str, float]:
-    """Return the microseconds of each step of an event of jambonz, in a process that has what the function has.
+    """Return the microseconds of each step of a jambonz event, in a process with the function's packages.
 
     Raises:
-        ProcessFailed: they could not be measured.
+        ProcessFailed: the steps could not be measured.
     """
     access = CREDENTIALS.of("jambonz")
     credentials = (access["username"], access["password"], access["webhook_secret"])
@@ -38,18 +38,18 @@ def steps(process: Process) -> dict[str, float]:
 
 
 def show(measured: Mapping[str, float], python: str) -> None:
-    """Print them; `python` is the version that they were measured on."""
-    table = Table(f"a warm event of jambonz, Python {python}", "microseconds", "%")
-    whole = sum(measured.values())
-    for name, taken in measured.items():
-        table.add_row(name, f"{taken:.0f}", f"{100 * taken / whole:.0f}")
+    """Print the steps, measured with this version of Python."""
+    table = Table(f"warm jambonz event, Python {python}", "microseconds", "%")
+    total = sum(measured.values())
+    for name, duration in measured.items():
+        table.add_row(name, f"{duration:.0f}", f"{100 * duration / total:.0f}")
     table.add_section()
-    table.add_row("all", f"{whole:.0f}", "100")
+    table.add_row("total", f"{total:.0f}", "100")
     console.print(table)
 
 
 def main() -> None:
-    """Build the layer, and measure where a warm delivery's time goes on the Python of the template."""
+    """Build the layer, and measure the steps of a warm delivery with the template's Python."""
     python = functions_python()
     try:
         builder = Builder(FOLDER, python)

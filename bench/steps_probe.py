@@ -1,4 +1,4 @@
-"""Times the steps of a warm event of jambonz, in a process that has nothing but the layer as built, and boto3."""
+"""Measure the steps of a warm jambonz event, in a process that contains only the built layer and boto3."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ from callhooks.runtime.metrics import EVENT_STORED, emit_delivery_metrics
 
 
 def microseconds(step: Callable[[int], object], rounds: int) -> float:
-    """Return the median processor time of a step, which gets the number of its round."""
-    taken = []
+    """Return the median processor time of a step. The step gets the number of its round."""
+    durations = []
     for number in range(rounds):
         began = time.process_time_ns()
         step(number)
-        taken.append(time.process_time_ns() - began)
-    return median(taken) / 1000
+        durations.append(time.process_time_ns() - began)
+    return median(durations) / 1000
 
 
 def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> dict[str, float]:
-    """Return what the steps take, from the event of the HTTP API to its answer."""
+    """Return the duration of each step, from the HTTP API event to the log line."""
     now = datetime.now(UTC)
     webhook = EventWebhook(signature_header=DEFAULT_SIGNATURE_HEADER)
     requests = [Request.from_event(event) for event in events]
     messages = [webhook.parse(request) for request in requests]
-    told = [webhook.normalise(message, request, now) for message, request in zip(messages, requests, strict=True)]
+    call_events = [
+        webhook.normalise(message, request, now) for message, request in zip(messages, requests, strict=True)
+    ]
     answer = webhook.answer(messages[0], requests[0], now)
 
     def item(number: int) -> Any:
-        event: Any = told[number]
+        event: Any = call_events[number]
         return event_item(event, requests[number], answer, retention_days=90)
 
     items = [item(number) for number in range(len(events))]
@@ -60,31 +62,31 @@ def steps(events: Sequence[HttpApiEvent], credentials: JambonzCredentials) -> di
         def put(number: int) -> None:
             client.put_item(TableName="events", Item=items[number], ConditionExpression="attribute_not_exists(pk)")
 
-        put_alone = each(put)
+        put_only = each(put)
         return {
             "read the HTTP API event": each(lambda number: Request.from_event(events[number])),
-            "check the proof, verify": each(lambda number: webhook.authenticate(requests[number], credentials, now)),
+            "authenticate": each(lambda number: webhook.authenticate(requests[number], credentials, now)),
             "parse": each(lambda number: webhook.parse(requests[number])),
             "normalise": each(lambda number: webhook.normalise(messages[number], requests[number], now)),
             "answer": each(lambda number: webhook.answer(messages[number], requests[number], now)),
-            "make the item": each(item),
-            "put it (botocore, no network)": put_alone,
-            "keep it once (Powertools, our store)": (
-                each(lambda number: writer.write(items[number], answer, lambda: 7.0)) - put_alone
+            "build the item": each(item),
+            "put the item (botocore, no network)": put_only,
+            "store it once (Powertools, event store)": (
+                each(lambda number: writer.write(items[number], answer, lambda: 7.0)) - put_only
             ),
-            "write the line": each(
+            "write the log line": each(
                 lambda _: emit_delivery_metrics([EVENT_STORED], 12, provider="jambonz", log_fields=log_fields)
             ),
         }
 
 
 def _client() -> Any:
-    """DynamoDB's client as functions have it, with a network that takes no time."""
+    """Return the functions' DynamoDB client, with a network that takes no time."""
     client: Any = dynamodb_client()
 
     def answered(request: Any, **_: object) -> AWSResponse:
         response: Any = AWSResponse(request.url, 200, HTTPHeaders(), None)
-        response._content = b"{}"  # noqa: SLF001 - there is no other way to make a response with a body
+        response._content = b"{}"  # noqa: SLF001 - there is no public way to set the body
         return response  # type: ignore[no-any-return]
 
     client.meta.events.register("before-send.dynamodb", answered)

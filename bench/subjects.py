@@ -1,4 +1,4 @@
-"""What is measured: every function of ours, and what others would write for jambonz's call status."""
+"""Subjects of the benchmark: every callhooks function, and peers that handle jambonz's call status."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from bench.deliveries import (
     queue_of,
     recorded,
     stream_of,
-    without_proof,
+    without_credentials,
 )
 from bench.process import Process
 
 PEERS = {
     "bare": "json, hmac, one boto3 put",
-    "bare_event": "the same with 20 attributes, gzip and one log line",
+    "bare_event": "bare with 20 attributes, gzip and one log line",
     "bare_pydantic": "bare with a Pydantic model",
     "powertools": "Powertools as documented",
     "fastapi": "FastAPI, Mangum, boto3",
     "flask": "Flask, apig-wsgi, boto3",
 }
-FLOOR, EVENT_FLOOR, IMPORT_FLOOR = "bare", "bare_event", "bare_pydantic"
-"""Of a warm delivery: the least there is, and the least that does as much as an event is; of a cold start."""
+BASELINE, EVENT_BASELINE, IMPORT_BASELINE = "bare", "bare_event", "bare_pydantic"
+"""Baselines: of a warm delivery, of a warm delivery that stores as much as an event, and of a cold start."""
 CALL_STATUS = "jambonz/call_status_inbound_in_progress"
 RECORDING_OF = {
     "jambonz_new_call": "jambonz/new_call",
@@ -89,7 +89,7 @@ OUR_ENVIRONMENT = {
     "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
     "CONSOLE_CREDENTIALS": "console-credentials",
 }
-_OF_ONE = {name: {"PYTHONTZPATH": ""} for name in ("jambonz_new_call", "jambonz_action")}
+_EXTRA_ENVIRONMENT = {name: {"PYTHONTZPATH": ""} for name in ("jambonz_new_call", "jambonz_action")}
 PEER_ENVIRONMENT = {
     **_AWS,
     "WEBHOOK_SECRET": CREDENTIALS.of("jambonz")["webhook_secret"],
@@ -101,38 +101,38 @@ JANE = Client("jane", "sip.example.com", HA1_OF_JANE)
 
 @dataclass(frozen=True)
 class Subject:
-    """A function to be measured.
+    """Function to measure.
 
-    `name` is its folder. `fresh` makes deliveries that it has not seen; `refused` and `forged` are such as it refuses,
-    without credentials and with wrong ones. `uncompiled` is the same package without bytecode.
+    `name` is its folder. `fresh` creates new deliveries. `rejected` is a delivery without credentials, `forged` one
+    with wrong credentials. `uncompiled` is the same package without bytecode.
     """
 
     name: str
     package: Package
     process: Process
     fresh: Callable[[int], Sequence[HttpApiEvent]]
-    refused: HttpApiEvent | None = None
+    rejected: HttpApiEvent | None = None
     forged: HttpApiEvent | None = None
     uncompiled: Process | None = field(default=None, repr=False)
 
     @property
     def is_peer(self) -> bool:
-        """Whether somebody else would have written it."""
+        """Return whether this is a peer, not a callhooks function."""
         return self.name in PEERS
 
 
 def new_double() -> AwsDouble:
-    """AWS with the secrets and the SIP client that the functions need."""
+    """Return an AWS double with the secrets and the SIP client that the functions need."""
     double = AwsDouble({name: json.dumps(secret) for name, secret in SECRETS.items()})
     double.put("clients", client_item(JANE))
     return double
 
 
 def subjects(builder: Builder, python: Path, double: AwsDouble) -> list[Subject]:
-    """Everything that is measured, built.
+    """Build and return all subjects.
 
     Raises:
-        BuildFailed: it could not be built.
+        BuildFailed: a build failed.
     """
     runtime, layers = builder.runtime(), builder.layers()
     peers = [_peer(name, builder, python, runtime, double) for name in PEERS]
@@ -162,15 +162,15 @@ def _peer(name: str, builder: Builder, python: Path, runtime: Path, double: AwsD
         compiled,
         Process(python, compiled.path, environment),
         lambda number: fresh(CALL_STATUS, number),
-        refused=without_proof(delivery),
+        rejected=without_credentials(delivery),
         forged=forged(delivery),
         uncompiled=Process(python, without.path, environment) if without else None,
     )
 
 
 def environment_of(name: str, endpoint_url: str) -> dict[str, str]:
-    """The environment of a function of ours, as the template sets it."""
-    return {**OUR_ENVIRONMENT, **_OF_ONE.get(name, {}), "AWS_ENDPOINT_URL": endpoint_url}
+    """Return the environment that the template sets for a function."""
+    return {**OUR_ENVIRONMENT, **_EXTRA_ENVIRONMENT.get(name, {}), "AWS_ENDPOINT_URL": endpoint_url}
 
 
 def _ours(name: str, layers: Mapping[str, Path], python: Path, runtime: Path, double: AwsDouble) -> Subject:
@@ -179,39 +179,39 @@ def _ours(name: str, layers: Mapping[str, Path], python: Path, runtime: Path, do
     process = Process(python, package.path, environment_of(name, double.url))
     if name in RECORDING_OF:
         recording = RECORDING_OF[name]
-        anew = client_attempts if name == "jambonz_client_auth" else partial(fresh, recording)
-        (delivery,) = anew(1)
+        new_deliveries = client_attempts if name == "jambonz_client_auth" else partial(fresh, recording)
+        (delivery,) = new_deliveries(1)
         return Subject(
             name,
             package,
             process,
-            anew,
-            refused=without_proof(delivery),
+            new_deliveries,
+            rejected=without_credentials(delivery),
             forged=forged(delivery),
         )
-    return Subject(name, package, process, lambda number: _of_worker(name, number, double))
+    return Subject(name, package, process, lambda number: _worker_input(name, number, double))
 
 
-def _of_worker(name: str, number: int, double: AwsDouble) -> Sequence[HttpApiEvent]:
-    """What a function is given that no provider calls."""
+def _worker_input(name: str, number: int, double: AwsDouble) -> Sequence[HttpApiEvent]:
+    """Return the input of a function that no provider calls."""
     if name == "call_log":
         return [read_delivery(recorded("call_log/list_calls")).event] * number
     items = [_stored(event) for event in fresh(RECORDING_OF["wavix_call"], number)]
     if name == "spill_drainer":
         return queue_of([pack_item(item) for item in items])
-    wired = [_as_sent(item) for item in items]
-    for item in wired:
+    json_items = [_in_dynamodb_json(item) for item in items]
+    for item in json_items:
         double.put("events", item)
-    return stream_of(wired)
+    return stream_of(json_items)
 
 
 def _stored(event: HttpApiEvent) -> Item:
     request = Request.from_event(event)
-    told = normalise(parse_event(request), request, datetime.now(UTC))
-    return event_item(told, request, STORED, retention_days=90)
+    call_event = normalise(parse_event(request), request, datetime.now(UTC))
+    return event_item(call_event, request, STORED, retention_days=90)
 
 
-def _as_sent(item: Item) -> dict[str, Any]:
-    """An item in DynamoDB's JSON."""
+def _in_dynamodb_json(item: Item) -> dict[str, Any]:
+    """Return an item in DynamoDB's JSON."""
     document: dict[str, Any] = json.loads(json.dumps(item, default=lambda raw: base64.b64encode(raw).decode("ascii")))
     return document

@@ -1,4 +1,4 @@
-"""Settings and fixtures of all tests."""
+"""Settings and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-# As the template sets it; loggers read it when they are made.
+# Loggers read this when they are created. The template sets the same value.
 os.environ["POWERTOOLS_SERVICE_NAME"] = "callhooks"
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -21,7 +21,7 @@ register_profiles()
 
 
 def pytest_collection_finish() -> None:
-    """Have garbage collected seldom, and not looked for in what all tests share: a third of the time goes there."""
+    """Collect garbage rarely, and skip the objects that all tests share. This saves a third of the run time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000)
@@ -30,7 +30,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that callhooks logs, as CloudWatch gets it."""
+    """Capture everything that callhooks logs, in the format that CloudWatch gets."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LambdaPowertoolsFormatter())

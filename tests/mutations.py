@@ -1,7 +1,7 @@
-"""`make mutations`: takes each safeguard away, one at a time, and says which test fails.
+"""`make mutations`: remove the safeguards one by one, and report which test fails.
 
-Works on a copy of the sources in a temporary folder. A safeguard that can be taken away without a failing test is a
-failure of this command.
+This works on a copy of the sources in a temporary folder. The command fails if a safeguard can be removed without a
+failing test.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NEW_CALL, ACTION, CLIENTS, TOOLS = (
 
 @dataclass(frozen=True)
 class Mutation:
-    """A safeguard taken away: in a file of the layer, the text `old` becomes `new`, and one of the tests must fail."""
+    """Removal of a safeguard: `old` becomes `new` in a file of the layer, and one of the tests must fail."""
 
     safeguard: str
     file: str
@@ -49,76 +49,80 @@ class Mutation:
 
 
 MUTATIONS = (
-    # Nobody in.
+    # Unauthenticated requests are rejected.
     Mutation(
-        "Basic is compared",
+        "Basic credentials are compared",
         "providers/jambonz/authentication.py",
         "    if not sum(\n",
         "    if not 1 + sum(\n",
         (NEW_CALL,),
     ),
     Mutation(
-        "a signature is compared",
+        "a jambonz signature is compared",
         "providers/jambonz/authentication.py",
         "if not sum(hmac.compare_digest(one, other)",
         "if not 1 + sum(hmac.compare_digest(one, other)",
         (NEW_CALL,),
     ),
     Mutation(
-        "a signature grows old", "providers/jambonz/authentication.py", "> TOLERANCE_SECONDS", "> 10**12", (NEW_CALL,)
+        "a jambonz signature expires",
+        "providers/jambonz/authentication.py",
+        "> TOLERANCE_SECONDS",
+        "> 10**12",
+        (NEW_CALL,),
     ),
     Mutation(
-        "a signature has one time",
+        "a signature has exactly one timestamp",
         "providers/jambonz/authentication.py",
         '.count("t") == 1',
         '.count("t") > 0',
         (NEW_CALL, JAMBONZ),
     ),
     Mutation(
-        "a GET names no call",
+        "an unsigned GET cannot name a call",
         "providers/jambonz/new_call.py",
         "if sender.lacks_signature and",
         "if False and",
         (NEW_CALL,),
     ),
     Mutation(
-        "client authentication by GET fails",
+        "client authentication over GET fails",
         "providers/jambonz/client_auth.py",
         "if request.sender.lacks_signature:",
         "if False:",
         (CLIENTS,),
     ),
     Mutation(
-        "the call in a URL is signed",
+        "an unsigned call id in a URL is ignored",
         "providers/jambonz/authentication.py",
         "call_id if signed else None",
         "call_id",
         (JAMBONZ,),
     ),
     Mutation(
-        "a digest is used once",
+        "a SIP digest is accepted once",
         "providers/jambonz/client_auth.py",
         "if used and not clients.claim_nonce",
         "if False and not clients.claim_nonce",
         (CLIENTS,),
     ),
     Mutation(
-        "a client who cannot be looked up is not let in",
+        "a SIP client that cannot be looked up is rejected",
         "providers/jambonz/client_auth.py",
         "outcome = ClientRefusal.NOT_CHECKED",
         "raise",
         (CLIENTS,),
     ),
-    Mutation("a token is compared", "providers/url_token.py", "if not sum(", "if not 1 + sum(", (WEBHOOKS,)),
+    Mutation("a URL token is compared", "providers/url_token.py", "if not sum(", "if not 1 + sum(", (WEBHOOKS,)),
     Mutation(
-        "a token is compared in constant time",
+        "a URL token is compared in constant time",
         "providers/url_token.py",
         'hmac.compare_digest(given, token.encode("utf-8"))',
         'given == token.encode("utf-8")',
         ("tests/unit/webhooks/test_constant_time.py",),
     ),
     Mutation(
-        "addresses can be limited",
+        "addresses can be restricted",
         "providers/url_token.py",
         "if self._allowed and",
         "if False and",
@@ -132,35 +136,35 @@ MUTATIONS = (
         (WEBHOOKS, "tests/unit/providers/test_bird.py"),
     ),
     Mutation(
-        "Bird's signature grows old",
+        "Bird's signature expires",
         "providers/bird.py",
         "<= self._window",
         "<= now - now + self._window * 99",
         (WEBHOOKS, "tests/unit/providers/test_bird.py"),
     ),
     Mutation(
-        "a session is signed",
+        "a console session is signed",
         "call_log/session.py",
         "if hmac.compare_digest(_mac(",
         "if True or hmac.compare_digest(_mac(",
         ("tests/unit/call_log",),
     ),
     Mutation(
-        "credentials are checked before AWS is asked",
+        "credentials are prechecked before any request to AWS",
         "webhooks/pipeline.py",
         "        self._webhook.precheck_credentials(request, now)\n",
         "",
         (NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "a rotated secret is taken up",
+        "a rotated secret takes effect",
         "webhooks/pipeline.py",
         "newer = self._credentials.newer()",
         "newer = None",
         (NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "refused requests are no load on the secret store",
+        "rejected requests do not load the secret store",
         "webhooks/credentials.py",
         "< REFRESH_INTERVAL_SECONDS",
         "< 0",
@@ -173,37 +177,37 @@ MUTATIONS = (
         "            raise\n        return True",
         (NEW_CALL, WEBHOOKS),
     ),
-    # Nothing twice.
+    # Every event is stored exactly once.
     Mutation(
-        "an event is written once",
+        "an event is stored once",
         "events/event_table.py",
         '"attribute_not_exists(pk)"',
         '"attribute_exists(pk) OR attribute_not_exists(pk)"',
         ("tests/integration/functions/test_new_call.py", "tests/integration/functions/test_event_functions.py"),
     ),
     Mutation(
-        "a repeat gets the first answer",
+        "a duplicate gets the first answer",
         "events/event_table.py",
         "if first is None else answer_of(first)",
         "",
         (NEW_CALL, REUSED, WRITER, ACTION),
     ),
     Mutation(
-        "a reused id is no repeat",
+        "a reused id is not a duplicate",
         "events/event_table.py",
         "if first is None or is_repeat(item, first):",
         "if True:",
         (REUSED,),
     ),
     Mutation(
-        "a write that the SDK repeated is no repeat",
+        "a write that the SDK retried is not a duplicate",
         "events/event_table.py",
         "if first is not None and not _same_write(",
         "if first is not None and (True or ",
         (NEW_CALL, WEBHOOKS, REUSED),
     ),
     Mutation(
-        "other hooks are other events",
+        "different hooks are different events",
         "providers/jambonz/hook.py",
         "_hashed(request.method, request.path, query, _mark(request))",
         "_hashed(query, _mark(request))",
@@ -216,58 +220,58 @@ MUTATIONS = (
         "self._run_all(key=key,",
         (TOOLS,),
     ),
-    # Nothing lost.
+    # No accepted event is lost.
     Mutation(
-        "what the table rejects goes to the queue",
+        "an event that the table rejects goes to the spill queue",
         "events/event_writer.py",
         "elif self._spill(item, answer, failure):",
         "elif False:",
         (WRITER, NEW_CALL),
     ),
     Mutation(
-        "what the queue rejects goes to the log",
+        "an event that the queue rejects goes to the log",
         "events/event_writer.py",
         "        self.log(item, failure)\n        return",
         "        return",
         (WRITER, NEW_CALL),
     ),
     Mutation(
-        "what nobody stored is not acknowledged",
+        "an event that was not stored is not acknowledged",
         "events/event_writer.py",
         "        if self._store.holds(item):\n            is_repeat",
         "        if True:\n            is_repeat",
         (WRITER, NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "what is refused for good is not spilled",
+        "a permanently rejected event is not spilled",
         "events/event_writer.py",
         "if is_refused_for_good(cause):",
         "if False:",
         (NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "what is in the log alone is sent again",
+        "a sender must retry an event that is only in the log",
         "webhooks/pipeline.py",
         "if result.outcome is WriteOutcome.LOGGED and",
         "if False and",
         (WEBHOOKS,),
     ),
     Mutation(
-        "no fault of ours loses a delivery",
+        "an internal error does not lose a delivery",
         "webhooks/pipeline.py",
         "return self._quarantine(request, NOT_PROCESSED, deadline)",
         "raise",
         (NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "what is not understood is kept",
+        "an unreadable delivery is quarantined",
         "webhooks/pipeline.py",
         "return self._quarantine(request, problem.detail, deadline)",
         "raise",
         (WEBHOOKS,),
     ),
     Mutation(
-        "what the database refuses is quarantined",
+        "an event that the database permanently rejects is quarantined",
         "webhooks/pipeline.py",
         "return self._quarantine(request, REFUSED_BY_DATABASE, deadline, answer)",
         "pass",
@@ -281,20 +285,20 @@ MUTATIONS = (
         ("tests/unit/events/test_spill_queue.py",),
     ),
     Mutation(
-        "the drainer leaves itself time",
+        "the drainer reserves time to finish",
         "events/spill_queue.py",
         "if seconds_left() > RESERVED_SECONDS:",
         "if True:",
         ("tests/unit/events/test_spill_queue.py",),
     ),
     Mutation(
-        "a table that is silent is left alone",
+        "the circuit breaker stops requests to a silent table",
         "runtime/aws_clients.py",
         "            raise CircuitOpenError\n",
         "            return\n",
         ("tests/unit/runtime/test_aws_clients.py", "tests/integration/functions/test_outage.py"),
     ),
-    # An answer in time, and one call from its events.
+    # Calls are answered in time, and their events build the same call in any order.
     Mutation(
         "a call gets the fallback while secrets cannot be read",
         "webhooks/pipeline.py",
@@ -303,42 +307,42 @@ MUTATIONS = (
         (NEW_CALL,),
     ),
     Mutation(
-        "a call gets the fallback whatever raises",
+        "a call gets the fallback after any exception",
         "webhooks/pipeline.py",
         "if self._webhook.handles_new_calls and self._webhook.fallback is not None:",
         "if False:",
         (NEW_CALL,),
     ),
     Mutation(
-        "a function that cannot start gives the fallback",
+        "a function that cannot start returns the fallback",
         "webhooks/bootstrap.py",
         "if self._receiver else fallback_payload(self._fallback)",
         "",
         ("tests/integration/functions/test_new_call.py", NEW_CALL),
     ),
     Mutation(
-        "a body is limited",
+        "the size of a body is limited",
         "webhooks/pipeline.py",
         "if len(request.body) > MAX_BODY_BYTES:",
         "if False:",
         (NEW_CALL, WEBHOOKS),
     ),
     Mutation(
-        "there is no write without time for it",
+        "a write is not started without enough time",
         "events/event_writer.py",
         "if seconds_left() >= STORE_SECONDS or",
         "if True or",
         (WRITER,),
     ),
     Mutation(
-        "identifiers that are no keys are hashed",
+        "identifiers that cannot be keys are hashed",
         "events/event_item.py",
         "        and _PLAIN_ID.fullmatch(identifier)\n",
         "",
         (NEW_CALL,),
     ),
     Mutation(
-        "events are folded in their own order",
+        "events are folded in their order of occurrence",
         "calls/call.py",
         "_Fold(sorted(known.values(), key=position), hints)",
         "_Fold(list(known.values()), hints)",
@@ -355,15 +359,17 @@ MUTATIONS = (
 
 
 def failing_test(mutation: Mutation, folder: Path) -> str | None:
-    """Return the first test that fails without a safeguard; `None` where all pass.
+    """Return the first test that fails without a safeguard, or `None` if all tests pass.
 
     Raises:
-        ValueError: the text that is to be changed does not stand in the file exactly once.
+        ValueError: the text to replace does not occur exactly once in the file.
     """
     path = folder / LAYER / mutation.file
     text = path.read_text("utf-8")
     if text.count(mutation.old) != 1:
-        raise ValueError(f"{mutation.safeguard}: {mutation.file} has {mutation.old!r} {text.count(mutation.old)} times")
+        raise ValueError(
+            f"{mutation.safeguard}: {mutation.file} contains {mutation.old!r} {text.count(mutation.old)} times"
+        )
     path.write_text(text.replace(mutation.old, mutation.new), "utf-8")
     try:
         return first_failure(mutation.tests, folder)
@@ -372,7 +378,7 @@ def failing_test(mutation: Mutation, folder: Path) -> str | None:
 
 
 def first_failure(tests: Sequence[str], folder: Path) -> str | None:
-    """Return the first of these tests that fails; `None` where all pass."""
+    """Return the first of these tests that fails, or `None` if all pass."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests],
         cwd=folder,
@@ -386,9 +392,9 @@ def first_failure(tests: Sequence[str], folder: Path) -> str | None:
 
 
 def main(
-    only: Annotated[str, typer.Option(help="Take away the safeguards whose name has this text in it.")] = "",
+    only: Annotated[str, typer.Option(help="Remove only the safeguards whose name contains this text.")] = "",
 ) -> None:
-    """Take each safeguard away, and say which test fails."""
+    """Remove the safeguards one by one, and report which test fails."""
     survivors = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -400,15 +406,15 @@ def main(
         for tests in sorted({test for mutation in chosen for test in mutation.tests}):
             test = first_failure((tests,), folder)
             if test:
-                console.print(f"{test} fails while every safeguard is there.", soft_wrap=True)
+                console.print(f"{test} fails with all safeguards in place. Fix it first.", soft_wrap=True)
                 raise typer.Exit(1)
-            console.print(f"{tests} passes with every safeguard in place", soft_wrap=True)
+            console.print(f"{tests} passes with all safeguards in place", soft_wrap=True)
         for mutation in chosen:
             test = failing_test(mutation, folder)
             survivors += test is None
             console.print(f"{mutation.safeguard}: {test or 'NO TEST FAILS'}", soft_wrap=True)
     if survivors:
-        console.print(f"{survivors} safeguards can be taken away unseen.")
+        console.print(f"{survivors} safeguards can be removed without a failing test.")
         raise typer.Exit(1)
 
 

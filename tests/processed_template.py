@@ -1,4 +1,4 @@
-"""The template as CloudFormation gets it: what SAM's transform has made of it."""
+"""The template as CloudFormation gets it, after SAM's transform."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARTIFACT = "s3://bucket/artifact"
 
 
 class _NoManagedPolicies:
-    """Knows no managed policy, so that a function cannot have one."""
+    """Loader without managed policies, so that no function can use one."""
 
     def load(self) -> Mapping[str, str]:
         return {}
@@ -24,33 +24,33 @@ class _NoManagedPolicies:
 
 @cache
 def processed_template() -> Mapping[str, Any]:
-    """The processed template, with intrinsic functions in their long form."""
-    # sam's own reader would change how YAML is read everywhere else.
-    document = _long(template())
+    """Return the processed template, with intrinsic functions in their long form."""
+    # SAM's own reader would change how YAML is read everywhere else.
+    document = _long_form(template())
     for resource in document["Resources"].values():
-        place = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
-        if resource["Type"] in place:
-            resource["Properties"][place[resource["Type"]]] = ARTIFACT
+        code_property = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+        if resource["Type"] in code_property:
+            resource["Properties"][code_property[resource["Type"]]] = ARTIFACT
     with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": "us-east-1"}):
         processed: Mapping[str, Any] = transform(document, {}, _NoManagedPolicies())
     return processed
 
 
-def _long(part: Any) -> Any:
-    """A part of the template as JSON writes it: a list for what `!GetAtt` names, no `Fn::` before `Condition`."""
+def _long_form(part: Any) -> Any:
+    """Return a part of the template in JSON's form: `!GetAtt` gets a list, and `Condition` loses its `Fn::`."""
     if isinstance(part, list):
-        return [_long(member) for member in part]
+        return [_long_form(member) for member in part]
     if not isinstance(part, dict):
         return part
     if part.keys() == {"Fn::GetAtt"}:
         return {"Fn::GetAtt": part["Fn::GetAtt"].split(".", 1)}
     if part.keys() == {"Fn::Condition"}:
         return {"Condition": part["Fn::Condition"]}
-    return {name: _long(member) for name, member in part.items()}
+    return {name: _long_form(member) for name, member in part.items()}
 
 
 def resources(kind: str) -> Mapping[str, Mapping[str, Any]]:
-    """The properties of all resources of a type, by logical id."""
+    """Return the properties of all resources of a type, by logical id."""
     return {
         name: resource.get("Properties", {})
         for name, resource in processed_template()["Resources"].items()
@@ -59,7 +59,7 @@ def resources(kind: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Every text in a part of the template, names of members too."""
+    """Yield every string in a part of the template, including the names of members."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The template, really built and deployed on the local engine with its permission checks on, and called over HTTP."""
+"""The real template, built and deployed to the local engine with permission checks on, and called over HTTP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALLHOOKS = Path(sys.prefix) / "bin" / "callhooks"
 
 @dataclass
 class RunningStack:
-    """`callhooks run` in a process of its own, with its folder beside a user's own run."""
+    """`callhooks run` in a separate process, with a folder next to the one of the user's own local stack."""
 
     folder: Path
     process: subprocess.Popen[str]
@@ -52,7 +52,7 @@ class RunningStack:
         )
 
     def signed(self, delivery: Delivery) -> Delivery:
-        """The delivery as its provider sends it now."""
+        """Sign the delivery as its provider would sign it now."""
         access = self.stack.credentials.of(delivery.provider)
         return as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=self.stack.base_url)
 
@@ -60,7 +60,7 @@ class RunningStack:
         return self.signed(read_delivery(EVENTS / "jambonz" / f"{name}.json"))
 
     def new_call(self) -> Delivery:
-        """A recorded call as one that was not seen before."""
+        """Return the recorded new call with fresh ids, signed."""
         return self.signed(NewCallIds().renew(self.recorded("new_call"), Path("new_call.json")))
 
     def client(self, service: str, key: str | None = None, secret: str | None = None) -> Any:
@@ -73,7 +73,7 @@ class RunningStack:
         )
 
     def items(self) -> list[dict[str, Any]]:
-        """What was delivered: all items of the table but those of calls, which come when they come."""
+        """Return all delivered items of the table. Items of calls are left out: the projector writes them later."""
         pages = self.client("dynamodb").get_paginator("scan").paginate(
             TableName=self.stack.events_table, ConsistentRead=True
         )  # fmt: skip
@@ -93,25 +93,25 @@ class RunningStack:
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
-        """End it, if it still runs, and return its exit status."""
+        """Stop the process if it still runs, and return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(seconds)
 
 
 def start(folder: Path, *options: str) -> RunningStack:
-    """Start the application as `make run` does, on free ports."""
+    """Start the local stack as `make run` does, on free ports."""
     make_private_folder(folder)
     stack_file = folder / "stack.json"
     stack_file.unlink(missing_ok=True)
     environment = {
         **os.environ,
         "CALLHOOKS_STACK_FILE": str(stack_file),
-        # What a user may have set, and what must not be touched.
+        # A user may have set these. They must not be used.
         "AWS_PROFILE": "production",
         "AWS_ACCESS_KEY_ID": "AKIAPRODUCTION",
     }
     output_file = folder / "output.txt"
-    # It shows credentials.
+    # The output contains credentials.
     output_file.touch(0o600)
     with output_file.open("w") as output:
         process = subprocess.Popen(
@@ -120,7 +120,7 @@ def start(folder: Path, *options: str) -> RunningStack:
             stderr=subprocess.STDOUT,
             env=environment,
             text=True,
-            umask=0o022,  # what most users have: the run itself sees to its files
+            umask=0o022,  # the default of most users; `callhooks run` must protect its own files
         )
     deadline = time.monotonic() + START_SECONDS
     while "Ctrl-C" not in (folder / "output.txt").read_text():
@@ -134,7 +134,7 @@ def start(folder: Path, *options: str) -> RunningStack:
 
 @contextmanager
 def deployment_for(suite: str) -> Iterator[RunningStack]:
-    """Run one deployment for all tests of a suite, or one for each process that runs them."""
+    """Run one deployment for all tests of a suite, or one for each worker process of pytest-xdist."""
     running = start(ROOT / ".local" / f"{suite}{os.environ.get('PYTEST_XDIST_WORKER', '')}")
     yield running
     assert running.stop() == 0

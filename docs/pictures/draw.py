@@ -1,9 +1,9 @@
-"""Draws the pictures of the README that are taken of what runs: the console, and a terminal.
+"""Draw the README's pictures of the console and the terminal.
 
     python -m docs.pictures.draw
 
-takes screenshots of the real page with made-up calls, in the system's Chromium, and records commands on a stack that it
-starts itself. Run from the repository's root, as `make pictures` does.
+takes screenshots of the real page with made-up calls, in the system's Chromium, and records commands on a local stack
+that it starts. Run it from the root of the repository, as `make pictures` does.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RECORDED_PHONE, RUNG_PHONE = "+14155550199", "+14155550100"
 def draw_console() -> None:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright, serving(CallLogDouble(PAGE, NOW)) as double:
-        path = _give_a_day(double)
+        path = _add_a_day(double)
         browser = playwright.chromium.launch(executable_path=chromium(), args=sandbox)
         page = browser.new_page(viewport={"width": 1180, "height": 720})
         page.goto(double.url)
@@ -65,8 +65,8 @@ def draw_console() -> None:
         browser.close()
 
 
-def _give_a_day(double: CallLogDouble) -> str:
-    """A working day, with a call through the menu near its end.
+def _add_a_day(double: CallLogDouble) -> str:
+    """Add a working day with a call through the menu near its end.
 
     Returns:
         The path of that call.
@@ -79,7 +79,7 @@ def _give_a_day(double: CallLogDouble) -> str:
 
 
 def _dialled_as_planned(call: KeptCall) -> KeptCall:
-    """The recorded leg rings one of the phones that the recorded verb names."""
+    """Return the call with a dialled leg to one of the phones in the recorded verb."""
 
     def renumbered(text: str | None) -> str | None:
         return text and text.replace(RECORDED_PHONE, RUNG_PHONE)
@@ -96,7 +96,7 @@ def _dialled_as_planned(call: KeptCall) -> KeptCall:
 
 COLUMNS, ROWS = 104, 27
 LETTER, LINE, MARGIN, TITLE = 7.83, 18, 16, 32
-SHORTEST_PAUSE, MAX_PAUSE, BEFORE_COMMAND, AFTER_COMMAND, AT_THE_END = 0.12, 0.8, 1.2, 2.0, 6.0
+MIN_PAUSE, MAX_PAUSE, BEFORE_COMMAND, AFTER_COMMAND, AT_THE_END = 0.12, 0.8, 1.2, 2.0, 6.0
 START_SECONDS = 180
 THEME = DIMMED_MONOKAI
 SCRIPT = "press 1\ndial answered 42\n"
@@ -104,7 +104,7 @@ SCRIPT = "press 1\ndial answered 42\n"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the terminal, and when it was there."""
+    """Line of the terminal with its time."""
 
     seconds: float
     text: str
@@ -133,7 +133,7 @@ def _spawn(*arguments: str) -> _Spawned:
     environment = os.environ | {
         "CALLHOOKS_STACK_FILE": str(SCRATCH / "stack.json"),
         "TERM": "xterm-256color",
-        "COLUMNS": "400",  # what is replaced may have another length: lines are broken afterwards
+        "COLUMNS": "400",  # replacements change the length of lines, so they are wrapped later
     }
     process = subprocess.Popen(
         [CALLHOOKS, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
@@ -143,20 +143,20 @@ def _spawn(*arguments: str) -> _Spawned:
 
 
 def _lines_of(spawned: _Spawned, *, seconds: float, until: str | None = None) -> Iterator[Line]:
-    """The lines of a command, up to its end or to the first one that has `until` in it."""
+    """Yield the lines of a command up to its end, or up to the first line that contains `until`."""
     started, rest = time.monotonic(), b""
     while time.monotonic() - started < seconds:
         try:
             read = os.read(spawned.output, 4096)
         except OSError:  # the terminal's other side is closed
             return
-        *whole, rest = (rest + read).split(b"\n")
-        for line in whole:
+        *complete, rest = (rest + read).split(b"\n")
+        for line in complete:
             text = line.decode("utf-8").rstrip("\r")
             yield Line(time.monotonic() - started, text)
             if until and until in text:
                 return
-    raise TimeoutError(f"{spawned.process.args!r} has taken too long")
+    raise TimeoutError(f"{spawned.process.args!r} took too long")
 
 
 @contextmanager
@@ -171,14 +171,14 @@ def _running() -> Iterator[tuple[list[Line], LocalStack]]:
 
 
 def _played(recorded: Sequence[tuple[str, Sequence[Line]]]) -> Iterator[Line]:
-    """All lines in the time of one recording: long pauses are cut, and what comes at once is slow enough to be read."""
+    """Yield all lines with the times of the recording. Long pauses are cut, and short ones extended for the reader."""
     now = 0.0
     for command, lines in recorded:
         now += BEFORE_COMMAND
         yield Line(now, f"\x1b[1;32m$\x1b[0m \x1b[1m{command}\x1b[0m")
         before = 0.0
         for line in lines:
-            now += min(max(line.seconds - before, SHORTEST_PAUSE), MAX_PAUSE)
+            now += min(max(line.seconds - before, MIN_PAUSE), MAX_PAUSE)
             before = line.seconds
             yield Line(now, line.text)
         now += AFTER_COMMAND
@@ -186,7 +186,7 @@ def _played(recorded: Sequence[tuple[str, Sequence[Line]]]) -> Iterator[Line]:
 
 
 def _fit_to_show(text: str, stack: LocalStack) -> str:
-    """Without what is a secret, or this machine's own."""
+    """Replace secrets and paths of this machine."""
     for secret in _texts_in(stack.credentials.model_dump(mode="json")):
         if len(secret) >= 20:
             text = text.replace(secret, "•" * 12)
@@ -227,7 +227,7 @@ text {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mo
 
 
 def _animated(lines: Sequence[Line]) -> str:
-    """A terminal whose last line is at the bottom: one movement shows line after line."""
+    """Draw a terminal that scrolls line by line, with its last line at the bottom."""
     console = Console(width=COLUMNS)
     rows: list[tuple[float, Text]] = []
     for line in lines:

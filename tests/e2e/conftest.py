@@ -1,4 +1,4 @@
-"""One deployment for all tests that only call it."""
+"""One deployment, shared by all tests that do not change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls are looked at over HTTP, in the deployed application and with its permissions."""
+"""Read calls over HTTP from the deployed application, with its real permissions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAVIX_CALL = ("call_setup", "ringing", "answered", "completed", "post_call_answe
 
 @pytest.fixture(scope="module")
 def console(running: RunningStack) -> Iterator[httpx.Client]:
-    """A program with the credentials of the call log."""
+    """Return an HTTP client with the credentials of the call log."""
     access = running.stack.credentials.console
     with httpx.Client(
         base_url=running.stack.base_url, auth=(access.username, access.password), timeout=30, trust_env=False
@@ -32,7 +32,7 @@ def console(running: RunningStack) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def browser(running: RunningStack) -> Iterator[httpx.Client]:
-    """A browser, with no cookie yet."""
+    """Return an HTTP client that behaves like a browser and has no cookie yet."""
     with httpx.Client(
         base_url=running.stack.base_url, headers={"sec-fetch-mode": "cors"}, timeout=30, trust_env=False
     ) as client:
@@ -40,7 +40,7 @@ def browser(running: RunningStack) -> Iterator[httpx.Client]:
 
 
 def place_wavix_call(running: RunningStack, number: str = "+14155550187") -> str:
-    """Send a whole call of Wavix from a number, and return its id."""
+    """Send all deliveries of a Wavix call from a number, and return its id."""
     call_id = str(uuid.uuid4())
     for name in WAVIX_CALL:
         recorded = read_delivery(EVENTS / "wavix" / f"{name}.json")
@@ -51,10 +51,10 @@ def place_wavix_call(running: RunningStack, number: str = "+14155550187") -> str
     return call_id
 
 
-def eventually(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
-    """What is asked for, once it is so: the call's item follows its events."""
+def eventually(read: Callable[[], Any], is_expected: Callable[[Any], bool]) -> Any:
+    """Read until the result is as expected, and return it. The projector writes a call's item after its events."""
     deadline = time.monotonic() + PROJECTED_WITHIN_SECONDS
-    while not holds(answer := ask()):
+    while not is_expected(answer := read()):
         assert time.monotonic() < deadline, answer
         time.sleep(0.2)
     return answer
@@ -64,7 +64,8 @@ def day_of(call: dict[str, Any]) -> str:
     return str(call["started_at"])[:10]
 
 
-def walk(console: httpx.Client, **query: str | int) -> list[dict[str, Any]]:
+def list_calls(console: httpx.Client, **query: str | int) -> list[dict[str, Any]]:
+    """Return the calls on all pages of a query."""
     calls: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -77,22 +78,20 @@ def walk(console: httpx.Client, **query: str | int) -> list[dict[str, Any]]:
         cursor = {"cursor": page["cursor"]}
 
 
-def test_a_call_is_read_with_its_timeline_its_bodies_and_what_it_was_answered(
-    running: RunningStack, console: httpx.Client
-) -> None:
+def test_a_call_is_read_with_its_timeline_bodies_and_answers(running: RunningStack, console: httpx.Client) -> None:
     call_id = place_wavix_call(running)
     response = console.get(f"/calls/wavix/{call_id}")
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
-    told = response.json()
-    assert (told["call"]["outcome"], told["call"]["call_id"]) == ("answered", call_id)
-    assert [event["kind"] for event in told["timeline"]] == [
+    document = response.json()
+    assert (document["call"]["outcome"], document["call"]["call_id"]) == ("answered", call_id)
+    assert [event["kind"] for event in document["timeline"]] == [
         "call.initiated", "call.ringing", "call.answered", "call.completed", "call.billed",
     ]  # fmt: skip
-    assert all(json.loads(event["body"])["uuid"] == call_id for event in told["timeline"])
-    assert told["timeline"][0]["answer"] == {"status": "stored"}
+    assert all(json.loads(event["body"])["uuid"] == call_id for event in document["timeline"])
+    assert document["timeline"][0]["answer"] == {"status": "stored"}
 
 
-def test_the_answered_verbs_of_a_new_call_are_readable(running: RunningStack, console: httpx.Client) -> None:
+def test_the_verbs_that_answered_a_new_call_are_readable(running: RunningStack, console: httpx.Client) -> None:
     delivery = running.new_call()
     verbs = running.post(delivery).json()
     call_sid = json.loads(delivery.request.body)["call_sid"]
@@ -100,9 +99,7 @@ def test_the_answered_verbs_of_a_new_call_are_readable(running: RunningStack, co
     assert event["answer"] == verbs
 
 
-def test_a_call_comes_into_the_list_of_its_day_and_of_its_numbers_and_into_the_counts(
-    running: RunningStack, console: httpx.Client
-) -> None:
+def test_a_call_is_listed_by_day_and_by_number_and_is_counted(running: RunningStack, console: httpx.Client) -> None:
     number = f"+1415555{uuid.uuid4().int % 10_000:04}"
     call_id = place_wavix_call(running, number)
     call = console.get(f"/calls/wavix/{call_id}").json()["call"]
@@ -111,30 +108,31 @@ def test_a_call_comes_into_the_list_of_its_day_and_of_its_numbers_and_into_the_c
     def is_complete(calls: list[dict[str, Any]]) -> bool:
         return any(one["call_id"] == call_id and one["outcome"] == "answered" for one in calls)
 
-    eventually(lambda: walk(console, day=day, limit=200), is_complete)
+    eventually(lambda: list_calls(console, day=day, limit=200), is_complete)
     for query in ({"number": call["from"]}, {"number": call["from"], "day": day}, {"number": call["to"], "day": day}):
-        (listed,) = [one for one in walk(console, **query) if one["call_id"] == call_id]
+        (listed,) = [one for one in list_calls(console, **query) if one["call_id"] == call_id]
         assert listed.items() <= call.items()
-    assert is_complete(walk(console, day=day, provider="wavix", outcome="answered"))
-    assert not is_complete(walk(console, day=day, provider="bird"))
+    assert is_complete(list_calls(console, day=day, provider="wavix", outcome="answered"))
+    assert not is_complete(list_calls(console, day=day, provider="bird"))
     counts = console.get("/stats", params={"day": day}).json()["counts"]
-    assert sum(count["calls"] for count in counts) == len(walk(console, day=day, limit=200))
+    assert sum(count["calls"] for count in counts) == len(list_calls(console, day=day, limit=200))
 
 
-def test_pages_have_every_call_once_and_the_newest_first(running: RunningStack, console: httpx.Client) -> None:
+def test_pages_list_every_call_once_newest_first(running: RunningStack, console: httpx.Client) -> None:
     placed = {place_wavix_call(running) for _ in range(5)}
     day = day_of(console.get(f"/calls/wavix/{next(iter(placed))}").json()["call"])
     eventually(
-        lambda: {call["call_id"] for call in walk(console, day=day, limit=200)}, lambda known: placed <= set(known)
+        lambda: {call["call_id"] for call in list_calls(console, day=day, limit=200)},
+        lambda known: placed <= set(known),
     )
-    calls = walk(console, day=day, limit=2)
+    calls = list_calls(console, day=day, limit=2)
     ids = [(call["provider"], call["call_id"]) for call in calls]
     assert len(set(ids)) == len(ids)
     times = [call["started_at"] for call in calls]
     assert times == sorted(times, reverse=True)
 
 
-def test_a_dialled_leg_and_its_parent_lead_to_each_other(running: RunningStack, console: httpx.Client) -> None:
+def test_a_dialled_leg_and_its_parent_link_to_each_other(running: RunningStack, console: httpx.Client) -> None:
     ids = NewCallIds()
     paths = [EVENTS / "jambonz" / f"{name}.json" for name in ("new_call", "call_status_dial_leg_ringing")]
     parent, leg = (running.signed(ids.renew(read_delivery(path), path)) for path in paths)
@@ -150,14 +148,14 @@ def test_a_dialled_leg_and_its_parent_lead_to_each_other(running: RunningStack, 
         )
 
 
-def test_a_browser_signs_in_looks_and_signs_out(running: RunningStack, browser: httpx.Client) -> None:
+def test_a_browser_signs_in_reads_calls_and_signs_out(running: RunningStack, browser: httpx.Client) -> None:
     access = running.stack.credentials.console
     wrong = browser.post("/session", json={"username": access.username, "password": "wrong"})
     assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
     assert browser.get("/calls").status_code == 401
     opened = browser.post("/session", json=access.model_dump())
     assert opened.status_code == 204
-    # The local run has no TLS.
+    # The local stack has no TLS.
     assert opened.headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict")
     assert browser.get("/calls").status_code == 200
     assert browser.get("/stats").status_code == 200
@@ -166,7 +164,7 @@ def test_a_browser_signs_in_looks_and_signs_out(running: RunningStack, browser: 
 
 
 @pytest.mark.parametrize("path", ["/calls", "/stats", "/calls/wavix/any"])
-def test_nobody_looks_without_credentials(path: str, running: RunningStack, browser: httpx.Client) -> None:
+def test_the_call_log_requires_credentials(path: str, running: RunningStack, browser: httpx.Client) -> None:
     refused = httpx.get(f"{running.stack.base_url}{path}", trust_env=False)
     assert refused.status_code == 401
     assert refused.headers["content-type"] == "application/problem+json"
@@ -184,28 +182,28 @@ def test_nobody_looks_without_credentials(path: str, running: RunningStack, brow
         ("/stats?colour=red", "There are no parameters but cursor, day, legs."),
     ],
 )
-def test_what_is_not_understood_is_refused(path: str, detail: str, console: httpx.Client) -> None:
+def test_an_invalid_query_is_rejected(path: str, detail: str, console: httpx.Client) -> None:
     response = console.get(path)
     assert (response.status_code, response.json()["detail"]) == (400, detail)
 
 
 @pytest.mark.parametrize("path", ["/calls/wavix/none", "/calls/none/none", "/calls/wavix/a%2Fb", "/calls/wavix/a/b"])
-def test_a_call_that_nothing_tells_of_is_not_found(path: str, console: httpx.Client) -> None:
+def test_an_unknown_call_is_not_found(path: str, console: httpx.Client) -> None:
     response = console.get(path)
     assert (response.status_code, response.json()["detail"]) == (404, "There is no such call.")
 
 
 @pytest.mark.parametrize("path", ["/", "/calls", "/stats", "/openapi.json"])
-def test_other_methods_are_answered_as_http_wants_it(path: str, console: httpx.Client) -> None:
-    head, got = console.head(path), console.get(path)
-    assert (head.status_code, head.content, got.status_code) == (200, b"", 200)
+def test_head_is_answered_and_other_methods_are_not_allowed(path: str, console: httpx.Client) -> None:
+    head, get = console.head(path), console.get(path)
+    assert (head.status_code, head.content, get.status_code) == (200, b"", 200)
     for method in ("OPTIONS", "POST", "DELETE"):
         refused = console.request(method, path)
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
         assert "access-control-allow-origin" not in refused.headers
 
 
-def test_a_call_with_an_odd_id_is_found_by_the_path_in_the_list(running: RunningStack, console: httpx.Client) -> None:
+def test_a_call_with_an_unusual_id_is_found_by_its_listed_path(running: RunningStack, console: httpx.Client) -> None:
     call_id = f"{uuid.uuid4()}/+14155550100@sip.example.com"
     path = Path("bird") / "voice_inbound_ringing.json"
     recorded = read_delivery(EVENTS / path)
@@ -218,7 +216,7 @@ def test_a_call_with_an_odd_id_is_found_by_the_path_in_the_list(running: Running
     assert console.get(by_id["path"]).json()["call"] == by_id
 
 
-def test_the_page_is_for_anybody_and_the_commands_say_where_it_is(running: RunningStack) -> None:
+def test_the_console_page_is_public_and_the_commands_show_its_url(running: RunningStack) -> None:
     page = httpx.get(f"{running.stack.base_url}/", trust_env=False)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]

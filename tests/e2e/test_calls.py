@@ -1,4 +1,4 @@
-"""Whole calls by the simulated phone on the deployed application, and what is kept of them."""
+"""Complete calls of the simulated phone to the deployed application, and their stored events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.running_stack import RunningStack
 from tests.support import Clock
 
 MENU = "+14155550150"
-WHOLE_CALL = """
+TO_THE_VOICEMAIL = """
 # menu, wrong key, repeat, sales, busy, voicemail, hang-up
 press 7
 wait
@@ -46,7 +46,7 @@ dial answered 20
 
 
 def make_call(running: RunningStack, folder: Path, script: str, *options: str) -> list[dict[str, Any]]:
-    """The steps of a call, which jambonz would have taken from its beginning to its end."""
+    """Make a call from beginning to end, and return the steps that jambonz would have taken."""
     file, saved = folder / "call.txt", folder / "call.jsonl"
     file.write_text(script, "utf-8")
     done = running.command("call", "--to", MENU, "--script", str(file), "--save", str(saved), *options)
@@ -59,13 +59,13 @@ def answers_of(steps: list[dict[str, Any]]) -> list[Any]:
 
 
 def events_of(running: RunningStack, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is kept of a call and of the legs that it dialled."""
+    """Return the stored events of a call and of the legs that it dialled."""
     sids = {step["body"]["call_sid"] for step in steps if step["step"] == "Sent"}
     return [item for item in running.items() if item.get("call_id", {}).get("S") in sids]
 
 
-@pytest.mark.parametrize("script", [WHOLE_CALL, IN_THE_QUEUE, CALL_BACK, BY_SPEECH])
-def test_every_answer_of_a_call_is_taken_by_both_lines_of_jambonz_and_every_event_is_kept_once(
+@pytest.mark.parametrize("script", [TO_THE_VOICEMAIL, IN_THE_QUEUE, CALL_BACK, BY_SPEECH])
+def test_every_answer_is_valid_for_all_jambonz_versions_and_events_are_stored_once(
     running: RunningStack, tmp_path: Path, script: str
 ) -> None:
     steps = make_call(running, tmp_path, script)
@@ -82,25 +82,25 @@ def test_every_answer_of_a_call_is_taken_by_both_lines_of_jambonz_and_every_even
 
 
 def test_a_call_from_the_menu_to_the_voicemail(running: RunningStack, tmp_path: Path) -> None:
-    steps = make_call(running, tmp_path, WHOLE_CALL, "--env", "COMPANY=Smith & Sons", "--env", "RING_SECONDS=12")
+    steps = make_call(running, tmp_path, TO_THE_VOICEMAIL, "--env", "COMPANY=Smith & Sons", "--env", "RING_SECONDS=12")
     heard = [step["text"] for step in steps if step["step"] == "Heard"]
     assert heard[0].startswith("Thank you for calling Smith & Sons.")
     assert heard[1] == "Sorry, that is not one of the choices."
     assert heard[-1] == "Thank you. Your message has been saved. Good bye."
     (dial,) = [verb for answer in answers_of(steps) for verb in answer if verb["verb"] == "dial"]
-    assert dial["timeout"] == 12, "a variable that only the first webhook told"
+    assert dial["timeout"] == 12, "a variable that only the first webhook contained"
     kinds = Counter(item["kind"]["S"] for item in events_of(running, steps))
     assert kinds["call.verb"] == 5
     assert {"call.initiated", "call.answered", "call.ringing", "call.busy", "call.completed"} <= set(kinds)
 
 
-def test_what_a_caller_has_entered_is_read_back(running: RunningStack, tmp_path: Path) -> None:
+def test_a_caller_hears_the_digits_that_were_entered(running: RunningStack, tmp_path: Path) -> None:
     steps = make_call(running, tmp_path, CALL_BACK)
     heard = [step["text"] for step in steps if step["step"] == "Heard"]
     assert heard[-1].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
 
 
-def test_the_same_press_twice_is_two_events_and_a_retry_is_one(running: RunningStack, tmp_path: Path) -> None:
+def test_pressing_a_key_twice_is_two_events_and_a_retry_is_one(running: RunningStack, tmp_path: Path) -> None:
     steps = make_call(running, tmp_path, "press *\npress *\nhang up\n")
     presses = [item for item in events_of(running, steps) if item["kind"]["S"] == "call.verb"]
     assert len(presses) == 2
@@ -110,7 +110,7 @@ def test_the_same_press_twice_is_two_events_and_a_retry_is_one(running: RunningS
     assert "webhook_secret" in access
     signature = signature_header_value(access["webhook_secret"], Clock().now.now(Clock().now.tzinfo), body)
     url = urlsplit(last["url"])
-    again = [
+    retries = [
         httpx.post(
             f"{running.stack.base_url}{url.path}?{url.query}",
             content=body,
@@ -120,12 +120,12 @@ def test_the_same_press_twice_is_two_events_and_a_retry_is_one(running: RunningS
         )
         for _ in range(2)
     ]
-    assert again[0].text == again[1].text
-    assert "idempotent-replayed" in again[1].headers
+    assert retries[0].text == retries[1].text
+    assert "idempotent-replayed" in retries[1].headers
     assert len(events_of(running, steps)) == len([step for step in steps if step["step"] == "Sent"]) + 1
 
 
-def test_the_variables_of_the_plan_are_told_to_anybody(running: RunningStack) -> None:
+def test_the_variables_of_the_plan_are_public(running: RunningStack) -> None:
     response = httpx.options(f"{running.stack.base_url}/webhooks/call", headers={"accept": "application/json"})
     assert response.status_code == 200
     schema = response.json()
@@ -134,7 +134,7 @@ def test_the_variables_of_the_plan_are_told_to_anybody(running: RunningStack) ->
     assert "env" not in schema
 
 
-def test_a_call_that_jambonz_would_refuse_ends_with_an_error(running: RunningStack, tmp_path: Path) -> None:
+def test_a_call_that_jambonz_would_reject_ends_with_an_error(running: RunningStack, tmp_path: Path) -> None:
     script = tmp_path / "call.txt"
     script.write_text("press 1\n", "utf-8")
     done = running.command("call", "--to", "+19995550100", "--script", str(script))

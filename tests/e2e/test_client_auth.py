@@ -1,4 +1,4 @@
-"""jambonz asks the deployed application whether a SIP client is who it says it is."""
+"""jambonz asks the deployed application to authenticate SIP clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import kept_details, signed_event
 
 @pytest.fixture
 def username(running: RunningStack) -> Iterator[str]:
-    """A client that the command has let in, and takes away."""
+    """Add a client with the command, and remove it after the test."""
     username = f"jane-{uuid.uuid4()}"
     added = running.command("clients", "add", username, "--realm", REALM, "--expires", "1800", stdin="s3cr3t\n")
     assert (added.returncode, added.stderr) == (0, "")
@@ -31,8 +31,8 @@ def answer(running: RunningStack, document: dict[str, Any]) -> dict[str, Any]:
     response = running.post(delivery)
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     assert "idempotent-replayed" not in response.headers
-    told: dict[str, Any] = response.json()
-    return told
+    reply: dict[str, Any] = response.json()
+    return reply
 
 
 def events_of(running: RunningStack, username: str) -> list[tuple[str, str | None]]:
@@ -41,7 +41,7 @@ def events_of(running: RunningStack, username: str) -> list[tuple[str, str | Non
     return [(item["kind"]["S"], kept_details(item).get("reason", {}).get("S")) for item in items]
 
 
-def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_password(
+def test_a_client_registers_once_per_nonce_count_and_only_with_its_password(
     running: RunningStack, username: str
 ) -> None:
     register = attempt(username=username)
@@ -57,7 +57,7 @@ def test_a_client_registers_once_with_each_count_and_nobody_with_a_wrong_passwor
     ]
 
 
-def test_a_client_is_refused_by_get_since_nobody_can_verify_who_asks(running: RunningStack, username: str) -> None:
+def test_a_client_is_rejected_over_get_because_get_is_not_signed(running: RunningStack, username: str) -> None:
     access = running.stack.credentials.of("jambonz")
     members = {name: value for name, value in attempt(username=username).items() if name != "headers"}
     response = httpx.get(
@@ -66,24 +66,22 @@ def test_a_client_is_refused_by_get_since_nobody_can_verify_who_asks(running: Ru
     assert (response.status_code, response.json()["status"]) == (200, "fail")
 
 
-def test_who_is_not_jambonz_is_refused(running: RunningStack, username: str) -> None:
+def test_unauthenticated_requests_are_rejected(running: RunningStack, username: str) -> None:
     url = f"{running.stack.base_url}{CLIENT_AUTH_PATH}"
     for response in (httpx.post(url, json=attempt(username=username)), httpx.get(url)):
         assert response.status_code == 401
     assert events_of(running, username) == []
 
 
-def test_the_command_shows_clients_without_their_secrets_and_replaces_none_in_silence(
-    running: RunningStack, username: str
-) -> None:
+def test_the_command_lists_clients_and_does_not_replace_one(running: RunningStack, username: str) -> None:
     assert f"{username}@{REALM}  expires 1800 s" in running.command("clients", "list").stdout.splitlines()
-    again = running.command("clients", "add", username, "--realm", REALM, stdin="another\n")
-    assert again.returncode == 1
-    assert "already exists" in again.stderr
+    duplicate = running.command("clients", "add", username, "--realm", REALM, stdin="another\n")
+    assert duplicate.returncode == 1
+    assert "already exists" in duplicate.stderr
     assert answer(running, attempt(username=username))["status"] == "ok"
 
 
-def test_the_command_removes_a_client_at_once(running: RunningStack, username: str) -> None:
+def test_a_removed_client_is_rejected_immediately(running: RunningStack, username: str) -> None:
     assert answer(running, attempt(username=username))["status"] == "ok"
     assert running.command("clients", "remove", username, "--realm", REALM).returncode == 0
     assert answer(running, attempt(username=username, nc="00000002")) == {"status": "fail"}
@@ -94,4 +92,4 @@ def test_the_command_removes_a_client_at_once(running: RunningStack, username: s
 def test_the_command_sends_a_recorded_client(running: RunningStack) -> None:
     sent = running.command("send", "events/jambonz/client_auth_register.json", "--new-call")
     assert sent.returncode == 0, sent.stderr
-    assert '"status": "fail"' in sent.stdout  # nobody has let jane in
+    assert '"status": "fail"' in sent.stdout  # jane was not added

@@ -1,4 +1,4 @@
-"""`callhooks doctor` on the deployed application: as it is, and broken on purpose where only a deployment shows it."""
+"""`callhooks doctor` on a deployed application: intact, and with faults that only a deployment can have."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support import ROOT
 
 DOCTOR_SECONDS = 120
 SECRETS_SETTLE_SECONDS = 65
-"""Functions do not look for newer secrets within a minute after they have read theirs."""
+"""Functions look for newer secrets at most once a minute."""
 WITHOUT_DELIVERIES = ("--no-deliveries",)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the command has printed, and how it has ended."""
+    """Exit status and output of the command."""
 
     status: int
     output: str
@@ -35,7 +35,7 @@ class Verdict:
 
 
 class BrokenStack:
-    """The running stack, and ways to break it that put it back."""
+    """Running stack with context managers that break a part of it and repair it afterwards."""
 
     def __init__(self, running: RunningStack) -> None:
         self.running = running
@@ -78,17 +78,17 @@ class BrokenStack:
             assert secret
             assert secret not in output
 
-    def left_over(self) -> list[str]:
-        """The partitions of the doctor's events and calls, one for each item."""
-        return [item["pk"]["S"] for item in self._of_the_doctor()]
+    def remaining_keys(self) -> list[str]:
+        """Return the partition key of each event and call that the doctor left in the table."""
+        return [item["pk"]["S"] for item in self._doctor_items()]
 
-    def remove_left_over(self) -> None:
-        for item in self._of_the_doctor():
+    def remove_remaining_items(self) -> None:
+        for item in self._doctor_items():
             self.running.client("dynamodb").delete_item(
                 TableName=self.running.stack.events_table, Key={"pk": item["pk"], "sk": item["sk"]}
             )
 
-    def _of_the_doctor(self) -> list[dict[str, Any]]:
+    def _doctor_items(self) -> list[dict[str, Any]]:
         pages = (
             self.running.client("dynamodb")
             .get_paginator("scan")
@@ -126,7 +126,7 @@ class BrokenStack:
 
     @contextmanager
     def retries_purged(self) -> Iterator[None]:
-        """What is put aside here is not there for the next one."""
+        """Empty the retry queue after the block, so that the next test starts clean."""
         try:
             yield
         finally:
@@ -139,13 +139,13 @@ class BrokenStack:
 
     @contextmanager
     def not_permitted(self, logical_id: str, sid: str) -> Iterator[None]:
-        """Take a permission from a function."""
+        """Remove a permission from a function's role."""
         client, functions = self.running.client("iam"), self.running.client("lambda")
         role = functions.get_function_configuration(FunctionName=self.resources[logical_id])["Role"].rpartition("/")[2]
         policies = {name: self._policy(role, name) for name in client.list_role_policies(RoleName=role)["PolicyNames"]}
         for name, document in policies.items():
-            left = {**document, "Statement": [one for one in document["Statement"] if one.get("Sid") != sid]}
-            client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(left))
+            reduced = {**document, "Statement": [one for one in document["Statement"] if one.get("Sid") != sid]}
+            client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(reduced))
         try:
             yield
         finally:
@@ -154,10 +154,10 @@ class BrokenStack:
 
     @contextmanager
     def not_permitted_from_the_start(self, logical_id: str, sid: str) -> Iterator[None]:
-        """The same, in containers that have not read a secret before."""
+        """Remove a permission, and start containers that have not read a secret yet."""
         with (
             self.not_permitted(logical_id, sid),
-            self.variables(logical_id, lambda known: {**known, "STARTED_ANEW": sid}),
+            self.variables(logical_id, lambda known: {**known, "FORCED_COLD_START": sid}),
         ):
             yield
 
@@ -168,21 +168,21 @@ class BrokenStack:
 
 
 @pytest.fixture(scope="module")
-def patient() -> Iterator[BrokenStack]:
-    """A deployment of its own: what other tests leave in queues and alarms would be found."""
+def deployment() -> Iterator[BrokenStack]:
+    """Start a separate deployment: the doctor would report what other tests leave in queues and alarms."""
     running = start(ROOT / ".local" / f"e2e-doctor{os.environ.get('PYTEST_XDIST_WORKER', '')}")
-    patient = BrokenStack(running)
-    yield patient
+    deployment = BrokenStack(running)
+    yield deployment
     assert running.stop() == 0
 
 
 @pytest.fixture
-def settled(patient: BrokenStack) -> None:
-    """Secrets that were changed so long ago that a refusal has another cause."""
-    client = patient.running.client("secretsmanager")
+def settled(deployment: BrokenStack) -> None:
+    """Wait until the last change of a secret is so old that it cannot be the cause of a rejection."""
+    client = deployment.running.client("secretsmanager")
     changed = [
         client.describe_secret(SecretId=name)["LastChangedDate"].timestamp()
-        for logical_id, name in patient.resources.items()
+        for logical_id, name in deployment.resources.items()
         if logical_id.endswith(("Credentials", "WebhookSecrets"))
     ]
     time.sleep(max(0.0, max(changed) + SECRETS_SETTLE_SECONDS - time.time()))
@@ -194,18 +194,18 @@ def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
 
 Break: TypeAlias = Callable[[BrokenStack], AbstractContextManager[None]]
 
-# What the deployed functions, roles and event sources have to do themselves. All else that is found by a look or by an
-# answer is in tests/integration/tools/test_doctor.py and tests/unit/tools/doctor.
-TRIED: dict[str, tuple[Break, list[str]]] = {
+# Faults that need deployed functions, roles and event sources. The other checks of the doctor are tested in
+# tests/integration/tools/test_doctor.py and tests/unit/tools/doctor.
+FAULTS: dict[str, tuple[Break, list[str]]] = {
     "the projector gets no events": (
-        lambda patient: patient.source_switched_off("CallProjectorFunctionNewEvents"),
+        lambda deployment: deployment.source_switched_off("CallProjectorFunctionNewEvents"),
         [
             "event source CallProjectorFunctionNewEvents: It is switched off: new events do not reach the projector",
             "became no call within 30 s: the projector does not run, fails, or is far behind.",
         ],
     ),
     "the projector may not publish": (
-        lambda patient: patient.not_publishing(),
+        lambda deployment: deployment.not_publishing(),
         [
             "role CallProjectorRole: CallProjectorFunction may not do events:PutEvents (Publish) any more.",
             "projector: It has written",
@@ -214,19 +214,19 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
         ],
     ),
     "SIP clients may not be looked up": (
-        lambda patient: patient.not_permitted("JambonzClientAuthFunction", "FindClients"),
+        lambda deployment: deployment.not_permitted("JambonzClientAuthFunction", "FindClients"),
         ["role JambonzClientAuthRole: JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more."],
     ),
     "a function may not write into the table": (
-        lambda patient: patient.not_permitted("VoipstudioEventFunction", "KeepEvents"),
+        lambda deployment: deployment.not_permitted("VoipstudioEventFunction", "KeepEvents"),
         ["the table refuses VoipstudioEventFunction itself (its permissions, its EVENTS_TABLE)"],
     ),
     "a function may not read its secrets": (
-        lambda patient: patient.not_permitted_from_the_start("BirdVoiceFunction", "VerifySenders"),
+        lambda deployment: deployment.not_permitted_from_the_start("BirdVoiceFunction", "VerifySenders"),
         ["Bird event: BirdVoiceFunction cannot read the secret store: it can verify nobody (503)."],
     ),
     "new calls get the fallback": (
-        lambda patient: patient.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
+        lambda deployment: deployment.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
         [
             "jambonz new call, no credentials: It got the plan's fallback: the function cannot verify anybody",
             "jambonz new call: It got the plan's fallback, and nothing was stored",
@@ -235,12 +235,12 @@ TRIED: dict[str, tuple[Break, list[str]]] = {
 }
 
 
-def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: BrokenStack) -> None:
-    verdict = patient.doctor()
+def test_passes_on_a_fresh_stack_and_removes_its_test_events(deployment: BrokenStack) -> None:
+    verdict = deployment.doctor()
     assert verdict.status == 0, verdict.output
     assert verdict.failures() == []
     assert "WARNING" not in verdict.output
-    for told in (
+    for line in (
         "stack: callhooks is CREATE_COMPLETE",
         "All 6 secrets can be read",
         "functions: All 11 are active",
@@ -257,29 +257,29 @@ def test_passes_on_the_fresh_stack_and_leaves_nothing(patient: BrokenStack) -> N
         "items of the test events are removed",
         "Nothing is wrong",
     ):
-        assert told in verdict.output
-    assert patient.left_over() == []
+        assert line in verdict.output
+    assert deployment.remaining_keys() == []
 
 
-def test_sends_nothing_where_it_is_only_to_look(patient: BrokenStack) -> None:
-    before = patient.running.output.count("POST ")
-    verdict = patient.doctor(*WITHOUT_DELIVERIES)
+def test_sends_nothing_with_no_deliveries(deployment: BrokenStack) -> None:
+    before = deployment.running.output.count("POST ")
+    verdict = deployment.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
-    assert patient.running.output.count("POST ") == before
+    assert deployment.running.output.count("POST ") == before
 
 
-def test_leaves_the_events_where_they_are_wanted_until_they_are_forgotten(patient: BrokenStack) -> None:
-    verdict = patient.doctor("--keep")
+def test_keep_leaves_the_test_events_until_they_are_forgotten(deployment: BrokenStack) -> None:
+    verdict = deployment.doctor("--keep")
     assert verdict.status == 0, verdict.output
     assert "The test events stay; their calls are callhooks-doctor-" in verdict.output
-    assert len(patient.left_over()) == 9
-    found = patient.running.command("forget", "callhooks-doctor")
+    assert len(deployment.remaining_keys()) == 9
+    found = deployment.running.command("forget", "callhooks-doctor")
     assert "calls from or to it             4" in found.stdout, found.stdout
-    patient.remove_left_over()
+    deployment.remove_remaining_items()
 
 
-# Each of another function, so that none hides another: a run takes ten seconds.
-TOGETHER = [
+# A run takes ten seconds, so faults that do not hide each other share one.
+FAULT_GROUPS = [
     ["the projector may not publish"],
     ["the projector gets no events"],
     [
@@ -291,81 +291,85 @@ TOGETHER = [
 ]
 
 
-def test_all_that_it_knows_is_tried() -> None:
-    assert sorted(name for group in TOGETHER for name in group) == sorted(TRIED)
+def test_every_fault_is_in_a_group() -> None:
+    assert sorted(name for group in FAULT_GROUPS for name in group) == sorted(FAULTS)
 
 
 @pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("group", TOGETHER, ids=[" and ".join(group) for group in TOGETHER])
-def test_fails_where_it_is_tried_that(group: list[str], patient: BrokenStack) -> None:
+@pytest.mark.parametrize("group", FAULT_GROUPS, ids=[" and ".join(group) for group in FAULT_GROUPS])
+def test_reports_every_fault_of_a_group(group: list[str], deployment: BrokenStack) -> None:
     with ExitStack() as broken:
         for name in group:
-            broken.enter_context(TRIED[name][0](patient))
-        verdict = patient.doctor()
+            broken.enter_context(FAULTS[name][0](deployment))
+        verdict = deployment.doctor()
     assert verdict.status == 1, verdict.output
     for name in group:
-        for told in TRIED[name][1]:
-            assert told in verdict.output, name
-    assert patient.left_over() == []
+        for message in FAULTS[name][1]:
+            assert message in verdict.output, name
+    assert deployment.remaining_keys() == []
 
 
-def test_passes_again_when_all_is_put_back(patient: BrokenStack) -> None:
-    verdict = patient.doctor()
+def test_passes_after_the_repair(deployment: BrokenStack) -> None:
+    verdict = deployment.doctor()
     assert (verdict.status, verdict.failures()) == (0, []), verdict.output
-    assert patient.left_over() == []
+    assert deployment.remaining_keys() == []
 
 
-def test_warns_of_alarms_that_tell_nobody(patient: BrokenStack) -> None:
-    with patient.alarm_silenced("UnstoredAlarm"):
-        verdict = patient.doctor(*WITHOUT_DELIVERIES)
+def test_warns_about_alarms_without_actions(deployment: BrokenStack) -> None:
+    with deployment.alarm_silenced("UnstoredAlarm"):
+        verdict = deployment.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
     assert "WARNING alarms: The actions of 1 are switched off: nobody is told." in verdict.output
     assert "1 warning." in verdict.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_cleans_up_when_it_is_interrupted(number: signal.Signals, patient: BrokenStack) -> None:
-    with patient.source_switched_off("CallProjectorFunctionNewEvents"):
+def test_removes_its_test_events_when_interrupted(number: signal.Signals, deployment: BrokenStack) -> None:
+    with deployment.source_switched_off("CallProjectorFunctionNewEvents"):
         process = subprocess.Popen(
-            [CALLHOOKS, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=patient.environment
+            [CALLHOOKS, "doctor"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=deployment.environment,
         )
         deadline = time.monotonic() + DOCTOR_SECONDS
-        while len(patient.left_over()) < 5 and time.monotonic() < deadline:
+        while len(deployment.remaining_keys()) < 5 and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert len(patient.left_over()) == 5
+        assert len(deployment.remaining_keys()) == 5
         process.send_signal(number)
         output, _ = process.communicate(timeout=DOCTOR_SECONDS)
     assert process.returncode == 130, output
     assert "items of the test events are removed" in output
-    assert patient.left_over() == []
+    assert deployment.remaining_keys() == []
 
 
-def test_tells_of_a_stack_that_is_not_there(patient: BrokenStack) -> None:
-    stack = patient.running.stack
-    asked = subprocess.run(
+def test_reports_a_stack_that_does_not_exist(deployment: BrokenStack) -> None:
+    stack = deployment.running.stack
+    ended = subprocess.run(
         [CALLHOOKS, "doctor", "--stack", "elsewhere"],
         capture_output=True,
         text=True,
         check=False,
         timeout=DOCTOR_SECONDS,
         env={
-            **patient.environment,
+            **deployment.environment,
             "AWS_ENDPOINT_URL": stack.aws_endpoint_url,
             "AWS_ACCESS_KEY_ID": stack.aws_access_key_id,
             "AWS_SECRET_ACCESS_KEY": stack.aws_secret_access_key,
             "AWS_REGION": stack.region,
         },
     )
-    assert asked.returncode == 1
-    assert "FAILED  stack: The stack elsewhere cannot be read" in asked.stdout
-    assert "AWS_REGION" in asked.stdout
+    assert ended.returncode == 1
+    assert "FAILED  stack: The stack elsewhere cannot be read" in ended.stdout
+    assert "AWS_REGION" in ended.stdout
 
 
-def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(patient: BrokenStack) -> None:
-    hidden = patient.running.command("urls").stdout
-    patient.assert_no_secret_in(hidden)
-    base = patient.running.stack.base_url
-    for told in (
+def test_urls_hides_secrets_unless_credentials_is_given(deployment: BrokenStack) -> None:
+    hidden = deployment.running.command("urls").stdout
+    deployment.assert_no_secret_in(hidden)
+    base = deployment.running.stack.base_url
+    for line in (
         "Portal: Applications, the application",
         f"Calling webhook       {base}/webhooks/call#rc=2&rp=ct,5xx",
         f"Queue event webhook   {base}/webhooks/call/events#rc=2&rp=ct,5xx",
@@ -374,7 +378,7 @@ def test_urls_show_where_to_enter_what_and_no_secret_unless_it_is_asked_for(pati
         "Bird takes https with a host name and no port: not this URL.",
         "callhooks urls --credentials shows it whole",
     ):
-        assert told in hidden
-    whole = patient.running.command("urls", "--credentials").stdout
-    assert f"{base}/webhooks/wavix/{patient.running.stack.credentials.of('wavix')['token']}" in whole
-    assert "shows it whole" not in whole
+        assert line in hidden
+    revealed = deployment.running.command("urls", "--credentials").stdout
+    assert f"{base}/webhooks/wavix/{deployment.running.stack.credentials.of('wavix')['token']}" in revealed
+    assert "shows it whole" not in revealed

@@ -1,4 +1,4 @@
-"""Wavix, Bird and VoIPstudio call the deployed application, and jambonz tells it of its calls."""
+"""Wavix, Bird, VoIPstudio and jambonz send events to the deployed application."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.senders import Stored
 from tests.support import EVENTS, JAMBONZ_EVENT_PATHS
 
 PROVIDERS = ("wavix", "bird", "voipstudio")
-ONE_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
+EVENT_OF = {"wavix": "ringing", "bird": "voice_inbound_ringing", "voipstudio": "call_ringing"}
 
 
 def recorded(provider: str, name: str) -> Delivery:
     return read_delivery(EVENTS / provider / f"{name}.json")
 
 
-def one_of(running: RunningStack, provider: str) -> Delivery:
-    """An event of a call that was not seen before, as its provider sends it now."""
-    delivery = recorded(provider, ONE_OF[provider])
+def new_event(running: RunningStack, provider: str) -> Delivery:
+    """Return an event of a new call, signed as its provider would sign it now."""
+    delivery = recorded(provider, EVENT_OF[provider])
     return running.signed(NewCallIds().renew(delivery, Path("event.json")))
 
 
@@ -40,7 +40,7 @@ def with_body(delivery: Delivery, body: str) -> Delivery:
 
 @contextmanager
 def new_items(running: RunningStack) -> Iterator[list[Stored]]:
-    """Fills a list with what was stored within the block."""
+    """Yield a list that is filled with the items stored within the block."""
     before = {(item["pk"]["S"], item["sk"]["S"]) for item in running.items()}
     items: list[Stored] = []
     yield items
@@ -48,20 +48,22 @@ def new_items(running: RunningStack) -> Iterator[list[Stored]]:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_every_recorded_delivery_is_taken_and_kept_once(running: RunningStack, provider: str) -> None:
+def test_every_recorded_delivery_is_accepted_and_stored_once(running: RunningStack, provider: str) -> None:
     paths = sorted((EVENTS / provider).glob("*.json"))
     deliveries = [running.signed(read_delivery(path)) for path in paths]
     with new_items(running) as items:
         first = [running.post(delivery) for delivery in deliveries]
-        again = [running.post(delivery) for delivery in deliveries]
-    assert {response.status_code for response in (*first, *again)} == {200}
-    assert [response.text for response in first] == [response.text for response in again]
-    kept = [delivery for delivery, path in zip(deliveries, paths, strict=True) if not path.stem.startswith("probe_")]
-    assert len(items) == len(kept)
+        duplicates = [running.post(delivery) for delivery in deliveries]
+    assert {response.status_code for response in (*first, *duplicates)} == {200}
+    assert [response.text for response in first] == [response.text for response in duplicates]
+    expected = [
+        delivery for delivery, path in zip(deliveries, paths, strict=True) if not path.stem.startswith("probe_")
+    ]
+    assert len(items) == len(expected)
     assert {item["provider"] for item in items} == {provider}
 
 
-def test_every_recorded_event_of_jambonz_is_taken_and_kept_once(running: RunningStack) -> None:
+def test_every_recorded_jambonz_event_is_accepted_and_stored_once(running: RunningStack) -> None:
     new_ids = NewCallIds()
     recordings = [(path, read_delivery(path)) for path in sorted((EVENTS / "jambonz").glob("*.json"))]
     deliveries = [
@@ -71,15 +73,15 @@ def test_every_recorded_event_of_jambonz_is_taken_and_kept_once(running: Running
     ]
     with new_items(running) as items:
         first = [running.post(delivery) for delivery in deliveries]
-        again = [running.post(delivery) for delivery in deliveries]
-    assert {(response.status_code, response.text) for response in (*first, *again)} == {(200, "[]")}
+        duplicates = [running.post(delivery) for delivery in deliveries]
+    assert {(response.status_code, response.text) for response in (*first, *duplicates)} == {(200, "[]")}
     assert {"idempotent-replayed" in response.headers for response in first} == {False}
-    assert {"idempotent-replayed" in response.headers for response in again} == {True}
+    assert {"idempotent-replayed" in response.headers for response in duplicates} == {True}
     assert len(items) == len(deliveries)
     assert {item["provider"] for item in items} == {"jambonz"}
 
 
-def test_an_event_of_jambonz_that_names_no_call_is_found_by_the_call_in_its_url(running: RunningStack) -> None:
+def test_a_jambonz_event_without_a_call_id_uses_the_call_in_its_url(running: RunningStack) -> None:
     path = EVENTS / "jambonz" / "llm_event_openai.json"
     delivery = running.signed(NewCallIds().renew(read_delivery(path), path))
     call = dict(delivery.request.query)["call"]
@@ -95,7 +97,7 @@ def test_an_event_of_jambonz_that_names_no_call_is_found_by_the_call_in_its_url(
 
 
 @pytest.mark.parametrize("path", ["/webhooks/call/events", "/adulting", "/streaming-event", "/tokens-result"])
-def test_who_is_not_jambonz_tells_nothing(running: RunningStack, path: str) -> None:
+def test_unauthenticated_jambonz_events_are_rejected(running: RunningStack, path: str) -> None:
     access = running.stack.credentials.of("jambonz")
     url = f"{running.stack.base_url}{path}"
     with new_items(running) as items:
@@ -108,8 +110,8 @@ def test_who_is_not_jambonz_tells_nothing(running: RunningStack, path: str) -> N
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_event_is_found_with_what_it_tells(running: RunningStack, provider: str) -> None:
-    delivery = one_of(running, provider)
+def test_an_event_is_stored_with_its_attributes(running: RunningStack, provider: str) -> None:
+    delivery = new_event(running, provider)
     with new_items(running) as items:
         assert running.post(delivery).json() == {"status": "stored"}
     (item,) = items
@@ -123,8 +125,8 @@ def test_an_event_is_found_with_what_it_tells(running: RunningStack, provider: s
     assert item["pk"] == f"{provider}#{item['call_id']}"
 
 
-def test_ten_at_once_leave_one_item(running: RunningStack) -> None:
-    delivery = one_of(running, "bird")
+def test_ten_simultaneous_deliveries_are_stored_once(running: RunningStack) -> None:
+    delivery = new_event(running, "bird")
     with new_items(running) as items, ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(running.post, [delivery] * 10))
     assert {response.status_code for response in responses} == {200}
@@ -132,11 +134,11 @@ def test_ten_at_once_leave_one_item(running: RunningStack) -> None:
 
 
 @pytest.mark.parametrize("body", ["not JSON", "[]", '"completed"'])
-def test_what_is_not_understood_of_jambonz_is_accepted_and_kept_once(running: RunningStack, body: str) -> None:
-    # Signed once, as a retry is: a signature of the next second would be another delivery.
-    odd = running.signed(with_body(recorded("jambonz", "call_status_dial_leg_ringing"), f"{body} "))
+def test_an_unreadable_jambonz_event_is_quarantined_once(running: RunningStack, body: str) -> None:
+    # Sign once, as for a retry: a signature of the next second would make a different delivery.
+    unreadable = running.signed(with_body(recorded("jambonz", "call_status_dial_leg_ringing"), f"{body} "))
     with new_items(running) as items:
-        responses = [running.post(odd) for _ in range(2)]
+        responses = [running.post(unreadable) for _ in range(2)]
     assert [response.status_code for response in responses] == [202, 202]
     (item,) = items
     assert item["pk"].startswith("quarantine#jambonz#")
@@ -145,8 +147,8 @@ def test_what_is_not_understood_of_jambonz_is_accepted_and_kept_once(running: Ru
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("body", ["not JSON", "[]", "{}", '{"unrelated": true}'])
-def test_what_is_not_understood_is_accepted_and_kept_once(running: RunningStack, provider: str, body: str) -> None:
-    delivery = running.signed(with_body(recorded(provider, ONE_OF[provider]), f"{body} "))
+def test_an_unreadable_event_is_quarantined_once(running: RunningStack, provider: str, body: str) -> None:
+    delivery = running.signed(with_body(recorded(provider, EVENT_OF[provider]), f"{body} "))
     with new_items(running) as items:
         responses = [running.post(delivery) for _ in range(2)]
     assert [response.status_code for response in responses] == [202, 202]
@@ -163,15 +165,15 @@ def tampered(delivery: Delivery, **changes: Any) -> Delivery:
     return Delivery(event)
 
 
-def test_bird_is_refused_with_a_byte_changed_anywhere(running: RunningStack) -> None:
-    delivery = one_of(running, "bird")
+def test_a_bird_delivery_with_any_changed_byte_is_rejected(running: RunningStack) -> None:
+    delivery = new_event(running, "bird")
     headers, body = delivery.request.headers, delivery.request.body.decode()
     signature, timestamp = headers["messagebird-signature"], headers["messagebird-request-timestamp"]
     flipped = "A" if signature[0] != "A" else "B"
-    # The last letter before the padding has two bits that decode to nothing.
+    # The last letter before the padding has two bits that base64 ignores.
     loose = signature[:-2] + chr(ord(signature[-2]) + 1) + "="
     with new_items(running) as items:
-        refused = [
+        changed = [
             tampered(delivery, headers={"messagebird-signature": flipped + signature[1:]}),
             tampered(delivery, headers={"messagebird-signature": loose}),
             tampered(delivery, headers={"messagebird-signature": signature[:-1]}),
@@ -181,12 +183,12 @@ def test_bird_is_refused_with_a_byte_changed_anywhere(running: RunningStack) -> 
             tampered(delivery, rawPath="/webhooks/bird/another-channel"),
             tampered(delivery, rawQueryString="a=1"),
         ]
-        assert [running.post(one).status_code for one in refused] == [401] * len(refused)
+        assert [running.post(one).status_code for one in changed] == [401] * len(changed)
     assert items == []
     assert running.post(delivery).status_code == 200
 
 
-def test_nobody_learns_whether_a_token_is_wrong_or_missing(running: RunningStack) -> None:
+def test_a_wrong_and_a_missing_token_get_the_same_answer(running: RunningStack) -> None:
     for provider in ("wavix", "voipstudio"):
         url = f"{running.stack.base_url}/webhooks/{provider}"
         answers = [httpx.post(url, json={}), httpx.post(f"{url}/wrong", json={})]
@@ -196,7 +198,7 @@ def test_nobody_learns_whether_a_token_is_wrong_or_missing(running: RunningStack
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
-def test_the_probe_of_voipstudio_s_dashboard_is_answered(running: RunningStack, method: str) -> None:
+def test_the_probe_of_the_voipstudio_dashboard_is_answered(running: RunningStack, method: str) -> None:
     url = f"{running.stack.base_url}/webhooks/voipstudio"
     with new_items(running) as items:
         assert httpx.request(method, f"{url}/{running.stack.credentials.of('voipstudio')['token']}").status_code == 200
@@ -206,7 +208,7 @@ def test_the_probe_of_voipstudio_s_dashboard_is_answered(running: RunningStack, 
 
 
 def test_the_command_sends_the_deliveries_of_every_provider(running: RunningStack) -> None:
-    files = [f"events/{provider}/{name}.json" for provider, name in ONE_OF.items()]
+    files = [f"events/{provider}/{name}.json" for provider, name in EVENT_OF.items()]
     sent = running.command("send", *files, "--new-call")
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.count('"status": "stored"') == 3
@@ -214,17 +216,17 @@ def test_the_command_sends_the_deliveries_of_every_provider(running: RunningStac
     assert running.stack.credentials.of("wavix")["token"] not in sent.stdout
 
 
-def test_the_command_tells_what_every_provider_is_configured_with(running: RunningStack) -> None:
-    told = running.command("urls", "--credentials").stdout
+def test_urls_shows_the_settings_of_every_provider(running: RunningStack) -> None:
+    output = running.command("urls", "--credentials").stdout
     base, credentials = running.stack.base_url, running.stack.credentials
-    assert f"{base}/webhooks/wavix/{credentials.of('wavix')['token']}" in told
-    assert f"{base}/webhooks/voipstudio/{credentials.of('voipstudio')['token']}" in told
-    assert f"{base}/webhooks/bird" in told
-    assert credentials.of("bird")["signing_key"] in told
+    assert f"{base}/webhooks/wavix/{credentials.of('wavix')['token']}" in output
+    assert f"{base}/webhooks/voipstudio/{credentials.of('voipstudio')['token']}" in output
+    assert f"{base}/webhooks/bird" in output
+    assert credentials.of("bird")["signing_key"] in output
 
 
 @pytest.mark.parametrize("provider", ["wavix", "bird"])
-def test_the_command_rotates_what_was_generated(running: RunningStack, provider: str) -> None:
+def test_the_command_rotates_a_generated_secret(running: RunningStack, provider: str) -> None:
     (generated,) = running.stack.credentials.of(provider).values()
     refused = running.command("secret", "remove", provider, stdin=f"{generated}\n")
     assert refused.returncode == 1
@@ -237,12 +239,12 @@ def test_the_command_rotates_what_was_generated(running: RunningStack, provider:
     newest, *others = running.command("secret", "list", provider, "--reveal").stdout.split()
     assert (len(newest), others) == (40, [added, generated])
     assert newest in running.command("urls", "--credentials").stdout
-    assert running.post(one_of(running, provider)).status_code == 200
+    assert running.post(new_event(running, provider)).status_code == 200
     for secret in (newest, added):
         assert running.command("secret", "remove", provider, stdin=f"{secret}\n").returncode == 0
 
 
-def test_the_command_makes_no_secret_that_only_jambonz_can_make(running: RunningStack) -> None:
+def test_the_command_does_not_generate_a_secret_for_jambonz(running: RunningStack) -> None:
     refused = running.command("secret", "add", "jambonz", "--generate")
     assert refused.returncode == 1
     assert "made by jambonz" in refused.stderr
@@ -250,7 +252,7 @@ def test_the_command_makes_no_secret_that_only_jambonz_can_make(running: Running
     assert short.stderr.strip() == "A signing key has at least 8 printable characters."
 
 
-def test_the_command_sends_nothing_when_one_of_several_files_is_unusable(running: RunningStack) -> None:
+def test_the_command_sends_nothing_if_one_of_its_files_is_unusable(running: RunningStack) -> None:
     with new_items(running) as items:
         refused = running.command("send", "events/wavix/busy.json", "README.md", "--new-call")
     assert refused.returncode == 1
@@ -268,9 +270,9 @@ def test_the_command_sends_a_body_as_its_provider_would(running: RunningStack, t
     assert [item["call_id"] for item in items] == ["a body alone"]
 
 
-def test_a_compressed_body_is_taken_as_the_bytes_that_were_sent(running: RunningStack) -> None:
-    # API Gateway does not unpack what is sent, and a signature is over what is sent.
-    delivery = one_of(running, "wavix")
+def test_a_compressed_body_is_stored_as_sent(running: RunningStack) -> None:
+    # API Gateway does not decompress the body, and signatures cover the bytes as sent.
+    delivery = new_event(running, "wavix")
     packed = gzip.compress(delivery.request.body)
     url = f"{running.stack.base_url}{delivery.request.path}"
     with new_items(running) as items:
@@ -279,7 +281,7 @@ def test_a_compressed_body_is_taken_as_the_bytes_that_were_sent(running: Running
     assert items[0].item["body"]["B"] == packed
 
 
-def test_the_command_takes_no_token_that_a_url_cannot_hold(running: RunningStack) -> None:
+def test_the_command_rejects_a_token_that_does_not_fit_into_a_url(running: RunningStack) -> None:
     for token in ("short", "with/a/slash/that/is/long/enough"):
         refused = running.command("secret", "add", "wavix", stdin=f"{token}\n")
         assert refused.returncode == 1

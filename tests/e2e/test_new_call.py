@@ -1,4 +1,4 @@
-"""jambonz posts a new call to the deployed application."""
+"""jambonz posts new calls to the deployed application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def items_of(running: RunningStack, delivery: Delivery) -> list[dict[str, dict[s
     return [item for item in running.items() if item.get("call_id") == {"S": call_sid}]
 
 
-def test_a_new_call_is_answered_and_kept(running: RunningStack) -> None:
+def test_a_new_call_is_answered_and_stored(running: RunningStack) -> None:
     delivery = running.recorded("new_call")
     response = running.post(delivery)
     assert response.status_code == 200
@@ -44,16 +44,16 @@ def test_a_new_call_is_answered_and_kept(running: RunningStack) -> None:
     }
 
 
-def test_the_same_call_twice_is_kept_once(running: RunningStack) -> None:
+def test_a_duplicate_of_a_new_call_is_stored_once(running: RunningStack) -> None:
     delivery = running.new_call()
-    first, again = running.post(delivery), running.post(delivery)
-    assert first.text == again.text
+    first, duplicate = running.post(delivery), running.post(delivery)
+    assert first.text == duplicate.text
     assert "idempotent-replayed" not in first.headers
-    assert again.headers["idempotent-replayed"] == "true"
+    assert duplicate.headers["idempotent-replayed"] == "true"
     assert len(items_of(running, delivery)) == 1
 
 
-def test_ten_deliveries_of_a_call_at_once_leave_one_item_and_get_one_answer(running: RunningStack) -> None:
+def test_ten_simultaneous_deliveries_get_one_answer_and_are_stored_once(running: RunningStack) -> None:
     delivery = running.new_call()
     with ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(running.post, [delivery] * 10))
@@ -70,14 +70,14 @@ def test_every_recorded_delivery_is_answered(running: RunningStack, name: str) -
     assert response.json()
 
 
-def test_who_proves_nothing_is_refused_and_leaves_nothing(running: RunningStack) -> None:
+def test_unauthenticated_requests_are_rejected_and_not_stored(running: RunningStack) -> None:
     before = len(running.items())
     url = f"{running.stack.base_url}/webhooks/call"
     access = running.stack.credentials.of("jambonz")
     unsigned = httpx.post(url, auth=(access["username"], access["password"]), json={"call_sid": "unsigned"})
-    stranger = httpx.post(url, auth=("jambonz", "wrong"), json={"call_sid": "stranger"})
-    nobody = httpx.get(url)
-    for response in (unsigned, stranger, nobody):
+    wrong_password = httpx.post(url, auth=("jambonz", "wrong"), json={"call_sid": "wrong-password"})
+    without_credentials = httpx.get(url)
+    for response in (unsigned, wrong_password, without_credentials):
         assert response.status_code == 401
         assert response.json()["title"] == "Unauthorized"
     assert len(running.items()) == before
@@ -92,7 +92,7 @@ def test_who_proves_nothing_is_refused_and_leaves_nothing(running: RunningStack)
         (b'{"call_sid": "' + b"x" * 140_000 + b'"}', 413),
     ],
 )
-def test_what_is_no_call_is_told_so(running: RunningStack, body: bytes, status: int) -> None:
+def test_an_invalid_new_call_gets_an_error(running: RunningStack, body: bytes, status: int) -> None:
     event = running.recorded("new_call").event
     delivery = Delivery({**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True})
     response = running.post(running.signed(delivery))
@@ -100,16 +100,16 @@ def test_what_is_no_call_is_told_so(running: RunningStack, body: bytes, status: 
     assert response.json()["status"] == status
 
 
-def test_other_paths_and_methods_are_not_there(running: RunningStack) -> None:
+def test_other_paths_and_methods_are_not_found(running: RunningStack) -> None:
     for method, path in (("POST", "/nothing"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call/")):
         assert httpx.request(method, f"{running.stack.base_url}{path}").status_code == 404
 
 
-def test_permissions_are_really_checked(running: RunningStack) -> None:
-    # Otherwise a function without a permission would pass here and fail in AWS.
+def test_the_engine_checks_permissions(running: RunningStack) -> None:
+    # Otherwise a function with a missing permission would work here and fail on AWS.
     iam = running.client("iam")
-    iam.create_user(UserName="nobody")
-    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    iam.create_user(UserName="without-permissions")
+    key = iam.create_access_key(UserName="without-permissions")["AccessKey"]
     with pytest.raises(ClientError, match="AccessDenied"):
         running.client("dynamodb", key["AccessKeyId"], key["SecretAccessKey"]).scan(
             TableName=running.stack.events_table
@@ -123,11 +123,11 @@ def test_the_command_sends_recorded_deliveries(running: RunningStack) -> None:
     assert '"verb": "gather"' in sent.stdout
 
 
-def test_the_command_tells_what_jambonz_is_configured_with(running: RunningStack) -> None:
-    told = running.command("urls", "--credentials").stdout
-    assert f"{running.stack.base_url}/webhooks/call#rc=2&rp=ct,5xx" in told
-    assert told.count(f"{running.stack.base_url}/webhooks/call/events#rc=2&rp=ct,5xx") == 2
-    assert running.stack.credentials.of("jambonz")["password"] in told
+def test_urls_shows_the_settings_of_jambonz(running: RunningStack) -> None:
+    output = running.command("urls", "--credentials").stdout
+    assert f"{running.stack.base_url}/webhooks/call#rc=2&rp=ct,5xx" in output
+    assert output.count(f"{running.stack.base_url}/webhooks/call/events#rc=2&rp=ct,5xx") == 2
+    assert running.stack.credentials.of("jambonz")["password"] in output
 
 
 def test_the_command_adds_and_removes_webhook_secrets(running: RunningStack) -> None:

@@ -1,4 +1,4 @@
-"""The deployed projector: calls are kept, events are published, and what cannot be projected blocks nothing."""
+"""The deployed projector stores calls, publishes events, and is not blocked by an event that it cannot read."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ SEQUENCE = ("call_setup", "ringing", "answered", "completed")
 ValueT = TypeVar("ValueT")
 
 
-def eventually(look: Callable[[], ValueT], so: Callable[[ValueT], bool] = bool) -> ValueT:
-    """What is seen as soon as it is so, or at last."""
+def eventually(read: Callable[[], ValueT], is_expected: Callable[[ValueT], bool] = bool) -> ValueT:
+    """Read until the value is as expected or time runs out, and return the last value."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not so(seen := look()) and time.monotonic() < deadline:
+    while not is_expected(value := read()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return seen
+    return value
 
 
 @dataclass
 class Projection:
-    """The running stack, and a queue that everything on its bus is forwarded to."""
+    """Running stack, and a queue that receives everything from its event bus."""
 
     running: RunningStack
     outputs: dict[str, str]
     subscriber: str
 
     def place_call(self) -> str:
-        """Have Wavix tell of a call that was not seen before, and return its partition key."""
+        """Send the deliveries of a new Wavix call, and return its partition key."""
         new_ids = NewCallIds()
         for name in SEQUENCE:
             path = EVENTS / "wavix" / f"{name}.json"
@@ -61,15 +61,15 @@ class Projection:
         self.running.client("dynamodb").put_item(TableName=self.running.stack.events_table, Item=item)
 
     def call_of(self, pk: str, events: int) -> dict[str, Any]:
-        """The item of a call once it is made of so many events."""
+        """Return the item of a call as soon as it has this many events."""
         item = eventually(
             lambda: self.item(pk), lambda item: item is not None and item["event_count"]["N"] == str(events)
         )
         assert item is not None
         return item
 
-    def published(self, pk: str, most: int) -> list[dict[str, Any]]:
-        """What is published of a call, until there is so much of it."""
+    def published(self, pk: str, count: int) -> list[dict[str, Any]]:
+        """Wait for this many published events of a call, and return them."""
         sqs, found = self.running.client("sqs"), list[dict[str, Any]]()
 
         def receive() -> int:
@@ -79,11 +79,11 @@ class Projection:
                     found.append(event)
             return len(found)
 
-        eventually(receive, lambda number: number >= most)
+        eventually(receive, lambda number: number >= count)
         return found
 
-    def waiting_keys(self) -> int:
-        """How many keys the retry queue holds, given out or not."""
+    def retry_count(self) -> int:
+        """Return the number of keys in the retry queue, including those in flight."""
         names = [f"ApproximateNumberOfMessages{state}" for state in ("", "Delayed", "NotVisible")]
         reply = self.running.client("sqs").get_queue_attributes(
             QueueUrl=self.outputs["ProjectionRetryQueue"], AttributeNames=names
@@ -107,7 +107,7 @@ def projection(running: RunningStack) -> Iterator[Projection]:
     sqs.delete_queue(QueueUrl=subscriber)
 
 
-def test_a_call_is_kept_and_each_of_its_events_is_published_with_it(projection: Projection) -> None:
+def test_a_call_is_stored_and_published_with_each_of_its_events(projection: Projection) -> None:
     pk = projection.place_call()
     call = projection.call_of(pk, len(SEQUENCE))
     assert (call["status"]["S"], call["outcome"]["S"], call["talk_seconds"]["N"]) == ("completed", "answered", "42.498")
@@ -117,26 +117,26 @@ def test_a_call_is_kept_and_each_of_its_events_is_published_with_it(projection: 
         bus_schema().validate(event["detail"])
         assert event["source"] == "callhooks.wavix"
         assert event["detail-type"] == event["detail"]["event"]["kind"]
-    # The last one that was published knows the whole call.
+    # The last published event contains the complete call.
     assert max(event["detail"]["call"]["event_count"] for event in published) == len(SEQUENCE)
 
 
 def poison(projection: Projection) -> Any:
-    """Put an event into the table that cannot be read, and return it as it should be."""
+    """Put an unreadable event into the table, and return the readable one."""
     item = kept(replace(told(Kind.RINGING), call_id=str(uuid.uuid4())))
     projection.put({**item, "kind": {"S": "call.unheard_of"}})
     return item
 
 
-def test_a_poisoned_event_blocks_nothing_and_ends_in_the_retry_queue(projection: Projection) -> None:
-    before = projection.waiting_keys()
+def test_an_unreadable_event_goes_to_the_retry_queue_and_blocks_no_others(projection: Projection) -> None:
+    before = projection.retry_count()
     poisoned = poison(projection)
     pk = projection.place_call()
     assert projection.call_of(pk, len(SEQUENCE))["status"]["S"] == "completed"
-    assert eventually(projection.waiting_keys, lambda waiting: waiting == before + 1) == before + 1
+    assert eventually(projection.retry_count, lambda count: count == before + 1) == before + 1
     assert projection.item(poisoned["pk"]["S"]) is None
 
-    # Once it is mended, its key in the queue is enough.
+    # After the repair, its key in the queue is enough.
     projection.put(poisoned)
     projection.running.client("sqs").send_message(
         QueueUrl=projection.outputs["ProjectionRetryQueue"], MessageBody=key_message(poisoned), DelaySeconds=0
@@ -145,23 +145,23 @@ def test_a_poisoned_event_blocks_nothing_and_ends_in_the_retry_queue(projection:
     assert len(projection.published(poisoned["pk"]["S"], 1)) == 1
 
 
-def test_a_call_that_was_damaged_is_rebuilt_and_the_others_are_left_alone(projection: Projection) -> None:
-    damaged, well = projection.place_call(), projection.place_call()
-    right = projection.call_of(damaged, len(SEQUENCE))
-    projection.call_of(well, len(SEQUENCE))
-    projection.put({**right, "status": {"S": "busy"}, "event_count": {"N": "999"}})
+def test_a_damaged_call_is_rebuilt_and_the_others_stay_unchanged(projection: Projection) -> None:
+    damaged, intact = projection.place_call(), projection.place_call()
+    expected = projection.call_of(damaged, len(SEQUENCE))
+    projection.call_of(intact, len(SEQUENCE))
+    projection.put({**expected, "status": {"S": "busy"}, "event_count": {"N": "999"}})
 
     rebuilt = projection.running.command("rebuild")
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert "1 changed" in rebuilt.stdout
-    assert projection.item(damaged) == right
+    assert projection.item(damaged) == expected
 
-    again = projection.running.command("rebuild", "--call", damaged.replace("#", "/"))
-    assert again.returncode == 0, again.stderr
-    assert again.stdout == "Calls: 1 the same.\n"
+    second = projection.running.command("rebuild", "--call", damaged.replace("#", "/"))
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == "Calls: 1 the same.\n"
 
 
-def test_a_rebuild_names_a_call_that_it_cannot_fold_and_goes_on(projection: Projection) -> None:
+def test_a_rebuild_reports_an_unreadable_call_and_continues(projection: Projection) -> None:
     poisoned = poison(projection)
     try:
         rebuilt = projection.running.command("rebuild")
@@ -175,13 +175,13 @@ def test_a_rebuild_names_a_call_that_it_cannot_fold_and_goes_on(projection: Proj
 
 
 @pytest.mark.parametrize("call", ["jambonz", "telco/1", "jambonz/"])
-def test_a_rebuild_says_how_a_call_is_named(running: RunningStack, call: str) -> None:
+def test_a_rebuild_explains_how_to_name_a_call(running: RunningStack, call: str) -> None:
     refused = running.command("rebuild", "--call", call)
     assert refused.returncode == 1
     assert "PROVIDER/CALL_ID" in refused.stderr
 
 
-def test_a_rebuild_of_a_call_that_is_not_there_says_so(running: RunningStack) -> None:
+def test_a_rebuild_of_an_unknown_call_fails(running: RunningStack) -> None:
     refused = running.command("rebuild", "--call", "jambonz/nobody")
     assert refused.returncode == 1
     assert "There are no events of jambonz/nobody." in refused.stderr

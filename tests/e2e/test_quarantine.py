@@ -1,4 +1,4 @@
-"""Quarantine and what only the log has kept, by the command, on the deployed application."""
+"""The quarantine and recover commands on the deployed application."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
-NOWHERE = "http://127.0.0.1:9"
+UNUSED_ENDPOINT = "http://127.0.0.1:9"
 WAIT_SECONDS = 60
 
 
-def of_wavix(running: RunningStack, body: bytes | None = None) -> Delivery:
-    """A delivery of Wavix, of a call that was not seen before or with another body."""
+def wavix_delivery(running: RunningStack, body: bytes | None = None) -> Delivery:
+    """Return a signed Wavix delivery of a new call, optionally with another body."""
     path = EVENTS / "wavix" / "ringing.json"
     delivery = NewCallIds().renew(read_delivery(path), path)
     if body is not None:
@@ -45,23 +45,23 @@ def table_holds(running: RunningStack, pk: str, sk: str = "") -> bool:
 
 @contextmanager
 def without_database_and_queue(running: RunningStack, logical_id: str) -> Iterator[None]:
-    """Have a function find neither."""
+    """Point a function at endpoints where neither DynamoDB nor SQS answers."""
     resource = running.client("cloudformation").describe_stack_resource(
         StackName=running.stack.stack_name, LogicalResourceId=logical_id
     )
     name, functions = resource["StackResourceDetail"]["PhysicalResourceId"], running.client("lambda")
     variables: dict[str, Any] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    elsewhere = {"AWS_ENDPOINT_URL_DYNAMODB": NOWHERE, "AWS_ENDPOINT_URL_SQS": NOWHERE}
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | elsewhere})
+    unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": UNUSED_ENDPOINT, "AWS_ENDPOINT_URL_SQS": UNUSED_ENDPOINT}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | unreachable})
     try:
         yield
     finally:
         functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
-def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: RunningStack) -> None:
+def test_a_quarantined_delivery_is_listed_shown_and_stays_if_unreadable(running: RunningStack) -> None:
     text = f"{{ broken {uuid.uuid4()} \x1b[2J"
-    broken = of_wavix(running, text.encode())
+    broken = wavix_delivery(running, text.encode())
     answer = running.post(broken)
     assert (answer.status_code, answer.json()["status"]) == (202, "quarantined")
 
@@ -75,20 +75,22 @@ def test_what_is_not_understood_is_listed_shown_and_stays_until_it_is(running: R
     assert text.replace("\x1b", "\\x1b") in shown.stdout
     assert running.stack.credentials.of("wavix")["token"] not in shown.stdout
 
-    tried = running.command("quarantine", "retry", key)
-    assert (tried.returncode, tried.stdout) == (1, "Deliveries: 1 still not understood.\n")
+    retried = running.command("quarantine", "retry", key)
+    assert (retried.returncode, retried.stdout) == (1, "Deliveries: 1 still not understood.\n")
     assert table_holds(running, f"quarantine#wavix#{key.split('/')[1]}", broken.request.body_hash)
 
 
-def test_what_is_understood_now_becomes_an_event_and_a_call(running: RunningStack) -> None:
-    request = of_wavix(running).request._replace(route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"})
+def test_a_quarantined_delivery_that_is_readable_now_becomes_a_call(running: RunningStack) -> None:
+    request = wavix_delivery(running).request._replace(
+        route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"}
+    )
     delivery = NotUnderstood("wavix", "There was a fault.", datetime.now(UTC))
     item = quarantine_item(delivery, request, quarantined("There was a fault."), retention_days=90)
     running.client("dynamodb").put_item(TableName=running.stack.events_table, Item=item)
 
     _, provider, day = item["pk"]["S"].split("#")
-    tried = running.command("quarantine", "retry", f"{provider}/{day}/{item['sk']['S']}")
-    assert (tried.returncode, tried.stdout) == (0, "Deliveries: 1 stored.\n"), tried.stderr
+    retried = running.command("quarantine", "retry", f"{provider}/{day}/{item['sk']['S']}")
+    assert (retried.returncode, retried.stdout) == (0, "Deliveries: 1 stored.\n"), retried.stderr
     pk = f"wavix#{json.loads(request.body)['uuid']}"
     assert table_holds(running, pk)
     assert not table_holds(running, item["pk"]["S"], item["sk"]["S"])
@@ -98,8 +100,8 @@ def test_what_is_understood_now_becomes_an_event_and_a_call(running: RunningStac
     assert table_holds(running, pk, "call")
 
 
-def test_what_only_the_log_has_kept_is_brought_in(running: RunningStack) -> None:
-    lost = of_wavix(running)
+def test_events_that_are_only_in_the_log_are_recovered(running: RunningStack) -> None:
+    lost = wavix_delivery(running)
     with without_database_and_queue(running, "WavixCallFunction"):
         assert running.post(lost).status_code == 503
     pk = f"wavix#{json.loads(lost.request.body)['uuid']}"
@@ -109,8 +111,8 @@ def test_what_only_the_log_has_kept_is_brought_in(running: RunningStack) -> None
     assert recovered.returncode == 0, recovered.stderr
     assert " brought in" in recovered.stdout
     assert table_holds(running, pk)
-    again = running.command("recover", "--since", "1h")
-    assert "brought in" not in again.stdout
-    assert "there already" in again.stdout
-    # The sender's own repeat finds it.
+    second = running.command("recover", "--since", "1h")
+    assert "brought in" not in second.stdout
+    assert "there already" in second.stdout
+    # The sender's own retry is a duplicate.
     assert running.post(lost).headers["idempotent-replayed"] == "true"

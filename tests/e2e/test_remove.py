@@ -1,4 +1,4 @@
-"""A stack is removed: what it did ends, and what it has kept stays."""
+"""A removed stack stops answering, and its stored data stays."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ SAM = Path(sys.prefix) / "bin" / "sam"
 
 
 @pytest.fixture
-def to_be_removed() -> Iterator[RunningStack]:
-    """A stack of its own: nobody else's may be taken away."""
+def own_stack() -> Iterator[RunningStack]:
+    """Start a separate stack, because the test removes it."""
     running = start(ROOT / ".local" / f"e2e-remove{os.environ.get('PYTEST_XDIST_WORKER', '')}")
     yield running
     assert running.stop() == 0
 
 
-def test_what_was_kept_outlives_the_stack(to_be_removed: RunningStack) -> None:
-    stack = to_be_removed.stack
-    assert to_be_removed.post(to_be_removed.new_call()).status_code == 200
-    resources = to_be_removed.client("cloudformation").describe_stack_resources(StackName=stack.stack_name)
+def test_stored_data_outlives_the_stack(own_stack: RunningStack) -> None:
+    stack = own_stack.stack
+    assert own_stack.post(own_stack.new_call()).status_code == 200
+    resources = own_stack.client("cloudformation").describe_stack_resources(StackName=stack.stack_name)
     physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
 
     removed = subprocess.run(
@@ -41,20 +41,20 @@ def test_what_was_kept_outlives_the_stack(to_be_removed: RunningStack) -> None:
     )  # fmt: skip
     assert removed.returncode == 0, removed.stderr
 
-    # Nobody answers any more ...
-    functions = to_be_removed.client("lambda").list_functions()["Functions"]
+    # Nothing answers any more ...
+    functions = own_stack.client("lambda").list_functions()["Functions"]
     assert [function["FunctionName"] for function in functions if stack.stack_name in function["FunctionName"]] == []
-    assert to_be_removed.post(to_be_removed.new_call()).status_code >= 500
+    assert own_stack.post(own_stack.new_call()).status_code >= 500
 
-    # ... and all is there that was kept.
-    (kept_event,) = to_be_removed.items()
-    assert kept_event["kind"]["S"] == "call.initiated"
-    tables = to_be_removed.client("dynamodb").list_tables()["TableNames"]
+    # ... and the stored data is still there.
+    (stored_event,) = own_stack.items()
+    assert stored_event["kind"]["S"] == "call.initiated"
+    tables = own_stack.client("dynamodb").list_tables()["TableNames"]
     assert physical["ClientsTable"] in tables
     assert physical["ToolCallsTable"] not in tables
-    secrets = to_be_removed.client("secretsmanager").list_secrets()["SecretList"]
-    kept = {secret["Name"] for secret in secrets} | {secret["ARN"] for secret in secrets}
+    secrets = own_stack.client("secretsmanager").list_secrets()["SecretList"]
+    remaining = {secret["Name"] for secret in secrets} | {secret["ARN"] for secret in secrets}
     for name in ("JambonzCredentials", "JambonzWebhookSecrets", "WavixCredentials", "BirdCredentials"):
-        assert physical[name] in kept
-    queues = {url.rpartition("/")[2] for url in to_be_removed.client("sqs").list_queues()["QueueUrls"]}
+        assert physical[name] in remaining
+    queues = {url.rpartition("/")[2] for url in own_stack.client("sqs").list_queues()["QueueUrls"]}
     assert {physical[name].rpartition("/")[2] for name in ("SpillQueue", "SpillDeadLetterQueue")} <= queues

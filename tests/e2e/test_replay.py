@@ -30,7 +30,7 @@ projection = test_projector.projection
 
 
 def put_call(projection: Projection, number: str) -> list[str]:
-    """Put a call of long ago into the table, wait until it is projected, and return the ids of its events in order."""
+    """Store an old call, wait until it is projected, and return the ids of its events in order."""
     call_id = str(uuid.uuid4())
     kinds = (Kind.INITIATED, Kind.RINGING, Kind.ANSWERED, Kind.DTMF, Kind.HELD, Kind.RESUMED, Kind.COMPLETED)
     events = [replace(told(kind, second, from_=number), call_id=call_id) for second, kind in enumerate(kinds)]
@@ -42,11 +42,11 @@ def put_call(projection: Projection, number: str) -> list[str]:
 
 
 def new_number() -> str:
-    """A number that no other test has: documentation numbers are few, so it is a SIP user."""
+    """Return a unique caller. It is a SIP user, because documentation numbers are few."""
     return f"user-{uuid.uuid4()}"
 
 
-def test_a_call_is_published_again_as_the_projector_has_published_it(projection: Projection) -> None:
+def test_a_replay_publishes_the_same_events_as_the_projector(projection: Projection) -> None:
     number = new_number()
     ids = put_call(projection, number)
     pk = ids[0].partition("/")[0]
@@ -55,9 +55,9 @@ def test_a_call_is_published_again_as_the_projector_has_published_it(projection:
     replayed = projection.running.command("replay", "--provider", "jambonz", "--number", number, "--rate", "100")
     assert replayed.returncode == 0, replayed.stderr
     assert f"{len(ids)} events published again to the bus" in replayed.stdout
-    again = projection.published(pk, len(ids))
-    assert sorted(event["detail"]["id"] for event in again) == ids
-    for event in again:
+    replays = projection.published(pk, len(ids))
+    assert sorted(event["detail"]["id"] for event in replays) == ids
+    for event in replays:
         bus_schema().validate(event["detail"])
         assert event["source"] == "callhooks.jambonz"
         assert event["detail"]["call"]["event_count"] == len(ids)
@@ -65,7 +65,7 @@ def test_a_call_is_published_again_as_the_projector_has_published_it(projection:
 
 @dataclass
 class Endpoint:
-    """An HTTP endpoint of somebody who keeps calls."""
+    """HTTP endpoint that receives replayed events."""
 
     url: str
     received: list[Any] = field(default_factory=list)
@@ -86,7 +86,7 @@ def listening() -> Iterator[Endpoint]:
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     endpoint.url = f"http://127.0.0.1:{server.server_port}/calls?token=t0ken"
@@ -98,7 +98,7 @@ def listening() -> Iterator[Endpoint]:
         server.server_close()
 
 
-def test_a_replay_that_was_killed_goes_on_without_a_gap(projection: Projection) -> None:
+def test_a_killed_replay_resumes_without_a_gap(projection: Projection) -> None:
     number = new_number()
     ids = put_call(projection, number)
     running = projection.running
@@ -121,17 +121,17 @@ def test_a_replay_that_was_killed_goes_on_without_a_gap(projection: Projection) 
         assert resumed.returncode == 0, resumed.stderr
         assert f"published again to {endpoint.url.partition('/calls')[0]}" in resumed.stdout
         assert "t0ken" not in output + errors + resumed.stdout + resumed.stderr
-        again = running.command("replay", "--resume")
-        assert again.stderr == "There is no replay of this stack to go on with.\n"
+        second = running.command("replay", "--resume")
+        assert second.stderr == "There is no replay of this stack to go on with.\n"
     assert list(dict.fromkeys(endpoint.ids)) == ids
-    # At most the one that was on its way is sent twice.
+    # Only an event that was in flight may be sent twice.
     assert len(endpoint.ids) <= len(ids) + 1
     assert killed_after < len(ids)
 
 
-def test_a_person_is_forgotten_and_nobody_else(projection: Projection) -> None:
+def test_forget_deletes_one_person_only(projection: Projection) -> None:
     theirs, other = new_number(), new_number()
-    forgotten, kept_pk = (put_call(projection, number)[0].partition("/")[0] for number in (theirs, other))
+    forgotten, other_pk = (put_call(projection, number)[0].partition("/")[0] for number in (theirs, other))
     before = projection.running.items()
 
     done = projection.running.command("forget", theirs, "--yes")
@@ -141,4 +141,4 @@ def test_a_person_is_forgotten_and_nobody_else(projection: Projection) -> None:
     keys = {(item["pk"]["S"], item["sk"]["S"]) for item in projection.running.items()}
     assert keys == {(item["pk"]["S"], item["sk"]["S"]) for item in before if item["pk"]["S"] != forgotten}
     assert projection.item(forgotten) is None
-    assert projection.item(kept_pk) is not None
+    assert projection.item(other_pk) is not None

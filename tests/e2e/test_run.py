@@ -1,4 +1,4 @@
-"""`make run` as its user meets it: what it prints, and what is left when it ends."""
+"""`make run` from its user's point of view: its output, its security, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from tests.support import EVENTS, ROOT
 
 
 def processes_of(running: RunningStack) -> list[psutil.Process]:
-    """The process of `callhooks run` and all that it has started."""
+    """Return the process of `callhooks run` and all its descendants."""
     own = psutil.Process(running.process.pid)
     return [own, *own.children(recursive=True)]
 
 
 @pytest.fixture(scope="module")
 def own_run() -> Iterator[RunningStack]:
-    """A run with parameters, which a test may end, in a folder that an earlier one has left open to everybody."""
+    """Start a separate stack with parameters, in a folder that everyone can read. A test may stop it."""
     folder = ROOT / ".local" / "e2e-run"
     (folder / "run").mkdir(parents=True, exist_ok=True)
     (folder / "run" / "engine.log").touch()
@@ -55,7 +55,7 @@ def own_run() -> Iterator[RunningStack]:
         own_run.stop()
 
 
-def test_it_takes_parameters_of_the_template(own_run: RunningStack) -> None:
+def test_template_parameters_are_applied(own_run: RunningStack) -> None:
     answers = {}
     for status in ("ringing", "busy", "completed"):
         delivery = own_run.signed(read_delivery(EVENTS / "bird" / f"voice_inbound_{status}.json"))
@@ -64,9 +64,9 @@ def test_it_takes_parameters_of_the_template(own_run: RunningStack) -> None:
     assert {item["status"]["S"] for item in own_run.items()} == {"busy", "completed"}
 
 
-def test_only_its_owner_can_read_what_it_writes(own_run: RunningStack) -> None:
+def test_only_the_owner_can_read_the_written_files(own_run: RunningStack) -> None:
     assert own_run.post(own_run.recorded("new_call")).status_code == 200
-    # Nobody else can open the folder of the builds, into which uv links what it has in its cache.
+    # Files in the builds folder may be links into uv's cache, so only the folder itself is checked.
     written = [ROOT / ".local", BUILDS, own_run.folder, *own_run.folder.rglob("*")]
     assert [path for path in written if path.stat().st_mode & 0o077] == []
     folders = (BUILDS, own_run.folder / "run", own_run.folder / "run" / "tmp")
@@ -75,7 +75,7 @@ def test_only_its_owner_can_read_what_it_writes(own_run: RunningStack) -> None:
         assert stat.S_IMODE((own_run.folder / "run" / log).stat().st_mode) == 0o600
 
 
-def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: RunningStack, tmp_path: Path) -> None:
+def test_the_printed_curl_command_works_and_a_stop_leaves_nothing_behind(own_run: RunningStack, tmp_path: Path) -> None:
     stack_file = own_run.folder / "stack.json"
     assert stat.S_IMODE(stack_file.stat().st_mode) == 0o600
     for step in ("Starting the local AWS engine", "sam build", "sam deploy", "Ready", own_run.stack.base_url):
@@ -97,14 +97,14 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
     own_run.client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
     own_run.client("dynamodb").delete_table(TableName=table)
     assert own_run.post(own_run.recorded("new_call_outbound")).status_code == 200
-    # Without its table an event waits in the spill queue.
+    # Without the table, an event waits in the spill queue.
     event = own_run.signed(read_delivery(EVENTS / "wavix" / "ringing.json"))
     assert own_run.post(event).status_code == 200
 
     temporary = own_run.folder / "run" / "tmp"
     assert temporary.exists()
     started = processes_of(own_run)
-    assert len(started) >= 3  # itself, the engine, a function's container
+    assert len(started) >= 3  # the command, the engine, a function's container
     assert own_run.stop(signal.SIGINT) == 0
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive
@@ -113,25 +113,25 @@ def test_it_prints_a_curl_line_that_works_and_leaves_nothing_behind(own_run: Run
 
 
 @pytest.mark.parametrize("parameter", ["BirdStatuses", "=completed", 'BirdStatuses="x"'])
-def test_a_parameter_that_is_none_is_told(parameter: str, tmp_path: Path) -> None:
+def test_an_invalid_parameter_is_rejected(parameter: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [CALLHOOKS, "run", "--parameter", parameter], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (ended.returncode, ended.stderr.strip()) == (1, f"--parameter takes NAME=VALUE, and not {parameter}")
 
 
-def test_a_request_to_nowhere_is_told_without_its_token(running: RunningStack) -> None:
+def test_a_request_to_an_unknown_route_is_logged_without_its_token(running: RunningStack) -> None:
     token = running.stack.credentials.of("wavix")["token"]
     assert httpx.post(f"{running.stack.base_url}/webhooks/wavix/{token}/").status_code == 404
     assert httpx.get(f"{running.stack.base_url}/webhook/call").status_code == 404
     assert httpx.post(f"{running.stack.base_url}/{token}").status_code == 404
-    told = [line for line in running.output.splitlines() if "no route of the template" in line]
-    assert any("POST /webhooks/wavix/.../  404" in line for line in told)
-    assert any("GET /.../call  404" in line for line in told)
-    assert token not in "".join(told)
+    lines = [line for line in running.output.splitlines() if "no route of the template" in line]
+    assert any("POST /webhooks/wavix/.../  404" in line for line in lines)
+    assert any("GET /.../call  404" in line for line in lines)
+    assert token not in "".join(lines)
 
 
-def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
+def test_it_listens_on_loopback_only(running: RunningStack) -> None:
     listening = {
         connection.laddr.ip
         for process in processes_of(running)
@@ -143,7 +143,7 @@ def test_it_listens_on_loopback_alone(running: RunningStack) -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """A request to the engine: what another user would want of it."""
+    """Request that another user of the machine might send to the engine."""
 
     service: str
     path: str
@@ -182,9 +182,9 @@ def operations(running: RunningStack) -> dict[str, Operation]:
     }
 
 
-def keys_worked_out_from_names(running: RunningStack) -> Credentials:
-    """The keys of a function as the engine itself makes them, of names that anybody can work out."""
-    # The engine knows a function's keys once the function has run.
+def keys_derived_from_names(running: RunningStack) -> Credentials:
+    """Derive the keys of a function from public names, as the unprotected engine does."""
+    # The engine creates a function's keys when the function first runs.
     assert running.post(running.signed(read_delivery(EVENTS / "wavix" / "ringing.json"))).status_code == 200
     functions = running.client("lambda").list_functions()["Functions"]
     (function,) = [one for one in functions if "WavixCallFunction" in one["FunctionName"]]
@@ -193,10 +193,10 @@ def keys_worked_out_from_names(running: RunningStack) -> Credentials:
     return Credentials(f"ASIA{digest[:16].upper()}", secret, token)
 
 
-def ask(
+def send_operation(
     running: RunningStack, operation: Operation, keys: Credentials | None, headers: Mapping[str, str] = {}
 ) -> httpx.Response:
-    """Send an operation to the engine with a true signature, if with any."""
+    """Send an operation to the engine, signed if `keys` is given."""
     url = f"{running.stack.aws_endpoint_url}{operation.path}"
     request = AWSRequest("POST", url, {**operation.headers, **headers}, json.dumps(operation.body))
     if keys is not None:
@@ -210,12 +210,12 @@ def own_keys(running: RunningStack) -> Credentials:
 
 Keys: TypeAlias = Callable[[RunningStack], Credentials | None]
 
-REFUSED: dict[str, tuple[Keys, dict[str, str], str]] = {
+REJECTED: dict[str, tuple[Keys, dict[str, str], str]] = {
     "the well-known key": (lambda _: Credentials("test", "test"), {}, "not one of this run"),
     "an account": (lambda _: Credentials("123456789012", "test"), {}, "not one of this run"),
     "the account of the stack": (lambda _: Credentials("000000000000", "test"), {}, "not one of this run"),
     "keys of another run": (lambda _: Credentials(f"LOCAL{'0' * 32}", "secret"), {}, "not one of this run"),
-    "keys of a function, worked out": (keys_worked_out_from_names, {}, "not one of this run"),
+    "derived keys of a function": (keys_derived_from_names, {}, "not one of this run"),
     "no signature": (lambda _: None, {}, "must be signed"),
     "a web page": (own_keys, {"Origin": "https://example.com"}, "web pages"),
     "a web page on this machine": (own_keys, {"Origin": "http://localhost:8080"}, "web pages"),
@@ -223,12 +223,12 @@ REFUSED: dict[str, tuple[Keys, dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize(("keys", "headers", "reason"), REFUSED.values(), ids=list(REFUSED))
-def test_the_engine_is_closed_to_other_users_and_to_web_pages(
+@pytest.mark.parametrize(("keys", "headers", "reason"), REJECTED.values(), ids=list(REJECTED))
+def test_the_engine_rejects_other_users_and_web_pages(
     running: RunningStack, keys: Keys, headers: dict[str, str], reason: str
 ) -> None:
     for operation in operations(running).values():
-        answer = ask(running, operation, keys(running), headers)
+        answer = send_operation(running, operation, keys(running), headers)
         assert answer.status_code == 403
         assert reason in answer.text
         assert running.stack.aws_access_key_id not in answer.text
@@ -238,16 +238,18 @@ def test_the_engine_is_closed_to_other_users_and_to_web_pages(
     assert "of-another-user" not in {function["FunctionName"] for function in functions}
 
 
-def test_the_key_without_its_secret_opens_nothing(running: RunningStack) -> None:
+def test_the_key_id_without_its_secret_is_rejected(running: RunningStack) -> None:
     keys = Credentials(running.stack.aws_access_key_id, "test")
     for operation in operations(running).values():
-        answer = ask(running, operation, keys)
+        answer = send_operation(running, operation, keys)
         assert answer.is_client_error
         assert "signature we calculated does not match" in answer.text
 
 
-def test_the_engine_takes_the_keys_of_its_run(running: RunningStack) -> None:
-    answers = {name: ask(running, operation, own_keys(running)) for name, operation in operations(running).items()}
+def test_the_engine_accepts_its_own_keys(running: RunningStack) -> None:
+    answers = {
+        name: send_operation(running, operation, own_keys(running)) for name, operation in operations(running).items()
+    }
     running.client("lambda").delete_function(FunctionName="of-another-user")
     assert {name: answer.is_success for name, answer in answers.items()} == dict.fromkeys(answers, True)
     assert running.stack.credentials.of("jambonz")["password"] in answers["GetSecretValue"].text
@@ -264,18 +266,18 @@ def test_the_engine_takes_the_keys_of_its_run(running: RunningStack) -> None:
             "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}),
     ],
 )  # fmt: skip
-def test_no_door_of_the_engine_stands_open(
+def test_the_other_endpoints_of_the_engine_are_closed(
     running: RunningStack, method: str, path: str, headers: dict[str, str]
 ) -> None:
     url = f"{running.stack.aws_endpoint_url}{path}"
     answer = httpx.request(method, url, headers=headers, timeout=30, trust_env=False)
     assert answer.status_code == 403
     assert not [name for name in answer.headers if name.startswith("access-control-")]
-    # It was not emptied.
+    # The reset did not happen.
     assert running.client("dynamodb").list_tables()["TableNames"]
 
 
-def test_the_keys_of_the_engine_are_new_and_nowhere_but_in_the_stack_file(
+def test_the_keys_of_the_engine_are_new_and_only_in_the_stack_file(
     running: RunningStack, own_run: RunningStack
 ) -> None:
     assert running.post(running.new_call()).status_code == 200
@@ -284,20 +286,20 @@ def test_the_keys_of_the_engine_are_new_and_nowhere_but_in_the_stack_file(
     started = processes_of(running)
     workers = [process for process in started if "_worker.py" in " ".join(process.cmdline())]
     assert workers
-    seen = [" ".join(process.cmdline()) for process in started]
-    seen += [str(worker.environ()) for worker in workers]
-    seen += [running.output, *(log.read_text() for log in (running.folder / "run").glob("*.log"))]
-    assert not [text for text in seen if any(key in text for key in keys)]
+    visible = [" ".join(process.cmdline()) for process in started]
+    visible += [str(worker.environ()) for worker in workers]
+    visible += [running.output, *(log.read_text() for log in (running.folder / "run").glob("*.log"))]
+    assert not [text for text in visible if any(key in text for key in keys)]
 
 
-def test_a_second_one_in_the_same_folder_is_refused(running: RunningStack) -> None:
+def test_a_second_stack_in_the_same_folder_is_refused(running: RunningStack) -> None:
     second = running.command("run", "--port", "0")
     assert second.returncode == 1
     assert "already runs in this folder" in second.stderr
     assert running.post(running.new_call()).status_code == 200
 
 
-def test_the_engine_ends_even_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_the_engine_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     program = f"""
 import os, signal
@@ -320,9 +322,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert refused
 
 
-def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported_immediately(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(tmp_path / "stack.json")}
         ended = subprocess.run(
             [CALLHOOKS, "run", "--port", str(port)], capture_output=True, text=True, env=environment, check=False
@@ -332,7 +334,7 @@ def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
     assert "make run PORT=" in ended.stderr
 
 
-def test_a_python_that_is_too_old_is_told() -> None:
+def test_a_missing_python_is_reported() -> None:
     made = subprocess.run(
         ["make", "run", "PYTHON=", "VENV=.local/no-such-venv"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -340,12 +342,12 @@ def test_a_python_that_is_too_old_is_told() -> None:
     assert "callhooks needs Python 3.11 or later" in made.stderr
 
 
-# What the Lambda runtime brings besides the standard library.
+# The packages of the Lambda runtime, in addition to the standard library.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py")
 
 
 @pytest.mark.parametrize("folder", ["jambonz_new_call", "wavix_call", "bird_voice", "voipstudio_event"])
-def test_the_layers_carry_all_that_a_function_needs_as_bytecode(
+def test_the_layers_contain_all_dependencies_of_a_function_as_bytecode(
     running: RunningStack, folder: str, tmp_path: Path
 ) -> None:
     build = BUILDS / build_key(ROOT)
@@ -361,7 +363,7 @@ import time
 sys.path[:0] = {[str(path) for path in (ROOT / "functions" / folder, *layers, tmp_path)]!r}
 import app
 assert app.receiver
-# That of new calls stands in for one that cannot be made.
+# The function for new calls builds its receiver lazily, with a fallback.
 getattr(app, "new_receiver", lambda: None)()
 """
     environment = {
@@ -382,5 +384,5 @@ getattr(app, "new_receiver", lambda: None)()
         "VOIPSTUDIO_CREDENTIALS": "{}",
         "VOIPSTUDIO_ALLOWED_ADDRESSES": "",
     }
-    # -I and -S: no site-packages, so that nothing of the development environment can stand in.
+    # -I and -S exclude site-packages, so that the development environment cannot supply a missing package.
     subprocess.run([sys.executable, "-I", "-S", "-c", program], env=environment, check=True)

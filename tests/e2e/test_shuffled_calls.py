@@ -1,6 +1,6 @@
-"""Calls of all four providers, sent in order, and the same calls sent shuffled and doubled: the same records.
+"""Calls of all four providers end in the same records, whether sent in order or shuffled with duplicates.
 
-`CALLHOOKS_CALLS` says how many calls; .ci/run takes the default, and the thousand of the promise take some minutes.
+`CALLHOOKS_CALLS` sets the number of calls. .ci/run uses the default; a thousand calls take some minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of
 from tests.running_stack import RunningStack
 
 CALLS = int(os.environ.get("CALLHOOKS_CALLS", "60"))
-AT_ONCE = 50
+BATCH_SIZE = 50
 SENDERS = 8
 PROJECTED_WITHIN_SECONDS = 240
 
@@ -37,8 +37,8 @@ def call_items(running: RunningStack) -> dict[str, dict[str, Any]]:
 
 
 def batches() -> Iterator[range]:
-    for first in range(0, CALLS, AT_ONCE):
-        yield range(first, min(first + AT_ONCE, CALLS))
+    for first in range(0, CALLS, BATCH_SIZE):
+        yield range(first, min(first + BATCH_SIZE, CALLS))
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def post(running: RunningStack) -> Iterator[Any]:
         yield send
 
 
-def test_calls_sent_shuffled_and_doubled_are_the_same_as_sent_in_order(running: RunningStack, post: Any) -> None:
+def test_shuffled_and_duplicated_deliveries_result_in_the_same_calls(running: RunningStack, post: Any) -> None:
     kinds = [(provider, names) for provider, sequences in SEQUENCES.items() for names in sequences]
-    chance = random.Random(4711)  # noqa: S311 - an order, and no secret
+    rng = random.Random(4711)  # noqa: S311 - not used for a secret
     pairs: list[tuple[PlacedCall, PlacedCall]] = []
     with ThreadPoolExecutor(SENDERS) as pool:
         for numbers in batches():
-            # jambonz's signature tells when it was sent, and is valid for five minutes.
+            # jambonz's signature contains the time of sending, and is valid for five minutes.
             began = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=60)
             placed = [
                 (place(running, *kind, number, began), place(running, *kind, number, began))
@@ -75,7 +75,7 @@ def test_calls_sent_shuffled_and_doubled_are_the_same_as_sent_in_order(running: 
             in_order = [call.deliveries for call, _ in placed]
             statuses = list(pool.map(lambda deliveries: [post(one) for one in deliveries], in_order))
             shuffled = [delivery for _, call in placed for delivery in [*call.deliveries, *call.deliveries]]
-            chance.shuffle(shuffled)
+            rng.shuffle(shuffled)
             assert {*itertools.chain(*statuses), *pool.map(post, shuffled)} == {200}
             pairs += placed
 

@@ -1,4 +1,4 @@
-"""A language model in a call asks the deployed application for tools."""
+"""Language models in calls use the tools of the deployed application."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDED = sorted(path.stem for path in (EVENTS / "jambonz").glob("tool_*.json")
 
 
 def in_a_new_call(running: RunningStack, name: str, ids: NewCallIds | None = None) -> Delivery:
-    """A recorded tool hook, of a call that was not seen before."""
+    """Return a recorded tool hook of a new call, signed."""
     return running.signed((ids or NewCallIds()).renew(running.recorded(name), Path(f"{name}.json")))
 
 
@@ -28,7 +28,7 @@ def items_of(running: RunningStack, delivery: Delivery) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_tool_hook_is_answered_with_an_object_and_kept(running: RunningStack, name: str) -> None:
+def test_every_recorded_tool_hook_is_answered_with_an_object_and_stored(running: RunningStack, name: str) -> None:
     delivery = in_a_new_call(running, name)
     response = running.post(delivery)
     assert response.status_code == 200
@@ -39,26 +39,26 @@ def test_every_recorded_tool_hook_is_answered_with_an_object_and_kept(running: R
     assert (item["kind"], item["answer"]) == ({"S": "tool.called"}, {"S": response.text})
 
 
-def test_a_tool_knows_the_call_it_is_asked_for_in(running: RunningStack) -> None:
-    # It takes the permissions to read the first webhook and to look the caller's calls up.
+def test_a_tool_knows_the_call_that_it_runs_in(running: RunningStack) -> None:
+    # This needs the permissions to read the initial webhook and to look up the caller's calls.
     ids = NewCallIds()
     new_call = running.signed(ids.renew(running.recorded("new_call"), Path("new_call.json")))
     assert running.post(new_call).status_code == 200
     response = running.post(in_a_new_call(running, "tool_ultravox", ids))
-    told = json.loads(response.json()["result"])
-    assert isinstance(told["calls"], list)
-    assert "note" not in told
+    result = json.loads(response.json()["result"])
+    assert isinstance(result["calls"], list)
+    assert "note" not in result
 
 
-def test_a_repeat_gets_the_first_answer_and_is_kept_once(running: RunningStack) -> None:
+def test_a_duplicate_gets_the_first_answer_and_is_stored_once(running: RunningStack) -> None:
     delivery = in_a_new_call(running, "tool_openai")
-    first, again = running.post(delivery), running.post(delivery)
-    assert (first.text, again.headers["idempotent-replayed"]) == (again.text, "true")
+    first, duplicate = running.post(delivery), running.post(delivery)
+    assert (first.text, duplicate.headers["idempotent-replayed"]) == (duplicate.text, "true")
     assert "idempotent-replayed" not in first.headers
     assert len(items_of(running, delivery)) == 1
 
 
-def test_ten_deliveries_of_a_wish_at_once_are_all_answered_and_kept_once(running: RunningStack) -> None:
+def test_ten_simultaneous_tool_hooks_are_all_answered_and_stored_once(running: RunningStack) -> None:
     delivery = in_a_new_call(running, "tool_openai")
     with ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(running.post, [delivery] * 10))
@@ -67,7 +67,7 @@ def test_ten_deliveries_of_a_wish_at_once_are_all_answered_and_kept_once(running
     assert len(items_of(running, delivery)) == 1
 
 
-def test_what_is_no_wish_is_an_error_that_the_model_can_read(running: RunningStack) -> None:
+def test_an_invalid_tool_hook_gets_an_error_that_the_model_can_read(running: RunningStack) -> None:
     event = running.recorded("tool_elevenlabs").event
     response = running.post(running.signed(Delivery({**event, "body": "not JSON", "isBase64Encoded": False})))
     assert response.status_code == 200
@@ -75,7 +75,7 @@ def test_what_is_no_wish_is_an_error_that_the_model_can_read(running: RunningSta
     assert (data["is_error"], json.loads(data["result"])) == (True, {"error": "The body is not JSON."})
 
 
-def test_who_proves_nothing_runs_nothing(running: RunningStack) -> None:
+def test_unauthenticated_requests_run_no_tool(running: RunningStack) -> None:
     before = len(running.items())
     url = f"{running.stack.base_url}/webhooks/tool/openai"
     assert httpx.post(url, json={"tool_call_id": "1", "name": "opening_hours", "args": {}}).status_code == 401

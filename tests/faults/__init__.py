@@ -1,1 +1,1 @@
-"""What was promised, with something of AWS broken: the deployed template, its functions behind a faulty proxy."""
+"""Fault injection: the promises hold while a proxy breaks AWS services for the deployed functions."""

@@ -1,4 +1,4 @@
-"""One deployment for all faults, and the proxy that makes them."""
+"""One deployment for all faults, and the proxy that causes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def running() -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def proxy(running: RunningStack) -> Iterator[FaultyProxy]:
-    """The proxy, with all functions behind it."""
+    """Start the proxy, and send the AWS requests of all functions through it."""
     proxy = FaultyProxy(running.stack.aws_endpoint_url)
     proxy.start()
     lead_functions_through(running, proxy)
@@ -29,7 +29,7 @@ def proxy(running: RunningStack) -> Iterator[FaultyProxy]:
 
 @pytest.fixture(scope="session")
 def traffic(running: RunningStack, proxy: FaultyProxy) -> Iterator[Traffic]:
-    """Senders of all four providers."""
+    """Return senders of all four providers, after warming up every function."""
     traffic = Traffic(running, proxy)
     traffic.warm_up()
     yield traffic

@@ -1,4 +1,4 @@
-"""The stack is updated while senders are at work."""
+"""Update the stack between deliveries of the same events."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.faults.traffic import Traffic
 DAYS = 30
 
 
-def test_what_is_sent_again_after_a_stack_update_gets_the_first_answer_and_is_stored_once(traffic: Traffic) -> None:
-    """Deploys another `RetentionDays` between two deliveries of the same events: every function starts anew."""
-    calls, usual = traffic.place_twins()
+def test_duplicates_after_a_stack_update_get_the_first_answer(traffic: Traffic) -> None:
+    """Change `RetentionDays` between two deliveries of the same events, so that every function restarts."""
+    calls, baseline = traffic.place_twins()
     sent = traffic.send(calls)
-    assert traffic.records_of(calls) == usual.records
+    assert traffic.records_of(calls) == baseline.records
 
     stack = traffic.running.stack
     sam = Sam(traffic.running.folder / "run", stack.engine)
     sam.deploy(sam.build(), {"PublicUrl": stack.base_url, "RetentionDays": str(DAYS)})
-    traffic.new_containers()
+    traffic.force_cold_starts()
     traffic.warm_up()
 
-    traffic.assert_repeats_get_the_first_answers(sent)
-    traffic.assert_kept_once(sent)
-    assert traffic.records_of(calls) == usual.records
+    traffic.assert_duplicates_get_the_first_answers(sent)
+    traffic.assert_stored_once(sent)
+    assert traffic.records_of(calls) == baseline.records
 
     later = traffic.place()
     traffic.send(later)

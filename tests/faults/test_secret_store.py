@@ -1,4 +1,4 @@
-"""Secrets that are changed while their senders go on, and Secrets Manager down."""
+"""Secrets change under traffic, and Secrets Manager fails."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from callhooks.webhooks.credentials import REFRESH_INTERVAL_SECONDS
 from callhooks_tools.stack.secrets import secret_kinds
 from callhooks_tools.stack.stack import LocalStack, StackCredentials
 
-from tests.faults.traffic import NEW_CALL_PATH, Sent, Traffic, assert_answered_as, eventually
+from tests.faults.traffic import NEW_CALL_PATH, Sent, Traffic, assert_same_answers, eventually
 from tests.faulty_proxy import Fault, FaultyProxy
 from tests.running_stack import RunningStack
 from tests.stacks import PROVIDERS
 
 READS = "secretsmanager.GetSecretValue"
-READS_OF_EACH_FUNCTION = 5
-"""The function for new calls has two secrets, and those for the other three providers' first events one each."""
+MAX_READS = 5
+"""The function for new calls reads two secrets; the functions of the other three providers read one each."""
 PAUSE_SECONDS = 0.2
 
 
 @dataclass
 class Senders:
-    """A sender of each provider that never stops; `stack` has the credentials that they use now."""
+    """One sender per provider that sends continuously, with the current credentials of `stack`."""
 
     traffic: Traffic
     stack: LocalStack
@@ -49,8 +49,8 @@ class Senders:
         while not over.wait(PAUSE_SECONDS):
             self.statuses[provider].append(first_of_a_call(self.traffic, provider, self.stack).status)
 
-    def have_gone_on(self) -> None:
-        """Return when each one has sent three times more, and all that was ever sent was let in."""
+    def continue_without_rejection(self) -> None:
+        """Wait until each sender has sent three more deliveries, and check that none was ever rejected."""
         before = {provider: len(statuses) for provider, statuses in self.statuses.items()}
         eventually(lambda: all(len(statuses) >= before[one] + 3 for one, statuses in self.statuses.items()))
         assert {status for statuses in self.statuses.values() for status in statuses} == {200}
@@ -97,62 +97,60 @@ def new_secrets() -> dict[str, str]:
     }
 
 
-def change(running: RunningStack, what: str, of: Mapping[str, str]) -> None:
-    """`callhooks secret add` or `remove` for each of these."""
+def change(running: RunningStack, action: str, values: Mapping[str, str]) -> None:
+    """Run `callhooks secret add` or `remove` for each of these secrets."""
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda kind: running.command("secret", what, kind, stdin=f"{of[kind]}\n"), of))
-    assert [one.returncode for one in done] == [0] * len(of), [one.stderr for one in done]
+        done = list(pool.map(lambda kind: running.command("secret", action, kind, stdin=f"{values[kind]}\n"), values))
+    assert [one.returncode for one in done] == [0] * len(values), [one.stderr for one in done]
 
 
-def test_secrets_are_changed_under_traffic_without_a_refused_delivery(traffic: Traffic, proxy: FaultyProxy) -> None:
-    """Adds new secrets, has the senders use them, and removes the old ones."""
+def test_secrets_rotate_under_traffic_without_a_rejected_delivery(traffic: Traffic, proxy: FaultyProxy) -> None:
+    """Add new secrets, switch the senders to them, and remove the old ones."""
     old = traffic.running.stack
     new = with_credentials(old, new_secrets())
     senders = Senders(traffic, old)
     with senders.at_work():
-        senders.have_gone_on()
+        senders.continue_without_rejection()
         read_at = proxy.seen_at[READS]
         change(traffic.running, "add", secrets_in(new))
-        # A function that has read its secrets a moment ago does not do so again for a minute.
+        # Functions read their secrets at most once a minute.
         time.sleep(max(0, read_at + REFRESH_INTERVAL_SECONDS + 1 - time.monotonic()))
-        senders.have_gone_on()
+        senders.continue_without_rejection()
 
         senders.stack = new
-        senders.have_gone_on()
+        senders.continue_without_rejection()
         change(traffic.running, "remove", secrets_in(old))
-        senders.have_gone_on()
-    # What comes after this test uses what is valid now.
+        senders.continue_without_rejection()
+    # Later tests need the new credentials.
     traffic.running.stack = new
 
 
-def test_whoever_forges_deliveries_makes_functions_read_their_secrets_once_a_minute_at_most(
-    traffic: Traffic, proxy: FaultyProxy
-) -> None:
-    """Sends many deliveries of nobody, one after the other."""
+def test_forged_deliveries_cause_at_most_one_read_of_secrets_a_minute(traffic: Traffic, proxy: FaultyProxy) -> None:
+    """Send many deliveries with wrong credentials, one after the other."""
     reads = proxy.seen[READS]
     forged = with_credentials(traffic.running.stack, new_secrets())
     sent = [first_of_a_call(traffic, provider, forged) for _ in range(10) for provider in PROVIDERS]
     assert {one.status for one in sent} == {401}
     assert not any(traffic.events_of(one.call) for one in sent)
-    assert proxy.seen[READS] - reads <= READS_OF_EACH_FUNCTION
+    assert proxy.seen[READS] - reads <= MAX_READS
 
 
-def test_secrets_that_are_known_go_on_while_they_cannot_be_read(traffic: Traffic) -> None:
-    """Has Secrets Manager hang while the functions are warm."""
-    calls, usual = traffic.place_twins()
+def test_cached_secrets_keep_working_while_secrets_manager_hangs(traffic: Traffic) -> None:
+    """Make Secrets Manager hang while the functions are warm."""
+    calls, baseline = traffic.place_twins()
     with traffic.outage(Fault.HANG, "secretsmanager"):
         sent = traffic.send(calls)
         forged = with_credentials(traffic.running.stack, new_secrets())
         assert {first_of_a_call(traffic, provider, forged).status for provider in PROVIDERS} == {401}
-    assert_answered_as(usual, sent)
-    assert traffic.records_of(calls) == usual.records
-    traffic.assert_kept_once(sent)
+    assert_same_answers(baseline, sent)
+    assert traffic.records_of(calls) == baseline.records
+    traffic.assert_stored_once(sent)
 
 
-def test_without_secrets_a_new_call_gets_the_fallback_and_nothing_is_taken_from_anybody(traffic: Traffic) -> None:
-    """Has Secrets Manager hang while every function starts."""
-    calls, usual = traffic.place_twins()
-    traffic.new_containers()
+def test_without_secrets_new_calls_get_the_fallback_and_events_a_503(traffic: Traffic) -> None:
+    """Make Secrets Manager hang while every function starts."""
+    calls, baseline = traffic.place_twins()
+    traffic.force_cold_starts()
     with traffic.outage(Fault.HANG, "secretsmanager") as broken:
         sent = traffic.send(calls)
         assert broken.hits
@@ -165,8 +163,8 @@ def test_without_secrets_a_new_call_gets_the_fallback_and_nothing_is_taken_from_
     assert not any(traffic.events_of(call) for call in calls)
 
     traffic.warm_up()
-    again = traffic.send(calls)
-    assert_answered_as(usual, again)
-    assert not any(one.is_replayed for one in again)
-    traffic.assert_kept_once(again)
-    assert traffic.records_of(calls) == usual.records
+    retries = traffic.send(calls)
+    assert_same_answers(baseline, retries)
+    assert not any(one.is_replayed for one in retries)
+    traffic.assert_stored_once(retries)
+    assert traffic.records_of(calls) == baseline.records

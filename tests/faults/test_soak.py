@@ -1,4 +1,4 @@
-"""A small synthetic day, of the kind that `make soak` has at full length."""
+"""A short version of the synthetic day of `make soak`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.running_stack import RunningStack
 from tests.soak import soak
 
 
-def test_of_a_day_with_an_outage_nothing_is_lost_doubled_or_let_in(running: RunningStack, proxy: FaultyProxy) -> None:
+def test_a_day_with_an_outage_breaks_no_promise(running: RunningStack, proxy: FaultyProxy) -> None:
     report = soak(running, proxy, deliveries=600, outage_seconds=4)
     report.show()
     assert report.broken == {}

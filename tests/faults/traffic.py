@@ -1,4 +1,4 @@
-"""Calls of all four providers before, while and after something is broken, and what must be true of them."""
+"""Calls of all four providers before, during and after a fault, and assertions about them."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from tests.running_stack import RunningStack
 from tests.stacks import PROVIDERS
 
 SETTLED_WITHIN_SECONDS = 120
-JAMBONZ_WAITS_SECONDS = 10.0
+JAMBONZ_TIMEOUT_SECONDS = 10.0
 SENDERS = 8
 SILENT = (Fault.HANG, Fault.UNREACHABLE, Fault.LOSE_REPLY)
-"""After these a function asks the database nothing for a while."""
+"""Faults that open the circuit breaker: functions send no requests to the database for a while."""
 NEW_CALL_PATH = "/webhooks/call"
 ValueT = TypeVar("ValueT")
 
 
-def eventually(look: Callable[[], ValueT], so: Callable[[ValueT], bool] = bool) -> ValueT:
-    """What is seen as soon as it is so.
+def eventually(read: Callable[[], ValueT], is_expected: Callable[[ValueT], bool] = bool) -> ValueT:
+    """Read until the value is as expected, and return it.
 
     Raises:
-        AssertionError: it never was.
+        AssertionError: the time ran out.
     """
     deadline = time.monotonic() + SETTLED_WITHIN_SECONDS
-    while not so(seen := look()):
-        assert time.monotonic() < deadline, f"not within {SETTLED_WITHIN_SECONDS} seconds; seen at last: {seen!r}"
+    while not is_expected(value := read()):
+        assert time.monotonic() < deadline, f"not within {SETTLED_WITHIN_SECONDS} seconds; last value: {value!r}"
         time.sleep(0.1)
-    return seen
+    return value
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A delivery and its answer; `seconds` is how long the sender has waited."""
+    """Delivery and its answer; `seconds` is how long the sender waited."""
 
     call: PlacedCall
     delivery: Delivery
@@ -66,7 +66,7 @@ class Sent:
 
     @property
     def waits_for_verbs(self) -> bool:
-        """Whether this is a call: jambonz asks what to do next."""
+        """Return whether this is a call hook or an action hook: jambonz waits for verbs."""
         path = self.delivery.request.path
         return path == NEW_CALL_PATH or path.startswith(f"{NEW_CALL_PATH}/flows/")
 
@@ -80,8 +80,8 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Usual:
-    """How calls are answered, and what their records are, with nothing broken."""
+class Baseline:
+    """Answers and records of calls that were sent with nothing broken."""
 
     sent: list[Sent]
     records: list[dict[str, Any]]
@@ -94,43 +94,43 @@ class Traffic:
     running: RunningStack
     proxy: FaultyProxy
     client: httpx.Client = field(init=False)
-    _quiet_until: float = 0
+    _circuits_open_until: float = 0
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.running.stack.base_url, timeout=30, trust_env=False)
 
     def place(self, began: datetime | None = None) -> list[PlacedCall]:
-        """A call of each provider that was not seen before."""
+        """Return a new call of each provider."""
         return [
             place(self.running, provider, SEQUENCES[provider][0], number, began or a_minute_ago())
             for number, provider in enumerate(PROVIDERS)
         ]
 
-    def place_twins(self) -> tuple[list[PlacedCall], Usual]:
-        """Calls to be sent, and what is usual for them: their likes, sent with nothing broken."""
-        self.await_database()
+    def place_twins(self) -> tuple[list[PlacedCall], Baseline]:
+        """Return calls to send, and the baseline of their twins, which are sent now with nothing broken."""
+        self.wait_for_closed_circuits()
         began = a_minute_ago()
-        calls, likes = self.place(began), self.place(began)
-        sent = self.send(likes)
+        calls, twins = self.place(began), self.place(began)
+        sent = self.send(twins)
         assert {one.status for one in sent} == {200}
-        return calls, Usual(sent, self.records_of(likes))
+        return calls, Baseline(sent, self.records_of(twins))
 
-    def await_database(self) -> None:
-        """Return when every function asks the database again, after it gave them no answer."""
-        time.sleep(max(0, self._quiet_until - time.monotonic()))
+    def wait_for_closed_circuits(self) -> None:
+        """Wait until the circuit breaker of every function is closed again."""
+        time.sleep(max(0, self._circuits_open_until - time.monotonic()))
 
     @contextmanager
-    def outage(self, fault: Fault, what: str, *, every: int = 1, having: str = "") -> Iterator[Breakage]:
-        """Break something by the proxy, and remember that functions may ask the database nothing after it."""
+    def outage(self, fault: Fault, target: str, *, every: int = 1, having: str = "") -> Iterator[Breakage]:
+        """Break a target with the proxy, and remember how long circuit breakers may stay open afterwards."""
         try:
-            with self.proxy.broken(fault, what, every=every, having=having) as breakage:
+            with self.proxy.broken(fault, target, every=every, having=having) as breakage:
                 yield breakage
         finally:
             if fault in SILENT:
-                self._quiet_until = time.monotonic() + OPEN_SECONDS
+                self._circuits_open_until = time.monotonic() + OPEN_SECONDS
 
     def send(self, calls: Iterable[PlacedCall]) -> list[Sent]:
-        """Send calls side by side, the deliveries of each one after the other."""
+        """Send calls in parallel, and the deliveries of each call in order."""
         with ThreadPoolExecutor(SENDERS) as pool:
             return [sent for call in pool.map(self._send_call, calls) for sent in call]
 
@@ -149,18 +149,18 @@ class Traffic:
         replayed = reply.headers.get("idempotent-replayed") == "true"
         return Sent(call, delivery, reply.status_code, reply.text, replayed, time.monotonic() - began)
 
-    def insist(self, call: PlacedCall, delivery: Delivery) -> Sent:
-        """Send a delivery until it is taken, as providers do: a function that starts may get its secrets too late."""
+    def send_until_accepted(self, call: PlacedCall, delivery: Delivery) -> Sent:
+        """Retry a delivery until it is accepted, as providers do: a cold function may get its secrets too late."""
         return eventually(lambda: self.post(call, delivery), lambda sent: sent.is_accepted)
 
     def warm_up(self) -> None:
-        """Have every function started, one after the other."""
+        """Start every function, one after the other."""
         for call in self.place():
             for delivery in call.deliveries:
-                self.insist(call, delivery)
+                self.send_until_accepted(call, delivery)
 
     def items_of(self, call: PlacedCall) -> list[dict[str, Any]]:
-        """All that the table has of a call: its events, and its own item."""
+        """Return all items of a call: its events and its own item."""
         reply = self.running.client("dynamodb").query(
             TableName=self.running.stack.events_table,
             KeyConditionExpression="pk = :pk",
@@ -174,44 +174,44 @@ class Traffic:
         return [item for item in self.items_of(call) if item["sk"]["S"] != "call"]
 
     def records_of(self, calls: Iterable[PlacedCall]) -> list[dict[str, Any]]:
-        """The records of calls as soon as all of their events went into them."""
-        found = [eventually(partial(self._whole_record, call)) for call in calls]
+        """Return the records of calls as soon as they contain all events."""
+        found = [eventually(partial(self._complete_record, call)) for call in calls]
         return [record_of(item) for item in found if item]
 
-    def _whole_record(self, call: PlacedCall) -> dict[str, Any] | None:
+    def _complete_record(self, call: PlacedCall) -> dict[str, Any] | None:
         own = [item for item in self.items_of(call) if item["sk"]["S"] == "call"]
         return next((item for item in own if int(item["event_count"]["N"]) == len(call.deliveries)), None)
 
-    def new_containers(self) -> None:
-        """Have every function start anew: none knows a secret or remembers an outage."""
+    def force_cold_starts(self) -> None:
+        """Force a cold start of every function: no cached secrets, and closed circuit breakers."""
         lead_functions_through(self.running, self.proxy)
 
-    def waiting(self, queue: str) -> int:
-        """How many messages a queue of the stack's outputs holds, given out or not."""
+    def message_count(self, queue: str) -> int:
+        """Return the number of messages in a queue of the stack's outputs, including those in flight."""
         names = [f"ApproximateNumberOfMessages{state}" for state in ("", "Delayed", "NotVisible")]
         reply = self.running.client("sqs").get_queue_attributes(QueueUrl=self.output(queue), AttributeNames=names)
         return sum(int(reply["Attributes"][name]) for name in names)
 
     def output(self, name: str) -> str:
-        """An output of the stack."""
+        """Return an output of the stack."""
         (stack,) = self.running.client("cloudformation").describe_stacks(StackName=self.running.stack.stack_name)[
             "Stacks"
         ]
         outputs: dict[str, str] = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return outputs[name]
 
-    def assert_kept_once(self, sent: Sequence[Sent]) -> None:
-        """Everything that was sent of these calls is in the table exactly once, with the answer that was accepted."""
+    def assert_stored_once(self, sent: Sequence[Sent]) -> None:
+        """Assert that every delivery is in the table exactly once, with the answer that its sender got."""
         items = [item for call in calls_of(sent) for item in self.events_of(call)]
         assert Counter(body_of_item(item) for item in items) == Counter({one.body for one in sent})
-        kept = {body_of_item(item): (int(item["answer_status"]["N"]), item["answer"]["S"]) for item in items}
-        assert all(one.answer == kept[one.body] for one in sent if one.is_accepted)
+        stored = {body_of_item(item): (int(item["answer_status"]["N"]), item["answer"]["S"]) for item in items}
+        assert all(one.answer == stored[one.body] for one in sent if one.is_accepted)
 
-    def assert_repeats_get_the_first_answers(self, sent: Sequence[Sent]) -> None:
-        """Whatever is sent again is answered as it was at first, and says so."""
-        again = self.send(calls_of(sent))
-        assert [one.answer for one in again] == [one.answer for one in sent]
-        assert all(one.is_replayed for one in again)
+    def assert_duplicates_get_the_first_answers(self, sent: Sequence[Sent]) -> None:
+        """Assert that duplicates get the first answers and are marked as replayed."""
+        duplicates = self.send(calls_of(sent))
+        assert [one.answer for one in duplicates] == [one.answer for one in sent]
+        assert all(one.is_replayed for one in duplicates)
 
 
 def a_minute_ago() -> datetime:
@@ -219,17 +219,17 @@ def a_minute_ago() -> datetime:
 
 
 def calls_of(sent: Iterable[Sent]) -> list[PlacedCall]:
-    """The calls of these deliveries, each once."""
+    """Return the calls of these deliveries, each once."""
     return list({one.call.pk: one.call for one in sent}.values())
 
 
-def assert_answered_as(usual: Usual, sent: Sequence[Sent]) -> None:
-    """Every sender got what it would have got with nothing broken; calls the same verbs, and at least one."""
-    assert {one.status for one in (*sent, *usual.sent)} == {200}
+def assert_same_answers(baseline: Baseline, sent: Sequence[Sent]) -> None:
+    """Assert that every sender got the same answer as its twin, and that calls got at least one verb."""
+    assert {one.status for one in (*sent, *baseline.sent)} == {200}
     assert [one.text for one in sent if not one.waits_for_verbs] == [
-        one.text for one in usual.sent if not one.waits_for_verbs
+        one.text for one in baseline.sent if not one.waits_for_verbs
     ]
     assert not any(one.is_replayed for one in sent)
     verbs = [one.verbs for one in sent if one.waits_for_verbs]
-    assert verbs == [one.verbs for one in usual.sent if one.waits_for_verbs]
+    assert verbs == [one.verbs for one in baseline.sent if one.waits_for_verbs]
     assert all(verbs)

@@ -1,4 +1,4 @@
-"""The floor: json, hmac and one conditional put with boto3."""
+"""The baseline of a warm delivery: json, hmac and one conditional put with boto3."""
 
 import json
 import os

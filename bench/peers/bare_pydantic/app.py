@@ -1,4 +1,4 @@
-"""The floor with a model: hmac, Pydantic and one conditional put with boto3."""
+"""The baseline of a cold start: hmac, Pydantic and one conditional put with boto3."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""FastAPI behind Mangum as its documentation shows it: a body model, a dependency, and one conditional put."""
+"""FastAPI with Mangum as documented: a body model, a dependency, and one conditional put."""
 
 import os
 from typing import Annotated
@@ -21,7 +21,7 @@ async def signed_body(request: Request, jambonz_signature: Annotated[str, Header
     return body
 
 
-# boto3 blocks: FastAPI runs such a function in its thread pool.
+# boto3 blocks, so this is a plain function, which FastAPI runs in its thread pool.
 @app.post("/webhooks/call/events")
 def call_status(
     call: CallStatus,

@@ -1,4 +1,4 @@
-"""Powertools as its documentation shows it: parser with an envelope, its DynamoDB idempotency layer, and a put."""
+"""Powertools as documented: parser with an envelope, its DynamoDB idempotency layer, and a put."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What every peer does with a delivery of jambonz: check its signature, and make an item of it."""
+"""Code shared by the peers: check the signature of a jambonz delivery, and build an item from it."""
 
 import base64
 import hashlib

@@ -17,7 +17,7 @@ import pytest
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
 
 from bench.artifacts import Package
-from bench.deliveries import forged, fresh, without_proof
+from bench.deliveries import forged, fresh, without_credentials
 from bench.measure import Calls, calls_of
 from bench.process import Measured, Process, ProcessFailed
 from bench.steps import steps
@@ -81,7 +81,7 @@ def imported(measured: Measured, names: Sequence[str]) -> list[str]:
 @pytest.mark.parametrize("name", OF_EVENTS)
 def test_who_shows_no_credentials_is_refused_without_boto3(name: str, layer: Path, plan: Path) -> None:
     (delivery,) = fresh(RECORDING_OF[name], 1)
-    measured = function(name, layer, plan).run(first=[without_proof(delivery)])
+    measured = function(name, layer, plan).run(first=[without_credentials(delivery)])
     assert measured.statuses == (401,)
     assert imported(measured, (*NEVER, *NOT_FOR_A_REFUSAL)) == []
 
@@ -106,7 +106,7 @@ def test_a_cold_start_takes_little_more_than_boto3_and_pydantic_themselves(layer
     for _ in range(ROUNDS):
         took["bare"].append(bare.run().import_cpu)
         took["new call"].append(new_call.run().import_cpu)
-        refused = refusing.run(first=[without_proof(delivery)])
+        refused = refusing.run(first=[without_credentials(delivery)])
         took["refusal"].append(refused.import_cpu + refused.first_cpu)
     quickest = {name: min(times) for name, times in took.items()}
     assert quickest["new call"] / quickest["bare"] <= MAX_FOR_A_NEW_CALL
@@ -126,16 +126,16 @@ def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none
             Package((), site_packages()),
             function(name, layer, plan, double.url),
             partial(fresh, RECORDING_OF[name]),
-            refused=without_proof(*fresh(RECORDING_OF[name], 1)),
+            rejected=without_credentials(*fresh(RECORDING_OF[name], 1)),
             forged=forged(*fresh(RECORDING_OF[name], 1)),
         )
         counted = calls_of(subject, double)
-    assert counted == Calls(cold_start=secrets, fresh=1, repeated_elsewhere=1, repeated=0, refused=0, forged=0)
+    assert counted == Calls(cold_start=secrets, fresh=1, duplicate_elsewhere=1, duplicate=0, rejected=0, forged=0)
 
 
 def test_the_steps_of_a_delivery_are_measured_on_the_layer_as_it_was_built(layer: Path, plan: Path) -> None:
     measured = steps(function("jambonz_event", layer, plan))
-    assert {"parse", "put it (botocore, no network)", "write the line"} <= measured.keys()
+    assert {"parse", "put the item (botocore, no network)", "write the log line"} <= measured.keys()
     with pytest.raises(ProcessFailed, match="No module named 'callhooks'"):
         steps(replace(function("jambonz_event", layer, plan), path=(site_packages(),)))
 

@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 import pytest
 from callhooks.events.event_item import Item
 
-from bench.calls import WHOLE_CALLS, taken
+from bench.calls import RECORDED_CALLS, stored_item
 from bench.cost import (
     Index,
     Pace,
     Prices,
     Usage,
     cost_of,
-    cost_of_repeats,
+    cost_of_duplicates,
     fixed_cost,
     index_units,
     indexes,
@@ -39,7 +39,7 @@ def entry(**members: str) -> Item:
     return {name: {"S": text} for name, text in {"pk": "p", "sk": "call", **members}.items()}
 
 
-@pytest.mark.parametrize("provider", WHOLE_CALLS)
+@pytest.mark.parametrize("provider", RECORDED_CALLS)
 def test_a_million_events_cost_what_was_promised(provider: str) -> None:
     cost = cost_of(usage_of(provider), Pace(), Prices())
     assert cost.receiving - cost.secrets <= MAX_FOR_RECEIVING
@@ -49,7 +49,7 @@ def test_a_million_events_cost_what_was_promised(provider: str) -> None:
 
 @pytest.mark.parametrize(("provider", "calls"), {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}.items())
 def test_a_whole_call_is_one_call_or_two_legs(provider: str, calls: int) -> None:
-    assert len({taken(provider, name)["pk"]["S"] for name in WHOLE_CALLS[provider]}) == calls
+    assert len({stored_item(provider, name)["pk"]["S"] for name in RECORDED_CALLS[provider]}) == calls
 
 
 def test_the_sum_is_that_of_the_list_prices() -> None:
@@ -75,7 +75,7 @@ def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes(
 
 
 def test_secrets_are_those_of_the_template() -> None:
-    secrets = {provider: secrets_of(provider) for provider in WHOLE_CALLS}
+    secrets = {provider: secrets_of(provider) for provider in RECORDED_CALLS}
     assert secrets == {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}
     assert fixed_cost(Prices()) == pytest.approx(6 * 0.40)
 
@@ -83,7 +83,7 @@ def test_secrets_are_those_of_the_template() -> None:
 def test_a_repeat_costs_a_request_and_a_write_that_finds_it_there() -> None:
     pace = replace(Pace(), delivery_seconds=0, access_log_bytes=-26)
     usage = replace(ONE, receiving_write_units=2, answer_bytes=0, log_bytes=-26)
-    assert cost_of_repeats(0.5, usage, pace, Prices()) == pytest.approx((1.0 + 0.20 + 2 * 0.625) / 2)
+    assert cost_of_duplicates(0.5, usage, pace, Prices()) == pytest.approx((1.0 + 0.20 + 2 * 0.625) / 2)
 
 
 def test_events_that_come_together_are_folded_together() -> None:

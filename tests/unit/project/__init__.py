@@ -1,1 +1,1 @@
-"""Tests of project."""
+"""Checks of the project itself: its documents, its architecture and its test settings."""

@@ -1,4 +1,4 @@
-"""What the README and the pages refer to is there: links, headings, commands with their options, make targets."""
+"""The README and the pages only refer to existing links, headings, commands, options and make targets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def text_of(page: Path) -> str:
 
 
 def prose_of(page: Path) -> str:
-    """A page without its blocks of code."""
+    """Return a page without its code blocks."""
     return re.sub(r"^    .*$", "", _FENCED.sub("", text_of(page)), flags=re.MULTILINE)
 
 
 def code_of(page: Path) -> list[str]:
-    """The lines of its blocks of code, and the code within its lines."""
+    """Return the lines of a page's code blocks, and its inline code."""
     text = text_of(page)
     fenced = [line for block in _FENCED.findall(text) for line in block.splitlines()[1:-1]]
     indented = [line for line in text.splitlines() if line.startswith("    ")]
@@ -45,14 +45,14 @@ def code_of(page: Path) -> list[str]:
 
 @cache
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
+    """Return the anchors that GitHub gives to the headings of a page."""
     headings = _HEADING.findall(_FENCED.sub("", text_of(page)))
     plain = (re.sub(r"[`*]", "", _LINK.sub("", heading)).lower() for heading in headings)
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
 
 
 @every_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     broken = []
     for link in _LINK.findall(prose_of(page)):
         if link.startswith(("https://", "http://")):
@@ -64,25 +64,25 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
-def test_the_readme_leads_to_every_page() -> None:
+def test_the_readme_links_to_every_page() -> None:
     linked = {link.partition("#")[0] for link in _LINK.findall(text_of(ROOT / "README.md"))}
     assert {f"docs/{page.name}" for page in PAGES if page.parent.name == "docs"} <= linked
 
 
-def test_a_page_is_readable_as_it_is_stored() -> None:
+def test_no_page_contains_a_placeholder() -> None:
     assert [page.name for page in PAGES if "@@" in text_of(page)] == []
 
 
 def commands_in(code: str) -> Iterator[list[str]]:
-    """The words behind `callhooks` in a line of code."""
+    """Yield the words after `callhooks` in a line of code."""
     for command in _COMMAND.findall(code):
         words = _ENDS_COMMAND.split(command)[0].split()
         if words and re.match("[a-z-]", words[0]):
             yield words
 
 
-def fault_of(words: list[str]) -> str | None:
-    """What is wrong with a command, if anything."""
+def error_in(words: list[str]) -> str | None:
+    """Return the error in a command, or `None` if it is valid."""
     command: Any = typer.main.get_command(app)
     rest = list(words)
     while (known := getattr(command, "commands", None)) and rest and re.fullmatch("[a-z-]+", rest[0]):
@@ -90,36 +90,36 @@ def fault_of(words: list[str]) -> str | None:
         if name == "--help":
             break
         if name not in known:
-            return f"there is no {name}"
+            return f"no such command: {name}"
         command = known[name]
     options = {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in command.params))
     unknown = [word for word in rest if re.match("--?[a-z]", word) and word.partition("=")[0] not in options]
-    return f"{command.name} takes no {', '.join(unknown)}" if unknown else None
+    return f"{command.name} has no option {', '.join(unknown)}" if unknown else None
 
 
 @every_page
-def test_every_command_is_there_with_its_options(page: Path) -> None:
+def test_every_command_and_option_exists(page: Path) -> None:
     commands = [words for code in code_of(page) for words in commands_in(code)]
-    assert {" ".join(words): fault for words in commands if (fault := fault_of(words))} == {}
+    assert {" ".join(words): error for words in commands if (error := error_in(words))} == {}
 
 
 @pytest.mark.parametrize(
-    ("code", "fault"),
+    ("code", "error"),
     [
-        ("    .venv/bin/callhooks frobnicate", "there is no frobnicate"),
-        ("    $ .venv/bin/callhooks send --never x", "send takes no --never"),
-        ("callhooks plan twist", "there is no twist"),
+        ("    .venv/bin/callhooks frobnicate", "no such command: frobnicate"),
+        ("    $ .venv/bin/callhooks send --never x", "send has no option --never"),
+        ("callhooks plan twist", "no such command: twist"),
         ("callhooks secret add wavix --generate --stack callhooks   # one more", None),
-        ("printf x | callhooks secret remove wavix -y", "remove takes no -y"),
+        ("printf x | callhooks secret remove wavix -y", "remove has no option -y"),
     ],
 )
-def test_a_command_that_is_not_there_is_found(code: str, fault: str | None) -> None:
+def test_an_unknown_command_or_option_is_found(code: str, error: str | None) -> None:
     (words,) = commands_in(code)
-    assert fault_of(words) == fault
+    assert error_in(words) == error
 
 
 @every_page
-def test_every_make_target_is_there(page: Path) -> None:
+def test_every_make_target_exists(page: Path) -> None:
     makefile = text_of(ROOT / "Makefile")
     named = {target for code in code_of(page) for target in _TARGET.findall(code)}
     assert [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
@@ -134,16 +134,16 @@ def test_a_picture_is_shown_and_small(picture: Path) -> None:
     assert picture.stat().st_size < 250_000
 
 
-def test_the_recorded_terminal_tells_no_secret() -> None:
+def test_the_terminal_recording_contains_no_secret() -> None:
     shown = text_of(ROOT / "docs" / "pictures" / "terminal.svg")
     assert "Password" in shown
     assert re.findall(r"[0-9A-Za-z]{20,}", shown) == []
 
 
-def test_the_readme_tells_the_costs_that_the_page_has() -> None:
+def test_the_readme_shows_the_costs_of_the_performance_page() -> None:
     page = (ROOT / "docs" / "performance.md").read_text("utf-8")
-    told = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
     for row, word in (("**receiving** (at most 2.40", "to receive"), ("**receiving, projecting,", "with everything")):
         (line,) = [line for line in page.splitlines() if line.startswith(f"| {row}")]
         costs = sorted(float(cell) for cell in line.split("|")[2:] if cell.strip())
-        assert f"${costs[0]:.2f} to ${costs[-1]:.2f} {word}" in told
+        assert f"${costs[0]:.2f} to ${costs[-1]:.2f} {word}" in readme

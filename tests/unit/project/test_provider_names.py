@@ -1,4 +1,4 @@
-"""A provider is named in its own folder: the rest of the layer and of the command knows all alike."""
+"""A provider is named only in its own folder: the rest of the layer and the command treats all providers alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def names_in(path: Path) -> list[str]:
     return [f"{path.relative_to(ROOT)}:{number}: {line.strip()}" for number, line in lines if NAMES.search(line)]
 
 
-def test_no_file_outside_the_folders_of_providers_names_one() -> None:
+def test_only_files_in_provider_folders_name_a_provider() -> None:
     files = [path for folder in CODE for path in folder.rglob("*.py") if "providers" not in path.parts]
     assert len(files) > 50
     assert [line for path in files for line in names_in(path)] == []
@@ -28,7 +28,7 @@ def test_every_provider_is_found_by_its_module() -> None:
     assert list(providers()) == ["bird", "jambonz", "voipstudio", "wavix"]
 
 
-@pytest.mark.parametrize("name", ["payload", "url_token", "registry", "nobody", "", "../wavix", "Wavix"])
-def test_what_describes_no_provider_is_none(name: str) -> None:
+@pytest.mark.parametrize("name", ["payload", "url_token", "registry", "unknown", "", "../wavix", "Wavix"])
+def test_a_name_without_a_provider_finds_none(name: str) -> None:
     assert find_provider(name) is None
     assert not hints_for(name).repeats_answer_time
