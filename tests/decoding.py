@@ -1,4 +1,4 @@
-"""Everything that an item keeps, decoded without the code under test, to look for digits that should be gone."""
+"""Search for digits in all data of an item, decoded independently of the code under test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\n[A-Za-z0-9+/_-]+)*={0,2}")
 
 
 def items_with(digits: str, items: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The keys of the items that hold these digits, in whatever form; what stands between two of them is no matter."""
+    """Return the keys of the items that contain these digits in any encoding, with any separators between them."""
     return [
         (item["pk"]["S"], item["sk"]["S"])
         for item in items
@@ -30,7 +30,7 @@ def items_with(digits: str, items: Iterable[Mapping[str, Any]]) -> list[tuple[st
 
 
 def texts_of(item: Mapping[str, Any]) -> set[str]:
-    """All texts in an item, and all that they can be decoded to."""
+    """Return all texts in an item, and all texts that they decode to."""
     found: set[str] = set()
     values = [_plain({"M": {name: value for name, value in item.items() if name != "details"}})]
     if "details" in item:
@@ -70,8 +70,8 @@ def _decoded(text: str) -> Iterator[Any]:
     with contextlib.suppress(ValueError):
         yield json.loads(text)
     runs = _BASE64.findall(text)
-    behind = {run[dash.end() :] for run in runs for dash in re.finditer("[-_]", run)}
-    for run in behind.union(runs):
+    after_dashes = {run[dash.end() :] for run in runs for dash in re.finditer("[-_]", run)}
+    for run in after_dashes.union(runs):
         plain = "".join(run.split()).rstrip("=").replace("-", "+").replace("_", "/")
         try:
             yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

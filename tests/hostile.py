@@ -1,4 +1,4 @@
-"""Hostile input: recorded deliveries broken in every way, texts that patterns hate, numbers that nobody can hold."""
+"""Hostile input: mutated recorded deliveries, texts that slow down patterns, and numbers out of any range."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 Path: TypeAlias = "tuple[str | int, ...]"
 
 CANARY = "zq9canary"
-"""Stands in every hostile text, to be found where a request is repeated."""
+"""Marker in hostile texts. A response or log that contains it repeats the request."""
 PROCESSOR_SECONDS = 20
-"""Nothing takes a hundredth of it; what takes longer hangs."""
+"""Limit of processor time. Normal runs need less than a hundredth of it."""
 
 _RAW = re.compile('"\ue000(.*?)\ue001"', re.DOTALL)
 
 
 class Hung(BaseException):
-    """Something takes for ever; no handler may catch it."""
+    """The code under test hangs. A `BaseException`, so that no handler catches it."""
 
 
 @contextmanager
 def in_bounded_time() -> Iterator[None]:
-    """Stop what hangs. It is processor time, of which a busy machine takes no more than an idle one."""
+    """Raise `Hung` if the block needs too much processor time, which does not depend on the machine's load."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         raise Hung
@@ -45,12 +45,12 @@ def in_bounded_time() -> Iterator[None]:
 
 
 def raw(literal: str) -> str:
-    """A text that `as_json` writes as this JSON, which need not be any."""
+    """Return a text that `as_json` replaces with this literal, which may be invalid JSON."""
     return f"\ue000{literal}\ue001"
 
 
 def as_json(document: object, *, ascii_only: bool = True) -> bytes:
-    """The JSON of a document, with whatever `raw` has put into it; lone surrogates become invalid UTF-8."""
+    """Return the JSON of a document with its `raw` literals. Lone surrogates become invalid UTF-8."""
     text = json.dumps(document, ensure_ascii=False)
     text = _RAW.sub(lambda found: json.loads(f'"{found[1]}"'), text)
     if ascii_only:
@@ -93,7 +93,7 @@ UNFRIENDLY: Sequence[Callable[[int], str]] = (
     lambda length: "#" * length,
     lambda length: "=" * length,
 )
-"""Texts of any length on which a careless pattern, a conversion or a store chokes."""
+"""Texts of any length that break careless patterns, conversions or stores."""
 
 LITERALS: Sequence[str] = (
     "NaN", "Infinity", "-Infinity", "-0", "-0.0", "0e999999", "1e999", "-1e999", "1e-999", "1e308", "9e37", "9e38",
@@ -103,7 +103,7 @@ LITERALS: Sequence[str] = (
     "", "[[[]]", "tru", "[" * 100 + "]" * 100, "[" * 500 + "]" * 500, "[" * 990 + "]" * 990, "[" * 20_000,
     "[" * 20_000 + "]" * 20_000, '{"a":' * 200 + "1" + "}" * 200, '{"a":' * 5_000,
 )  # fmt: skip
-"""JSON, and what is nearly JSON, that Python does not write by itself."""
+"""JSON and almost-JSON literals that Python does not write."""
 
 LONG = 128 * 1024
 EXTREMES: dict[str, bytes] = {
@@ -121,23 +121,23 @@ EXTREMES: dict[str, bytes] = {
     "backslashes": b'"' + b"\\\\" * (LONG // 2 - 1) + b'"',
     "escapes": b'"' + b"\\u0000" * (LONG // 6 - 1) + b'"',
     "lone surrogates": b'"' + b"\\ud800" * (LONG // 6 - 1) + b'"',
-    "surrogates the wrong way round": b'"' + b"\\udc00\\ud800" * (LONG // 12 - 1) + b'"',
+    "reversed surrogates": b'"' + b"\\udc00\\ud800" * (LONG // 12 - 1) + b'"',
     "commas": b"[" + b"," * (LONG - 2) + b"]",
     "numbers": b"[" + b"1," * (LONG // 2 - 2) + b"1]",
     "nulls": b"[" + b"null," * (LONG // 5 - 2) + b"null]",
     "objects": b"[" + b"{}," * (LONG // 3 - 2) + b"{}]",
     "members": b"{" + b",".join(b'"%d":0' % number for number in range(12_000)) + b"}",
-    "one member again and again": b"{" + b'"call_sid":"a",' * (LONG // 15 - 1) + b'"call_sid":"b"}',
+    "one member repeated": b"{" + b'"call_sid":"a",' * (LONG // 15 - 1) + b'"call_sid":"b"}',
     "zero bytes": b"\0" * LONG,
-    "what is no UTF-8": b"\xff" * LONG,
+    "invalid UTF-8": b"\xff" * LONG,
     "overlong UTF-8": b"\xc0\x80" * (LONG // 2),
     "UTF-16": "[".encode("utf-16") * (LONG // 4),
-    "marks of byte order": b"\xef\xbb\xbf" * (LONG // 3),
+    "byte order marks": b"\xef\xbb\xbf" * (LONG // 3),
     "gzip": gzip.compress(b"[" * 50_000_000),
     "brotli": b"\xce\xb2\xcf\x81" + b"\x8b\x02\x80" * 1000,
-    "more than is read": b" " * (4 * 1024 * 1024),
+    "over the size limit": b" " * (4 * 1024 * 1024),
 }
-"""Bodies as large as any that is read, which a careless reader never gets done with."""
+"""Bodies of the maximum size that make a careless parser hang."""
 
 _texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 _lengths = st.sampled_from([1, 1, 1, 40, 40, 600, 6000])
@@ -165,7 +165,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 def paths_in(value: object, path: Path = ()) -> Iterator[Path]:
-    """The paths of all values within a document, its own first."""
+    """Yield the paths of all values in a document, starting with the document itself."""
     yield path
     members: Sequence[tuple[str | int, object]] = ()
     if isinstance(value, dict):
@@ -177,14 +177,14 @@ def paths_in(value: object, path: Path = ()) -> Iterator[Path]:
 
 
 def at(document: Any, path: Path) -> Any:
-    """The value at a path."""
+    """Return the value at a path."""
     for name in path:
         document = document[name]
     return document
 
 
 def changed(document: Any, path: Path, value: object) -> Any:
-    """A copy of a document with another value at a path."""
+    """Return a copy of a document with another value at a path."""
     if not path:
         return value
     copy = deepcopy(document)
@@ -200,10 +200,10 @@ def _without(document: Any, path: Path) -> Any:
 
 
 @st.composite
-def mutated(draw: st.DrawFn, original: object, most: int = 4) -> Any:
-    """A document with some of its values replaced, moved, copied, nested, or taken away, and names changed."""
+def mutated(draw: st.DrawFn, original: object, max_changes: int = 4) -> Any:
+    """Return a document with values replaced, moved, copied, nested or removed, or members renamed."""
     document = deepcopy(original)
-    for _ in range(draw(st.integers(1, most))):
+    for _ in range(draw(st.integers(1, max_changes))):
         paths = list(paths_in(document))
         path = draw(st.sampled_from(paths))
         old = at(document, path)
@@ -229,14 +229,14 @@ def mutated(draw: st.DrawFn, original: object, most: int = 4) -> Any:
 
 @st.composite
 def bodies(draw: st.DrawFn, recorded: Sequence[bytes]) -> bytes:
-    """Recorded bodies as they are, mutated as documents or as bytes, and bodies that never were any."""
+    """Return a recorded body, unchanged or mutated as a document or as bytes, or an unrelated body."""
     body = draw(st.sampled_from(recorded))
-    how = draw(st.sampled_from(["recorded", "document", "document", "document", "twice", "bytes", "packed", "any"]))
+    variant = draw(st.sampled_from(["recorded", "document", "document", "document", "twice", "bytes", "packed", "any"]))
     try:
         document = json.loads(body)
     except ValueError:
-        document, how = {}, how if how in ("bytes", "any") else "any"
-    match how:
+        document, variant = {}, variant if variant in ("bytes", "any") else "any"
+    match variant:
         case "recorded":
             return body
         case "document":
@@ -245,8 +245,8 @@ def bodies(draw: st.DrawFn, recorded: Sequence[bytes]) -> bytes:
             name, value = draw(st.sampled_from(sorted(document))), as_json(draw(values))
             return b'{"%s":%s,%s' % (name.encode(), value, body.lstrip()[1:])
         case "bytes":
-            place = draw(st.integers(0, len(body)))
-            return body[:place] + draw(st.binary(max_size=8)) + body[place + draw(st.integers(0, 8)) :]
+            start = draw(st.integers(0, len(body)))
+            return body[:start] + draw(st.binary(max_size=8)) + body[start + draw(st.integers(0, 8)) :]
         case "packed":
             packed = [
                 gzip.compress(body), body + b"\0", b"\xef\xbb\xbf" + body, b"\x1f\x8b\x08" + body, body * 2,

@@ -1,4 +1,4 @@
-"""What DynamoDB takes: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+"""Limits of DynamoDB items: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from tests.support import MAX_ITEM_BYTES, resource, size_of
 
 MAX_NAME_BYTES = 65_535
-DEEPEST_NESTING = 32
+MAX_NESTING = 32
 MAX_DIGITS = 38
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def assert_storable(item: Mapping[str, Any]) -> None:
-    """Fail for an item that DynamoDB would refuse: its size, its keys, or anything in it."""
+    """Fail if DynamoDB would reject an item because of its size, its keys or its values."""
     assert size_of({"M": item}) <= MAX_ITEM_BYTES
     limits = {"pk": 2048, "sk": 1024}
     for index in resource("EventsTable")["GlobalSecondaryIndexes"]:
@@ -26,20 +26,20 @@ def assert_storable(item: Mapping[str, Any]) -> None:
                 limits[key["AttributeName"]] = limit
     for name, limit in limits.items():
         assert 0 < len(item[name]["S"].encode()) <= limit, name
-    _assert_takes({"M": dict(item)}, DEEPEST_NESTING)
+    _assert_storable_value({"M": dict(item)}, MAX_NESTING)
 
 
-def _assert_takes(value: Mapping[str, Any], levels: int) -> None:
+def _assert_storable_value(value: Mapping[str, Any], levels: int) -> None:
     assert levels > 0
     ((kind, content),) = value.items()
     match kind:
         case "M":
             for name, member in content.items():
                 assert 0 < len(name.encode()) <= MAX_NAME_BYTES
-                _assert_takes(member, levels - 1)
+                _assert_storable_value(member, levels - 1)
         case "L":
             for member in content:
-                _assert_takes(member, levels - 1)
+                _assert_storable_value(member, levels - 1)
         case "N":
             assert _NUMBER.fullmatch(content), content
             digits = "".join(map(str, Decimal(content).as_tuple().digits)).strip("0")

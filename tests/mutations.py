@@ -117,8 +117,8 @@ MUTATIONS = (
     Mutation(
         "a URL token is compared in constant time",
         "providers/url_token.py",
-        'hmac.compare_digest(given, token.encode("utf-8"))',
-        'given == token.encode("utf-8")',
+        'hmac.compare_digest(received, token.encode("utf-8"))',
+        'received == token.encode("utf-8")',
         ("tests/unit/webhooks/test_constant_time.py",),
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""Wavix, Bird, VoIPstudio and jambonz's events as senders, and a warm container of each one's function."""
+"""Test senders for Wavix, Bird, VoIPstudio and jambonz's events, each with a warm container of its function."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _REQUESTS = itertools.count()
 
 @dataclass
 class Sender:
-    """One warm container of a function, and the provider that calls it."""
+    """Provider, and a warm container of the function that it calls."""
 
     provider: str
     receiver: Callable[[Sender], Receiver[Any, Any]]
@@ -72,20 +72,20 @@ class Sender:
         self._receiver = self.receiver(self)
 
     def another_container(self) -> Sender:
-        """A fresh container of the same function, on the same table."""
+        """Return a new container of the same function with the same table."""
         return replace(self)
 
     def receive(self, event: Event) -> Answer:
-        """Deliver an event, as a request of its own."""
+        """Deliver an event as a separate request."""
         context = {**event["requestContext"], "requestId": f"request-{next(_REQUESTS)}"}
         return self.deliver({**event, "requestContext": context})
 
     def deliver(self, event: Event) -> Answer:
-        """Deliver an event exactly as it is."""
+        """Deliver an event unchanged."""
         return Answer(**self._receiver.receive(event))
 
     def event(self, body: object, **changes: Any) -> Event:
-        """A delivery as API Gateway hands it on; `body` is a document, a text, or raw bytes (base64 encoded)."""
+        """Return a delivery in API Gateway's format. `body` is a document, a text, or raw bytes (base64 encoded)."""
         raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
         event = http_event(raw, path=self.path, parameters=self.parameters, encoded=isinstance(body, bytes))
         return self.sign({**event, **changes}, self.clock.now)
@@ -94,7 +94,7 @@ class Sender:
         return self.receive(self.event(body, **changes))
 
     def stored(self, body: object, **changes: Any) -> Stored:
-        """What is kept of a delivery that is taken."""
+        """Send a delivery that must be accepted, and return the stored event."""
         assert self.send(body, **changes).statusCode == 200
         return Stored(self.database.item)
 
@@ -105,7 +105,7 @@ class Sender:
 
 @dataclass(frozen=True)
 class Stored:
-    """An item of the table, read as easily as it is meant to be."""
+    """Item of the table, with easy access to its values."""
 
     item: Item
 
@@ -147,7 +147,7 @@ def http_event(
 
 
 def signed_by_bird(event: Event, *, key: str = SIGNING_KEY, now: datetime = NOW, public_url: str = PUBLIC_URL) -> Event:
-    """A delivery signed as Bird signs it."""
+    """Return the delivery with Bird's signature."""
     body = _raw_body(event)
     timestamp = str(int(now.timestamp()))
     query = f"?{event['rawQueryString']}" if event["rawQueryString"] else ""
@@ -157,10 +157,10 @@ def signed_by_bird(event: Event, *, key: str = SIGNING_KEY, now: datetime = NOW,
 
 
 def signed_by_jambonz(event: Event, now: datetime) -> Event:
-    """A delivery with jambonz's credentials and signature."""
+    """Return the delivery with jambonz's credentials and signature."""
     signature = signature_header_value(WEBHOOK_SECRET, now, _raw_body(event))
-    proof = {"authorization": basic_header_value(USERNAME, PASSWORD), "jambonz-signature": signature}
-    return {**event, "headers": {**event["headers"], **proof}}
+    credentials = {"authorization": basic_header_value(USERNAME, PASSWORD), "jambonz-signature": signature}
+    return {**event, "headers": {**event["headers"], **credentials}}
 
 
 def _raw_body(event: Event) -> bytes:
@@ -242,7 +242,7 @@ SENDERS: dict[str, Callable[[], Sender]] = {"wavix": wavix, "bird": bird_voice, 
 
 
 def document_of(provider: str, name: str) -> dict[str, Any]:
-    """The document in a recorded delivery."""
+    """Return the JSON document in a recorded delivery."""
     event = json.loads((EVENTS / provider / f"{name}.json").read_text("utf-8"))
     document: dict[str, Any] = json.loads(event["body"])
     return document

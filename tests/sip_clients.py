@@ -1,4 +1,4 @@
-"""SIP clients as jambonz tells of them, and a warm container of the function that answers whether they are let in."""
+"""SIP clients as jambonz reports them, and a warm container of the function that authenticates them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATH = "/webhooks/client-auth"
 REALM = "sip.example.com"
 ADDRESS = "192.0.2.44"
 JANES_PASSWORD = "s3cr3t"
-"""Of the client in the recordings client_auth_*.json."""
+"""Password of the client in the recordings client_auth_*.json."""
 
 _REQUESTS = itertools.count()
 
@@ -61,7 +61,7 @@ def attempt(
     qop: str | None = "auth",
     **members: object,
 ) -> dict[str, Any]:
-    """What jambonz posts for a client with this password; `members` take the place of what belongs there."""
+    """Return the body that jambonz posts for a client with this password; `members` override its members."""
     uri = f"sip:{realm}"
     response = ":".join(
         [
@@ -95,7 +95,7 @@ def attempt(
 
 @dataclass
 class FakeClientsTable:
-    """DynamoDB as far as the store of clients uses it; `faults` make an operation fail."""
+    """Fake of the DynamoDB operations that the store of clients uses; `faults` make an operation fail."""
 
     items: dict[str, Item] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -138,7 +138,7 @@ class FakeClientsTable:
 
 @dataclass
 class ClientContainer:
-    """One warm Lambda container of the client-auth function; jane may register."""
+    """Warm container of the client authentication function; the client jane is registered in its table."""
 
     clients: FakeClientsTable = field(default_factory=FakeClientsTable)
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
@@ -158,15 +158,15 @@ class ClientContainer:
             retention_days=90,
         )
 
-    def add(self, known: Client) -> None:
-        item = client_item(known)
+    def add(self, client: Client) -> None:
+        item = client_item(client)
         self.clients.items[item["pk"]["S"]] = item
 
     def receive(self, event: Event) -> Answer:
         return Answer(**self.receiver.receive(event))
 
     def post(self, document: object, **changes: Any) -> Answer:
-        """A request of its own, signed now."""
+        """Post a document as a separate request, signed now."""
         changes = {"path": PATH, "request_id": f"request-{next(_REQUESTS)}", **changes}
         return self.receive(signed_event(document, now=self.clock.now, **changes))
 
@@ -174,23 +174,23 @@ class ClientContainer:
         members = {name: "null" if value is None else value for name, value in document.items() if name != "headers"}
         return self.post("", method="GET", query=urlencode(members))
 
-    def told(self, document: object, **changes: Any) -> dict[str, Any]:
-        """What the answer says, which is 200 whatever it says."""
-        return told(self.post(document, **changes))
+    def result(self, document: object, **changes: Any) -> dict[str, Any]:
+        """Post a document and return the body of the response, which is always 200."""
+        return result_of(self.post(document, **changes))
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of all events that are kept, in the order in which they came."""
+        """The kinds of all stored events, in the order of their arrival."""
         return [item["kind"]["S"] for item in self.database.items.values()]
 
     @property
     def details(self) -> dict[str, Any]:
-        """Of the only event."""
+        """The details of the only event."""
         details = kept_details(self.database.item)
         return {name: next(iter(value.values())) for name, value in details.items()}
 
 
-def told(answer: Answer) -> dict[str, Any]:
+def result_of(answer: Answer) -> dict[str, Any]:
     assert (answer.statusCode, answer.headers["content-type"]) == (200, "application/json")
     document: dict[str, Any] = json.loads(answer.body)
     return document

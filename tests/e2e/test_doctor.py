@@ -370,12 +370,12 @@ def test_urls_hides_secrets_unless_credentials_is_given(deployment: BrokenStack)
     deployment.assert_no_secret_in(hidden)
     base = deployment.running.stack.base_url
     for line in (
-        "Portal: Applications, the application",
+        "Portal: Applications > your application",
         f"Calling webhook       {base}/webhooks/call#rc=2&rp=ct,5xx",
         f"Queue event webhook   {base}/webhooks/call/events#rc=2&rp=ct,5xx",
         f"Registration webhook  {base}/webhooks/client-auth\n",
         f"{base}/webhooks/wavix/<token>",
-        "Bird takes https with a host name and no port: not this URL.",
+        "Bird accepts only https URLs with a host name and no port. It rejects this URL.",
         "callhooks urls --credentials shows it whole",
     ):
         assert line in hidden

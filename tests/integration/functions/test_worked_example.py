@@ -273,7 +273,7 @@ def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: 
         clock=clock,
         retention_days=90,
     )
-    event = callback(twilio, twilio.fields_of(Request("POST", "/webhooks/twilio", body=body)), body=body)
+    event = callback(twilio, twilio.form_fields(Request("POST", "/webhooks/twilio", body=body)), body=body)
     with in_bounded_time():
         answer, again = Answer(**receiver.receive(event)), Answer(**receiver.receive(event))
     if len(body) > MAX_BODY_BYTES:

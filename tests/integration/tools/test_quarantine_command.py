@@ -17,7 +17,11 @@ from callhooks.events.call_event import NotUnderstood
 from callhooks.events.event_item import Item, answer_of, body_of_item, quarantine_item
 from callhooks.events.event_writer import UNSTORED_MARKER
 from callhooks.providers.bird import BirdWebhook, SigningKeys, SubscriptionFilter
-from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, JambonzCredentials, verify_or_take_get
+from callhooks.providers.jambonz.authentication import (
+    DEFAULT_SIGNATURE_HEADER,
+    JambonzCredentials,
+    verify_or_accept_get,
+)
 from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.cli import app
@@ -297,7 +301,7 @@ def proven(request: Request, provider: str) -> Request:
     now = datetime.now(UTC)
     if provider == "jambonz":
         credentials = JambonzCredentials(USERNAME, (PASSWORD,), (WEBHOOK_SECRET,))
-        return request._replace(sender=verify_or_take_get(request, credentials, now))
+        return request._replace(sender=verify_or_accept_get(request, credentials, now))
     if provider == "bird":
         webhook = BirdWebhook(public_url=PUBLIC_URL, window=timedelta(days=1), wanted=SubscriptionFilter())
         return request._replace(sender=webhook.authenticate(request, SigningKeys((SIGNING_KEY,)), now))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.properties import FUZZ, FUZZ_FACTOR, SAME, examples
+from tests.properties import FIXED, FUZZ, FUZZ_FACTOR, examples
 
 
 def drawn_examples() -> list[object]:
@@ -17,7 +17,7 @@ def drawn_examples() -> list[object]:
     values: list[object] = []
 
     @given(st.text() | st.integers() | st.floats() | st.binary())
-    @settings(settings.get_profile(SAME), max_examples=200)
+    @settings(settings.get_profile(FIXED), max_examples=200)
     def record(value: object) -> None:
         values.append(value)
 
@@ -42,12 +42,12 @@ class TestExamplesOfMakeTest:
         assert drawn_examples() == first
 
     def test_have_no_time_limit(self) -> None:
-        profile = settings.get_profile(SAME)
+        profile = settings.get_profile(FIXED)
         assert (profile.deadline, profile.database) == (None, None)
         assert HealthCheck.too_slow in profile.suppress_health_check
 
 
-@pytest.mark.parametrize(("profile", "number"), [(SAME, 30), (FUZZ, 30 * FUZZ_FACTOR)])
+@pytest.mark.parametrize(("profile", "number"), [(FIXED, 30), (FUZZ, 30 * FUZZ_FACTOR)])
 def test_make_fuzz_multiplies_the_number_of_examples(profile: str, number: int) -> None:
     usual = settings.get_current_profile_name()
     settings.load_profile(profile)
@@ -61,4 +61,4 @@ def test_make_fuzz_draws_random_examples() -> None:
     profile = settings.get_profile(FUZZ)
     assert not profile.derandomize
     assert profile.print_blob
-    assert profile.max_examples >= 5 * settings.get_profile(SAME).max_examples
+    assert profile.max_examples >= 5 * settings.get_profile(FIXED).max_examples

@@ -1,4 +1,4 @@
-"""Given a delivery of Bird at /webhooks/bird, what is kept, and how it proves itself."""
+"""Deliveries of Bird at /webhooks/bird: authentication and stored events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support import NOW, PUBLIC_URL, Event, kept_details, template, with_h
 CALL = "0a5e9219-2da2-4aa2-bf0f-8cc34775e6a1"
 
 
-class TestAnEventOfACall:
-    def test_is_stored_with_what_it_tells(self) -> None:
+class TestACallEvent:
+    def test_is_stored_with_its_details(self) -> None:
         stored = bird_voice().stored(document_of("bird", "voice_inbound_completed"))
         names = ("pk", "kind", "event_name", "call_id", "direction", "from", "to", "occurred_at", "status")
         assert {name: stored[name] for name in names} == {
@@ -44,7 +44,7 @@ class TestAnEventOfACall:
             "type": "pstn",
         }
 
-    def test_needs_nothing_but_the_call_s_id_and_status(self) -> None:
+    def test_requires_only_the_call_id_and_the_status(self) -> None:
         stored = bird_voice().stored({"payload": {"id": "call-1", "status": "ringing"}})
         assert (stored["kind"], stored["call_id"], stored.get("direction")) == ("call.ringing", "call-1", None)
 
@@ -67,38 +67,40 @@ class TestAnEventOfACall:
             {"event": "voice.outbound", "payload": {"id": "call-1", "status": "ringing", "direction": "incoming"}},
         ],
     )
-    def test_may_come_without_its_envelope_or_half_out_of_it(self, document: dict[str, Any]) -> None:
+    def test_is_accepted_without_an_envelope_or_with_members_outside_the_payload(
+        self, document: dict[str, Any]
+    ) -> None:
         stored = bird_voice().stored(document)
         assert (stored["call_id"], stored["kind"], stored["direction"]) == ("call-1", "call.ringing", "outbound")
 
-    def test_takes_the_parties_from_where_they_are(self) -> None:
+    def test_uses_a_contact_as_a_party(self) -> None:
         document = document_of("bird", "voice_outbound_ringing")
         del document["payload"]["from"], document["payload"]["to"]
         document["payload"]["receiver"] = {"contact": {"identifierValue": "jane@example.com"}}
         stored = bird_voice().stored(document)
         assert (stored["from"], stored["to"]) == ("+31201234567", "jane@example.com")
 
-    def test_takes_its_parties_from_the_call_before_their_descriptions(self) -> None:
+    def test_prefers_from_and_to_over_the_descriptions_of_the_parties(self) -> None:
         document = document_of("bird", "voice_outbound_ringing")
         document["payload"]["originator"]["number"]["number"] = "+31999999999"
         assert bird_voice().stored(document)["from"] == "+31201234567"
 
     @pytest.mark.parametrize(
-        ("code", "kept"),
+        ("code", "stored"),
         [("486", {"N": "486"}), (486, {"N": "486"}), ("603 Decline", {"S": "603 Decline"}), (None, None)],
     )
-    def test_tells_the_sip_status_as_a_number_where_it_is_one(self, code: Any, kept: object) -> None:
+    def test_stores_a_numeric_sip_status_as_a_number(self, code: Any, stored: object) -> None:
         document = {"payload": {"id": "1", "status": "busy", "hangupSipCode": code}}
-        assert kept_details(bird_voice().stored(document).item).get("sip_status") == kept
+        assert kept_details(bird_voice().stored(document).item).get("sip_status") == stored
 
     @pytest.mark.parametrize(
-        ("tags", "kept"), [(["vip", "sales"], "vip, sales"), ([{"a": True}, "vip", None], "vip"), ("vip", None)]
+        ("tags", "tag"), [(["vip", "sales"], "vip, sales"), ([{"a": True}, "vip", None], "vip"), ("vip", None)]
     )
-    def test_tells_its_tags(self, tags: Any, kept: str | None) -> None:
+    def test_stores_its_tags(self, tags: Any, tag: str | None) -> None:
         stored = bird_voice().stored({"payload": {"id": "1", "status": "busy", "tags": tags}})
-        assert stored.details.get("tag") == kept
+        assert stored.details.get("tag") == tag
 
-    def test_knows_its_channel_from_the_url_where_the_body_is_silent(self) -> None:
+    def test_takes_a_missing_channel_from_the_url(self) -> None:
         sender = bird_voice(channel_id=CHANNEL)
         stored = sender.stored({"payload": {"id": "call-1", "status": "starting"}})
         assert stored.details["channel_id"] == CHANNEL
@@ -119,23 +121,21 @@ class TestAnEventOfACall:
                 {"status": "starting", "createdAt": "2026-11-21T06:29:56Z", "updatedAt": "2026-11-21T06:29:59Z"},
                 "2026-11-21T06:29:59.000Z",
             ),
-            # A call that was created an hour ago did not end then.
+            # The time of creation is not the end of the call.
             ({"status": "completed", "createdAt": "2026-11-21T05:29:56Z"}, "2026-11-21T06:30:00.000Z"),
             ({"status": "completed", "endedAt": "0001-01-01T00:00:00Z"}, "2026-11-21T06:30:00.000Z"),
         ],
     )
-    def test_happened_at_the_time_of_its_status_else_when_it_was_first_sent(
-        self, members: dict[str, Any], occurred_at: str
-    ) -> None:
+    def test_occurred_when_its_status_began_or_was_first_sent(self, members: dict[str, Any], occurred_at: str) -> None:
         assert bird_voice().stored({"payload": {"id": "call-1", **members}})["occurred_at"] == occurred_at
 
-    def test_keeps_bird_s_reference_for_its_webhook_logs(self) -> None:
+    def test_stores_bird_s_request_id(self) -> None:
         sender = bird_voice()
         event = with_header(sender.event({"payload": {"id": "1", "status": "busy"}}), "messagebird-request-id", "ref-1")
         sender.receive(event)
         assert Stored(sender.database.item).details["bird_request_id"] == "ref-1"
 
-    def test_that_comes_at_two_urls_is_one(self) -> None:
+    def test_delivered_to_two_urls_is_stored_once(self) -> None:
         document = document_of("bird", "voice_inbound_ringing")
         first = bird_voice()
         first.send(document)
@@ -143,9 +143,9 @@ class TestAnEventOfACall:
         assert len(first.items) == 1
 
 
-class TestTheFilters:
+class TestFilters:
     @pytest.mark.parametrize(
-        ("statuses", "kept"),
+        ("statuses", "stored"),
         [
             ("", ["starting", "ringing", "completed"]),
             ("completed", ["completed"]),
@@ -153,23 +153,23 @@ class TestTheFilters:
             ("failed", []),
         ],
     )
-    def test_on_status_take_any_of_several(self, statuses: str, kept: list[str]) -> None:
+    def test_by_status_accept_any_of_several(self, statuses: str, stored: list[str]) -> None:
         sender = bird_voice(wanted=read_filter(statuses, ""))
         for status in ("starting", "ringing", "completed"):
             assert sender.send(document_of("bird", f"voice_inbound_{status}")).statusCode == 200
-        assert [item["status"]["S"] for item in sender.items] == kept
+        assert [item["status"]["S"] for item in sender.items] == stored
 
-    def test_on_status_do_not_look_at_the_case(self) -> None:
+    def test_by_status_ignore_case(self) -> None:
         sender = bird_voice(wanted=read_filter("completed", ""))
         sender.send({"payload": {"id": "1", "status": "Completed"}})
         assert len(sender.items) == 1
 
-    def test_answer_200_and_say_so(self) -> None:
+    def test_answer_200_with_the_reason(self) -> None:
         answer = bird_voice(wanted=read_filter("failed", "")).send(document_of("bird", "voice_inbound_busy"))
         assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "ignored", "reason": "filtered"})
 
     @pytest.mark.parametrize(
-        ("in_body", "in_url", "kept"),
+        ("in_body", "in_url", "is_stored"),
         [
             (CHANNEL, None, True),
             (CHANNEL.upper(), None, True),
@@ -177,23 +177,25 @@ class TestTheFilters:
             (None, CHANNEL, True),
             (None, "another", False),
             ("another", CHANNEL, False),
-            # What does not say its channel is not lost for it.
+            # An event without a channel is not lost.
             (None, None, True),
         ],
     )
-    def test_on_the_channel_look_at_body_and_url(self, in_body: str | None, in_url: str | None, kept: bool) -> None:
+    def test_by_channel_check_the_body_and_the_url(
+        self, in_body: str | None, in_url: str | None, is_stored: bool
+    ) -> None:
         sender = bird_voice(wanted=read_filter("", CHANNEL), channel_id=in_url)
         payload = {"id": "call-1", "status": "busy", **({"channelId": in_body} if in_body else {})}
         assert sender.send({"payload": payload}).statusCode == 200
-        assert len(sender.items) == int(kept)
+        assert len(sender.items) == int(is_stored)
 
-    def test_hold_both(self) -> None:
+    def test_must_both_match(self) -> None:
         sender = bird_voice(wanted=read_filter("busy", CHANNEL))
         sender.send({"payload": {"id": "1", "status": "busy", "channelId": "another"}})
         sender.send({"payload": {"id": "2", "status": "failed", "channelId": CHANNEL}})
         assert sender.items == []
 
-    def test_let_nobody_in_without_a_signature(self) -> None:
+    def test_do_not_replace_the_signature(self) -> None:
         sender = bird_voice(wanted=read_filter("failed", ""))
         event = without_header(sender.event(document_of("bird", "voice_inbound_busy")), "messagebird-signature")
         assert sender.receive(event).statusCode == 401
@@ -209,16 +211,16 @@ VECTORS = [
     ("utf8", '{"payload":{"callerIdName":"Zo\u00eb"}}', "74+WKXygrhJ0zrdKGz1CdaHaBBmFl3pbVOt9nqgTfTA="),
     ("a digest with a newline in it", '{"n":0}', "tD80LINjodTYDWdeTzoD6Jkxd7YQLM9zLywE579munc="),
 ]
-"""Computed from the documented algorithm: key `mysecretkey`, timestamp 1719823259, https://hooks.example.com/bird."""
+"""Computed with the documented algorithm: key `mysecretkey`, timestamp 1719823259, https://hooks.example.com/bird."""
 
 
-class TestTheSignature:
+class TestSignature:
     @pytest.mark.parametrize(("body", "signature"), [vector[1:] for vector in VECTORS], ids=[v[0] for v in VECTORS])
-    def test_is_the_one_that_is_documented(self, body: str, signature: str) -> None:
+    def test_matches_the_documented_algorithm(self, body: str, signature: str) -> None:
         assert sign("mysecretkey", "1719823259", "https://hooks.example.com/bird", body.encode()) == signature
 
     @pytest.mark.parametrize(("body", "signature"), [vector[1:] for vector in VECTORS], ids=[v[0] for v in VECTORS])
-    def test_of_every_vector_lets_a_delivery_in(self, body: str, signature: str) -> None:
+    def test_of_every_vector_authenticates_a_delivery(self, body: str, signature: str) -> None:
         sender = bird_voice()
         sender.clock.now = sender.clock.now.fromtimestamp(1719823259 + 3600, tz=sender.clock.now.tzinfo)
         event = sender.event(body)
@@ -229,7 +231,7 @@ class TestTheSignature:
         for changed in (signature.swapcase(), signature[:-1], signature + "="):
             assert sender.receive(with_header(event, "messagebird-signature", changed)).statusCode == 401
 
-    def test_does_not_hold_for_any_other_byte_of_it(self) -> None:
+    def test_with_one_character_changed_is_rejected(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         signature = event["headers"]["messagebird-signature"]
@@ -238,14 +240,14 @@ class TestTheSignature:
                 changed = signature[:at] + other + signature[at + 1 :]
                 assert sender.receive(with_header(event, "messagebird-signature", changed)).statusCode == 401
 
-    def test_does_not_hold_for_any_other_byte_of_the_body(self) -> None:
+    def test_over_a_changed_body_is_rejected(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         for at in range(len(event["body"])):
             body = event["body"][:at] + chr(ord(event["body"][at]) ^ 1) + event["body"][at + 1 :]
             assert sender.receive({**event, "body": body}).statusCode == 401
 
-    def test_does_not_hold_for_any_other_timestamp(self) -> None:
+    def test_over_a_changed_timestamp_is_rejected(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         timestamp = event["headers"]["messagebird-request-timestamp"]
@@ -262,14 +264,14 @@ class TestTheSignature:
             {"rawQueryString": "a=1"},
         ],
     )
-    def test_does_not_hold_for_any_other_url(self, change: Event) -> None:
+    def test_over_another_url_is_rejected(self, change: Event) -> None:
         sender = bird_voice()
         event = {**sender.event({"payload": {"id": "1", "status": "busy"}}), **change}
         assert sender.receive(event).statusCode == 401
 
     @pytest.mark.parametrize("name", ["messagebird-signature", "messagebird-request-timestamp"])
     @pytest.mark.parametrize("value", [None, "", "\u00e9", "\ud800", "0", "9" * 400, "\u0661\u0662\u0663"])
-    def test_is_refused_where_it_cannot_be_read(self, name: str, value: str | None) -> None:
+    def test_that_is_missing_or_malformed_is_rejected(self, name: str, value: str | None) -> None:
         sender = bird_voice()
         event = without_header(sender.event({"payload": {"id": "1", "status": "busy"}}), name)
         if value is not None:
@@ -278,14 +280,14 @@ class TestTheSignature:
         assert answer.statusCode == 401
         assert "www-authenticate" not in answer.headers
 
-    def test_covers_the_public_url_and_not_the_host_that_was_called(self) -> None:
+    def test_covers_the_public_url_instead_of_the_request_s_host(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         event["requestContext"]["domainName"] = "another.example.com"
         assert sender.receive(event).statusCode == 200
         assert sender.receive(signed_by_bird(event, public_url="https://another.example.com")).statusCode == 401
 
-    def test_covers_the_request_s_own_host_where_no_public_url_is_set(self) -> None:
+    def test_covers_the_request_s_host_if_no_public_url_is_set(self) -> None:
         sender = bird_voice(public_url="")
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         host = event["requestContext"]["domainName"]
@@ -294,13 +296,13 @@ class TestTheSignature:
 
     @pytest.mark.parametrize("path", ["/webhooks/bird", "/voice/webhooks/bird"])
     def test_covers_a_public_url_with_a_path_once(self, path: str) -> None:
-        # Whether API Gateway hands the path of an API mapping on is not the same everywhere.
+        # API Gateway does not always pass on the path of an API mapping.
         sender = bird_voice(public_url="https://hooks.example.com/voice/")
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         signed = signed_by_bird({**event, "rawPath": "/webhooks/bird"}, public_url="https://hooks.example.com/voice")
         assert sender.receive({**signed, "rawPath": path}).statusCode == 200
 
-    def test_covers_a_query_that_was_registered(self) -> None:
+    def test_covers_the_query(self) -> None:
         sender = bird_voice()
         event = signed_by_bird(
             {**sender.event({"payload": {"id": "1", "status": "busy"}}), "rawQueryString": "b=2&a=%20"}
@@ -311,7 +313,7 @@ class TestTheSignature:
         assert bird_voice().send(json.dumps({"payload": {"id": "1", "status": "busy"}}).encode()).statusCode == 200
 
 
-class TestTheTimestamp:
+class TestTimestamp:
     @pytest.mark.parametrize(
         ("window", "age", "status"),
         [
@@ -323,19 +325,17 @@ class TestTheTimestamp:
             *[(timedelta(hours=168), age, 401) for age in (168 * 3600 + 1, -301)],
         ],
     )
-    def test_may_be_as_old_as_the_window_and_ahead_by_five_minutes(
-        self, window: timedelta, age: int, status: int
-    ) -> None:
+    def test_may_be_as_old_as_the_window_and_five_minutes_ahead(self, window: timedelta, age: int, status: int) -> None:
         sender = bird_voice(window=window)
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         sender.clock.now = NOW.replace(microsecond=0) + timedelta(seconds=age)
         assert sender.receive(event).statusCode == status
 
-    def test_may_be_a_day_old_where_nothing_else_is_configured(self) -> None:
+    def test_may_be_a_day_old_by_default(self) -> None:
         assert template()["Parameters"]["BirdSignatureWindowHours"]["Default"] == 24
 
     @pytest.mark.parametrize("ahead", [False, True])
-    def test_is_held_to_its_window_to_the_fraction_of_a_second(self, ahead: bool) -> None:
+    def test_outside_the_window_by_a_millisecond_is_rejected(self, ahead: bool) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         away = -timedelta(seconds=300.001) if ahead else timedelta(hours=24, milliseconds=1)
@@ -346,13 +346,13 @@ class TestTheTimestamp:
         "timestamp",
         ["0", "1", "99999999999", "999999999999", "253402300800", "-1", "9" * 400, "1e10", "NaN", "Infinity", "", " "],
     )
-    def test_of_no_time_that_there_could_be_is_refused_and_asks_aws_nothing(self, timestamp: str) -> None:
+    def test_that_is_invalid_is_rejected_without_a_request_to_aws(self, timestamp: str) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         assert sender.receive(with_header(event, TIMESTAMP_HEADER, timestamp)).statusCode == 401
         assert (sender.secrets.reads, sender.database.calls) == (0, 0)
 
-    def test_of_a_retry_hours_later_still_finds_the_first_delivery(self) -> None:
+    def test_of_a_retry_hours_later_is_known_as_a_duplicate(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         sender.receive(event)
@@ -364,32 +364,32 @@ class TestTheTimestamp:
 
 class TestSigningKeys:
     @pytest.mark.parametrize("key", [SIGNING_KEY, "older", "KeV+/HGo0qk=", "cl\u00e9"])
-    def test_are_several_and_used_as_they_are_written(self, key: str) -> None:
+    def test_are_all_valid_and_never_decoded(self, key: str) -> None:
         further = ["older", "KeV+/HGo0qk=", "cl\u00e9"]
         sender = bird_voice(secret={"signing_key": SIGNING_KEY, "further_signing_keys": further})
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         assert sender.receive(signed_by_bird(event, key=key)).statusCode == 200
 
-    def test_that_are_not_known_let_nobody_in(self) -> None:
+    def test_that_are_unknown_are_rejected(self) -> None:
         sender = bird_voice()
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         assert sender.receive(signed_by_bird(event, key="another")).statusCode == 401
 
     @pytest.mark.parametrize("further", ["older", [5], ["\n"], [None, ""], {"a": 1}])
-    def test_that_were_added_by_a_slip_do_not_lock_out_the_others(self, further: object, log: io.StringIO) -> None:
+    def test_that_are_invalid_do_not_affect_the_others(self, further: object, log: io.StringIO) -> None:
         sender = bird_voice(secret={"signing_key": SIGNING_KEY, "further_signing_keys": further})
         assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 200
         assert ("a secret that was added is not used" in log.getvalue()) is (further != "older")
 
     @pytest.mark.parametrize("secret", [{}, {"signing_key": ""}, {"signing_key": 5}])
-    def test_that_make_no_sense_let_nobody_in_and_lose_nothing(self, secret: dict[str, object]) -> None:
+    def test_that_are_all_invalid_make_bird_retry(self, secret: dict[str, object]) -> None:
         sender = bird_voice(secret=secret)
         assert sender.send({"payload": {"id": "1", "status": "busy"}}).statusCode == 503
         assert sender.items == []
 
 
-class TestTheLogOfARefusal:
-    def test_names_the_url_that_was_checked_since_it_is_mostly_that(self, log: io.StringIO) -> None:
+class TestTheLogOfARejection:
+    def test_shows_the_url_that_was_checked(self, log: io.StringIO) -> None:
         sender = bird_voice(channel_id=CHANNEL)
         event = sender.event({"payload": {"id": "1", "status": "busy"}})
         sender.receive(signed_by_bird(event, public_url="https://elsewhere.example.com"))

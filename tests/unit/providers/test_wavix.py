@@ -1,4 +1,4 @@
-"""Given a delivery of Wavix at /webhooks/wavix/{token}, what is kept."""
+"""Deliveries of Wavix at /webhooks/wavix/{token}: stored events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support import EVENTS, kept_details
 CALL = "1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8a01"
 
 
-class TestAnEventOfACall:
-    def test_is_stored_with_what_it_tells(self) -> None:
+class TestACallEvent:
+    def test_is_stored_with_its_details(self) -> None:
         sender = wavix()
         answer = sender.send(document_of("wavix", "answered"))
         assert (answer.statusCode, json.loads(answer.body)) == (200, {"status": "stored"})
@@ -41,7 +41,7 @@ class TestAnEventOfACall:
             "machine_detected": False,
         }
 
-    def test_keeps_the_raw_body(self) -> None:
+    def test_is_stored_with_its_raw_body(self) -> None:
         body = json.dumps(document_of("wavix", "ringing"), indent=3)
         sender = wavix()
         sender.send(body)
@@ -58,29 +58,28 @@ class TestAnEventOfACall:
             ("collect_failed", {"media": "collect", "media_status": "failed"}),
         ],
     )
-    def test_during_the_call_tells_of_playback_and_digits(self, name: str, details: dict[str, str]) -> None:
+    def test_during_the_call_has_playback_and_digits(self, name: str, details: dict[str, str]) -> None:
         stored = wavix().stored(document_of("wavix", f"on_call_event_{name}"))
         assert stored["kind"] == "call.media"
-        kept = stored.details
-        media = {name: kept[name] for name in ("media", "media_status", "digits") if name in kept}
+        media = {name: stored.details[name] for name in ("media", "media_status", "digits") if name in stored.details}
         assert media == details
-        assert ("playback_id" in kept) is (kept["media"] == "audio")
+        assert ("playback_id" in stored.details) is (media["media"] == "audio")
 
-    def test_during_the_call_loses_nothing_for_a_member_nobody_knows(self) -> None:
+    def test_during_the_call_may_have_unknown_members(self) -> None:
         document = document_of("wavix", "on_call_event_collect_completed")
         document["event_payload"]["payload"]["confidence"] = 0.5
         assert wavix().stored(document).details["digits"] == "1234"
 
-    def test_is_known_by_its_id_where_it_has_both(self) -> None:
+    def test_prefers_id_over_uuid(self) -> None:
         assert wavix().stored({"id": "new", "uuid": "old", "event_type": "ringing"})["call_id"] == "new"
 
-    def test_happened_at_its_own_time_and_not_at_the_call_s(self) -> None:
+    def test_occurred_at_the_event_s_time_and_not_the_call_s(self) -> None:
         document = {**document_of("wavix", "ringing"), "date": "2020-01-01T00:00:00Z"}
         assert wavix().stored(document)["occurred_at"] == "2026-11-21T06:30:00.731Z"
 
     @pytest.mark.parametrize("number", ["1e3000000", "1e-999999999", "-1E+400", "NaN", "9" * 5000, "1.0"])
     @pytest.mark.parametrize("member", ["duration", "charge", "event_time", "from", "machine_detected"])
-    def test_with_an_enormous_number_costs_no_time(self, member: str, number: str) -> None:
+    def test_with_an_enormous_number_is_answered(self, member: str, number: str) -> None:
         body = f'{{"uuid": "1", "event_type": "answered", "{member}": {number}}}'
         assert wavix().send(body).statusCode == 200
 
@@ -89,8 +88,8 @@ class TestAnEventOfACall:
         document = {**document_of("wavix", "on_call_event_audio_started"), "event_payload": payload}
         assert wavix().stored(document)["kind"] == "call.media"
 
-    def test_may_contradict_itself(self) -> None:
-        # The document's example is a call_setup with the payload of a playback, answered two years before.
+    def test_may_be_inconsistent(self) -> None:
+        # The example in Wavix's documentation: a call_setup with a playback payload, answered two years earlier.
         document = {
             "uuid": CALL,
             "event_type": "call_setup",
@@ -103,12 +102,12 @@ class TestAnEventOfACall:
         assert (stored["kind"], stored["occurred_at"]) == ("call.initiated", "2025-09-22T12:56:38.547Z")
         assert "media" not in stored.details
 
-    def test_without_its_time_happened_when_it_came(self) -> None:
+    def test_without_a_valid_time_occurred_when_it_was_received(self) -> None:
         document = {**document_of("wavix", "ringing"), "event_time": "yesterday"}
         stored = wavix().stored(document)
         assert stored["occurred_at"] == stored["received_at"]
 
-    def test_has_a_time_in_utc_whatever_the_zone(self) -> None:
+    def test_converts_its_time_to_utc(self) -> None:
         document = {**document_of("wavix", "ringing"), "event_time": "2026-11-21T07:30:00.5+01:00"}
         assert wavix().stored(document)["occurred_at"] == "2026-11-21T06:30:00.500Z"
 
@@ -117,7 +116,7 @@ class TestOtherGenerations:
     @pytest.mark.parametrize(
         "ids", [{"uuid": CALL}, {"id": CALL}, {"id": None, "uuid": CALL}, {"id": "", "uuid": CALL}, {"call_id": CALL}]
     )
-    def test_name_the_call_in_several_ways(self, ids: dict[str, Any]) -> None:
+    def test_name_the_call_by_any_of_its_ids(self, ids: dict[str, Any]) -> None:
         document = {
             name: value for name, value in document_of("wavix", "ringing").items() if name not in ("id", "uuid")
         }
@@ -136,31 +135,31 @@ class TestOtherGenerations:
             {"event_type": "ringing", "uuid": CALL, "data": {"event_type": "busy", "from": "1"}, "from": "2"},
         ],
     )
-    def test_may_look_as_wavix_s_own_sample_receiver_expects(self, document: dict[str, Any]) -> None:
+    def test_may_have_any_shape_that_wavix_s_sample_receiver_accepts(self, document: dict[str, Any]) -> None:
         stored = wavix().stored(document)
         assert (stored["kind"], stored["call_id"]) == ("call.ringing", CALL)
 
-    def test_of_2024_tell_digits_in_another_place(self) -> None:
+    def test_of_2024_have_digits_in_another_member(self) -> None:
         stored = wavix().stored(document_of("wavix", "in_call_event_2024"))
         assert stored["kind"] == "call.media"
         details = stored.details
         media = {name: details[name] for name in ("media", "media_status", "digits", "reason")}
         assert media == {"media": "collect", "media_status": "completed", "digits": "1234", "reason": "max_digits"}
 
-    def test_of_2024_may_tell_them_at_the_top(self) -> None:
+    def test_of_2024_may_have_digits_at_the_top_level(self) -> None:
         document = document_of("wavix", "in_call_event_2024")
         document.update(document.pop("event_payload"))
         assert wavix().stored(document).details["digits"] == "1234"
 
-    def test_of_2025_end_a_call_under_another_name_and_without_direction(self) -> None:
+    def test_of_2025_end_a_call_with_another_member_and_no_direction(self) -> None:
         stored = wavix().stored(document_of("wavix", "completed_2025"))
         assert stored["kind"] == "call.completed"
         assert stored.details["ended_at"] == "2026-11-21T06:30:48.900Z"
         assert stored.get("direction") is None
 
 
-class TestThePostCallEvent:
-    def test_is_what_the_call_cost(self) -> None:
+class TestAPostCallEvent:
+    def test_has_the_cost_of_the_call(self) -> None:
         stored = wavix().stored(document_of("wavix", "post_call_answered"))
         assert (stored["kind"], stored["occurred_at"]) == ("call.billed", "2026-11-21T06:30:00.000Z")
         assert stored.details == {
@@ -178,7 +177,7 @@ class TestThePostCallEvent:
         ]
 
     @pytest.mark.parametrize(
-        ("sent", "kept"),
+        ("sent", "charge"),
         [
             ('"0.822"', "0.822"),
             ("0.822", "0.822"),
@@ -189,30 +188,30 @@ class TestThePostCallEvent:
             ("null", None),
         ],
     )
-    def test_has_a_decimal_charge_and_never_a_float(self, sent: str, kept: str | None) -> None:
+    def test_has_an_exact_decimal_charge(self, sent: str, charge: str | None) -> None:
         body = json.dumps(document_of("wavix", "post_call_answered")).replace('"charge": "0.0095"', f'"charge": {sent}')
         sender = wavix()
         assert sender.send(body).statusCode == 200
         stored = Stored(sender.database.item)
         assert stored["kind"] == "call.billed"
-        assert kept_details(stored.item).get("charge") == (None if kept is None else {"N": kept})
+        assert kept_details(stored.item).get("charge") == (None if charge is None else {"N": charge})
 
-    def test_with_a_charge_that_no_number_attribute_holds_is_kept_all_the_same(self) -> None:
+    def test_with_a_charge_out_of_range_is_stored_with_its_text(self) -> None:
         document = {**document_of("wavix", "post_call_answered"), "charge": "9" * 60, "duration": 10**37}
         stored = wavix().stored(document)
         assert kept_details(stored.item)["charge"] == {"S": "9" * 60}
 
-    def test_under_its_name_is_the_same(self) -> None:
+    def test_is_also_known_by_its_event_type(self) -> None:
         document = {"event_type": "post-call", "uuid": CALL, "disposition": "noanswer"}
         stored = wavix().stored(document)
         assert (stored["kind"], stored["status"]) == ("call.billed", "noanswer")
 
-    def test_may_be_about_nobody(self) -> None:
+    def test_may_have_no_parties(self) -> None:
         document = {**document_of("wavix", "post_call_failed"), "from": None, "to": None}
         stored = wavix().stored(document)
         assert (stored["kind"], stored["status"], stored.get("from")) == ("call.billed", "failed", None)
 
-    def test_tells_who_answered_where_older_ones_did(self) -> None:
+    def test_of_an_older_generation_has_who_answered(self) -> None:
         more = {"answered_by": "machine", "parent_uuid": "parent", "sip_trunk": "trunk", "forward_fee": "0.01"}
         details = wavix().stored({**document_of("wavix", "post_call_answered"), **more}).details
         assert {name: details[name] for name in ("answered_by", "parent_call_id", "trunk", "forward_fee")} == {
@@ -228,7 +227,7 @@ class TestAllowedAddresses:
         ("source", "status"),
         [("62.212.73.112", 200), ("198.51.100.7", 200), ("62.212.73.113", 401), ("", 401), ("::1", 401)],
     )
-    def test_are_the_only_ones_that_may_call(self, source: str, status: int) -> None:
+    def test_are_the_only_ones_accepted(self, source: str, status: int) -> None:
         sender = wavix(allowed=read_networks("62.212.73.112, 198.51.100.0/24"))
         event = sender.event(document_of("wavix", "ringing"))
         event["requestContext"]["http"]["sourceIp"] = source
@@ -240,9 +239,9 @@ class TestAllowedAddresses:
         assert sender.receive(event).statusCode == 401
         assert sender.receive({**event, "pathParameters": {"token": TOKEN}}).statusCode == 200
 
-    def test_are_not_asked_for_by_default(self) -> None:
+    def test_are_not_required_by_default(self) -> None:
         assert read_networks("") == ()
 
-    def test_a_typing_error_is_told(self) -> None:
+    def test_that_are_malformed_raise_an_error(self) -> None:
         with pytest.raises(ValueError, match=r"62\.212\.73"):
             read_networks("62.212.73")

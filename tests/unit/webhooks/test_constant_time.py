@@ -27,7 +27,21 @@ VERIFYING = (
     "providers/jambonz/client_auth.py",
 )
 """Every module that compares what somebody proves themselves with."""
-SECRET = ("password", "secret", "token", "signature", "digest", "mac", "given", "expected", "ha1", "response", "key")
+SECRET = (
+    "password",
+    "secret",
+    "token",
+    "signature",
+    "digest",
+    "mac",
+    "given",
+    "received",
+    "basic",
+    "expected",
+    "ha1",
+    "response",
+    "key",
+)
 COOKIE = cookie_in(Console().sign_in())
 
 
@@ -117,6 +131,6 @@ def test_of_a_sip_client_the_comparison_alone_decides(monkeypatch: pytest.Monkey
         return genuine(one, other) and len(pairs) <= 2
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert container.told(attempt()) == {"status": "fail"}
+    assert container.result(attempt()) == {"status": "fail"}
     assert len(pairs) == 3
     assert all(isinstance(side, bytes) for pair in pairs for side in pair)

@@ -70,7 +70,7 @@ def secret_add(
     """Make one more secret valid; asks for it, or reads it from standard input."""
     secret_kind = secret_kinds()[kind]
     words = secret_kind.secret.words
-    if generate and secret_kind.secret.is_theirs:
+    if generate and secret_kind.secret.is_issued_by_provider:
         fail(f"The {words} is made by {secret_kind.owner}: take it from its portal.")
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words)
     _check_secret(secret_kind, secret)
@@ -78,7 +78,7 @@ def secret_add(
         console.print(f"The {_named(kind)} {masked(secret)} is valid already.")
         return
     console.print(f"The {_named(kind)} {masked(secret)} is valid within five minutes.")
-    if not secret_kind.secret.is_theirs:
+    if not secret_kind.secret.is_issued_by_provider:
         users = "those who sign in" if kind == CONSOLE_PASSWORD else "the provider"
         console.print(
             f"callhooks urls --credentials shows it. After those five minutes give it to {users}, then remove the old "

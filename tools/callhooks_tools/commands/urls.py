@@ -36,7 +36,7 @@ def show(shown: Sequence[Section]) -> None:
     for section in shown:
         console.print(f"\n{section.title}", style="bold")
         for place in section.places:
-            console.print(f"  {place.where}")
+            console.print(f"  {place.location}")
             show_fields(place.fields)
             for note in place.notes:
                 console.print(f"{FIELD_INDENT}{note}", style="dim")

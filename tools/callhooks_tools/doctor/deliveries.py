@@ -53,7 +53,7 @@ def url_findings(trial: Probe) -> Iterator[Finding]:
     """Whether the public URL leads to this API, and whether the clocks agree."""
     base_url = trial.deployment.outputs.base_url
     if not trial.deployment.is_local and not base_url.startswith("https://"):
-        refusing = [provider.title for provider in providers().values() if provider.refusal_of_url(base_url)]
+        refusing = [provider.title for provider in providers().values() if provider.check_url(base_url)]
         yield warning(
             URL, f"{base_url} has no TLS: passwords go unencrypted. {', '.join(refusing)} would refuse the URL."
         )
@@ -124,7 +124,7 @@ def _wrong_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery]]:
             delivery = TestDelivery.signed(provider, sample, call_id, _signing(trial, stranger, now))
             yield f"{delivery.name}, wrong {provider.secrets[0].words}", delivery
         known = trial.known.credentials_of(provider)
-        checked = next((one for one in samples if not one.has_fallback and not one.is_for_refusal), None)
+        checked = next((one for one in samples if not one.has_fallback and not one.only_unauthenticated), None)
         if known is None or checked is None:
             continue
         for secret in provider.secrets[1:]:
@@ -204,11 +204,11 @@ def _right_deliveries(trial: Probe) -> Iterator[tuple[str, TestDelivery | None]]
     for provider in providers().values():
         known = trial.known.credentials_of(provider)
         for sample in provider.samples(call_id, trial.clock(), parameters):
-            if sample.is_for_refusal:
+            if sample.only_unauthenticated:
                 continue
             signing = None if known is None else _signing(trial, known, trial.clock())
             yield (
-                f"{provider.title} {sample.what}",
+                f"{provider.title} {sample.title}",
                 TestDelivery.signed(provider, sample, call_id, signing) if signing else None,
             )
 
@@ -223,7 +223,7 @@ def _taken(trial: Probe, delivery: TestDelivery) -> Iterator[Finding]:
     if answer.status != HTTPStatus.OK:
         yield _not_taken(trial, delivery, answer)
         return
-    problem = delivery.sample.problem_of(answer.document if answer.is_json else None)
+    problem = delivery.sample.check_answer(answer.document if answer.is_json else None)
     if problem:
         yield failure(name, problem, trial.deployment.log_of(delivery.function))
     if answer.seconds > MAX_ANSWER_SECONDS:

@@ -87,7 +87,7 @@ class TestDelivery:
     @property
     def name(self) -> str:
         """The provider and what it tells."""
-        return f"{self.provider.title} {self.sample.what}"
+        return f"{self.provider.title} {self.sample.title}"
 
     @property
     def function(self) -> str:

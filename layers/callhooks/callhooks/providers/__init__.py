@@ -1,4 +1,4 @@
-"""Who sends webhooks: one module for each provider.
+"""Providers of webhooks: one module for each provider.
 
-Imports the floors below; no provider imports another.
+Imports `calls`, `events`, `runtime` and `webhooks`. No provider imports another.
 """

@@ -1,8 +1,8 @@
 """Bird (formerly MessageBird): the webhooks `voice.inbound` and `voice.outbound` of the Channels product.
 
-Written from Bird's pages Voice webhooks, Verifying a webhook subscription and Retries. No page shows a delivered
-event, so that it is read as the envelope `service`, `event`, `payload` around the `ChannelCall` of the Voice API, with
-the call's id and status alone indispensable, as handlers in the field have found it.
+Sources: Bird's pages Voice webhooks, Verifying a webhook subscription and Retries. No page shows a complete delivery.
+callhooks expects the envelope `service`, `event`, `payload` around the `ChannelCall` of the Voice API, as published
+handlers do, and requires only the call's id and status.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ KIND_OF_STATUS = {
     "failed": Kind.FAILED,
     "cancelled": Kind.CANCELLED,
 }
-"""`payload.status`, for both events; `accepted` and `cancelled` are of outbound calls alone."""
+"""By `payload.status`, for both events. Only outbound calls have `accepted` and `cancelled`."""
 
 MAX_CLOCK_LEAD = timedelta(minutes=5)
 """How far Bird's clock may be ahead of ours."""
 
 API = "https://api.bird.com/workspaces/{workspaceId}/webhook-subscriptions"
 WEBHOOK = "/webhooks/bird"
-OUTBOUND_ALONE = ("accepted", "cancelled")
+OUTBOUND_ONLY_STATUSES = ("accepted", "cancelled")
 """Statuses that inbound calls never have."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,11}", re.ASCII)
@@ -92,7 +92,7 @@ class BirdSettings(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment."""
+        """Read the settings from the environment."""
         return cls(
             credentials=environment["BIRD_CREDENTIALS"],
             public_url=environment["PUBLIC_URL"],
@@ -111,13 +111,13 @@ class SigningKeys:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFilter:
-    """The event filters of a Bird subscription: any of several statuses, and one channel. Empty, it takes all."""
+    """Event filter: any of several statuses, and one channel. An empty filter accepts all events."""
 
     statuses: frozenset[str] = frozenset()
     channel_id: str | None = None
 
-    def takes(self, event: BirdEvent, request: Request) -> bool:
-        """Whether an event is wanted. One that does not say its channel is not held to it."""
+    def accepts(self, event: BirdEvent, request: Request) -> bool:
+        """Return whether an event passes the filter. An event without a channel passes the channel filter."""
         channel_id = channel_of(event, request)
         return (not self.statuses or (event.call.status or "").lower() in self.statuses) and (
             self.channel_id is None or channel_id is None or channel_id.lower() == self.channel_id
@@ -125,7 +125,7 @@ class SubscriptionFilter:
 
 
 def read_filter(statuses: str, channel_id: str) -> SubscriptionFilter:
-    """A filter from statuses separated by commas and a channel's id; what is empty filters nothing."""
+    """Parse a filter from comma-separated statuses and a channel id; an empty text does not filter."""
     return SubscriptionFilter(
         statuses=frozenset(status.strip().lower() for status in statuses.split(",") if status.strip()),
         channel_id=channel_id.strip().lower() or None,
@@ -133,20 +133,20 @@ def read_filter(statuses: str, channel_id: str) -> SubscriptionFilter:
 
 
 def read_signing_keys(secrets: Sequence[SecretValue]) -> SigningKeys:
-    """The keys of a secret: the generated `signing_key`, and `further_signing_keys` where an operator has added some.
+    """Return the keys of a secret: the generated `signing_key`, and the `further_signing_keys` of an operator.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: a member is missing or has the wrong type.
     """
     (secret,) = secrets
     return SigningKeys(secret_texts(secret, "signing_key"))
 
 
 def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
-    """The signature as Bird computes it.
+    """Return the signature as Bird computes it.
 
-    Base64 of the HMAC-SHA256 over timestamp, URL and the raw SHA-256 of the body, joined by newlines. The key is used
-    as it is written, even where it looks like base64.
+    Base64 of the HMAC-SHA256 over timestamp, URL and the raw SHA-256 of the body, joined by newlines. The key is never
+    decoded, even if it looks like base64.
     """
     signed = b"\n".join(
         [timestamp.encode("ascii"), url.encode("utf-8", "surrogatepass"), hashlib.sha256(body).digest()]
@@ -155,43 +155,43 @@ def sign(key: str, timestamp: str, url: str, body: bytes) -> str:
 
 
 def sent_at(request: Request) -> datetime | None:
-    """When Bird sent the delivery for the first time: its retries repeat the timestamp."""
+    """Return when Bird first sent the delivery; its retries repeat the timestamp."""
     timestamp = request.header(TIMESTAMP_HEADER) or ""
     return datetime.fromtimestamp(int(timestamp), UTC) if _TIMESTAMP.fullmatch(timestamp) else None
 
 
 class PhoneNumber(Document):
-    """The number of a party."""
+    """Phone number of a party."""
 
     number: OptionalStr = None
     caller_id_name: OptionalStr = Field(default=None, alias="callerIdName")
 
 
 class Contact(Document):
-    """The contact of a party."""
+    """Contact of a party."""
 
     identifier_value: OptionalStr = Field(default=None, alias="identifierValue")
 
 
 class Party(Document):
-    """The originator or the receiver (`CallIdentifier`)."""
+    """Originator or receiver of a call (`CallIdentifier`)."""
 
     number: PhoneNumber | None = None
     contact: Contact | None = None
 
     @property
     def identifier(self) -> str | None:
-        """The number, or whatever else the contact is known by."""
+        """The number, or another identifier of the contact."""
         return (self.number or PhoneNumber()).number or (self.contact or Contact()).identifier_value
 
     @property
     def name(self) -> str | None:
-        """The name that came with the number."""
+        """The caller id name of the number."""
         return (self.number or PhoneNumber()).caller_id_name
 
 
 class ChannelCall(Document):
-    """A call as the Voice API describes it. `duration` is in seconds, `hangup_cause_code` is of Q.850."""
+    """Call as the Voice API describes it. `duration` is in seconds; `hangup_cause_code` is a Q.850 code."""
 
     id: Identifier = None
     call_id: Identifier = Field(default=None, alias="callId")
@@ -220,7 +220,7 @@ class ChannelCall(Document):
 
 @dataclass(frozen=True, slots=True)
 class BirdEvent:
-    """A delivery: the event's name, where the envelope has one, and the call with its id."""
+    """Delivery: the event's name if the envelope has one, and the call with its id."""
 
     event: str | None
     call_id: str
@@ -236,18 +236,18 @@ class _Envelope(Document):
 
 
 def parse_event(request: Request) -> BirdEvent:
-    """The event of a request, whose envelope may be missing.
+    """Parse the event in a request, with or without an envelope.
 
     Raises:
-        BadRequest: there is no id or no status of a call.
+        BadRequest: the call has no id or no status.
     """
     document = json_object(request.body)
     envelope = _Envelope.model_validate(document)
-    # Without an envelope the document is the call itself; with one, a member may have slipped out of the payload.
+    # Without an envelope the document is the call itself; with one, some members may be outside the payload.
     outer = {name: value for name, value in document.items() if not envelope.payload or name in _OUTER_MEMBERS}
     members = [*outer.items(), *(envelope.payload or {}).items()]
     call = parse(event={name: value for name, value in members if value not in (None, "")}, model=ChannelCall)
-    # Beside a `callId` the id of a document without an envelope is that of the event.
+    # If a document without an envelope also has a `callId`, its `id` is the id of the event.
     call_id = call.id or call.call_id if envelope.payload else call.call_id or call.id
     if call_id is None:
         raise BadRequest("There is no id of a call.")
@@ -257,18 +257,18 @@ def parse_event(request: Request) -> BirdEvent:
 
 
 def dedupe_key(request: Request) -> str:
-    """Whether Bird's request id stays the same in a retry is not known: the hash of the raw body does."""
+    """Return the hash of the raw body. It is not documented whether a retry repeats Bird's request id."""
     return request.body_hash
 
 
 def channel_of(event: BirdEvent, request: Request) -> str | None:
-    """The channel: of the call, else of the URL that was subscribed for it."""
+    """Return the channel from the call, or from the URL of the subscription."""
     return event.call.channel_id or request.path_parameters.get("channel_id")
 
 
 def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: SubscriptionFilter) -> CallEvent | Ignored:
-    """The event in the common vocabulary, unless the filter leaves it out."""
-    if not wanted.takes(event, request):
+    """Return the event in the common vocabulary, or `Ignored` if the filter rejects it."""
+    if not wanted.accepts(event, request):
         return Ignored("filtered")
     call = event.call
     status = cleaned(call.status) or ""
@@ -282,7 +282,7 @@ def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: Subs
         kind=kind,
         name=name or status,
         received_at=now,
-        sent_at=_moment_of(call, kind) or request.sender.sent_at,
+        sent_at=_status_time(call, kind) or request.sender.sent_at,
         status=status,
         direction=DIRECTION_OF_EVENT.get((name or "").lower()) or direction_of(call.direction),
         from_=cleaned(call.from_ or (call.originator or Party()).identifier),
@@ -291,7 +291,7 @@ def normalise(event: BirdEvent, request: Request, now: datetime, *, wanted: Subs
     )
 
 
-def _moment_of(call: ChannelCall, kind: Kind) -> datetime | None:
+def _status_time(call: ChannelCall, kind: Kind) -> datetime | None:
     if kind is Kind.INITIATED:
         return call.updated_at or call.created_at
     if kind is Kind.OTHER:
@@ -325,12 +325,12 @@ def _details(event: BirdEvent, request: Request) -> Details:
 
 
 class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
-    """Bird reports what happens to a call.
+    """Webhook for the events of a call.
 
     Args:
-        public_url: the address under which Bird calls the API; empty for the request's own host.
-        window: how old a signature may be: Bird's retries go on for hours and carry the first one.
-        wanted: the events that are kept.
+        public_url: the public URL of the API that Bird calls; empty for the request's own host.
+        window: the maximum age of a signature. Bird retries for hours with the first signature.
+        wanted: the filter of events to store.
     """
 
     provider = PROVIDER
@@ -342,9 +342,9 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
         self._wanted = wanted
 
     def precheck_credentials(self, request: Request, now: datetime) -> None:
-        """Check that there is a signature, and its time.
+        """Check that the request has a signature with a valid time.
 
-        Only a wrong clock explains a time in the future, so it may be ahead by no more than `MAX_CLOCK_LEAD`.
+        A time in the future can only come from a wrong clock, so it may be at most `MAX_CLOCK_LEAD` ahead.
         """
         if request.header(SIGNATURE_HEADER) is None or request.header(TIMESTAMP_HEADER) is None:
             raise Unauthorized("no signature")
@@ -355,42 +355,42 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
             raise Unauthorized("a timestamp outside the window")
 
     def authenticate(self, request: Request, credentials: SigningKeys, _now: datetime) -> Sender:
-        """Check the signature itself.
+        """Check the signature.
 
-        A retry repeats the timestamp, which is the sender's mark: the signature changes with the signing key.
+        The sender's mark is the timestamp, which a retry repeats. The signature changes with the signing key.
         """
         signature, timestamp = request.header(SIGNATURE_HEADER) or "", request.header(TIMESTAMP_HEADER) or ""
-        # The text is compared and not what it decodes to: base64 has several texts for the same bytes.
-        given = signature.encode("utf-8", "surrogatepass")
+        # Compare the text, not the decoded bytes: several base64 texts decode to the same bytes.
+        received = signature.encode("utf-8", "surrogatepass")
         url = request.url(self._public_url)
         expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
         # Compare every key, so that timing does not reveal which one came close.
-        if not sum(hmac.compare_digest(given, one) for one in expected):
-            # The URL is most often what is wrong. Its path is logged as the template writes it, without its values.
+        if not sum(hmac.compare_digest(received, one) for one in expected):
+            # The usual cause is a wrong URL. Log its path as in the template, without values.
             logged = request._replace(path=request.route.rpartition(" ")[2], raw_query="")
             raise Unauthorized("wrong signature", log_fields={"url": logged.url(self._public_url)})
         return Sender(sent_at(request), mark=timestamp, stored_headers=(REQUEST_ID_HEADER, TIMESTAMP_HEADER))
 
     def parse(self, request: Request) -> BirdEvent:
-        """Read the event."""
+        """Parse the event."""
         return parse_event(request)
 
     def normalise(self, message: BirdEvent, request: Request, now: datetime) -> CallEvent | Ignored:
-        """Return the event in the common vocabulary, unless the filter leaves it out."""
+        """Return the event in the common vocabulary, or `Ignored` if the filter rejects it."""
         return normalise(message, request, now, wanted=self._wanted)
 
 
-def refusal_of_url(base_url: str) -> str:
-    """Why Bird takes no subscription of such a URL; empty where it does."""
+def check_url(base_url: str) -> str:
+    """Return why Bird rejects a subscription for this URL; empty if it accepts it."""
     parts = urlsplit(base_url)
     if parts.scheme != "https" or parts.netloc.rpartition(":")[2].isdigit():
-        return "Bird takes https with a host name and no port: not this URL."
+        return "Bird accepts only https URLs with a host name and no port. It rejects this URL."
     return ""
 
 
 def describe() -> Provider:
-    """Describe Bird to the command, and to who folds its calls."""
-    # No webhook needs what is imported here.
+    """Describe Bird to the command, the doctor and the fold."""
+    # Webhooks do not need these imports.
     from callhooks.calls.call import FoldHints  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, Secret  # noqa: PLC0415
 
@@ -402,7 +402,7 @@ def describe() -> Provider:
             Secret("BirdCredentials", PROVIDER, "signing key", "signing_key", "signing_key", "further_signing_keys"),
         ),
         routes=tuple(
-            Route(path, "BirdVoiceFunction", _read_again, variables=variables)
+            Route(path, "BirdVoiceFunction", _normalise_quarantined, variables=variables)
             for path in (WEBHOOK, f"{WEBHOOK}/{{channel_id}}")
         ),
         call_ids=("id", "callId"),
@@ -410,20 +410,20 @@ def describe() -> Provider:
         sign=_sign_now,
         samples=_samples,
         settings=_settings,
-        refusal_of_url=refusal_of_url,
+        check_url=check_url,
         signs_url=True,
-        # It has a list of tags, which an event keeps as one text.
+        # An event stores the list of tags as one text.
         fold_hints=FoldHints(tag_separator=", "),
     )
 
 
-def _read_again(aside: Quarantined) -> CallEvent | Ignored:
-    request, parameters = aside.request, aside.parameters
+def _normalise_quarantined(delivery: Quarantined) -> CallEvent | Ignored:
+    request, parameters = delivery.request, delivery.parameters
     if not request.sender.mark:
-        # An earlier version has kept the time as the header alone.
+        # An earlier version stored the time only as a header.
         request = request._replace(sender=Sender(sent_at(request)))
     wanted = read_filter(parameters.get("BirdStatuses", ""), parameters.get("BirdChannelId", ""))
-    return normalise(parse_event(request), request, aside.received_at, wanted=wanted)
+    return normalise(parse_event(request), request, delivery.received_at, wanted=wanted)
 
 
 def _sign_now(request: Request, signing: Signing) -> Request:
@@ -435,18 +435,18 @@ def _sign_now(request: Request, signing: Signing) -> Request:
 
 
 def _samples(call_id: str, now: datetime, parameters: Parameters) -> Sequence[Sample]:
-    """A call has ended, with a status and on a channel that the stack's filters let through."""
+    """Return an event with a status and a channel that pass the stack's filters."""
     from callhooks.providers.description import (  # noqa: PLC0415
         TEST_NUMBER,
         TEST_SENDER,
         Sample,
+        check_stored,
         json_delivery,
-        not_stored,
     )
 
-    statuses = (one.strip() for one in parameters.get("BirdStatuses", "").split(","))
-    status = next((one for one in statuses if one), "completed")
-    is_outbound = status in OUTBOUND_ALONE
+    statuses = (status.strip() for status in parameters.get("BirdStatuses", "").split(","))
+    status = next(filter(None, statuses), "completed")
+    is_outbound = status in OUTBOUND_ONLY_STATUSES
     moment = utc_text(now)
     payload = {
         "id": call_id,
@@ -461,25 +461,25 @@ def _samples(call_id: str, now: datetime, parameters: Parameters) -> Sequence[Sa
     }
     event = "voice.outbound" if is_outbound else "voice.inbound"
     document = {"service": "channels", "event": event, "payload": payload}
-    return [Sample("event", json_delivery(WEBHOOK, document), not_stored)]
+    return [Sample("event", json_delivery(WEBHOOK, document), check_stored)]
 
 
 def _settings(setup: Setup) -> Sequence[SettingGroup]:
     from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
 
-    refusal = refusal_of_url(setup.base_url)
+    problem = check_url(setup.base_url)
     return [
         SettingGroup(
             f"POST {API}, once for each event",
             [
                 Setting("service", "channels"),
-                Setting("event", "voice.inbound, and once more voice.outbound"),
+                Setting("event", "voice.inbound; for the second subscription voice.outbound"),
                 Setting("url", f"{setup.base_url}{WEBHOOK}"),
                 Setting("signingKey", setup.credentials["signing_key"]),
             ],
             [
-                "With several channels, one subscription for each, with /<channel id> at the end of the URL.",
-                *([refusal] if refusal else []),
+                "For several channels, add one subscription each and append /<channel id> to the URL.",
+                *([problem] if problem else []),
             ],
         )
     ]

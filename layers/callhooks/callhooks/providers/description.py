@@ -1,6 +1,6 @@
-"""What a provider's module says about its provider to the command, and to who folds its calls.
+"""Description of a provider, for the command, the doctor and the fold.
 
-A webhook function imports none of this: `describe` of a provider's module imports it when it is called.
+Webhook functions do not import this module. Only `describe` in a provider's module does, when it is called.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from callhooks.events.call_event import CallEvent, Ignored
 from callhooks.runtime.http import Request, Response
 
 TEST_SENDER = "callhooks-doctor"
-"""The user agent and the caller of test deliveries."""
+"""User agent and caller of test deliveries."""
 TEST_NUMBER = "+12025550123"
-"""The number that is called in test deliveries: it is for examples."""
+"""Callee of test deliveries. The number is reserved for examples."""
 
 Credentials: TypeAlias = Mapping[str, str]
-"""What a provider proves itself with, by the names that `.local/stack.json` has for it."""
+"""A provider's credentials, by their names in `.local/stack.json`."""
 Parameters: TypeAlias = Mapping[str, str]
-"""The parameters of a stack, by their names in the template."""
+"""Parameters of a stack, by their names in the template."""
 MessageT = TypeVar("MessageT")
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret of the stack that holds credentials, of which several are valid at once.
+    """A secret of the stack. Several of its credentials can be valid at once.
 
     Attributes:
         logical_id: its name in the template.
-        kind: its name for `callhooks secret`.
-        words: what one of its texts is called.
-        credential: the name of the newest one among the credentials.
-        member: the member that must be there; `None` where there are only such as an operator has added.
-        further: the member with a list of those that an operator has added.
-        fixed: members that must be there besides, and are credentials as they are.
-        is_in_url: whether it stands in a URL.
-        is_theirs: whether the provider makes it, so that there is nothing to generate.
-        prefix: how the ones that the local run generates begin.
-        unchecked: what follows where there is none, for a secret without `member`.
+        kind: its name in `callhooks secret`.
+        words: the noun for one credential in messages, such as `signing key`.
+        credential: the name of the newest credential in `Credentials`.
+        member: the required member; `None` if the secret holds only credentials that an operator has added.
+        further: the member with the list of credentials that an operator has added.
+        fixed: further required members, used as credentials under their own names.
+        is_in_url: whether the credential is part of the webhook's URL.
+        is_issued_by_provider: whether the provider issues the credential, so that callhooks does not generate one.
+        prefix: the prefix of credentials that the local stack generates.
+        unchecked: the consequence of having no credential, for a secret without `member`.
     """
 
     logical_id: str
@@ -55,24 +55,24 @@ class Secret:
     further: str
     fixed: tuple[str, ...] = ()
     is_in_url: bool = False
-    is_theirs: bool = False
+    is_issued_by_provider: bool = False
     prefix: str = ""
     unchecked: str = ""
 
     @property
     def variable(self) -> str:
-        """The variable of a function's environment that has its ARN, or for `sam local` its value."""
+        """The environment variable with the secret's ARN, or with its value for `sam local`."""
         return variable_of(self.logical_id)
 
 
 def variable_of(name: str) -> str:
-    """The variable of a function's environment for a parameter or a resource of the template, by its name there."""
+    """Return the environment variable for a parameter or resource of the template."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A delivery that was not understood: its request, how it was answered, and the stack that has received it."""
+    """A delivery in quarantine: its request, the response it got, and the parameters of the stack."""
 
     request: Request
     answer: Response
@@ -85,12 +85,12 @@ class Route:
     """One webhook.
 
     Attributes:
-        path: as the template writes it.
+        path: the path in the template.
         function: the function's name in the template.
-        read: reads one of its deliveries again, and raises `HttpProblem` where it still does not understand it.
-        names_call: whether its body names the call.
-        variables: what the template gives the function to read from its environment, besides what all functions have.
-        layers: the layers that the function has besides the one that all have.
+        read: turns a delivery from quarantine into an event; raises `HttpProblem` if it still cannot be parsed.
+        names_call: whether the body contains the call id.
+        variables: the function's environment variables, without those that all functions have.
+        layers: the function's layers, without the one that all functions have.
     """
 
     path: str
@@ -108,9 +108,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What a delivery is signed with.
+    """Input for signing a delivery.
 
-    `base_url` is where the API believes to be, empty for the request's own host.
+    `base_url` is the URL that the API is configured with; empty for the request's own host.
     """
 
     credentials: Credentials = field(repr=False)
@@ -121,27 +121,26 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A delivery that the provider could send now, not signed yet.
+    """An unsigned test delivery that the provider could send now.
 
     Attributes:
-        what: what it tells, in two words.
-        request: with a method, a path, headers and a body.
-        problem_of: says what is wrong with the JSON of an answer of 200, `None` for what is not JSON; empty where
-            nothing is wrong.
-        has_fallback: whether a sender gets an answer of 200 even while nobody can be verified.
-        is_for_refusal: whether it is sent with wrong credentials alone.
+        title: a short name, such as `call status`.
+        request: method, path, headers and body.
+        check_answer: returns the problem with the JSON of a 200 response (`None` if it is not JSON), or an empty text.
+        has_fallback: whether the response is 200 even while no sender can be authenticated.
+        only_unauthenticated: whether the delivery is sent only with wrong credentials.
     """
 
-    what: str
+    title: str
     request: Request
-    problem_of: Callable[[object], str]
+    check_answer: Callable[[object], str]
     has_fallback: bool = False
-    is_for_refusal: bool = False
+    only_unauthenticated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of a form, or a member of a request, and what is to be entered."""
+    """A form field or request member at the provider, and the value to enter."""
 
     name: str
     value: str
@@ -149,19 +148,19 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SettingGroup:
-    """Where fields are, and what is to be known about them."""
+    """Settings in one place at the provider, with notes."""
 
-    where: str
+    location: str
     fields: Sequence[Setting]
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the settings at a provider are made of.
+    """Input for the settings at a provider.
 
-    `credentials` may hold placeholders, where secrets are not to be shown. `stack_option` is what a command needs to
-    find the stack, such as ` --stack callhooks`.
+    `credentials` may hold placeholders instead of secrets. `stack_option` is the option that selects the stack in a
+    command, such as ` --stack callhooks`.
     """
 
     base_url: str
@@ -169,29 +168,29 @@ class Setup:
     stack_option: str = ""
 
 
-def accepts_any_url(_base_url: str) -> str:
-    """Refuse no URL."""
+def accept_any_url(_base_url: str) -> str:
+    """Accept every URL."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider, as its module's `describe` returns it.
+    """A provider, as `describe` in its module returns it.
 
     Attributes:
-        name: as in keys and paths: small letters alone.
-        title: as it writes itself.
-        secrets: what holds its credentials.
-        routes: its webhooks; a body alone is sent to the first.
-        call_ids: the members of a body that hold ids of calls.
-        sign: makes a request one that the provider sends: with its credentials, signed, or addressed with its token.
-        samples: test deliveries of a call, by its id, the time and the stack's parameters.
-        settings: what is to be entered at the provider.
-        nested: the members of a body that hold documents with ids of calls.
-        refusal_of_url: says why the provider takes no URL on such a base URL; empty where it does.
+        name: the name in keys and paths; only lower-case letters.
+        title: the name as the provider spells it.
+        secrets: the secrets with its credentials.
+        routes: its webhooks. A body without a path is sent to the first one.
+        call_ids: the members of a body that hold call ids.
+        sign: adds the provider's credentials to a request: headers, a signature, or a token in the path.
+        samples: returns test deliveries for a call id, a time and the stack's parameters.
+        settings: returns the settings to enter at the provider.
+        nested: the members of a body that hold documents with call ids.
+        check_url: returns why the provider rejects webhooks under a base URL; empty if it accepts them.
         signs_url: whether its signature covers the URL.
-        without_credentials: what follows while its secrets cannot be used.
-        fold_hints: how its events are read when they become a call.
+        without_credentials: the consequence while its secrets cannot be used.
+        fold_hints: how to fold its events into a call.
     """
 
     name: str
@@ -203,42 +202,44 @@ class Provider:
     samples: Callable[[str, datetime, Parameters], Sequence[Sample]]
     settings: Callable[[Setup], Sequence[SettingGroup]]
     nested: tuple[str, ...] = ()
-    refusal_of_url: Callable[[str], str] = accepts_any_url
+    check_url: Callable[[str], str] = accept_any_url
     signs_url: bool = False
     without_credentials: str = ""
     fold_hints: FoldHints = field(default_factory=FoldHints)
 
     def route_of(self, path: str) -> Route | None:
-        """The route of a path as it was sent, or as the template writes it; `None` where it is none of them."""
-        of_path = [one for one in self.routes if path == one.fixed_path or path.startswith(f"{one.fixed_path}/")]
-        return max(of_path, key=lambda one: len(one.fixed_path), default=None)
+        """Return the route of a request path or of a path in the template; `None` if no route matches."""
+        matching = [
+            route for route in self.routes if path == route.fixed_path or path.startswith(f"{route.fixed_path}/")
+        ]
+        return max(matching, key=lambda route: len(route.fixed_path), default=None)
 
 
 def token_secret(name: str, *, logical_id: str) -> Secret:
-    """The secret of a provider that proves itself by a token in the URL."""
+    """Return the secret of a provider that authenticates with a token in the URL."""
     return Secret(logical_id, name, "token", "token", "token", "further_tokens", is_in_url=True)
 
 
 def with_token(request: Request, signing: Signing) -> Request:
-    """The request with the token at the end of its path, where `url_token` looks for it."""
+    """Return the request with the token at the end of its path, where `url_token` expects it."""
     token = signing.credentials["token"]
-    # A recorded delivery has a token of its own.
+    # A recorded delivery already has a token.
     base = "/".join(request.path.split("/")[:3])
     return request._replace(path=f"{base}/{token}", path_parameters={"token": token})
 
 
 def with_headers(request: Request, headers: Mapping[str, str]) -> Request:
-    """The request with headers, whose names become lower case, in place of any of the same name."""
+    """Return the request with these headers added or replaced. Their names become lower case."""
     return request._replace(headers={**request.headers, **{name.lower(): text for name, text in headers.items()}})
 
 
 def json_delivery(path: str, document: Mapping[str, object]) -> Request:
-    """A test delivery of JSON."""
+    """Return a test delivery with a JSON body."""
     return _delivery(path, json.dumps(document, separators=(",", ":")), "application/json")
 
 
 def form_delivery(path: str, fields: Mapping[str, str]) -> Request:
-    """A test delivery of a form."""
+    """Return a test delivery with a form body."""
     return _delivery(path, urlencode(fields), "application/x-www-form-urlencoded")
 
 
@@ -246,16 +247,16 @@ def _delivery(path: str, body: str, content_type: str) -> Request:
     return Request("POST", path, headers={"content-type": content_type, "user-agent": TEST_SENDER}, body=body.encode())
 
 
-def not_stored(document: object) -> str:
-    """What is wrong with the answer to an event; empty where it says that the event is stored."""
+def check_stored(document: object) -> str:
+    """Return the problem with the response to an event; empty if it confirms that the event is stored."""
     status = document.get("status") if isinstance(document, dict) else None
     if status == "ignored":
-        return "It was left out by a filter, which is another one than the stack's parameters say."
-    return "" if status == "stored" else "It was answered 200, but not as this version answers: something else did."
+        return "A filter ignored the event, although the stack's parameters let it through."
+    return "" if status == "stored" else "The response is 200, but it does not come from this version of callhooks."
 
 
 def reads(
     parse: Callable[[Request], MessageT], normalise: Callable[[MessageT, Request, datetime], CallEvent | Ignored]
 ) -> Callable[[Quarantined], CallEvent | Ignored]:
-    """What reads a delivery again as its webhook would."""
-    return lambda aside: normalise(parse(aside.request), aside.request, aside.received_at)
+    """Return a function that parses and normalises a delivery from quarantine as its webhook would."""
+    return lambda delivery: normalise(parse(delivery.request), delivery.request, delivery.received_at)

@@ -1,7 +1,7 @@
-"""Providers, found by looking: each module or package of this folder that can describe one.
+"""Registry of providers: every module or package in this folder that has a `describe` function.
 
-`describe()` stands in a provider's module, or in the module `provider` of its package. A module is imported when its
-provider is asked for, by a function that folds calls only those whose calls it folds.
+`describe()` is in the provider's module, or in the module `provider` of its package. A module is imported only when its
+provider is requested, so a function that folds calls loads only the providers of those calls.
 """
 
 from __future__ import annotations
@@ -23,26 +23,30 @@ _NAME = re.compile(r"[a-z]+", re.ASCII)
 
 @cache
 def providers() -> Mapping[str, Provider]:
-    """All providers by their names, in the order of these."""
+    """Return all providers by name, sorted by name."""
     names = sorted(module.name for module in iter_modules(package.__path__))
     return {name: provider for name in names if (provider := find_provider(name))}
 
 
 @cache
 def find_provider(name: str) -> Provider | None:
-    """The provider of a name; `None` where no module describes it."""
+    """Return the provider with this name, or `None` if no module describes it.
+
+    Raises:
+        TypeError: `describe` does not return a provider with the name of its module.
+    """
     module = _module(name) if _NAME.fullmatch(name) else None
     describe = getattr(module, "describe", None)
     if describe is None:
         return None
     provider = describe()
     if not isinstance(provider, Provider) or provider.name != name:
-        raise TypeError(f"{module!r} describes no provider of its own name")
+        raise TypeError(f"describe() of {module!r} must return a Provider named {name!r}")
     return provider
 
 
 def hints_for(name: str) -> FoldHints:
-    """How the events of a provider are read when they become a call; the common way, where no module describes it."""
+    """Return how to fold a provider's events into a call; the defaults if no module describes the provider."""
     provider = find_provider(name)
     return FoldHints() if provider is None else provider.fold_hints
 

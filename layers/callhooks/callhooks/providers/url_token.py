@@ -1,4 +1,4 @@
-"""Authentication by a secret token in the URL, for providers that sign nothing."""
+"""Authentication by a secret token in the URL, for providers that do not sign their requests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Networks: TypeAlias = "tuple[IPv4Network | IPv6Network, ...]"
 
 
 class PathTokenSettings(NamedTuple):
-    """Settings of a function whose provider proves itself by a token in the path, such as `WAVIX`."""
+    """Settings of a function whose provider authenticates with a token in the path."""
 
     credentials: str
     allowed_addresses: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, provider: str) -> Self:
-        """Read the environment."""
+        """Read the settings from the environment; `provider` is the prefix of the variables, such as `WAVIX`."""
         return cls(
             credentials=environment[f"{provider}_CREDENTIALS"],
             allowed_addresses=environment[f"{provider}_ALLOWED_ADDRESSES"],
@@ -40,32 +40,32 @@ class PathTokens:
 
 
 def read_tokens(secrets: Sequence[SecretValue]) -> PathTokens:
-    """The tokens of a secret: the generated `token`, and `further_tokens` where an operator has added some.
+    """Return the tokens of a secret: the generated `token`, and the `further_tokens` that an operator has added.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: a member is missing or has the wrong type.
     """
     (secret,) = secrets
     return PathTokens(secret_texts(secret, "token"))
 
 
 def read_networks(text: str) -> Networks:
-    """Addresses and networks (CIDR) separated by commas; none where the text is empty.
+    """Parse comma-separated addresses and networks (CIDR); an empty text has none.
 
     Raises:
-        ValueError: one of them is neither.
+        ValueError: an entry is neither an address nor a network.
     """
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 class UrlTokenWebhook(Webhook[PathTokens, MessageT]):
-    """A webhook that is authenticated by the token in its path, from all addresses or only the allowed ones."""
+    """Webhook that authenticates the token in its path and, if configured, the sender's address."""
 
     def __init__(self, *, allowed: Networks) -> None:
         self._allowed = allowed
 
     def precheck_credentials(self, request: Request, _now: datetime) -> None:
-        """Check that there is a token in the path, and that the sender's address is allowed."""
+        """Check that the path has a token and that the sender's address is allowed."""
         if not request.path_parameters.get("token"):
             raise Unauthorized("no token")
         if self._allowed and not _is_allowed(request.source_address, self._allowed):
@@ -73,9 +73,9 @@ class UrlTokenWebhook(Webhook[PathTokens, MessageT]):
 
     def authenticate(self, request: Request, credentials: PathTokens, _now: datetime) -> Sender:
         """Check the token in the path."""
-        given = request.path_parameters.get("token", "").encode("utf-8", "surrogatepass")
+        received = request.path_parameters.get("token", "").encode("utf-8", "surrogatepass")
         # Compare every token, so that timing does not reveal which one came close.
-        if not sum(hmac.compare_digest(given, token.encode("utf-8")) for token in credentials.tokens):
+        if not sum(hmac.compare_digest(received, token.encode("utf-8")) for token in credentials.tokens):
             raise Unauthorized("wrong token")
         return Sender()
 

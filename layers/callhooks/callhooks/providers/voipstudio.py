@@ -1,7 +1,7 @@
 """VoIPstudio: call events, DTMF, SMS and the wrap-up panel of queues.
 
-Written from VoIPstudio's page Integrations - Webhooks. No request is signed; a token in the path stands in
-(`url_token`). One phone call sends events for each object of the PBX that takes part: a user, a queue.
+Source: VoIPstudio's page Integrations - Webhooks. Requests are not signed; a token in the path authenticates them
+(`url_token`). A phone call sends events for each PBX object that takes part, such as a user or a queue.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ KIND_OF_EVENT_NAME = {
     "sms.received": Kind.SMS_RECEIVED,
     "queue.wrapup": Kind.QUEUE_WRAPUP,
 }
-"""`event_name`. `state` tells nothing by itself: in a `queue.wrapup` it is that of the panel."""
+"""By `event_name`. `state` is ambiguous: in a `queue.wrapup` it is the state of the panel."""
 
 
 class VoipstudioEvent(Document):
-    """Every event. `duration` is in seconds; ids are integers in the document and strings in its sample."""
+    """Any event. `duration` is in seconds. Ids are integers in the documentation and strings in its sample."""
 
     id: Identifier = None
     event_time: Moment = None
@@ -70,15 +70,15 @@ class VoipstudioEvent(Document):
 
     @property
     def kind(self) -> Kind:
-        """What the event tells."""
+        """The kind of the event."""
         return KIND_OF_EVENT_NAME.get((self.event_name or "").lower(), Kind.OTHER)
 
 
 def parse_event(request: Request) -> VoipstudioEvent | None:
-    """The event of a request; `None` for the probe that the dashboard sends before it saves a URL.
+    """Parse the event in a request; `None` for the probe that the dashboard sends before it saves a URL.
 
     Raises:
-        BadRequest: this is not an event.
+        BadRequest: the body is not an event.
     """
     if request.method != "POST" or not request.body.strip():
         return None
@@ -91,12 +91,12 @@ def parse_event(request: Request) -> VoipstudioEvent | None:
 
 
 def dedupe_key(event: VoipstudioEvent, request: Request) -> str:
-    """The event's own id, or the hash of the raw body where it has none."""
+    """Return the event's id, or the hash of the raw body if it has none."""
     return event.id or request.body_hash
 
 
 def normalise(event: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:
-    """The event in the common vocabulary; a probe is nothing to keep."""
+    """Return the event in the common vocabulary, or `Ignored` for a probe."""
     if event is None:
         return Ignored("probe")
     kind = event.kind
@@ -142,12 +142,12 @@ def _details(event: VoipstudioEvent) -> Details:
 
 
 class VoipstudioWebhook(UrlTokenWebhook[VoipstudioEvent | None]):
-    """VoIPstudio reports calls, SMS and queues."""
+    """Webhook for calls, SMS and queues."""
 
     provider = PROVIDER
 
     def parse(self, request: Request) -> VoipstudioEvent | None:
-        """Read the event."""
+        """Parse the event."""
         return parse_event(request)
 
     def normalise(self, message: VoipstudioEvent | None, request: Request, now: datetime) -> CallEvent | Ignored:
@@ -155,14 +155,14 @@ class VoipstudioWebhook(UrlTokenWebhook[VoipstudioEvent | None]):
         return normalise(message, request, now)
 
 
-def refusal_of_url(base_url: str) -> str:
-    """Why VoIPstudio takes no such URL; empty where it does."""
-    return "" if base_url.startswith("https://") else "VoIPstudio takes https alone: not this URL."
+def check_url(base_url: str) -> str:
+    """Return why VoIPstudio rejects a webhook under this URL; empty if it accepts it."""
+    return "" if base_url.startswith("https://") else "VoIPstudio accepts only https URLs. It rejects this URL."
 
 
 def describe() -> Provider:
-    """Describe VoIPstudio to the command, and to who folds its calls."""
-    # No webhook needs what is imported here.
+    """Describe VoIPstudio to the command, the doctor and the fold."""
+    # Webhooks do not need these imports.
     from callhooks.calls.call import FoldHints, Outcome  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
 
@@ -171,7 +171,7 @@ def describe() -> Provider:
         name=PROVIDER,
         title="VoIPstudio",
         secrets=(token_secret(PROVIDER, logical_id="VoipstudioCredentials"),),
-        # Without a token it is refused.
+        # Without a token the request is rejected.
         routes=tuple(
             Route(path, "VoipstudioEventFunction", reads(parse_event, normalise), variables=variables)
             for path in (f"{WEBHOOK}/{{token}}", WEBHOOK)
@@ -180,7 +180,7 @@ def describe() -> Provider:
         sign=with_token,
         samples=_samples,
         settings=_settings,
-        refusal_of_url=refusal_of_url,
+        check_url=check_url,
         fold_hints=FoldHints(
             repeats_answer_time=True,
             outcome_of_cause={
@@ -197,13 +197,13 @@ def describe() -> Provider:
 
 
 def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
-    """A call has ended."""
+    """Return an event for the end of a call."""
     from callhooks.providers.description import (  # noqa: PLC0415
         TEST_NUMBER,
         TEST_SENDER,
         Sample,
+        check_stored,
         json_delivery,
-        not_stored,
     )
 
     moment = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
@@ -220,20 +220,20 @@ def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[S
         "src": TEST_SENDER,
         "dst": TEST_NUMBER,
     }
-    return [Sample("event", json_delivery(WEBHOOK, document), not_stored)]
+    return [Sample("event", json_delivery(WEBHOOK, document), check_stored)]
 
 
 def _settings(setup: Setup) -> Sequence[SettingGroup]:
     from callhooks.providers.description import Setting, SettingGroup  # noqa: PLC0415
 
-    refusal = refusal_of_url(setup.base_url)
+    problem = check_url(setup.base_url)
     return [
         SettingGroup(
-            "Dashboard: Integrations, Webhooks, Enable, Add Webhook",
+            "Dashboard: Integrations > Webhooks > Enable > Add Webhook",
             [
                 Setting("URL", f"{setup.base_url}{WEBHOOK}/{setup.credentials['token']}"),
-                Setting("Event", "Call State Change, and as wanted SMS received, Queue wrap up"),
+                Setting("Event", "Call State Change; optionally SMS received, Queue wrap up"),
             ],
-            ["The URL is a password: VoIPstudio signs nothing.", *([refusal] if refusal else [])],
+            ["Treat the URL as a password: VoIPstudio does not sign its requests.", *([problem] if problem else [])],
         )
     ]

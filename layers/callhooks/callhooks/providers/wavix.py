@@ -1,8 +1,8 @@
-"""Wavix: the on-call and the post-call webhook.
+"""Wavix: the on-call and post-call webhooks.
 
-Written from Wavix's pages On-call event and Post-call event, from the OpenAPI documents of December 2025 and June 2026,
-the Node SDK of 2024, and Wavix's own sample receiver, which looks for the same member in several places. No request
-is signed; a token in the path stands in (`url_token`).
+Sources: Wavix's pages On-call event and Post-call event, the OpenAPI documents of December 2025 and June 2026, the Node
+SDK of 2024, and Wavix's own sample receiver, which looks for the same member in several places. Requests are not
+signed; a token in the path authenticates them (`url_token`).
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ KIND_OF_EVENT_TYPE = {
     "incoming_call": Kind.INITIATED,
     POST_CALL: Kind.BILLED,
 }
-"""`event_type`. `in_call_event` is that of 2024; `incoming_call` stands in Wavix's sample receiver."""
+"""By `event_type`. `in_call_event` is the name of 2024; `incoming_call` is from Wavix's sample receiver."""
 
 
 class WavixEvent(Document):
-    """Both webhooks, in every generation: a post-call event has no `event_type`, but `disposition` or `charge`.
+    """Event of either webhook, in every generation.
 
-    `duration` is in seconds; `charge` and `per_minute` are US dollars.
+    A post-call event has no `event_type`, but a `disposition` or a `charge`. `duration` is in seconds; `charge` and
+    `per_minute` are in US dollars.
     """
 
     id: Identifier = None
@@ -91,24 +92,24 @@ class WavixEvent(Document):
 
     @property
     def id_of_call(self) -> str | None:
-        """The call's id: `uuid` is deprecated in favour of `id`, and the only one in older generations."""
+        """The call's id. `uuid` is deprecated in favour of `id`; older generations have only `uuid`."""
         return self.call_id or self.id or self.uuid
 
     @property
     def name(self) -> str | None:
-        """The event type, `post-call` for the event that has none."""
+        """The event type; `post-call` for the event without one."""
         is_post_call = bool(self.disposition) or self.charge is not None
         return self.event_type or (POST_CALL if is_post_call else self.event) or None
 
 
 def parse_event(request: Request) -> WavixEvent:
-    """The event of a request.
+    """Parse the event in a request.
 
     Raises:
-        BadRequest: this is not an event of a call.
+        BadRequest: the body is not an event of a call.
     """
     document = _without_nulls(json_object(request.body))
-    # Wavix's sample receiver looks into `call` and `data` for what is missing at the top.
+    # Wavix's sample receiver looks in `call` and `data` for members that are missing at the top level.
     call, data = _without_nulls(document.get("call")), _without_nulls(document.get("data"))
     if "id" in call:
         call["call_id"] = call.pop("id")
@@ -129,12 +130,12 @@ def _without_nulls(document: object) -> dict[str, object]:
 
 
 def dedupe_key(request: Request) -> str:
-    """Wavix sends no id of the event: the hash of the raw body stands in."""
+    """Return the hash of the raw body, because Wavix sends no event id."""
     return request.body_hash
 
 
 def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
-    """The event in the common vocabulary."""
+    """Return the event in the common vocabulary."""
     name = cleaned(event.name) or ""
     kind = KIND_OF_EVENT_TYPE.get(name.lower(), Kind.OTHER)
     return CallEvent(
@@ -149,7 +150,7 @@ def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
         direction=direction_of(event.direction),
         from_=cleaned(event.from_),
         to=cleaned(event.to),
-        # The document's own example has a media payload in a call_setup.
+        # The example in Wavix's documentation has a media payload in a call_setup.
         details={**_call_details(event), **(_media_details(event) if kind is Kind.MEDIA else {})},
     )
 
@@ -183,9 +184,9 @@ class _MediaPayload(Document):
 
 
 class _InCallPayload(Document):
-    """`{"type", "payload"}` of 2026, or `{"in_call_event", "in_call_event_data"}` of 2024.
+    """`{"type", "payload"}` (2026) or `{"in_call_event", "in_call_event_data"}` (2024).
 
-    `in_call_event` holds both the type and the status, such as `collect_completed`.
+    `in_call_event` combines type and status, such as `collect_completed`.
     """
 
     type: OptionalStr = None
@@ -210,12 +211,12 @@ def _media_details(event: WavixEvent) -> Details:
 
 
 class WavixWebhook(UrlTokenWebhook[WavixEvent]):
-    """Wavix reports what happens to a call, and afterwards what it cost."""
+    """Webhook for the events of a call and its cost."""
 
     provider = PROVIDER
 
     def parse(self, request: Request) -> WavixEvent:
-        """Read the event."""
+        """Parse the event."""
         return parse_event(request)
 
     def normalise(self, message: WavixEvent, request: Request, now: datetime) -> CallEvent:
@@ -224,8 +225,8 @@ class WavixWebhook(UrlTokenWebhook[WavixEvent]):
 
 
 def describe() -> Provider:
-    """Describe Wavix to the command, and to who folds its calls."""
-    # No webhook needs what is imported here.
+    """Describe Wavix to the command, the doctor and the fold."""
+    # Webhooks do not need these imports.
     from callhooks.calls.call import FoldHints  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
 
@@ -234,7 +235,7 @@ def describe() -> Provider:
         name=PROVIDER,
         title="Wavix",
         secrets=(token_secret(PROVIDER, logical_id="WavixCredentials"),),
-        # Without a token it is refused.
+        # Without a token the request is rejected.
         routes=tuple(
             Route(path, "WavixCallFunction", reads(parse_event, normalise), variables=variables)
             for path in (f"{WEBHOOK}/{{token}}", WEBHOOK)
@@ -258,13 +259,13 @@ def describe() -> Provider:
 
 
 def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
-    """A call has ended."""
+    """Return an event for the end of a call."""
     from callhooks.providers.description import (  # noqa: PLC0415
         TEST_NUMBER,
         TEST_SENDER,
         Sample,
+        check_stored,
         json_delivery,
-        not_stored,
     )
 
     moment = utc_text(now)
@@ -279,7 +280,7 @@ def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[S
         "call_started": moment,
         "call_completed": moment,
     }
-    return [Sample("on-call event", json_delivery(WEBHOOK, document), not_stored)]
+    return [Sample("on-call event", json_delivery(WEBHOOK, document), check_stored)]
 
 
 def _settings(setup: Setup) -> Sequence[SettingGroup]:
@@ -290,8 +291,8 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
             f"POST {API}, once for each event_type",
             [
                 Setting("url", f"{setup.base_url}{WEBHOOK}/{setup.credentials['token']}"),
-                Setting("event_type", "on-call, and once more post-call"),
+                Setting("event_type", "on-call; for the second webhook post-call"),
             ],
-            ["The URL is a password: Wavix signs nothing."],
+            ["Treat the URL as a password: Wavix does not sign its requests."],
         )
     ]

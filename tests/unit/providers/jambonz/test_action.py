@@ -1,4 +1,4 @@
-"""Given what jambonz tells of a verb, which verbs it is answered."""
+"""Action hooks: the verbs in the response, by hook and call plan."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def plan_of(text: str, folder: Path) -> Plan:
 
 @dataclass
 class Table(FakeDynamoDB):
-    """The table, from which the first webhook may be read."""
+    """Fake table that can also read the first webhook."""
 
     reads: int = 0
     read_fault: Exception | None = None
@@ -134,7 +134,7 @@ class Table(FakeDynamoDB):
 
 @dataclass
 class Phone:
-    """A warm container of both functions, and jambonz with one call."""
+    """Warm containers of the new call and action functions, and jambonz with one call."""
 
     plan: Plan
     table: Table = field(default_factory=Table)
@@ -163,7 +163,7 @@ class Phone:
         return self.table
 
     def receive(self, event: Event) -> Answer:
-        """Deliver an action hook as it is."""
+        """Deliver an action hook unchanged."""
         return Answer(**self.receiver.receive(event))
 
     def call(self, **members: object) -> list[Any]:
@@ -171,7 +171,7 @@ class Phone:
         return verbs_of(self.new_calls.receive_call({**FIRST, **members}))
 
     def post(self, url: str, members: Mapping[str, object], *, base: Mapping[str, object] = CALL) -> Answer:
-        """Call a hook that was handed out."""
+        """Call a hook from an earlier response."""
         return Answer(**self.receiver.receive(self.event(url, {**base, **members})))
 
     def event(self, url: str, body: object) -> Event:
@@ -185,7 +185,7 @@ class Phone:
     def press(self, verbs: list[Any], digits: str) -> list[Any]:
         return verbs_of(self.post(hook_of(verbs), {"reason": "dtmfDetected", "digits": digits}))
 
-    def tell(self, verbs: list[Any], **members: object) -> list[Any]:
+    def post_to_hook(self, verbs: list[Any], **members: object) -> list[Any]:
         return verbs_of(self.post(hook_of(verbs), members))
 
     @property
@@ -215,26 +215,26 @@ def phone(plan: Plan) -> Phone:
     return Phone(plan)
 
 
-class TestWhatComesNext:
+class TestTheNextVerbs:
     @pytest.mark.parametrize("digits", ["5", "6", "7"])
-    def test_a_dial_pattern_takes_several_keys(self, phone: Phone, digits: str) -> None:
+    def test_a_dial_pattern_matches_several_keys(self, phone: Phone, digits: str) -> None:
         assert spoken(phone.press(phone.call(), digits)).startswith(digits)
 
     def test_a_key_leads_to_its_flow(self, phone: Phone) -> None:
         assert phone.press(phone.call(), "1")[0]["verb"] == "dial"
 
-    def test_end_hangs_up_and_continue_goes_on(self, phone: Phone) -> None:
+    def test_end_hangs_up_and_continue_has_no_verbs(self, phone: Phone) -> None:
         verbs = phone.call()
         assert phone.press(verbs, "3") == [{"verb": "hangup"}]
         assert phone.press(verbs, "4") == []
 
-    def test_routes_may_choose_by_the_calendar(self, phone: Phone) -> None:
+    def test_the_next_flow_can_depend_on_a_calendar(self, phone: Phone) -> None:
         assert phone.press(phone.call(), "2")[0]["verb"] == "dial"
         phone.clock.advance(3600)
         assert phone.press(phone.call(), "2") == SORRY
 
     @pytest.mark.parametrize(
-        ("said", "verb"),
+        ("transcript", "verb"),
         [
             ("I have a NEW order, please", "dial"),
             ("Sales!", "say"),
@@ -242,43 +242,43 @@ class TestWhatComesNext:
             ("", "menu"),
         ],
     )
-    def test_a_phrase_is_looked_for_in_what_was_said(self, phone: Phone, said: str, verb: str) -> None:
-        speech = {"is_final": True, "alternatives": [{"transcript": said, "confidence": 0.9}]}
-        verbs = phone.tell(phone.call(), reason="speechDetected", speech=speech)
+    def test_a_phrase_matches_within_the_transcript(self, phone: Phone, transcript: str, verb: str) -> None:
+        speech = {"is_final": True, "alternatives": [{"transcript": transcript, "confidence": 0.9}]}
+        verbs = phone.post_to_hook(phone.call(), reason="speechDetected", speech=speech)
         assert verbs[0]["verb"] == ("gather" if verb == "menu" else verb)
 
-    def test_an_outcome_that_nobody_named_takes_otherwise(self, phone: Phone) -> None:
-        verbs = phone.tell(phone.call(), reason="error", details="no recognizer")
+    def test_an_outcome_without_a_branch_uses_otherwise(self, phone: Phone) -> None:
+        verbs = phone.post_to_hook(phone.call(), reason="error", details="no recognizer")
         assert verbs[0]["verb"] == "gather"
-        assert phone.tell(verbs, reason="something new") == [{"verb": "hangup"}]
+        assert phone.post_to_hook(verbs, reason="something new") == [{"verb": "hangup"}]
 
-    def test_an_outcome_that_nobody_named_without_otherwise_goes_on(self, phone: Phone) -> None:
+    def test_an_outcome_without_a_branch_or_otherwise_continues(self, phone: Phone) -> None:
         dial = phone.press(phone.call(), "1")
-        assert phone.tell(dial, dial_call_status="completed") == []
+        assert phone.post_to_hook(dial, dial_call_status="completed") == []
 
-    def test_a_ring_time_out_is_no_answer_whatever_the_status_was(self, phone: Phone) -> None:
+    def test_a_ring_time_out_counts_as_no_answer(self, phone: Phone) -> None:
         dial = phone.press(phone.call(), "1")
-        assert phone.tell(dial, dial_call_status="ringing", dial_sip_status=180)[1]["verb"] == "enqueue"
+        assert phone.post_to_hook(dial, dial_call_status="ringing", dial_sip_status=180)[1]["verb"] == "enqueue"
 
-    def test_a_call_that_nobody_confirmed_was_not_answered(self, phone: Phone) -> None:
+    def test_an_unconfirmed_dial_counts_as_no_answer(self, phone: Phone) -> None:
         dial = phone.press(phone.call(), "1")
-        taken = phone.tell(dial, dial_call_status="in-progress", dial_sip_status=200)
-        assert taken[1]["verb"] == "enqueue", "as for no answer"
+        verbs = phone.post_to_hook(dial, dial_call_status="in-progress", dial_sip_status=200)
+        assert verbs[1]["verb"] == "enqueue", "the flow for no answer"
 
-    def test_a_waiting_room_is_asked_again_and_again(self, phone: Phone) -> None:
+    def test_a_wait_hook_is_answered_each_time(self, phone: Phone) -> None:
         hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
-        waiting = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_size": 3}
+        caller = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_size": 3}
         for position in (2, 1, 1):
             phone.clock.advance(1)
-            answer = phone.post(hook, {"queue_position": position}, base=waiting)
+            answer = phone.post(hook, {"queue_position": position}, base=caller)
             assert spoken(verbs_of(answer)) == f"You are number {position}, Jane Doe"
 
-    def test_the_end_of_a_waiting_room_leaves_the_queue(self, tmp_path: Path) -> None:
+    def test_end_in_a_wait_hook_leaves_the_queue(self, tmp_path: Path) -> None:
         phone = Phone(plan_of(MENU.replace("waitHook: music", "waitHook: end"), tmp_path))
         hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
         assert verbs_of(phone.post(hook, {"queue_position": 1})) == [{"verb": "leave"}]
 
-    def test_what_is_no_end_goes_on_whatever_the_plan_says(self, tmp_path: Path) -> None:
+    def test_an_interim_transcript_has_no_verbs(self, tmp_path: Path) -> None:
         transcribe = "    - {verb: transcribe, next: {speech: {help: sales}, otherwise: sorry}}\n"
         phone = Phone(
             plan_of(
@@ -289,16 +289,16 @@ class TestWhatComesNext:
             )
         )
         hook = hook_of(phone.call(), "transcriptionHook")
-        said = {"alternatives": [{"transcript": "help me"}]}
-        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": False}})) == []
-        assert verbs_of(phone.post(hook, {"speech": {**said, "is_final": True}}))[0]["verb"] == "dial"
+        speech = {"alternatives": [{"transcript": "help me"}]}
+        assert verbs_of(phone.post(hook, {"speech": {**speech, "is_final": False}})) == []
+        assert verbs_of(phone.post(hook, {"speech": {**speech, "is_final": True}}))[0]["verb"] == "dial"
         assert verbs_of(phone.post(hook, {"speech": {"is_final": True, "alternatives": []}})) == SORRY
 
-    def test_what_was_hardly_understood_is_not_taken_for_a_phrase(self, phone: Phone) -> None:
+    def test_a_phrase_with_low_confidence_does_not_match(self, phone: Phone) -> None:
         speech = {"is_final": True, "alternatives": [{"transcript": "new order", "confidence": 0.1}]}
-        assert phone.tell(phone.call(), reason="stt-low-confidence", speech=speech) == SORRY
+        assert phone.post_to_hook(phone.call(), reason="stt-low-confidence", speech=speech) == SORRY
 
-    def test_a_bot_s_event_that_names_no_call_belongs_to_its_call(self, tmp_path: Path) -> None:
+    def test_a_bot_s_event_belongs_to_the_signed_call_in_its_url(self, tmp_path: Path) -> None:
         bot = (
             "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}\n"
         )
@@ -306,13 +306,11 @@ class TestWhatComesNext:
         phone = Phone(plan_of(text, tmp_path))
         hook = hook_of(phone.call(), "eventHook")
         dial = verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
-        assert dial[0]["timeout"] == 30, "a variable of the first webhook"
+        assert dial[0]["timeout"] == 30, "a variable from the first webhook"
         assert {item["call_id"]["S"] for item in phone.table.items.values()} == {CALL["call_sid"]}
 
     @pytest.mark.parametrize("forged", ["", "&sig=", f"&sig={'0' * 32}"])
-    def test_an_event_whose_url_names_a_call_that_we_have_not_signed_belongs_to_none(
-        self, phone: Phone, forged: str
-    ) -> None:
+    def test_an_event_with_an_unsigned_call_in_its_url_belongs_to_no_call(self, phone: Phone, forged: str) -> None:
         hook = hook_of(phone.call()).partition("#")[0] + f"&call={CALL['call_sid']}{forged}"
         verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
         *_, last = phone.table.items.values()
@@ -324,28 +322,28 @@ class TestRepeats:
     def test_are_limited(self, phone: Phone) -> None:
         verbs = phone.call()
         for _ in range(2):
-            verbs = phone.tell(verbs, reason="timeout")
+            verbs = phone.post_to_hook(verbs, reason="timeout")
             assert [verb["verb"] for verb in verbs] == ["say", "gather", "hangup"]
             assert spoken(verbs) == "Are you there?"
-        assert phone.tell(verbs, reason="timeout") == SORRY
+        assert phone.post_to_hook(verbs, reason="timeout") == SORRY
 
-    def test_begin_again_when_the_caller_comes_back(self, phone: Phone) -> None:
-        verbs = phone.tell(phone.call(), reason="timeout")
+    def test_start_over_when_the_caller_returns_to_the_step(self, phone: Phone) -> None:
+        verbs = phone.post_to_hook(phone.call(), reason="timeout")
         verbs = phone.press(phone.press(verbs, "*"), "*")
-        assert [verb["verb"] for verb in phone.tell(verbs, reason="timeout")] == ["say", "gather", "hangup"]
+        assert [verb["verb"] for verb in phone.post_to_hook(verbs, reason="timeout")] == ["say", "gather", "hangup"]
 
-    def test_count_every_outcome_together(self, phone: Phone) -> None:
+    def test_count_all_outcomes_together(self, phone: Phone) -> None:
         verbs = phone.press(phone.call(), "9")
         assert verbs[0]["verb"] == "gather"
         assert phone.press(verbs, "9") == [{"verb": "hangup"}]
 
     @pytest.mark.parametrize("repeated", ["", "-1", "x", "9" * 30, "\u0661"])
-    def test_that_cannot_be_read_are_none(self, phone: Phone, repeated: str) -> None:
+    def test_in_a_malformed_url_count_as_zero(self, phone: Phone, repeated: str) -> None:
         hook = hook_of(phone.call()).replace("hop=1", f"hop=1&repeated={repeated}")
         assert phone.post(hook, {"reason": "timeout"}).statusCode == 200
 
 
-def test_a_bare_get_takes_the_last_route_whatever_the_calendars_say(tmp_path: Path) -> None:
+def test_a_bare_get_uses_the_last_route_regardless_of_calendars(tmp_path: Path) -> None:
     text = MENU.replace("  - {flow: menu}", "  - {during: office, flow: menu}\n  - {flow: sorry}")
     container = Container(plan=plan_of(text, tmp_path))
     assert verbs_of(container.receive(signed_event("", method="GET"))) == SORRY
@@ -353,19 +351,19 @@ def test_a_bare_get_takes_the_last_route_whatever_the_calendars_say(tmp_path: Pa
 
 
 class TestHooks:
-    def test_are_whole_urls_that_ask_for_retries(self, phone: Phone) -> None:
+    def test_are_absolute_urls_with_retries_turned_on(self, phone: Phone) -> None:
         url = urlsplit(hook_of(phone.call()))
         assert f"{url.scheme}://{url.netloc}{url.path}" == f"{PUBLIC_URL}/webhooks/call/flows/menu/choice"
         assert url.fragment == "rc=2&rp=ct,5xx"
         assert parse_qs(url.query) == {"hook": ["gather.actionHook"], "hop": ["1"]}
 
-    def test_lie_where_the_request_came_to_without_a_public_url(self, plan: Plan) -> None:
+    def test_use_the_request_s_host_without_a_public_url(self, plan: Plan) -> None:
         event = signed_event(FIRST)
         event["requestContext"]["domainName"] = "abc.execute-api.eu-west-1.amazonaws.com"
         hook = hook_of(verbs_of(Container(plan=plan, public_url="").receive(event)))
         assert hook.startswith("https://abc.execute-api.eu-west-1.amazonaws.com/webhooks/call/flows/menu/choice?")
 
-    def test_the_same_press_twice_in_a_loop_is_two_events(self, phone: Phone) -> None:
+    def test_a_key_pressed_again_in_a_loop_is_a_new_event(self, phone: Phone) -> None:
         verbs = phone.call()
         for _ in range(3):
             verbs = phone.press(verbs, "*")
@@ -375,13 +373,13 @@ class TestHooks:
         hook = hook_of(phone.call())
         pressed = {"reason": "dtmfDetected", "digits": "5"}
         first = phone.post(hook, pressed)
-        again = Phone(phone.plan, phone.table, clock=phone.clock).post(hook, pressed)
-        assert again.body == first.body
-        assert again.replayed
+        duplicate = Phone(phone.plan, phone.table, clock=phone.clock).post(hook, pressed)
+        assert duplicate.body == first.body
+        assert duplicate.replayed
         assert not first.replayed
         assert len(phone.table.items) == 2
 
-    def test_a_plan_that_changed_in_mid_call_goes_on_by_the_id_of_the_verb(self, phone: Phone, tmp_path: Path) -> None:
+    def test_after_a_plan_change_in_mid_call_the_step_is_found_by_its_id(self, phone: Phone, tmp_path: Path) -> None:
         hook = hook_of(phone.call())
         changed = MENU.replace('    - {verb: say, text: "Hello {caller_name|stranger}"}\n', "").replace(
             '"1": sales', '"1": five'
@@ -389,29 +387,29 @@ class TestHooks:
         after = Phone(plan_of(changed, tmp_path), phone.table)
         assert spoken(verbs_of(after.post(hook, {"reason": "dtmfDetected", "digits": "1"}))).startswith("1")
 
-    @pytest.mark.parametrize("place", ["flows/gone/choice", "flows/menu/gone", "flows/five/choice"])
-    def test_a_flow_or_a_step_that_is_no_longer_there_goes_on(self, phone: Phone, place: str) -> None:
-        hook = hook_of(phone.call()).replace("flows/menu/choice", place)
+    @pytest.mark.parametrize("path", ["flows/gone/choice", "flows/menu/gone", "flows/five/choice"])
+    def test_a_removed_flow_or_step_continues_the_call(self, phone: Phone, path: str) -> None:
+        hook = hook_of(phone.call()).replace("flows/menu/choice", path)
         assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
 
-    def test_another_hook_of_the_same_verb_goes_on(self, phone: Phone) -> None:
+    def test_an_unknown_hook_of_the_verb_continues_the_call(self, phone: Phone) -> None:
         hook = hook_of(phone.call()).replace("gather.actionHook", "gather.otherHook")
         assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
 
 
 class TestTheFirstWebhook:
-    def test_is_not_read_where_the_hook_tells_enough(self, phone: Phone) -> None:
+    def test_is_not_read_if_the_hook_has_enough_data(self, phone: Phone) -> None:
         phone.press(phone.call(), "*")
         phone.press(phone.call(call_sid="other"), "5")
         assert phone.table.reads == 1, "only for the caller's name"
 
-    def test_is_read_once_for_what_only_it_tells(self, phone: Phone) -> None:
+    def test_is_read_once_for_data_that_only_it_has(self, phone: Phone) -> None:
         dial = phone.press(phone.call(), "1")
         assert dial[0]["timeout"] == 30
         assert dial[0]["target"] == [{"type": "phone", "number": "+14155550177"}]
         assert phone.table.reads == 1
 
-    def test_is_that_of_the_parent_for_a_dialled_leg(self, phone: Phone) -> None:
+    def test_of_the_parent_is_used_for_a_dialled_leg(self, phone: Phone) -> None:
         hook = hook_of(phone.call())
         leg = {"call_sid": "7bb8d1d6", "parent_call_sid": CALL["call_sid"]}
         dial = verbs_of(phone.post(hook, {**leg, "reason": "dtmfDetected", "digits": "1"}))
@@ -424,7 +422,7 @@ class TestTheFirstWebhook:
             lambda table: table.items.clear(),
         ],
     )
-    def test_that_is_not_to_be_had_leaves_the_defaults(self, phone: Phone, break_it: Callable[[Table], None]) -> None:
+    def test_that_cannot_be_read_is_replaced_by_defaults(self, phone: Phone, break_it: Callable[[Table], None]) -> None:
         verbs = phone.call()
         break_it(phone.table)
         dial = phone.press(verbs, "1")
@@ -439,7 +437,7 @@ class TestFaults:
         assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
         assert [item["kind"] for item in phone.queue.items] == [{"S": "call.verb"}]
 
-    def test_an_event_that_can_be_kept_nowhere_is_answered_and_logged_whole(
+    def test_an_event_that_cannot_be_stored_or_spilled_is_answered_and_logged(
         self, phone: Phone, log: io.StringIO
     ) -> None:
         verbs = phone.call()
@@ -448,40 +446,40 @@ class TestFaults:
         assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
         assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.verb"}]
 
-    def test_a_stranger_is_refused(self, phone: Phone) -> None:
+    def test_a_wrong_signature_is_rejected(self, phone: Phone) -> None:
         event = phone.event(hook_of(phone.call()), {**CALL, "reason": "timeout"})
         event["headers"]["jambonz-signature"] = "t=1,v1=00"
         assert Answer(**phone.receiver.receive(event)).statusCode == 401
         assert len(phone.table.items) == 1
 
-    def test_by_get_without_its_signature_is_refused(self, phone: Phone) -> None:
+    def test_an_unsigned_get_is_rejected(self, phone: Phone) -> None:
         event = without_header(phone.event(hook_of(phone.call()), CALL), "jambonz-signature")
         event["requestContext"]["http"]["method"] = "GET"
         assert phone.receive(event).statusCode == 401
         assert len(phone.table.items) == 1
 
     @pytest.mark.parametrize("body", ["", "[]", "{", '"text"', b"\xff"])
-    def test_what_is_not_understood_is_kept_and_the_call_goes_on(self, phone: Phone, body: str | bytes) -> None:
+    def test_a_malformed_body_goes_to_quarantine_and_the_call_continues(self, phone: Phone, body: str | bytes) -> None:
         answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), body)))
-        assert answer.statusCode == 202, "which jambonz takes for: go on"
+        assert answer.statusCode == 202, "jambonz continues the call"
         assert any(key[0].startswith("quarantine#jambonz#") for key in phone.table.items)
 
-    def test_a_body_that_is_too_large_to_be_kept_goes_on(self, phone: Phone) -> None:
+    def test_a_body_that_is_too_large_continues_the_call(self, phone: Phone) -> None:
         answer = phone.post(hook_of(phone.call()), {"reason": "timeout", "extra": "x" * 140_000})
         assert verbs_of(answer) == []
         assert len(phone.table.items) == 1
 
-    def test_a_body_of_null_tells_nothing(self, phone: Phone) -> None:
+    def test_a_body_of_null_is_a_hook_without_data(self, phone: Phone) -> None:
         answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), "null")))
         assert verbs_of(answer)[0]["verb"] == "gather"
 
-    def test_secrets_that_cannot_be_read_leave_it_to_jambonz_to_ask_again(self, phone: Phone) -> None:
+    def test_unreadable_secrets_make_jambonz_retry(self, phone: Phone) -> None:
         hook = hook_of(phone.call())
         cold = Phone(phone.plan, phone.table, FakeSecrets(fault=RuntimeError("down")))
         assert cold.post(hook, {"reason": "timeout"}).statusCode == 503
 
 
-def test_an_event_tells_what_was_pressed_and_where(phone: Phone) -> None:
+def test_an_event_has_the_digits_and_the_step(phone: Phone) -> None:
     phone.press(phone.call(), "1")
     item = next(item for item in phone.table.items.values() if item["kind"]["S"] == "call.verb")
     details = kept_details(item)
@@ -499,12 +497,12 @@ TEXTS = st.text(max_size=40) | st.sampled_from(
 )
 
 
-@given(name=TEXTS, digits=TEXTS, said=TEXTS)
-def test_nothing_that_a_caller_sends_becomes_a_verb_a_url_or_a_placeholder(name: str, digits: str, said: str) -> None:
+@given(name=TEXTS, digits=TEXTS, speech=TEXTS)
+def test_caller_input_never_becomes_a_verb_a_url_or_a_placeholder(name: str, digits: str, speech: str) -> None:
     phone = Phone(INJECTION)
     verbs = phone.call(caller_name=name, **{"from": digits})
-    speech = {"is_final": True, "alternatives": [{"transcript": said}]}
-    answered = phone.post(hook_of(verbs), {"digits": digits, "reason": "dtmfDetected", "speech": speech})
+    members = {"is_final": True, "alternatives": [{"transcript": speech}]}
+    answered = phone.post(hook_of(verbs), {"digits": digits, "reason": "dtmfDetected", "speech": members})
     for verb in (*verbs, *verbs_of(answered)):
         assert verb["verb"] in {"gather", "play", "say", "dial", "hangup"}
         text = json.dumps(verb)

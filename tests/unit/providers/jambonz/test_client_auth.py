@@ -1,4 +1,4 @@
-"""Given a SIP client that registers or calls, whether it is let in, and what is kept of it."""
+"""Authentication of SIP clients that register or call, and the stored events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.properties import examples
-from tests.sip_clients import ADDRESS, REALM, ClientContainer, FakeClientsTable, attempt, client, md5, told
+from tests.sip_clients import ADDRESS, REALM, ClientContainer, FakeClientsTable, attempt, client, md5, result_of
 from tests.support import (
     NOW,
     OUT_OF_ORDER,
@@ -43,24 +43,24 @@ TIMEOUT = ReadTimeoutError(endpoint_url="https://dynamodb")
 DENIED: Any = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
 
 
-class TestTheDigest:
+class TestDigest:
     """The example of RFC 2617, section 3.5."""
 
     HA1 = ha1_of("Mufasa", "testrealm@host.com", "Circle Of Life")
     NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
 
-    def test_with_qop_is_that_of_the_rfc(self) -> None:
+    def test_with_qop_matches_the_rfc(self) -> None:
         challenge = Challenge(self.NONCE, qop="auth", nc="00000001", cnonce="0a4f113b")
         response = digest_response(self.HA1, "GET", "/dir/index.html", challenge)
         assert response == "6629fae49393a05397450978507c4ef1"
 
-    def test_without_qop_is_that_of_its_forerunner(self) -> None:
-        # RFC 2069, section 2.4, with the response as its erratum 749 has it.
+    def test_without_qop_matches_rfc_2069(self) -> None:
+        # RFC 2069, section 2.4, with the response from erratum 749.
         ha1 = ha1_of("Mufasa", "testrealm@host.com", "CircleOfLife")
         response = digest_response(ha1, "GET", "/dir/index.html", Challenge(self.NONCE))
         assert response == "1949323746fe6a43ef61f9606e7febea"
 
-    def test_of_a_name_beyond_ascii_is_over_utf_8(self) -> None:
+    def test_of_a_name_beyond_ascii_uses_utf_8(self) -> None:
         assert ha1_of("zoë", "realm", "пароль") == md5("zoë:realm:пароль")
 
 
@@ -68,32 +68,32 @@ def without_webhook_secret() -> ClientContainer:
     return ClientContainer(secrets=FakeSecrets(webhook_secrets=[]))
 
 
-class TestAClientWithItsPassword:
+class TestAClientWithTheRightPassword:
     @pytest.mark.parametrize("name", RECORDED)
-    def test_is_let_in_as_it_was_recorded(self, name: str) -> None:
-        assert told(without_webhook_secret().receive(signed(recorded(name)))) == OK
+    def test_is_accepted_in_every_recorded_delivery(self, name: str) -> None:
+        assert result_of(without_webhook_secret().receive(signed(recorded(name)))) == OK
 
     @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
     @pytest.mark.parametrize("qop", ["auth", None])
-    def test_is_let_in_with_and_without_qop(self, method: str, qop: str | None) -> None:
-        assert ClientContainer().told(attempt(method=method, qop=qop)) == OK
-        assert ClientContainer().told(attempt(method=method, qop=qop, nc=None, cnonce=None)) == OK
+    def test_is_accepted_with_and_without_qop(self, method: str, qop: str | None) -> None:
+        assert ClientContainer().result(attempt(method=method, qop=qop)) == OK
+        assert ClientContainer().result(attempt(method=method, qop=qop, nc=None, cnonce=None)) == OK
 
-    def test_is_let_in_by_get_where_numbers_are_texts_and_there_are_no_headers(self) -> None:
+    def test_is_accepted_by_get_with_numbers_as_text_and_without_headers(self) -> None:
         container = without_webhook_secret()
-        assert told(container.get(attempt())) == OK
-        assert told(container.get(attempt(method="INVITE", nc="00000002"))) == OK
+        assert result_of(container.get(attempt())) == OK
+        assert result_of(container.get(attempt(method="INVITE", nc="00000002"))) == OK
 
-    def test_is_told_its_expiry_when_it_registers_and_its_application_always(self) -> None:
+    def test_gets_its_expiry_when_it_registers_and_its_application_always(self) -> None:
         container = ClientContainer()
         container.add(client(expires=1800, application_sid="72c5c38f"))
-        assert container.told(attempt()) == {**OK, "expires": 1800, "application_sid": "72c5c38f"}
-        assert container.told(attempt(method="INVITE", nc="00000002")) == {**OK, "application_sid": "72c5c38f"}
+        assert container.result(attempt()) == {**OK, "expires": 1800, "application_sid": "72c5c38f"}
+        assert container.result(attempt(method="INVITE", nc="00000002")) == {**OK, "application_sid": "72c5c38f"}
 
-    def test_may_have_a_number_for_a_name(self) -> None:
+    def test_may_have_a_number_as_its_name(self) -> None:
         container = ClientContainer()
         container.add(client(username="1001"))
-        assert container.told({**attempt(username="1001"), "username": 1001}) == OK
+        assert container.result({**attempt(username="1001"), "username": 1001}) == OK
 
     @pytest.mark.parametrize(
         "odd",
@@ -111,11 +111,11 @@ class TestAClientWithItsPassword:
             {"qop": ""},
         ],
     )
-    def test_is_let_in_whatever_else_is_odd(self, odd: dict[str, Any]) -> None:
+    def test_is_accepted_despite_unexpected_members(self, odd: dict[str, Any]) -> None:
         document = attempt(qop=None) if "qop" in odd else attempt()
-        assert ClientContainer().told({**document, **odd}) == OK
+        assert ClientContainer().result({**document, **odd}) == OK
 
-    def test_is_kept_as_an_event(self) -> None:
+    def test_is_stored_as_an_event(self) -> None:
         container = ClientContainer()
         container.receive(signed(recorded("client_auth_register")))
         item = container.database.item
@@ -137,15 +137,15 @@ class TestAClientWithItsPassword:
             "sip_call_id": "reg-1@192.0.2.44",
         }
 
-    def test_proves_itself_by_a_call_too(self) -> None:
+    def test_can_authenticate_a_call(self) -> None:
         container = ClientContainer()
         container.receive(signed(recorded("client_auth_invite")))
         assert container.kinds == ["client.registered"]
         assert container.database.item["event_name"] == {"S": "invite"}
 
-    def test_costs_one_read_and_one_write_of_the_clients(self) -> None:
+    def test_costs_one_read_and_one_write_of_the_clients_table(self) -> None:
         container = ClientContainer()
-        container.told(attempt())
+        container.result(attempt())
         assert container.clients.calls == ["GetItem", "PutItem"]
 
 
@@ -165,7 +165,7 @@ REFUSED = {
         attempt(username="jane "),
         attempt(realm="another.example.com"),
         attempt(realm="SIP.example.com"),
-        # Whoever knows what a client that does not exist is compared with gains nothing by it.
+        # The dummy HA1 does not authenticate an unknown client.
         {
             **attempt(username="nobody", cnonce=None, nc=None, qop=None),
             "response": md5(f"{'0' * 32}:InFriVGWVoKeCckYrTx7wg==:{md5(f'REGISTER:sip:{REALM}')}"),
@@ -179,83 +179,83 @@ REFUSED = {
 }
 
 
-class TestWhoIsRefused:
+class TestARejectedClient:
     @pytest.mark.parametrize(
         ("reason", "document"), [(reason, one) for reason, documents in REFUSED.items() for one in documents]
     )
-    def test_is_told_nothing_else_and_the_event_says_why(self, reason: str, document: dict[str, Any]) -> None:
+    def test_gets_no_reason_but_the_event_has_it(self, reason: str, document: dict[str, Any]) -> None:
         container = ClientContainer()
-        assert container.told(document) == FAIL
+        assert container.result(document) == FAIL
         assert container.kinds == ["client.refused"]
         assert container.database.item["status"] == {"S": "fail"}
         assert container.details["reason"] == reason
 
-    def test_cannot_tell_an_unknown_name_from_a_wrong_password(self) -> None:
-        seen = []
+    def test_cannot_distinguish_an_unknown_name_from_a_wrong_password(self) -> None:
+        observed = []
         for document in (attempt(username="john"), attempt(password="wrong")):
             container = ClientContainer()
             answer = container.post(document)
-            seen.append((answer, container.clients.calls, container.database.calls))
-        assert seen[0] == seen[1]
-        assert seen[0][1:] == (["GetItem", "UpdateItem"], 1)
+            observed.append((answer, container.clients.calls, container.database.calls))
+        assert observed[0] == observed[1]
+        assert observed[0][1:] == (["GetItem", "UpdateItem"], 1)
 
-    def test_does_not_use_up_the_nonce_of_who_is_let_in(self) -> None:
+    def test_does_not_use_up_the_nonce(self) -> None:
         container = ClientContainer()
-        assert container.told(attempt(password="wrong")) == FAIL
-        assert container.told(attempt()) == OK
+        assert container.result(attempt(password="wrong")) == FAIL
+        assert container.result(attempt()) == OK
 
-    def test_was_removed_a_moment_ago(self) -> None:
+    def test_may_have_been_removed_a_moment_ago(self) -> None:
         container = ClientContainer()
-        assert container.told(attempt()) == OK
+        assert container.result(attempt()) == OK
         container.clients.items = {key: item for key, item in container.clients.items.items() if "ha1" not in item}
-        assert container.told(attempt(nc="00000002")) == FAIL
+        assert container.result(attempt(nc="00000002")) == FAIL
 
-    def test_is_not_let_in_by_another_client_s_names(self) -> None:
-        # Both have the same user name and realm as one text.
+    def test_cannot_use_the_names_of_another_client(self) -> None:
+        # Joined with a colon, both names and realms are the same text.
         container = ClientContainer()
         container.add(client(username="a", realm="b:c"))
-        assert container.told(attempt(username="a:b", realm="c", uri="sip:b:c")) == FAIL
+        assert container.result(attempt(username="a:b", realm="c", uri="sip:b:c")) == FAIL
 
 
 class TestAReplay:
-    def test_is_refused_even_byte_for_byte_in_the_same_second(self) -> None:
+    def test_with_the_same_bytes_in_the_same_second_is_rejected(self) -> None:
         container = ClientContainer()
         event = signed(recorded("client_auth_register"))
-        again = {**event, "requestContext": {**event["requestContext"], "requestId": "another"}}
-        assert told(container.receive(event)) == OK
-        answer = container.receive(again)
-        assert told(answer) == FAIL
+        replay = {**event, "requestContext": {**event["requestContext"], "requestId": "another"}}
+        assert result_of(container.receive(event)) == OK
+        answer = container.receive(replay)
+        assert result_of(answer) == FAIL
         assert not answer.replayed
         assert container.kinds == ["client.registered", "client.refused"]
         assert [item.get("request_id") for item in container.database.items.values()][1] == {"S": "another"}
 
-    def test_is_refused_in_another_container(self) -> None:
+    def test_to_another_container_is_rejected(self) -> None:
         container = ClientContainer()
-        assert container.told(attempt()) == OK
+        assert container.result(attempt()) == OK
         another = ClientContainer(clients=container.clients)
-        assert another.told(attempt()) == FAIL
+        assert another.result(attempt()) == FAIL
         assert another.details["reason"] == "replayed"
 
-    def test_is_refused_by_another_method(self) -> None:
+    def test_by_another_method_is_rejected(self) -> None:
         container = ClientContainer()
-        assert container.told(attempt()) == OK
-        assert told(container.get(attempt())) == FAIL
+        assert container.result(attempt()) == OK
+        assert result_of(container.get(attempt())) == FAIL
 
-    def test_is_no_next_count_and_no_other_nonce(self) -> None:
+    def test_is_not_assumed_for_the_next_count_or_another_nonce(self) -> None:
         container = ClientContainer()
         for changes in ({}, {"nc": "00000002"}, {"nc": "0000000a"}, {"nonce": "another"}):
-            assert container.told(attempt(**changes)) == OK
+            assert container.result(attempt(**changes)) == OK
 
-    def test_is_not_another_client_with_the_same_nonce(self) -> None:
+    def test_is_not_assumed_for_another_client_with_the_same_nonce(self) -> None:
         container = ClientContainer()
         container.add(client(username="john"))
-        assert container.told(attempt()) == OK
-        assert container.told(attempt(username="john")) == OK
+        assert container.result(attempt()) == OK
+        assert container.result(attempt(username="john")) == OK
 
-    def test_cannot_be_told_where_nothing_is_counted(self) -> None:
+    def test_is_not_detected_without_a_count(self) -> None:
         container = ClientContainer()
         for _ in range(2):
-            assert container.told(attempt(nc=None, cnonce=None, qop=None)) == OK
+            assert container.result(attempt(nc=None, cnonce=None, qop=None)) == OK
         assert container.clients.calls == ["GetItem", "GetItem"]
 
     @pytest.mark.parametrize(
@@ -269,25 +269,25 @@ class TestAReplay:
             {"nonce": "N", "qop": "00000001:c0ffee:auth"},
         ],
     )
-    def test_cannot_be_hidden_by_taking_the_same_response_apart_in_another_way(self, parts: dict[str, str]) -> None:
+    def test_with_the_same_response_split_in_another_way_is_rejected(self, parts: dict[str, str]) -> None:
         container = ClientContainer()
         first = attempt(nonce="N", nc="00000001", cnonce="c0ffee")
-        assert container.told(first) == OK
-        again = {name: value for name, value in first.items() if name not in ("nonce", "nc", "cnonce", "qop")} | parts
-        assert container.told(again) == FAIL
+        assert container.result(first) == OK
+        replay = {name: value for name, value in first.items() if name not in ("nonce", "nc", "cnonce", "qop")} | parts
+        assert container.result(replay) == FAIL
 
-    def test_is_not_a_write_whose_reply_was_lost(self) -> None:
-        assert ClientContainer(clients=FakeClientsTable(lose_reply=True)).told(attempt()) == OK
+    def test_is_not_assumed_after_a_lost_reply(self) -> None:
+        assert ClientContainer(clients=FakeClientsTable(lose_reply=True)).result(attempt()) == OK
 
-    def test_without_a_request_id_is_refused_all_the_same(self) -> None:
+    def test_without_a_request_id_is_rejected(self) -> None:
         container = ClientContainer()
-        assert container.told(attempt(), request_id="") == OK
-        assert container.told(attempt(), request_id="") == FAIL
+        assert container.result(attempt(), request_id="") == OK
+        assert container.result(attempt(), request_id="") == FAIL
         assert container.kinds == ["client.registered", "client.refused"]
 
-    def test_is_remembered_for_a_day(self) -> None:
+    def test_is_detected_for_a_day(self) -> None:
         container = ClientContainer()
-        container.told(attempt())
+        container.result(attempt())
         (claim,) = [item for key, item in container.clients.items.items() if key.startswith("nonce#")]
         assert claim["expires_at"] == {"N": str(int((NOW + timedelta(days=1)).timestamp()))}
 
@@ -298,16 +298,18 @@ class TestAReplay:
         times=st.integers(2, 4),
     )
     @examples(100)
-    def test_is_refused_however_often_and_wherever_it_comes(self, nonce: str, cnonce: str, nc: str, times: int) -> None:
+    def test_to_any_container_any_number_of_times_is_rejected(
+        self, nonce: str, cnonce: str, nc: str, times: int
+    ) -> None:
         table = FakeClientsTable()
         answers = []
         for _ in range(times):
-            answers += [ClientContainer(clients=table).told(attempt(nonce=f"n{nonce}", cnonce=f"c{cnonce}", nc=nc))]
+            answers += [ClientContainer(clients=table).result(attempt(nonce=f"n{nonce}", cnonce=f"c{cnonce}", nc=nc))]
         assert answers == [OK, *[FAIL] * (times - 1)]
 
 
 class TestFailures:
-    def counted(self, capsys: pytest.CaptureFixture[str]) -> list[float]:
+    def counts(self, capsys: pytest.CaptureFixture[str]) -> list[float]:
         lines = metric_lines(capsys.readouterr().out)
         return [line["ClientFailuresFromOneAddress"][0] for line in lines if "ClientFailuresFromOneAddress" in line]
 
@@ -322,19 +324,19 @@ class TestFailures:
             attempt(),
             attempt(),
         ):
-            container.told(document)
-        assert self.counted(capsys) == [1, 2, 3, 1, 1, 4]
+            container.result(document)
+        assert self.counts(capsys) == [1, 2, 3, 1, 1, 4]
 
     def test_are_counted_for_each_hour(self, capsys: pytest.CaptureFixture[str]) -> None:
         container = ClientContainer()
         for seconds in (0, 29 * 60, 60, 3600):
             container.clock.advance(seconds)
-            container.told(attempt(password="wrong"))
-        assert self.counted(capsys) == [1, 2, 1, 1]
+            container.result(attempt(password="wrong"))
+        assert self.counts(capsys) == [1, 2, 1, 1]
 
-    def test_are_forgotten_and_name_no_address(self) -> None:
+    def test_expire_and_contain_no_address(self) -> None:
         container = ClientContainer()
-        container.told(attempt(password="wrong"))
+        container.result(attempt(password="wrong"))
         ((key, item),) = [pair for pair in container.clients.items.items() if pair[0].startswith("failures#")]
         assert ADDRESS not in key
         assert item["expires_at"] == {"N": str(int((NOW + timedelta(hours=2)).timestamp()))}
@@ -342,9 +344,9 @@ class TestFailures:
     def test_have_a_metric_for_each_reason(self, capsys: pytest.CaptureFixture[str]) -> None:
         container = ClientContainer()
         for document in (attempt(), attempt(), attempt(password="wrong"), attempt(username="john"), attempt(qop="x")):
-            container.told(document)
+            container.result(document)
         container.clients.faults = {"GetItem": TIMEOUT}
-        container.told(attempt())
+        container.result(attempt())
         refused = [line for line in metric_lines(capsys.readouterr().out) if "ClientRefused" in line]
         assert [line["reason"] for line in refused] == [
             "replayed",
@@ -355,8 +357,8 @@ class TestFailures:
         ]
         assert {line["provider"] for line in refused} == {"jambonz"}
 
-    def test_set_off_the_alarm_of_the_template(self, capsys: pytest.CaptureFixture[str]) -> None:
-        ClientContainer().told(attempt(password="wrong"))
+    def test_match_the_alarm_in_the_template(self, capsys: pytest.CaptureFixture[str]) -> None:
+        ClientContainer().result(attempt(password="wrong"))
         (line,) = [line for line in metric_lines(capsys.readouterr().out) if "ClientFailuresFromOneAddress" in line]
         (described,) = line["_aws"]["CloudWatchMetrics"]
         alarm = resource("ClientFailuresAlarm")
@@ -366,65 +368,67 @@ class TestFailures:
         )
         (dimensions,) = described["Dimensions"]
         stack = {"Ref": "AWS::StackName"}
-        told = {name: stack if name == "service" else line[name] for name in dimensions}
-        assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == told
+        values = {name: stack if name == "service" else line[name] for name in dimensions}
+        assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == values
         assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("Maximum", "notBreaching")
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert alarm["Threshold"] == {"Ref": "ClientFailureAlarmThreshold"}
         assert template()["Parameters"]["ClientFailureAlarmThreshold"]["Default"] == 20
 
-    def test_that_cannot_be_counted_are_refused_all_the_same(
+    def test_that_cannot_be_counted_are_still_rejected(
         self, capsys: pytest.CaptureFixture[str], log: io.StringIO
     ) -> None:
         container = ClientContainer()
         container.clients.faults = {"UpdateItem": ClientError(DENIED, "UpdateItem")}
-        assert container.told(attempt(password="wrong")) == FAIL
+        assert container.result(attempt(password="wrong")) == FAIL
         assert container.kinds == ["client.refused"]
-        assert self.counted(capsys) == []
-        assert "failure of a client not counted" in log.getvalue()
+        assert self.counts(capsys) == []
+        assert "client failure not counted" in log.getvalue()
 
 
 class TestAnOutage:
     @pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
     @pytest.mark.parametrize("fault", [TIMEOUT, ClientError(DENIED, "GetItem")], ids=["timeout", "denied"])
-    def test_of_the_clients_lets_nobody_in_and_blames_nobody(self, operation: str, fault: Exception) -> None:
+    def test_of_the_clients_table_rejects_clients_without_counting_failures(
+        self, operation: str, fault: Exception
+    ) -> None:
         container = ClientContainer()
         container.clients.faults = {operation: fault}
-        assert container.told(attempt()) == FAIL
+        assert container.result(attempt()) == FAIL
         assert container.kinds == ["client.refused"]
         assert container.details["reason"] == "not checked"
         assert "UpdateItem" not in container.clients.calls
 
-    def test_of_the_events_costs_no_client_its_answer_and_loses_no_event(self) -> None:
+    def test_of_the_events_table_affects_no_client_and_loses_no_event(self) -> None:
         container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
-        assert container.told(attempt()) == OK
-        assert container.told(attempt()) == FAIL
+        assert container.result(attempt()) == OK
+        assert container.result(attempt()) == FAIL
         assert len(container.queue.items) == 2
 
-    def test_of_events_and_queue_costs_no_client_its_answer_and_loses_no_event(self, log: io.StringIO) -> None:
+    def test_of_events_table_and_queue_affects_no_client_and_loses_no_event(self, log: io.StringIO) -> None:
         container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
         container.queue.fault = OUT_OF_ORDER
-        assert container.told(attempt()) == OK
-        assert container.told(attempt()) == FAIL
+        assert container.result(attempt()) == OK
+        assert container.result(attempt()) == FAIL
         assert len(unstored(log.getvalue())) == 2
 
-    def test_of_both_lets_nobody_in(self) -> None:
+    def test_of_both_tables_rejects_clients(self) -> None:
         container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
         container.clients.faults = dict.fromkeys(("GetItem", "PutItem", "UpdateItem"), TIMEOUT)
-        assert container.told(attempt()) == FAIL
+        assert container.result(attempt()) == FAIL
 
-    def test_of_the_secrets_lets_nobody_in_and_asks_for_no_client(self) -> None:
+    def test_of_the_secret_store_is_a_503_without_a_client_lookup(self) -> None:
         container = ClientContainer()
         container.secrets.fault = TIMEOUT
         assert container.post(attempt()).statusCode == 503
         assert container.clients.calls == []
 
     @pytest.mark.parametrize("operation", ["GetItem", "PutItem", "UpdateItem"])
-    def test_that_nobody_foresaw_lets_nobody_in_and_loses_nothing(self, operation: str) -> None:
+    def test_of_an_unexpected_kind_rejects_clients_and_loses_no_event(self, operation: str) -> None:
         container = ClientContainer()
-        container.clients.faults = {operation: RuntimeError("whatever else")}
+        container.clients.faults = {operation: RuntimeError("unexpected")}
         document = attempt(password="wrong" if operation == "UpdateItem" else "s3cr3t")
-        assert container.told(document)["status"] == "fail"
+        assert container.result(document)["status"] == "fail"
         assert container.database.item["reason"] == {"S": "The delivery could not be processed."}
 
 
@@ -445,27 +449,27 @@ MALFORMED: dict[str | bytes, str] = {
 }
 
 
-class TestWhatIsNotUnderstood:
+class TestAMalformedDelivery:
     @pytest.mark.parametrize(("body", "message"), MALFORMED.items())
-    def test_is_refused_with_the_reason_and_kept_in_quarantine(self, body: str | bytes, message: str) -> None:
+    def test_is_rejected_with_the_reason_and_goes_to_quarantine(self, body: str | bytes, message: str) -> None:
         container = ClientContainer()
-        assert container.told(body) == {**FAIL, "message": message}
+        assert container.result(body) == {**FAIL, "message": message}
         assert container.database.item["pk"] == {"S": "quarantine#jambonz#2026-11-21"}
         assert container.database.item["reason"] == {"S": message}
         assert container.clients.calls == []
 
-    def test_is_kept_apart_by_its_query(self) -> None:
+    def test_is_stored_separately_for_each_query(self) -> None:
         container = ClientContainer()
         for query in ("", "method=REGISTER", "method=INVITE&username=jane", "method=INVITE&username=jane"):
-            assert told(container.post("", method="GET", query=query))["status"] == "fail"
+            assert result_of(container.post("", method="GET", query=query))["status"] == "fail"
         assert len(container.database.items) == 3
 
-    def test_over_128_kb_is_a_failure_as_well(self) -> None:
+    def test_over_128_kb_is_rejected(self) -> None:
         answer = ClientContainer().post(attempt(unknown="x" * 140_000))
         assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
 
 
-class TestWhoIsNotJambonz:
+class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize(
         "event",
         [
@@ -477,18 +481,18 @@ class TestWhoIsNotJambonz:
             without_header(recorded("client_auth_register_get"), "authorization"),
         ],
     )
-    def test_gets_401_and_learns_and_leaves_nothing(self, event: dict[str, Any]) -> None:
+    def test_gets_401_without_a_lookup_or_an_event(self, event: dict[str, Any]) -> None:
         container = ClientContainer()
         assert container.receive(event).statusCode == 401
         assert container.clients.calls == []
         assert container.database.calls == 0
 
-    def test_is_refused_by_get_where_a_webhook_secret_is_set_and_the_client_is_not_looked_up(
+    def test_by_get_is_rejected_without_a_client_lookup_if_a_webhook_secret_is_set(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         container = ClientContainer()
         right, wrong = attempt(), attempt(password="wrong", nc="00000002")
-        answers = [told(container.get(document)) for document in (right, right, wrong, attempt(username="john"))]
+        answers = [result_of(container.get(document)) for document in (right, right, wrong, attempt(username="john"))]
         assert answers == [FAIL] * 4
         assert container.clients.calls == []
         reasons = {line["reason"] for line in metric_lines(capsys.readouterr().out) if "ClientRefused" in line}
@@ -496,35 +500,34 @@ class TestWhoIsNotJambonz:
         assert {kept_details(item)["reason"]["S"] for item in container.database.items.values()} == reasons
 
 
-class TestWhatIsKept:
-    def test_of_a_client_is_no_password(self) -> None:
-        known = client(password="a long password")
+class TestSecrecy:
+    def test_the_table_contains_no_password(self) -> None:
         container = ClientContainer()
-        container.add(known)
+        container.add(client(password="a long password"))
         assert "a long password" not in json.dumps(container.clients.items)
 
-    def test_shows_no_ha1_where_a_client_is_printed(self) -> None:
+    def test_the_repr_of_a_client_contains_no_ha1(self) -> None:
         assert client().ha1 not in repr(client())
 
-    def test_in_the_log_is_nothing_secret_or_personal(
+    def test_the_log_contains_no_secrets_or_personal_data(
         self, log: io.StringIO, capsys: pytest.CaptureFixture[str]
     ) -> None:
         container = ClientContainer()
         documents = [attempt(), attempt(), attempt(password="wrong"), attempt(username="john")]
         documents.append({**attempt(), "nonce": None})
         for document in documents:
-            container.told(document)
+            container.result(document)
         container.clients.faults = {"GetItem": TIMEOUT}
-        container.told(attempt())
-        told_everywhere = log.getvalue() + capsys.readouterr().out
+        container.result(attempt())
+        written = log.getvalue() + capsys.readouterr().out
         assert log.getvalue().count("\n") >= len(documents)
         hidden = [PASSWORD, WEBHOOK_SECRET, client().ha1, "jane", "john", ADDRESS, "InFriVGWVoKeCckYrTx7wg"]
         hidden += [document["response"] for document in documents if "response" in document]
-        assert [secret for secret in hidden if secret in told_everywhere] == []
+        assert [secret for secret in hidden if secret in written] == []
 
 
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
-whole_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+encodable_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
@@ -532,19 +535,19 @@ json_values = st.recursive(
 )
 DIGEST_MEMBERS = ["method", "username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce"]
 harmless_texts = st.sampled_from(["", " ", "\u3000", "md5", " MD5\n", "register", "\tRegister "])
-# Unicode's White_Space, which is not quite that of Python.
+# Unicode's White_Space, which differs slightly from Python's.
 WHITE_SPACE = "".join(
     letter for letter in map(chr, range(0x3001)) if letter.isspace() and not "\x1c" <= letter <= "\x1f"
 )
 OTHER_MEMBERS = ["source_address", "source_port", "headers", "expires", "scheme", "opaque"]
 
 
-def is_read_as_before(name: str, value: object) -> bool:
-    """Whether a digest of REGISTER and MD5 is the same with this value of a member."""
+def is_equivalent(name: str, value: object) -> bool:
+    """Return whether the digest of a REGISTER with MD5 stays valid with this value of a member."""
     match name, value:
-        case "algorithm", str():  # without one it is MD5
+        case "algorithm", str():  # the default is MD5
             return value.strip(WHITE_SPACE).upper() in ("", "MD5")
-        # A number is read as a text; a flag, NaN and Infinity as absent.
+        # A number counts as text; a boolean, NaN and Infinity as absent.
         case "algorithm", int() | float() if str(value) not in ("True", "False", "nan", "inf", "-inf"):
             return False
         case "algorithm", _:
@@ -555,18 +558,18 @@ def is_read_as_before(name: str, value: object) -> bool:
             return bool(value == attempt()[name])
 
 
-class TestWhateverIsSent:
+class TestAnyInput:
     @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
     @examples(200)
-    def test_is_answered_with_fail(self, body: bytes) -> None:
-        assert ClientContainer().told(body)["status"] == "fail"
+    def test_as_a_body_is_rejected(self, body: bytes) -> None:
+        assert ClientContainer().result(body)["status"] == "fail"
 
     @given(query=texts | st.dictionaries(st.sampled_from(DIGEST_MEMBERS + OTHER_MEMBERS), st.text(max_size=20)))
     @examples(200)
-    def test_in_a_query_is_answered_with_fail(self, query: str | dict[str, str]) -> None:
+    def test_as_a_query_is_rejected(self, query: str | dict[str, str]) -> None:
         text = query if isinstance(query, str) else urlencode(query, errors="surrogatepass")
         for container in (ClientContainer(), without_webhook_secret()):
-            assert told(container.post("", method="GET", query=text))["status"] == "fail"
+            assert result_of(container.post("", method="GET", query=text))["status"] == "fail"
 
     @given(
         members=st.dictionaries(st.sampled_from(DIGEST_MEMBERS), json_values | harmless_texts, min_size=1, max_size=3)
@@ -575,37 +578,37 @@ class TestWhateverIsSent:
     @example(members={"algorithm": "\x1f"})
     @example(members={"algorithm": float("nan")})
     @examples(300)
-    def test_in_the_members_of_a_digest_lets_in_only_who_proves_it(self, members: dict[str, Any]) -> None:
+    def test_in_digest_members_is_accepted_only_if_the_digest_stays_valid(self, members: dict[str, Any]) -> None:
         container = ClientContainer()
-        answer = container.told({**attempt(), **members})
-        unchanged = all(is_read_as_before(name, value) for name, value in members.items())
+        answer = container.result({**attempt(), **members})
+        unchanged = all(is_equivalent(name, value) for name, value in members.items())
         assert answer["status"] == ("ok" if unchanged else "fail")
         assert len(container.database.items) == 1
 
     @given(members=st.dictionaries(st.sampled_from(OTHER_MEMBERS) | texts.map("x{}".format), json_values, max_size=6))
     @examples(200)
-    def test_beside_the_digest_of_a_client_does_not_keep_it_out(self, members: dict[str, Any]) -> None:
+    def test_in_other_members_does_not_affect_the_result(self, members: dict[str, Any]) -> None:
         container = ClientContainer()
-        assert container.told({**attempt(), **members}) == OK
+        assert container.result({**attempt(), **members}) == OK
         assert container.kinds == ["client.registered"]
         json.dumps(container.database.item, default=repr, ensure_ascii=False).encode()  # no lone surrogate is left
 
-    @given(username=whole_texts, realm=whole_texts, password=whole_texts)
+    @given(username=encodable_texts, realm=encodable_texts, password=encodable_texts)
     @examples(100)
-    def test_as_the_names_of_a_client_is_exact(self, username: str, realm: str, password: str) -> None:
+    def test_as_a_client_s_names_is_compared_exactly(self, username: str, realm: str, password: str) -> None:
         container = ClientContainer()
         known = Client(f"u{username}", f"r{realm}", ha1_of(f"u{username}", f"r{realm}", password))
         container.add(known)
         document = attempt(username=known.username, realm=known.realm, password=password)
-        assert container.told(document) == OK
-        assert container.told({**document, "username": f"{known.username} "}) == FAIL
+        assert container.result(document) == OK
+        assert container.result({**document, "username": f"{known.username} "}) == FAIL
 
 
-def test_a_get_as_it_lies_there_is_what_jambonz_sends_by_post_too() -> None:
+def test_the_recorded_get_has_the_same_members_as_the_recorded_post() -> None:
     query = dict(part.split("=", 1) for part in recorded("client_auth_register_get")["rawQueryString"].split("&"))
     assert set(query) == set(json.loads(recorded("client_auth_register")["body"])) - {"headers"}
 
 
-def test_the_webhook_takes_base64_as_any_other() -> None:
+def test_a_base64_body_is_accepted() -> None:
     event = signed_event(attempt(), base64_encoded=True, path="/webhooks/client-auth")
-    assert told(ClientContainer().receive(event)) == OK
+    assert result_of(ClientContainer().receive(event)) == OK

@@ -1,4 +1,4 @@
-"""Given what jambonz tells without asking for verbs, what is kept of it and what jambonz is answered."""
+"""Events of jambonz that need no verbs: stored events and responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIGNED = "2026-11-21T06:30:00.000Z"
 RECEIVED = "2026-11-21T06:30:00.250Z"
 THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
 
-KEPT = {
+KIND_AND_NAME = {
     "call_status_inbound_trying": ("call.initiated", "trying"),
     "call_status_inbound_in_progress": ("call.answered", "in-progress"),
     "call_status_inbound_completed": ("call.completed", "completed"),
@@ -74,12 +74,12 @@ KEPT = {
     "lex_event_intent": ("call.other", "intent"),
     "dialogflow_event_transcription": ("call.other", "transcription"),
 }
-OF_THE_DIALLED_LEG = {name for name in KEPT if "dial_leg" in name} | {"session_adulting"}
-OF_NO_CALL = {"streaming_event", "tokens_result"}
+DIALLED_LEG_EVENTS = {name for name in KIND_AND_NAME if "dial_leg" in name} | {"session_adulting"}
+EVENTS_WITHOUT_CALL = {"streaming_event", "tokens_result"}
 
 
 def delivered(name: str) -> Stored:
-    """What is kept of a recorded delivery."""
+    """Send a recorded delivery and return the stored event."""
     sender = jambonz_event()
     event = sender.sign(dict(read_delivery(EVENTS / "jambonz" / f"{name}.json").event), NOW)
     event["rawQueryString"] = event["rawQueryString"].replace(f"call={CALL}", call_in_url(CALL))
@@ -94,32 +94,34 @@ def status(**changes: Any) -> dict[str, Any]:
 
 def test_every_recorded_event_is_listed_here() -> None:
     deliveries = [(path.stem, read_delivery(path)) for path in (EVENTS / "jambonz").glob("*.json")]
-    assert {name for name, delivery in deliveries if delivery.request.path in JAMBONZ_EVENT_PATHS} == KEPT.keys()
+    assert {
+        name for name, delivery in deliveries if delivery.request.path in JAMBONZ_EVENT_PATHS
+    } == KIND_AND_NAME.keys()
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", KIND_AND_NAME)
 class TestEveryRecordedEvent:
-    def test_is_kept_as_what_it_is(self, name: str) -> None:
+    def test_has_its_kind_and_name(self, name: str) -> None:
         stored = delivered(name)
-        assert (stored["kind"], stored["event_name"]) == KEPT[name]
+        assert (stored["kind"], stored["event_name"]) == KIND_AND_NAME[name]
 
-    def test_is_kept_under_its_call(self, name: str) -> None:
-        call = None if name in OF_NO_CALL else DIALLED if name in OF_THE_DIALLED_LEG else CALL
+    def test_is_stored_under_its_call(self, name: str) -> None:
+        call = None if name in EVENTS_WITHOUT_CALL else DIALLED if name in DIALLED_LEG_EVENTS else CALL
         stored = delivered(name)
         assert stored.get("call_id") == call
         assert stored["pk"] == f"jambonz#{call or 'none#2026-11-21'}"
 
-    def test_is_kept_whole(self, name: str) -> None:
+    def test_is_stored_with_its_raw_body(self, name: str) -> None:
         item = delivered(name).item
-        kept = gzip.decompress(item["body"]["B"]) if item["body_encoding"]["S"] == "gzip" else item["body"]["B"]
-        assert kept == read_delivery(EVENTS / "jambonz" / f"{name}.json").request.body
+        body = gzip.decompress(item["body"]["B"]) if item["body_encoding"]["S"] == "gzip" else item["body"]["B"]
+        assert body == read_delivery(EVENTS / "jambonz" / f"{name}.json").request.body
 
-    def test_happened_in_these_seconds(self, name: str) -> None:
+    def test_occurred_at_a_time_in_the_delivery(self, name: str) -> None:
         assert delivered(name)["occurred_at"].startswith(("2026-11-21T06:30:0", "2026-11-21T06:31:2"))
 
 
 class TestACallStatus:
-    def test_tells_of_the_call(self) -> None:
+    def test_is_stored_with_its_details(self) -> None:
         stored = delivered("call_status_inbound_trying")
         names = ("status", "direction", "from", "to", "occurred_at", "received_at")
         assert {name: stored[name] for name in names} == {
@@ -142,12 +144,12 @@ class TestACallStatus:
             "trace_id": "18228daa536f82e0ec29074e7bf47b89",
         }
 
-    def test_of_a_dialled_leg_names_the_leg_it_belongs_to(self) -> None:
+    def test_of_a_dialled_leg_has_its_parent(self) -> None:
         stored = delivered("call_status_dial_leg_ringing")
         assert (stored["direction"], stored["to"]) == ("outbound", "+14155550199")
         assert stored.details["parent_call_sid"] == CALL
 
-    def test_at_the_end_tells_how_it_ended(self) -> None:
+    def test_at_the_end_has_duration_and_cause(self) -> None:
         details = delivered("call_status_inbound_completed").details
         assert {name: details[name] for name in ("duration_seconds", "call_termination_by", "cause_code")} == {
             "duration_seconds": "64",
@@ -167,25 +169,25 @@ class TestACallStatus:
             (None, None),
         ],
     )
-    def test_has_the_cause_that_the_far_end_gave(self, reason: object, cause: str | None) -> None:
+    def test_has_the_q_850_cause_of_the_far_end(self, reason: object, cause: str | None) -> None:
         stored = jambonz_event().stored(status(call_status="completed", headers={"reason": reason}))
         assert stored.details.get("cause_code") == cause
 
     @pytest.mark.parametrize("headers", [None, [], "Q.850;cause=16", {}, 5])
-    def test_needs_no_headers(self, headers: object) -> None:
+    def test_requires_no_headers(self, headers: object) -> None:
         stored = jambonz_event().stored(status(call_status="completed", headers=headers))
         assert (stored["kind"], "cause_code" in stored.details) == ("call.completed", False)
 
-    def test_of_verbs_that_were_refused_is_no_answered_call(self) -> None:
+    def test_of_invalid_verbs_is_not_an_answered_call(self) -> None:
         stored = delivered("call_status_invalid_action_hook_response")
         assert (stored["kind"], stored["status"]) == ("call.verb", "in-progress")
         assert stored.details["reason"] == "malformed jambonz payload: must be array"
 
     @pytest.mark.parametrize("word", ["RINGING", " ringing ", "Ringing"])
-    def test_is_known_in_any_case(self, word: str) -> None:
+    def test_may_be_in_any_case(self, word: str) -> None:
         assert jambonz_event().stored(status(call_status=word))["kind"] == "call.ringing"
 
-    def test_by_another_name_ends_by_another_name(self) -> None:
+    def test_may_have_an_unknown_termination_word(self) -> None:
         stored = jambonz_event().stored(status(call_status="completed", call_termination_by="bot"))
         assert stored.details["call_termination_by"] == "bot"
 
@@ -200,24 +202,24 @@ class TestACallStatus:
             {"duration": float("nan"), "sip_status": 1e400},
         ],
     )
-    def test_with_members_of_unexpected_types_is_still_one(self, odd: dict[str, Any]) -> None:
+    def test_may_have_members_of_unexpected_types(self, odd: dict[str, Any]) -> None:
         stored = jambonz_event().stored(status(**odd))
         assert (stored["kind"], stored["event_name"]) == ("call.answered", "in-progress")
 
-    def test_with_numbers_as_text_is_understood(self) -> None:
+    def test_may_have_numbers_as_text(self) -> None:
         details = jambonz_event().stored(status(sip_status="200", duration="31")).details
         assert (details["sip_status"], details["duration_seconds"]) == ("200", "31")
 
 
-class TestWhatTheCallWasTaggedWith:
-    def test_is_kept_by_key(self) -> None:
+class TestTags:
+    def test_are_stored_by_key(self) -> None:
         details = delivered("call_status_inbound_completed").details
         assert {name: value for name, value in details.items() if name.startswith("customer_data.")} == {
             "customer_data.orderId": "A-1001",
             "customer_data.customerTier": "gold",
         }
 
-    def test_comes_by_another_name_and_in_snake_case_from_other_hooks(self) -> None:
+    def test_arrive_in_snake_case_from_other_hooks(self) -> None:
         assert delivered("transcription_after_tag").details["customer_data.order_id"] == "A-1001"
 
     def test_may_be_numbers_and_flags(self) -> None:
@@ -230,7 +232,7 @@ class TestWhatTheCallWasTaggedWith:
             "customer_data.vip": {"BOOL": False},
         }
 
-    def test_has_an_end(self) -> None:
+    def test_are_limited_in_number(self) -> None:
         details = jambonz_event().stored(status(customerData={f"k{n}": n for n in range(1000)})).details
         assert len([name for name in details if name.startswith("customer_data.")]) == 50
 
@@ -241,30 +243,30 @@ class TestWhatTheCallWasTaggedWith:
 
 
 class TestAQueueEvent:
-    def test_tells_of_the_queue(self) -> None:
+    def test_has_the_queue_and_its_length(self) -> None:
         details = delivered("queue_event_join").details
         assert (details["queue"], details["queue_length"]) == ("support", "3")
 
-    def test_of_leaving_tells_why(self) -> None:
+    def test_of_leaving_has_the_reason(self) -> None:
         details = delivered("queue_event_leave_abandoned").details
         assert (details["reason"], details["queue_length"]) == ("abandoned", "2")
 
-    def test_of_being_taken_tells_by_whom(self) -> None:
+    def test_of_being_dequeued_has_the_other_call(self) -> None:
         details = delivered("queue_event_leave_dequeued").details
         assert details["reason"] == "dequeued"
         assert details["dequeuer_call_sid"] == "3e2f7d84-0c43-4b58-8f0a-6f0f0a1c9d52"
 
-    def test_has_a_clock_of_its_own(self) -> None:
+    def test_occurred_at_the_time_in_its_body(self) -> None:
         assert delivered("queue_event_leave_dequeued")["occurred_at"] == "2026-11-21T06:30:00.123Z"
 
     @pytest.mark.parametrize("millis", [0, -1, 1_732_148_000_123, 10**30, "soon", None, True, [1], 1795242600.5])
-    def test_with_a_clock_that_cannot_be_right_happened_when_it_was_signed(self, millis: object) -> None:
+    def test_with_an_implausible_time_occurred_when_it_was_signed(self, millis: object) -> None:
         document = {**document_of("jambonz", "queue_event_join"), "join_time": millis}
         assert jambonz_event().stored(document)["occurred_at"].startswith("2026-11-21T06:30:00.")
 
 
 class TestAConferenceEvent:
-    def test_tells_of_the_conference(self) -> None:
+    def test_is_stored_with_its_details(self) -> None:
         stored = delivered("conference_status_join")
         names = ("conference_sid", "friendly_name", "members", "duration_seconds")
         assert {name: stored.details[name] for name in names} == {
@@ -276,36 +278,36 @@ class TestAConferenceEvent:
         assert stored["occurred_at"] == "2026-11-21T06:30:00.120Z"
 
     @pytest.mark.parametrize("time", ["2024-11-21T06:30:00.120Z", "0001-01-01T00:00:00Z", "noon", 5])
-    def test_with_a_clock_that_cannot_be_right_happened_when_it_was_signed(self, time: object) -> None:
+    def test_with_an_implausible_time_occurred_when_it_was_signed(self, time: object) -> None:
         document = {**document_of("jambonz", "conference_status_join"), "time": time}
         assert jambonz_event().stored(document)["occurred_at"] == SIGNED
 
 
-class TestWhatWasSaid:
-    def test_in_part_is_not_final(self) -> None:
+class TestSpeech:
+    def test_in_a_partial_result_is_not_final(self) -> None:
         details = delivered("gather_partial_result").details
         names = ("text", "is_final", "language", "channel", "confidence")
         assert [details[name] for name in names] == ["I'd like to", False, "en-US", "1", "0.91"]
 
-    def test_at_last_is_final(self) -> None:
+    def test_in_a_transcription_is_final(self) -> None:
         details = delivered("transcription").details
         assert (details["text"], details["is_final"]) == ("I'd like to speak to support", True)
         assert details["caller_name"] == "Jane Doe"
 
-    def test_in_another_language_is_text_as_well(self) -> None:
+    def test_in_another_language_has_text_and_language(self) -> None:
         details = delivered("transcribe_translation").details
         names = ("text", "language", "channel")
         assert [details[name] for name in names] == ["Bonjour, que puis-je faire pour vous ?", "fr-FR", "2"]
 
-    def test_may_be_an_event_alone(self) -> None:
+    def test_may_be_only_an_event(self) -> None:
         assert delivered("transcribe_speech_event").details["type"] == "SPEECH_ACTIVITY_BEGIN"
 
     @pytest.mark.parametrize("alternatives", [None, [], [{}], "hello", [5], {"transcript": "x"}])
-    def test_may_be_nothing(self, alternatives: object) -> None:
+    def test_may_be_empty(self, alternatives: object) -> None:
         stored = jambonz_event().stored(status(speech={"is_final": True, "alternatives": alternatives}))
         assert (stored["kind"], "text" in stored.details) == ("call.media", False)
 
-    def test_at_the_end_of_a_gather_is_the_end_of_a_verb(self) -> None:
+    def test_with_a_reason_is_the_end_of_a_verb(self) -> None:
         speech = document_of("jambonz", "transcription")["speech"]
         stored = jambonz_event().stored(status(speech=speech, reason="speechDetected"))
         assert (stored["kind"], stored["event_name"]) == ("call.verb", "speechDetected")
@@ -313,35 +315,35 @@ class TestWhatWasSaid:
 
 
 class TestOtherHooks:
-    def test_of_a_key_tell_the_digit(self) -> None:
+    def test_of_a_key_have_the_digit(self) -> None:
         assert delivered("dial_dtmf").details["digits"] == "5"
 
-    def test_of_hold_tell_how(self) -> None:
+    def test_of_hold_have_method_and_state(self) -> None:
         held, resumed = delivered("sip_request_hold").details, delivered("sip_request_unhold").details
         assert (held["sip_method"], held["on_hold"], resumed["on_hold"]) == ("INVITE", True, False)
 
-    def test_of_a_call_that_was_transferred_tell_the_other_call_s_status(self) -> None:
+    def test_of_a_transferred_call_have_the_other_call_s_status(self) -> None:
         stored = delivered("sip_refer_transfer_status")
         assert stored.get("status") is None
         assert stored.details == {"hook": "sip:refer.eventHook", "transfer_status": "180"}
 
-    def test_of_answering_machines_tell_who_answered(self) -> None:
+    def test_of_machine_detection_have_who_answered(self) -> None:
         human, machine = delivered("amd_human").details, delivered("amd_machine").details
         names = ("machine_detected", "reason", "text", "language")
         assert [human[name] for name in names] == [False, "short greeting", "hello", "en-US"]
         assert (machine["machine_detected"], machine["reason"]) == (True, "long greeting")
 
-    def test_of_a_message_tell_what_became_of_it(self) -> None:
+    def test_of_a_message_have_its_outcome(self) -> None:
         details = delivered("message_success").details
         assert (details["message_status"], details["carrier"]) == ("success", "example-carrier")
         failed = status(message_sid="1", message_status="failure", message_failure_reason="no route")
         assert jambonz_event().stored(failed).details["reason"] == "no route"
 
-    def test_of_a_transfer_tell_both_statuses(self) -> None:
+    def test_of_a_transfer_have_both_statuses(self) -> None:
         details = jambonz_event().stored(status(refer_status=202, final_referred_call_status=486)).details
         assert (details["refer_status"], details["final_referred_call_status"]) == ("202", "486")
 
-    def test_of_a_leg_on_its_own_belong_to_the_leg(self) -> None:
+    def test_of_an_adulting_leg_belong_to_the_leg(self) -> None:
         assert delivered("session_adulting").details["parent_call_sid"] == CALL
 
     @pytest.mark.parametrize(
@@ -354,7 +356,7 @@ class TestOtherHooks:
             {"event": "transcription", "type": 5},
         ],
     )
-    def test_of_a_vendor_keep_their_name_and_tell_nothing_of_the_call(self, document: dict[str, Any]) -> None:
+    def test_of_a_vendor_have_its_name_and_no_call_details(self, document: dict[str, Any]) -> None:
         stored = jambonz_event().stored(document, rawQueryString=call_in_url(CALL))
         assert (stored["kind"], stored["event_name"]) == ("call.other", document.get("event") or document["type"])
         assert (stored["call_id"], stored.details, stored["occurred_at"]) == (CALL, {}, SIGNED)
@@ -362,11 +364,11 @@ class TestOtherHooks:
 
 
 class TestTheQuery:
-    def test_names_the_call_where_the_body_does_not(self) -> None:
+    def test_names_the_call_if_the_body_does_not(self) -> None:
         stored = delivered("llm_event_openai")
         assert (stored["call_id"], stored["query"]) == (CALL, f"{call_in_url(CALL)}&hook=llm.eventHook")
 
-    def test_is_outdone_by_the_body(self) -> None:
+    def test_does_not_override_the_call_in_the_body(self) -> None:
         stored = jambonz_event().stored(status(), rawQueryString=call_in_url("another"))
         assert stored["call_id"] == CALL
 
@@ -388,7 +390,7 @@ class TestTheQuery:
             f"{call_in_url(CALL)}&call=another",
         ],
     )
-    def test_that_names_none_that_we_have_signed_is_kept_under_none(self, query: str) -> None:
+    def test_with_a_missing_or_unsigned_call_leaves_the_event_without_a_call(self, query: str) -> None:
         stored = jambonz_event().stored({"type": "ping"}, rawQueryString=query)
         assert (stored["pk"], stored.get("call_id")) == ("jambonz#none#2026-11-21", None)
 
@@ -399,7 +401,7 @@ class TestTheQuery:
             ({"webhook_secrets": [], "further_passwords": ["older", "oldest"]}, [PASSWORD, "older", "oldest"]),
         ],
     )
-    def test_is_signed_by_any_webhook_secret_or_without_one_by_any_password(
+    def test_may_be_signed_with_any_webhook_secret_or_without_one_any_password(
         self, changes: dict[str, Any], keys: list[str]
     ) -> None:
         for key in keys:
@@ -413,29 +415,29 @@ class TestTheQuery:
         stored = jambonz_event().stored({"type": "ping"}, rawQueryString=call_in_url(call))
         assert stored["pk"].startswith("jambonz#sha256-")
 
-    def test_says_which_hook_it_was(self) -> None:
+    def test_names_the_hook(self) -> None:
         stored = jambonz_event().stored(
             document_of("jambonz", "conference_status_join"), rawQueryString="hook=conference.statusHook"
         )
         assert (stored["event_name"], stored.details["hook"]) == ("join", "conference.statusHook")
 
-    def test_names_what_the_body_does_not(self) -> None:
+    def test_names_the_event_if_the_body_does_not(self) -> None:
         stored = jambonz_event().stored({"server_content": {}}, rawQueryString="hook=llm.eventHook")
         assert (stored["kind"], stored["event_name"]) == ("call.other", "llm.eventHook")
 
-    def test_makes_the_end_of_a_verb_of_what_tells_nothing_but_the_call(self) -> None:
-        # The actionHook of a conference is the call alone, and has the bytes of a status.
+    def test_turns_a_body_with_only_the_call_into_the_end_of_a_verb(self) -> None:
+        # The body of a conference's actionHook is only the call, the same bytes as a status.
         stored = jambonz_event().stored(status(), rawQueryString="hook=conference.actionHook")
         assert (stored["kind"], stored["event_name"]) == ("call.verb", "conference.actionHook")
         assert stored["status"] == "in-progress"
 
-    def test_does_not_matter_for_its_order(self) -> None:
+    def test_may_be_in_any_order(self) -> None:
         sender = jambonz_event()
         sender.send({"type": "ping"}, rawQueryString=f"{call_in_url('1')}&hook=x")
         assert sender.send({"type": "ping"}, rawQueryString=f"hook=x&{call_in_url('1')}").replayed
 
 
-class TestWhatTellsNothing:
+class TestABodyWithoutData:
     @pytest.mark.parametrize("body", ["null", " null\n", "{}", '{"unrelated": true}'])
     @pytest.mark.parametrize(
         ("path", "name"),
@@ -446,7 +448,7 @@ class TestWhatTellsNothing:
             ("/tokens-result", "tokens-result"),
         ],
     )
-    def test_is_kept_and_named_after_where_it_came(self, body: str, path: str, name: str) -> None:
+    def test_is_stored_and_named_after_its_path(self, body: str, path: str, name: str) -> None:
         stored = jambonz_event().stored(body, rawPath=path)
         assert (stored["kind"], stored["event_name"], stored["pk"]) == (
             "call.other",
@@ -454,26 +456,26 @@ class TestWhatTellsNothing:
             "jambonz#none#2026-11-21",
         )
 
-    def test_is_kept_under_the_call_that_the_url_names(self) -> None:
+    def test_is_stored_under_the_signed_call_in_its_url(self) -> None:
         stored = jambonz_event().stored("null", rawQueryString=f"{call_in_url(CALL)}&hook=llm.eventHook")
         assert (stored["call_id"], stored["event_name"]) == (CALL, "llm.eventHook")
 
-    def test_is_a_status_all_the_same_where_it_has_one(self) -> None:
+    def test_may_have_only_a_status(self) -> None:
         stored = jambonz_event().stored({"call_status": "ringing"}, rawQueryString=call_in_url(CALL))
         assert (stored["kind"], stored["status"], stored["call_id"]) == ("call.ringing", "ringing", CALL)
 
 
-class TestARepeat:
-    def test_has_the_same_signature_and_is_one_event(self) -> None:
+class TestADuplicate:
+    def test_with_the_same_signature_is_one_event(self) -> None:
         sender = jambonz_event()
         event = sender.event(status())
-        first, again = sender.receive(event), sender.receive(event)
-        assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
+        first, duplicate = sender.receive(event), sender.receive(event)
+        assert (duplicate.statusCode, duplicate.body, duplicate.replayed) == (200, first.body, True)
         assert sender.another_container().receive(event).replayed
         assert len(sender.items) == 1
 
     @pytest.mark.parametrize("body", [json.dumps(status()), "not JSON"])
-    def test_is_one_event_however_its_header_is_spelt(self, body: str) -> None:
+    def test_is_one_event_for_any_spelling_of_its_header(self, body: str) -> None:
         sender = jambonz_event()
         event = sender.event(body)
         signature = event["headers"]["jambonz-signature"]
@@ -494,7 +496,7 @@ class TestARepeat:
         assert [answer.replayed for answer in answers] == [False] + [True] * 7
         assert len(sender.items) == 1
 
-    def test_is_one_event_though_it_was_signed_anew_with_another_secret(self) -> None:
+    def test_is_one_event_if_it_is_signed_with_another_secret(self) -> None:
         sender = jambonz_event()
         sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": [WEBHOOK_SECRET, "wh_secret_new"]})
         event = sender.event(status())
@@ -502,14 +504,14 @@ class TestARepeat:
         assert not sender.receive(event).replayed
         assert sender.receive(with_header(event, "jambonz-signature", rotated)).replayed
 
-    def test_with_another_body_in_the_same_second_is_another_event(self) -> None:
+    def test_is_not_assumed_for_another_body_in_the_same_second(self) -> None:
         sender = jambonz_event()
         answers = [sender.send(status(call_status=word)) for word in ("ringing", "in-progress", "completed")]
         assert [answer.replayed for answer in answers] == [False] * 3
         assert len({item["sk"]["S"].partition("~")[0] for item in sender.items}) == 3
 
     @pytest.mark.parametrize("second", ["t=1795242600", "t=1", "t=", "t=x"])
-    def test_with_two_times_is_refused(self, second: str) -> None:
+    def test_with_two_times_is_rejected(self, second: str) -> None:
         sender = jambonz_event()
         event = sender.event(status())
         signature = event["headers"]["jambonz-signature"]
@@ -517,7 +519,7 @@ class TestARepeat:
             assert sender.receive(with_header(event, "jambonz-signature", spelt)).statusCode == 401
         assert sender.items == []
 
-    def test_is_told_by_the_whole_header_where_no_webhook_secret_is_set(self) -> None:
+    def test_is_known_by_the_exact_header_if_no_webhook_secret_is_set(self) -> None:
         sender = jambonz_event()
         sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": []})
         event = sender.event(status())
@@ -525,13 +527,13 @@ class TestARepeat:
         assert [sender.receive(one).replayed for one in (event, event, respelt)] == [False, True, False]
         assert {item["occurred_at"]["S"] for item in sender.items} == {SIGNED}
 
-    def test_that_nothing_tells_apart_is_one_as_well(self) -> None:
+    def test_without_any_difference_is_one_event(self) -> None:
         sender = jambonz_event()
         ringing = document_of("jambonz", "call_status_dial_leg_ringing")
         sender.send(ringing)
         assert sender.send(ringing).replayed
 
-    def test_a_second_later_is_another_event(self) -> None:
+    def test_is_not_assumed_a_second_later(self) -> None:
         sender = jambonz_event()
         ringing = document_of("jambonz", "call_status_dial_leg_ringing")
         sender.send(ringing)
@@ -543,7 +545,7 @@ class TestARepeat:
         "elsewhere",
         [{"rawPath": "/adulting"}, {"rawQueryString": "hook=dial.confirmHook"}, {"rawQueryString": call_in_url(CALL)}],
     )
-    def test_at_another_url_is_another_event_though_the_signature_is_the_same(self, elsewhere: dict[str, str]) -> None:
+    def test_is_not_assumed_for_the_same_signature_at_another_url(self, elsewhere: dict[str, str]) -> None:
         sender = jambonz_event()
         sender.send(status())
         assert not sender.send(status(), **elsewhere).replayed
@@ -556,7 +558,7 @@ class TestARepeat:
         assert sender.database.calls == 1
 
 
-class TestWhatIsNotUnderstood:
+class TestAMalformedBody:
     @pytest.mark.parametrize(
         ("body", "reason"),
         [
@@ -570,7 +572,7 @@ class TestWhatIsNotUnderstood:
             ("[" * 100_000, "The body is nested too deeply."),
         ],
     )
-    def test_is_kept_in_quarantine_and_told(self, body: str | bytes, reason: str) -> None:
+    def test_goes_to_quarantine_and_the_answer_has_the_reason(self, body: str | bytes, reason: str) -> None:
         sender = jambonz_event()
         answer = sender.send(body)
         assert (answer.statusCode, json.loads(answer.body)) == (202, {"status": "quarantined", "reason": reason})
@@ -578,7 +580,7 @@ class TestWhatIsNotUnderstood:
         assert sender.send(body).replayed
         assert len(sender.items) == 1
 
-    def test_a_body_over_128_kb_is_413(self) -> None:
+    def test_over_128_kb_gets_413(self) -> None:
         sender = jambonz_event()
         assert sender.send(status(padding="x" * (128 * 1024))).statusCode == 413
         assert sender.items == []
@@ -586,15 +588,15 @@ class TestWhatIsNotUnderstood:
     @pytest.mark.parametrize(
         "member", [*status(), "event", "type", "error", "reason", "queue", "conference_sid", "dtmf"]
     )
-    def test_no_member_is_so_long_that_it_cannot_be_stored(self, member: str) -> None:
-        # Hexadecimal digits at random, so that the body does not become small when it is compressed.
+    def test_with_a_very_long_member_is_stored(self, member: str) -> None:
+        # Random hexadecimal digits, so that the body stays large when compressed.
         long = hashlib.shake_256(b"").hexdigest(60 * 1024)
         assert jambonz_event().stored({"call_sid": CALL, "call_status": "x", member: long})["provider"] == "jambonz"
 
 
-class TestWhoIsNotJambonz:
+class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize("header", ["authorization", "jambonz-signature"])
-    def test_is_refused_without_either_proof(self, header: str) -> None:
+    def test_without_credentials_or_signature_is_rejected(self, header: str) -> None:
         sender = jambonz_event()
         assert sender.receive(without_header(sender.event(status()), header)).statusCode == 401
         assert sender.items == []
@@ -607,14 +609,14 @@ class TestWhoIsNotJambonz:
             lambda event: with_header(event, "authorization", "Basic d3Jvbmc6d3Jvbmc="),
         ],
     )
-    def test_is_refused_with_anything_changed(self, tampered: Any) -> None:
+    def test_with_a_change_is_rejected(self, tampered: Any) -> None:
         sender = jambonz_event()
         event: Event = tampered(sender.event(status()))
         assert sender.receive(event).statusCode == 401
         assert sender.items == []
 
     @pytest.mark.parametrize("path", JAMBONZ_EVENT_PATHS)
-    def test_is_refused_by_a_method_that_jambonz_does_not_sign(self, path: str) -> None:
+    def test_by_a_method_without_a_signature_is_rejected(self, path: str) -> None:
         sender = jambonz_event()
         event = without_header(sender.event(status(), rawPath=path), "jambonz-signature")
         for method in ("GET", "HEAD", "PUT"):
@@ -624,7 +626,7 @@ class TestWhoIsNotJambonz:
 
 
 class TestQuarantine:
-    def test_keeps_all_that_tells_one_hook_from_another(self) -> None:
+    def test_stores_all_data_that_distinguishes_hooks(self) -> None:
         sender = jambonz_event()
         query = f"{call_in_url('1')}&hook=gather.partialResultHook"
         event = sender.event("not JSON", rawQueryString=query)
@@ -641,7 +643,7 @@ class TestQuarantine:
         }
         assert item["headers"] == {"M": {"content-type": {"S": "application/json"}}}
 
-    def test_takes_the_same_body_at_another_url_or_with_another_signature_for_another_hook(self) -> None:
+    def test_stores_the_same_body_separately_by_url_and_signature(self) -> None:
         sender = jambonz_event()
         event = sender.event("not JSON")
         elsewhere = {**event, "rawPath": "/adulting"}
@@ -653,13 +655,13 @@ class TestQuarantine:
 
 
 class TestAnOutage:
-    def test_of_the_database_is_not_noticed_by_jambonz(self) -> None:
+    def test_of_the_database_does_not_affect_the_answer(self) -> None:
         sender = jambonz_event()
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         assert sender.send(status()).statusCode == 200
         assert [item["call_id"] for item in sender.queue.items] == [{"S": CALL}]
 
-    def test_of_the_database_and_the_queue_is_told_so_that_jambonz_tries_again(self, log: io.StringIO) -> None:
+    def test_of_the_database_and_the_queue_is_a_503_so_that_jambonz_retries(self, log: io.StringIO) -> None:
         sender = jambonz_event()
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         sender.queue.fault = OUT_OF_ORDER
@@ -669,7 +671,7 @@ class TestAnOutage:
         sender.database.fault = None
         assert (sender.receive(event).statusCode, len(sender.items)) == (200, 1)
 
-    def test_of_the_secret_store_lets_nobody_in(self) -> None:
+    def test_of_the_secret_store_is_a_503(self) -> None:
         sender = jambonz_event()
         sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         assert sender.send(status()).statusCode == 503

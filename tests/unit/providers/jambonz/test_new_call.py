@@ -1,4 +1,4 @@
-"""Given a delivery of jambonz at /webhooks/call, what happens."""
+"""Deliveries of jambonz at /webhooks/call: responses, stored events, authentication and outages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CALL = {"call_sid": "d2515c3b", "from": "+12125550187", "to": "+14155550123", "c
 
 
 class TestANewCall:
-    def test_is_answered_with_the_verbs_of_the_first_route_that_matches(self) -> None:
+    def test_gets_the_verbs_of_the_first_matching_route(self) -> None:
         answer = Container().receive(signed(recorded("new_call")))
         assert answer.statusCode == 200
         assert answer.verbs == RECEPTION
@@ -72,36 +72,36 @@ class TestANewCall:
         assert kept_details(item)["trunk"] == {"S": "example-carrier"}
         assert item["expires_at"] == {"N": str(int(NOW.timestamp()) + 90 * 86400)}
 
-    def test_keeps_a_short_body_as_it_is(self) -> None:
+    def test_with_a_short_body_is_stored_uncompressed(self) -> None:
         container = Container()
         container.receive_call(CALL)
         assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
         assert container.database.item["body_encoding"] == {"S": "identity"}
 
     @pytest.mark.parametrize("status", ["TRYING", "Trying", "trying"])
-    def test_has_a_status_in_any_case(self, status: str) -> None:
+    def test_may_have_a_status_in_any_case(self, status: str) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "call_status": status})
         assert container.database.item["sk"] == {"S": "event#new-call"}
         assert container.database.item["kind"] == {"S": "call.initiated"}
 
-    def test_has_a_sip_status_only_where_it_is_a_number(self) -> None:
+    def test_ignores_a_sip_status_that_is_not_a_number(self) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "sip_status": False})
         assert "sip_status" not in kept_details(container.database.item)
 
-    def test_needs_nothing_but_a_call_sid(self) -> None:
+    def test_requires_only_a_call_sid(self) -> None:
         container = Container()
         assert container.receive_call({"call_sid": "abc"}).verbs == VOICEMAIL
         assert container.database.item["sk"] == {"S": "event#new-call"}
 
     @pytest.mark.parametrize("name", ["new_call", "new_call_outbound", "new_call_siprec", "redirect_to_call_hook"])
-    def test_every_recorded_delivery_is_answered_and_stored(self, name: str) -> None:
+    def test_in_every_recorded_delivery_is_answered_and_stored(self, name: str) -> None:
         container = Container()
         assert container.receive(signed(recorded(name))).statusCode == 200
         assert container.database.item["call_id"]["S"] == body_of(name)["call_sid"]
 
-    def test_created_by_rest_is_answered_when_the_far_end_has_answered(self) -> None:
+    def test_created_by_rest_is_an_answered_outbound_call(self) -> None:
         container = Container()
         container.receive(signed(recorded("new_call_outbound")))
         assert container.database.item["kind"] == {"S": "call.answered"}
@@ -118,7 +118,7 @@ class TestANewCall:
             {"sip_status": float("nan"), "env_vars": {"KEY": float("inf")}, "customerData": {"a": 10**4000}},
         ],
     )
-    def test_members_of_unexpected_types_are_no_reason_to_lose_a_call(self, odd: dict[str, Any]) -> None:
+    def test_with_members_of_unexpected_types_is_answered_and_stored(self, odd: dict[str, Any]) -> None:
         container = Container()
         answer = container.receive_call({"call_sid": "abc", **odd})
         assert answer.statusCode == 200
@@ -133,48 +133,48 @@ class TestANewCall:
             '{"call_sid": "abc", "call_sid": "abc"}',
         ],
     )
-    def test_odd_json_is_no_reason_to_lose_a_call(self, body: str) -> None:
+    def test_in_unusual_json_is_answered(self, body: str) -> None:
         assert Container().receive_call(body).verbs == VOICEMAIL
 
-    def test_a_number_as_a_number_is_understood(self) -> None:
+    def test_may_have_a_phone_number_as_a_number(self) -> None:
         assert Container().receive_call({"call_sid": "abc", "to": 14155550123}).verbs == RECEPTION
 
-    def test_a_base64_body_is_decoded_before_it_is_checked(self) -> None:
+    def test_in_a_base64_body_is_decoded_before_the_signature_check(self) -> None:
         container = Container()
         assert container.receive_call(CALL, base64_encoded=True).verbs == RECEPTION
         assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
 
-    def test_header_names_come_in_any_case(self) -> None:
+    def test_may_have_header_names_in_any_case(self) -> None:
         event = signed_event(CALL)
         event["headers"] = {name.title(): value for name, value in event["headers"].items()}
         assert Container().receive(event).verbs == RECEPTION
 
-    def test_a_name_cut_within_an_emoji_is_kept_as_far_as_it_goes(self) -> None:
+    def test_with_a_name_cut_inside_an_emoji_is_stored_with_the_rest(self) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "caller_name": "Jane \ud83d", "from": "+1\udc00"})
         assert kept_details(container.database.item)["caller_name"] == {"S": "Jane \\ud83d"}
         assert container.database.item["from"] == {"S": "+1\\udc00"}
 
 
-class TestTheSameCallAgain:
-    def test_is_stored_once_and_gets_the_first_answer_marked_as_a_repeat(self) -> None:
+class TestDuplicatesAndLaterRequests:
+    def test_a_duplicate_is_stored_once_and_gets_the_first_answer(self) -> None:
         container = Container()
         first = container.receive_call(CALL)
         container.clock.advance(1)
-        again = container.receive_call(CALL, request_id="request-2")
-        assert (again.statusCode, again.body) == (first.statusCode, first.body)
-        assert (first.replayed, again.replayed) == (False, True)
+        duplicate = container.receive_call(CALL, request_id="request-2")
+        assert (duplicate.statusCode, duplicate.body) == (first.statusCode, first.body)
+        assert (first.replayed, duplicate.replayed) == (False, True)
         assert len(container.database.items) == 1
 
-    def test_gets_the_first_answer_from_another_container_whose_plan_has_changed(self) -> None:
+    def test_a_duplicate_gets_the_first_answer_after_a_change_of_the_plan(self) -> None:
         database = FakeDynamoDB()
         first = Container(database).receive_call(CALL)
         changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
-        again = Container(database, plan=changed).receive_call(CALL, request_id="request-2")
-        assert again.body == first.body
-        assert again.replayed
+        duplicate = Container(database, plan=changed).receive_call(CALL, request_id="request-2")
+        assert duplicate.body == first.body
+        assert duplicate.replayed
 
-    def test_costs_one_write_in_another_container_and_none_in_the_same(self) -> None:
+    def test_a_duplicate_costs_one_write_in_another_container_and_none_in_the_same(self) -> None:
         container = Container()
         container.receive_call(CALL)
         assert container.database.calls == 1
@@ -183,13 +183,13 @@ class TestTheSameCallAgain:
         Container(container.database).receive_call(CALL, request_id="request-3")
         assert container.database.calls == 2
 
-    def test_with_a_reply_that_was_lost_on_the_way_is_not_taken_for_a_repeat(self) -> None:
+    def test_a_lost_reply_does_not_make_a_call_a_duplicate(self) -> None:
         container = Container(FakeDynamoDB(lose_reply=True))
         answer = container.receive_call(CALL)
         assert answer.verbs == RECEPTION
         assert not answer.replayed
 
-    def test_asking_for_verbs_later_is_an_event_of_its_own(self) -> None:
+    def test_a_later_request_for_verbs_is_a_separate_event(self) -> None:
         container = Container()
         container.receive(signed(recorded("new_call")))
         container.receive(signed(recorded("redirect_to_call_hook")))
@@ -197,7 +197,7 @@ class TestTheSameCallAgain:
         assert kinds.pop("event#new-call") == "call.initiated"
         assert list(kinds.values()) == ["call.verb"]
 
-    def test_asking_later_is_kept_once_when_retried_and_again_when_asked_anew(self) -> None:
+    def test_a_later_request_is_stored_once_and_a_new_one_separately(self) -> None:
         container = Container()
         redirect = signed(recorded("redirect_to_call_hook"))
         container.receive(redirect)
@@ -207,19 +207,19 @@ class TestTheSameCallAgain:
         container.receive(signed(recorded("redirect_to_call_hook"), now=NOW.replace(second=1)))
         assert len(container.database.items) == 3
 
-    def test_an_event_file_that_is_sent_twice_gets_the_stored_answer_even_so(self) -> None:
-        # Its request id is that of the first delivery, as with a reply that was lost; the plan is another one by now.
+    def test_a_recording_that_is_sent_twice_gets_the_stored_answer(self) -> None:
+        # It has the request id of the first delivery, as after a lost reply, but the plan has changed.
         database = FakeDynamoDB()
         first = Container(database).receive_call(CALL)
         changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
         assert Container(database, plan=changed).receive_call(CALL).body == first.body
 
-    def test_without_a_request_id_is_a_repeat(self) -> None:
+    def test_a_duplicate_may_have_no_request_id(self) -> None:
         database = FakeDynamoDB()
         Container(database).receive_call(CALL, request_id="")
         assert Container(database).receive_call(CALL, request_id="").replayed
 
-    def test_redirected_before_it_is_answered_is_an_event_of_its_own(self) -> None:
+    def test_a_redirect_before_the_answer_is_a_separate_event(self) -> None:
         container = Container()
         container.receive(signed(recorded("new_call")))
         redirect = {**body_of("redirect_to_call_hook"), "call_status": "trying", "sip_status": 100}
@@ -227,8 +227,8 @@ class TestTheSameCallAgain:
         assert len(container.database.items) == 2
 
 
-class TestAnEventThatApiGatewayDoesNotMake:
-    """Whoever may invoke the function can send it anything."""
+class TestAMalformedLambdaEvent:
+    """Anyone with permission to invoke the function can send it any event."""
 
     @pytest.mark.parametrize(
         "changes",
@@ -242,7 +242,7 @@ class TestAnEventThatApiGatewayDoesNotMake:
             {"rawQueryString": "\ud800=%ff&&=&a"},
         ],
     )
-    def test_is_understood_as_far_as_it_goes(self, changes: dict[str, Any]) -> None:
+    def test_is_processed_as_far_as_possible(self, changes: dict[str, Any]) -> None:
         container = Container()
         assert container.receive({**signed_event(CALL), **changes}).verbs == RECEPTION
         redirect = signed_event(body_of("redirect_to_call_hook"))
@@ -260,29 +260,29 @@ class TestAnEventThatApiGatewayDoesNotMake:
             ({"body": None}, 401),
         ],
     )
-    def test_or_refused(self, changes: dict[str, Any], status: int) -> None:
+    def test_without_credentials_or_body_is_rejected(self, changes: dict[str, Any], status: int) -> None:
         assert Container().receive({**signed_event(CALL), **changes}).statusCode == status
 
-    def test_an_empty_one_is_refused(self) -> None:
+    def test_that_is_empty_is_rejected(self) -> None:
         assert Container().receive({}).statusCode == 401
 
 
 class TestAGet:
-    def test_without_parameters_is_answered_by_the_last_route_and_kept(self) -> None:
+    def test_without_parameters_is_answered_by_the_last_route_and_stored(self) -> None:
         container = Container()
         event = signed(recorded("new_call_get"))
         assert container.receive(event).verbs == VOICEMAIL
         assert container.receive(event).replayed
         assert container.database.item["pk"] == {"S": "jambonz#none#undated"}
 
-    def test_without_signature_is_kept_for_each_request(self) -> None:
+    def test_without_a_signature_is_stored_for_each_request(self) -> None:
         container = Container()
         for number in range(2):
             event = signed_event("", method="GET", request_id=f"request-{number}")
             container.receive(without_header(event, "jambonz-signature"))
         assert len(container.database.items) == 2
 
-    def test_with_parameters_is_routed_by_them_where_no_webhook_secret_is_set(self) -> None:
+    def test_with_parameters_is_routed_by_them_if_no_webhook_secret_is_set(self) -> None:
         container = Container(secrets=FakeSecrets(webhook_secrets=[]))
         query = "call_sid=abc&from=%2B12125550187&to=+14155550123&call_status=trying&direction=inbound"
         assert container.receive_call("", method="GET", query=query).verbs == RECEPTION
@@ -290,7 +290,7 @@ class TestAGet:
         assert container.database.item["sk"] == {"S": "event#new-call-get"}
         assert container.database.item["query"] == {"S": query}
 
-    def test_cannot_answer_a_post_in_advance(self) -> None:
+    def test_does_not_determine_the_answer_to_a_post(self) -> None:
         container = Container(secrets=FakeSecrets(webhook_secrets=[]))
         container.receive_call("", method="GET", query="call_sid=d2515c3b&call_status=trying")
         answer = container.receive_call(CALL)
@@ -309,17 +309,17 @@ class TestAGet:
             "call_sid=%20",
         ],
     )
-    def test_that_names_a_call_is_refused_where_a_webhook_secret_is_set(self, query: str) -> None:
+    def test_that_names_a_call_is_rejected_if_a_webhook_secret_is_set(self, query: str) -> None:
         container = Container()
         container.receive_call(CALL)
-        kept = dict(container.database.items)
+        before = dict(container.database.items)
         stale = f"t={int(NOW.timestamp()) - 22 * 3600},v1=00"
         answer = container.receive_call("", method="GET", query=query, headers={"jambonz-signature": stale})
         assert answer.problem["status"] == 401
-        assert container.database.items == kept
+        assert container.database.items == before
 
     @pytest.mark.parametrize("hours", [0, 3, 22])
-    def test_has_no_time_of_its_own_where_a_webhook_secret_is_set(self, hours: int) -> None:
+    def test_occurs_when_it_is_received_if_a_webhook_secret_is_set(self, hours: int) -> None:
         container = Container()
         stale = f"t={int(NOW.timestamp()) - hours * 3600},v1=00"
         assert container.receive_call("", method="GET", headers={"jambonz-signature": stale}).verbs == VOICEMAIL
@@ -327,37 +327,35 @@ class TestAGet:
         assert (item["pk"], item["occurred_at"]) == ({"S": "jambonz#none#undated"}, item["received_at"])
         assert "call_id" not in item
 
-    def test_retried_over_midnight_is_still_the_same(self) -> None:
+    def test_retried_after_midnight_is_a_duplicate(self) -> None:
         container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
         event = signed_event("", method="GET", now=container.clock.now)
         container.receive(event)
         container.clock.advance(2)
         assert container.receive(event).replayed
 
-    def test_cannot_be_held_to_its_signature(self) -> None:
+    def test_is_accepted_with_a_wrong_signature(self) -> None:
         event = signed_event("", method="GET", secret="another")
         assert Container().receive(event).statusCode == 200
 
-    def test_needs_the_basic_credentials(self) -> None:
+    def test_requires_the_basic_credentials(self) -> None:
         event = without_header(signed_event("", method="GET"), "authorization")
         assert Container().receive(event).statusCode == 401
 
 
-class TestWhoIsNotJambonz:
+class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize(
         "authorization",
         [None, "", "Basic", "Basic !!!", "Basic d3Jvbmc=", "Bearer abc", "Basic amFtYm9uejp3cm9uZw==", "Basic \u00e9"],
     )
-    def test_is_refused_without_the_basic_credentials(self, authorization: str | None) -> None:
+    def test_with_missing_or_wrong_basic_credentials_is_rejected(self, authorization: str | None) -> None:
         event = without_header(signed_event(CALL), "authorization")
         if authorization is not None:
             event = with_header(event, "authorization", authorization)
-        self.assert_refused(event)
+        self.assert_rejected(event)
 
     @pytest.mark.parametrize("authorization", [None, "", "Basic !!!", "Bearer abc"])
-    def test_is_refused_without_reading_a_secret_where_no_credentials_are_shown(
-        self, authorization: str | None
-    ) -> None:
+    def test_without_credentials_is_rejected_before_a_secret_is_read(self, authorization: str | None) -> None:
         container = Container()
         container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         event = without_header(signed_event(CALL), "authorization")
@@ -381,23 +379,23 @@ class TestWhoIsNotJambonz:
             "t=\u0661\u0662,v1=00",
         ],
     )
-    def test_is_refused_without_a_right_signature(self, signature: str | None) -> None:
+    def test_with_a_missing_or_wrong_signature_is_rejected(self, signature: str | None) -> None:
         event = without_header(signed_event(CALL), "jambonz-signature")
         if signature is not None:
             event = with_header(event, "jambonz-signature", signature)
-        self.assert_refused(event)
+        self.assert_rejected(event)
 
-    def test_is_refused_when_the_body_was_changed(self) -> None:
-        self.assert_refused({**signed_event(CALL), "body": json.dumps({**CALL, "to": "+19005550000"})})
+    def test_with_a_changed_body_is_rejected(self) -> None:
+        self.assert_rejected({**signed_event(CALL), "body": json.dumps({**CALL, "to": "+19005550000"})})
 
     @pytest.mark.parametrize(("seconds", "status"), [(-301, 401), (-299, 200), (299, 200), (301, 401)])
-    def test_is_refused_when_the_signature_is_five_minutes_off(self, seconds: int, status: int) -> None:
+    def test_with_a_signature_more_than_five_minutes_off_is_rejected(self, seconds: int, status: int) -> None:
         container = Container()
         event = signed_event(CALL, now=container.clock.now)
         container.clock.advance(seconds)
         assert container.receive(event).statusCode == status
 
-    def assert_refused(self, event: Any) -> None:
+    def assert_rejected(self, event: Any) -> None:
         container = Container()
         answer = container.receive(event)
         assert answer.statusCode == 401
@@ -407,18 +405,18 @@ class TestWhoIsNotJambonz:
 
 
 class TestSecrets:
-    def test_several_webhook_secrets_are_valid_at_once(self) -> None:
+    def test_allow_several_webhook_secrets_at_once(self) -> None:
         container = Container()
         container.secrets.webhook_secrets = ["new", WEBHOOK_SECRET]
         for secret in ("new", WEBHOOK_SECRET):
             assert container.receive_call(CALL, secret=secret).statusCode == 200
 
-    def test_a_slip_in_one_locks_nobody_out_who_uses_another(self) -> None:
+    def test_that_are_invalid_do_not_affect_the_others(self) -> None:
         container = Container()
         container.secrets.webhook_secrets = ["", WEBHOOK_SECRET, "\ud800"]
         assert container.receive_call(CALL).verbs == RECEPTION
 
-    def test_that_were_changed_while_they_could_not_be_read_again_are_nobody_s_fault(self) -> None:
+    def test_that_change_during_an_outage_leave_calls_the_fallback(self) -> None:
         container = Container()
         container.receive_call(CALL)
         container.secrets.password, container.secrets.further_passwords = "new", [PASSWORD]
@@ -433,7 +431,7 @@ class TestSecrets:
         changed = with_header(event, "authorization", basic_header_value(USERNAME, "new"))
         assert container.receive(changed).replayed
 
-    def test_that_cannot_be_read_are_not_asked_for_by_everybody(self) -> None:
+    def test_that_cannot_be_read_are_not_requested_for_every_delivery(self) -> None:
         container = Container()
         container.secrets.fault = ReadTimeoutError(endpoint_url="https://secretsmanager")
         for _ in range(5):
@@ -443,25 +441,25 @@ class TestSecrets:
         container.clock.advance(1.1)
         assert container.receive_call(CALL).verbs == RECEPTION
 
-    def test_several_passwords_are_valid_at_once(self) -> None:
+    def test_allow_several_passwords_at_once(self) -> None:
         container = Container()
         container.secrets.password, container.secrets.further_passwords = "new", [PASSWORD]
         for password, status in (("new", 200), (PASSWORD, 200), ("old", 401), ("", 401)):
             event = with_header(signed_event(CALL), "authorization", basic_header_value(USERNAME, password))
             assert container.receive(event).statusCode == status
 
-    def test_with_a_blank_at_the_end_do_not_make_the_others_invalid(self) -> None:
+    def test_with_a_trailing_newline_do_not_affect_the_others(self) -> None:
         container = Container()
-        container.secrets.webhook_secrets = ["pasted with its line end\n", WEBHOOK_SECRET]
+        container.secrets.webhook_secrets = ["pasted with its newline\n", WEBHOOK_SECRET]
         assert container.receive_call(CALL).verbs == RECEPTION
 
-    def test_one_right_digest_of_several_is_enough(self) -> None:
+    def test_match_any_of_several_digests(self) -> None:
         event = signed_event(CALL)
         signature = event["headers"]["jambonz-signature"]
         event = with_header(event, "jambonz-signature", f"{signature.replace('v1=', 'v1=00,v1=')}, v1=zz,v0=1")
         assert Container().receive(event).statusCode == 200
 
-    def test_without_a_webhook_secret_the_signature_is_not_looked_at(self) -> None:
+    def test_without_a_webhook_secret_turn_signature_checks_off(self) -> None:
         container = Container()
         container.secrets.webhook_secrets = []
         assert container.receive(without_header(signed_event(CALL), "jambonz-signature")).statusCode == 200
@@ -472,7 +470,7 @@ class TestSecrets:
             container.receive_call({"call_sid": f"call-{number}"})
         assert container.secrets.reads == 2
 
-    def test_a_refusal_asks_the_secret_store_again_at_most_once_a_minute(self) -> None:
+    def test_are_read_again_at_most_once_a_minute_after_rejections(self) -> None:
         container = Container()
         wrong = signed_event(CALL, secret="wrong")
         for _ in range(5):
@@ -483,21 +481,21 @@ class TestSecrets:
             container.receive(wrong)
         assert container.secrets.reads == 4
 
-    def test_a_rotated_one_is_taken_up_by_the_first_check_that_fails(self) -> None:
+    def test_are_read_again_when_a_check_fails_after_a_rotation(self) -> None:
         container = Container()
         container.receive_call(CALL)
         container.secrets.webhook_secrets = ["rotated"]
         container.clock.advance(61)
         assert container.receive_call(CALL, secret="rotated").statusCode == 200
 
-    def test_a_removed_one_is_forgotten_after_five_minutes(self) -> None:
+    def test_that_were_removed_stop_working_after_five_minutes(self) -> None:
         container = Container()
         container.receive_call(CALL)
         container.secrets.webhook_secrets = ["rotated"]
         container.clock.advance(301)
         assert container.receive_call(CALL, secret=WEBHOOK_SECRET).statusCode == 401
 
-    def test_go_on_being_used_when_they_cannot_be_read_again(self) -> None:
+    def test_stay_in_use_while_they_cannot_be_read_again(self) -> None:
         container = Container()
         container.receive_call(CALL)
         container.secrets.fault = ReadTimeoutError(endpoint_url="https://secretsmanager")
@@ -520,12 +518,12 @@ class TestSecrets:
             '{"username": "jambonz", "password": "s3cr3t", "webhook_secrets": ["\\ud800", ""]}',
         ],
     )
-    def test_that_make_no_sense_leave_a_call_the_fallback(self, value: str) -> None:
+    def test_that_are_all_invalid_leave_a_call_the_fallback(self, value: str) -> None:
         container = Container()
         container.secrets.text = value
         assert container.receive_call(CALL).verbs == APOLOGY
 
-    def test_that_make_no_sense_any_more_leave_the_cached_ones_in_use(self) -> None:
+    def test_that_become_invalid_leave_the_cached_ones_in_use(self) -> None:
         container = Container()
         container.receive_call(CALL)
         container.secrets.webhook_secrets = ["\ud800"]
@@ -533,7 +531,7 @@ class TestSecrets:
         assert container.receive_call(CALL).statusCode == 200
 
 
-class TestWhatIsNotACall:
+class TestAMalformedBody:
     @pytest.mark.parametrize(
         ("body", "detail"),
         [
@@ -561,16 +559,16 @@ class TestWhatIsNotACall:
         assert answer.problem["detail"] == detail
         assert container.database.calls == 0
 
-    def test_broken_base64_gets_400(self) -> None:
+    def test_in_broken_base64_gets_400(self) -> None:
         event = {**signed_event(CALL, base64_encoded=True), "body": "!!!"}
         assert Container().receive(event).problem["detail"] == "The body is marked as base64 and is not."
 
-    def test_a_body_over_128_kb_gets_413(self) -> None:
+    def test_over_128_kb_gets_413(self) -> None:
         container = Container()
-        largest = json.dumps({"call_sid": "abc", "x": ""})
-        padding = "x" * (128 * 1024 - len(largest))
-        assert container.receive_call(largest.replace('""', f'"{padding}"')).statusCode == 200
-        assert container.receive_call(largest.replace('""', f'"{padding}x"')).statusCode == 413
+        body = json.dumps({"call_sid": "abc", "x": ""})
+        padding = "x" * (128 * 1024 - len(body))
+        assert container.receive_call(body.replace('""', f'"{padding}"')).statusCode == 200
+        assert container.receive_call(body.replace('""', f'"{padding}x"')).statusCode == 413
         assert container.database.calls == 1
 
 
@@ -580,7 +578,7 @@ class TestIdentifiers:
         ["x" * 201, "a#b", "none#2026-11-21", "sms#1", "\u0000", "\u001c", "\ud800", "a b", "sha256-0", "+14155550123",
          "sip:jane@example.com", "\u00e9"],
     )  # fmt: skip
-    def test_odd_ones_and_long_ones_are_hashed_into_the_key(self, call_sid: str) -> None:
+    def test_that_cannot_be_a_key_are_hashed(self, call_sid: str) -> None:
         container = Container()
         assert container.receive_call({"call_sid": call_sid}).statusCode == 200
         ((partition_key, _),) = container.database.items
@@ -597,7 +595,7 @@ class TestIdentifiers:
             (" abc", "abc"),
         ],
     )
-    def test_that_differ_stay_apart(self, one: str, other: str) -> None:
+    def test_that_differ_are_different_calls(self, one: str, other: str) -> None:
         container = Container()
         container.receive_call({"call_sid": one})
         assert not container.receive_call({"call_sid": other}).replayed
@@ -608,7 +606,7 @@ THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "M
 DENIED: Any = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
 
 
-class TestTheDatabaseDown:
+class TestADatabaseOutage:
     @pytest.mark.parametrize(
         "fault",
         [
@@ -616,10 +614,10 @@ class TestTheDatabaseDown:
             ClientError(DENIED, "PutItem"),
             ConnectTimeoutError(endpoint_url="https://dynamodb"),
             ReadTimeoutError(endpoint_url="https://dynamodb"),
-            RuntimeError("whatever else"),
+            RuntimeError("unexpected"),
         ],
     )
-    def test_the_verbs_go_out_and_the_event_is_spilled(self, fault: Exception, log: io.StringIO) -> None:
+    def test_sends_the_event_to_the_queue_and_the_call_gets_its_verbs(self, fault: Exception, log: io.StringIO) -> None:
         container = Container(FakeDynamoDB(fault=fault))
         answer = container.receive_call(CALL)
         assert answer.verbs == RECEPTION
@@ -627,7 +625,7 @@ class TestTheDatabaseDown:
         assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
         assert unstored(log.getvalue()) == []
 
-    def test_and_the_queue_as_well_the_verbs_go_out_and_the_event_is_in_the_log(self, log: io.StringIO) -> None:
+    def test_with_a_queue_outage_logs_the_event_and_the_call_gets_its_verbs(self, log: io.StringIO) -> None:
         container = Container(FakeDynamoDB(fault=ClientError(DENIED, "PutItem")))
         container.queue.fault = OUT_OF_ORDER
         assert container.receive_call(CALL).verbs == RECEPTION
@@ -635,29 +633,27 @@ class TestTheDatabaseDown:
         assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
         assert '"failure":"AccessDeniedException"' in log.getvalue()
 
-    def test_is_asked_again_for_the_next_delivery(self) -> None:
+    def test_does_not_stop_requests_for_the_next_delivery(self) -> None:
         container = Container(FakeDynamoDB(fault=ClientError(THROTTLED, "PutItem")))
         container.receive_call(CALL)
         container.database.fault = None
         assert not container.receive_call({**CALL, "call_sid": "another"}).replayed
         assert len(container.database.items) == 1
 
-    def test_for_good_leaves_a_call_its_verbs_and_puts_the_delivery_into_quarantine(self) -> None:
+    def test_of_a_permanent_kind_quarantines_the_delivery_and_the_call_gets_its_verbs(self) -> None:
         container = Container(FakeDynamoDB(refuses_events=True))
         assert container.receive_call(CALL).verbs == RECEPTION
         assert container.database.item["reason"] == {"S": "The database refuses it."}
         assert container.queue.items == []
 
     @pytest.mark.parametrize(("seconds", "writes"), [(1.6, 1), (1.8, 0)])
-    def test_is_not_asked_when_the_secret_store_has_taken_the_time(self, seconds: float, writes: int) -> None:
+    def test_is_assumed_if_the_secret_store_used_up_the_time(self, seconds: float, writes: int) -> None:
         container = Container()
         container.secrets.on_read = lambda: container.clock.advance(seconds)
         assert container.receive_call(CALL).verbs == RECEPTION
         assert (container.database.calls, len(container.queue.items)) == (writes, 1 - writes)
 
-    def test_powertools_idempotency_switched_off_acknowledges_nothing_in_silence(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_assumed_if_idempotency_is_disabled_in_powertools(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("POWERTOOLS_IDEMPOTENCY_DISABLED", "true")
         monkeypatch.setenv("POWERTOOLS_DEV", "true")
         container = Container()
@@ -666,8 +662,8 @@ class TestTheDatabaseDown:
         assert len(container.queue.items) == 1
 
 
-class TestTheLastResort:
-    def test_the_secret_store_down_on_a_cold_start_leaves_a_call_the_fallback(self) -> None:
+class TestTheFallback:
+    def test_answers_a_call_if_the_secret_store_fails_on_a_cold_start(self) -> None:
         container = Container()
         container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         answer = container.receive_call(CALL)
@@ -678,14 +674,12 @@ class TestTheLastResort:
         ("body", "status"),
         [("not JSON", 400), ("{}", 400), (" " * 140_000, 413), (json.dumps(body_of("redirect_to_call_hook")), 503)],
     )
-    def test_and_only_a_new_call(self, body: str, status: int) -> None:
+    def test_answers_only_new_calls(self, body: str, status: int) -> None:
         container = Container()
         container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         assert container.receive_call(body).statusCode == status
 
-    def test_a_plan_that_breaks_leaves_a_call_the_fallback_and_its_delivery_in_quarantine(
-        self, log: io.StringIO
-    ) -> None:
+    def test_answers_a_call_if_the_plan_fails_and_quarantines_the_delivery(self, log: io.StringIO) -> None:
         plan = Plan(routes=(Route("missing"),), flows={}, fallback=APOLOGY)
         container = Container(plan=plan)
         answer = container.receive_call(CALL)
@@ -708,7 +702,7 @@ class TestTheLastResort:
         ],
     )
     @pytest.mark.parametrize("plan", [PLAN, Plan(routes=(Route("missing"),), flows={}, fallback=APOLOGY)])
-    def test_whatever_is_broken_a_call_gets_verbs(
+    def test_answers_a_call_if_any_part_of_the_pipeline_fails(
         self, broken: str, plan: Plan, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
     ) -> None:
         def fail(*_: object, **__: object) -> None:
@@ -724,9 +718,7 @@ class TestTheLastResort:
 
 
 class TestTheLog:
-    def test_tells_nothing_that_is_secret_or_personal(
-        self, log: io.StringIO, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_contains_no_secrets_or_personal_data(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
         container = Container()
         container.receive(signed(recorded("new_call")))
         container.receive(signed_event(CALL, secret="wrong"))

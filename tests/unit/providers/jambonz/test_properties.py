@@ -1,4 +1,4 @@
-"""Whatever is sent, nothing raises, and what is a call is answered and can be stored."""
+"""Properties of the call hook: no request raises an exception, and every call is answered and can be stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ call_sids = st.text(st.characters(), min_size=1, max_size=300).filter(lambda tex
 
 @given(call_sid=call_sids, members=st.dictionaries(member_names | texts, json_values, max_size=8))
 @examples(300)
-def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: dict[str, Any]) -> None:
+def test_any_document_with_a_call_sid_is_answered_and_stored(call_sid: str, members: dict[str, Any]) -> None:
     container = Container()
     answer = container.receive_call({**members, "call_sid": call_sid})
     assert answer.statusCode == 200
@@ -42,14 +42,14 @@ def test_whatever_has_a_call_sid_is_answered_and_stored(call_sid: str, members: 
 
 @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
 @examples(300)
-def test_no_body_is_a_reason_to_fail(body: bytes) -> None:
+def test_any_body_is_answered(body: bytes) -> None:
     container = Container()
     assert container.receive_call(body).statusCode in (200, 400)
 
 
 @given(authorization=texts, signature=texts | texts.map(lambda text: f"t=1795242600,v1={text}"))
 @examples(300)
-def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> None:
+def test_any_wrong_header_is_rejected(authorization: str, signature: str) -> None:
     event = signed_event({"call_sid": "abc"})
     container = Container()
     assert container.receive(with_header(event, "authorization", authorization)).statusCode == 401
@@ -68,20 +68,20 @@ def test_no_header_is_a_reason_to_fail(authorization: str, signature: str) -> No
     )
 )
 @examples(300)
-def test_no_event_is_a_reason_to_fail(changes: dict[str, Any]) -> None:
+def test_any_event_is_answered(changes: dict[str, Any]) -> None:
     answer = Container().receive({**signed_event({"call_sid": "abc"}), **changes})
     assert answer.statusCode in (200, 400, 401)
 
 
 @given(call_sid=call_sids, times=st.integers(1, 5), containers=st.integers(1, 3))
 @examples(50)
-def test_however_often_and_wherever_a_call_comes_it_is_kept_once(call_sid: str, times: int, containers: int) -> None:
+def test_a_call_is_stored_once_across_deliveries_and_containers(call_sid: str, times: int, containers: int) -> None:
     first = Container()
-    everywhere = [first, *(Container(first.database) for _ in range(containers))]
+    all_containers = [first, *(Container(first.database) for _ in range(containers))]
     answers = {
         container.receive_call({"call_sid": call_sid, "attempt": number}, request_id=f"{number}").body
         for number in range(times)
-        for container in everywhere
+        for container in all_containers
     }
     assert len(answers) == 1
     assert len(first.database.items) == 1

@@ -565,12 +565,12 @@ class TestAnAnswer:
     @pytest.mark.parametrize(
         ("path", "document", "words"),
         [
-            ("/webhooks/call", [], "has no verbs: jambonz would hang up"),
-            ("/webhooks/call", {"verb": "say"}, "no JSON array"),
-            ("/webhooks/call", list(LAST_RESORT), "the call plan in the layer cannot be read"),
-            ("/webhooks/call/events", {"status": "stored"}, "no JSON array"),
-            ("/webhooks/bird", {"status": "ignored"}, "left out by a filter"),
-            ("/webhooks/wavix", {"ok": True}, "not as this version answers"),
+            ("/webhooks/call", [], "has no verbs. jambonz would hang up"),
+            ("/webhooks/call", {"verb": "say"}, "not a JSON array"),
+            ("/webhooks/call", list(LAST_RESORT), "cannot read the call plan in the layer"),
+            ("/webhooks/call/events", {"status": "stored"}, "not a JSON array"),
+            ("/webhooks/bird", {"status": "ignored"}, "A filter ignored the event"),
+            ("/webhooks/wavix", {"ok": True}, "does not come from this version"),
         ],
     )
     def test_of_another_kind_is_told(self, path: str, document: Any, words: str, case: Case) -> None:

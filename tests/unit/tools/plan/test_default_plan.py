@@ -136,10 +136,10 @@ def test_a_call_from_the_menu_to_the_voicemail() -> None:
     dial = phone.press(verbs, "1")
     assert dial[1]["timeout"] == 25
     assert dial[1]["callerId"] == FIRST["from"]
-    voicemail = phone.tell(dial, dial_call_status="busy", dial_sip_status=486)
+    voicemail = phone.post_to_hook(dial, dial_call_status="busy", dial_sip_status=486)
     assert voicemail[1]["url"].startswith("wss://")
     assert voicemail[1]["metadata"] == {"mailbox": "general", "caller": FIRST["from"], "name": "Jane Doe"}
-    assert phone.tell(voicemail, dial_call_duration=7)[-1] == {"verb": "hangup"}
+    assert phone.post_to_hook(voicemail, dial_call_duration=7)[-1] == {"verb": "hangup"}
 
 
 def test_a_number_to_be_called_back_at_is_read_back() -> None:

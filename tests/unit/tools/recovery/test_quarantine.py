@@ -175,7 +175,7 @@ def test_what_an_earlier_version_has_kept_is_read_where_that_is_enough() -> None
     hook = Request("POST", "/webhooks/call/events", body=b"{}", route="POST /webhooks/call/events")
     older = kept(hook, provider="jambonz")
     del older["path"]
-    assert why_not(older) == "An earlier version has kept it without its path and its signature."
+    assert why_not(older) == "An earlier version of callhooks stored this delivery without its path and signature."
 
 
 @pytest.mark.parametrize("missing", ["received_at", "body", "answer"])

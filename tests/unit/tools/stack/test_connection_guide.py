@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from callhooks.providers.bird import refusal_of_url
+from callhooks.providers.bird import check_url
 from callhooks.providers.description import Setting, SettingGroup
 from callhooks_tools.stack.connection_guide import Guide, Section
 from callhooks_tools.stack.stack import ConsoleAccess
@@ -54,14 +54,14 @@ def test_each_provider_has_its_section() -> None:
 def test_jambonz_gets_its_retries_by_post_with_basic_in_the_application_and_in_the_account() -> None:
     application, account, secret = places("jambonz")
     basic = [Setting("  Method", "POST"), Setting("  Username", "jambonz"), Setting("  Password", "jambonz-password")]
-    assert application.where == "Portal: Applications, the application"
+    assert application.location == "Portal: Applications > your application"
     assert application.fields == [
         Setting("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=ct,5xx"),
         *basic,
         Setting("Call status webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
         *basic,
     ]
-    assert account.where == "Portal: Accounts, the account"
+    assert account.location == "Portal: Accounts > your account"
     assert account.fields == [
         Setting("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
         *basic,
@@ -69,19 +69,19 @@ def test_jambonz_gets_its_retries_by_post_with_basic_in_the_application_and_in_t
         Setting("Registration webhook", f"{BASE}/webhooks/client-auth"),
         *basic,
     ]
-    assert secret.fields == [Setting("Run", ADD), Setting("Known", "hole")]
+    assert secret.fields == [Setting("Run", ADD), Setting("Current", "hole")]
 
 
 def test_wavix_gets_one_url_for_both_kinds_of_events() -> None:
     (place,) = places("Wavix")
-    assert "https://api.wavix.com/v1/calls/webhooks" in place.where
+    assert "https://api.wavix.com/v1/calls/webhooks" in place.location
     assert place.fields[0] == Setting("url", f"{BASE}/webhooks/wavix/wavix-token")
     assert all(kind in place.fields[1].value for kind in ("on-call", "post-call"))
 
 
 def test_bird_gets_the_url_and_the_key_for_both_events() -> None:
     (place,) = places("Bird")
-    assert "/webhook-subscriptions" in place.where
+    assert "/webhook-subscriptions" in place.location
     assert [field.name for field in place.fields] == ["service", "event", "url", "signingKey"]
     assert [field.value for field in place.fields][2:] == [f"{BASE}/webhooks/bird", "bird-key"]
     assert all(event in place.fields[1].value for event in ("voice.inbound", "voice.outbound"))
@@ -89,7 +89,7 @@ def test_bird_gets_the_url_and_the_key_for_both_events() -> None:
 
 def test_voipstudio_gets_the_url_and_the_clicks() -> None:
     (place,) = places("VoIPstudio")
-    assert place.where == "Dashboard: Integrations, Webhooks, Enable, Add Webhook"
+    assert place.location == "Dashboard: Integrations > Webhooks > Enable > Add Webhook"
     assert place.fields[0] == Setting("URL", f"{BASE}/webhooks/voipstudio/voipstudio-token")
     assert "Call State Change" in place.fields[1].value
 
@@ -121,6 +121,6 @@ def test_nothing_secret_is_shown_unless_it_is_asked_for() -> None:
     ],
 )
 def test_bird_takes_https_and_no_port(url: str, is_taken: bool) -> None:
-    assert (refusal_of_url(url) == "") is is_taken
+    assert (check_url(url) == "") is is_taken
     (place,) = places("Bird", url)
-    assert ("not this URL" in " ".join(place.notes)) is not is_taken
+    assert ("rejects this URL" in " ".join(place.notes)) is not is_taken

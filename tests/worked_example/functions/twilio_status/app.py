@@ -1,4 +1,4 @@
-"""`POST /webhooks/twilio`: Twilio tells what happens to a call."""
+"""`POST /webhooks/twilio`: status callbacks of Twilio."""
 
 import os
 
@@ -16,6 +16,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -1,4 +1,4 @@
 """jambonz's hooks: new call, action, events, client authentication, tools.
 
-Imports `plan` and `llm_tools` beside it, and the floors below.
+Imports `plan`, `llm_tools`, the shared modules of `providers`, and the packages that `providers` may import.
 """

@@ -1,4 +1,4 @@
-"""An action hook: a verb of the plan has ended, or asks for something, and jambonz wants to know what comes next."""
+"""Webhook for action hooks: a verb has ended or needs input, and jambonz requests the next verbs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from callhooks.runtime.http import Request, Response
 
 ACTION = "actionHook"
 MAX_HOPS = 1_000_000
-GO_ON = verbs_response(())
+CONTINUE = verbs_response(())
 
 _WORDS = (
     "reason",
@@ -47,10 +47,10 @@ _DETAILS = (
 
 @dataclass(frozen=True, slots=True)
 class ActionHook:
-    """What jambonz tells, and where in the plan it belongs, as the hook's URL says.
+    """Body of an action hook, and its step in the plan according to the hook's URL.
 
-    `hook` is the verb and the hook's place in it (`gather.actionHook`), `hop` counts the answers of the call,
-    `repeated` how often the step has been repeated.
+    `hook` is the verb and the name of the hook (`gather.actionHook`). `hop` counts the responses of the call, and
+    `repeated` the repetitions of the step.
     """
 
     call: EventHook
@@ -62,18 +62,18 @@ class ActionHook:
     repeated: int
 
     @property
-    def first_webhook_of(self) -> str | None:
-        """The call SID under which the first webhook came: that of the parent for a dialled leg."""
+    def initial_call_sid(self) -> str | None:
+        """The call SID of the first webhook; for a dialled leg, the call SID of its parent."""
         return self.call.parent_call_sid or self.call.call_sid
 
 
 def parse_action_hook(request: Request) -> ActionHook:
-    """Read an action hook.
+    """Parse an action hook.
 
     Raises:
         BadRequest: the body is not JSON, or neither an object nor `null`.
     """
-    # A hook that has nothing to tell is sent as null.
+    # jambonz sends null for a hook without data.
     document = {} if request.body.strip() == b"null" else json_object(request.body)
     query = dict(request.query)
     if request.sender.call_id and not document.get("call_sid"):
@@ -90,11 +90,11 @@ def parse_action_hook(request: Request) -> ActionHook:
 
 
 def normalise(hook: ActionHook, request: Request, now: datetime) -> CallEvent:
-    """The event of an action hook; its `status` is how the verb has ended, in jambonz's own word."""
+    """Return the event of an action hook. Its `status` is jambonz's word for the end of the verb."""
     call = hook.call
     words = (hook.document.get(member) for member in _WORDS)
-    told: dict[str, Detail | datetime | None] = {name: _scalar(hook.document.get(name)) for name in _DETAILS}
-    told |= {"flow": hook.flow, "step": hook.step}
+    details: dict[str, Detail | datetime | None] = {name: _scalar(hook.document.get(name)) for name in _DETAILS}
+    details |= {"flow": hook.flow, "step": hook.step}
     return CallEvent(
         provider=PROVIDER,
         call_id=call.call_sid,
@@ -107,7 +107,7 @@ def normalise(hook: ActionHook, request: Request, now: datetime) -> CallEvent:
         direction=direction_of(call.direction),
         from_=cleaned(call.from_),
         to=cleaned(call.to),
-        details={**call_details(call), **event_details(call), **known_details(told)},
+        details={**call_details(call), **event_details(call), **known_details(details)},
     )
 
 
@@ -120,17 +120,17 @@ def _count(text: str | None) -> int:
 
 
 class ActionWebhook(JambonzWebhook[ActionHook]):
-    """jambonz reports how a verb has ended, or asks for something, and waits for the next verbs.
+    """Webhook that answers a verb's action hook with the next verbs.
 
     Args:
         plan: the call plan that answers.
-        load_initial_webhook: returns the body of a call's first webhook by its call SID, `None` where it cannot be
-            read. Called only where the plan needs what the hook does not say.
+        load_initial_webhook: returns the body of a call's first webhook by its call SID, or `None` if it cannot be
+            read. Called only if the plan needs data that the hook does not have.
         signature_header: the header with jambonz's signature.
-        public_url: the address under which jambonz calls the API; empty for the request's own host.
+        public_url: the public URL of the API that jambonz calls; empty for the request's own host.
     """
 
-    fallback = GO_ON
+    fallback = CONTINUE
     caller_waits = True
 
     def __init__(
@@ -147,7 +147,7 @@ class ActionWebhook(JambonzWebhook[ActionHook]):
         self._public_url = public_url
 
     def parse(self, request: Request) -> ActionHook:
-        """Read the hook."""
+        """Parse the hook."""
         return parse_action_hook(request)
 
     def normalise(self, message: ActionHook, request: Request, now: datetime) -> CallEvent:
@@ -155,8 +155,8 @@ class ActionWebhook(JambonzWebhook[ActionHook]):
         return normalise(message, request, now)
 
     def answer(self, message: ActionHook, request: Request, now: datetime) -> Response:
-        """Return the verbs that come next."""
-        call_sid = message.first_webhook_of
+        """Return the next verbs."""
+        call_sid = message.initial_call_sid
         facts = CallFacts(
             message.document, (lambda: self._load_initial_webhook(call_sid)) if call_sid else (lambda: None)
         )

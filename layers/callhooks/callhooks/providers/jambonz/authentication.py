@@ -1,4 +1,4 @@
-"""Who sent it: Basic authentication, and the `Jambonz-Signature` where a webhook secret is configured."""
+"""Authentication of jambonz: Basic, and the `Jambonz-Signature` if a webhook secret is configured."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from callhooks.webhooks.credentials import SecretValue, secret_text, secret_text
 DEFAULT_SIGNATURE_HEADER = "Jambonz-Signature"
 TOLERANCE_SECONDS = 300
 MAX_CLOCK_DIFFERENCE = timedelta(days=1)
-"""How far a time that nothing vouches for may be from ours, to be believed."""
+"""Maximum difference between an unverified time and our clock; callhooks ignores times further away."""
 CHALLENGE = 'Basic realm="callhooks"'
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class JambonzCredentials(NamedTuple):
-    """What jambonz proves itself with. Without a webhook secret the signature is not looked at."""
+    """jambonz's credentials. Without a webhook secret, signatures are not checked."""
 
     username: str
     passwords: tuple[str, ...]
@@ -35,31 +35,31 @@ class JambonzCredentials(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """A parsed signature header: `t=<unix seconds>,v1=<hex>`, with as many `v1` as there are."""
+    """Parsed signature header: `t=<unix seconds>,v1=<hex>`, with any number of `v1`."""
 
     timestamp: str
     digests: tuple[str, ...]
 
     @property
     def signed_at(self) -> datetime:
-        """The sender's clock when it signed; retries repeat it."""
+        """The sender's clock at signing; retries repeat it."""
         return datetime.fromtimestamp(int(self.timestamp), UTC)
 
 
 def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -> JambonzCredentials:
-    """Credentials from the generated secret and the operator's.
+    """Return the credentials in the generated secret and in the operator's secret.
 
-    The first holds `username`, `password`, and `further_passwords` where an operator has added some; the second
+    The first holds `username`, `password` and the `further_passwords` that an operator has added. The second holds
     `webhook_secrets`.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: a member is missing or has the wrong type.
     """
     members: dict[str, object] = {}
     for secret in secrets:
         members.update(secret)
     webhook_secrets = members.get("webhook_secrets")
-    # An empty list switches the check off on purpose; a missing one would do so by a slip.
+    # An empty list turns the check off on purpose; a missing one is a mistake.
     if not isinstance(webhook_secrets, list):
         raise CredentialsUnavailable("webhook_secrets is not a list")
     usable = usable_texts(webhook_secrets, "webhook_secret")
@@ -74,7 +74,7 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
 
 
 def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
-    """Check Basic and, where a webhook secret is set, the signature.
+    """Check Basic and, if a webhook secret is set, the signature.
 
     Raises:
         Unauthorized: with the reason for the log.
@@ -87,10 +87,10 @@ def verify(request: Request, credentials: JambonzCredentials, now: datetime) -> 
     return _sender(request, credentials, f"{signature.timestamp}.{request.body_hash}", signature.signed_at)
 
 
-def verify_or_take_get(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
-    """Check the sender as `verify` does, but let a `GET` in on Basic alone, marked as lacking its signature.
+def verify_or_accept_get(request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
+    """Check the sender as `verify` does, but accept a `GET` with only Basic, marked as lacking its signature.
 
-    jambonz signs a `GET` over a payload that it does not send, so that nobody can verify it.
+    jambonz signs a `GET` over a payload that it does not send, so the signature cannot be verified.
 
     Raises:
         Unauthorized: with the reason for the log.
@@ -103,16 +103,16 @@ def verify_or_take_get(request: Request, credentials: JambonzCredentials, now: d
 
 
 def unverified_time(header: str | None, now: datetime) -> datetime | None:
-    """Return the time in a signature that nobody can verify; `None` where it is a day or more away from ours."""
+    """Return the time in an unverified signature; `None` if it is more than a day away from our clock."""
     signature = read_signature(header)
-    # As numbers, since not every timestamp is a date.
+    # Compare numbers: not every timestamp is a valid date.
     if signature is None or abs(now.timestamp() - int(signature.timestamp)) > MAX_CLOCK_DIFFERENCE.total_seconds():
         return None
     return signature.signed_at
 
 
 def read_signature(header: str | None) -> Signature | None:
-    """Parse a signature header; `None` where it is missing or has no usable timestamp."""
+    """Parse a signature header; `None` if it is missing or has no valid timestamp."""
     timestamps = []
     digests = []
     for name, value in _elements(header):
@@ -131,33 +131,33 @@ def _elements(header: str | None) -> list[tuple[str, str]]:
 def _sender(request: Request, credentials: JambonzCredentials, mark: str, sent_at: datetime | None) -> Sender:
     named = dict(request.query) if "call=" in request.raw_query else {}
     call_id = named.get("call", "")
-    # jambonz shows the password to every host that a hook names, and a webhook secret to none.
+    # jambonz sends the password to every host that a hook names, but never sends a webhook secret.
     keys = credentials.webhook_secrets or credentials.passwords
     signed = is_signed_call(call_id, named.get("sig", ""), keys)
     return Sender(sent_at, mark, call_id if signed else None, url_key=keys[0])
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """The hex HMAC-SHA256 over timestamp, dot and raw body, as jambonz computes it."""
+    """Return the hex HMAC-SHA256 over timestamp, dot and raw body, as jambonz computes it."""
     return hmac.new(secret.encode("utf-8"), timestamp.encode("ascii") + b"." + body, hashlib.sha256).hexdigest()
 
 
 def signature_header_value(secret: str, now: datetime, body: bytes) -> str:
-    """A complete header for a body signed now."""
+    """Return a complete signature header for a body that is signed now."""
     timestamp = str(int(now.timestamp()))
     return f"t={timestamp},v1={sign(secret, timestamp, body)}"
 
 
 def basic_header_value(username: str, password: str) -> str:
-    """A complete `Authorization` header."""
+    """Return a complete `Authorization` header."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def shown_basic(header: str | None) -> bytes:
-    """Return the Basic credentials of a request, right or wrong.
+def decode_basic(header: str | None) -> bytes:
+    """Return the decoded Basic credentials of a request, without checking them.
 
     Raises:
-        Unauthorized: there are none.
+        Unauthorized: they are missing or malformed.
     """
     if header is None:
         raise Unauthorized("no Authorization header", challenge=CHALLENGE)
@@ -171,10 +171,10 @@ def shown_basic(header: str | None) -> bytes:
 
 
 def _verify_basic(header: str | None, credentials: JambonzCredentials) -> None:
-    given = shown_basic(header)
+    basic = decode_basic(header)
     # Compare every password, so that timing does not reveal which one came close.
     if not sum(
-        hmac.compare_digest(given, f"{credentials.username}:{password}".encode()) for password in credentials.passwords
+        hmac.compare_digest(basic, f"{credentials.username}:{password}".encode()) for password in credentials.passwords
     ):
         raise Unauthorized("wrong Basic credentials", challenge=CHALLENGE)
 
@@ -183,15 +183,15 @@ def _verified_signature(header: str | None, body: bytes, secrets: Iterable[str],
     if header is None:
         raise Unauthorized("no signature", challenge=CHALLENGE)
     signature = read_signature(header)
-    # jambonz writes one time. With two, the one that is verified need not be the one that is used.
+    # jambonz sends one time. With two, the verified one might not be the one in use.
     has_one_time = [name for name, _ in _elements(header)].count("t") == 1
     if signature is None or not signature.digests or not has_one_time:
         raise Unauthorized("a signature that cannot be read", challenge=CHALLENGE)
     if abs(now.timestamp() - int(signature.timestamp)) > TOLERANCE_SECONDS:
         raise Unauthorized("a signature outside the tolerance of 300 seconds", challenge=CHALLENGE)
-    given = [digest.encode("utf-8", "replace") for digest in signature.digests]
+    received = [digest.encode("utf-8", "replace") for digest in signature.digests]
     expected = [sign(secret, signature.timestamp, body).encode("ascii") for secret in secrets]
     # Compare every pair, so that timing does not reveal which one came close.
-    if not sum(hmac.compare_digest(one, other) for one in given for other in expected):
+    if not sum(hmac.compare_digest(one, other) for one in received for other in expected):
         raise Unauthorized("a wrong signature", challenge=CHALLENGE)
     return signature

@@ -1,7 +1,7 @@
-"""A SIP client registers or calls, and jambonz asks who it is: parse, compare, normalise, answer.
+"""Authentication of SIP clients that register or call: parse, compare, normalise, answer.
 
-Written from what jambonz's sbc-inbound and sbc-sip-sidecar send by way of digest-utils 0.0.9. Members are not in snake
-case; a `GET` has the same ones in its query, without `headers`.
+Source: the requests of jambonz's sbc-inbound and sbc-sip-sidecar through digest-utils 0.0.9. Members are not in snake
+case. A `GET` has the same members in its query, without `headers`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.parser import ValidationError, parse
 from pydantic import AfterValidator, StringConstraints
 
 from callhooks.events.call_event import CallEvent, Kind, cleaned, known_details
-from callhooks.providers.jambonz.authentication import JambonzCredentials, verify_or_take_get
+from callhooks.providers.jambonz.authentication import JambonzCredentials, verify_or_accept_get
 from callhooks.providers.jambonz.digest import Challenge, digest_response
 from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook
 from callhooks.providers.jambonz.sip_clients import Client, ClientStore, ClientsUnavailable, NonceCount
@@ -40,14 +40,14 @@ REGISTER = "REGISTER"
 
 logger = Logger(child=True)
 
-_HA1_OF_NOBODY = "0" * 32
+_DUMMY_HA1 = "0" * 32
 
 _Exact = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
 _Method = Annotated[str, StringConstraints(to_upper=True, pattern="(?i)^(REGISTER|INVITE)$")]
 
 
 class ClientRefusal(StrEnum):
-    """Why a client is refused. Only the log, the event and the metric tell it, never the answer."""
+    """Reason why a client is rejected. It appears in the log, the event and the metric, never in the response."""
 
     UNKNOWN_CLIENT = "unknown client"
     WRONG_PASSWORD = "wrong password"
@@ -58,10 +58,10 @@ class ClientRefusal(StrEnum):
 
 
 class ClientAttempt(Document):
-    """What a client has sent in its `Authorization` header, and where from. Its digest is over exact texts.
+    """A client's `Authorization` header and its address. The digest covers the exact texts.
 
-    `expires` is the time in seconds that a REGISTER asks for; 0 ends the registration. Well-known `headers` come in
-    lower case, others as they were sent.
+    `expires` is the duration in seconds that a REGISTER requests; 0 ends the registration. Names of well-known
+    `headers` are in lower case, others as the client wrote them.
     """
 
     headers: JsonObject = None
@@ -80,9 +80,9 @@ class ClientAttempt(Document):
 
     @property
     def is_supported(self) -> bool:
-        """Whether it is a digest as jambonz has asked for it: MD5, and where there is a qop, `auth`.
+        """Whether the digest is of the kind that jambonz requests: MD5, with no qop or with `auth`.
 
-        A colon in `nonce` or `nc` would let the same response be taken apart in two ways, and be used twice.
+        Colons in `nonce` or `nc` are rejected: the same response could be split in two ways and used twice.
         """
         return (
             (self.algorithm or "MD5").upper() == "MD5"
@@ -92,11 +92,11 @@ class ClientAttempt(Document):
 
     @property
     def nonce_count(self) -> NonceCount | None:
-        """What may be used once; `None` where the response covers no count."""
+        """The nonce and count, which may be used once; `None` if the response does not cover a count."""
         return NonceCount(self.username, self.realm, self.nonce, self.nc or "") if self.cnonce else None
 
     def header(self, name: str) -> str | None:
-        """A header's value, whatever the case of its name."""
+        """Return a header's value; its name is case-insensitive."""
         wanted = name.lower()
         values = (value for header, value in (self.headers or {}).items() if header.lower() == wanted)
         return next((str(value) for value in values), None)
@@ -104,30 +104,30 @@ class ClientAttempt(Document):
 
 @dataclass(frozen=True, slots=True)
 class ClientAuth:
-    """An attempt and what came of it: the client that it has proven to be, or why it is refused."""
+    """Attempt and its outcome: the authenticated client, or the reason for the rejection."""
 
     attempt: ClientAttempt
     outcome: Client | ClientRefusal = ClientRefusal.NOT_CHECKED
 
 
 def parse_client_auth(request: Request) -> ClientAuth:
-    """The attempt in a request, which nobody has checked yet.
+    """Parse the attempt in a request, without checking its credentials.
 
     Raises:
-        BadRequest: this is no attempt of a client.
+        BadRequest: the request is not an attempt of a client.
     """
     document = dict(request.query) if request.method == "GET" else json_object(request.body)
     try:
         return ClientAuth(parse(event=document, model=ClientAttempt))
     except ValidationError as error:
-        # Every other member is lenient, so that this names one that is indispensable.
+        # All other members are lenient, so the error names a required member.
         name = error.errors(include_input=False)[0]["loc"][0]
         raise BadRequest(f"{name} is missing or cannot be used.") from None
 
 
-def proves(attempt: ClientAttempt, client: Client | None) -> bool:
-    """Whether the response is that of the client; for a client that does not exist, the same work for nothing."""
-    ha1 = client.ha1 if client else _HA1_OF_NOBODY
+def authenticates(attempt: ClientAttempt, client: Client | None) -> bool:
+    """Return whether the response matches the client. An unknown client takes the same time as a known one."""
+    ha1 = client.ha1 if client else _DUMMY_HA1
     challenge = Challenge(attempt.nonce, attempt.qop, attempt.nc, attempt.cnonce)
     expected = digest_response(ha1, attempt.method, attempt.uri, challenge)
     matches = hmac.compare_digest(attempt.response.encode("utf-8"), expected.encode("ascii"))
@@ -135,14 +135,13 @@ def proves(attempt: ClientAttempt, client: Client | None) -> bool:
 
 
 def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
-    """The event of an attempt.
+    """Return the event of an attempt.
 
-    jambonz never sends this hook again: whatever looks like a repeat is a request of its own, which may have had
-    another outcome.
+    jambonz never retries this hook. A request that looks like a duplicate is a new attempt with its own outcome.
     """
     attempt, outcome = auth.attempt, auth.outcome
-    refused = isinstance(outcome, ClientRefusal)
-    kind = Kind.CLIENT_REFUSED if refused else Kind.CLIENT_REGISTERED
+    is_refused = isinstance(outcome, ClientRefusal)
+    kind = Kind.CLIENT_REFUSED if is_refused else Kind.CLIENT_REGISTERED
     return CallEvent(
         provider=PROVIDER,
         call_id=None,
@@ -151,7 +150,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
         name=attempt.method.lower(),
         received_at=now,
         sent_at=request.sender.sent_at,
-        status="fail" if refused else "ok",
+        status="fail" if is_refused else "ok",
         from_=cleaned(f"{attempt.username}@{attempt.realm}"),
         details=known_details(
             {
@@ -168,7 +167,7 @@ def normalise(auth: ClientAuth, request: Request, now: datetime) -> CallEvent:
 
 
 def auth_response(auth: ClientAuth) -> Response:
-    """The answer to an attempt: the same for everybody who is refused."""
+    """Return the response to an attempt. All rejected clients get the same response."""
     client = auth.outcome
     if isinstance(client, ClientRefusal):
         return refused()
@@ -181,7 +180,7 @@ def auth_response(auth: ClientAuth) -> Response:
 
 
 def refused(message: str | None = None) -> Response:
-    """The answer that makes jambonz send the client a 403: any other status than 200 would be sent to it as it is."""
+    """Return the rejection, with status 200: jambonz sends the client a 403, but passes other statuses through."""
     return _answer({"status": "fail"} | ({"message": message} if message else {}))
 
 
@@ -190,10 +189,10 @@ def _answer(members: Mapping[str, str | int]) -> Response:
 
 
 class ClientAuthWebhook(JambonzWebhook[ClientAuth]):
-    """jambonz asks whether a SIP client is who it claims to be (`registration_hook`).
+    """Webhook that authenticates a SIP client for jambonz (`registration_hook`).
 
     Args:
-        clients: the SIP clients.
+        clients: the store of SIP clients.
         signature_header: the header with jambonz's signature.
     """
 
@@ -203,15 +202,15 @@ class ClientAuthWebhook(JambonzWebhook[ClientAuth]):
         self.fallback = refused()
 
     def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
-        """Check Basic, and the signature of what has one: `decide` refuses every client of a `GET`."""
-        return verify_or_take_get(request, credentials, now)
+        """Check Basic and, except for a `GET`, the signature: `decide` rejects the client of an unsigned `GET`."""
+        return verify_or_accept_get(request, credentials, now)
 
     def parse(self, request: Request) -> ClientAuth:
-        """Read the attempt."""
+        """Parse the attempt."""
         return parse_client_auth(request)
 
     def decide(self, message: ClientAuth, request: Request, now: datetime) -> ClientAuth:
-        """Look the client up, and compare."""
+        """Look up the client and compare its digest."""
         return _checked(self._clients, message, request, now)
 
     def normalise(self, message: ClientAuth, request: Request, now: datetime) -> CallEvent:
@@ -219,32 +218,32 @@ class ClientAuthWebhook(JambonzWebhook[ClientAuth]):
         return normalise(message, request, now)
 
     def answer(self, message: ClientAuth, _request: Request, _now: datetime) -> Response:
-        """Return whether the client may go on."""
+        """Return whether the client is authenticated."""
         return auth_response(message)
 
     def quarantine_response(self, reason: str, _request: Request) -> Response:
-        """Refuse a client of whom nothing can be read."""
+        """Reject the client of a delivery that cannot be parsed."""
         return refused(reason)
 
     def too_large_response(self, reason: str, _request: Request) -> Response:
-        """Refuse a client of whom too much is said."""
+        """Reject the client of a body that is too large."""
         return refused(reason)
 
 
 def _checked(clients: ClientStore, auth: ClientAuth, request: Request, now: datetime) -> ClientAuth:
     attempt = auth.attempt
     if request.sender.lacks_signature:
-        # The address that failures are counted by is not signed either.
+        # Do not count a failure: the address is not signed either.
         return replace(auth, outcome=_log_refusal(ClientRefusal.NOT_SIGNED))
     try:
         outcome = _outcome(clients, attempt, request, now)
     except ClientsUnavailable as error:
-        # Nobody is let in whom nothing has checked.
-        logger.error("client not checked", extra={"failure": str(error)})
+        # Fail closed.
+        logger.error("client not checked, clients table unavailable", extra={"failure": str(error)})
         outcome = ClientRefusal.NOT_CHECKED
     if isinstance(outcome, ClientRefusal):
         _log_refusal(outcome)
-        # An outage is no failure of the client's.
+        # An outage is not a failure of the client.
         if outcome is not ClientRefusal.NOT_CHECKED:
             _count_failure(clients, attempt, now)
     return replace(auth, outcome=outcome)
@@ -260,10 +259,10 @@ def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now
     if not attempt.is_supported:
         return ClientRefusal.UNSUPPORTED_DIGEST
     client = clients.find(attempt.username, attempt.realm)
-    proven = proves(attempt, client)
+    authenticated = authenticates(attempt, client)
     if client is None:
         return ClientRefusal.UNKNOWN_CLIENT
-    if not proven:
+    if not authenticated:
         return ClientRefusal.WRONG_PASSWORD
     used = attempt.nonce_count
     if used and not clients.claim_nonce(used, request_id=request.request_id, now=now):
@@ -275,6 +274,6 @@ def _count_failure(clients: ClientStore, attempt: ClientAttempt, now: datetime) 
     try:
         failures = clients.count_failure(attempt.source_address or "", now)
     except ClientsUnavailable as error:
-        logger.error("failure of a client not counted", extra={"failure": str(error)})
+        logger.error("client failure not counted, clients table unavailable", extra={"failure": str(error)})
     else:
         measure("ClientFailuresFromOneAddress", failures, provider=PROVIDER)

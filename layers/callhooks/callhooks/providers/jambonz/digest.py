@@ -1,4 +1,4 @@
-"""HTTP Digest of RFC 2617 with MD5, as SIP clients use it and as jambonz checks it."""
+"""HTTP Digest authentication (RFC 2617) with MD5, as SIP clients and jambonz use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a digest answers: the server's nonce, and where there is a quality of protection the client's part."""
+    """Input of a digest response: the server's nonce and, with a quality of protection, the client's values."""
 
     nonce: str
     qop: str | None = None
@@ -17,15 +17,15 @@ class Challenge:
 
 
 def ha1_of(username: str, realm: str, password: str) -> str:
-    """What is kept in place of a password: MD5(username:realm:password), 32 hex digits."""
+    """Return MD5(username:realm:password) as 32 hex digits, which callhooks stores instead of the password."""
     return _md5(f"{username}:{realm}:{password}")
 
 
 def digest_response(ha1: str, method: str, uri: str, challenge: Challenge) -> str:
-    """The response of a client that has the HA1, 32 hex digits.
+    """Return the response of a client with this HA1, as 32 hex digits.
 
-    Each part stands in it where it was sent, as jambonz's digest-utils 0.0.9 does: an old client sends neither qop
-    nor cnonce.
+    It contains only the values that the client sent, as in jambonz's digest-utils 0.0.9: an old client sends neither
+    qop nor cnonce.
     """
     parts = [ha1, challenge.nonce]
     if challenge.cnonce:
@@ -36,5 +36,5 @@ def digest_response(ha1: str, method: str, uri: str, challenge: Challenge) -> st
 
 
 def _md5(text: str) -> str:
-    # SIP leaves no choice of the hash; without the flag a Python in FIPS mode has no MD5.
+    # SIP requires MD5. Without the flag, Python in FIPS mode does not provide it.
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()

@@ -1,7 +1,7 @@
-"""What jambonz tells without asking for verbs: statuses, queues, conferences, speech, and the events of vendors.
+"""Webhook for hooks that need no verbs: statuses, queues, conferences, speech, and events of vendors.
 
-Read by the members of the body, since one URL serves many hooks. Written from what feature-server 0.9.8 really sends; a
-hook of an LLM or a bot hands on whatever its vendor says, without the call.
+One URL receives many hooks, so the members of the body determine the kind. Source: the requests of feature-server
+0.9.8. A hook of an LLM or a bot passes on its vendor's event without the call.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ADULTING = "adulting"
 NO_VERBS = Response(200, "[]")
 
 KIND_OF_QUEUE_EVENT = {"join": Kind.QUEUE_JOINED, "leave": Kind.QUEUE_LEFT}
-"""`event`, where there is a `queue`."""
+"""By `event`, for a body with a `queue`."""
 
 KIND_OF_WORD = {
     "hold": Kind.HELD,
@@ -58,7 +58,7 @@ KIND_OF_WORD = {
     "stream_closed": Kind.MEDIA,
     "user_interruption": Kind.MEDIA,
 }
-"""`event`, `type` or `event_type`; any other word is a vendor's, or one that nobody knows."""
+"""By `event`, `type` or `event_type`. Any other word is a vendor's or unknown."""
 
 KIND_OF_MEMBER = {
     "parent_call_info": Kind.OTHER,
@@ -84,27 +84,27 @@ KIND_OF_MEMBER = {
     "lex_result": Kind.VERB,
     "rasa_result": Kind.VERB,
 }
-"""The first of these that a body with a `call_sid` has, where it has no word.
+"""By the first of these members in a body that has a `call_sid` and no word.
 
-An `error` comes with the status of a call that is answered, and is none.
+`error` precedes the status: a hook with an error repeats the status of an answered call, but is not a status.
 """
 
 VENDORS = ("llm.", "dialogflow.", "lex.", "rasa.")
-"""Verbs whose `eventHook` hands on what a vendor says, in words that mean something else elsewhere."""
+"""Verbs whose `eventHook` passes on a vendor's events. Their words have other meanings elsewhere."""
 
 _MACHINE_DETECTED = {"amd_machine_detected": True, "amd_human_detected": False}
 _CAUSE_CODE = re.compile(r"\AQ\.850\s*;.*?\bcause=([0-9]{1,3})\b", re.IGNORECASE | re.ASCII)
 
 
 class Alternative(Document):
-    """One reading of what was said; `confidence` is between 0 and 1."""
+    """One transcript of an utterance; `confidence` is between 0 and 1."""
 
     transcript: OptionalStr = None
     confidence: Number = None
 
 
 class Speech(Document):
-    """What was said. `channel_tag` is 1 for the caller and 2 for the called party."""
+    """Utterance. `channel_tag` is 1 for the caller and 2 for the callee."""
 
     language_code: OptionalStr = None
     channel_tag: OptionalInt = None
@@ -113,13 +113,13 @@ class Speech(Document):
 
 
 class SpeechEvent(Document):
-    """What happened to speech recognition."""
+    """Event of the speech recognizer."""
 
     type: OptionalStr = None
 
 
 class Translation(Document):
-    """What was said, in another language."""
+    """Utterance in another language."""
 
     channel: OptionalInt = None
     language: OptionalStr = None
@@ -127,10 +127,10 @@ class Translation(Document):
 
 
 class EventHook(CallInfo):
-    """Any hook that needs no verbs; no two have the same members.
+    """Any hook that needs no verbs. Each hook has different members.
 
-    `join_time` and `leave_time` are epoch milliseconds, `time` is ISO 8601, and all three are jambonz's clock.
-    `call_status` is a number in a `transfer-status`, that of the other call. `dtmf` is a pressed key.
+    `join_time` and `leave_time` are epoch milliseconds, `time` is ISO 8601; all three come from jambonz's clock. In a
+    `transfer-status`, `call_status` is a number: the SIP status of the other call. `dtmf` is a pressed key.
     """
 
     event: OptionalStr = None
@@ -174,12 +174,12 @@ class EventHook(CallInfo):
 
     @property
     def word(self) -> str | None:
-        """What happened, in one word of jambonz's or of the vendor's."""
+        """jambonz's or the vendor's word for the event."""
         return self.event or self.type or self.event_type or None
 
     @property
-    def telling_member(self) -> str | None:
-        """The member that tells what happened, where no word does."""
+    def defining_member(self) -> str | None:
+        """The member that determines the kind of a hook without a word."""
         if self.call_sid is None:
             return None
         members = {**(self.model_extra or {}), **vars(self)}
@@ -187,25 +187,25 @@ class EventHook(CallInfo):
 
     @property
     def call(self) -> CallInfo:
-        """What is told of the call: nothing in a vendor's event, whose members may have the same names."""
+        """The call; empty for a vendor's event, whose members can have the same names."""
         return CallInfo() if self.word and self.call_sid is None else self
 
 
 def parse_event(request: Request) -> EventHook:
-    """The event of a request. jambonz posts `null` where a hook has nothing to tell.
+    """Parse the event in a request. jambonz posts `null` for a hook without data.
 
     Raises:
-        BadRequest: this is not a JSON object.
+        BadRequest: the body is not a JSON object.
     """
     document = {} if request.body.strip() == b"null" else json_object(request.body)
     return parse(event=document, model=EventHook)
 
 
 def normalise(hook: EventHook, request: Request, now: datetime) -> CallEvent:
-    """The event in the common vocabulary.
+    """Return the event in the common vocabulary.
 
-    The query of the URL names the call where the body does not (`call`, signed by us), and the hook of the verb
-    (`hook`).
+    The URL's query names the hook of the verb (`hook`) and, if the body does not, the call (`call`, signed by
+    callhooks).
     """
     verb_hook = cleaned(dict(request.query).get("hook"))
     kind, name = _kind_and_name(hook, verb_hook, request)
@@ -233,7 +233,7 @@ def normalise(hook: EventHook, request: Request, now: datetime) -> CallEvent:
 
 
 def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> tuple[Kind, str]:
-    word, member, status = cleaned(hook.word), hook.telling_member, cleaned(hook.call_status)
+    word, member, status = cleaned(hook.word), hook.defining_member, cleaned(hook.call_status)
     if word:
         return _kind_of_word(hook, word.lower(), verb_hook or ""), word
     if member == "parent_call_info":
@@ -242,7 +242,7 @@ def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> 
         own_word = hook.completion_reason or hook.error or hook.reason or hook.sip_method
         return KIND_OF_MEMBER[member], cleaned(own_word) or member
     if verb_hook:
-        # The end of a verb may tell nothing but the call, which is as it was: that is no change of its status.
+        # The end of a verb can contain only the call with its unchanged status. This is not a status event.
         return (Kind.VERB if status else Kind.OTHER), verb_hook
     if status:
         return KIND_OF_STATUS.get(status.lower(), Kind.OTHER), status
@@ -267,7 +267,7 @@ def _own_clock(hook: EventHook, now: datetime) -> datetime | None:
 
 
 def event_details(hook: EventHook) -> Details:
-    """What an event keeps of a hook, beside what it tells of the call."""
+    """Return the details of a hook for an event, without the details of the call."""
     return known_details(
         {
             "duration_seconds": hook.duration,
@@ -298,7 +298,7 @@ def _speech_details(hook: EventHook) -> dict[str, Detail | None]:
     if hook.speech is None and hook.translation is None and hook.speech_event is None:
         return {"text": hook.greeting, "language": hook.language}
     speech, translation = hook.speech or Speech(), hook.translation or Translation()
-    # The likeliest stands first, and nothing is told of the others.
+    # Only the first, most likely alternative is stored.
     first = next(iter(speech.alternatives or ()), None)
     best = Alternative.model_validate(first if isinstance(first, dict) else {})
     return {
@@ -317,10 +317,10 @@ def _cause_code(bye_headers: Mapping[str, object] | None) -> int | None:
 
 
 class EventWebhook(JambonzWebhook[EventHook]):
-    """jambonz reports what happens to calls, queues and conferences, and expects no verbs."""
+    """Webhook for events of calls, queues and conferences. The response has no verbs."""
 
     def parse(self, request: Request) -> EventHook:
-        """Read the event."""
+        """Parse the event."""
         return parse_event(request)
 
     def normalise(self, message: EventHook, request: Request, now: datetime) -> CallEvent:
@@ -328,5 +328,5 @@ class EventWebhook(JambonzWebhook[EventHook]):
         return normalise(message, request, now)
 
     def answer(self, _message: EventHook, _request: Request, _now: datetime) -> Response:
-        """Return no verbs: should an event go to a hook that takes some, the call goes on with those it has."""
+        """Return no verbs, so that a call continues with the verbs it has if a hook does expect some."""
         return NO_VERBS

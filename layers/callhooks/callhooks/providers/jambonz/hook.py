@@ -1,4 +1,4 @@
-"""What all hooks of jambonz have in common: what tells one from another, when it was sent, what it says of the call."""
+"""Shared parts of jambonz's hooks: dedupe keys, call details, authentication."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from urllib.parse import urlencode
 
 from callhooks.events.call_event import Details, Kind, clean_text, known_details
-from callhooks.providers.jambonz.authentication import JambonzCredentials, shown_basic, verify
+from callhooks.providers.jambonz.authentication import JambonzCredentials, decode_basic, verify
 from callhooks.providers.jambonz.models import CallInfo
 from callhooks.runtime.http import Request, Sender
 from callhooks.webhooks.webhook import MessageT, Webhook
@@ -27,23 +27,24 @@ KIND_OF_STATUS = {
     "no-answer": Kind.NO_ANSWER,
     "failed": Kind.FAILED,
 }
-"""jambonz's `call_status`, as feature-server 0.9.8 knows it."""
+"""By `call_status`, as in feature-server 0.9.8."""
 
 
 def hook_key(request: Request) -> str:
     """Return the dedupe key of a jambonz hook.
 
-    The signature does not cover the URL, and different hooks of a call share it: method, path and query stand beside
-    the sender's mark. Without a mark the body stands in, and without a body the request itself.
+    The key contains method, path and query in addition to the sender's mark: the signature does not cover the URL, and
+    different hooks of a call can have the same signature. Without a mark the body replaces it; without a body, the
+    request id.
     """
     query = urlencode(sorted(request.query), errors="surrogatepass")
     return _hashed(request.method, request.path, query, _mark(request))
 
 
 def tool_key(request: Request) -> str:
-    """Return the key under which the tools of a hook run once, however its URL is spelt.
+    """Return the key that makes the tools of a hook run once, independent of the spelling of its URL.
 
-    The body is part of it, since it may differ under a signature that nobody can verify.
+    The key contains the body, because different bodies can have the same unverified signature.
     """
     return _hashed(_mark(request), request.body_hash, request.sender.call_id or "")
 
@@ -57,10 +58,10 @@ def _hashed(*parts: str) -> str:
 
 
 def call_details(call: CallInfo) -> Details:
-    """What an event keeps of the call besides its own members.
+    """Return the details of the call for an event.
 
-    What was tagged is there as `customer_data.<key>`, as far as it is text, a number or a flag: what people find their
-    own records by. Its keys are jambonz's, in snake case in some hooks and as they were in others.
+    Tags that are text, numbers or flags become `customer_data.<key>`, so that people can find their own records. The
+    keys are as jambonz sends them: in snake case in some hooks, unchanged in others.
     """
     tagged = (
         (f"customer_data.{clean_text(name)}", value)
@@ -87,7 +88,7 @@ def call_details(call: CallInfo) -> Details:
 
 
 class JambonzWebhook(Webhook[JambonzCredentials, MessageT]):
-    """What all hooks have in common: Basic, and the signature where a webhook secret is set.
+    """Base class of jambonz's webhooks: checks Basic and, if a webhook secret is set, the signature.
 
     Args:
         signature_header: the header with jambonz's signature.
@@ -99,8 +100,8 @@ class JambonzWebhook(Webhook[JambonzCredentials, MessageT]):
         self.signature_header = signature_header
 
     def precheck_credentials(self, request: Request, _now: datetime) -> None:
-        """Check that there are Basic credentials, right or wrong."""
-        shown_basic(request.header("authorization"))
+        """Check that the request has well-formed Basic credentials."""
+        decode_basic(request.header("authorization"))
 
     def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
         """Check Basic and the signature."""

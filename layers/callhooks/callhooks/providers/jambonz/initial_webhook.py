@@ -1,4 +1,4 @@
-"""The first webhook of a call, read back from the table of events."""
+"""Loader for the first webhook of a call from the events table."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ logger = Logger(child=True)
 
 
 def initial_webhook_loader(store: EventStore) -> Callable[[str], Mapping[str, object] | None]:
-    """Reads the body of a call's first webhook by its call SID; `None` where it is not there, or cannot be read now.
+    """Return a function that loads the body of a call's first webhook by its call SID.
 
-    A call that is under way goes on without it: variables get their defaults, and what only it told is empty.
+    It returns `None` if the webhook is not stored or cannot be read. The call continues without it: variables get their
+    defaults, and its other values are empty.
     """
 
-    def read(call_sid: str) -> Mapping[str, object] | None:
+    def load(call_sid: str) -> Mapping[str, object] | None:
         try:
             body = store.read_body(f"{PROVIDER}#{key_part(call_sid)}", f"event#{NEW_CALL_KEY}")
             return None if body is None else json_object(body)
-        except Exception as error:  # noqa: BLE001 - whatever the database does, the call goes on
-            logger.warning("the first webhook cannot be read", extra={"failure": type(error).__name__})
+        except Exception as error:  # noqa: BLE001 - the call continues despite any database error
+            logger.warning("first webhook not loaded", extra={"failure": type(error).__name__})
             return None
 
-    return read
+    return load

@@ -1,7 +1,6 @@
-"""The CallHook document: what jambonz tells of a new call.
+"""Models of the call in jambonz's hooks.
 
-Written from jambonz's reference (New Call), Graine's (CallHook schema), and from what feature-server 0.9.8 really
-sends. Only `call_sid` is indispensable.
+Sources: jambonz's reference (New Call), Graine's (CallHook schema), and the requests of feature-server 0.9.8.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from callhooks.providers.payload import Document, Identifier, JsonObject, Number
 
 
 class CallInfo(Document, defer_build=True):
-    """What jambonz tells of a call in any of its hooks; a hook may tell nothing of it, not even `call_sid`.
+    """Data about a call in any hook. All members are optional, even `call_sid`.
 
-    `call_status` is one of trying, ringing, early-media, in-progress, completed, failed, busy, no-answer and queued,
-    and may be another one. `caller_name` may come in literal double quotes. What was tagged comes as `customerData`
-    with its keys as they were, or as `customerdata` with keys in snake case. `duration` is in seconds: whole ones for
-    a call, and not for a conference.
+    `call_status` is usually trying, ringing, early-media, in-progress, completed, failed, busy, no-answer or queued.
+    `caller_name` may contain literal double quotes. Tags arrive as `customerData` with their original keys, or as
+    `customerdata` with keys in snake case. `duration` is in seconds: whole for a call, fractional for a conference.
     """
 
     call_sid: Identifier = None
@@ -45,12 +43,12 @@ class CallInfo(Document, defer_build=True):
 
     @property
     def shown_caller_name(self) -> str:
-        """The caller's name without the quotes of SIP."""
+        """The caller's name without SIP's quotes."""
         return (self.caller_name or "").strip().strip('"')
 
 
 class CallHook(CallInfo, defer_build=False):
-    """A call as jambonz describes it in the call hook; only `call_sid` is indispensable."""
+    """Call in the call hook. Only `call_sid` is required."""
 
     call_sid: Annotated[str, Field(strict=True), StringConstraints(strip_whitespace=False), AfterValidator(not_blank)]
     sip: JsonObject = None
@@ -59,11 +57,10 @@ class CallHook(CallInfo, defer_build=False):
 
     @property
     def is_first_webhook(self) -> bool:
-        """Whether the call has not asked for verbs before: `redirect` and REST updates come to the same hook.
+        """Whether this is the first request for verbs. `redirect` and REST updates use the same hook later.
 
-        feature-server 0.9.8 sends `sip`, `defaults` and `env_vars` only with the first webhook, and
-        `fs_sip_address`, where they are not, only with later ones: a `redirect` before the call is answered still
-        has the status `trying`.
+        feature-server 0.9.8 sends `sip`, `defaults` and `env_vars` only with the first webhook, and `fs_sip_address`
+        without them only with later ones. The status is not enough: a `redirect` before the answer is still `trying`.
         """
         if not {"sip", "defaults", "env_vars"}.isdisjoint(self.model_fields_set):
             return True

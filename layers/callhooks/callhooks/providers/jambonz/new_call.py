@@ -1,4 +1,4 @@
-"""A new call, or a later request for verbs at the same hook: parse, key, normalise."""
+"""Webhook for new calls and for later requests for verbs at the same hook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
 from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of
-from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredentials, verify_or_take_get
+from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredentials, verify_or_accept_get
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
@@ -21,10 +21,10 @@ NEW_CALL_KEY = "new-call"
 
 
 def parse_call_hook(request: Request) -> CallHook | None:
-    """The call of a request; `None` for a `GET` that names none, as jambonz 0.9 sends it.
+    """Parse the call in a request; `None` for a `GET` without a call, as jambonz 0.9 sends it.
 
     Raises:
-        BadRequest: this is not a call.
+        BadRequest: the request is not a call.
     """
     document: dict[str, object]
     if request.method == "GET":
@@ -36,14 +36,14 @@ def parse_call_hook(request: Request) -> CallHook | None:
     try:
         return parse(event=document, model=CallHook)
     except ValidationError:
-        # Every other member is lenient, so that this alone can be wrong.
-        given = document.get("call_sid", "")
-        is_text = given is None or isinstance(given, str)
+        # All other members are lenient, so call_sid is the invalid one.
+        call_sid = document.get("call_sid", "")
+        is_text = call_sid is None or isinstance(call_sid, str)
         raise BadRequest("call_sid is missing or empty." if is_text else "call_sid is not a string.") from None
 
 
 def normalise(call: CallHook | None, request: Request, now: datetime) -> CallEvent:
-    """The event of a new call, or of a later request for verbs at the same hook."""
+    """Return the event of a new call, or of a later request for verbs at the same hook."""
     sent_at = request.sender.sent_at
     if call is None:
         return CallEvent(
@@ -74,22 +74,22 @@ def normalise(call: CallHook | None, request: Request, now: datetime) -> CallEve
 
 
 def _new_call_key(request: Request) -> str:
-    # A GET is not held to its signature, and must not answer a signed POST in advance.
+    # The signature of a GET is not checked, so a GET must not determine the response to a signed POST.
     return NEW_CALL_KEY if request.method == "POST" else f"{NEW_CALL_KEY}-{request.method.lower()}"
 
 
 def _with_plus(value: str) -> str:
-    # An unescaped + of a number arrives as a blank.
+    # An unescaped + in a query arrives as a blank.
     return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
 
 
 class NewCallWebhook(JambonzWebhook[CallHook | None]):
-    """jambonz asks what to do with a new call. Also declares the plan's variables to jambonz's portal.
+    """Webhook that answers new calls, and declares the plan's variables to jambonz's portal.
 
     Args:
         plan: the call plan that answers.
         signature_header: the header with jambonz's signature.
-        public_url: the address under which jambonz calls the API; empty for the request's own host.
+        public_url: the public URL of the API that jambonz calls; empty for the request's own host.
     """
 
     handles_new_calls = True
@@ -103,21 +103,21 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
         self.uses_builtin_plan = plan.uses_builtin_plan
 
     def unauthenticated_response(self, request: Request) -> Response | None:
-        """Answer `OPTIONS` with the declaration of the variables."""
+        """Return the declaration of the plan's variables for `OPTIONS`."""
         return variables_response(self._plan) if request.method == "OPTIONS" else None
 
     def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
-        """Check the sender; a `GET` that lacks its signature may name no call.
+        """Check the sender. Reject an unsigned `GET` that names a call.
 
-        jambonz 0.9 names none in a `GET`. With the Basic credentials alone, anybody could rewrite a call by one.
+        jambonz 0.9 never names a call in a `GET`. Otherwise the Basic credentials would be enough to change a call.
         """
-        sender = verify_or_take_get(request, credentials, now)
+        sender = verify_or_accept_get(request, credentials, now)
         if sender.lacks_signature and any(name == "call_sid" and value for name, value in request.query):
             raise Unauthorized("a GET that names a call, which nothing signs", challenge=CHALLENGE)
         return sender
 
     def parse(self, request: Request) -> CallHook | None:
-        """Read the call."""
+        """Parse the call."""
         return parse_call_hook(request)
 
     def is_new_call(self, message: CallHook | None) -> bool:
@@ -129,32 +129,32 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
         return normalise(message, request, now)
 
     def answer(self, message: CallHook | None, request: Request, now: datetime) -> Response:
-        """Return the verbs of the flow that takes the call."""
+        """Return the verbs of the flow for the call."""
         facts = facts_of(message)
         links = Links(
             request.base_url(self._public_url), message.call_sid if message else "", key=request.sender.url_key
         )
-        # Of a bare GET nothing is known, not even whom it is for.
+        # A bare GET has no data about the call, not even the callee.
         flow = self._plan.flow_for(facts, now) if message else self._plan.routes[-1].flow
         return verbs_response(self._plan.verbs_of(Turn(flow), facts, links))
 
     def too_large_response(self, _reason: str, _request: Request) -> None:
-        """Refuse a body that no call has."""
+        """Return `None`: no call has such a large body, so it is rejected."""
 
 
 def facts_of(call: CallHook | None) -> CallFacts:
-    """What the first webhook tells; a bare `GET` tells nothing."""
+    """Return the facts in the first webhook; a bare `GET` has none."""
     if call is None:
         return CallFacts({})
     return CallFacts({**call.model_dump(by_alias=True, exclude_none=True), "customerData": call.customer_data})
 
 
 def verbs_response(verbs: Verbs) -> Response:
-    """Verbs as jambonz takes them: 200, JSON, an array."""
+    """Return the response with these verbs, a JSON array."""
     return Response(200, json.dumps(verbs, separators=(",", ":")))
 
 
 def variables_response(plan: Plan) -> Response:
-    """The declaration of the plan's variables: a flat object, or nothing at all, since jambonz refuses an empty one."""
+    """Return the declaration of the plan's variables as a flat object; 204 without variables, as jambonz requires."""
     schema = plan.variables_schema()
     return Response(200, json.dumps(schema, separators=(",", ":"))) if schema else Response(204, "")

@@ -1,4 +1,4 @@
-"""jambonz as the command and who folds its calls see it."""
+"""Description of jambonz for the command, the doctor and the fold."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from callhooks.runtime.http import Request
 
 PROVIDER = "jambonz"
 RECORDING_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
-"""Signs for a function that has no webhook secret configured, and so does not look at the signature."""
+"""Signing secret for a stack without a webhook secret, which does not check signatures."""
 RETRIES = "#rc=2&rp=ct,5xx"
-"""As in the outputs of template.yaml: what asks jambonz for retries."""
+"""URL fragment that turns on jambonz's retries, as in the outputs of template.yaml."""
 CALL_HOOK = "/webhooks/call"
 CLIENT_AUTH_PATH = "/webhooks/client-auth"
-"""A SIP client says who it is: there is no call yet."""
+"""Authentication of SIP clients, which has no call."""
 
 _VARIABLES = ("JAMBONZ_CREDENTIALS", "JAMBONZ_WEBHOOK_SECRETS", "JAMBONZ_SIGNATURE_HEADER")
 _WITH_PLAN = ("PYTHONTZPATH", *_VARIABLES)
@@ -68,35 +68,35 @@ def describe() -> Provider:
                 "webhook_secret",
                 None,
                 "webhook_secrets",
-                is_theirs=True,
+                is_issued_by_provider=True,
                 prefix="wh_secret_",
                 unchecked="signatures are not checked",
             ),
         ),
         routes=(
-            Route(CALL_HOOK, "JambonzNewCallFunction", _read_again, variables=_WITH_PLAN, layers=_PLAN),
+            Route(CALL_HOOK, "JambonzNewCallFunction", _normalise_quarantined, variables=_WITH_PLAN, layers=_PLAN),
             Route(
                 f"{CALL_HOOK}/flows/{{flow}}/{{step}}",
                 "JambonzActionFunction",
-                _read_again,
+                _normalise_quarantined,
                 variables=_WITH_PLAN,
                 layers=_PLAN,
             ),
-            Route(f"{CALL_HOOK}/events", event, _read_again, variables=_VARIABLES),
-            Route("/adulting", event, _read_again, variables=_VARIABLES),
-            Route("/streaming-event", event, _read_again, names_call=False, variables=_VARIABLES),
-            Route("/tokens-result", event, _read_again, names_call=False, variables=_VARIABLES),
+            Route(f"{CALL_HOOK}/events", event, _normalise_quarantined, variables=_VARIABLES),
+            Route("/adulting", event, _normalise_quarantined, variables=_VARIABLES),
+            Route("/streaming-event", event, _normalise_quarantined, names_call=False, variables=_VARIABLES),
+            Route("/tokens-result", event, _normalise_quarantined, names_call=False, variables=_VARIABLES),
             Route(
                 CLIENT_AUTH_PATH,
                 "JambonzClientAuthFunction",
-                _read_again,
+                _normalise_quarantined,
                 names_call=False,
                 variables=(*_VARIABLES, "CLIENTS_TABLE"),
             ),
             Route(
                 "/webhooks/tool/{vendor}",
                 "JambonzToolFunction",
-                _read_again,
+                _normalise_quarantined,
                 variables=(*_VARIABLES, "TOOL_CALLS_TABLE"),
                 layers=_PLAN,
             ),
@@ -106,32 +106,32 @@ def describe() -> Provider:
         sign=_sign_now,
         samples=_samples,
         settings=_settings,
-        without_credentials="new calls get the plan's fallback, and nothing else of jambonz is taken",
+        without_credentials="new calls get the plan's fallback, and all other jambonz requests are rejected",
     )
 
 
 def call_hook_url(base_url: str) -> str:
-    """The call hook of an application, with the retries that jambonz makes only when asked."""
+    """Return the URL of an application's call hook, with retries turned on."""
     return f"{base_url}{CALL_HOOK}{RETRIES}"
 
 
 def call_status_url(base_url: str) -> str:
-    """The call status hook of an application, which is the queue event hook of an account, too."""
+    """Return the URL of an application's call status hook, which is also an account's queue event hook."""
     return f"{base_url}{CALL_HOOK}/events{RETRIES}"
 
 
-def _read_again(aside: Quarantined) -> CallEvent | Ignored:
-    # Who folds calls needs no hook.
-    from callhooks.providers.jambonz.quarantined import read_again  # noqa: PLC0415
+def _normalise_quarantined(delivery: Quarantined) -> CallEvent | Ignored:
+    # Folding needs no hooks.
+    from callhooks.providers.jambonz.quarantined import normalise_quarantined  # noqa: PLC0415
 
-    return read_again(aside)
+    return normalise_quarantined(delivery)
 
 
 def _sign_now(request: Request, signing: Signing) -> Request:
     credentials = signing.credentials
     secret = credentials.get("webhook_secret")
     header = signing.parameters.get("JambonzSignatureHeader") or DEFAULT_SIGNATURE_HEADER
-    # jambonz always signs, though nobody may know its secret.
+    # jambonz always signs, even if the stack does not know the webhook secret.
     signature = signature_header_value(secret or RECORDING_SECRET, signing.now, request.body)
     return with_headers(
         _with_signed_call(request, secret or credentials["password"]),
@@ -140,7 +140,7 @@ def _sign_now(request: Request, signing: Signing) -> Request:
 
 
 def _with_signed_call(request: Request, key: str) -> Request:
-    """The request with the call in its URL signed, as callhooks signs it in the URLs of its hooks."""
+    """Return the request with the call in its URL signed, as in the hook URLs that callhooks sends."""
     query = [(name, value) for name, value in request.query if name != "sig"]
     calls = [value for name, value in query if name == "call"]
     if not calls:
@@ -158,8 +158,8 @@ def _samples(call_id: str, _now: datetime, _parameters: Parameters) -> Sequence[
         "from": TEST_SENDER,
         "to": TEST_NUMBER,
     }
-    comes_in = {**call, "call_status": "trying", "sip_status": 100, "sip_reason": "Trying"}
-    has_ended = {
+    new_call = {**call, "call_status": "trying", "sip_status": 100, "sip_reason": "Trying"}
+    ended_call = {
         **call,
         "call_status": "completed",
         "sip_status": 200,
@@ -168,11 +168,11 @@ def _samples(call_id: str, _now: datetime, _parameters: Parameters) -> Sequence[
         "duration": 1,
     }
     return [
-        Sample("new call", json_delivery(CALL_HOOK, comes_in), _no_verbs, has_fallback=True),
-        Sample("call status", json_delivery(f"{CALL_HOOK}/events", has_ended), _no_array),
+        Sample("new call", json_delivery(CALL_HOOK, new_call), _check_verbs, has_fallback=True),
+        Sample("call status", json_delivery(f"{CALL_HOOK}/events", ended_call), _check_array),
         *(
-            Sample(what, json_delivery(path, call), _no_array, is_for_refusal=True)
-            for what, path in (
+            Sample(title, json_delivery(path, call), _check_array, only_unauthenticated=True)
+            for title, path in (
                 ("action hook", f"{CALL_HOOK}/flows/doctor/doctor"),
                 ("registration hook", CLIENT_AUTH_PATH),
                 ("tool hook", "/webhooks/tool/openai"),
@@ -181,21 +181,21 @@ def _samples(call_id: str, _now: datetime, _parameters: Parameters) -> Sequence[
     ]
 
 
-def _no_array(document: object) -> str:
+def _check_array(document: object) -> str:
     if not isinstance(document, list):
-        return "The answer is no JSON array, which is all that jambonz takes: something else has answered."
+        return "The response is not a JSON array, so it does not come from callhooks. jambonz accepts only arrays."
     return ""
 
 
-def _no_verbs(document: object) -> str:
-    from callhooks.providers.jambonz.plan.plan import LAST_RESORT  # noqa: PLC0415 - who folds calls needs no plan
+def _check_verbs(document: object) -> str:
+    from callhooks.providers.jambonz.plan.plan import LAST_RESORT  # noqa: PLC0415 - folding needs no plan
 
-    if problem := _no_array(document):
+    if problem := _check_array(document):
         return problem
     if not document:
-        return "The answer has no verbs: jambonz would hang up."
+        return "The response has no verbs. jambonz would hang up."
     if document == list(LAST_RESORT):
-        return "It got the last resort that is built in: the call plan in the layer cannot be read."
+        return "The response is the built-in plan: callhooks cannot read the call plan in the layer."
     return ""
 
 
@@ -206,10 +206,10 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
         Setting("  Username", credentials["username"]),
         Setting("  Password", credentials["password"]),
     ]
-    known = credentials.get("webhook_secret")
+    current = credentials.get("webhook_secret")
     return [
         SettingGroup(
-            "Portal: Applications, the application",
+            "Portal: Applications > your application",
             [
                 Setting("Calling webhook", call_hook_url(setup.base_url)),
                 *hook,
@@ -217,12 +217,12 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
                 *hook,
             ],
             [
-                "Tick Use HTTP basic authentication for each, to enter Username and Password.",
-                "The end of the URLs, from # on, asks jambonz for the retries that it makes only when asked.",
+                "Tick Use HTTP basic authentication for each webhook, then enter Username and Password.",
+                "The fragment at the end of the URLs (from #) turns on jambonz's retries. They are off by default.",
             ],
         ),
         SettingGroup(
-            "Portal: Accounts, the account",
+            "Portal: Accounts > your account",
             [
                 Setting("Queue event webhook", call_status_url(setup.base_url)),
                 *hook,
@@ -230,16 +230,16 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
                 *hook,
             ],
             [
-                "The registration webhook only where callhooks knows the SIP clients (callhooks clients): with it",
-                "jambonz asks its own table no more. jambonz never repeats it, so that it has no fragment.",
+                "Set the registration webhook only if callhooks manages your SIP clients (callhooks clients):",
+                "jambonz then ignores its own clients. It never retries this webhook, so the URL has no fragment.",
             ],
         ),
         SettingGroup(
-            "From the portal to callhooks: Accounts, the account, Webhook secret",
+            "Copy from the portal: Accounts > your account > Webhook secret",
             [
                 Setting("Run", f"callhooks secret add jambonz{setup.stack_option}"),
-                *([Setting("Known", known)] if known is not None else []),
+                *([Setting("Current", current)] if current is not None else []),
             ],
-            ["Without it nobody checks jambonz's signatures."],
+            ["Without it callhooks does not check jambonz's signatures."],
         ),
     ]

@@ -1,6 +1,6 @@
-"""Read a hook again that was not understood when it came.
+"""Normalisation of hooks from quarantine.
 
-What a hook decides, it has decided when the delivery came: no client is checked here, and no tool is run.
+Decisions are not made again: SIP clients are not authenticated here, and tools do not run.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from callhooks.runtime.http import Request, Sender
 _read_event = reads(events.parse_event, events.normalise)
 
 
-def read_again(aside: Quarantined) -> CallEvent | Ignored:
-    """Return what a hook tells, by its route.
+def normalise_quarantined(delivery: Quarantined) -> CallEvent | Ignored:
+    """Return the event of a hook, according to its route.
 
     Raises:
-        HttpProblem: it is still not understood.
+        HttpProblem: the hook still cannot be parsed.
     """
-    if not aside.request.path:
-        # Hooks are told apart by their path and their signature.
-        raise BadRequest("An earlier version has kept it without its path and its signature.")
-    header = aside.parameters.get("JambonzSignatureHeader") or DEFAULT_SIGNATURE_HEADER
-    request = _with_sender(aside.request, aside.received_at, header)
-    return _READERS[request.route.rpartition(" ")[2]](replace(aside, request=request))
+    if not delivery.request.path:
+        # Path and signature are part of a hook's dedupe key.
+        raise BadRequest("An earlier version of callhooks stored this delivery without its path and signature.")
+    header = delivery.parameters.get("JambonzSignatureHeader") or DEFAULT_SIGNATURE_HEADER
+    request = _with_sender(delivery.request, delivery.received_at, header)
+    return _READERS[request.route.rpartition(" ")[2]](replace(delivery, request=request))
 
 
 def _with_sender(request: Request, received_at: datetime, signature_header: str) -> Request:
-    """Return the request with the sender that an earlier version has kept as the header alone.
+    """Return the request with the sender that an earlier version stored only as a header.
 
-    That version took the call from the URL of a verified sender as it was.
+    That version trusted the call in the URL of an authenticated sender.
     """
     header = request.header(signature_header)
     if header is None:
@@ -46,12 +46,12 @@ def _with_sender(request: Request, received_at: datetime, signature_header: str)
     return request._replace(sender=Sender(unverified_time(header, received_at), header, call_id))
 
 
-def _read_client_auth(aside: Quarantined) -> CallEvent:
-    auth = client_auth.parse_client_auth(aside.request)
-    # Whom nobody has checked was refused; the answer tells the one case in which somebody was let in.
-    if json.loads(aside.answer.body)["status"] == "ok":
+def _read_client_auth(delivery: Quarantined) -> CallEvent:
+    auth = client_auth.parse_client_auth(delivery.request)
+    # The outcome is "not checked", unless the response shows that the client was authenticated.
+    if json.loads(delivery.answer.body)["status"] == "ok":
         auth = replace(auth, outcome=Client(auth.attempt.username, auth.attempt.realm, ha1=""))
-    return client_auth.normalise(auth, aside.request, aside.received_at)
+    return client_auth.normalise(auth, delivery.request, delivery.received_at)
 
 
 _READERS = {

@@ -1,7 +1,7 @@
-"""What the template tells the functions that jambonz calls, from their environment.
+"""Settings of the functions that jambonz calls, read from their environment.
 
-Every `from_environment` raises `KeyError` for a variable that is missing, and names it. `credentials` is a secret's
-ARN, or for `sam local` its JSON value.
+Every `from_environment` raises `KeyError` with the name of a missing variable. `credentials` is the ARN of a secret, or
+its JSON value for `sam local`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import NamedTuple, Self
 
 
 class JambonzSettings(NamedTuple):
-    """Settings of the functions that jambonz calls; `webhook_secrets` is a secret as `credentials` is.
+    """Settings of the functions that jambonz calls. `webhook_secrets` has the format of `credentials`.
 
-    `public_url` is the address that hooks are given, empty for the one that a request came to.
+    `public_url` is the base URL of the hooks in responses; empty for the host of the request.
     """
 
     credentials: str
@@ -23,7 +23,7 @@ class JambonzSettings(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment."""
+        """Read the settings from the environment."""
         return cls(
             credentials=environment["JAMBONZ_CREDENTIALS"],
             webhook_secrets=environment["JAMBONZ_WEBHOOK_SECRETS"],
@@ -33,22 +33,22 @@ class JambonzSettings(NamedTuple):
 
 
 class ClientSettings(NamedTuple):
-    """Where SIP clients are kept."""
+    """The table of SIP clients."""
 
     clients_table: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment."""
+        """Read the settings from the environment."""
         return cls(clients_table=environment["CLIENTS_TABLE"])
 
 
 class ToolSettings(NamedTuple):
-    """Where it is noted which tool calls were run."""
+    """The table that records which tool calls have run."""
 
     tool_calls_table: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment."""
+        """Read the settings from the environment."""
         return cls(tool_calls_table=environment["TOOL_CALLS_TABLE"])

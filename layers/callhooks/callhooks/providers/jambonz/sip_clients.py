@@ -1,7 +1,7 @@
-"""ClientStore: SIP clients, the nonce counts that they have used, and their failures by address, in one table.
+"""Store of SIP clients, used nonce counts and failures by address, in one table.
 
-A client is kept with its HA1, MD5(username:realm:password) of RFC 2617, and never with its password. For this realm an
-HA1 is as good as the password, which is why the table has no stream and one function alone may read it.
+A client is stored with its HA1 (MD5(username:realm:password), RFC 2617), never with its password. Within the realm an
+HA1 is equivalent to the password, so the table has no stream and only one function may read it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 CLIENT_PREFIX = "client#"
-NONCES_KEPT = timedelta(days=1)
-FAILURES_KEPT = timedelta(hours=2)
+NONCE_RETENTION = timedelta(days=1)
+FAILURE_RETENTION = timedelta(hours=2)
 
 
 class ClientsUnavailable(CallhooksError):
-    """The table of clients could not be asked; names the fault and nothing that was asked for."""
+    """The table of clients is not available. The message is the error's type and contains no client data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A SIP client.
+    """SIP client.
 
-    `expires` is the longest time in seconds for which it is registered, `application_sid` the jambonz application that
-    takes its calls; `None` leaves either to jambonz.
+    `expires` is the maximum duration of its registration in seconds. `application_sid` is the jambonz application for
+    its calls. With `None`, jambonz decides.
     """
 
     username: str
@@ -49,7 +49,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class NonceCount:
-    """A nonce and its count (`nc`) as a client has used them, as texts: what differs in them differs in the digest."""
+    """Nonce and count (`nc`) that a client has used. They are exact texts, because the digest covers the text."""
 
     username: str
     realm: str
@@ -58,12 +58,12 @@ class NonceCount:
 
 
 def client_key(username: str, realm: str) -> Item:
-    """The key of a client. Both names are exact: a digest is made of them as they are written."""
+    """Return the key of a client. Both names are exact, because the digest covers their exact text."""
     return {"pk": {"S": f"{CLIENT_PREFIX}{key_part(realm)}#{key_part(username)}"}}
 
 
 def client_item(client: Client) -> Item:
-    """A client as it is kept."""
+    """Return the item of a client."""
     item = client_key(client.username, client.realm)
     item |= {"username": {"S": client.username}, "realm": {"S": client.realm}, "ha1": {"S": client.ha1}}
     if client.expires is not None:
@@ -74,7 +74,7 @@ def client_item(client: Client) -> Item:
 
 
 def client_of(item: Item) -> Client:
-    """The client in an item."""
+    """Return the client in an item."""
     return Client(
         username=item["username"]["S"],
         realm=item["realm"]["S"],
@@ -85,29 +85,28 @@ def client_of(item: Item) -> Client:
 
 
 class ClientStore:
-    """The table of clients, as far as their authentication needs it; each method is one request."""
+    """Access to the table of clients for their authentication. Each method makes one request."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
     def find(self, username: str, realm: str) -> Client | None:
-        """The client of exactly this name and realm; one that was removed is not found any more, at once.
+        """Return the client with exactly this name and realm. The read is consistent: removal takes effect at once.
 
         Raises:
             ClientsUnavailable: the table could not be read.
         """
-        with _faults_named():
+        with _raising_clients_unavailable():
             reply = self._client.get_item(
                 TableName=self._table_name, Key=client_key(username, realm), ConsistentRead=True
             )
         return client_of(reply["Item"]) if "Item" in reply else None
 
     def claim_nonce(self, used: NonceCount, *, request_id: str, now: datetime) -> bool:
-        """Whether this nonce count is used for the first time within a day; it counts as used from here on.
+        """Mark a nonce count as used; return `False` if another request has used it within a day.
 
-        A request that has claimed it may claim it again: a write whose reply was lost, and that the SDK sent again,
-        meets itself.
+        The same request may claim it again, because the SDK repeats a write if the reply was lost.
 
         Raises:
             ClientsUnavailable: the table could not be written.
@@ -116,9 +115,9 @@ class ClientStore:
         item: Item = {
             "pk": {"S": f"nonce#{_hash(json.dumps(parts))}"},
             "request_id": {"S": request_id},
-            "expires_at": _second(now + NONCES_KEPT),
+            "expires_at": _second(now + NONCE_RETENTION),
         }
-        with _faults_named():
+        with _raising_clients_unavailable():
             try:
                 self._client.put_item(
                     TableName=self._table_name,
@@ -134,24 +133,24 @@ class ClientStore:
         return True
 
     def count_failure(self, address: str, now: datetime) -> int:
-        """Count a failure of an address, and tell how many it has had in this hour (UTC).
+        """Count a failure of an address and return its failures in this hour (UTC).
 
         Raises:
             ClientsUnavailable: the table could not be written.
         """
-        with _faults_named():
+        with _raising_clients_unavailable():
             reply = self._client.update_item(
                 TableName=self._table_name,
                 Key={"pk": {"S": f"failures#{_hash(address)}#{now:%Y-%m-%dT%H}"}},
                 UpdateExpression="ADD failures :one SET expires_at = :later",
-                ExpressionAttributeValues={":one": {"N": "1"}, ":later": _second(now + FAILURES_KEPT)},
+                ExpressionAttributeValues={":one": {"N": "1"}, ":later": _second(now + FAILURE_RETENTION)},
                 ReturnValues="UPDATED_NEW",
             )
         return int(reply["Attributes"]["failures"]["N"])
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def _raising_clients_unavailable() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:

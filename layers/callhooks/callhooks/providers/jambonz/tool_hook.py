@@ -1,8 +1,8 @@
-"""The tool hook of jambonz's `llm` and speech-to-speech verbs: parse, normalise, and the answer of each vendor.
+"""Webhook for tool calls of jambonz's `llm` and speech-to-speech verbs, with the response format of each vendor.
 
-Written from jambonz's reference (New Client Tool Request) and from what the vendors' adapters in feature-server 0.9.8
-send and take. An answer without its vendor's shape is dropped by the adapter and the model waits for ever; anything
-but 200 with a JSON object ends the model's session.
+Sources: jambonz's reference (New Client Tool Request), and the vendors' adapters in feature-server 0.9.8. An adapter
+drops a response that is not in its vendor's format, and the model waits forever. Any response other than 200 with a
+JSON object ends the model's session.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from callhooks.runtime.json_values import finite_float
 
 MAX_EVENT_NAME = 200
 MAX_ANSWER_BYTES = 256 * 1024
-"""With a body of 128 KB it fits into an item of 400 KB."""
+"""Together with a body of 128 KB, this fits into an item of 400 KB."""
 MAX_ANSWERED = 8_000
-"""More errors than fit into the answer, so that no more entries than these need to be read."""
+"""Maximum number of tool calls to parse; even their errors do not all fit into the response."""
 GOOGLE = "google"
 ANSWER_WITHIN = timedelta(seconds=8.8)
-"""The function's time-out is 9 s: tools have 5 of them."""
+"""The function's time-out is 9 s; tools may use 5 s."""
 
 
 class _FunctionCall(Document):
@@ -51,7 +51,7 @@ class _FunctionCall(Document):
 
 
 class _ToolHookBody(Document):
-    """One call, or for Google's models a list of them under one `tool_call_id` that is always the same."""
+    """One call, or a list of calls from Google's models, which always have the same `tool_call_id`."""
 
     tool_call_id: Identifier = None
     name: OptionalStr = None
@@ -61,7 +61,7 @@ class _ToolHookBody(Document):
 
 @dataclass(frozen=True, slots=True)
 class ToolHook:
-    """What a model asks for, and once it was run, an outcome for each request."""
+    """Tool calls of a model and, after they have run, an outcome for each."""
 
     vendor: str
     call_sid: str | None
@@ -70,43 +70,43 @@ class ToolHook:
 
 
 def parse_tool_hook(request: Request) -> ToolHook:
-    """The tool calls of a request.
+    """Parse the tool calls in a request.
 
     Raises:
         BadRequest: it names no tool.
     """
     hook = _read(request, json_object(request.body, parse_float=finite_float))
-    if not any(wanted.name for wanted in hook.requests):
+    if not any(tool.name for tool in hook.requests):
         raise BadRequest("There is no name of a tool.")
     return hook
 
 
 def normalise(hook: ToolHook, request: Request, now: datetime) -> CallEvent:
-    """The event of a tool call; what the tools ended with is in the answer that is stored with it."""
+    """Return the event of a tool call. The outcomes are in the response that is stored with it."""
     return CallEvent(
         provider=PROVIDER,
         call_id=hook.call_sid,
         dedupe_key=hook_key(request),
         kind=Kind.TOOL_CALLED,
-        name=_joined(wanted.name for wanted in hook.requests),
+        name=_joined(tool.name for tool in hook.requests),
         received_at=now,
         sent_at=request.sender.sent_at,
         details=known_details(
-            {"vendor": hook.vendor, "tool_call_id": _joined(wanted.id or "" for wanted in hook.requests)}
+            {"vendor": hook.vendor, "tool_call_id": _joined(tool.id or "" for tool in hook.requests)}
         ),
     )
 
 
 def tool_response(hook: ToolHook) -> Response:
-    """The outcomes in the shape that the vendor's adapter takes."""
+    """Return the outcomes in the vendor's format."""
     if hook.vendor == GOOGLE:
         return _response(_google(hook))
-    shape = _SHAPES.get(hook.vendor, _documented)
-    return _response(shape(hook.requests[0], hook.outcomes[0]))
+    to_format = _FORMATS.get(hook.vendor, _documented)
+    return _response(to_format(hook.requests[0], hook.outcomes[0]))
 
 
-def not_understood(reason: str, request: Request) -> Response:
-    """An error in the vendor's shape for a request that names no tool, with as much of its id as can be read."""
+def error_response(reason: str, request: Request) -> Response:
+    """Return an error in the vendor's format, with the ids of the request as far as they can be read."""
     try:
         hook = _read(request, json_object(request.body))
     except BadRequest:
@@ -118,9 +118,9 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
     body = parse(event=dict(document), model=_ToolHookBody)
     calls = (body.function_calls or [])[:MAX_ANSWERED]
     vendor = clean_text(request.path_parameters.get("vendor", "")).lower()
-    requests = (*map(_tool_request, calls[:MAX_CALLS]), *map(_request_not_run, calls[MAX_CALLS:]))
+    requests = (*map(_tool_request, calls[:MAX_CALLS]), *map(_skipped_request, calls[MAX_CALLS:]))
     return ToolHook(
-        # Only the adapter of Google's models sends a list, and takes one, whatever vendor the URL names.
+        # Only the adapter of Google's models sends and accepts a list, regardless of the vendor in the URL.
         vendor=GOOGLE if requests else vendor,
         call_sid=request.sender.call_id,
         requests=requests or (ToolRequest(body.name or "", body.args, body.tool_call_id),),
@@ -128,13 +128,13 @@ def _read(request: Request, document: Mapping[str, object]) -> ToolHook:
 
 
 def _tool_request(call: object) -> ToolRequest:
-    # One entry that is none must not silence the others.
+    # An invalid entry must not affect the others.
     read = _FunctionCall.model_validate(call if isinstance(call, dict) else {})
     return ToolRequest(read.name or "", read.args, read.id)
 
 
-def _request_not_run(call: object) -> ToolRequest:
-    """Read what an error is sent back with: a validator takes too long for thousands of calls."""
+def _skipped_request(call: object) -> ToolRequest:
+    """Return only name and id for an error. Validating thousands of calls would take too long."""
     members = call if isinstance(call, dict) else {}
     return ToolRequest((_echoed(members.get("name")) or "").strip(), id=_echoed(members.get("id")))
 
@@ -154,20 +154,20 @@ def _response(document: Mapping[str, object]) -> Response:
 
 
 def _json(document: Mapping[str, object]) -> str:
-    # As it was sent: six letters for each of an id that is not ASCII would make the answer larger than an item.
+    # Do not escape: six characters for each one beyond ASCII would make the response too large for an item.
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    # The escape of a lone surrogate is the same in JSON.
+    # backslashreplace escapes a lone surrogate as JSON does.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _documented(_request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
-    # jambonz adds Ultravox's `type` and `invocation_id` to an object without a `type`, and knows the id for certain.
+    # jambonz adds Ultravox's `type` and the right `invocation_id` to an object without a `type`.
     return {"result": _text(outcome)}
 
 
 def _openai(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     item = {"type": "function_call_output", "call_id": request.id, "output": _text(outcome)}
-    return {"type": "conversation.item.create", "item": _known(item)}
+    return {"type": "conversation.item.create", "item": _without_none(item)}
 
 
 def _elevenlabs(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
@@ -177,58 +177,58 @@ def _elevenlabs(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, obje
         "result": _text(outcome),
         "is_error": outcome.is_error,
     }
-    return {"data": _known(data)}
+    return {"data": _without_none(data)}
 
 
 def _deepgram(request: ToolRequest, outcome: ToolOutcome) -> Mapping[str, object]:
     data = {"type": "FunctionCallResponse", "id": request.id, "name": request.name, "content": _text(outcome)}
-    return {"data": _known(data)}
+    return {"data": _without_none(data)}
 
 
 def _google(hook: ToolHook) -> Mapping[str, object]:
     responses: list[Mapping[str, object]] = []
-    room = MAX_ANSWER_BYTES
+    remaining_bytes = MAX_ANSWER_BYTES
     for request, outcome in zip(hook.requests, hook.outcomes, strict=True):
-        response = _known({"id": request.id, "name": request.name, "response": _object(outcome)})
-        room -= len(_json(response).encode("utf-8")) + 1
-        # What was run is told in any case.
-        if room < 0 and len(responses) >= MAX_CALLS:
+        response = _without_none({"id": request.id, "name": request.name, "response": _object(outcome)})
+        remaining_bytes -= len(_json(response).encode("utf-8")) + 1
+        # Always return the outcomes of tools that ran.
+        if remaining_bytes < 0 and len(responses) >= MAX_CALLS:
             break
         responses.append(response)
     return {"toolResponse": {"functionResponses": responses}}
 
 
-_SHAPES: Mapping[str, Callable[[ToolRequest, ToolOutcome], Mapping[str, object]]] = {
+_FORMATS: Mapping[str, Callable[[ToolRequest, ToolOutcome], Mapping[str, object]]] = {
     "openai": _openai,
     "microsoft": _openai,
     "elevenlabs": _elevenlabs,
     "deepgram": _deepgram,
     "voiceagent": _deepgram,
 }
-"""By the verb's vendor. Ultravox's models take the documented shape."""
+"""By the verb's vendor. Ultravox's models use the documented format."""
 
 
 def _text(outcome: ToolOutcome) -> str:
-    """The outcome as a text, which is what every vendor but Google wants."""
+    """Return the outcome as text, for every vendor except Google."""
     return outcome.value if isinstance(outcome.value, str) else json.dumps(outcome.value, ensure_ascii=False)
 
 
 def _object(outcome: ToolOutcome) -> object:
-    # Gemini takes an object alone, and reads anything else under `output`.
+    # Gemini accepts only an object and expects other values under `output`.
     return outcome.value if isinstance(outcome.value, dict) else {"output": outcome.value}
 
 
-def _known(members: Mapping[str, object]) -> Mapping[str, object]:
+def _without_none(members: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in members.items() if value is not None}
 
 
 class ToolWebhook(JambonzWebhook[ToolHook]):
-    """A language model in a call asks jambonz for a tool, and waits for its result.
+    """Webhook that runs tools for a language model in a call and returns their outcomes.
 
     Args:
-        runner: runs tools.
-        plan: what tools may ask of the call plan.
-        load_initial_webhook: returns the body of a call's first webhook by its call SID, `None` where there is none.
+        runner: runs the tools.
+        plan: the parts of the call plan that tools may use.
+        load_initial_webhook: returns the body of a call's first webhook by its call SID, or `None` if there is none.
         past_calls: the caller's earlier calls.
         signature_header: the header with jambonz's signature.
     """
@@ -249,11 +249,11 @@ class ToolWebhook(JambonzWebhook[ToolHook]):
         self._plan = plan
         self._load_initial_webhook = load_initial_webhook
         self._past_calls = past_calls
-        # Whatever fails, there is a better answer in the vendor's shape; this one says that the sender waits.
+        # Other methods answer every failure in the vendor's format. A fallback marks a sender that waits.
         self.fallback = tool_response(ToolHook("", None, (ToolRequest(""),), (failed("The tool cannot be run."),)))
 
     def parse(self, request: Request) -> ToolHook:
-        """Read the tool calls."""
+        """Parse the tool calls."""
         return parse_tool_hook(request)
 
     def decide(self, message: ToolHook, request: Request, now: datetime) -> ToolHook:
@@ -276,13 +276,13 @@ class ToolWebhook(JambonzWebhook[ToolHook]):
         return normalise(message, request, now)
 
     def answer(self, message: ToolHook, _request: Request, _now: datetime) -> Response:
-        """Return the outcomes in the shape that the vendor's adapter takes."""
+        """Return the outcomes in the vendor's format."""
         return tool_response(message)
 
     def quarantine_response(self, reason: str, request: Request) -> Response:
-        """Return an error in the vendor's shape."""
-        return not_understood(reason, request)
+        """Return an error in the vendor's format."""
+        return error_response(reason, request)
 
     def too_large_response(self, reason: str, request: Request) -> Response:
-        """Return an error in the vendor's shape."""
-        return not_understood(reason, request)
+        """Return an error in the vendor's format."""
+        return error_response(reason, request)

@@ -10,7 +10,7 @@ from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.new_call import NewCallWebhook, verbs_response
 from callhooks.providers.jambonz.plan.plan import Plan
-from callhooks.providers.jambonz.tool_hook import not_understood
+from callhooks.providers.jambonz.tool_hook import error_response
 from callhooks.providers.payload import json_object
 from callhooks.runtime.errors import HttpProblem
 from callhooks.runtime.http import Request, Response, Sender, problem_response
@@ -68,5 +68,5 @@ class PlanTransport:
             self._first = self._first or json_object(request.body)
             return self._new_call.answer(self._new_call.parse(request), request, now)
         if request.path.startswith("/webhooks/tool/"):
-            return not_understood("Tools are not run here.", request)
+            return error_response("Tools are not run here.", request)
         return verbs_response(())

@@ -1,7 +1,7 @@
-"""Twilio: status callbacks, which tell what happens to a call.
+"""Twilio: status callbacks, which report the progress of a call.
 
-Written from Twilio's pages Call resource (status callbacks) and Webhooks security, and from callbacks that people have
-published. A callback is a form, and signed with the account's auth token.
+Sources: Twilio's pages Call resource (status callbacks) and Webhooks security, and published callbacks. A callback is a
+form, signed with the account's auth token.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KIND_OF_STATUS = {
 """`CallStatus`. `completed` is the end of a call that was answered."""
 
 
-# Who sends it.
+# Authentication.
 
 
 class AuthTokens(NamedTuple):
@@ -55,40 +55,40 @@ class AuthTokens(NamedTuple):
 
 
 def read_auth_tokens(secrets: Sequence[SecretValue]) -> AuthTokens:
-    """The tokens of a secret: `auth_token`, and `further_auth_tokens` while it is being changed for another.
+    """Return the tokens of a secret: `auth_token`, and `further_auth_tokens` during a rotation.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: a member is missing or has the wrong type.
     """
     (secret,) = secrets
     return AuthTokens(secret_texts(secret, "auth_token"))
 
 
-def fields_of(request: Request) -> list[tuple[str, str]]:
-    """The names and values of a form, blank ones too.
+def form_fields(request: Request) -> list[tuple[str, str]]:
+    """Return the names and values of a form, including blank values.
 
     Raises:
-        BadRequest: there are more than any callback has.
+        BadRequest: the form has too many fields.
     """
     text = request.body.decode("utf-8", "replace")
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise BadRequest("There are too many fields.") from None
+        raise BadRequest("The form has too many fields.") from None
 
 
 def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> str:
-    """The signature as Twilio computes it.
+    """Return the signature as Twilio computes it.
 
-    Base64 of the HMAC-SHA1 over the URL and, right behind it, the name and value of each field in the order of the
-    names; what is there twice counts once.
+    Base64 of the HMAC-SHA1 over the URL, followed directly by the name and value of each field, sorted by name. A
+    duplicate field counts once.
     """
     signed = url + "".join(name + value for name, value in sorted(set(fields)))
     digest = hmac.digest(token.encode("utf-8"), signed.encode("utf-8", "surrogatepass"), "sha1")
     return base64.b64encode(digest).decode("ascii")
 
 
-# What it tells.
+# Parsing and normalising.
 
 
 def _rfc_2822(value: object) -> object:
@@ -102,7 +102,7 @@ Rfc2822: TypeAlias = Annotated[Moment, BeforeValidator(_rfc_2822)]
 
 
 class TwilioEvent(Document):
-    """A status callback. `CallDuration` is in seconds, and `Timestamp` when the status was reached."""
+    """Status callback. `CallDuration` is in seconds; `Timestamp` is the time of the status."""
 
     call_sid: Identifier = Field(default=None, alias="CallSid")
     parent_call_sid: OptionalStr = Field(default=None, alias="ParentCallSid")
@@ -119,28 +119,28 @@ class TwilioEvent(Document):
 
 
 def parse_event(request: Request) -> TwilioEvent:
-    """The event of a request.
+    """Parse the event in a request.
 
     Raises:
-        BadRequest: there is no id or no status of a call.
+        BadRequest: the call id or the status is missing.
     """
-    event = parse(event=dict(fields_of(request)), model=TwilioEvent)
+    event = parse(event=dict(form_fields(request)), model=TwilioEvent)
     if event.call_sid is None:
-        raise BadRequest("There is no CallSid.")
+        raise BadRequest("CallSid is missing.")
     if not event.call_status:
-        raise BadRequest("There is no CallStatus.")
+        raise BadRequest("CallStatus is missing.")
     return event
 
 
 def dedupe_key(request: Request) -> str:
-    """A callback has no id of its own: the hash of the raw body stands in."""
+    """Return the hash of the raw body, because a callback has no event id."""
     return request.body_hash
 
 
 def normalise(event: TwilioEvent, request: Request, now: datetime) -> CallEvent:
-    """The event in the common vocabulary."""
+    """Return the event in the common vocabulary."""
     status = cleaned(event.call_status) or ""
-    # `outbound-api` and `outbound-dial` say who has placed the call.
+    # `outbound-api` and `outbound-dial` are outbound calls.
     direction = (event.direction or "").partition("-")[0]
     return CallEvent(
         provider=PROVIDER,
@@ -171,7 +171,7 @@ def normalise(event: TwilioEvent, request: Request, now: datetime) -> CallEvent:
 
 
 class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
-    """Twilio's webhook; `public_url` is the address under which Twilio calls the API, empty for the request's own."""
+    """Twilio's webhook. `public_url` is the URL of the API that Twilio calls; empty for the request's own host."""
 
     provider = PROVIDER
     signature_header = SIGNATURE_HEADER
@@ -180,26 +180,26 @@ class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
         self._public_url = public_url
 
     def precheck_credentials(self, request: Request, _now: datetime) -> None:
-        """Check that there is a signature. It has no time, so that none can be too old."""
+        """Check that the request has a signature. Twilio's signature contains no time to check."""
         if request.header(SIGNATURE_HEADER) is None:
             raise Unauthorized("no signature")
 
     def authenticate(self, request: Request, credentials: AuthTokens, _now: datetime) -> Sender:
-        """Check the signature itself."""
-        given = (request.header(SIGNATURE_HEADER) or "").encode("utf-8", "surrogatepass")
+        """Check the signature."""
+        received = (request.header(SIGNATURE_HEADER) or "").encode("utf-8", "surrogatepass")
         try:
-            fields = fields_of(request)
+            fields = form_fields(request)
         except BadRequest as problem:
             raise Unauthorized(problem.reason) from None
         url = request.url(self._public_url)
         expected = [sign(token, url, fields).encode("ascii") for token in credentials.tokens]
         # Compare every token, so that timing does not reveal which one came close.
-        if not sum(hmac.compare_digest(given, one) for one in expected):
+        if not sum(hmac.compare_digest(received, one) for one in expected):
             raise Unauthorized("wrong signature")
         return Sender()
 
     def parse(self, request: Request) -> TwilioEvent:
-        """Read the event."""
+        """Parse the event."""
         return parse_event(request)
 
     def normalise(self, message: TwilioEvent, request: Request, now: datetime) -> CallEvent:
@@ -207,12 +207,12 @@ class TwilioWebhook(Webhook[AuthTokens, TwilioEvent]):
         return normalise(message, request, now)
 
 
-# What the command asks.
+# The description.
 
 
 def describe() -> Provider:
-    """Describe Twilio to the command, and to who folds its calls."""
-    # No webhook needs what is imported here.
+    """Describe Twilio to the command, the doctor and the fold."""
+    # Webhooks do not need these imports.
     from callhooks.providers.description import Provider, Route, Secret, reads  # noqa: PLC0415
 
     return Provider(
@@ -226,7 +226,7 @@ def describe() -> Provider:
                 credential="auth_token",
                 member="auth_token",
                 further="further_auth_tokens",
-                is_theirs=True,
+                is_issued_by_provider=True,
             ),
         ),
         routes=(
@@ -243,18 +243,18 @@ def describe() -> Provider:
 def _sign_now(request: Request, signing: Signing) -> Request:
     from callhooks.providers.description import with_headers  # noqa: PLC0415
 
-    signature = sign(signing.credentials["auth_token"], request.url(signing.base_url), fields_of(request))
+    signature = sign(signing.credentials["auth_token"], request.url(signing.base_url), form_fields(request))
     return with_headers(request, {SIGNATURE_HEADER: signature})
 
 
 def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[Sample]:
-    """A call has ended."""
+    """Return a callback for the end of a call."""
     from callhooks.providers.description import (  # noqa: PLC0415
         TEST_NUMBER,
         TEST_SENDER,
         Sample,
+        check_stored,
         form_delivery,
-        not_stored,
     )
 
     fields = {
@@ -265,7 +265,7 @@ def _samples(call_id: str, now: datetime, _parameters: Parameters) -> Sequence[S
         "To": TEST_NUMBER,
         "Timestamp": format_datetime(now.astimezone(UTC)),
     }
-    return [Sample("status callback", form_delivery(WEBHOOK, fields), not_stored)]
+    return [Sample("status callback", form_delivery(WEBHOOK, fields), check_stored)]
 
 
 def _settings(setup: Setup) -> Sequence[SettingGroup]:
@@ -273,12 +273,12 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
 
     return [
         SettingGroup(
-            "With each call (StatusCallback), or in the Console: Phone Numbers, the number",
+            "For each call (StatusCallback), or in the Console: Phone Numbers > your number",
             [
                 Setting("Status callback URL", f"{setup.base_url}{WEBHOOK}"),
                 Setting("Method", "POST"),
                 Setting("Events", "initiated, ringing, answered, completed"),
             ],
-            [f"The signature needs the account's auth token: callhooks secret add twilio{setup.stack_option}"],
+            [f"To check signatures, add the auth token: callhooks secret add twilio{setup.stack_option}"],
         )
     ]
