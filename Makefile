@@ -11,13 +11,13 @@ CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
-# The first Python on this machine that is new enough.
+# The first Python on this machine that is recent enough.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
-# Without bytecode on disk, each of the many processes would compile all its imports again.
+# Keep bytecode on disk: otherwise each of the many processes compiles its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 UV_COMPILE := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version $(OLDEST) --generate-hashes \
 	--custom-compile-command 'make lock'
@@ -31,28 +31,28 @@ printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEE
 endef
 LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
-# sam only reads AWS_DEFAULT_REGION; other tools read AWS_REGION.
+# sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
 	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
 
-help: ## List the targets
+help: ## List all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.complete ## Create the development environment (the other targets do it automatically)
+setup: $(VENV)/.complete ## Create the development environment (other targets do this automatically)
 
 $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.toml tools/setup.py
-	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later, but found only" \
-		"$$(python3 --version 2>&1). Install a newer one, or set its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later. Found: $$(python3 --version 2>&1)." \
+		"Install one, or set its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@$(PYTHON) tools/setup.py $(VENV)
 	@touch $@
 
 run: setup ## Start the local stack (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-# The slowest first: .ci/run runs two in parallel.
+# Longest first, because .ci/run runs two at a time.
 test: test-integration test-e2e test-faults test-browser test-unit ## Run all tests
 
 test-unit: setup
@@ -70,19 +70,19 @@ test-faults: setup
 test-browser: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/browser
 
-fuzz: setup ## Run the property tests with random examples until one fails or time runs out (MINUTES=10)
+fuzz: setup ## Run the property tests with random examples until one fails (MINUTES=10)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-mutations: setup ## Remove each safeguard in turn and name the test that fails
+mutations: setup ## Remove each safeguard in turn and show which test fails
 	@$(BIN)/python -m tests.mutations
 
-soak: setup ## Run a synthetic day with an outage and check every promise (DELIVERIES=50000)
+soak: setup ## Simulate a day with an outage and check the promises (DELIVERIES=50000)
 	@$(BIN)/python -m tests.soak --deliveries $(DELIVERIES)
 
-bench: setup ## Measure the cost of a delivery, compared with alternatives (ROUNDS=15)
+bench: setup ## Compare the cost of a delivery with other implementations (ROUNDS=15)
 	@$(BIN)/python -m bench --rounds $(ROUNDS)
 
-check: check-lock check-types check-template check-prose check-code ## Lint, types, template, prose, lock files
+check: check-lock check-types check-template check-prose check-code ## Check formatting, lint, types, the template, prose and lock files
 
 check-code: setup
 	@$(BIN)/ruff format --check .
@@ -102,34 +102,34 @@ check-prose: setup
 	@$(BIN)/codespell
 	@$(BIN)/python -m tests.prose
 
-docs: setup ## Write docs/openapi.json, the OpenAPI document of the call log
+docs: setup ## Write docs/openapi.json, the description of the call log API
 	@$(BIN)/callhooks openapi > docs/openapi.json
 
 pictures: setup ## Draw the README's pictures of the console and the terminal (needs Chromium)
 	@$(BIN)/python -m docs.pictures.draw > /dev/null
 
-fix: setup ## Format the code and fix what ruff can fix
+fix: setup ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: setup ## Lock the dependencies after a change to pyproject.toml (UPGRADE=--upgrade for newer versions)
+lock: setup ## Update the lock files after a change of pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(call LOCK_INTO,.)
 
-# Lock copies with the same pins. They differ if a pyproject.toml was changed without `make lock`.
+# Lock copies with the same pins; they differ if a pyproject.toml has changed since the last `make lock`.
 check-lock: setup
 	@umask 077; for file in $(LOCKED); do mkdir -p .local/lock/$$(dirname $$file) && cp $$file .local/lock/$$file; done
 	@$(call LOCK_INTO,.local/lock)
 	@for file in $(LOCKED); do diff -u $$file .local/lock/$$file || \
-		{ echo "callhooks: $$file is out of date. Run 'make lock'" >&2; exit 1; }; done
+		{ echo "$$file is out of date. Run 'make lock'" >&2; exit 1; }; done
 
-build: setup ## Build for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
+build: setup ## Build the application for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
 
 deploy: build ## Deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
 	@$(AWS) $(SAM) deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
-remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets stay
+remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets remain
 	@$(AWS) $(SAM) delete --config-env $(CONFIG)
 
-clean: ## Delete everything that was built
+clean: ## Delete the environment and all build output
 	rm -rf $(VENV) .local .aws-sam

@@ -1,4 +1,4 @@
-"""The table of events as the call log reads it, in memory, and calls in it."""
+"""In-memory events table for tests of the call log, and calls to put into it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeTable:
-    """Query and BatchGetItem of DynamoDB, as far as the call log uses them; whatever has one start is in any order.
+    """DynamoDB's Query and BatchGetItem, as far as the call log uses them. Entries with the same start are unsorted.
 
-    `reads` counts the entries that were read, `queries` the requests. `unprocessed` is how often BatchGetItem leaves
-    out all but one of what it is asked for.
+    `reads` counts the entries that were read, `queries` the requests. `unprocessed` is the number of BatchGetItem
+    requests that return only their first key.
     """
 
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
-    largest_reply: int = 1000
+    max_reply: int = 1000
     reads: int = 0
     queries: int = 0
     fault: Exception | None = None
@@ -45,7 +45,7 @@ class FakeTable:
             raise self.fault
         values = {name: value["S"] for name, value in query["ExpressionAttributeValues"].items()}
         if any(not value for value in values.values()):
-            raise AssertionError("DynamoDB takes no empty value of a key")
+            raise AssertionError("DynamoDB rejects empty key values")
         if "IndexName" not in query:
             found = [
                 item
@@ -57,7 +57,7 @@ class FakeTable:
         (partition,) = {values[name] for name in (":value", ":conversation") if name in values}
         oldest, newest = values.get(":oldest", "0"), values.get(":newest", "~")
         if oldest > newest:
-            raise AssertionError("DynamoDB takes no range that ends before it begins")
+            raise AssertionError("DynamoDB rejects a range that ends before it begins")
         entries = [
             {name: item[name] for name in members if name in item}
             for item in self.items.values()
@@ -69,7 +69,7 @@ class FakeTable:
         if "ExclusiveStartKey" in query:
             keys = [_key(entry) for entry in entries]
             entries = entries[keys.index(_key(query["ExclusiveStartKey"])) + 1 :]
-        page = entries[: min(query["Limit"], self.largest_reply)]
+        page = entries[: min(query["Limit"], self.max_reply)]
         self.reads += len(page)
         reply: dict[str, Any] = {"Items": page}
         if len(page) < len(entries):
@@ -80,13 +80,13 @@ class FakeTable:
         return reply
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
-        ((table, asked),) = RequestItems.items()
-        keys = [_key(key) for key in asked["Keys"]]
+        ((table, requested),) = RequestItems.items()
+        keys = [_key(key) for key in requested["Keys"]]
         assert 0 < len(keys) <= 100
         reply: dict[str, Any] = {}
         if self.unprocessed:
             self.unprocessed -= 1
-            reply["UnprocessedKeys"] = {table: {"Keys": asked["Keys"][1:]}} if keys[1:] else {}
+            reply["UnprocessedKeys"] = {table: {"Keys": requested["Keys"][1:]}} if keys[1:] else {}
             keys = keys[:1]
         return {"Responses": {table: [self.items[key] for key in keys if key in self.items]}, **reply}
 
@@ -96,9 +96,9 @@ class FakeTable:
 
 
 def a_call(call_id: str, *, milliseconds: int = 0, provider: str = "jambonz", **members: Any) -> Call:
-    """A call that began so long after the tests' own beginning."""
+    """Return a call that starts `milliseconds` after `START`."""
     started_at = START + timedelta(milliseconds=milliseconds)
-    told = {
+    defaults = {
         "status": CallStatus.INITIATED,
         "direction": "inbound",
         "from_": "+14155550100",
@@ -111,7 +111,7 @@ def a_call(call_id: str, *, milliseconds: int = 0, provider: str = "jambonz", **
         started_at=started_at,
         last_event_at=started_at,
         event_count=1,
-        **{**told, **members},
+        **{**defaults, **members},
     )
 
 
@@ -130,13 +130,15 @@ def path_of(call: Call) -> str:
 
 
 def newest_first(calls: Iterable[Call]) -> list[str]:
-    """The paths of calls in the order of a list."""
-    places = [(utc_text(call.started_at), partition_key(call.provider, call.call_id), path_of(call)) for call in calls]
-    return [path for _, _, path in sorted(places, reverse=True)]
+    """Return the paths of calls in the order of a list."""
+    positions = [
+        (utc_text(call.started_at), partition_key(call.provider, call.call_id), path_of(call)) for call in calls
+    ]
+    return [path for _, _, path in sorted(positions, reverse=True)]
 
 
 def _index(name: str) -> tuple[str, list[str]]:
-    """The partition key of an index of the template, and what its entries hold."""
+    """Return the partition key of an index in the template, and the attributes of its entries."""
     (index,) = [one for one in resource("EventsTable")["GlobalSecondaryIndexes"] if one["IndexName"] == name]
     keys = [key["AttributeName"] for key in index["KeySchema"]]
     return keys[0], ["pk", "sk", *keys, *index["Projection"].get("NonKeyAttributes", [])]

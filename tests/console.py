@@ -1,4 +1,4 @@
-"""A warm container of the call log, and how it is asked, for the tests."""
+"""Warm container of the call log for tests, and the requests to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = Response(200, "<!doctype html>", headers={"content-type": "text/html; cha
 
 @dataclass
 class ConsoleSecret:
-    """The console's secret in the secret store."""
+    """Console secret in the secret store."""
 
     password: str = PASSWORD
     further: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class ConsoleSecret:
 
 @dataclass
 class Console:
-    """The call log with a table, a secret and a clock in the tests' hands."""
+    """Call log with a table, a secret and a clock that the test controls."""
 
     table: FakeTable = field(default_factory=FakeTable)
     secret: ConsoleSecret = field(default_factory=ConsoleSecret)
@@ -70,8 +70,8 @@ class Console:
         return Answer(**self.log.answer(event))
 
     def get(self, path: str, **query: object) -> Answer:
-        """Ask with Basic credentials."""
-        return self.answer(asked(path, query=query, headers={"authorization": basic()}))
+        """Send a GET request with Basic credentials."""
+        return self.answer(api_event(path, query=query, headers={"authorization": basic()}))
 
     def json(self, path: str, **query: object) -> Any:
         answer = self.get(path, **query)
@@ -79,8 +79,8 @@ class Console:
         assert answer.headers["content-type"] == "application/json"
         return json.loads(answer.body)
 
-    def refusal(self, path: str, **query: object) -> tuple[int, str]:
-        """The status and the detail of a problem."""
+    def problem(self, path: str, **query: object) -> tuple[int, str]:
+        """Return status and detail of a problem response."""
         answer = self.get(path, **query)
         return answer.statusCode, str(answer.problem["detail"])
 
@@ -89,11 +89,11 @@ class Console:
 
     def post(self, body: str | bytes, content_type: str | None = "application/json") -> Answer:
         headers = {"content-type": content_type} if content_type is not None else {}
-        return self.answer(asked("/session", method="POST", body=body, headers=headers))
+        return self.answer(api_event("/session", method="POST", body=body, headers=headers))
 
     def with_cookies(self, path: str, *cookies: str, method: str = "GET") -> Answer:
-        """Ask as the page does."""
-        return self.answer(asked(path, method=method, cookies=cookies, headers={"sec-fetch-mode": "cors"}))
+        """Send a request the way the page does."""
+        return self.answer(api_event(path, method=method, cookies=cookies, headers={"sec-fetch-mode": "cors"}))
 
 
 def basic(username: str = USERNAME, password: str = PASSWORD) -> str:
@@ -101,12 +101,12 @@ def basic(username: str = USERNAME, password: str = PASSWORD) -> str:
 
 
 def cookie_in(answer: Answer) -> str:
-    """What a browser sends back of the cookie that it was given."""
+    """Return the `name=value` that a browser sends back for the cookie of a response."""
     (cookie,) = answer.cookies
     return cookie.partition(";")[0]
 
 
-def asked(
+def api_event(
     path: str,
     *,
     method: str = "GET",
@@ -116,7 +116,7 @@ def asked(
     cookies: tuple[str, ...] = (),
     body: str | bytes | None = None,
 ) -> Event:
-    """A request as API Gateway hands it on."""
+    """Return a request as the event that API Gateway passes to the function."""
     event: Event = {
         "version": "2.0",
         "rawPath": path,

@@ -1,9 +1,9 @@
-"""Draw the README's pictures of the console and the terminal.
+"""Generator of the README's pictures of the console and the terminal.
 
     python -m docs.pictures.draw
 
-takes screenshots of the real page with made-up calls, in the system's Chromium, and records commands on a local stack
-that it starts. Run it from the root of the repository, as `make pictures` does.
+takes screenshots of the real page with generated calls, in the system's Chromium, and records commands on a local stack
+that it starts. Run it from the root of the repository (`make pictures`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rich.text import Text
 
 from tests.browser.conftest import NOW, PAGE, chromium, sign_in
 from tests.browser.double import CallLogDouble, serving
-from tests.browser.recordings import KeptCall, day_of_calls, jambonz_calls, ring_group
+from tests.browser.recordings import StoredCall, day_of_calls, jambonz_calls, ring_group
 
 FOLDER = Path(__file__).parent
 SCRATCH = ROOT / ".local" / "pictures"
@@ -66,28 +66,28 @@ def draw_console() -> None:
 
 
 def _add_a_day(double: CallLogDouble) -> str:
-    """Add a working day with a call through the menu near its end.
+    """Store a working day, with a call through the menu near its end.
 
     Returns:
         The path of that call.
     """
-    double.keep(*day_of_calls(220, until=NOW - timedelta(minutes=6)))
+    double.store(*day_of_calls(220, until=NOW - timedelta(minutes=6)))
     double.relate(*ring_group(NOW - timedelta(minutes=1), until=12))
     through_menu = [_dialled_as_planned(call) for call in jambonz_calls(NOW - timedelta(minutes=4)).values()]
     double.relate(*through_menu)
     return next(call.path for call in through_menu if not call.call.parent_call_id)
 
 
-def _dialled_as_planned(call: KeptCall) -> KeptCall:
-    """Return the call with a dialled leg to one of the phones in the recorded verb."""
+def _dialled_as_planned(call: StoredCall) -> StoredCall:
+    """Return the call with the recorded leg's number replaced by one that the recorded verb dials."""
 
     def renumbered(text: str | None) -> str | None:
         return text and text.replace(RECORDED_PHONE, RUNG_PHONE)
 
-    return KeptCall(
+    return StoredCall(
         tuple(
-            replace(kept, body=renumbered(kept.body), event=replace(kept.event, to=renumbered(kept.event.to)))
-            for kept in call.events
+            replace(stored, body=renumbered(stored.body), event=replace(stored.event, to=renumbered(stored.event.to)))
+            for stored in call.events
         )
     )
 
@@ -104,7 +104,7 @@ SCRIPT = "press 1\ndial answered 42\n"
 
 @dataclass(frozen=True)
 class Line:
-    """Line of the terminal with its time."""
+    """Line of the terminal, and the time at which it appeared."""
 
     seconds: float
     text: str
@@ -117,8 +117,8 @@ def draw_terminal() -> None:
     new_call = "callhooks send events/jambonz/new_call.json"
     commands = [new_call, new_call, f"callhooks call --script {script.relative_to(ROOT)}"]
     with _running() as (started, stack):
-        told = [(command, list(_lines_of(_spawn(*command.split()[1:]), seconds=60))) for command in commands]
-    lines = [Line(line.seconds, _fit_to_show(line.text, stack)) for line in _played([("make run", started), *told])]
+        recorded = [(command, list(_lines_of(_spawn(*command.split()[1:]), seconds=60))) for command in commands]
+    lines = [Line(line.seconds, _fit_to_show(line.text, stack)) for line in _played([("make run", started), *recorded])]
     (FOLDER / "terminal.svg").write_text(_animated(lines), "utf-8")
 
 
@@ -133,7 +133,7 @@ def _spawn(*arguments: str) -> _Spawned:
     environment = os.environ | {
         "CALLHOOKS_STACK_FILE": str(SCRATCH / "stack.json"),
         "TERM": "xterm-256color",
-        "COLUMNS": "400",  # replacements change the length of lines, so they are wrapped later
+        "COLUMNS": "400",  # lines are wrapped later, because replacements change their length
     }
     process = subprocess.Popen(
         [CALLHOOKS, *arguments], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
@@ -143,12 +143,12 @@ def _spawn(*arguments: str) -> _Spawned:
 
 
 def _lines_of(spawned: _Spawned, *, seconds: float, until: str | None = None) -> Iterator[Line]:
-    """Yield the lines of a command up to its end, or up to the first line that contains `until`."""
+    """Yield the lines of a command, up to its end or to the first line that contains `until`."""
     started, rest = time.monotonic(), b""
     while time.monotonic() - started < seconds:
         try:
             read = os.read(spawned.output, 4096)
-        except OSError:  # the terminal's other side is closed
+        except OSError:  # the other side of the terminal is closed
             return
         *complete, rest = (rest + read).split(b"\n")
         for line in complete:
@@ -156,7 +156,7 @@ def _lines_of(spawned: _Spawned, *, seconds: float, until: str | None = None) ->
             yield Line(time.monotonic() - started, text)
             if until and until in text:
                 return
-    raise TimeoutError(f"{spawned.process.args!r} took too long")
+    raise TimeoutError(f"{spawned.process.args!r} did not finish in time")
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def _running() -> Iterator[tuple[list[Line], LocalStack]]:
 
 
 def _played(recorded: Sequence[tuple[str, Sequence[Line]]]) -> Iterator[Line]:
-    """Yield all lines with the times of the recording. Long pauses are cut, and short ones extended for the reader."""
+    """Yield all lines on one time line, with long pauses shortened and bursts slowed down for reading."""
     now = 0.0
     for command, lines in recorded:
         now += BEFORE_COMMAND
@@ -186,7 +186,7 @@ def _played(recorded: Sequence[tuple[str, Sequence[Line]]]) -> Iterator[Line]:
 
 
 def _fit_to_show(text: str, stack: LocalStack) -> str:
-    """Replace secrets and paths of this machine."""
+    """Replace secrets and the paths and port of this machine."""
     for secret in _texts_in(stack.credentials.model_dump(mode="json")):
         if len(secret) >= 20:
             text = text.replace(secret, "•" * 12)
@@ -205,10 +205,10 @@ def _texts_in(value: JsonValue) -> Iterator[str]:
 
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title about">
-<title id="title">A recorded terminal: make run, and a call</title>
-<desc id="about">make run builds the template, deploys it to a local AWS engine and says what to enter where.
-callhooks send delivers a recorded call of jambonz, which is answered with verbs; the same again gets the first answer.
-callhooks call plays a whole call by a script.</desc>
+<title id="title">Terminal recording: make run, and a call</title>
+<desc id="about">make run builds the template, deploys it to a local AWS engine and prints URLs and credentials.
+callhooks send delivers a recorded call of jambonz and gets verbs; a duplicate gets the same answer.
+callhooks call walks through a call with a script.</desc>
 <style>
 text {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', 'DejaVu Sans Mono', monospace;
   fill: {ink}; white-space: pre }}
@@ -227,7 +227,7 @@ text {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mo
 
 
 def _animated(lines: Sequence[Line]) -> str:
-    """Draw a terminal that scrolls line by line, with its last line at the bottom."""
+    """Return the SVG of a terminal whose last line is at the bottom; moving all lines up shows one after another."""
     console = Console(width=COLUMNS)
     rows: list[tuple[float, Text]] = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""The call log: `GET /`, `/calls`, `/calls/{provider}/{call_id}`, `/stats`, `/openapi.json`, and `/session`."""
+"""Call log: `/` (console), `/calls`, `/calls/{provider}/{call_id}`, `/stats`, `/openapi.json` and `/session`."""
 
 import os
 from pathlib import Path

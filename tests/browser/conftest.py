@@ -1,4 +1,4 @@
-"""A real Chromium without a window, the page in it, and the call log as its double."""
+"""Fixtures: a headless Chromium, the console page in it, and a test double of the call log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = DAY + timedelta(hours=14, minutes=20)
 SCREENSHOTS = ROOT / ".local" / "screenshots"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MISSING = (
-    "There is no Chromium here: `apt-get install chromium` (or any Chromium or Chrome on PATH, or named by CHROMIUM)"
+    "No Chromium found. Install it (`apt-get install chromium`), or set CHROMIUM to the path of Chromium or Chrome."
 )
 _ARGUMENTS = (
     "--disable-quic",
@@ -38,7 +38,7 @@ PHONE = {"width": 360, "height": 740}
 
 
 def chromium() -> str | None:
-    """The system's Chromium."""
+    """Return the path of the system's Chromium."""
     return os.environ.get("CHROMIUM") or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
@@ -65,36 +65,36 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Watched:
-    """A page of the browser, and whatever went wrong in it."""
+    """Page of the browser that records console messages, errors, dialogs and policy violations."""
 
     page: Page
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", self._heard)
+        self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        self.page.on("dialog", self._asked)
+        self.page.on("dialog", self._on_dialog)
         self.page.add_init_script(
             "document.addEventListener('securitypolicyviolation', "
             "(event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
         )
 
     def settle(self) -> None:
-        """Wait until everything that has gone wrong is told: a violation of the policy is, a task later."""
+        """Wait until all faults are recorded: policy violations are reported one task later."""
         self.page.evaluate("new Promise((done) => setTimeout(done, 50))")
 
-    def _asked(self, dialog: Dialog) -> None:
+    def _on_dialog(self, dialog: Dialog) -> None:
         self.faults.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def _heard(self, message: ConsoleMessage) -> None:
-        # The browser itself tells of each answer that is an error; the page says it to who looks at it.
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # The browser logs every error response itself; the page shows it to the user.
         if not message.text.startswith("Failed to load resource"):
             self.faults.append(f"{message.type}: {message.text}")
 
 
 def sign_in(page: Page, password: str = PASSWORD, *, username: str = USERNAME) -> None:
-    """Fill the form in and send it."""
+    """Fill in the sign-in form and submit it."""
     page.get_by_label("User name").fill(username)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
@@ -102,7 +102,7 @@ def sign_in(page: Page, password: str = PASSWORD, *, username: str = USERNAME) -
 
 @dataclass
 class Visitor:
-    """Opens pages in one browser context, and holds each to having logged nothing and broken no policy."""
+    """Browser context whose pages must not log anything or violate their policy."""
 
     context: BrowserContext
     double: CallLogDouble
@@ -115,7 +115,7 @@ class Visitor:
         return page
 
     def signed_in(self, fragment: str = "") -> Page:
-        """The page with a session, as it is after the first answers."""
+        """Return the page with a session, after its list has loaded."""
         answer = self.context.request.post(
             f"{self.double.url}session", data={"username": USERNAME, "password": PASSWORD}
         )
@@ -135,7 +135,7 @@ def double() -> Iterator[CallLogDouble]:
 
 @pytest.fixture
 def look() -> dict[str, object]:
-    """How the browser is set up: a test module or a parameter changes it."""
+    """Return the options of the browser context; tests override them by parameter."""
     return {"viewport": WIDE}
 
 
@@ -150,9 +150,9 @@ def visitor(browser: Browser, double: CallLogDouble, look: dict[str, object]) ->
     assert [fault for watched in visitor.watched for fault in watched.faults] == []
 
 
-def screenshot(page: Page, name: str, *, whole: bool = False) -> None:
+def screenshot(page: Page, name: str, *, full_page: bool = False) -> None:
     make_private_folder(SCREENSHOTS)
-    # What moves is at rest in a picture.
+    # Finish animations before taking the picture.
     with suppress(Exception):
         page.evaluate("document.getAnimations().forEach((one) => one.finish())")
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)

@@ -1,4 +1,4 @@
-"""The call log as the page sees it: serves the page and answers by the contract, from calls in memory."""
+"""Test double of the call log: serves the page, and the API from calls in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from callhooks.call_log.page import Page
 from callhooks.events.call_event import canonical_party
 
-from tests.browser.recordings import KeptCall
+from tests.browser.recordings import StoredCall
 
 USERNAME, PASSWORD = "console", "s3cr3t-of-the-console"
 _COOKIE = "callhooks_session"
@@ -27,31 +27,31 @@ Answer = tuple[int, object, Mapping[str, str]]
 
 
 class CallLogDouble:
-    """Holds the calls; `now` is what the page takes for the time, `fault` answers everything but the page."""
+    """Call log in memory. `now` is the time that the page sees; `fault` is the status of all responses but the page."""
 
     def __init__(self, page: Page, now: datetime) -> None:
         self._page = page
         self._started = datetime.now(UTC)
         self._now = now
-        self._calls: dict[str, KeptCall] = {}
+        self._calls: dict[str, StoredCall] = {}
         self._legs: dict[str, list[str]] = {}
         self._sessions: set[str] = set()
         self.fault: int | None = None
         self.empty_pages = 0
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.url = ""
 
     @property
     def now(self) -> datetime:
         return self._now + (datetime.now(UTC) - self._started)
 
-    def keep(self, *calls: KeptCall) -> None:
-        """Take these calls, or what has become of them."""
+    def store(self, *calls: StoredCall) -> None:
+        """Add these calls, or replace their earlier state."""
         self._calls |= {call.path: call for call in calls}
 
-    def relate(self, *calls: KeptCall) -> None:
-        """Keep these calls as legs of each other."""
-        self.keep(*calls)
+    def relate(self, *calls: StoredCall) -> None:
+        """Store these calls as legs of each other."""
+        self.store(*calls)
         for call in calls:
             self._legs[call.path] = [other.path for other in calls if other is not call]
 
@@ -60,11 +60,11 @@ class CallLogDouble:
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         url = urlsplit(target)
-        self.asked.append(f"{method} {target}")
+        self.requests.append(f"{method} {target}")
         if url.path == "/":
             return 200, self._page.html, self._page.headers
         if self.fault is not None:
-            return self.problem(self.fault, "The table cannot be read at the moment.")
+            return self.problem(self.fault, "Calls are temporarily unavailable.")
         if url.path == "/session":
             return self._session(method, body)
         cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
@@ -91,7 +91,7 @@ class CallLogDouble:
             return 204, None, {"set-cookie": f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"}
         if json.loads(body) != {"username": USERNAME, "password": PASSWORD}:
             return self.problem(401, "The credentials of this request are missing or wrong.")
-        session = f"session-{len(self.asked)}"
+        session = f"session-{len(self.requests)}"
         self._sessions.add(session)
         return 204, None, {"set-cookie": f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict"}
 
@@ -108,10 +108,10 @@ class CallLogDouble:
             if name in query:
                 found = [call for call in found if (call[name] or "under_way") == query[name]]
         found.sort(key=lambda call: (call["started_at"], call["path"]), reverse=True)
-        kind, _, place = query.get("cursor", "empty-0").partition("-")
-        if kind == "empty" and int(place) < self.empty_pages:
-            return {"calls": [], "cursor": f"empty-{int(place) + 1}"}
-        start = int(place) if kind == "at" else 0
+        kind, _, offset = query.get("cursor", "empty-0").partition("-")
+        if kind == "empty" and int(offset) < self.empty_pages:
+            return {"calls": [], "cursor": f"empty-{int(offset) + 1}"}
+        start = int(offset) if kind == "at" else 0
         limit = int(query["limit"])
         end = start + limit
         return {"calls": found[start:end], "cursor": f"at-{end}" if end < len(found) else None}
@@ -132,14 +132,14 @@ class CallLogDouble:
 
     def _call(self, path: str) -> Answer:
         if path not in self._calls:
-            return self.problem(404, "There is no such call.")
+            return self.problem(404, "No such call.")
         legs = [self._calls[leg].summary for leg in self._legs.get(path, ())]
         return 200, {**self._calls[path].document, "legs": legs}, {}
 
 
 @contextmanager
 def serving(double: CallLogDouble) -> Iterator[CallLogDouble]:
-    """The double on a free port of loopback."""
+    """Serve the double on a free port of the loopback interface."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -152,8 +152,8 @@ def serving(double: CallLogDouble) -> Iterator[CallLogDouble]:
                 b"" if document is None else (document if isinstance(document, str) else json.dumps(document)).encode()
             )
             self.send_response(status)
-            told = {"content-type": "application/json", "cache-control": "no-store", **more}
-            for name, value in told.items():
+            sent = {"content-type": "application/json", "cache-control": "no-store", **more}
+            for name, value in sent.items():
                 self.send_header(name, value)
             if status != 204:
                 self.send_header("content-length", str(len(content)))
@@ -166,7 +166,7 @@ def serving(double: CallLogDouble) -> Iterator[CallLogDouble]:
             return format_datetime(double.now, usegmt=True)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
+            """Suppress the access log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Calls for the page: recordings as the functions keep them, and a day of made-up ones."""
+"""Calls for the page: recordings as the functions store them, and a day of generated calls."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ ANSWERED_CALL = "d2515c3b-b79a-41a2-971a-445e769c823c"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An event as the table has it, with what the sender sent and got."""
+class StoredEvent:
+    """Event in the table, with its raw body and the response to it."""
 
     event: CallEvent
     body: str | None = "{}"
@@ -56,13 +56,13 @@ class Kept:
     query: str | None = None
 
     @classmethod
-    def of_item(cls, item: Item) -> Kept:
+    def of_item(cls, item: Item) -> StoredEvent:
         query = item["query"]["S"] if "query" in item else None
         return cls(event_of_item(item), body_of_item(item).decode(), json.loads(item["answer"]["S"]), query)
 
     @property
     def entry(self) -> dict[str, Any]:
-        """A TimelineEvent of the call log's answer."""
+        """Return the event as a `TimelineEvent` of the API."""
         event = self.event
         return {
             "key": event.dedupe_key,
@@ -84,14 +84,14 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class KeptCall:
-    """A call, by its events."""
+class StoredCall:
+    """Call made of stored events."""
 
-    events: tuple[Kept, ...]
+    events: tuple[StoredEvent, ...]
 
     @property
     def call(self) -> Call:
-        return fold(kept.event for kept in self.events)
+        return fold(stored.event for stored in self.events)
 
     @property
     def path(self) -> str:
@@ -106,23 +106,23 @@ class KeptCall:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The call log's answer, but for the legs."""
-        timeline = sorted(self.events, key=lambda kept: position(kept.event))
+        """Return the API's response for the call, without its legs."""
+        timeline = sorted(self.events, key=lambda stored: position(stored.event))
         call = {**self.call.model_dump(mode="json", by_alias=True), "path": self.path}
-        return {"call": call, "timeline": [kept.entry for kept in timeline], "legs": [], "omitted_events": 0}
+        return {"call": call, "timeline": [stored.entry for stored in timeline], "legs": [], "omitted_events": 0}
 
-    def with_event(self, *more: Kept) -> KeptCall:
-        return KeptCall((*self.events, *more))
+    def with_event(self, *more: StoredEvent) -> StoredCall:
+        return StoredCall((*self.events, *more))
 
 
-def call_of(kept: Iterable[Kept]) -> KeptCall:
-    return KeptCall(tuple(kept))
+def call_of(stored: Iterable[StoredEvent]) -> StoredCall:
+    return StoredCall(tuple(stored))
 
 
 def recorded_call(
     provider: str, names: Sequence[str], *, at: str = "06:30", changes: Mapping[str, str] = MappingProxyType({})
-) -> KeptCall:
-    """Recordings of Wavix, Bird or VoIPstudio as their function keeps them; `at` is the hour and minute of the call."""
+) -> StoredCall:
+    """Return recordings of Wavix, Bird or VoIPstudio as their function stores them; `at` is the time of the call."""
     sender = SENDERS[provider]()
     for name in names:
         text = json.dumps(document_of(provider, name))
@@ -131,7 +131,7 @@ def recorded_call(
             text = text.replace(old, new)
         sender.clock.advance(1)
         assert sender.send(text).statusCode == 200
-    return call_of(Kept.of_item(item) for item in sender.items)
+    return call_of(StoredEvent.of_item(item) for item in sender.items)
 
 
 WAVIX = (
@@ -150,8 +150,8 @@ def default_plan() -> Plan:
     return read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
 
 
-def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float = 99) -> dict[str, KeptCall]:
-    """A recorded call through the default plan's menu, and the leg that it dialled; only what happened so far.
+def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float = 99) -> dict[str, StoredCall]:
+    """Return a recorded call through the default plan's menu and the leg that it dialled, up to `until` seconds.
 
     Returns:
         The calls by their call SIDs.
@@ -200,9 +200,9 @@ def jambonz_calls(at: datetime, *, caller_name: str = '"Jane Doe"', until: float
         parameters = event.get("pathParameters", {})
         answer = receivers[receiver].receive({**signed, "requestContext": context, "pathParameters": parameters})
         assert answer["statusCode"] == 200, answer
-    kept = [Kept.of_item(item) for item in database.items.values()]
-    sids = {one.event.call_id or "" for one in kept}
-    return {sid: call_of(one for one in kept if one.event.call_id == sid) for sid in sids}
+    stored = [StoredEvent.of_item(item) for item in database.items.values()]
+    sids = {one.event.call_id or "" for one in stored}
+    return {sid: call_of(one for one in stored if one.event.call_id == sid) for sid in sids}
 
 
 def event(
@@ -237,10 +237,10 @@ def event(
 RING_GROUP = ("+14155550100", "+14155550101", "+14155550102")
 
 
-def ring_group(at: datetime, *, taken: bool = True, until: float = 999) -> list[KeptCall]:
-    """A jambonz call that rings three phones at once: one is busy, one takes it or nobody does, one loses.
+def ring_group(at: datetime, *, answered: bool = True, until: float = 999) -> list[StoredCall]:
+    """Return a jambonz call that rings three phones: one answers (or none), one is busy, one loses.
 
-    jambonz tells nothing any more of a leg that lost, nor of one whose caller has given up. Times are whole seconds.
+    jambonz does not report the end of a leg that lost, or whose caller hung up. Times are whole seconds.
 
     Returns:
         The call, then its legs.
@@ -252,27 +252,27 @@ def ring_group(at: datetime, *, taken: bool = True, until: float = 999) -> list[
     ]
     dial = [{"verb": "say", "text": "We are connecting you to sales."},
             {"verb": "dial", "target": [{"type": "phone", "number": number} for number in RING_GROUP]}]  # fmt: skip
-    told: list[tuple[float, Kind, dict[str, Any], Mapping[str, Detail], object]] = [
+    steps: list[tuple[float, Kind, dict[str, Any], Mapping[str, Detail], object]] = [
         (0, Kind.INITIATED, parent, {"caller_name": '"Jane Doe"', "flow": "sales"}, dial),
         (1, Kind.ANSWERED, parent, {}, []),
     ]
     for leg in legs:
-        told.append((4, Kind.INITIATED, leg, {"parent_call_sid": "group"}, []))
-        told.append((6, Kind.RINGING, leg, {}, []))
-    told.append((9, Kind.BUSY, legs[2], {"sip_status": 486, "sip_reason": "Busy Here"}, []))
-    if taken:
-        told += [
+        steps.append((4, Kind.INITIATED, leg, {"parent_call_sid": "group"}, []))
+        steps.append((6, Kind.RINGING, leg, {}, []))
+    steps.append((9, Kind.BUSY, legs[2], {"sip_status": 486, "sip_reason": "Busy Here"}, []))
+    if answered:
+        steps += [
             (19, Kind.ANSWERED, legs[0], {}, []),
             (101, Kind.COMPLETED, legs[0], {"call_termination_by": "caller"}, []),
             (101, Kind.VERB, parent, {"dial_call_status": "completed", "flow": "sales"}, [{"verb": "hangup"}]),
         ]
-    told.append((102 if taken else 24, Kind.COMPLETED, parent, {"call_termination_by": "caller"}, []))
-    kept = [
-        Kept(event(kind, at + timedelta(seconds=seconds), details, **call), answer=answer)
-        for seconds, kind, call, details, answer in told
+    steps.append((102 if answered else 24, Kind.COMPLETED, parent, {"call_termination_by": "caller"}, []))
+    stored = [
+        StoredEvent(event(kind, at + timedelta(seconds=seconds), details, **call), answer=answer)
+        for seconds, kind, call, details, answer in steps
         if seconds <= until
     ]
-    return [call_of(one for one in kept if one.event.call_id == call["call_id"]) for call in (parent, *legs)]
+    return [call_of(one for one in stored if one.event.call_id == call["call_id"]) for call in (parent, *legs)]
 
 
 _ENDS: Mapping[Outcome, tuple[Kind, Mapping[str, Detail]]] = {
@@ -296,24 +296,24 @@ def made_call(
     ring: float = 6,
     talk: float = 90,
     **parties: Any,
-) -> KeptCall:
-    """A call of which only the outcome matters; without one it is still under way after the answer."""
-    told: dict[str, Any] = {"provider": provider, "direction": direction, "call_id": f"made-{number:04}", **parties}
+) -> StoredCall:
+    """Return a generated call with an outcome; without one, the call is answered and still under way."""
+    members: dict[str, Any] = {"provider": provider, "direction": direction, "call_id": f"made-{number:04}", **parties}
     if outcome is Outcome.MISSED:
-        told["provider"] = "voipstudio"
-    events = [event(Kind.INITIATED, at, **told), event(Kind.RINGING, at + timedelta(seconds=0.6), **told)]
+        members["provider"] = "voipstudio"
+    events = [event(Kind.INITIATED, at, **members), event(Kind.RINGING, at + timedelta(seconds=0.6), **members)]
     end = at + timedelta(seconds=ring)
     if outcome in (Outcome.ANSWERED, None):
-        events.append(event(Kind.ANSWERED, end, **told))
+        events.append(event(Kind.ANSWERED, end, **members))
         end += timedelta(seconds=talk)
     if outcome is not None:
         kind, details = _ENDS[outcome]
-        events.append(event(kind, end, details, **told))
-    return call_of(Kept(one, json.dumps({"event": one.name, "call": one.call_id})) for one in events)
+        events.append(event(kind, end, details, **members))
+    return call_of(StoredEvent(one, json.dumps({"event": one.name, "call": one.call_id})) for one in events)
 
 
-def day_of_calls(count: int = 200, *, until: datetime, seed: int = 7) -> list[KeptCall]:
-    """Made-up calls of all providers with every outcome, as a working day has them."""
+def day_of_calls(count: int = 200, *, until: datetime, seed: int = 7) -> list[StoredCall]:
+    """Return generated calls of all providers with every outcome, distributed like a working day."""
     chance = random.Random(seed)  # noqa: S311
     outcomes = list(Outcome)
     hours = [0, 0, 0, 0, 1, 2, 4, 9, 16, 20, 22, 18, 12, 17, 21, 20, 18, 12, 6, 4, 2, 1, 1, 0]
@@ -344,6 +344,8 @@ def day_of_calls(count: int = 200, *, until: datetime, seed: int = 7) -> list[Ke
     return calls
 
 
-def renamed(call: KeptCall, call_id: str, **changes: Any) -> KeptCall:
-    """The same call under another id."""
-    return KeptCall(tuple(replace(kept, event=replace(kept.event, call_id=call_id, **changes)) for kept in call.events))
+def renamed(call: StoredCall, call_id: str, **changes: Any) -> StoredCall:
+    """Return the same call with another id."""
+    return StoredCall(
+        tuple(replace(stored, event=replace(stored.event, call_id=call_id, **changes)) for stored in call.events)
+    )

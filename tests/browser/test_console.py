@@ -1,4 +1,4 @@
-"""The console on the deployed application: webhooks come in, and a person watches them in a browser."""
+"""Console of a deployed stack: webhooks arrive, and a user watches their calls in a browser."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import WIDE, Watched, screenshot, sign_in
 from tests.browser.recordings import BIRD, VOIPSTUDIO, WAVIX
-from tests.browser.test_ladder import ASKED, LADDERS, arrows
+from tests.browser.test_ladder import LADDERS, VERB_REQUEST, arrows
 from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
 ARRIVED = 20_000
-"""Milliseconds until what was sent in is shown: the stream, the projector and the page's own interval."""
+"""Maximum milliseconds from a delivery to the page: stream, projector and polling interval."""
 RECORDED_DAY = "2026-11-21"
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 class Calls:
-    """Sends the recordings of calls that were not seen before."""
+    """Sender of recorded calls under new ids."""
 
     def __init__(self, running: RunningStack) -> None:
         self._running = running
         self._ids = NewCallIds()
 
     def send(self, provider: str, name: str, changes: Mapping[str, object] = MappingProxyType({})) -> str:
-        """Send a recording, and return where the call log has its call."""
+        """Send a recording, and return the path of its call in the call log."""
         path = EVENTS / provider / f"{name}.json"
         delivery = self._ids.renew(read_delivery(path), Path(path.name))
         document: dict[str, Any] = {**json.loads(delivery.request.body), **changes}
@@ -52,7 +52,7 @@ def calls(running: RunningStack) -> Calls:
 
 @pytest.fixture
 def page(running: RunningStack, browser: Browser) -> Iterator[Page]:
-    """The console, signed in by its form."""
+    """Return the console, signed in through its form."""
     context = browser.new_context(viewport=WIDE)  # type: ignore[arg-type]
     watched = Watched(context.new_page())
     watched.page.goto(running.stack.base_url)
@@ -69,7 +69,7 @@ def row(page: Page, path: str) -> Locator:
     return page.locator(f'#rows tr[data-path="{path}"]')
 
 
-def test_a_call_is_watched_from_its_first_webhook_to_its_end(page: Page, calls: Calls) -> None:
+def test_a_call_is_shown_live_from_its_first_webhook_to_its_end(page: Page, calls: Calls) -> None:
     page.evaluate("document.body.dataset.loaded = 'once'")
     path = calls.send("jambonz", "new_call")
     shown = row(page, path)
@@ -87,7 +87,7 @@ def test_a_call_is_watched_from_its_first_webhook_to_its_end(page: Page, calls: 
         ("call.initiated", "provider", "callhooks"),
         ("call.initiated", "callhooks", "provider"),
         ("call.answered", "provider", "from"),
-        *ASKED,
+        *VERB_REQUEST,
         ("call.completed", "from", "provider"),
     ]
     expect(page.locator(".verbs").first).to_contain_text("Thank you for calling Acme")
@@ -106,14 +106,14 @@ def test_markup_in_a_caller_s_name_stays_text(page: Page, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize(("provider", "names"), [("wavix", WAVIX), ("bird", BIRD), ("voipstudio", VOIPSTUDIO)])
-def test_the_calls_of_each_provider_have_their_ladder(
+def test_a_call_of_each_provider_has_its_ladder(
     page: Page, calls: Calls, provider: str, names: tuple[str, ...]
 ) -> None:
     path = ""
     for name in reversed(names):
         path = calls.send(provider, name)
     page.evaluate("(state) => { location.hash = state; }", f"day={RECORDED_DAY}&provider={provider}")
-    # Another day than today is asked for less often.
+    # The page refreshes other days than today less often.
     page.wait_for_timeout(3000)
     page.reload()
     expect(row(page, path)).to_contain_text("Answered", timeout=ARRIVED)
@@ -122,7 +122,7 @@ def test_the_calls_of_each_provider_have_their_ladder(
     assert arrows(page) == LADDERS[provider]
 
 
-def test_a_number_is_found_and_signing_out_forgets_it(page: Page, calls: Calls) -> None:
+def test_a_number_is_found_and_removed_when_signing_out(page: Page, calls: Calls) -> None:
     number = "+12125550163"
     path = calls.send("jambonz", "new_call", {"from": number})
     row(page, path).wait_for(timeout=ARRIVED)

@@ -1,4 +1,4 @@
-"""On a phone, in the dark, by keyboard, with a screen reader."""
+"""Accessibility: phones, dark mode, keyboard, screen readers, reduced motion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.browser.recordings import (
     ANSWERED_CALL,
     VOIPSTUDIO,
     WAVIX,
-    KeptCall,
+    StoredCall,
     call_of,
     day_of_calls,
     jambonz_calls,
@@ -35,25 +35,25 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def call(double: CallLogDouble) -> KeptCall:
-    """A call with everything a ladder can have, among those of a day with every outcome."""
+def call(double: CallLogDouble) -> StoredCall:
+    """Return a call with every part of a ladder, among the calls of a day with every outcome."""
     calls = jambonz_calls(NOW - timedelta(minutes=5))
-    double.keep(*day_of_calls(120, until=NOW - timedelta(minutes=8)))
-    double.keep(*(made_call(800 + n, NOW - timedelta(minutes=6, seconds=n), one) for n, one in enumerate(Outcome)))
-    double.keep(call_of(made_call(900, NOW - timedelta(seconds=9), None).events[:2]))
-    double.keep(recorded_call("wavix", WAVIX, at="14:13"), recorded_call("voipstudio", VOIPSTUDIO, at="14:12"))
+    double.store(*day_of_calls(120, until=NOW - timedelta(minutes=8)))
+    double.store(*(made_call(800 + n, NOW - timedelta(minutes=6, seconds=n), one) for n, one in enumerate(Outcome)))
+    double.store(call_of(made_call(900, NOW - timedelta(seconds=9), None).events[:2]))
+    double.store(recorded_call("wavix", WAVIX, at="14:13"), recorded_call("voipstudio", VOIPSTUDIO, at="14:12"))
     double.relate(*calls.values())
     return calls[ANSWERED_CALL]
 
 
-def open_ladder(visitor: Visitor, call: KeptCall) -> Page:
+def open_ladder(visitor: Visitor, call: StoredCall) -> Page:
     page = visitor.signed_in(f"#call={call.path}")
     page.locator(".event").first.wait_for()
     return page
 
 
 @pytest.mark.parametrize("look", [LOOKS["phone"], {**LOOKS["phone"], "viewport": {"width": 320, "height": 640}}])
-def test_nothing_is_wider_than_a_phone(visitor: Visitor, call: KeptCall, look: dict[str, Any]) -> None:
+def test_the_page_fits_the_width_of_a_phone(visitor: Visitor, call: StoredCall, look: dict[str, Any]) -> None:
     page = visitor.signed_in()
     fits = "document.documentElement.scrollWidth <= innerWidth"
     assert page.evaluate(fits)
@@ -68,15 +68,15 @@ def test_nothing_is_wider_than_a_phone(visitor: Visitor, call: KeptCall, look: d
     page.locator(".raw").wait_for()
     assert page.evaluate(fits)
     page.locator(".raw-toggle").first.tap()
-    screenshot(page, f"{name}-ladder", whole=True)
+    screenshot(page, f"{name}-ladder", full_page=True)
     expect(page.locator("#rows")).to_be_hidden()
-    page.get_by_role("button", name="Close the call").tap()
+    page.get_by_role("button", name="Close call").tap()
     expect(page.locator(f'tr[data-path="{call.path}"] a')).to_be_focused()
 
 
 @pytest.mark.parametrize("look", [LOOKS["phone"]])
-def test_every_outcome_of_the_legend_is_within_a_phone(visitor: Visitor, call: KeptCall) -> None:
-    visitor.double.keep(made_call(901, NOW - timedelta(hours=8), None))
+def test_the_legend_fits_the_width_of_a_phone(visitor: Visitor, call: StoredCall) -> None:
+    visitor.double.store(made_call(901, NOW - timedelta(hours=8), None))
     legend = visitor.signed_in().locator("#legend")
     boxes = [button.bounding_box() for button in legend.get_by_role("button").all()]
     assert len(boxes) == len(Outcome) + 2
@@ -84,7 +84,7 @@ def test_every_outcome_of_the_legend_is_within_a_phone(visitor: Visitor, call: K
 
 
 @pytest.mark.parametrize("look", [LOOKS["phone"]])
-def test_what_is_tapped_is_large_enough(visitor: Visitor, call: KeptCall) -> None:
+def test_touch_targets_are_large_enough(visitor: Visitor, call: StoredCall) -> None:
     page = open_ladder(visitor, call)
     small = page.evaluate(
         """() => [...document.querySelectorAll("button, input, select, summary")]
@@ -96,7 +96,7 @@ def test_what_is_tapped_is_large_enough(visitor: Visitor, call: KeptCall) -> Non
 
 
 CONTRAST = """() => {
-    // Colours as the browser paints them, whatever they are written in.
+    // Resolve colours as the browser paints them, in any notation.
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const rgba = (colour) => {
         canvas.clearRect(0, 0, 1, 1);
@@ -132,7 +132,7 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-def test_every_text_has_enough_contrast(visitor: Visitor, call: KeptCall, look: dict[str, Any]) -> None:
+def test_all_text_has_enough_contrast(visitor: Visitor, call: StoredCall, look: dict[str, Any]) -> None:
     page = visitor.signed_in()
     assert page.evaluate(CONTRAST) == {}
     page.get_by_label("Outcome", exact=True).select_option("busy")
@@ -147,15 +147,15 @@ def test_every_text_has_enough_contrast(visitor: Visitor, call: KeptCall, look: 
 
 
 @pytest.mark.parametrize("look", [LOOKS["light"], LOOKS["dark"]])
-def test_the_two_palettes_differ(visitor: Visitor, look: dict[str, Any]) -> None:
+def test_light_and_dark_mode_have_different_backgrounds(visitor: Visitor, look: dict[str, Any]) -> None:
     paper = visitor.signed_in().evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(18, 21, 23)" if look["color_scheme"] == "dark" else "rgb(247, 245, 240)")
 
 
-def test_the_keyboard_alone_opens_a_call_and_goes_back(visitor: Visitor, call: KeptCall) -> None:
+def test_a_call_is_opened_and_closed_by_keyboard(visitor: Visitor, call: StoredCall) -> None:
     page = visitor.signed_in()
     page.keyboard.press("Tab")
-    skip = page.get_by_role("button", name="Skip to the calls")
+    skip = page.get_by_role("button", name="Skip to calls")
     expect(skip).to_be_focused()
     page.keyboard.press("Enter")
     first = page.locator("#rows a").first
@@ -175,7 +175,7 @@ def test_the_keyboard_alone_opens_a_call_and_goes_back(visitor: Visitor, call: K
     expect(link).to_be_focused()
 
 
-def test_j_and_k_go_through_the_calls(visitor: Visitor, call: KeptCall) -> None:
+def test_j_and_k_select_the_next_and_previous_call(visitor: Visitor, call: StoredCall) -> None:
     page = visitor.signed_in()
     links = page.locator("#rows a")
     page.keyboard.press("j")
@@ -194,11 +194,11 @@ def test_j_and_k_go_through_the_calls(visitor: Visitor, call: KeptCall) -> None:
     expect(page.get_by_label("Number", exact=True)).to_have_value("jk/")
 
 
-def test_a_screen_reader_is_told_what_is_what(visitor: Visitor, call: KeptCall) -> None:
+def test_elements_have_roles_and_names_for_screen_readers(visitor: Visitor, call: StoredCall) -> None:
     page = open_ladder(visitor, call)
     for role, name in (
-        ("banner", None), ("main", None), ("search", "Calls"), ("table", re.compile("calls")),
-        ("region", re.compile("^\\+12125550187")), ("list", "What happened, in order"), ("list", "Answered verbs"),
+        ("banner", None), ("main", None), ("search", "Filter calls"), ("table", re.compile("calls")),
+        ("region", re.compile("^\\+12125550187")), ("list", "Events in order"), ("list", "Verbs in the response"),
     ):  # fmt: skip
         expect(page.get_by_role(role, name=name).first).to_be_attached()  # type: ignore[arg-type]
     nameless = page.evaluate(
@@ -220,21 +220,21 @@ def test_a_screen_reader_is_told_what_is_what(visitor: Visitor, call: KeptCall) 
 
 
 @pytest.mark.parametrize("look", [{"viewport": WIDE, "reduced_motion": "reduce"}])
-def test_nothing_moves_for_who_wants_no_motion(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(call_of(made_call(1, NOW - timedelta(seconds=9), None).events[:2]))
+def test_nothing_is_animated_with_reduced_motion(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(call_of(made_call(1, NOW - timedelta(seconds=9), None).events[:2]))
     page = visitor.signed_in()
-    double.keep(made_call(1, NOW - timedelta(seconds=9), Outcome.BUSY))
+    double.store(made_call(1, NOW - timedelta(seconds=9), Outcome.BUSY))
     changed = page.locator("#rows tr.changed")
     changed.wait_for(timeout=POLLED)
     assert page.evaluate("document.getAnimations().length") == 0
     assert changed.evaluate("(row) => getComputedStyle(row).boxShadow") != "none"
 
 
-def test_the_keys_are_told(visitor: Visitor, call: KeptCall) -> None:
+def test_the_keyboard_shortcuts_are_listed(visitor: Visitor, call: StoredCall) -> None:
     page = open_ladder(visitor, call)
     page.get_by_role("button", name="Keys").click()
-    keys = page.get_by_role("dialog", name="Keys")
-    expect(keys).to_contain_text("look for a number")
+    keys = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(keys).to_contain_text("search for a number")
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
     expect(page.locator("#call")).to_be_visible()

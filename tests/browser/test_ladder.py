@@ -1,4 +1,4 @@
-"""A call as a ladder: which arrow goes from where to where, how far apart, and what is readable beside it."""
+"""Ladder of a call: arrows, distances, bars and labels."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.browser.recordings import (
     RING_GROUP,
     VOIPSTUDIO,
     WAVIX,
-    Kept,
-    KeptCall,
+    StoredCall,
+    StoredEvent,
     call_of,
     event,
     jambonz_calls,
@@ -44,7 +44,7 @@ POST_CALL_IDS = {"1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8b01": "1c1cf4b6-52d6-4b5e-9d0
 INITIATED, RINGING = ("call.initiated", "from", "provider"), ("call.ringing", "provider", "to")
 EARLY_MEDIA, ANSWERED = ("call.early_media", "to", "provider"), ("call.answered", "to", "provider")
 COMPLETED = [("call.completed", "provider", "from"), ("call.completed", "provider", "to")]
-ASKED = [("call.verb", "provider", "callhooks"), ("call.verb", "callhooks", "provider")]
+VERB_REQUEST = [("call.verb", "provider", "callhooks"), ("call.verb", "callhooks", "provider")]
 LADDERS: dict[str, list[Arrow]] = {
     "wavix": [INITIATED, RINGING, EARLY_MEDIA, ANSWERED, *COMPLETED],
     "bird": [INITIATED, RINGING, ANSWERED, ("call.completed", "to", "provider")],
@@ -62,17 +62,17 @@ LADDERS: dict[str, list[Arrow]] = {
         ("call.initiated", "provider", "callhooks"),
         ("call.initiated", "callhooks", "provider"),
         ("call.answered", "provider", "from"),
-        *ASKED,
+        *VERB_REQUEST,
         ("call.held", "from", "provider"),
         ("call.resumed", "from", "provider"),
-        *ASKED,
+        *VERB_REQUEST,
         ("call.completed", "from", "provider"),
     ],
     "jambonz leg": [("call.initiated", "provider", "to"), RINGING, EARLY_MEDIA, ANSWERED, *COMPLETED],
 }
 
 
-def a_call(name: str) -> KeptCall:
+def a_call(name: str) -> StoredCall:
     if name == "wavix":
         return recorded_call("wavix", (*WAVIX, "post_call_answered"), at="14:15", changes=POST_CALL_IDS)
     if name in ("bird", "voipstudio"):
@@ -80,15 +80,15 @@ def a_call(name: str) -> KeptCall:
     return jambonz_calls(START)[DIALLED_LEG if name == "jambonz leg" else ANSWERED_CALL]
 
 
-def open_call(visitor: Visitor, call: KeptCall) -> Page:
-    visitor.double.keep(call)
+def open_call(visitor: Visitor, call: StoredCall) -> Page:
+    visitor.double.store(call)
     page = visitor.signed_in(f"#call={call.path}")
     page.locator(".event").first.wait_for()
     return page
 
 
 def arrows(page: Page) -> list[Arrow]:
-    """Kind, from lane and to lane of each arrow, from the top to the bottom."""
+    """Return kind, start lane and end lane of each arrow, from top to bottom."""
     return [
         tuple(arrow)
         for arrow in page.locator(".hop[data-from]").evaluate_all(
@@ -103,8 +103,8 @@ def middle(lane: Locator) -> float:
     return box["x"] + box["width"] / 2
 
 
-def height_of(place: Locator) -> float:
-    box = place.bounding_box()
+def height_of(locator: Locator) -> float:
+    box = locator.bounding_box()
     assert box is not None
     return box["height"]
 
@@ -116,7 +116,7 @@ def top_of(page: Page, kind: str) -> float:
 
 
 @pytest.mark.parametrize("name", LADDERS)
-def test_the_ladder_of_a_recorded_call_has_the_right_arrows(visitor: Visitor, name: str) -> None:
+def test_a_recorded_call_has_the_right_arrows(visitor: Visitor, name: str) -> None:
     page = open_call(visitor, a_call(name))
     assert arrows(page) == LADDERS[name]
     lanes = [lane.get_attribute("data-lane") for lane in page.locator(".lanes > div").all()]
@@ -125,7 +125,7 @@ def test_the_ladder_of_a_recorded_call_has_the_right_arrows(visitor: Visitor, na
 
 
 @pytest.mark.parametrize("name", LADDERS)
-def test_an_arrow_is_drawn_from_its_lane_to_its_lane(visitor: Visitor, name: str) -> None:
+def test_an_arrow_is_drawn_between_its_lanes(visitor: Visitor, name: str) -> None:
     page = open_call(visitor, a_call(name))
     lanes = {lane: middle(page.locator(f'.lanes [data-lane="{lane}"]')) for lane in ("from", "provider", "to")}
     hops = page.locator(".hop[data-from]").all()
@@ -141,8 +141,8 @@ def test_an_arrow_is_drawn_from_its_lane_to_its_lane(visitor: Visitor, name: str
         expect(shaft).to_have_class(re.compile("right" if ends[0] < ends[1] else "left"))  # type: ignore[operator]
 
 
-Told = tuple[Kind, str, str, Mapping[str, Detail], list[tuple[str, str]]]
-MAPPING: list[Told] = [
+MappedEvent = tuple[Kind, str, str, Mapping[str, Detail], list[tuple[str, str]]]
+MAPPING: list[MappedEvent] = [
     (Kind.INITIATED, "wavix", "outbound", {}, [("from", "provider")]),
     (Kind.INITIATED, "voipstudio", "outbound", {}, [("from", "provider")]),
     (Kind.INITIATED, "bird", "outbound", {}, [("provider", "to")]),
@@ -182,56 +182,58 @@ NOTES: list[tuple[Kind, Mapping[str, Detail], str]] = [
 ]
 
 
-def only(page: Page, visitor: Visitor, told: Kept) -> Locator:
-    """Open a call of this event alone, in the same page."""
-    call = call_of([told])
-    visitor.double.keep(call)
+def open_only(page: Page, visitor: Visitor, stored: StoredEvent) -> Locator:
+    """Open a call with only this event, in the same page."""
+    call = call_of([stored])
+    visitor.double.store(call)
     page.evaluate("(call) => { location.hash = `call=${call}`; }", call.path)
-    item = page.locator(f'.event[data-key="{told.event.dedupe_key}"]')
+    item = page.locator(f'.event[data-key="{stored.event.dedupe_key}"]')
     item.wait_for()
     return item
 
 
-def test_each_kind_starts_and_ends_where_it_does_on_the_line(visitor: Visitor) -> None:
+def test_each_kind_of_event_has_its_arrows(visitor: Visitor) -> None:
     page = visitor.signed_in()
     for number, (kind, provider, direction, details, expected) in enumerate(MAPPING):
-        told = event(kind, START + timedelta(seconds=number), details, provider=provider, direction=direction,
+        mapped = event(kind, START + timedelta(seconds=number), details, provider=provider, direction=direction,
                      call_id=f"mapped-{number}")  # fmt: skip
-        only(page, visitor, Kept(told, answer=[]))
+        open_only(page, visitor, StoredEvent(mapped, answer=[]))
         assert [(start, end) for _, start, end in arrows(page)] == expected, (kind, provider, direction, details)
 
 
-def test_what_is_no_message_is_a_note_on_a_lane(visitor: Visitor) -> None:
+def test_an_event_without_sender_and_recipient_is_a_note_on_a_lane(visitor: Visitor) -> None:
     page = visitor.signed_in()
     for number, (kind, details, lane) in enumerate(NOTES):
-        item = only(page, visitor, Kept(event(kind, START + timedelta(seconds=number), details, call_id=f"n-{number}")))
+        item = open_only(
+            page, visitor, StoredEvent(event(kind, START + timedelta(seconds=number), details, call_id=f"n-{number}"))
+        )
         assert arrows(page) == []
         mark = item.locator(".mark")
         expect(item.locator(".note")).to_have_attribute("data-lane", lane)
         assert middle(mark) == pytest.approx(middle(page.locator(f'.lanes [data-lane="{lane}"]')), abs=2)
 
 
-def test_gaps_are_to_scale_and_a_long_one_is_cut_and_says_so(visitor: Visitor) -> None:
-    told = [(Kind.INITIATED, 0), (Kind.RINGING, 4), (Kind.ANSWERED, 10), (Kind.HELD, 262), (Kind.RESUMED, 262.2)]
-    page = open_call(visitor, call_of(Kept(event(kind, START + timedelta(seconds=at))) for kind, at in told))
-    tops = [top_of(page, kind.value) for kind, _ in told]
-    steps = [after - before for before, after in pairwise(tops)]
-    assert steps[0] >= 20
-    assert steps[3] >= 20, "what is at one moment is still readable"
+def test_a_long_gap_is_cut_and_labelled(visitor: Visitor) -> None:
+    steps = [(Kind.INITIATED, 0), (Kind.RINGING, 4), (Kind.ANSWERED, 10), (Kind.HELD, 262), (Kind.RESUMED, 262.2)]
+    page = open_call(visitor, call_of(StoredEvent(event(kind, START + timedelta(seconds=at))) for kind, at in steps))
+    tops = [top_of(page, kind.value) for kind, _ in steps]
+    distances = [after - before for before, after in pairwise(tops)]
+    assert distances[0] >= 20
+    assert distances[3] >= 20, "simultaneous events must be readable"
     expect(page.locator(".gap")).to_have_text("⋯ 4 min 12 s ⋯")
-    assert steps[2] < 200
+    assert distances[2] < 200
 
 
-def test_two_gaps_that_fit_are_as_long_as_their_times(visitor: Visitor) -> None:
-    told = [(Kind.INITIATED, 0), (Kind.RINGING, 3), (Kind.ANSWERED, 9), (Kind.COMPLETED, 15)]
-    page = open_call(visitor, call_of(Kept(event(kind, START + timedelta(seconds=at))) for kind, at in told))
-    tops = [top_of(page, kind.value) for kind, _ in told]
+def test_gaps_are_proportional_to_their_durations(visitor: Visitor) -> None:
+    steps = [(Kind.INITIATED, 0), (Kind.RINGING, 3), (Kind.ANSWERED, 9), (Kind.COMPLETED, 15)]
+    page = open_call(visitor, call_of(StoredEvent(event(kind, START + timedelta(seconds=at))) for kind, at in steps))
+    tops = [top_of(page, kind.value) for kind, _ in steps]
     assert (tops[2] - tops[1]) / (tops[1] - tops[0]) == pytest.approx(2, rel=0.03)
     assert tops[3] - tops[2] == pytest.approx(tops[2] - tops[1], rel=0.03)
     expect(page.locator(".gap")).to_have_count(0)
     rule = page.locator("#rule").bounding_box()
     assert rule is not None
-    seconds = int(re.findall(r"is (\d+) s", page.locator("#rule-text").inner_text())[0])
+    seconds = int(re.findall(r"= (\d+) s", page.locator("#rule-text").inner_text())[0])
     assert rule["width"] / seconds == pytest.approx((tops[3] - tops[0]) / 15, rel=0.03)
 
 
@@ -254,18 +256,18 @@ def test_ring_talk_and_hold_are_bars_between_their_events(visitor: Visitor) -> N
     assert height_of(ring) == pytest.approx(top_of(page, "call.answered") - top_of(page, "call.ringing"), abs=2)
 
 
-def test_answered_verbs_are_readable(visitor: Visitor) -> None:
+def test_verbs_in_a_response_are_readable(visitor: Visitor) -> None:
     page = open_call(visitor, a_call("jambonz"))
     verbs = [" ".join(one.inner_text().split()) for one in page.locator(".verbs > li").all()]
     assert verbs[0].startswith("gather input digits, speech numDigits 1 timeout 8 s “Thank you for calling Acme.")
     assert verbs[1] == "say “We are connecting you to sales.”"
-    assert verbs[2].startswith("dial target +14155550100, +14155550101 (phones, rung at once)")
+    assert verbs[2].startswith("dial target +14155550100, +14155550101 (phones, rung simultaneously)")
     assert verbs[3] == "hangup"
 
 
-def test_raw_json_is_one_click_away_and_as_it_was_sent(visitor: Visitor) -> None:
+def test_raw_json_is_one_click_away_and_unchanged(visitor: Visitor) -> None:
     body = '{"big":12345678901234567890,"price":1.10,"empty":{},"none":[],"list":[1,{"a":"{x: [1]}"}],"text":"é\\n"}'
-    page = open_call(visitor, call_of([Kept(event(Kind.OTHER, START), body, {"status": "stored"})]))
+    page = open_call(visitor, call_of([StoredEvent(event(Kind.OTHER, START), body, {"status": "stored"})]))
     page.get_by_role("button", name=re.compile("^Raw JSON")).click()
     shown = page.get_by_role("region", name="Body").inner_text()
     assert json.loads(shown) == json.loads(body)
@@ -280,19 +282,21 @@ def test_raw_json_is_one_click_away_and_as_it_was_sent(visitor: Visitor) -> None
     assert page.evaluate("navigator.clipboard.readText()") == body
 
 
-def test_a_body_that_is_no_json_is_shown_as_it_is(visitor: Visitor) -> None:
-    page = open_call(visitor, call_of([Kept(event(Kind.OTHER, START), "not { JSON", "plain", query="call=1&hook=x")]))
+def test_a_body_that_is_not_json_is_shown_unchanged(visitor: Visitor) -> None:
+    page = open_call(
+        visitor, call_of([StoredEvent(event(Kind.OTHER, START), "not { JSON", "plain", query="call=1&hook=x")])
+    )
     page.get_by_role("button", name=re.compile("^Raw JSON")).click()
     expect(page.get_by_role("region", name="Body")).to_have_text("not { JSON")
     expect(page.locator(".raw")).to_contain_text("call=1&hook=x")
 
 
-def test_the_head_tells_what_is_known_of_the_call(visitor: Visitor) -> None:
+def test_the_heading_shows_the_known_facts_of_the_call(visitor: Visitor) -> None:
     page = open_call(visitor, a_call("jambonz"))
     head = page.locator(".call-head")
-    for told in ("+12125550187", "Jane Doe", "Answered", "talked 3:08", "on hold 0:07", "Q.850 16 (normal clearing)",
+    for text in ("+12125550187", "Jane Doe", "Answered", "talked 3:08", "on hold 0:07", "Q.850 16 (normal clearing)",
                  "SIP 200 (OK)", "example-carrier", "orderId: A-1001", ANSWERED_CALL):  # fmt: skip
-        expect(head).to_contain_text(told)
+        expect(head).to_contain_text(text)
     page = open_call(visitor, a_call("wavix"))
     expect(page.locator(".facts")).to_contain_text("0.0095 USD")
     expect(page.locator(".facts")).to_contain_text("1234")
@@ -310,41 +314,46 @@ def test_related_legs_are_links_to_their_ladders(double: CallLogDouble, visitor:
 
 
 def test_the_ladder_of_a_call_under_way_grows(double: CallLogDouble, visitor: Visitor) -> None:
-    whole = made_call(1, NOW - timedelta(seconds=20), Outcome.ANSWERED, ring=4, talk=10)
-    page = open_call(visitor, call_of(whole.events[:2]))
+    finished = made_call(1, NOW - timedelta(seconds=20), Outcome.ANSWERED, ring=4, talk=10)
+    page = open_call(visitor, call_of(finished.events[:2]))
     expect(page.locator(".tail")).to_contain_text("ringing")
     page.locator(".raw-toggle").first.click()
     page.locator(".raw-toggle").first.focus()
-    double.keep(whole)
+    double.store(finished)
     expect(page.locator('.event[data-kind="call.completed"]')).to_be_visible(timeout=POLLED)
     expect(page.locator(".tail")).to_have_count(0)
     expect(page.locator(".raw")).to_be_visible()
     expect(page.locator(".raw-toggle").first).to_be_focused()
 
 
-def test_a_call_that_is_not_there_says_so(visitor: Visitor) -> None:
+def test_an_unknown_call_is_reported(visitor: Visitor) -> None:
     page = visitor.signed_in("#call=/calls/wavix/unknown")
-    expect(page.locator("#call")).to_contain_text("There is no such call")
+    expect(page.locator("#call")).to_contain_text("This call does not exist")
 
 
-def test_only_a_call_s_own_path_is_ever_asked_for(double: CallLogDouble, visitor: Visitor) -> None:
+def test_only_paths_of_calls_are_requested(double: CallLogDouble, visitor: Visitor) -> None:
     page = visitor.signed_in("#call=//evil.example/calls/a/b")
     page.goto(f"{double.url}#call=/session")
     page.goto(f"{double.url}#call=/calls/a/../../session")
     page.wait_for_timeout(300)
     expect(page.locator("#call")).to_be_hidden()
-    assert {asked.split("?")[0] for asked in double.asked} <= {"GET /", "POST /session", "GET /calls", "GET /stats"}
+    assert {request.split("?")[0] for request in double.requests} <= {
+        "GET /",
+        "POST /session",
+        "GET /calls",
+        "GET /stats",
+    }
 
 
 def legs_of(page: Page) -> list[tuple[str | None, str]]:
-    """What the rows of legs say, from the top to the bottom: how long after the start, and what."""
+    """Return time and text of the rows of legs, from top to bottom."""
     rows = page.locator(".event.of-leg")
     return [
         (row.locator("time").text_content(), " ".join(row.locator(".label").inner_text().split())) for row in rows.all()
     ]
 
 
-def test_the_ladder_of_a_call_tells_whom_it_rang_and_who_took_it(double: CallLogDouble, visitor: Visitor) -> None:
+def test_the_ladder_shows_which_legs_rang_and_which_one_answered(double: CallLogDouble, visitor: Visitor) -> None:
     calls = ring_group(START)
     double.relate(*calls)
     page = open_call(visitor, calls[0])
@@ -355,7 +364,7 @@ def test_the_ladder_of_a_call_tells_whom_it_rang_and_who_took_it(double: CallLog
         ("+0:04", f"dials {third}"),
         ("+0:09", f"{third} busy Busy Here"),
         ("+0:19", f"{first} answers"),
-        ("+0:19", f"{second} not taken"),
+        ("+0:19", f"{second} not answered"),
         ("+1:41", f"{first} ended 1:22"),
     ]
     assert [lane.inner_text().split("\n") for lane in page.locator(".lanes > div").all()][-1] == [
@@ -374,40 +383,38 @@ def test_the_ladder_of_a_call_tells_whom_it_rang_and_who_took_it(double: CallLog
         ("/calls/jambonz/group-2", "ringing-time"): "3.000",
     }
     ringing = [bar.bounding_box() for bar in page.locator(".wires .ringing-time[data-leg]").all()]
-    assert len({round(box["x"]) for box in ringing if box}) == 3, "those at one time stand side by side"
-    screenshot(page, "ladder-legs", whole=True)
+    assert len({round(box["x"]) for box in ringing if box}) == 3, "simultaneous legs must be side by side"
+    screenshot(page, "ladder-legs", full_page=True)
     page.locator(".event.of-leg").get_by_role("link", name=second).first.click()
     expect(page.locator(".facts .id")).to_have_text("group-1")
-    expect(page.locator("#gist")).to_contain_text("Not taken")
+    expect(page.locator("#gist")).to_contain_text("Not answered")
     expect(page.locator("#gist")).to_contain_text("rang 0:13")
-    expect(page.locator(".legs h3")).to_have_text(["This is a leg of", "Other legs of that call"])
+    expect(page.locator(".legs h3")).to_have_text(["Leg of", "Other legs of that call"])
 
 
-def test_a_leg_whose_caller_gave_up_was_not_taken(double: CallLogDouble, visitor: Visitor) -> None:
-    calls = ring_group(START, taken=False)
+def test_a_leg_whose_caller_hung_up_is_not_answered(double: CallLogDouble, visitor: Visitor) -> None:
+    calls = ring_group(START, answered=False)
     double.relate(*calls)
     page = open_call(visitor, calls[0])
-    assert legs_of(page)[-2:] == [("+0:24", f"{RING_GROUP[0]} not taken"), ("+0:24", f"{RING_GROUP[1]} not taken")]
+    assert legs_of(page)[-2:] == [("+0:24", f"{number} not answered") for number in RING_GROUP[:2]]
     expect(page.locator(".event").last).to_have_attribute("data-kind", "call.completed")
 
 
-def test_a_leg_that_is_rung_after_another_was_answered_is_still_ringing(
-    double: CallLogDouble, visitor: Visitor
-) -> None:
+def test_a_leg_dialled_after_another_was_answered_is_still_ringing(double: CallLogDouble, visitor: Visitor) -> None:
     calls = ring_group(NOW - timedelta(seconds=120), until=101.5)
-    told: dict[str, Any] = {"provider": "jambonz", "call_id": "later", "direction": "outbound", "to": "+14155550109"}
+    members: dict[str, Any] = {"provider": "jambonz", "call_id": "later", "direction": "outbound", "to": "+14155550109"}
     moment = NOW - timedelta(seconds=8)
     later = call_of([
-        Kept(event(Kind.INITIATED, moment, {"parent_call_sid": "group"}, **told), answer=[]),
-        Kept(event(Kind.RINGING, moment + timedelta(seconds=1), **told), answer=[]),
+        StoredEvent(event(Kind.INITIATED, moment, {"parent_call_sid": "group"}, **members), answer=[]),
+        StoredEvent(event(Kind.RINGING, moment + timedelta(seconds=1), **members), answer=[]),
     ])  # fmt: skip
     double.relate(*calls, later)
     page = open_call(visitor, calls[0])
     expect(page.locator(".legs li", has_text="+14155550109")).to_contain_text("Ringing")
-    expect(page.locator(".legs li", has_text=RING_GROUP[1])).to_contain_text("Not taken")
+    expect(page.locator(".legs li", has_text=RING_GROUP[1])).to_contain_text("Not answered")
 
 
-def test_a_call_that_dials_for_its_called_party_has_a_lane_for_it(double: CallLogDouble, visitor: Visitor) -> None:
+def test_an_outbound_call_has_a_separate_lane_for_dialled_parties(double: CallLogDouble, visitor: Visitor) -> None:
     parent, *legs = ring_group(START)
     calls = [renamed(parent, "group", direction="outbound"), *legs]
     double.relate(*calls)
@@ -418,7 +425,7 @@ def test_a_call_that_dials_for_its_called_party_has_a_lane_for_it(double: CallLo
     assert [hop.get_attribute("data-to") for hop in dials] == ["dialled"] * 3
 
 
-def test_another_part_of_a_conversation_is_no_leg(double: CallLogDouble, visitor: Visitor) -> None:
+def test_another_part_of_a_conversation_is_not_a_leg(double: CallLogDouble, visitor: Visitor) -> None:
     call = a_call("voipstudio")
     double.relate(call, renamed(call, "another"))
     page = open_call(visitor, call)
@@ -426,17 +433,20 @@ def test_another_part_of_a_conversation_is_no_leg(double: CallLogDouble, visitor
     expect(page.locator(".of-leg")).to_have_count(0)
 
 
-def test_what_only_a_later_event_tells_is_in_the_ladder(visitor: Visitor) -> None:
-    told = {
+def test_steps_inferred_from_a_later_event_are_in_the_ladder(visitor: Visitor) -> None:
+    details = {
         "started_at": (START - timedelta(seconds=14)).isoformat(),
         "ringing_at": (START - timedelta(seconds=11)).isoformat(),
     }
     call = call_of(
-        [Kept(event(Kind.ANSWERED, START, told)), Kept(event(Kind.COMPLETED, START + timedelta(seconds=30)))]
+        [
+            StoredEvent(event(Kind.ANSWERED, START, details)),
+            StoredEvent(event(Kind.COMPLETED, START + timedelta(seconds=30))),
+        ]
     )
     page = open_call(visitor, call)
     assert page.locator(".event time").all_inner_texts() == ["+0:00", "+0:03", "+0:14", "+0:44"]
-    assert [row.get_attribute("data-step") for row in page.locator(".event").all()] == ["began", "rang", None, None]
+    assert [row.get_attribute("data-step") for row in page.locator(".event").all()] == ["started", "rang", None, None]
     expect(page.locator(".wires .ringing-time")).to_have_attribute("data-seconds", "11.000")
 
 
@@ -448,13 +458,13 @@ def test_what_only_a_later_event_tells_is_in_the_ladder(visitor: Visitor) -> Non
     ],
 )
 @pytest.mark.parametrize("look", [{"viewport": WIDE}, {"viewport": PHONE}])
-def test_a_time_is_as_exact_as_it_was_told_and_on_one_line(
+def test_a_time_has_the_precision_of_its_provider_and_fits_on_one_line(
     visitor: Visitor, shift: timedelta, shown: list[str]
 ) -> None:
     start = NOW - LONG_AGO
     moments = [start, start + timedelta(seconds=65) + shift, start + timedelta(seconds=3723) + shift]
     kinds = [Kind.INITIATED, Kind.ANSWERED, Kind.COMPLETED]
-    page = open_call(visitor, call_of(Kept(event(kind, at)) for kind, at in zip(kinds, moments, strict=True)))
+    page = open_call(visitor, call_of(StoredEvent(event(kind, at)) for kind, at in zip(kinds, moments, strict=True)))
     clocks = page.locator(".event time")
     assert clocks.all_inner_texts() == shown
     for clock in clocks.all():
@@ -482,11 +492,11 @@ COVERED = """() => {
     [{"viewport": WIDE}, {"viewport": {"width": 900, "height": 900}}, {"viewport": PHONE}],
     ids=["wide", "tablet", "phone"],
 )
-def test_no_words_cover_a_bar(visitor: Visitor, look: dict[str, dict[str, int]], name: str) -> None:
+def test_no_text_covers_a_bar(visitor: Visitor, look: dict[str, dict[str, int]], name: str) -> None:
     page = open_call(visitor, a_call(name))
     covered = page.evaluate(COVERED)
     if look["viewport"] == PHONE:
-        # What was answered with verbs needs the width of a phone: it is put beside the caller's lane.
+        # Verbs need the full width of a phone: they are placed next to the caller's lane.
         verbs = page.locator(".verbs").all_text_contents()
         covered = [words for words in covered if words not in verbs]
     assert covered == []

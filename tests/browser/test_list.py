@@ -1,4 +1,4 @@
-"""The day's calls as a person sees them: list, chart, filters, and how they go on by themselves."""
+"""List, chart and filters of a day's calls, and their automatic updates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.browser.recordings import (
     ANSWERED_CALL,
     DAY,
     RING_GROUP,
-    Kept,
-    KeptCall,
+    StoredCall,
+    StoredEvent,
     call_of,
     day_of_calls,
     event,
@@ -36,8 +36,8 @@ POLLED = 8 * SECONDS
 CUSTOMER = "+12125550187"
 
 
-def top_of(place: Locator) -> float:
-    box = place.bounding_box()
+def top_of(locator: Locator) -> float:
+    box = locator.bounding_box()
     assert box is not None
     return box["y"]
 
@@ -46,42 +46,42 @@ def texts(page: Page, column: str) -> list[str]:
     return page.locator(f"#rows td.{column}").all_inner_texts()
 
 
-def a_day(double: CallLogDouble, count: int = 200) -> list[KeptCall]:
+def a_day(double: CallLogDouble, count: int = 200) -> list[StoredCall]:
     calls = day_of_calls(count, until=NOW - timedelta(minutes=6))
-    double.keep(*calls)
+    double.store(*calls)
     return calls
 
 
-def under_way(number: int = 900, *, answered: bool = False, ago: float = 9, **changes: object) -> KeptCall:
+def under_way(number: int = 900, *, answered: bool = False, ago: float = 9, **changes: object) -> StoredCall:
     call = made_call(number, NOW - timedelta(seconds=ago), None, ring=4, **changes)  # type: ignore[arg-type]
     return call if answered else call_of(call.events[:2])
 
 
-def test_a_row_says_at_a_glance_how_a_call_went(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(recorded_call("voipstudio", ("call_initial", "call_ringing", "call_connected", "call_hangup")))
+def test_a_row_summarises_a_call(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(recorded_call("voipstudio", ("call_initial", "call_ringing", "call_connected", "call_hangup")))
     page = visitor.signed_in()
     cells = page.locator("#rows tr").get_by_role("cell").all_inner_texts()
     assert [re.sub(r"\s+", " ", cell) for cell in cells] == [
         "06:30:00", "447700900123 → to 442079460123", "↘in", "voipstudio", "Answered", "", "0:05", "0:42",
     ]  # fmt: skip
-    expect(page.locator("#rows time")).to_have_attribute("title", re.compile("here$"))
+    expect(page.locator("#rows time")).to_have_attribute("title", re.compile(r"\(your time\)$"))
     expect(page.get_by_role("columnheader").first).to_have_text("Time UTC")
 
 
-def test_every_outcome_has_a_word_and_a_shape_of_its_own(double: CallLogDouble, visitor: Visitor) -> None:
+def test_every_outcome_has_its_own_word_and_shape(double: CallLogDouble, visitor: Visitor) -> None:
     for number, outcome in enumerate(Outcome):
-        double.keep(made_call(number, NOW - timedelta(minutes=10 + number), outcome))
-    double.keep(under_way(), made_call(99, NOW - timedelta(hours=5), None))
+        double.store(made_call(number, NOW - timedelta(minutes=10 + number), outcome))
+    double.store(under_way(), made_call(99, NOW - timedelta(hours=5), None))
     page = visitor.signed_in()
     assert texts(page, "how") == [
-        "Ringing", "Answered", "Missed", "No answer", "Busy", "Rejected", "Cancelled", "Failed", "No end seen",
+        "Ringing", "Answered", "Missed", "No answer", "Busy", "Rejected", "Cancelled", "Failed", "No end reported",
     ]  # fmt: skip
     shapes = [path.get_attribute("d") for path in page.locator("#rows td.how path").all()]
     assert len(set(shapes)) == len(shapes)
 
 
-def test_ring_and_talk_time_are_bars_of_their_own(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(made_call(1, NOW - timedelta(minutes=30), Outcome.ANSWERED, ring=30, talk=60))
+def test_ring_and_talk_time_are_separate_bars(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(made_call(1, NOW - timedelta(minutes=30), Outcome.ANSWERED, ring=30, talk=60))
     bars = visitor.signed_in().locator("#rows .length i")
     ring, talk = (bar.bounding_box() for bar in bars.all())
     assert ring is not None
@@ -90,15 +90,15 @@ def test_ring_and_talk_time_are_bars_of_their_own(double: CallLogDouble, visitor
     expect(bars.first).to_have_class("ringing-time")
 
 
-def test_new_calls_come_in_and_a_call_changes_without_a_reload(double: CallLogDouble, visitor: Visitor) -> None:
+def test_new_and_changed_calls_appear_without_a_reload(double: CallLogDouble, visitor: Visitor) -> None:
     first = under_way()
-    double.keep(first)
+    double.store(first)
     page = visitor.signed_in()
     page.evaluate("document.body.dataset.loaded = 'once'")
     link = page.locator("#rows a").first
     link.focus()
-    double.keep(under_way(901, ago=1, from_="+12125550111"))
-    double.keep(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
+    double.store(under_way(901, ago=1, from_="+12125550111"))
+    double.store(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(2, timeout=POLLED)
     expect(rows.nth(0)).to_contain_text("+12125550111")
@@ -111,33 +111,33 @@ def test_new_calls_come_in_and_a_call_changes_without_a_reload(double: CallLogDo
     expect(page.locator("body")).to_have_attribute("data-loaded", "once")
 
 
-def test_what_is_looked_at_stays_where_it_is_when_calls_come_in(double: CallLogDouble, visitor: Visitor) -> None:
+def test_visible_rows_do_not_move_when_new_calls_arrive(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double)
     page = visitor.signed_in()
     page.mouse.move(700, 600)
     page.mouse.wheel(0, 900)
-    looked_at = page.locator("#rows tr").nth(30)
+    watched_row = page.locator("#rows tr").nth(30)
     page.wait_for_timeout(300)
-    before = top_of(looked_at)
-    looked_at = page.locator(f'tr[data-path="{looked_at.get_attribute("data-path")}"]')
-    double.keep(*(under_way(900 + number, ago=5 + number) for number in range(3)))
+    before = top_of(watched_row)
+    watched_row = page.locator(f'tr[data-path="{watched_row.get_attribute("data-path")}"]')
+    double.store(*(under_way(900 + number, ago=5 + number) for number in range(3)))
     fresh = page.get_by_role("button", name="3 new calls")
     fresh.wait_for(timeout=POLLED)
-    assert top_of(looked_at) == pytest.approx(before, abs=1)
+    assert top_of(watched_row) == pytest.approx(before, abs=1)
     fresh.click()
     expect(page.locator("#rows a").first).to_be_focused()
     expect(page.locator("#rows tr").first).to_be_in_viewport()
 
 
-def test_the_time_of_a_call_under_way_runs(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(under_way(answered=True, ago=20))
+def test_the_duration_of_a_call_under_way_is_counted_up(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(under_way(answered=True, ago=20))
     talk = visitor.signed_in().locator("#rows td.talk")
     first = talk.inner_text()
     assert first in ("0:16", "0:17", "0:18")
     expect(talk).not_to_have_text(first, timeout=3 * SECONDS)
 
 
-def test_more_calls_than_a_page_are_loaded_on_demand_and_stay(double: CallLogDouble, visitor: Visitor) -> None:
+def test_further_pages_are_loaded_on_demand_and_stay(double: CallLogDouble, visitor: Visitor) -> None:
     calls = a_day(double)
     page = visitor.signed_in()
     expect(page.locator("#rows tr")).to_have_count(50)
@@ -152,10 +152,10 @@ def test_more_calls_than_a_page_are_loaded_on_demand_and_stay(double: CallLogDou
     expect(page.locator("#rows tr")).to_have_count(200)
 
 
-def test_more_calls_at_once_than_a_page_leave_no_hole(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(*day_of_calls(60, until=DAY + timedelta(hours=12)))
+def test_more_new_calls_than_a_page_leave_no_gap(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(*day_of_calls(60, until=DAY + timedelta(hours=12)))
     page = visitor.signed_in()
-    double.keep(*(made_call(1000 + n, DAY + timedelta(hours=12, seconds=n), Outcome.BUSY) for n in range(300)))
+    double.store(*(made_call(1000 + n, DAY + timedelta(hours=12, seconds=n), Outcome.BUSY) for n in range(300)))
     expect(page.locator("#rows tr").first).to_contain_text("12:04:59", timeout=POLLED)
     while page.locator("#more").is_visible():
         count = page.locator("#rows tr").count()
@@ -168,7 +168,7 @@ def test_an_empty_page_with_a_cursor_is_not_the_end(double: CallLogDouble, visit
     a_day(double, 20)
     double.empty_pages = 6
     page = visitor.signed_in()
-    expect(page.locator("#more-note")).to_contain_text("Load more goes on reading")
+    expect(page.locator("#more-note")).to_contain_text("Load more to continue the search")
     page.get_by_role("button", name="Load more").click()
     expect(page.locator("#rows tr")).to_have_count(20)
 
@@ -181,7 +181,7 @@ def test_an_empty_page_with_a_cursor_is_not_the_end(double: CallLogDouble, visit
         ("Outcome", "busy", "how"),
     ],
 )
-def test_a_filter_leaves_what_it_says_and_stands_in_the_url(
+def test_a_filter_narrows_the_list_and_is_in_the_url(
     double: CallLogDouble, visitor: Visitor, name: str, option: str, column: str
 ) -> None:
     a_day(double)
@@ -198,9 +198,9 @@ def test_a_filter_leaves_what_it_says_and_stands_in_the_url(
     expect(page.locator("#rows tr")).to_have_count(50)
 
 
-def test_a_provider_that_was_added_can_be_chosen_once_it_has_calls(double: CallLogDouble, visitor: Visitor) -> None:
+def test_an_added_provider_can_be_selected_once_it_has_calls(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double, 5)
-    double.keep(made_call(900, NOW - timedelta(minutes=30), Outcome.BUSY, provider="telco"))
+    double.store(made_call(900, NOW - timedelta(minutes=30), Outcome.BUSY, provider="telco"))
     page = visitor.signed_in()
     page.get_by_label("Provider", exact=True).select_option("telco")
     expect(page.locator("#rows td.provider")).to_have_text(["telco"])
@@ -208,26 +208,26 @@ def test_a_provider_that_was_added_can_be_chosen_once_it_has_calls(double: CallL
     expect(page.locator("#rows td.provider")).to_have_text(["telco"])
 
 
-def test_a_number_is_looked_for_on_all_days_or_on_one(double: CallLogDouble, visitor: Visitor) -> None:
+def test_a_number_is_searched_on_all_days_or_on_one(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double, 40)
     number = "+1 (646) 555-0999"
-    double.keep(made_call(1, NOW - timedelta(days=3), Outcome.BUSY, from_="+16465550999"))
-    double.keep(made_call(2, NOW - timedelta(minutes=20), Outcome.BUSY, to="+16465550999"))
+    double.store(made_call(1, NOW - timedelta(days=3), Outcome.BUSY, from_="+16465550999"))
+    double.store(made_call(2, NOW - timedelta(minutes=20), Outcome.BUSY, to="+16465550999"))
     page = visitor.signed_in()
     page.get_by_label("Number", exact=True).fill(number)
     page.keyboard.press("Enter")
     expect(page.locator("#rows tr")).to_have_count(2)
     assert [text.split("\n")[0] for text in texts(page, "time")] == ["21 Nov 2026", "18 Nov 2026"]
     screenshot(page, "search")
-    page.get_by_label("Where to look for the number").select_option("This day")
+    page.get_by_label("Search on").select_option("This day")
     expect(page.locator("#rows tr")).to_have_count(1)
-    # The page's address may be logged by whoever serves it; the fragment never reaches anybody.
-    assert not [asked for asked in double.asked if asked.startswith("GET /?")]
+    # A server may log URLs; the fragment is never sent.
+    assert not [request for request in double.requests if request.startswith("GET /?")]
 
 
 def test_another_day_is_a_click_away(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double, 5)
-    double.keep(made_call(1, NOW - timedelta(days=1), Outcome.REJECTED))
+    double.store(made_call(1, NOW - timedelta(days=1), Outcome.REJECTED))
     page = visitor.signed_in()
     page.get_by_role("button", name="Previous day").click()
     expect(page.locator("#rows tr")).to_have_count(1)
@@ -240,11 +240,11 @@ def test_another_day_is_a_click_away(double: CallLogDouble, visitor: Visitor) ->
 
 def test_the_chart_adds_up_and_filters(double: CallLogDouble, visitor: Visitor) -> None:
     calls = a_day(double)
-    double.keep(under_way())
+    double.store(under_way())
     page = visitor.signed_in()
     screenshot(page, "list")
     outcomes = [call.summary["outcome"] for call in calls]
-    legend = page.get_by_role("group", name="Show one outcome")
+    legend = page.get_by_role("group", name="Filter by outcome")
     for outcome in Outcome:
         button = legend.locator(f'[data-outcome="{outcome.value}"]')
         expect(button.locator("b")).to_have_text(str(outcomes.count(outcome.value)))
@@ -256,7 +256,7 @@ def test_the_chart_adds_up_and_filters(double: CallLogDouble, visitor: Visitor) 
         stack.get_attribute("data-outcome"): stack.bounding_box() for stack in page.locator('[data-hour="10"]').all()
     }
     assert set(heights) == {call.summary["outcome"] for call in hour}
-    page.get_by_text("The chart as a table").click()
+    page.get_by_text("Show as table").click()
     line = page.locator("#chart-table tr", has=page.get_by_role("rowheader", name="10:00")).get_by_role("cell")
     assert sum(int(cell) for cell in line.all_inner_texts()) == len(hour)
     legend.get_by_role("button", name="Busy").click()
@@ -265,22 +265,24 @@ def test_the_chart_adds_up_and_filters(double: CallLogDouble, visitor: Visitor) 
     assert set(texts(page, "how")) == {"Busy"}
 
 
-def test_a_day_without_calls_says_how_to_get_one(visitor: Visitor) -> None:
+def test_a_day_without_calls_explains_how_to_send_one(visitor: Visitor) -> None:
     page = visitor.signed_in()
     expect(page.locator("#empty")).to_contain_text("callhooks send events/jambonz/new_call.json --new-call")
     screenshot(page, "empty")
     page.goto(f"{visitor.double.url}#outcome=busy")
-    expect(page.locator("#empty")).to_contain_text("No call like this")
+    expect(page.locator("#empty")).to_contain_text("No calls match these filters")
     page.locator("#empty").get_by_role("button", name="Clear filters").click()
-    expect(page.locator("#empty")).to_contain_text("No call today yet")
+    expect(page.locator("#empty")).to_contain_text("No calls yet today")
 
 
-def test_an_outage_is_said_and_passes_by_itself(double: CallLogDouble, visitor: Visitor) -> None:
+def test_an_outage_is_reported_and_the_page_recovers(double: CallLogDouble, visitor: Visitor) -> None:
     a_day(double, 5)
     page = visitor.signed_in()
     double.fault = 503
-    expect(page.get_by_role("alert").filter(has_text="The table cannot be read")).to_be_visible(timeout=POLLED)
-    expect(page.locator("#live")).to_contain_text("Not updated, next try in")
+    expect(page.get_by_role("alert").filter(has_text="Showing the last data received. Retrying…")).to_be_visible(
+        timeout=POLLED
+    )
+    expect(page.locator("#live")).to_contain_text("Not updated. Retrying in")
     expect(page.locator("#rows tr")).to_have_count(5)
     double.fault = None
     expect(page.locator("#trouble")).to_be_hidden(timeout=2 * POLLED)
@@ -301,16 +303,16 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visitor, text: str) -> None:
-    told = {"call_id": text, "direction": text, "from_": text, "to": text, "name": text, "status": text}
-    told_of_end = {"reason": text, "hangup_source": text, "tag": text, "caller_name": text, "called_name": text}
-    told_of_end |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, text or "x": text}
-    start = event(Kind.INITIATED, NOW - timedelta(minutes=9), **told)  # type: ignore[arg-type]
-    end = event(Kind.COMPLETED, NOW - timedelta(minutes=8), told_of_end, **told)
-    other = event(Kind.OTHER, NOW - timedelta(minutes=8), told_of_end, **told)
+def test_content_of_webhooks_is_never_markup(double: CallLogDouble, visitor: Visitor, text: str) -> None:
+    members = {"call_id": text, "direction": text, "from_": text, "to": text, "name": text, "status": text}
+    end_details = {"reason": text, "hangup_source": text, "tag": text, "caller_name": text, "called_name": text}
+    end_details |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, text or "x": text}
+    start = event(Kind.INITIATED, NOW - timedelta(minutes=9), **members)  # type: ignore[arg-type]
+    end = event(Kind.COMPLETED, NOW - timedelta(minutes=8), end_details, **members)
+    other = event(Kind.OTHER, NOW - timedelta(minutes=8), end_details, **members)
     verbs = [{"verb": text, "text": text, "url": text}]
-    call = call_of(Kept(one, text, verbs, text) for one in (start, other, end))
-    double.keep(call)
+    call = call_of(StoredEvent(one, text, verbs, text) for one in (start, other, end))
+    double.store(call)
     page = visitor.signed_in()
     page.locator("#rows a").first.click()
     page.locator(".event").first.wait_for()
@@ -322,15 +324,15 @@ def test_what_a_webhook_carries_stays_text(double: CallLogDouble, visitor: Visit
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-NOT_SEEN = [
+INVISIBLE = [
     *"\x00\x07\x1b\x7f\x85\x9b\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e",
     *"\u2060\u2066\u2067\u2068\u2069\u3164\ufeff\ufff9\ufffb\U0001d173\U000e0001\U000e0041\U000e007f\U000e0101",
 ]
 
 
-def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: CallLogDouble, visitor: Visitor) -> None:
-    text = f"a{'b'.join([*NOT_SEEN, chr(10), chr(9)])}c"
-    told = {
+def test_invisible_characters_of_webhooks_are_written_out(double: CallLogDouble, visitor: Visitor) -> None:
+    text = f"a{'b'.join([*INVISIBLE, chr(10), chr(9)])}c"
+    members = {
         "call_id": "unseen",
         "direction": text,
         "from_": f"anonymous@{text}",
@@ -338,7 +340,7 @@ def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: Cal
         "name": text,
         "status": text,
     }
-    told_of_end = {
+    end_details = {
         "reason": text,
         "hangup_source": text,
         "tag": text,
@@ -346,13 +348,13 @@ def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: Cal
         "called_name": text,
         text: text,
     }
-    told_of_end |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, "call_termination_by": text}
+    end_details |= {"trunk": text, "queue": text, "customer_data.x": text, "digits": text, "call_termination_by": text}
     start, end = NOW - timedelta(minutes=9), NOW - timedelta(minutes=8)
     verbs = [{"verb": text, "text": text, "url": text}]
     body = json.dumps({"text": text}, ensure_ascii=False)
-    double.keep(
+    double.store(
         call_of(
-            Kept(event(kind, at, told_of_end, **told), body, verbs, text)
+            StoredEvent(event(kind, at, end_details, **members), body, verbs, text)
             for kind, at in ((Kind.INITIATED, start), (Kind.VERB, end), (Kind.OTHER, end), (Kind.COMPLETED, end))
         )
     )
@@ -372,37 +374,37 @@ def test_what_is_not_seen_is_written_out_wherever_a_webhook_is_shown(double: Cal
     )
     assert len([shown for shown in attributes if "⟨U+202E⟩" in shown]) > 10
     assert len([shown for shown in shown_texts if "⟨U+202E⟩" in shown]) > 20
-    # A line end in a tip would begin a line of its own.
-    assert {shown for shown in attributes if set(shown) & {*NOT_SEEN, "\n", "\t"}} == set()
-    assert {shown for shown in shown_texts if set(shown) & set(NOT_SEEN)} == set()
+    # A line end would start a new line in a tooltip.
+    assert {shown for shown in attributes if set(shown) & {*INVISIBLE, "\n", "\t"}} == set()
+    assert {shown for shown in shown_texts if set(shown) & set(INVISIBLE)} == set()
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").first.click()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert (json.loads(copied), set(copied) & set(NOT_SEEN)) == ({"text": text}, set())
+    assert (json.loads(copied), set(copied) & set(INVISIBLE)) == ({"text": text}, set())
 
 
-def test_what_is_seen_stays_as_it_is(double: CallLogDouble, visitor: Visitor) -> None:
+def test_visible_characters_are_unchanged(double: CallLogDouble, visitor: Visitor) -> None:
     name = "Zoë O\u2019Neil\u00a0\u2013 שלום, 山田 ☎\ufe0f ⟨U+202E⟩"
-    double.keep(call_of([Kept(event(Kind.INITIATED, NOW - timedelta(minutes=1), {"caller_name": name}), "{}")]))
+    double.store(call_of([StoredEvent(event(Kind.INITIATED, NOW - timedelta(minutes=1), {"caller_name": name}), "{}")]))
     page = visitor.signed_in()
     expect(page.locator("#rows .name")).to_have_attribute("title", name)
     assert page.locator("#rows .name").text_content() == f" {name}"
 
 
 @pytest.mark.parametrize("path", ["/calls/jambonz/..", "/calls/../stats", "/stats", "//example.com/x"])
-def test_a_link_leads_to_calls_alone(visitor: Visitor, path: str) -> None:
+def test_a_link_opens_only_calls(visitor: Visitor, path: str) -> None:
     page = visitor.signed_in(f"#call={quote(path, safe='')}")
     assert "call=" not in page.url
     assert page.locator("#call").is_hidden()
 
 
-def test_legs_are_left_out_until_they_are_asked_for(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(*ring_group(NOW - timedelta(minutes=3)))
+def test_legs_are_listed_on_demand(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(*ring_group(NOW - timedelta(minutes=3)))
     page = visitor.signed_in()
     rows = page.locator("#rows tr")
     expect(rows).to_have_count(1)
     expect(page.locator("#totals dd").first).to_have_text("1")
-    page.get_by_label("Legs too").check()
+    page.get_by_label("Include legs").check()
     expect(rows).to_have_count(4)
     expect(page).to_have_url(re.compile("#legs=yes$"))
     expect(page.locator("#totals dd").first).to_have_text("4")
@@ -410,46 +412,46 @@ def test_legs_are_left_out_until_they_are_asked_for(double: CallLogDouble, visit
     page.reload()
     expect(rows).to_have_count(4)
     screenshot(page, "legs")
-    page.get_by_label("Legs too").uncheck()
+    page.get_by_label("Include legs").uncheck()
     expect(rows).to_have_count(1)
 
 
-def test_a_search_for_a_number_finds_the_phone_that_was_dialled(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(*ring_group(NOW - timedelta(minutes=3)))
+def test_a_number_search_includes_dialled_legs(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(*ring_group(NOW - timedelta(minutes=3)))
     page = visitor.signed_in(f"#number=%2B{RING_GROUP[0][1:]}")
     expect(page.locator("#rows tr")).to_have_count(1)
-    expect(page.get_by_label("Legs too")).to_be_checked()
-    expect(page.get_by_label("Legs too")).to_be_disabled()
+    expect(page.get_by_label("Include legs")).to_be_checked()
+    expect(page.get_by_label("Include legs")).to_be_disabled()
 
 
-def test_a_leg_of_which_no_end_is_told_does_not_ring_for_hours(double: CallLogDouble, visitor: Visitor) -> None:
+def test_a_leg_without_a_reported_end_does_not_ring_for_hours(double: CallLogDouble, visitor: Visitor) -> None:
     alone = ring_group(NOW - timedelta(minutes=9), until=8)[1]
-    double.keep(alone)
+    double.store(alone)
     page = visitor.signed_in("#legs=yes")
-    expect(page.locator("#rows td.how")).to_have_text("No end told")
+    expect(page.locator("#rows td.how")).to_have_text("No end reported")
     expect(page.locator("#rows td.ring")).to_have_text("\u2013")
-    double.keep(*ring_group(NOW - timedelta(minutes=9)))
+    double.store(*ring_group(NOW - timedelta(minutes=9)))
     expect(page.locator("#rows td.how")).to_have_text(
-        ["Busy", "Not taken", "Answered", "Answeredbridged"], timeout=POLLED
+        ["Busy", "Not answered", "Answered", "Answeredbridged"], timeout=POLLED
     )
 
 
 def jambonz(
     number: int, kind: Kind, details: Mapping[str, Detail], *, name: str = "", status: str | None = None
-) -> KeptCall:
-    told: dict[str, Any] = {"provider": "jambonz", "call_id": f"j-{number}"}
+) -> StoredCall:
+    members: dict[str, Any] = {"provider": "jambonz", "call_id": f"j-{number}"}
     start = NOW - timedelta(minutes=20 + number)
     events = [
-        event(Kind.INITIATED, start, {"flow": "menu"}, **told),
-        event(Kind.ANSWERED, start + timedelta(seconds=1), **told),
+        event(Kind.INITIATED, start, {"flow": "menu"}, **members),
+        event(Kind.ANSWERED, start + timedelta(seconds=1), **members),
     ]
-    events.append(event(kind, start + timedelta(seconds=9), details, name=name, status=status, **told))
-    events.append(event(Kind.COMPLETED, start + timedelta(seconds=60), {"reason": "Normal"}, **told))
-    return call_of(Kept(one, answer=[]) for one in events)
+    events.append(event(kind, start + timedelta(seconds=9), details, name=name, status=status, **members))
+    events.append(event(Kind.COMPLETED, start + timedelta(seconds=60), {"reason": "Normal"}, **members))
+    return call_of(StoredEvent(one, answer=[]) for one in events)
 
 
-def test_an_answered_call_says_what_came_of_it(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(
+def test_an_answered_call_shows_how_it_went_on(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(
         jambonz_calls(NOW - timedelta(minutes=5))[ANSWERED_CALL],
         jambonz(1, Kind.OTHER, {}),
         jambonz(2, Kind.VERB, {"dial_call_status": "no-answer", "flow": "voicemail"}),
@@ -460,55 +462,53 @@ def test_an_answered_call_says_what_came_of_it(double: CallLogDouble, visitor: V
     expect(page.locator("#rows td.how")).to_have_text(
         ["Answeredbridged", "Answeredmenu", "Answeredvoicemail", "Answeredleft the queue", "Failed"]
     )
-    expect(page.locator("#rows .outcome").nth(2)).to_have_attribute("title", "connected with nobody; Normal")
+    expect(page.locator("#rows .outcome").nth(2)).to_have_attribute("title", "not connected to anyone; Normal")
     expect(page.locator("#rows .outcome").nth(4)).to_have_attribute("title", "Network out of order")
     expect(page.locator("#rows .name")).to_have_text("Jane Doe")
-    # A tip is above the link of its row, and still opens it.
+    # A cell with a tooltip is above the link of its row, and a click still opens the call.
     page.locator("#rows .outcome").first.click()
     expect(page.locator("#gist")).to_contain_text("bridged")
 
 
-def test_a_call_without_an_end_is_under_way_or_not_seen_to_end_everywhere(
-    double: CallLogDouble, visitor: Visitor
-) -> None:
-    double.keep(
+def test_a_call_without_an_end_is_under_way_or_has_no_end_reported(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(
         made_call(1, NOW - timedelta(hours=7), None), under_way(), made_call(2, NOW - timedelta(hours=7), Outcome.BUSY)
     )
     page = visitor.signed_in()
     expect(page.locator("#totals div", has_text="Under way").locator("dd")).to_have_text("1")
-    expect(page.locator("#totals div", has_text="No end seen").locator("dd")).to_have_text("1")
+    expect(page.locator("#totals div", has_text="No end reported").locator("dd")).to_have_text("1")
     legend = page.locator("#legend")
     expect(legend.locator('[data-outcome="under_way"] b')).to_have_text("1")
     assert page.locator('[data-hour="7"]').evaluate_all("(all) => all.map((one) => one.dataset.outcome)") == [
         "busy",
         "no_end",
     ]
-    button = legend.get_by_role("button", name="No end seen")
-    expect(button).to_have_attribute("title", re.compile("Shows every call without an end"))
+    button = legend.get_by_role("button", name="No end reported")
+    expect(button).to_have_attribute("title", re.compile("Show all calls without an end"))
     button.click()
     expect(page).to_have_url(re.compile("#outcome=under_way$"))
-    expect(page.locator("#rows td.how")).to_have_text(["Ringing", "No end seen"])
+    expect(page.locator("#rows td.how")).to_have_text(["Ringing", "No end reported"])
 
 
-def test_a_missing_number_is_unknown_and_a_hidden_one_withheld(double: CallLogDouble, visitor: Visitor) -> None:
+def test_a_missing_number_is_unknown_and_a_hidden_one_is_withheld(double: CallLogDouble, visitor: Visitor) -> None:
     parties = [(None, None), ("anonymous", "anonymous"), ("sip:Restricted@example.invalid", "+14155550123")]
     for number, (from_, to) in enumerate(parties):
-        double.keep(made_call(number, NOW - timedelta(minutes=10 + number), Outcome.BUSY, from_=from_, to=to))
+        double.store(made_call(number, NOW - timedelta(minutes=10 + number), Outcome.BUSY, from_=from_, to=to))
     texts_of = visitor.signed_in().locator("#rows a")
     expect(texts_of).to_have_text(["unknown→ to unknown", "withheld→ to anonymous", "withheld→ to +14155550123"])
 
 
-def test_the_totals_follow_a_call_that_leaves_the_list(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(under_way(), under_way(901, ago=4))
+def test_the_totals_are_updated_when_a_call_leaves_the_list(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(under_way(), under_way(901, ago=4))
     page = visitor.signed_in("#outcome=under_way")
     expect(page.locator("#rows tr")).to_have_count(2)
-    double.keep(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
+    double.store(made_call(900, NOW - timedelta(seconds=9), Outcome.BUSY))
     expect(page.locator("#rows tr")).to_have_count(1, timeout=POLLED)
-    # Long before the totals are read again by themselves.
+    # Long before the regular refresh of the totals.
     expect(page.locator('#legend [data-outcome="busy"] b')).to_have_text("1", timeout=2 * SECONDS)
 
 
-def test_the_line_above_the_list_says_how_many_there_are(double: CallLogDouble, visitor: Visitor) -> None:
+def test_the_heading_of_the_list_shows_the_number_of_calls(double: CallLogDouble, visitor: Visitor) -> None:
     calls = a_day(double)
     page = visitor.signed_in()
     expect(page.locator("#list-heading")).to_contain_text("The newest 50 of 200 calls today")
@@ -520,12 +520,12 @@ def test_the_line_above_the_list_says_how_many_there_are(double: CallLogDouble, 
     page.get_by_label("Direction", exact=True).select_option("inbound")
     expect(page.locator("#list-heading")).to_contain_text("The newest 50 calls today")
     expect(page.locator("#totals-note")).to_have_text(
-        "Totals and chart are of all calls of the day: the direction narrows the list alone."
+        "Totals and chart show all calls of the day. The direction filter applies only to the list."
     )
 
 
-def test_only_what_rings_has_a_ring_time(double: CallLogDouble, visitor: Visitor) -> None:
-    double.keep(call_of(under_way(900, ago=9).events[:1]), under_way(901, ago=20))
+def test_only_ringing_calls_have_a_ring_time(double: CallLogDouble, visitor: Visitor) -> None:
+    double.store(call_of(under_way(900, ago=9).events[:1]), under_way(901, ago=20))
     page = visitor.signed_in()
     expect(page.locator("#rows td.how")).to_have_text(["Setting up", "Ringing"])
     expect(page.locator("#rows td.ring")).to_have_text(["\u2013", re.compile(r"0:2\d")])
@@ -545,8 +545,8 @@ def test_only_what_rings_has_a_ring_time(double: CallLogDouble, visitor: Visitor
         "x=1",
     ],
 )
-def test_what_makes_no_sense_in_the_url_is_dropped(double: CallLogDouble, visitor: Visitor, fragment: str) -> None:
-    double.keep(under_way(), made_call(1, NOW - timedelta(minutes=30), Outcome.BUSY, direction="outbound"))
+def test_invalid_values_in_the_url_are_dropped(double: CallLogDouble, visitor: Visitor, fragment: str) -> None:
+    double.store(under_way(), made_call(1, NOW - timedelta(minutes=30), Outcome.BUSY, direction="outbound"))
     page = visitor.signed_in(f"#{fragment}")
     expect(page.locator("#rows tr")).to_have_count(2)
     expect(page).to_have_url(double.url)
@@ -558,14 +558,14 @@ def test_what_makes_no_sense_in_the_url_is_dropped(double: CallLogDouble, visito
     assert fragment not in page.url
 
 
-def test_a_number_without_its_country_code_is_not_found_and_the_page_says_why(
+def test_a_number_without_country_code_is_not_found_and_the_page_explains_it(
     double: CallLogDouble, visitor: Visitor
 ) -> None:
     a_day(double, 5)
     page = visitor.signed_in()
     number = page.get_by_label("Number", exact=True)
-    expect(number).to_have_accessible_description("(whole, with the country code)")
+    expect(number).to_have_accessible_description("(in full, with country code)")
     number.fill("555 0187")
     page.keyboard.press("Enter")
-    expect(page.locator("#empty")).to_contain_text("A number is matched whole, with the country code")
-    assert [asked for asked in double.asked if "number=" in asked] == ["GET /calls?limit=50&number=555+0187"]
+    expect(page.locator("#empty")).to_contain_text("Enter the full number with its country code")
+    assert [request for request in double.requests if "number=" in request] == ["GET /calls?limit=50&number=555+0187"]

@@ -176,10 +176,10 @@ def test_the_call_log_requires_credentials(path: str, running: RunningStack, bro
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("/calls?day=yesterday", "day is not a date such as 2026-11-21."),
-        ("/calls?limit=1000", "limit is not a number from 1 to 200."),
-        ("/calls?cursor=abc", "cursor is not one of this list. Leave it out to begin again."),
-        ("/stats?colour=red", "There are no parameters but cursor, day, legs."),
+        ("/calls?day=yesterday", "day must be a date such as 2026-11-21."),
+        ("/calls?limit=1000", "limit must be a number from 1 to 200."),
+        ("/calls?cursor=abc", "cursor does not belong to this list. Leave it out to start again."),
+        ("/stats?colour=red", "Unknown parameter 'colour'. Allowed: cursor, day, legs."),
     ],
 )
 def test_an_invalid_query_is_rejected(path: str, detail: str, console: httpx.Client) -> None:
@@ -190,7 +190,7 @@ def test_an_invalid_query_is_rejected(path: str, detail: str, console: httpx.Cli
 @pytest.mark.parametrize("path", ["/calls/wavix/none", "/calls/none/none", "/calls/wavix/a%2Fb", "/calls/wavix/a/b"])
 def test_an_unknown_call_is_not_found(path: str, console: httpx.Client) -> None:
     response = console.get(path)
-    assert (response.status_code, response.json()["detail"]) == (404, "There is no such call.")
+    assert (response.status_code, response.json()["detail"]) == (404, "No such call.")
 
 
 @pytest.mark.parametrize("path", ["/", "/calls", "/stats", "/openapi.json"])

@@ -218,11 +218,11 @@ FAULTS: dict[str, tuple[Break, list[str]]] = {
         ["role JambonzClientAuthRole: JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more."],
     ),
     "a function may not write into the table": (
-        lambda deployment: deployment.not_permitted("VoipstudioEventFunction", "KeepEvents"),
+        lambda deployment: deployment.not_permitted("VoipstudioEventFunction", "StoreEvents"),
         ["the table refuses VoipstudioEventFunction itself (its permissions, its EVENTS_TABLE)"],
     ),
     "a function may not read its secrets": (
-        lambda deployment: deployment.not_permitted_from_the_start("BirdVoiceFunction", "VerifySenders"),
+        lambda deployment: deployment.not_permitted_from_the_start("BirdVoiceFunction", "ReadCredentials"),
         ["Bird event: BirdVoiceFunction cannot read the secret store: it can verify nobody (503)."],
     ),
     "new calls get the fallback": (

@@ -1,25 +1,25 @@
-// The page of the call log. What a webhook carried is put into text nodes and attributes, never into markup.
-// What is shown (day, filters, open call) stands in the URL's fragment, which a browser sends to nobody.
+// The console. Data from webhooks goes into text nodes and attributes, never into markup.
+// The view (day, filters, open call) is in the URL's fragment, which browsers do not send to servers.
 
 const POLL_SECONDS = 3;
 const OTHER_DAY_POLL_SECONDS = 30;
-const SLOWEST_POLL_SECONDS = 30;
+const MAX_POLL_SECONDS = 30;
 const PAGE_SIZE = 50;
-const MOST_PAGES_AT_ONCE = 4;
-const DEEP_EVERY = 5;
+const MAX_PAGES_PER_REFRESH = 4;
+const FULL_REFRESH_EVERY = 5;
 const STATISTICS_SECONDS = 15;
-const STATISTICS_SECONDS_OF_A_BUSY_DAY = 60;
+const BUSY_DAY_STATISTICS_SECONDS = 60;
 const BUSY_DAY_CALLS = 2000;
 const ANNOUNCE_SECONDS = 15;
-const LONGEST_CALL_MS = 4 * 3600_000;
-const LONGEST_RINGING_MS = 5 * 60_000;
-const LONGEST_BAR_SECONDS = 600;
-const LARGEST_PRETTY = 64 * 1024;
-const DEEPEST_INDENT = 40;
+const MAX_CALL_MS = 4 * 3600_000;
+const MAX_RINGING_MS = 5 * 60_000;
+const MAX_BAR_SECONDS = 600;
+const MAX_PRETTY_LENGTH = 64 * 1024;
+const MAX_INDENT = 40;
 const SETTLED_MS = 60_000;
 const SETTLED_POLL_MS = 30_000;
 
-// These are always there to choose from, and others once they have calls.
+// Providers that the filter always offers; others are added once they have calls.
 const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
 const DIRECTIONS = { inbound: ["↘", "in"], outbound: ["↗", "out"] };
 const OUTCOMES = {
@@ -32,8 +32,8 @@ const OUTCOMES = {
   failed: "Failed",
   under_way: "Under way",
 };
-// Calls without an end are told from each other by their age: the server counts them all as under way.
-const COUNTED = { ...OUTCOMES, no_end: "No end seen" };
+// The server counts every call without an end as under way; the page separates old ones by their age.
+const COUNTED = { ...OUTCOMES, no_end: "No end reported" };
 const UNDER_WAY = {
   initiated: "Setting up",
   ringing: "Ringing",
@@ -50,7 +50,7 @@ const ICONS = {
   cancelled: "M11 6H1.5M5 2.5 1.5 6 5 9.5",
   failed: "M6 1 11.3 10.8H.7zM6 4.8v2.6",
   under_way: "M6 1a5 5 0 1 0 .01 0M6 4.6a1.4 1.4 0 1 0 .01 0",
-  not_taken: "M6 1a5 5 0 1 0 .01 0M2.5 2.5l7 7",
+  not_answered: "M6 1a5 5 0 1 0 .01 0M2.5 2.5l7 7",
   no_end: "M3.6 4a2.4 2.4 0 1 1 3.6 2C6.3 6.600 6 7 6 7.700M6 10.700v.1",
 };
 const Q850 = {
@@ -75,18 +75,18 @@ const SIP = {
 
 const find = (id) => document.getElementById(id);
 
-// What is not seen, or turns the text around it: controls, marks of direction, joiners, tags. An emoji's own two signs stay.
+// Characters that are invisible or reverse text: controls, direction marks, joiners, tags. Emoji variation selectors stay.
 const UNSEEN = /(?![\ufe0e\ufe0f])[\p{Cc}\p{Default_Ignorable_Code_Point}\u2028\u2029\ufff9-\ufffb]/gu;
 const asNumber = (mark) => `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 const asInJson = (mark) => mark.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
 
-/** A text with what is not seen written out, but for `kept`: a caller's name must not turn the rest of the line around. */
-function legible(text, kept = "", write = asNumber) {
-  return text.replace(UNSEEN, (mark) => (kept.includes(mark) ? mark : write(mark)));
+/** Write out invisible characters except `allowed`: a caller's name must not reverse the rest of the line. */
+function legible(text, allowed = "", write = asNumber) {
+  return text.replace(UNSEEN, (mark) => (allowed.includes(mark) ? mark : write(mark)));
 }
 
-/** What is put into an element: lines and tabs do nothing in a text, other than in an attribute. */
-const inOrder = (child) => (typeof child === "string" ? legible(child, "\n\t") : child);
+/** Make text safe for an element. Line ends and tabs are harmless in text, but not in an attribute. */
+const printable = (child) => (typeof child === "string" ? legible(child, "\n\t") : child);
 
 function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -95,14 +95,14 @@ function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? "" : legible(String(value)));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== "").map(inOrder));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== "").map(printable));
   return element;
 }
 
 function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, legible(String(value)));
-  element.append(...children.map(inOrder));
+  element.append(...children.map(printable));
   return element;
 }
 
@@ -116,14 +116,14 @@ function unseen(text) {
 
 // ---------------------------------------------------------------------------------------------- time and words
 
-// How far this machine's clock is behind that of the server.
+// Milliseconds by which this machine's clock is behind the server's.
 let clockDifference = 0;
 const now = () => Date.now() + clockDifference;
 const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 const today = () => dayOf(now());
 const dayAfter = (day, days) => dayOf(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
 
-/** Whether a text is a date that there is: a browser takes 31 February for a day in March. */
+/** Return whether a text is a real date: a browser reads 31 February as a day in March. */
 function isDay(text) {
   const moment = /^\d{4}-\d\d-\d\d$/.test(text ?? "") ? Date.parse(`${text}T00:00:00Z`) : NaN;
   return !Number.isNaN(moment) && dayOf(moment) === text;
@@ -150,7 +150,7 @@ function spoken(seconds) {
   return parts.filter(([count]) => count).slice(0, 2).map(([count, unit]) => `${count} ${unit}`).join(" ") || "0 s";
 }
 
-/** A time since the call began; a provider that tells whole seconds is given no milliseconds. */
+/** Format the time since the start of a call, without milliseconds if the provider reports whole seconds. */
 function since(ms, isWhole) {
   const sign = ms < 0 ? "−" : "+";
   const passed = Math.abs(ms);
@@ -163,19 +163,19 @@ const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en-GB
 
 function outcomeOf(call) {
   if (call.outcome) return call.outcome in OUTCOMES ? call.outcome : "failed";
-  if (call.lost_at) return "not_taken";
+  if (call.lost_at) return "not_answered";
   const age = now() - Date.parse(call.started_at);
-  return age > LONGEST_CALL_MS || (isUntakenLeg(call) && age > LONGEST_RINGING_MS) ? "no_end" : "under_way";
+  return age > MAX_CALL_MS || (isUnansweredLeg(call) && age > MAX_RINGING_MS) ? "no_end" : "under_way";
 }
 
-const isUntakenLeg = (call) => Boolean(call.parent_call_id) && !call.outcome && !call.answered_at;
+const isUnansweredLeg = (call) => Boolean(call.parent_call_id) && !call.outcome && !call.answered_at;
 
 /**
- * When a leg was given up that is still ringing by what is told of it: jambonz tells no end of a leg that lost a ring
- * group or whose caller hung up. It is what is known of the others that says so: a sibling answered, or the parent ended.
+ * Return when an unanswered leg stopped ringing. jambonz does not report the end of a leg that lost a ring group or whose
+ * caller hung up, so it is inferred from the related calls: a sibling was answered, or the parent ended.
  */
 function lostAt(call, related) {
-  if (!isUntakenLeg(call)) return null;
+  if (!isUnansweredLeg(call)) return null;
   const siblings = related.filter((other) => other.parent_call_id === call.parent_call_id && other.path !== call.path);
   const parent = related.find((other) => other.call_id === call.parent_call_id);
   const moments = [...siblings.map((sibling) => sibling.answered_at), parent?.ended_at];
@@ -184,12 +184,12 @@ function lostAt(call, related) {
 
 function outcomeText(call) {
   const outcome = outcomeOf(call);
-  if (outcome === "no_end") return isUntakenLeg(call) ? "No end told" : COUNTED.no_end;
-  if (outcome === "not_taken") return "Not taken";
+  if (outcome === "no_end") return COUNTED.no_end;
+  if (outcome === "not_answered") return "Not answered";
   return outcome === "under_way" ? UNDER_WAY[call.status] ?? OUTCOMES.under_way : OUTCOMES[outcome];
 }
 
-/** What an answer came to: an application answers every call, so that it says little by itself. */
+/** Return how an answered call went on: an application answers every call, so "Answered" alone says little. */
 function resultOf(call) {
   if (call.missed_in_queue) return outcomeOf(call) === "answered" ? "left the queue" : "missed in queue";
   if (!call.answered_at) return "";
@@ -199,8 +199,8 @@ function resultOf(call) {
 function outcomeLabel(call) {
   const outcome = outcomeOf(call);
   const result = resultOf(call);
-  const isNobody = result && call.bridged === false && "connected with nobody";
-  const tip = [isNobody, causeOf(call)].filter(Boolean).join("; ");
+  const notConnected = result && call.bridged === false && "not connected to anyone";
+  const tip = [notConnected, causeOf(call)].filter(Boolean).join("; ");
   return h("span", { class: `outcome o-${outcome}`, title: tip || null }, icon(outcome), h("span", {}, outcomeText(call)),
     result ? h("small", { class: "result" }, result) : "");
 }
@@ -222,11 +222,11 @@ function directionText(direction) {
 
 const isRinging = (call) => call.status === "ringing" || call.status === "early_media";
 
-/** Ring and talk seconds, of a call under way up to now. */
+/** Return ring and talk seconds; for a call under way, up to now. */
 function spans(call) {
   const outcome = outcomeOf(call);
-  if (outcome !== "under_way" && outcome !== "not_taken") return { ring: call.ring_seconds ?? null, talk: call.talk_seconds ?? null };
-  const until = outcome === "not_taken" ? Date.parse(call.lost_at) : now();
+  if (outcome !== "under_way" && outcome !== "not_answered") return { ring: call.ring_seconds ?? null, talk: call.talk_seconds ?? null };
+  const until = outcome === "not_answered" ? Date.parse(call.lost_at) : now();
   const seconds = (begin) => Math.max(0, (until - Date.parse(begin)) / 1000);
   return {
     ring: isRinging(call) ? seconds(call.ringing_at ?? call.started_at) : call.ring_seconds ?? null,
@@ -234,15 +234,15 @@ function spans(call) {
   };
 }
 
-// ---------------------------------------------------------------------------------------------- what the URL says
+// ---------------------------------------------------------------------------------------------- state in the URL
 
 const FILTERS = ["day", "number", "provider", "outcome", "direction"];
 const MEMBERS = [...FILTERS, "legs", "call"];
 
-/** What the fragment says, without what makes no sense; that goes from the URL, too. */
+/** Read the view from the fragment. Invalid values are dropped, from the URL as well. */
 function readState() {
-  const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  const takes = {
+  const parameters = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const isValid = {
     day: isDay,
     number: (text) => text === text.trim(),
     provider: (text) => /^[a-z]+$/.test(text),
@@ -251,8 +251,8 @@ function readState() {
     legs: (text) => text === "yes",
     call: (text) => /^\/calls\/[a-z]+\/(?!\.{1,2}$)[^/?#]+$/.test(text),
   };
-  const read = Object.fromEntries(MEMBERS.map((name) => [name, told[name] && takes[name](told[name]) ? told[name] : ""]));
-  if (Object.entries(told).some(([name, text]) => read[name] !== text)) history.replaceState(null, "", MEMBERS.some((name) => read[name]) ? hashOf(read) : location.pathname);
+  const read = Object.fromEntries(MEMBERS.map((name) => [name, parameters[name] && isValid[name](parameters[name]) ? parameters[name] : ""]));
+  if (Object.entries(parameters).some(([name, text]) => read[name] !== text)) history.replaceState(null, "", MEMBERS.some((name) => read[name]) ? hashOf(read) : location.pathname);
   return read;
 }
 
@@ -270,32 +270,32 @@ const isAllDays = () => Boolean(state.number) && !state.day;
 const dayShown = () => state.day || today();
 const listKey = (wanted) => [...FILTERS, "legs"].map((name) => wanted[name]).join("\n");
 
-// ---------------------------------------------------------------------------------------------- asking
+// ---------------------------------------------------------------------------------------------- requests
 
 class SignedOut extends Error {}
 
-class Refused extends Error {
+class ApiError extends Error {
   constructor(status, detail) {
     super(legible(detail));
     this.status = status;
   }
 }
 
-/** The JSON of an answer. Throws SignedOut, Refused (with words to show), AbortError or TypeError (no connection). */
-async function ask(path, options = {}) {
-  // Relative, so that the API may be known below a path.
+/** Fetch JSON. Throws SignedOut, ApiError (with a message to show), AbortError or TypeError (no connection). */
+async function fetchJson(path, options = {}) {
+  // A relative URL, because the API may be published below a path.
   const reply = await fetch(path.replace(/^\//, ""), {
     cache: "no-store",
     ...options,
     headers: { accept: "application/json", ...options.headers },
   });
-  const told = Date.parse(reply.headers.get("date") ?? "");
-  // The header has whole seconds: a small difference is none.
-  if (told && Math.abs(told - now()) > 2000) clockDifference = told - Date.now();
+  const serverTime = Date.parse(reply.headers.get("date") ?? "");
+  // The header has whole seconds: ignore small differences.
+  if (serverTime && Math.abs(serverTime - now()) > 2000) clockDifference = serverTime - Date.now();
   if (reply.status === 401 && options.method !== "POST") throw new SignedOut();
   if (!reply.ok) {
     const problem = await reply.json().catch(() => ({}));
-    throw new Refused(reply.status, typeof problem.detail === "string" ? problem.detail : `The answer was ${reply.status}.`);
+    throw new ApiError(reply.status, typeof problem.detail === "string" ? problem.detail : `The server returned status ${reply.status}.`);
   }
   return reply.status === 204 ? null : reply.json();
 }
@@ -306,27 +306,27 @@ const rows = new Map();
 let order = [];
 let cursor = null;
 let generation = 0;
-let stopAsking = new AbortController();
+let pendingRequests = new AbortController();
 let rounds = 0;
 let unseenCalls = 0;
 
 function queryOf(from) {
   const query = new URLSearchParams({ limit: PAGE_SIZE });
   for (const name of FILTERS) if (state[name]) query.set(name, state[name]);
-  // Who looks for a number may well look for the phone that was dialled.
+  // A search for a number includes legs: it may be the number of a dialled phone.
   if (!state.legs && !state.number) query.set("legs", "false");
   if (from) query.set("cursor", from);
   return `calls?${query}`;
 }
 
-/** Pages one after the other, from a cursor on, until there are enough calls: a page may be short and not the last. */
-async function readCalls(from, enough, most = MOST_PAGES_AT_ONCE) {
+/** Read pages from a cursor on until there are enough calls: a page can be short without being the last. */
+async function readCalls(from, enough, maxPages = MAX_PAGES_PER_REFRESH) {
   const calls = [];
   let next = from;
-  for (let page = 0; page < most; page += 1) {
-    const told = await ask(queryOf(next), { signal: stopAsking.signal });
-    calls.push(...told.calls);
-    next = told.cursor;
+  for (let page = 0; page < maxPages; page += 1) {
+    const response = await fetchJson(queryOf(next), { signal: pendingRequests.signal });
+    calls.push(...response.calls);
+    next = response.cursor;
     if (!next || enough(calls)) break;
   }
   return { calls, cursor: next };
@@ -340,19 +340,19 @@ class Row {
     this.cells.who.append(this.link);
     this.cells.ring.classList.add("figure");
     this.cells.talk.classList.add("figure");
-    // The link covers the row but for what has a tip of its own.
+    // The link covers the row, except for cells with their own tooltip.
     const open = (event) => event.target === this.link || this.link.contains(event.target) || this.link.click();
     this.node = h("tr", { role: "row", "data-path": call.path, onclick: open }, ...Object.values(this.cells));
-    this.told = "";
+    this.json = "";
     this.update(call);
   }
 
-  /** Take what is told now; says whether that is new. */
+  /** Show the current state of the call; return whether it has changed. */
   update(call) {
-    const told = JSON.stringify(call);
-    if (told === this.told) return false;
+    const json = JSON.stringify(call);
+    if (json === this.json) return false;
     const before = this.call;
-    this.told = told;
+    this.json = json;
     this.call = call;
     this.startedAt = Date.parse(call.started_at);
     this.node.className = "";
@@ -360,7 +360,7 @@ class Row {
       const started = new Date(call.started_at).toISOString();
       this.cells.time.replaceChildren(
         isAllDays() ? h("span", { class: "date" }, dayText(started.slice(0, 10), { day: "numeric", month: "short", year: "numeric" })) : "",
-        h("time", { datetime: call.started_at, title: `${localText(this.startedAt)} here` }, started.slice(11, 19)),
+        h("time", { datetime: call.started_at, title: `${localText(this.startedAt)} (your time)` }, started.slice(11, 19)),
       );
     }
     if (["from", "to", "caller_name", "parent_call_id"].some((name) => !before || before[name] !== call[name])) {
@@ -379,7 +379,7 @@ class Row {
     return true;
   }
 
-  /** What changes with the time alone. */
+  /** Update the parts that change with time. */
   tick() {
     const outcome = outcomeOf(this.call);
     const isRunning = outcome === "under_way";
@@ -393,7 +393,7 @@ class Row {
       this.cells[name].classList.toggle("none", seconds === null);
     }
     const total = (ring ?? 0) + (talk ?? 0);
-    const width = total ? Math.max(5, 100 * Math.sqrt(Math.min(total, LONGEST_BAR_SECONDS) / LONGEST_BAR_SECONDS)) : 0;
+    const width = total ? Math.max(5, 100 * Math.sqrt(Math.min(total, MAX_BAR_SECONDS) / MAX_BAR_SECONDS)) : 0;
     const parts = [["ringing-time", ring], ["talking-time", talk]].filter(([, seconds]) => seconds);
     const bar = h("div", { class: "length", "aria-hidden": "true" }, parts.map(([name]) => h("i", { class: name })));
     parts.forEach(([, seconds], index) => (bar.children[index].style.width = `${((width * seconds) / total).toFixed(2)}%`));
@@ -414,9 +414,9 @@ class Row {
   }
 }
 
-/** Show these calls in this order: rows that stay keep their focus, and what is looked at stays where it is. */
-function showCalls(told, { isFirst = false } = {}) {
-  const calls = told.map((call) => (isUntakenLeg(call) ? { ...call, lost_at: lostAt(call, told) } : call));
+/** Show these calls in this order without losing the focus or moving the visible rows. */
+function showCalls(received, { isFirst = false } = {}) {
+  const calls = received.map((call) => (isUnansweredLeg(call) ? { ...call, lost_at: lostAt(call, received) } : call));
   const body = find("rows");
   for (const skeleton of body.querySelectorAll(".skeleton")) skeleton.remove();
   const anchor = isFirst ? null : firstVisibleRow();
@@ -439,7 +439,7 @@ function showCalls(told, { isFirst = false } = {}) {
   const wanted = new Set(order);
   for (const [path, row] of rows) {
     if (wanted.has(path)) continue;
-    // It has changed, so that it is no longer what is asked for.
+    // The call has changed and no longer matches the filters.
     isChanged = true;
     row.node.remove();
     rows.delete(path);
@@ -459,7 +459,7 @@ function showCalls(told, { isFirst = false } = {}) {
   return { arrived, isChanged };
 }
 
-/** The row at the top of what is seen, once the list's beginning is scrolled away. */
+/** Return the topmost visible row, or null while the start of the list is visible. */
 function firstVisibleRow() {
   const edge = document.querySelector(".bar").getBoundingClientRect().bottom;
   const first = find("rows").firstElementChild;
@@ -471,8 +471,8 @@ const callsShown = () => order.map((path) => rows.get(path).call);
 
 async function loadList() {
   generation += 1;
-  stopAsking.abort();
-  stopAsking = new AbortController();
+  pendingRequests.abort();
+  pendingRequests = new AbortController();
   rows.clear();
   order = [];
   cursor = null;
@@ -490,29 +490,29 @@ async function loadList() {
   await refresh({ isFirst: true });
 }
 
-/** Ask again for what is shown. Fresh calls come on top; now and then everything that is loaded is asked for again. */
+/** Refresh the list. Usually this reads the newest calls; every few rounds it reads everything that is loaded. */
 async function refresh({ isFirst = false } = {}) {
   const mine = generation;
   rounds += 1;
-  const isDeep = rounds % DEEP_EVERY === 0;
+  const isFull = rounds % FULL_REFRESH_EVERY === 0;
   const known = new Set(order);
   const loaded = order.length;
-  const told = await readCalls(null, (calls) => {
+  const received = await readCalls(null, (calls) => {
     if (isFirst || !loaded) return calls.length >= PAGE_SIZE / 2;
-    return isDeep ? calls.length >= loaded : calls.some((call) => known.has(call.path));
-  }, isDeep ? Math.ceil(loaded / PAGE_SIZE) + 1 : MOST_PAGES_AT_ONCE);
+    return isFull ? calls.length >= loaded : calls.some((call) => known.has(call.path));
+  }, isFull ? Math.ceil(loaded / PAGE_SIZE) + 1 : MAX_PAGES_PER_REFRESH);
   if (mine !== generation) return;
-  const last = told.calls.at(-1);
-  const meets = told.calls.some((call) => known.has(call.path));
-  let calls = told.calls;
-  if (isFirst || !told.cursor || (loaded && !meets && last)) {
-    // All there is, or so much that is new that between it and what is loaded there may be more.
-    ({ cursor } = told);
+  const last = received.calls.at(-1);
+  const meets = received.calls.some((call) => known.has(call.path));
+  let calls = received.calls;
+  if (isFirst || !received.cursor || (loaded && !meets && last)) {
+    // The whole list, or so many new calls that some may be missing between them and the loaded ones.
+    ({ cursor } = received);
   } else {
-    const asked = new Set(told.calls.map((call) => call.path));
-    const rest = callsShown().filter((call) => !asked.has(call.path) && (!last || call.started_at <= last.started_at));
-    calls = [...told.calls, ...rest];
-    if (!rest.length) ({ cursor } = told);
+    const receivedPaths = new Set(received.calls.map((call) => call.path));
+    const rest = callsShown().filter((call) => !receivedPaths.has(call.path) && (!last || call.started_at <= last.started_at));
+    calls = [...received.calls, ...rest];
+    if (!rest.length) ({ cursor } = received);
   }
   const { arrived, isChanged } = showCalls(calls, { isFirst });
   find("list").removeAttribute("aria-busy");
@@ -527,15 +527,15 @@ async function loadMore() {
   const button = find("more");
   button.disabled = true;
   try {
-    const told = await readCalls(cursor, (calls) => calls.length >= PAGE_SIZE / 2);
+    const received = await readCalls(cursor, (calls) => calls.length >= PAGE_SIZE / 2);
     if (mine !== generation) return;
     const known = new Set(order);
-    const added = told.calls.filter((call) => !known.has(call.path));
-    ({ cursor } = told);
+    const added = received.calls.filter((call) => !known.has(call.path));
+    ({ cursor } = received);
     const hadFocus = document.activeElement === button;
     showCalls([...callsShown(), ...added], { isFirst: true });
     describe();
-    find("more-note").textContent = !added.length && cursor ? "Nothing in what was read just now. Load more goes on reading." : "";
+    find("more-note").textContent = !added.length && cursor ? "No matches on these pages. Load more to continue the search." : "";
     if (hadFocus && added.length) rows.get(added[0].path).link.focus({ preventScroll: true });
   } catch (error) {
     failed(error);
@@ -546,7 +546,7 @@ async function loadMore() {
 
 const isFiltered = () => FILTERS.some((name) => name !== "day" && state[name]);
 
-/** The heading, the filters and the empty list, as they are now. */
+/** Update the heading, the filters and the text of an empty list. */
 function describe() {
   const loading = find("list").hasAttribute("aria-busy");
   const heading = find("list-heading");
@@ -554,12 +554,12 @@ function describe() {
   const words = !cursor ? counted(order.length, "call") : all > order.length ? `The newest ${order.length} of ${counted(all, "call")}` : `The newest ${counted(order.length, "call")}`;
   const count = h("strong", {}, words);
   const where = isAllDays() ? "on all days" : state.day && state.day !== today() ? `on ${dayText(state.day)}` : "today";
-  heading.replaceChildren(...(loading ? ["Loading the calls …"] : [count, ` ${where}, newest first. Times are UTC.`]));
+  heading.replaceChildren(...(loading ? ["Loading calls…"] : [count, ` ${where}${cursor ? "" : ", newest first"}. Times are UTC.`]));
   find("more").hidden = !cursor || loading;
   const empty = find("empty");
   empty.hidden = loading || order.length > 0 || Boolean(cursor);
   if (!empty.hidden) empty.replaceChildren(...emptyText());
-  if (!loading && !order.length && cursor) find("more-note").textContent = "Nothing in what was read so far. Load more goes on reading.";
+  if (!loading && !order.length && cursor) find("more-note").textContent = "No matches so far. Load more to continue the search.";
   for (const row of rows.values()) row.place();
 
   const shown = dayShown();
@@ -567,7 +567,7 @@ function describe() {
     ...(isAllDays() ? ["Calls of one number"] : [shown === today() ? "Today, " : "", dayText(shown), " ", h("small", {}, "UTC")]),
   );
   if (find("day").dataset.shown !== shown) {
-    // Only then: somebody may be typing another date.
+    // Only if it has changed: the user may be typing another date.
     find("day").value = shown;
     find("day").dataset.shown = shown;
   }
@@ -575,13 +575,13 @@ function describe() {
   find("day-after").disabled = shown >= today();
   find("day-today").disabled = !state.day;
   find("statistics").hidden = isAllDays();
-  const narrowed = [state.number && "the number", state.direction && "the direction"].filter(Boolean);
+  const narrowed = [state.number && "number", state.direction && "direction"].filter(Boolean);
   find("totals-note").hidden = !narrowed.length;
-  find("totals-note").textContent = `Totals and chart are of all calls of the day: ${narrowed.join(" and ")} ${narrowed.length > 1 ? "narrow" : "narrows"} the list alone.`;
+  find("totals-note").textContent = `Totals and chart show all calls of the day. The ${narrowed.join(" and ")} ${narrowed.length > 1 ? "filters apply" : "filter applies"} only to the list.`;
   const withCalls = (statistics?.counts ?? []).map((count) => count.provider).sort();
   fill("provider", "All", [...new Set([...PROVIDERS, ...withCalls, state.provider])].filter(Boolean).map((name) => [name, name]));
   fill("direction", "Both", [["inbound", "Inbound"], ["outbound", "Outbound"]]);
-  fill("outcome", "All", Object.entries({ ...OUTCOMES, under_way: "Under way, no end seen" }));
+  fill("outcome", "All", Object.entries({ ...OUTCOMES, under_way: "Under way or no end reported" }));
   find("legs").checked = Boolean(state.legs || state.number);
   find("legs").disabled = Boolean(state.number);
   find("clear").hidden = !isFiltered();
@@ -607,16 +607,16 @@ function showNumber() {
 function emptyText() {
   if (isFiltered()) {
     return [
-      h("h3", {}, "No call like this"),
-      h("p", {}, isAllDays() ? "No call from or to this number is kept." : "No call of this day is like the filters say."),
-      state.number ? h("p", {}, "A number is matched whole, with the country code, such as +44 20 7946 0123.") : "",
+      h("h3", {}, "No calls match these filters"),
+      h("p", {}, isAllDays() ? "All days were searched." : "Only this day was searched."),
+      state.number ? h("p", {}, "Enter the full number with its country code, such as +44 20 7946 0123.") : "",
       h("p", {}, h("button", { type: "button", onclick: clearFilters }, "Clear filters")),
     ];
   }
-  if (dayShown() !== today()) return [h("h3", {}, "No call on this day"), h("p", {}, "Calls are kept for as long as the stack's retention says.")];
+  if (dayShown() !== today()) return [h("h3", {}, "No calls on this day"), h("p", {}, "Older calls may have expired (RetentionDays).")];
   return [
-    h("h3", {}, "No call today yet"),
-    h("p", {}, "Calls show up here as they come in. Send a recorded one:"),
+    h("h3", {}, "No calls yet today"),
+    h("p", {}, "Calls appear here as they arrive. Send a recorded call:"),
     h("code", {}, "callhooks send events/jambonz/new_call.json --new-call"),
   ];
 }
@@ -628,7 +628,7 @@ function clearFilters() {
 
 let announcedAt = 0;
 
-/** Say that calls came, to who cannot see it, and to who has scrolled; not for each one. */
+/** Announce new calls to screen readers and to users who have scrolled, but not each one separately. */
 function announce(count) {
   if (firstVisibleRow()) {
     unseenCalls += count;
@@ -649,10 +649,10 @@ let pendingNews = 0;
 let statistics = null;
 let statisticsAt = 0;
 
-/** The whole day is read for them: at once where something is new, but not for each call of a busy day. */
-function areStatisticsDue(isNews) {
+/** Return whether to read the statistics. They cost a read of the whole day: on a busy day, not for each change. */
+function areStatisticsDue(hasChanges) {
   const isBusy = statistics?.counts.reduce((sum, { calls }) => sum + calls, 0) > BUSY_DAY_CALLS;
-  const seconds = isBusy ? STATISTICS_SECONDS_OF_A_BUSY_DAY : isNews ? 0 : STATISTICS_SECONDS;
+  const seconds = isBusy ? BUSY_DAY_STATISTICS_SECONDS : hasChanges ? 0 : STATISTICS_SECONDS;
   return now() - statisticsAt >= seconds * 1000;
 }
 
@@ -665,25 +665,25 @@ async function loadStatistics() {
   do {
     const query = new URLSearchParams({ ...(state.day && { day: state.day }), ...(!state.legs && { legs: "false" }) });
     if (next) query.set("cursor", next);
-    const told = await ask(`stats?${query}`, { signal: stopAsking.signal });
+    const response = await fetchJson(`stats?${query}`, { signal: pendingRequests.signal });
     if (mine !== generation) return;
-    ({ day, cursor: next } = told);
-    counts.push(...told.counts);
+    ({ day, cursor: next } = response);
+    counts.push(...response.counts);
   } while (next);
   statisticsAt = now();
   find("statistics").classList.remove("stale");
-  const told = JSON.stringify([day, counts, state.provider, state.outcome, state.legs, Math.floor(now() / 3600_000)]);
-  if (statistics?.told === told) return;
+  const json = JSON.stringify([day, counts, state.provider, state.outcome, state.legs, Math.floor(now() / 3600_000)]);
+  if (statistics?.json === json) return;
   const byAge = counts.map((count) => (count.outcome === "under_way" && isLongAgo(day, count.hour) ? { ...count, outcome: "no_end" } : count));
-  statistics = { told, day, legs: state.legs, counts: byAge };
+  statistics = { json, day, legs: state.legs, counts: byAge };
   showStatistics();
   describe();
 }
 
-/** Whether all calls of an hour began so long ago that one without an end has none. */
-const isLongAgo = (day, hour) => Date.parse(`${day}T00:00:00Z`) + (hour + 1) * 3600_000 + LONGEST_CALL_MS <= now();
+/** Return whether an hour is so long ago that its calls must have ended. */
+const isLongAgo = (day, hour) => Date.parse(`${day}T00:00:00Z`) + (hour + 1) * 3600_000 + MAX_CALL_MS <= now();
 
-/** How many calls the list would have without its cursor, where the statistics tell. */
+/** Return the length of the complete list, or null if the statistics do not cover its filters. */
 function countOfAll() {
   if (state.number || state.direction || statistics?.day !== dayShown() || statistics.legs !== state.legs) return null;
   const outcomes = state.outcome === "under_way" ? ["under_way", "no_end"] : [state.outcome];
@@ -710,14 +710,14 @@ function showStatistics() {
   find("totals").replaceChildren(
     ...[
       ["Calls", all.toLocaleString("en-GB")],
-      ["Answered, of those that ended", share === null ? "–" : `${share} %`],
+      ["Answer rate (finished calls)", share === null ? "–" : `${share} %`],
       ["Under way", sums.under_way.toLocaleString("en-GB")],
       ...(sums.no_end ? [[COUNTED.no_end, sums.no_end.toLocaleString("en-GB")]] : []),
       ["Talk time", talk ? spoken(talk) : "–"],
-      ["On average", sums.answered && talk ? minutes(talk / sums.answered) : "–"],
+      ["Average talk time", sums.answered && talk ? minutes(talk / sums.answered) : "–"],
     ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
   );
-  find("chart-caption").textContent = `Calls by hour and outcome, UTC${state.provider ? `, ${state.provider} alone` : ", all providers"}`;
+  find("chart-caption").textContent = `Calls by hour (UTC) and outcome, ${state.provider ? `${state.provider} only` : "all providers"}`;
   showPlot(hours);
   showLegend(sums);
   showNumbers(hours, sums);
@@ -725,15 +725,15 @@ function showStatistics() {
 
 function showPlot(hours) {
   const total = (hour) => Object.values(hour).reduce((sum, count) => sum + count, 0);
-  const most = Math.max(...hours.map(total));
-  const top = niceTop(most);
+  const max = Math.max(...hours.map(total));
+  const top = niceMaximum(max);
   const drawing = svg("svg", { viewBox: "0 0 240 100", preserveAspectRatio: "none", "aria-hidden": "true" });
   for (const y of [0, 50]) drawing.append(svg("line", { class: "grid", x1: 0, x2: 240, y1: y, y2: y }));
   hours.forEach((hour, index) => {
     const column = svg("g", { class: "column" });
-    const told = Object.entries(COUNTED).filter(([outcome]) => hour[outcome]).map(([outcome, name]) => `${name} ${hour[outcome]}`);
+    const lines = Object.entries(COUNTED).filter(([outcome]) => hour[outcome]).map(([outcome, name]) => `${name} ${hour[outcome]}`);
     const name = `${String(index).padStart(2, "0")}–${String(index + 1).padStart(2, "0")} UTC: ${counted(total(hour), "call")}`;
-    column.append(svg("title", {}, [name, ...told].join("\n")), svg("rect", { class: "hover", x: index * 10, y: 0, width: 10, height: 100 }));
+    column.append(svg("title", {}, [name, ...lines].join("\n")), svg("rect", { class: "hover", x: index * 10, y: 0, width: 10, height: 100 }));
     let y = 100;
     for (const outcome of Object.keys(COUNTED)) {
       if (!hour[outcome]) continue;
@@ -751,22 +751,22 @@ function showPlot(hours) {
   const marks = Array.from({ length: 8 }, (_, index) => h("span", {}, `${String(index * 3).padStart(2, "0")}:00`));
   find("plot").replaceChildren(
     drawing,
-    ...(most ? [h("span", { class: "most", "aria-hidden": "true" }, String(top))] : []),
+    ...(max ? [h("span", { class: "most", "aria-hidden": "true" }, String(top))] : []),
     h("div", { class: "hours", "aria-hidden": "true" }, marks),
   );
 }
 
-function niceTop(most) {
-  if (most <= 2) return 2;
-  const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= most && step % 2 === 0) ?? 20 * power;
+function niceMaximum(max) {
+  if (max <= 2) return 2;
+  const power = 10 ** Math.floor(Math.log10(max));
+  return [1, 2, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= max && step % 2 === 0) ?? 20 * power;
 }
 
-/** The filter that shows what is counted so. */
+/** Return the filter that shows the calls of a counted outcome. */
 const filterOf = (outcome) => (outcome === "no_end" ? "under_way" : outcome);
 const LEGEND_TIPS = {
-  under_way: "Shows every call without an end: those under way and those whose end was not seen",
-  no_end: "Began over 4 hours ago. Shows every call without an end: these and those under way",
+  under_way: "Show all calls without an end: under way or no end reported",
+  no_end: "Started over 4 hours ago. Show all calls without an end: under way or no end reported",
 };
 
 function showLegend(sums) {
@@ -787,33 +787,33 @@ function showLegend(sums) {
 }
 
 function showNumbers(hours, sums) {
-  const told = Object.entries(COUNTED).filter(([outcome]) => sums[outcome]);
-  const line = (name, count) => h("tr", {}, h("th", { scope: "row" }, name), told.map(([outcome]) => h("td", {}, String(count[outcome]))));
+  const columns = Object.entries(COUNTED).filter(([outcome]) => sums[outcome]);
+  const line = (name, count) => h("tr", {}, h("th", { scope: "row" }, name), columns.map(([outcome]) => h("td", {}, String(count[outcome]))));
   find("chart-table").replaceChildren(
-    told.length
+    columns.length
       ? h("table", {},
-          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Hour, UTC"), told.map(([, name]) => h("th", { scope: "col" }, name)))),
+          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Hour (UTC)"), columns.map(([, name]) => h("th", { scope: "col" }, name)))),
           h("tbody", {},
-            hours.map((hour, index) => (told.some(([outcome]) => hour[outcome]) ? line(`${String(index).padStart(2, "0")}:00`, hour) : null)),
-            line("Day", sums)))
-      : h("p", { class: "hint" }, "No call yet."),
+            hours.map((hour, index) => (columns.some(([outcome]) => hour[outcome]) ? line(`${String(index).padStart(2, "0")}:00`, hour) : null)),
+            line("Total", sums)))
+      : h("p", { class: "hint" }, "No calls yet."),
   );
 }
 
-// ---------------------------------------------------------------------------------------------- what an event says
+// ---------------------------------------------------------------------------------------------- events
 
 const ENDS = ["call.completed", "call.busy", "call.no_answer", "call.rejected", "call.cancelled", "call.failed", "call.missed"];
 const CALLER = ["caller", "from", "originator", "calling", "calling_party", "src"];
 const CALLED = ["callee", "called", "to", "receiver", "called_party", "dst"];
 
-/** Whether jambonz asked what to do: then its answer is verbs. A hook of events is answered `[]`, and that is ignored. */
-function isAsked(event) {
+/** Return whether the response to an event is verbs. Event hooks get `[]`, which jambonz ignores. */
+function returnsVerbs(event) {
   return Array.isArray(event.answer) && (event.answer.length > 0 || Boolean(event.details.flow));
 }
 
 /**
- * The arrows of an event, in their order, as [from lane, to lane, what it is]; none for what is a note on a lane.
- * Lanes are `from`, `provider`, `callhooks` and `to`. In an inbound call of jambonz it is the application that answers.
+ * Return the arrows of an event in order, as [from lane, to lane, part]; none if the event is a note on a lane.
+ * Lanes are `from`, `provider`, `callhooks` and `to`. An inbound call of jambonz is answered by the application.
  */
 function arrowsOf(event, call) {
   const isOutbound = call.direction === "outbound";
@@ -836,7 +836,7 @@ function arrowsOf(event, call) {
       break;
     case "call.held":
     case "call.resumed":
-      // jambonz tells of the phone at the far end of the leg, VoIPstudio of its own user.
+      // jambonz reports the phone at the far end of the leg, VoIPstudio its own user.
       arrows.push([isJambonz ? far : isOutbound ? "from" : "to", "provider"]);
       break;
     case "call.dtmf":
@@ -851,7 +851,7 @@ function arrowsOf(event, call) {
     default:
       if (ENDS.includes(event.kind)) arrows.push(...arrowsOfEnd(event, far));
   }
-  if (isAsked(event)) {
+  if (returnsVerbs(event)) {
     if (event.kind !== "call.verb") arrows.push(["provider", "callhooks", "hook"]);
     arrows.push(["callhooks", "provider", "answer"]);
   }
@@ -859,9 +859,9 @@ function arrowsOf(event, call) {
 }
 
 function arrowsOfEnd(event, far) {
-  const told = event.details.call_termination_by ?? event.details.hangup_source;
-  const by = typeof told === "string" ? told.toLowerCase() : "";
-  // jambonz calls the phone of a leg the caller, whoever called whom.
+  const reported = event.details.call_termination_by ?? event.details.hangup_source;
+  const by = typeof reported === "string" ? reported.toLowerCase() : "";
+  // jambonz always calls the phone of a leg "caller", whatever the direction.
   if (event.details.call_termination_by && CALLER.includes(by)) return [[far, "provider"]];
   if (CALLER.includes(by)) return [["from", "provider"]];
   if (CALLED.includes(by)) return [["to", "provider"]];
@@ -870,34 +870,34 @@ function arrowsOfEnd(event, far) {
   return [["provider", "from"], ["provider", "to"]];
 }
 
-const NAMED_BY_THEMSELVES = ["call.verb", "call.other", "tool.called"];
+const SHOWN_BY_NAME = ["call.verb", "call.other", "tool.called"];
 
-/** Whether an event tells who answered. Wavix repeats its flag with every event of the media. */
+/** Return whether an event reports a person or a machine. Wavix repeats its flag in every media event. */
 function isDetection(event) {
   return event.kind === "call.media" && "machine_detected" in event.details && !event.details.media;
 }
 
-/** The kind in words; what has a name of its own goes by that. */
+/** Return the kind in words, or the event's own name for kinds that cover many events. */
 function titleOf(event) {
   const kind = event.kind.replace("call.", "").replaceAll("_", " ").replace(".", " ");
-  return NAMED_BY_THEMSELVES.includes(event.kind) ? event.name || kind : kind;
+  return SHOWN_BY_NAME.includes(event.kind) ? event.name || kind : kind;
 }
 
-/** The lane of what is a note. */
+/** Return the lane of a note. */
 function laneOf(event) {
   if (event.kind === "tool.called") return "callhooks";
   if (isDetection(event)) return "to";
   return "provider";
 }
 
-/** What an event tells beside its kind, in a few words. */
-function gistOf(event) {
+/** Return the details of an event in a few words. */
+function summaryOf(event) {
   const { details } = event;
   const said = details.text && `“${details.text}”`;
   const keys = details.digits && `keys ${details.digits}`;
   const machine = isDetection(event) && (details.machine_detected ? "a machine" : "a person");
   const media = details.media && [details.media, details.media_status].filter(Boolean).join(" ");
-  const told = {
+  const byKind = {
     "call.dtmf": [keys, details.dtmf_target && `to ${details.dtmf_target}`],
     "call.media": [media ?? event.name, machine, said, keys, details.reason],
     "call.verb": [event.status !== "in-progress" && event.status, keys, said, details.dial_call_status, details.queue_position && `position ${details.queue_position}`],
@@ -908,12 +908,12 @@ function gistOf(event) {
     "queue.wrapup": [event.status],
   };
   const ofEnd = [details.reason, details.cause_code !== undefined && `Q.850 ${details.cause_code}`, details.sip_status !== undefined && `SIP ${details.sip_status}`, details.call_termination_by ?? details.hangup_source];
-  const words = told[event.kind] ?? (ENDS.includes(event.kind) ? ofEnd : []);
+  const words = byKind[event.kind] ?? (ENDS.includes(event.kind) ? ofEnd : []);
   return [...new Set(words.filter(Boolean).map(String))].join(" · ");
 }
 
-// The members of a verb that tell most, in this order; any other verb shows its plain ones.
-const TELLING = {
+// The most important members of each verb, in display order; other verbs show all their plain members.
+const KEY_MEMBERS = {
   say: ["text", "loop"],
   play: ["url", "loop"],
   gather: ["input", "numDigits", "minDigits", "maxDigits", "finishOnKey", "timeout", "say", "play"],
@@ -944,8 +944,8 @@ function plainText(value, name = "") {
     const texts = value.map((one) => plainText(one, name));
     if (name !== "target" || value.length < 2) return texts.join(", ");
     const [type, ...others] = new Set(value.map((one) => one?.type));
-    if (others.length || !(type in TARGETS)) return `${texts.join(", ")}, rung at once`;
-    return `${value.map((one) => plainText({ ...one, type: null }, name)).join(", ")} (${TARGETS[type]}, rung at once)`;
+    if (others.length || !(type in TARGETS)) return `${texts.join(", ")}, rung simultaneously`;
+    return `${value.map((one) => plainText({ ...one, type: null }, name)).join(", ")} (${TARGETS[type]}, rung simultaneously)`;
   }
   if (value && typeof value === "object") {
     if (name === "target") return [value.number ?? value.sipUri ?? value.name ?? value.tenant ?? "", value.type && `(${value.type})`].filter(Boolean).join(" ");
@@ -962,7 +962,7 @@ function verbItem(verb) {
   const name = verb && typeof verb === "object" ? String(verb.verb ?? Object.keys(verb)[0] ?? "?") : "?";
   const members = verb && typeof verb === "object" ? (verb.verb ? verb : verb[name]) : {};
   const plain = Object.keys(members ?? {}).filter((key) => !["verb", "id"].includes(key) && typeof members[key] !== "object");
-  const wanted = (Object.hasOwn(TELLING, name) ? TELLING[name] : plain).filter((key) => members?.[key] !== undefined && members[key] !== null);
+  const wanted = (Object.hasOwn(KEY_MEMBERS, name) ? KEY_MEMBERS[name] : plain).filter((key) => members?.[key] !== undefined && members[key] !== null);
   return h("li", {}, h("span", { class: "verb" }, name), h("div", {}, wanted.map((key) => {
     const text = plainText(members[key], key);
     const isQuote = ["text", "say"].includes(key);
@@ -970,9 +970,9 @@ function verbItem(verb) {
   }).flatMap((member) => [member, " "])));
 }
 
-/** JSON with line ends and indents. Works on the text, so that every number stays as it was sent. */
+/** Indent JSON. Works on the text, so that every number keeps its notation. */
 function pretty(text) {
-  if (text.length > LARGEST_PRETTY) return text;
+  if (text.length > MAX_PRETTY_LENGTH) return text;
   try {
     JSON.parse(text);
   } catch {
@@ -983,7 +983,7 @@ function pretty(text) {
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
     const [closes, wasOpened] = ["}]".includes(token), last !== "" && "{[".includes(last)];
     if (closes) depth -= 1;
-    if (last === "," || wasOpened !== closes) parts.push(`\n${"  ".repeat(Math.min(depth, DEEPEST_INDENT))}`);
+    if (last === "," || wasOpened !== closes) parts.push(`\n${"  ".repeat(Math.min(depth, MAX_INDENT))}`);
     parts.push(token === ":" ? ": " : token);
     if ("{[".includes(token)) depth += 1;
     last = token;
@@ -998,21 +998,21 @@ const expanded = new Set();
 
 async function openCall({ takeFocus }) {
   const panel = find("call");
-  opened = { path: state.call, told: "", restsUntil: 0 };
+  opened = { path: state.call, json: "", pausedUntil: 0 };
   expanded.clear();
   find("console").classList.add("open");
   panel.hidden = false;
   panel.scrollTop = 0;
   if (isPhone()) scrollTo({ top: 0, behavior: "instant" });
   panel.setAttribute("aria-busy", "true");
-  panel.replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "Loading the call …")]));
+  panel.replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "Loading call…")]));
   if (takeFocus) find("call-heading").focus();
   await refreshCall();
 }
 
 function callTop(heading) {
   return h("div", { class: "call-head" }, h("div", { class: "call-top" }, h("div", {}, heading),
-    h("button", { type: "button", class: "quiet", id: "close", "aria-label": "Close the call", onclick: closeCall }, "Close ", h("span", { "aria-hidden": "true" }, "✕"))));
+    h("button", { type: "button", class: "quiet", id: "close", "aria-label": "Close call", onclick: closeCall }, "Close ", h("span", { "aria-hidden": "true" }, "✕"))));
 }
 
 const isPhone = () => matchMedia("(max-width: 63.99rem)").matches;
@@ -1033,21 +1033,21 @@ function hideCall() {
 
 async function refreshCall() {
   const mine = opened;
-  if (!mine || Date.now() < mine.restsUntil) return;
+  if (!mine || Date.now() < mine.pausedUntil) return;
   try {
-    const told = await ask(mine.path);
+    const received = await fetchJson(mine.path);
     if (mine !== opened) return;
-    // What has ended a while ago changes by a late event at most.
-    const isSettled = told.call.outcome !== null && now() - Date.parse(told.call.last_event_at) > SETTLED_MS;
-    mine.restsUntil = isSettled ? Date.now() + SETTLED_POLL_MS : 0;
-    const text = JSON.stringify(told);
-    if (text !== mine.told) showCall(understood(told));
-    mine.told = text;
+    // A call that ended a while ago changes only if an event arrives late.
+    const isSettled = received.call.outcome !== null && now() - Date.parse(received.call.last_event_at) > SETTLED_MS;
+    mine.pausedUntil = isSettled ? Date.now() + SETTLED_POLL_MS : 0;
+    const text = JSON.stringify(received);
+    if (text !== mine.json) showCall(viewOf(received));
+    mine.json = text;
   } catch (error) {
     if (error instanceof SignedOut) throw error;
-    if (mine === opened && !mine.told) {
-      const words = error.status === 404 ? "There is no such call, or it is no longer kept." : wordsOf(error);
-      find("call").replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "This call cannot be shown"), h("p", {}, words)]));
+    if (mine === opened && !mine.json) {
+      const words = error.status === 404 ? "This call does not exist, or it has expired." : errorText(error);
+      find("call").replaceChildren(callTop([h("h2", { id: "call-heading", tabindex: "-1" }, "Cannot show this call"), h("p", {}, words)]));
     }
     if (error.status !== 404) throw error;
   } finally {
@@ -1055,27 +1055,27 @@ async function refreshCall() {
   }
 }
 
-/** An answer with what only all of it together tells: which legs were given up, and how exact its times are. */
-function understood(told) {
-  const related = [told.call, ...told.legs];
+/** Prepare a response for display: infer which legs stopped ringing, and find the precision of its times. */
+function viewOf(response) {
+  const related = [response.call, ...response.legs];
   const [call, ...legs] = related.map((one) => ({ ...one, lost_at: lostAt(one, related) }));
-  const steps = stepsOf({ call, legs, timeline: told.timeline });
+  const steps = stepsOf({ call, legs, timeline: response.timeline });
   const isWhole = [call.started_at, ...steps.filter(({ moment }) => moment !== null).map(({ moment }) => moment)]
     .every((moment) => isWholeSecond(new Date(moment).getTime()));
-  const known = { ...told, call, legs, steps, isWhole };
+  const known = { ...response, call, legs, steps, isWhole };
   return { ...known, bars: barsOf(known) };
 }
 
-function showCall(told) {
+function showCall(view) {
   const panel = find("call");
-  const { call } = told;
+  const { call } = view;
   const focused = panel.contains(document.activeElement) ? document.activeElement.id : null;
   const scrolled = [panel.scrollTop, scrollY];
-  const lanes = lanesOf(told);
-  const list = h("ol", { class: "events", "aria-label": "What happened, in order" });
+  const lanes = lanesOf(view);
+  const list = h("ol", { class: "events", "aria-label": "Events in order" });
   const wires = h("div", { class: "wires", "aria-hidden": "true" });
   list.append(h("li", { role: "presentation", class: "wires-of", "aria-hidden": "true" }, wires));
-  told.steps.forEach((step) => list.append(step.event ? eventItem(step, told, lanes) : stepItem(step, told, lanes)));
+  view.steps.forEach((step) => list.append(step.event ? eventItem(step, view, lanes) : stepItem(step, view, lanes)));
   if (!call.outcome && !call.lost_at) list.append(tailItem(call));
 
   const head = callTop([
@@ -1083,15 +1083,15 @@ function showCall(told) {
     namesOf(call),
     h("p", { class: "gist", id: "gist" }, ...gistOfCall(call)),
   ]);
-  head.append(factsOf(told), ...legsOf(told));
-  const ladder = h("div", { class: `ladder${Math.max(...told.steps.map(({ moment }) => moment ?? 0)) - Date.parse(call.started_at) >= 3600_000 ? " over-an-hour" : ""}${told.isWhole ? " whole" : ""}${lanes.length > 3 ? " many" : ""}` },
+  head.append(factsOf(view), ...legsOf(view));
+  const ladder = h("div", { class: `ladder${Math.max(...view.steps.map(({ moment }) => moment ?? 0)) - Date.parse(call.started_at) >= 3600_000 ? " over-an-hour" : ""}${view.isWhole ? " whole" : ""}${lanes.length > 3 ? " many" : ""}` },
     h("h3", { class: "unseen" }, "Ladder"),
-    h("p", { class: "ladder-key" }, ...keyOf(told)),
-    laneHeads(lanes, told), list,
-    told.omitted_events ? h("p", { class: "notice" }, `${counted(told.omitted_events, "further event")} of this call are kept and not shown here.`) : null);
+    h("p", { class: "ladder-key" }, ...keyOf(view)),
+    laneHeads(lanes, view), list,
+    view.omitted_events ? h("p", { class: "notice" }, `${counted(view.omitted_events, "further event")} stored but not shown, because the response would be too large.`) : null);
   panel.replaceChildren(head, ladder);
   opened.call = call;
-  opened.layOut = () => layOut(list, wires, lanes, told);
+  opened.layOut = () => layOut(list, wires, lanes, view);
   opened.layOut();
   watcher.disconnect();
   watcher.observe(list);
@@ -1130,26 +1130,26 @@ function causeOf(call) {
 function factsOf({ call, isWhole }) {
   const started = Date.parse(call.started_at);
   const machine = call.machine_detected === null || call.machine_detected === undefined ? null : call.machine_detected ? "A machine" : "No machine detected";
-  const queue = call.queue && (call.missed_in_queue ? `${call.queue}, nobody took it` : call.queue);
+  const queue = call.queue && (call.missed_in_queue ? `${call.queue}, not answered` : call.queue);
   const facts = [
-    ["Began", h("time", { datetime: call.started_at, title: `${localText(started)} here` }, utcText(started, isWhole))],
+    ["Started", h("time", { datetime: call.started_at, title: `${localText(started)} (your time)` }, utcText(started, isWhole))],
     ["Status", call.status],
-    ["Why it ended", causeOf(call)],
+    ["Cause", causeOf(call)],
     ["Ended by", call.ended_by],
     ["Cost", call.cost && [call.cost, call.currency].filter(Boolean).join(" ")],
     ["Keys", call.dtmf?.length ? h("span", { class: "keys" }, call.dtmf.join(" ")) : null],
     ["Answered by", machine],
-    ["Queue", queue ?? (call.missed_in_queue ? "Nobody took it" : null)],
+    ["Queue", queue ?? (call.missed_in_queue ? "Not answered" : null)],
     ["Trunk", call.trunk],
     ["Tags", call.tags?.length ? h("span", {}, call.tags.map((tag) => h("span", { class: "tag" }, tag))) : null],
   ].filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
   const data = Object.entries(call.customer_data ?? {});
   if (data.length) facts.push(h("div", { class: "wide" }, h("dt", {}, "Customer data"), h("dd", {}, data.map(([name, value]) => h("span", { class: "tag" }, `${name}: ${value}`)))));
-  facts.push(h("div", { class: "wide" }, h("dt", {}, `${call.provider}'s id of the call`), h("dd", { class: "id" }, call.call_id)));
+  facts.push(h("div", { class: "wide" }, h("dt", {}, `Call id at ${call.provider}`), h("dd", { class: "id" }, call.call_id)));
   return h("dl", { class: "facts" }, facts);
 }
 
-/** The legs that a call dialled, in the order of their beginning. */
+/** Return the legs that a call dialled, by start time. */
 function dialledBy(call, legs) {
   return legs.filter((leg) => leg.parent_call_id === call.call_id && leg.path !== call.path).sort((one, other) => Date.parse(one.started_at) - Date.parse(other.started_at));
 }
@@ -1158,12 +1158,12 @@ function legsOf({ call, legs }) {
   const dialled = dialledBy(call, legs);
   const parent = legs.filter((leg) => leg.call_id === call.parent_call_id);
   const siblings = call.parent_call_id ? legs.filter((leg) => leg.parent_call_id === call.parent_call_id && leg.path !== call.path) : [];
-  const told = new Set([...dialled, ...parent, ...siblings]);
+  const grouped = new Set([...dialled, ...parent, ...siblings]);
   const groups = [
-    ["This is a leg of", parent],
+    ["Leg of", parent],
     ["Other legs of that call", siblings],
     ["Legs", dialled],
-    ["Other parts of this conversation", legs.filter((leg) => !told.has(leg))],
+    ["Other parts of this conversation", legs.filter((leg) => !grouped.has(leg))],
   ];
   return groups.filter(([, members]) => members.length).map(([name, members]) => h("div", { class: "legs" }, h("h3", {}, name), h("ul", {}, members.map((leg) =>
     h("li", {}, h("span", { class: "time" }, new Date(leg.started_at).toISOString().slice(11, 19)),
@@ -1174,8 +1174,8 @@ function legsOf({ call, legs }) {
 // ---------------------------------------------------------------------------------------------- the ladder
 
 /**
- * What a ladder shows, in its order: the events; the moments of the legs that were dialled; and the start and the ringing
- * where only later events tell of them. Each has its `moment` (ms), null for a bill.
+ * Return the steps of a ladder in order: the events; dial, answer and end of each dialled leg; and the start and ringing
+ * of the call if they are known only from later events. Each step has a `moment` (ms), null for a bill.
  */
 function stepsOf({ call, legs, timeline }) {
   const steps = timeline.map((event, index) => ({ event, index, moment: event.kind === "call.billed" ? null : Date.parse(event.occurred_at) }));
@@ -1184,20 +1184,20 @@ function stepsOf({ call, legs, timeline }) {
     steps.splice(place === -1 ? steps.length : place, 0, step);
     return steps.indexOf(step) + 1;
   };
-  const isTold = (...kinds) => timeline.some((event) => kinds.includes(event.kind));
+  const hasEvent = (...kinds) => timeline.some((event) => kinds.includes(event.kind));
   const started = Date.parse(call.started_at);
-  if (!isTold("call.initiated") && !steps.some(({ moment }) => moment !== null && moment <= started)) insert({ what: "began", moment: started }, 0, () => true);
-  if (call.ringing_at && !isTold("call.ringing", "call.early_media")) {
+  if (!hasEvent("call.initiated") && !steps.some(({ moment }) => moment !== null && moment <= started)) insert({ what: "started", moment: started }, 0, () => true);
+  if (call.ringing_at && !hasEvent("call.ringing", "call.early_media")) {
     const moment = Date.parse(call.ringing_at);
-    insert({ what: "rang", moment }, steps[0]?.what === "began" ? 1 : 0, (other) => other.moment >= moment);
+    insert({ what: "rang", moment }, steps[0]?.what === "started" ? 1 : 0, (other) => other.moment >= moment);
   }
-  if (call.lost_at) steps.push({ what: "not taken", moment: Date.parse(call.lost_at) });
+  if (call.lost_at) steps.push({ what: "not answered", moment: Date.parse(call.lost_at) });
   for (const leg of dialledBy(call, legs)) {
     let least = 0;
     for (const [what, text] of [["dialled", leg.started_at], ["answered", leg.answered_at], ["ended", leg.ended_at ?? leg.lost_at]]) {
       if (!text) continue;
       const moment = Date.parse(text);
-      // Its parent goes on once a leg has ended; a leg is dialled, or loses, because of what was before.
+      // At the same moment, the end of a leg comes before its parent's events; a dial or a lost ring group comes after.
       const isFirst = what === "ended" && (!leg.lost_at || leg.lost_at === call.ended_at);
       least = insert({ what, leg, moment }, least, (other) => other.moment > moment || (isFirst && other.moment === moment && other.event));
     }
@@ -1205,7 +1205,7 @@ function stepsOf({ call, legs, timeline }) {
   return steps;
 }
 
-/** The lane of the parties that were dialled: of an inbound jambonz call the called one is the application itself. */
+/** Return the lane of the dialled parties. In an inbound jambonz call it is `to`, because the application is the callee. */
 function legLaneOf({ call, legs }) {
   if (!dialledBy(call, legs).length) return null;
   return isAnsweredByApplication(call) ? "to" : "dialled";
@@ -1213,28 +1213,28 @@ function legLaneOf({ call, legs }) {
 
 const isAnsweredByApplication = (call) => call.provider === "jambonz" && call.direction !== "outbound";
 
-function lanesOf(told) {
-  const { call, timeline } = told;
+function lanesOf(view) {
+  const { call, timeline } = view;
   const usesCallhooks = timeline.some((event) => laneOf(event) === "callhooks" || arrowsOf(event, call).flat().includes("callhooks"));
-  return ["from", "provider", ...(usesCallhooks ? ["callhooks"] : []), "to", ...(legLaneOf(told) === "dialled" ? ["dialled"] : [])];
+  return ["from", "provider", ...(usesCallhooks ? ["callhooks"] : []), "to", ...(legLaneOf(view) === "dialled" ? ["dialled"] : [])];
 }
 
-/** The arrows of an event in this call: where legs stand in the lane of the called party, that party is the application. */
-function arrowsIn(told, event) {
-  const arrows = arrowsOf(event, told.call);
-  const isTheirs = legLaneOf(told) === "to" && ENDS.includes(event.kind);
+/** Return the arrows of an event in this call. If legs use the callee's lane, an end has no arrow to the callee. */
+function arrowsIn(view, event) {
+  const arrows = arrowsOf(event, view.call);
+  const isTheirs = legLaneOf(view) === "to" && ENDS.includes(event.kind);
   return isTheirs ? arrows.filter((arrow) => !arrow.includes("to")) : arrows;
 }
 
-function laneHeads(lanes, told) {
-  const { call } = told;
-  const names = [...new Set(dialledBy(call, told.legs).map((leg) => leg.to))];
+function laneHeads(lanes, view) {
+  const { call } = view;
+  const names = [...new Set(dialledBy(call, view.legs).map((leg) => leg.to))];
   const dialled = [h("span", { class: "role" }, "dialled"), names.length === 1 ? party(names[0]) : h("b", {}, `${names.length} parties`)];
   const heads = {
     from: [h("span", { class: "role" }, "from"), caller(call.from)],
     provider: [h("span", { class: "role" }, "provider"), h("b", {}, call.provider)],
     callhooks: [h("span", { class: "role" }, "call plan"), h("b", {}, "callhooks")],
-    to: legLaneOf(told) === "to" ? dialled : [h("span", { class: "role" }, "to"), party(call.to)],
+    to: legLaneOf(view) === "to" ? dialled : [h("span", { class: "role" }, "to"), party(call.to)],
     dialled,
   };
   const width = distance(lanes);
@@ -1246,21 +1246,21 @@ function laneHeads(lanes, told) {
   }));
 }
 
-function keyOf(told) {
-  const { call } = told;
+function keyOf(view) {
+  const { call } = view;
   const rule = h("span", {}, h("i", { class: "rule", id: "rule" }), h("span", { id: "rule-text" }));
-  const drawn = new Set(told.bars.map(({ name }) => name));
+  const drawn = new Set(view.bars.map(({ name }) => name));
   const words = [["ringing-time", "ring"], ["talking-time", "talk"], ["hold-time", "hold"]];
   return [rule, ...words.filter(([name]) => drawn.has(name)).map(([name, word]) => h("span", {}, h("i", { class: name }), word))];
 }
 
-/** How long who rang, talked and was on hold: bars on the lanes; those of legs at one time stand side by side. */
-function barsOf(told) {
-  const { call, timeline } = told;
+/** Return the bars on the lanes for ringing, talking and hold. */
+function barsOf(view) {
+  const { call, timeline } = view;
   const bars = [];
   const add = (name, lane, begin, end, leg) => begin !== null && end > begin && bars.push({ name, lane, begin, end, leg });
   const read = (text) => (text ? Date.parse(text) : null);
-  const latest = Math.max(...told.steps.map(({ moment }) => moment ?? 0), outcomeOf(call) === "under_way" ? now() : 0);
+  const latest = Math.max(...view.steps.map(({ moment }) => moment ?? 0), outcomeOf(call) === "under_way" ? now() : 0);
   const end = read(call.ended_at ?? call.lost_at) ?? latest;
   const answering = isAnsweredByApplication(call) ? "provider" : "to";
   const answered = read(call.answered_at);
@@ -1274,22 +1274,22 @@ function barsOf(told) {
   }
   if (answered !== null) for (const lane of ["from", answering]) add("talking-time", lane, answered, end);
   for (const [begin, finish = end] of held) for (const lane of ["from", answering]) add("hold-time", lane, begin, finish);
-  for (const leg of dialledBy(call, told.legs)) {
-    const lane = legLaneOf(told);
+  for (const leg of dialledBy(call, view.legs)) {
+    const lane = legLaneOf(view);
     const outcome = outcomeOf(leg);
     const finish = read(leg.ended_at ?? leg.lost_at) ?? (outcome === "under_way" ? latest : null);
-    const taken = read(leg.answered_at);
-    const rung = taken ?? finish;
+    const answeredAt = read(leg.answered_at);
+    const rung = answeredAt ?? finish;
     if (rung !== null && leg.ring_seconds !== null) add("ringing-time", lane, rung - leg.ring_seconds * 1000, rung, leg);
     else if (rung !== null && isRinging(leg)) add("ringing-time", lane, Date.parse(leg.started_at), rung, leg);
-    if (taken !== null && finish !== null) add("talking-time", lane, taken, finish, leg);
+    if (answeredAt !== null && finish !== null) add("talking-time", lane, answeredAt, finish, leg);
   }
   return bars;
 }
 
 const SLOT = 12;
 
-/** Where in its lane a leg stands, in pixels from the middle: those at one time are side by side. */
+/** Return the offset of each leg from the middle of its lane, in pixels: simultaneous legs are side by side. */
 function slotsOf(bars) {
   const slots = [];
   const places = new Map();
@@ -1305,63 +1305,63 @@ function slotsOf(bars) {
   return { width: Math.max(1, slots.length) * SLOT, offset: (leg) => (places.has(leg) ? (places.get(leg) - (slots.length - 1) / 2) * SLOT : 0) };
 }
 
-/** How much room the words beside a lane have: up to the next lane that has bars. Returns the CSS of the right margin. */
-function roomBeside(told, lanes, lane) {
-  const { bars } = told;
+/** Return the right margin (CSS) of text next to a lane: it may reach to the next lane that has bars. */
+function roomBeside(view, lanes, lane) {
+  const { bars } = view;
   const next = lanes.slice(lanes.indexOf(lane) + 1).find((other) => bars.some((bar) => bar.lane === other));
   if (!next) return "0px";
   const legs = bars.filter((bar) => bar.lane === next && bar.leg);
   return `calc(${100 - percent(lanes, next)}% + ${(legs.length ? slotsOf(legs).width : SLOT) / 2}px)`;
 }
 
-// How far the outer lanes are from the edge, in distances of lanes: what is beside them is said between them.
+// Distance of the outer lanes from the edge, relative to the distance between lanes; labels are between the lanes.
 const EDGE = 0.25;
 const distance = (lanes) => 100 / (lanes.length - 1 + 2 * EDGE);
 const percent = (lanes, lane) => distance(lanes) * (lanes.indexOf(lane) + EDGE);
-const LANE_WORDS = (call) => ({ from: "the caller", provider: call.provider, callhooks: "callhooks", to: "the called party", dialled: "the dialled party" });
+const LANE_WORDS = (call) => ({ from: "the caller", provider: call.provider, callhooks: "callhooks", to: "the callee", dialled: "the dialled party" });
 
-function eventItem({ event, index }, told, lanes) {
-  const { call } = told;
-  const arrows = arrowsIn(told, event);
+function eventItem({ event, index }, view, lanes) {
+  const { call } = view;
+  const arrows = arrowsIn(view, event);
   const at = Date.parse(event.occurred_at);
   const isBill = event.kind === "call.billed";
-  const clock = isBill ? "after" : since(at - Date.parse(call.started_at), told.isWhole);
+  const clock = isBill ? "after" : since(at - Date.parse(call.started_at), view.isWhole);
   const item = h("li", { class: "event", "data-kind": event.kind, "data-key": event.key },
-    clockOf(at, clock, told));
+    clockOf(at, clock, view));
   const tone = ENDS.includes(event.kind) ? `o-${outcomeOf(call)}` : event.kind === "call.answered" ? "o-answered" : "";
-  const gist = gistOf(event);
+  const gist = summaryOf(event);
   const label = labelOf;
   const rawId = `raw-${index}`;
   const toggle = h("button", {
     type: "button", class: "raw-toggle", id: `toggle-${index}`, "aria-controls": rawId, "aria-expanded": String(expanded.has(event.key)),
-    "aria-label": `Raw JSON of ${titleOf(event)} at ${clock}`, title: `${event.kind}: raw JSON`,
+    "aria-label": `Raw JSON of ${titleOf(event)} at ${clock}`, title: `Raw JSON of ${event.kind}`,
     onclick: () => toggleRaw(item, event, index),
   }, "{ }");
 
   if (!arrows.length) {
-    item.append(noteOf(told, lanes, laneOf(event), labelOf(titleOf(event), gist)));
+    item.append(noteOf(view, lanes, laneOf(event), labelOf(titleOf(event), gist)));
   }
   let firstEnd = null;
   arrows.forEach(([from, to, part], place) => {
     const isSecondEnd = place > 0 && !part;
     const texts = {
-      hook: place ? label("asks for verbs") : label(titleOf(event), gist),
-      answer: label(event.answer.length ? counted(event.answer.length, "verb") : "no verbs: goes on"),
+      hook: place ? label("requests verbs") : label(titleOf(event), gist),
+      answer: label(event.answer.length ? counted(event.answer.length, "verb") : "no verbs: continues"),
     };
     const text = isSecondEnd ? "" : texts[part] ?? label(titleOf(event), gist);
-    const hop = hopOf(told, lanes, [from, to, part ?? "event"], text, part ? "hook" : tone);
+    const hop = hopOf(view, lanes, [from, to, part ?? "event"], text, part ? "hook" : tone);
     if (isSecondEnd) {
-      // Both parties are told at once: the second arrow lies on the line of the first.
+      // The provider notifies both parties at once: the second arrow is on the line of the first.
       hop.classList.add("at-once");
       firstEnd.append(hop);
     } else item.append(hop);
     firstEnd ??= hop;
   });
-  if (isAsked(event) && event.answer.length) {
-    const verbs = h("ol", { class: "verbs", "aria-label": "Answered verbs" }, event.answer.map(verbItem));
+  if (returnsVerbs(event) && event.answer.length) {
+    const verbs = h("ol", { class: "verbs", "aria-label": "Verbs in the response" }, event.answer.map(verbItem));
     verbs.style.setProperty("--lane", `${percent(lanes, "provider")}%`);
     verbs.style.setProperty("--first-lane", `${percent(lanes, "from")}%`);
-    verbs.style.marginRight = roomBeside(told, lanes, "provider");
+    verbs.style.marginRight = roomBeside(view, lanes, "provider");
     item.append(verbs);
   }
   item.append(toggle);
@@ -1373,22 +1373,22 @@ const labelOf = (name, extra) => h("span", { class: "label" }, h("b", {}, name),
 
 function clockOf(at, text, { isWhole }) {
   return h("div", { class: "clock" },
-    h("time", { datetime: new Date(at).toISOString(), title: `${localText(at)} here` }, text), h("span", { class: "absolute" }, utcText(at, isWhole)));
+    h("time", { datetime: new Date(at).toISOString(), title: `${localText(at)} (your time)` }, text), h("span", { class: "absolute" }, utcText(at, isWhole)));
 }
 
-function noteOf(told, lanes, lane, text) {
+function noteOf(view, lanes, lane, text) {
   const isLast = lanes.indexOf(lane) === lanes.length - 1;
   const mark = h("i", { class: "mark", "aria-hidden": "true" });
   mark.style.left = `${percent(lanes, lane)}%`;
-  const where = h("div", { class: "where" }, text, unseen(` (note at ${LANE_WORDS(told.call)[lane]})`));
+  const where = h("div", { class: "where" }, text, unseen(` (note at ${LANE_WORDS(view.call)[lane]})`));
   where.style.marginLeft = isLast ? "0" : `${percent(lanes, lane)}%`;
-  where.style.marginRight = isLast ? `${100 - percent(lanes, lane)}%` : roomBeside(told, lanes, lane);
+  where.style.marginRight = isLast ? `${100 - percent(lanes, lane)}%` : roomBeside(view, lanes, lane);
   return h("div", { class: `hop note ${isLast ? "from-right" : ""}`, "data-lane": lane }, mark, where);
 }
 
-/** An arrow with its words above it, which stand between the lanes that have bars; `shift` is its end's way from the lane. */
-function hopOf(told, lanes, [from, to, part], text, tone, shift = 0) {
-  const words = LANE_WORDS(told.call);
+/** Return an arrow with its label above it, between lanes that have bars; `shift` moves its end away from the lane. */
+function hopOf(view, lanes, [from, to, part], text, tone, shift = 0) {
+  const words = LANE_WORDS(view.call);
   const isToRight = lanes.indexOf(from) < lanes.indexOf(to);
   const [first, last] = isToRight ? [from, to] : [to, from];
   const shaft = h("i", { class: `shaft ${isToRight ? "right" : "left"}`, "aria-hidden": "true" });
@@ -1396,27 +1396,27 @@ function hopOf(told, lanes, [from, to, part], text, tone, shift = 0) {
   shaft.style.width = `calc(${percent(lanes, last) - percent(lanes, first)}% - 12px + ${shift}px)`;
   const where = h("div", { class: "where" }, text, unseen(` from ${words[from]} to ${words[to]}`));
   where.style.marginLeft = `${percent(lanes, first)}%`;
-  where.style.marginRight = roomBeside(told, lanes, first);
+  where.style.marginRight = roomBeside(view, lanes, first);
   return h("div", { class: `hop ${tone}`, "data-from": from, "data-to": to, "data-part": part }, where, shaft);
 }
 
-/** What no event of the call itself tells: its start and ringing told later, or a moment of a leg. */
-function stepItem({ what, leg, moment }, told, lanes) {
+/** Return a step without an event of the call: an inferred start or ringing, or a step of a leg. */
+function stepItem({ what, leg, moment }, view, lanes) {
   const item = h("li", { class: `event step${leg ? " of-leg" : ""}`, "data-step": what, "data-leg": leg?.path },
-    clockOf(moment, since(moment - Date.parse(told.call.started_at), told.isWhole), told));
+    clockOf(moment, since(moment - Date.parse(view.call.started_at), view.isWhole), view));
   if (!leg) {
-    item.append(noteOf(told, lanes, "provider", labelOf(what, what === "not taken" ? "by what is told of the other legs" : "as was told later")));
+    item.append(noteOf(view, lanes, "provider", labelOf(what, what === "not answered" ? "inferred from the other legs" : "inferred from a later event")));
     return item;
   }
-  const lane = legLaneOf(told);
+  const lane = legLaneOf(view);
   const outcome = outcomeOf(leg);
   const link = h("a", { href: hashOf({ ...state, call: leg.path }), title: "Open the ladder of this leg" }, leg.to ?? "unknown");
   const isByLeg = what === "answered" || outcome === "busy" || outcome === "rejected";
-  const ends = what === "ended" && outcome === "answered" ? ["ended", minutes(leg.talk_seconds ?? 0)] : [outcomeText(leg).toLowerCase(), outcome === "not_taken" ? "" : causeOf(leg)];
+  const ends = what === "ended" && outcome === "answered" ? ["ended", minutes(leg.talk_seconds ?? 0)] : [outcomeText(leg).toLowerCase(), outcome === "not_answered" ? "" : causeOf(leg)];
   const [name, extra] = { dialled: ["dials", ""], answered: ["answers", ""], ended: ends }[what];
   const text = h("span", { class: "label" }, ...(what === "dialled" ? [h("b", {}, name), " ", link] : [link, " ", h("b", {}, name)]), extra ? h("span", { class: "say" }, ` ${extra}`) : "");
   const tone = what === "dialled" ? "" : what === "answered" ? "o-answered" : `o-${outcome}`;
-  item.append(hopOf(told, lanes, what !== "dialled" && isByLeg ? [lane, "provider", "leg"] : ["provider", lane, "leg"], text, tone, slotsOf(told.bars).offset(leg)));
+  item.append(hopOf(view, lanes, what !== "dialled" && isByLeg ? [lane, "provider", "leg"] : ["provider", lane, "leg"], text, tone, slotsOf(view.bars).offset(leg)));
   return item;
 }
 
@@ -1451,7 +1451,7 @@ function rawOf(event, index) {
     const copy = h("button", { type: "button", onclick: () => copyText(text, copy, shownAs) }, "Copy");
     panel.append(h("h4", {}, h("span", {}, title), copy), shownAs);
   };
-  if (event.body_omitted) panel.append(h("p", { class: "hint" }, "The body is kept and left out here: the answer would be too large."));
+  if (event.body_omitted) panel.append(h("p", { class: "hint" }, "The body is stored but not shown, because the response would be too large."));
   else if (event.body) block(event.body_is_base64 ? "Body, as base64" : "Body", event.body, event.body_is_base64 ? event.body : pretty(event.body));
   if (event.answer !== null && event.answer !== undefined && event.answer !== "") {
     const text = typeof event.answer === "string" ? event.answer : JSON.stringify(event.answer, null, 2);
@@ -1462,31 +1462,31 @@ function rawOf(event, index) {
 
 async function copyText(text, button, shownAs) {
   try {
-    // As JSON writes it, what is not seen stays the same text to a program.
+    // Escape invisible characters as JSON does, so that programs read the same text.
     await navigator.clipboard.writeText(legible(text, "\n\r\t", asInJson));
     button.textContent = "Copied";
   } catch {
-    // Without the permission the text is marked, so that the keyboard copies it.
+    // Without permission for the clipboard, select the text, so that the user can copy it with the keyboard.
     getSelection().selectAllChildren(shownAs);
-    button.textContent = "Marked";
+    button.textContent = "Selected";
   }
   setTimeout(() => (button.textContent = "Copy"), 1600);
 }
 
-const SHORTEST_GAP = 6;
-const LONGEST_GAP = 130;
+const MIN_GAP = 6;
+const MAX_GAP = 130;
 const BREAK_GAP = 46;
 const DRAWN_HEIGHT = 560;
 
 /**
- * Put the events where their time is. A second has the same length everywhere; events that are nearer than a line of text
- * are moved apart, and a gap over LONGEST_GAP is cut, which is marked with how long it was.
+ * Position the events by time. A second has the same length everywhere. Events that are closer than a line of text are
+ * moved apart, and a gap over MAX_GAP is cut and labelled with its duration.
  */
-function layOut(list, wires, lanes, told) {
+function layOut(list, wires, lanes, view) {
   for (const gap of list.querySelectorAll(".gap")) gap.remove();
   const items = [...list.querySelectorAll(".event")];
   for (const item of items) item.style.marginTop = "0px";
-  const moments = told.steps.map(({ moment }) => moment);
+  const moments = view.steps.map(({ moment }) => moment);
   if (items.length > moments.length) moments.push(Math.max(...moments.filter(Boolean), now()));
   const known = moments.filter((moment) => moment !== null);
   const whole = known.length ? (Math.max(...known) - Math.min(...known)) / 1000 : 0;
@@ -1495,7 +1495,7 @@ function layOut(list, wires, lanes, told) {
     const shaft = item.querySelector(".shaft, .mark");
     return shaft ? item.offsetTop + shaft.offsetTop + (shaft.className === "mark" ? 4 : 0) : item.offsetTop + 10;
   };
-  // Everything is measured before anything is moved: a call may have thousands of events.
+  // Measure everything before moving anything, because a call may have thousands of events.
   const anchors = items.map(anchorOf);
 
   let latest = null;
@@ -1511,8 +1511,8 @@ function layOut(list, wires, lanes, told) {
       const seconds = Math.max(0, (moment - latest.moment) / 1000);
       const wanted = seconds * scale;
       const natural = anchors[index] + moved - latest.anchor;
-      const isCut = wanted > Math.max(LONGEST_GAP, natural + SHORTEST_GAP);
-      const margin = isCut ? Math.max(LONGEST_GAP - natural, BREAK_GAP) : Math.max(SHORTEST_GAP, wanted - natural);
+      const isCut = wanted > Math.max(MAX_GAP, natural + MIN_GAP);
+      const margin = isCut ? Math.max(MAX_GAP - natural, BREAK_GAP) : Math.max(MIN_GAP, wanted - natural);
       item.style.marginTop = `${margin}px`;
       moved += margin;
       if (isCut) {
@@ -1526,19 +1526,19 @@ function layOut(list, wires, lanes, told) {
 
   const ruleSeconds = [1, 2, 5, 10, 20, 30].find((seconds) => seconds * scale >= 24) ?? 30;
   find("rule").style.width = `${ruleSeconds * scale}px`;
-  find("rule-text").textContent = `is ${ruleSeconds} s down the page; long gaps are cut, and say so`;
-  drawWires(items, moments, wires, lanes, told, anchorOf);
+  find("rule-text").textContent = `= ${ruleSeconds} s; long gaps are cut and labelled`;
+  drawWires(items, moments, wires, lanes, view, anchorOf);
 }
 
-function drawWires(items, moments, wires, lanes, told, anchorOf) {
+function drawWires(items, moments, wires, lanes, view, anchorOf) {
   const points = [];
   items.forEach((item, index) => {
     const moment = moments[index];
-    const { leg } = told.steps[index] ?? {};
+    const { leg } = view.steps[index] ?? {};
     if (moment !== null && (!points.length || moment >= points.at(-1)[0])) points.push([moment, anchorOf(item), leg]);
   });
   const heightAt = (moment, leg) => {
-    // Of several events at one moment the last one counts: an answer at the moment of the start, a hook before the end.
+    // Of several events at one moment, the last one counts.
     const same = points.findLast((point) => point[0] === moment && leg && point[2] === leg) ?? points.findLast(([point]) => point === moment);
     if (same) return same[1];
     const after = points.findIndex(([point]) => point > moment);
@@ -1547,14 +1547,14 @@ function drawWires(items, moments, wires, lanes, told, anchorOf) {
     const [[t0, y0], [t1, y1]] = [points[after - 1], points[after]];
     return y0 + ((y1 - y0) * (moment - t0)) / (t1 - t0);
   };
-  const isOpenEnded = !told.call.outcome && !told.call.lost_at;
+  const isOpenEnded = !view.call.outcome && !view.call.lost_at;
   wires.replaceChildren(...lanes.map((lane) => {
     const wire = h("span", { class: `wire${isOpenEnded ? " open" : ""}` });
     wire.style.left = `${percent(lanes, lane)}%`;
     return wire;
   }));
   if (!points.length) return;
-  const bars = barsOf(told);
+  const bars = barsOf(view);
   const { offset } = slotsOf(bars);
   for (const { name, lane, begin, end, leg } of bars) {
     const mark = h("i", { class: name, "data-lane": lane, "data-leg": leg?.path, "data-seconds": ((end - begin) / 1000).toFixed(3) });
@@ -1577,12 +1577,12 @@ function showSignedIn() {
   for (const id of SIGNED_IN_ONLY) find(id).hidden = false;
 }
 
-/** Take everything away that was shown, and ask who is there; what was open stays in the URL. */
+/** Remove all data from the page and show the sign-in form. The view stays in the URL. */
 function showSignIn() {
   const hadSession = isSignedIn;
   isSignedIn = false;
   generation += 1;
-  stopAsking.abort();
+  pendingRequests.abort();
   clearTimeout(nextPoll);
   hideCall();
   rows.clear();
@@ -1592,7 +1592,7 @@ function showSignIn() {
   find("number").value = "";
   for (const id of SIGNED_IN_ONLY) find(id).hidden = true;
   find("keys").close();
-  if (hadSession) find("sign-in-reason").textContent = "The session has ended. Sign in again to go on where you were.";
+  if (hadSession) find("sign-in-reason").textContent = "Your session has expired. Sign in again to continue where you left off.";
   find("sign-in").hidden = false;
   find(find("username").value ? "password" : "username").focus();
 }
@@ -1605,7 +1605,7 @@ async function signIn(event) {
   error.textContent = "";
   button.disabled = true;
   try {
-    await ask("session", {
+    await fetchJson("session", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ username: find("username").value, password: find("password").value }),
@@ -1614,8 +1614,8 @@ async function signIn(event) {
     await start();
     find("list-heading").focus({ preventScroll: true });
   } catch (problem) {
-    if (problem instanceof Refused) error.textContent = problem.status === 401 ? "The user name or the password is wrong." : problem.message;
-    else error.textContent = "callhooks cannot be reached. Try again in a moment.";
+    if (problem instanceof ApiError) error.textContent = problem.status === 401 ? "Wrong user name or password." : problem.message;
+    else error.textContent = "Cannot reach callhooks. Try again in a moment.";
     find("password").select();
   } finally {
     button.disabled = false;
@@ -1624,7 +1624,7 @@ async function signIn(event) {
 
 async function signOut() {
   try {
-    await ask("session", { method: "DELETE" });
+    await fetchJson("session", { method: "DELETE" });
   } catch (error) {
     if (!(error instanceof SignedOut)) {
       failed(error);
@@ -1638,7 +1638,7 @@ async function signOut() {
   showSignIn();
 }
 
-// ---------------------------------------------------------------------------------------------- going on
+// ---------------------------------------------------------------------------------------------- polling
 
 let nextPoll = 0;
 let failures = 0;
@@ -1649,12 +1649,12 @@ function schedule() {
   clearTimeout(nextPoll);
   if (!isSignedIn || document.hidden) return;
   const usual = isAllDays() || dayShown() !== today() ? OTHER_DAY_POLL_SECONDS : POLL_SECONDS;
-  const seconds = failures ? Math.min(SLOWEST_POLL_SECONDS, POLL_SECONDS * 2 ** failures) : usual;
+  const seconds = failures ? Math.min(MAX_POLL_SECONDS, POLL_SECONDS * 2 ** failures) : usual;
   triesAt = now() + seconds * 1000;
   nextPoll = setTimeout(() => work(refresh), seconds * 1000);
 }
 
-/** Do something that asks the server, and say how it went. */
+/** Run a task that sends requests, and show whether it succeeded. */
 async function work(task) {
   clearTimeout(nextPoll);
   const mine = generation;
@@ -1672,7 +1672,7 @@ async function work(task) {
   schedule();
 }
 
-const wordsOf = (error) => (error instanceof Refused ? error.message : "callhooks cannot be reached.");
+const errorText = (error) => (error instanceof ApiError ? error.message : "Cannot reach callhooks.");
 
 function failed(error) {
   if (error instanceof SignedOut) {
@@ -1682,14 +1682,14 @@ function failed(error) {
   failures += 1;
   showSignedIn();
   const trouble = find("trouble");
-  const words = wordsOf(error);
-  const text = error instanceof Refused && error.status < 500 ? words : `${words} What is shown may be old; it is tried again by itself.`;
+  const words = errorText(error);
+  const text = error instanceof ApiError && error.status < 500 ? words : `${words} Showing the last data received. Retrying…`;
   if (trouble.textContent !== text) trouble.textContent = text;
   trouble.hidden = false;
   if (find("list").hasAttribute("aria-busy")) {
     find("list").removeAttribute("aria-busy");
     find("rows").replaceChildren();
-    find("list-heading").textContent = "The calls could not be read.";
+    find("list-heading").textContent = "Cannot load calls.";
   }
 }
 
@@ -1697,8 +1697,8 @@ function showLive() {
   const live = find("live");
   live.classList.toggle("late", failures > 0);
   const age = Math.max(0, Math.round((now() - updatedAt) / 1000));
-  const again = Math.max(0, Math.round((triesAt - now()) / 1000));
-  find("live-text").textContent = failures ? `Not updated, next try in ${again} s` : `Updated ${age} s ago`;
+  const wait = Math.max(0, Math.round((triesAt - now()) / 1000));
+  find("live-text").textContent = failures ? `Not updated. Retrying in ${wait} s` : `Updated ${age} s ago`;
 }
 
 function everySecond() {

@@ -16,7 +16,7 @@ from callhooks.events.event_item import partition_key
 
 from tests.call_table import a_call, newest_first, path_of
 from tests.calls import SEQUENCES, delivered_items
-from tests.console import asked, basic, cookie_in
+from tests.console import api_event, basic, cookie_in
 from tests.integration.conftest import TABLE, Aws, Handler
 from tests.support import EVENTS, Event
 
@@ -30,7 +30,7 @@ def call_log(aws: Aws, new_container: Callable[..., Handler]) -> Callable[..., A
     handler = new_container(FOLDER)
 
     def ask(path: str, **query: object) -> Any:
-        answer = handler(asked(path, query=query, headers={"authorization": basic()}))
+        answer = handler(api_event(path, query=query, headers={"authorization": basic()}))
         assert answer.statusCode == 200, answer.body
         return json.loads(answer.body)
 
@@ -130,7 +130,7 @@ def test_what_is_listed_without_a_day_is_of_today(aws: Aws, call_log: Callable[.
 
 
 def test_the_page_is_there_without_asking_aws_for_anything(aws: Aws, new_container: Callable[..., Handler]) -> None:
-    answer = new_container(FOLDER)(asked("/"))
+    answer = new_container(FOLDER)(api_event("/"))
     assert answer.statusCode == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -140,10 +140,10 @@ def test_the_page_is_there_without_asking_aws_for_anything(aws: Aws, new_contain
 
 def test_the_secret_is_read_once_and_a_refusal_is_no_call(aws: Aws, new_container: Callable[..., Handler]) -> None:
     handler = new_container(FOLDER)
-    assert handler(asked("/calls")).statusCode == 401
+    assert handler(api_event("/calls")).statusCode == 401
     assert aws.calls == []
     for _ in range(3):
-        assert handler(asked("/stats", headers={"authorization": basic()})).statusCode == 200
+        assert handler(api_event("/stats", headers={"authorization": basic()})).statusCode == 200
     assert aws.calls.count("GetSecretValue") == 1
 
 
@@ -161,7 +161,7 @@ def test_the_recorded_requests_are_answered_with_the_credentials_of_sam_local(
     handler = new_container(FOLDER)
     answered = {path.stem: handler(recorded(path.stem)).statusCode for path in (EVENTS / FOLDER).glob("*.json")}
     assert answered == {"page": 200, "sign_in": 204, "list_calls": 200, "read_call": 404, "count_calls": 200}
-    assert handler(asked("/calls", cookies=(cookie_in(handler(recorded("sign_in"))),))).statusCode == 200
+    assert handler(api_event("/calls", cookies=(cookie_in(handler(recorded("sign_in"))),))).statusCode == 200
     assert "GetSecretValue" not in aws.calls
 
 
@@ -169,6 +169,6 @@ def test_a_table_that_is_not_there_is_told_as_unavailable(
     aws: Aws, new_container: Callable[..., Handler], log: io.StringIO
 ) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
-    answer = new_container(FOLDER)(asked("/calls", headers={"authorization": basic()}))
+    answer = new_container(FOLDER)(api_event("/calls", headers={"authorization": basic()}))
     assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")
     assert "ResourceNotFoundException at app.py" in log.getvalue()

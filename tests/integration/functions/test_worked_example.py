@@ -44,7 +44,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.calls import fold
-from tests.console import asked, basic
+from tests.console import api_event, basic
 from tests.hostile import CANARY, in_bounded_time, texts
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, Handler
 from tests.limits import assert_storable
@@ -489,10 +489,10 @@ def test_the_call_log_shows_its_calls(deployed: Handler, aws: Aws, new_container
     CallStore(aws.dynamodb, TABLE).keep(partition_key("twilio", call.call_id), call, expires_at=None)
     call_log = new_container("call_log")
     headers = {"authorization": basic()}
-    listed = call_log(asked("/calls", query={"day": f"{NOW:%Y-%m-%d}", "provider": "twilio"}, headers=headers))
+    listed = call_log(api_event("/calls", query={"day": f"{NOW:%Y-%m-%d}", "provider": "twilio"}, headers=headers))
     (shown,) = json.loads(listed.body)["calls"]
     assert (shown["provider"], shown["outcome"], shown["talk_seconds"]) == ("twilio", "answered", 42)
-    read = json.loads(call_log(asked(shown["path"], headers=headers)).body)
+    read = json.loads(call_log(api_event(shown["path"], headers=headers)).body)
     assert [one["name"] for one in read["timeline"]] == ["ringing", "in-progress", "completed"]
 
 

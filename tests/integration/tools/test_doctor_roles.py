@@ -92,7 +92,7 @@ def test_the_roles_of_the_template_are_fine(account: Account) -> None:
             "FindClients",
             "JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more.",
         ),
-        ("SpillDrainerRole", "KeepEvents", "SpillDrainerFunction may not do dynamodb:PutItem (KeepEvents) any more."),
+        ("SpillDrainerRole", "StoreEvents", "SpillDrainerFunction may not do dynamodb:PutItem (StoreEvents) any more."),
         ("WavixCallRole", "SpillEvents", "WavixCallFunction may not do sqs:SendMessage (SpillEvents) any more."),
         ("BirdVoiceRole", "WriteLog", "BirdVoiceFunction may not do logs:PutLogEvents (WriteLog) any more."),
     ],

@@ -1,4 +1,4 @@
-"""Given a request at the call log, what it answers, to whom, and what it writes to its log."""
+"""Requests to the call log: authentication, responses, errors and log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from callhooks.call_log.listing import MAX_LISTED
-from callhooks.call_log.routes import METHODS, PUBLIC_PLACES
+from callhooks.call_log.routes import METHODS, PUBLIC_ROUTES
 from callhooks.calls.call import CallStatus, Outcome
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import event_item, partition_key
@@ -23,17 +23,18 @@ from hypothesis import strategies as st
 
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
 from tests.calls import SEQUENCES, delivered_items, told
-from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, asked, basic, cookie_in
+from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, api_event, basic, cookie_in
 from tests.support import NOW, Answer
 
 CALLER, CALLED = "+14155550100", "+14155550123"
+ALLOWED = "Allowed: cursor, day, direction, legs, limit, number, outcome, provider, status."
 DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
 WITH_BASIC = {"authorization": basic()}
 every_data_path = pytest.mark.parametrize("path", DATA)
 
 
 def events(call_id: str, *bodies: bytes, **more: str) -> FakeTable:
-    """A table with the events of a call, one for each body, a second apart."""
+    """Return a table with the events of a call, one for each body, a second apart."""
     table = FakeTable()
     put_events(table, call_id, *bodies, **more)
     return table
@@ -54,13 +55,13 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-# Who may look.
+# Authentication.
 
 
 @every_data_path
-def test_nobody_looks_without_credentials(path: str) -> None:
+def test_data_requires_credentials(path: str) -> None:
     console = Console(events("one-call", b"{}"))
-    answer = console.answer(asked(path))
+    answer = console.answer(api_event(path))
     assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
     assert console.table.queries == 0
     assert answer.headers["www-authenticate"] == 'Basic realm="callhooks"'
@@ -68,8 +69,8 @@ def test_nobody_looks_without_credentials(path: str) -> None:
 
 
 @every_data_path
-def test_a_page_that_asks_gets_no_challenge(path: str) -> None:
-    # A browser would put its own window before the page's form.
+def test_a_request_of_the_page_gets_no_basic_challenge(path: str) -> None:
+    # A browser would open its own prompt on top of the page's form.
     console = Console()
     for cookies in [(), ("__Host-callhooks_session=1.2.3",)]:
         answer = console.with_cookies(path, *cookies)
@@ -77,11 +78,11 @@ def test_a_page_that_asks_gets_no_challenge(path: str) -> None:
         assert "www-authenticate" not in answer.headers
 
 
-def test_basic_credentials_give_no_cookie() -> None:
+def test_basic_credentials_set_no_cookie() -> None:
     assert Console().get("/calls").cookies == []
 
 
-def test_whoever_signs_in_gets_a_cookie_that_lets_them_look() -> None:
+def test_signing_in_sets_a_cookie_that_gives_access() -> None:
     console = Console(events("one-call", b"{}"))
     answer = console.sign_in()
     assert (answer.statusCode, answer.body) == (204, "")
@@ -89,11 +90,11 @@ def test_whoever_signs_in_gets_a_cookie_that_lets_them_look() -> None:
     assert [console.with_cookies(path, cookie_in(answer)).statusCode for path in DATA] == [200, 200, 200]
 
 
-LOCAL_RUN = "http://127.0.0.1:8080"
+LOCAL_STACK = "http://127.0.0.1:8080"
 
 
-def test_a_cookie_of_a_local_run_needs_no_tls() -> None:
-    console = Console(public_url=LOCAL_RUN)
+def test_the_cookie_of_a_local_stack_needs_no_tls() -> None:
+    console = Console(public_url=LOCAL_STACK)
     answer = console.sign_in()
     name, *attributes = answer.cookies[0].split("; ")
     assert name.startswith("callhooks_session=")
@@ -103,50 +104,48 @@ def test_a_cookie_of_a_local_run_needs_no_tls() -> None:
 
 
 @pytest.mark.parametrize("public_url", ["", "https://hooks.example.com", "https://example.com/callhooks"])
-def test_over_tls_a_cookie_that_a_sibling_subdomain_may_have_set_proves_nothing(public_url: str) -> None:
+def test_over_tls_a_cookie_planted_by_a_sibling_subdomain_is_rejected(public_url: str) -> None:
     console = Console(public_url=public_url)
-    given = cookie_in(console.sign_in())
-    assert given.startswith("__Host-")
-    planted = given.removeprefix("__Host-")
+    genuine = cookie_in(console.sign_in())
+    assert genuine.startswith("__Host-")
+    planted = genuine.removeprefix("__Host-")
     assert console.with_cookies("/calls", planted).statusCode == 401
-    assert console.with_cookies("/calls", planted, given).statusCode == 200
-    # Basic credentials are not in a browser's jar.
-    assert console.answer(asked("/calls", cookies=(planted,), headers=WITH_BASIC)).statusCode == 200
+    assert console.with_cookies("/calls", planted, genuine).statusCode == 200
+    # A planted cookie does not affect Basic credentials.
+    assert console.answer(api_event("/calls", cookies=(planted,), headers=WITH_BASIC)).statusCode == 200
 
 
 ANSWERS = [
-    (200, asked("/")),
-    (200, asked("/", method="HEAD")),
-    (200, asked("/openapi.json")),
-    (200, asked("/calls", headers=WITH_BASIC)),
-    (200, asked("/calls", method="HEAD", headers=WITH_BASIC)),
-    (204, asked("/session", method="DELETE")),
-    (400, asked("/stats", query={"dya": 1}, headers=WITH_BASIC)),
+    (200, api_event("/")),
+    (200, api_event("/", method="HEAD")),
+    (200, api_event("/openapi.json")),
+    (200, api_event("/calls", headers=WITH_BASIC)),
+    (200, api_event("/calls", method="HEAD", headers=WITH_BASIC)),
+    (204, api_event("/session", method="DELETE")),
+    (400, api_event("/stats", query={"dya": 1}, headers=WITH_BASIC)),
     (400, {"body": 7}),
-    (401, asked("/calls")),
-    (401, asked("/calls", method="HEAD", headers={"sec-fetch-mode": "cors"})),
-    (404, asked("/nothing")),
-    (404, asked("/calls/jambonz/none", headers=WITH_BASIC)),
-    (405, asked("/calls", method="PUT")),
-    (415, asked("/session", method="POST")),
+    (401, api_event("/calls")),
+    (401, api_event("/calls", method="HEAD", headers={"sec-fetch-mode": "cors"})),
+    (404, api_event("/nothing")),
+    (404, api_event("/calls/jambonz/none", headers=WITH_BASIC)),
+    (405, api_event("/calls", method="PUT")),
+    (415, api_event("/session", method="POST")),
 ]
 
 
 @pytest.mark.parametrize(
     ("public_url", "expected"),
-    [("", "max-age=31536000"), ("https://hooks.example.com", "max-age=31536000"), (LOCAL_RUN, None)],
+    [("", "max-age=31536000"), ("https://hooks.example.com", "max-age=31536000"), (LOCAL_STACK, None)],
 )
-def test_every_answer_over_tls_keeps_browsers_on_tls_and_none_of_a_local_run_does(
-    public_url: str, expected: str | None
-) -> None:
+def test_responses_have_hsts_over_tls_and_not_on_a_local_stack(public_url: str, expected: str | None) -> None:
     answers = [(status, Console(public_url=public_url).answer(event)) for status, event in ANSWERS]
     broken = Console(secret=ConsoleSecret(fault=RuntimeError()), public_url=public_url)
-    answers.append((503, broken.answer(asked("/calls", headers=WITH_BASIC))))
+    answers.append((503, broken.answer(api_event("/calls", headers=WITH_BASIC))))
     for status, answer in answers:
         assert (answer.statusCode, answer.headers.get("strict-transport-security")) == (status, expected)
 
 
-def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
+def test_a_session_is_renewed_while_in_use_and_expires_otherwise() -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
     console.clock.advance(60)
@@ -159,10 +158,10 @@ def test_a_session_that_is_used_is_renewed_and_one_that_is_not_ends() -> None:
 
 
 def test_signing_out_removes_the_cookie() -> None:
-    # A browser takes no `__Host-` cookie without Secure, nor its removal.
+    # Without Secure, a browser ignores a `__Host-` cookie and its removal.
     for public_url, name, secure in [
         ("", "__Host-callhooks_session", True),
-        (LOCAL_RUN, "callhooks_session", False),
+        (LOCAL_STACK, "callhooks_session", False),
     ]:
         answer = Console(public_url=public_url).with_cookies("/session", method="DELETE")
         assert (answer.statusCode, answer.body) == (204, "")
@@ -171,7 +170,7 @@ def test_signing_out_removes_the_cookie() -> None:
 
 
 @pytest.mark.parametrize(("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("\ud800", PASSWORD)])
-def test_a_wrong_password_is_refused_and_counted(
+def test_a_wrong_password_is_rejected_and_counted(
     username: str, password: str, log: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = Console().sign_in(password, username)
@@ -185,18 +184,18 @@ def test_a_wrong_password_is_refused_and_counted(
     assert json.dumps(password) not in log.getvalue()
 
 
-def test_a_session_that_has_ended_is_not_counted_and_wrong_basic_credentials_are(
+def test_wrong_basic_credentials_are_counted_and_expired_sessions_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console = Console()
     console.with_cookies("/calls", "__Host-callhooks_session=1.2.3")
-    console.answer(asked("/calls"))
+    console.answer(api_event("/calls"))
     assert capsys.readouterr().out == ""
-    console.answer(asked("/calls", headers={"authorization": basic(password="wrong")}))
+    console.answer(api_event("/calls", headers={"authorization": basic(password="wrong")}))
     assert json.loads(capsys.readouterr().out)["reason"] == "wrong Basic credentials"
 
 
-def test_a_password_that_was_changed_is_found_within_a_minute_and_ends_the_sessions() -> None:
+def test_a_changed_password_works_within_a_minute_and_ends_old_sessions() -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
     console.secret.password = "another-password"
@@ -206,7 +205,7 @@ def test_a_password_that_was_changed_is_found_within_a_minute_and_ends_the_sessi
     assert console.secret.reads == 2
 
 
-def test_refusals_do_not_become_load_on_the_secret_store() -> None:
+def test_rejected_requests_put_no_load_on_the_secret_store() -> None:
     console = Console()
     console.clock.advance(61)
     for _ in range(20):
@@ -214,7 +213,7 @@ def test_refusals_do_not_become_load_on_the_secret_store() -> None:
     assert console.secret.reads <= 2
 
 
-def test_further_passwords_are_valid_beside_the_first() -> None:
+def test_further_passwords_are_valid_in_addition_to_the_first() -> None:
     console = Console()
     console.secret.further = ["added-password", "elevenchars"]
     assert console.with_cookies("/calls", cookie_in(console.sign_in("added-password"))).statusCode == 200
@@ -222,16 +221,16 @@ def test_further_passwords_are_valid_beside_the_first() -> None:
     assert console.sign_in("elevenchars").statusCode == 401
 
 
-def test_while_nothing_can_be_checked_the_page_is_there_and_no_data(log: io.StringIO) -> None:
+def test_without_the_secret_store_the_page_loads_and_data_is_unavailable(log: io.StringIO) -> None:
     console = Console()
     console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
     assert [console.get(path).statusCode for path in [*DATA, "/", "/openapi.json"]] == [503, 503, 503, 200, 200]
     assert console.sign_in().statusCode == 503
-    assert console.refusal("/calls") == (503, "Calls cannot be read at the moment.")
+    assert console.problem("/calls") == (503, "Calls are temporarily unavailable.")
     assert "secret.example.com" not in log.getvalue()
 
 
-def test_an_outage_of_the_secret_store_undoes_nothing() -> None:
+def test_cached_credentials_survive_an_outage_of_the_secret_store() -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
     console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
@@ -239,41 +238,41 @@ def test_an_outage_of_the_secret_store_undoes_nothing() -> None:
     assert console.with_cookies("/calls", cookie).statusCode == 200
 
 
-# What is where.
+# Routes.
 
 
-def test_the_page_and_the_description_are_for_anybody() -> None:
+def test_the_page_and_the_description_are_public() -> None:
     console = Console()
-    page, description = console.answer(asked("/")), console.answer(asked("/openapi.json"))
+    page, description = console.answer(api_event("/")), console.answer(api_event("/openapi.json"))
     assert (page.statusCode, page.body, page.headers["x-page"]) == (200, "<!doctype html>", "yes")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert json.loads(description.body)["openapi"].startswith("3.1")
     assert console.secret.reads == 0
 
 
-def test_every_place_of_the_api_is_described() -> None:
+def test_every_route_of_the_api_is_described() -> None:
     document = json.loads(Console().get("/openapi.json").body)
     described = {path: {method.upper() for method in operations} for path, operations in document["paths"].items()}
     expected = {path: set(methods) - {"HEAD"} for path, methods in METHODS.items() if path != "/openapi.json"}
     assert described == expected
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert ("security" in operation) is (path in PUBLIC_PLACES)
+            assert ("security" in operation) is (path in PUBLIC_ROUTES)
             assert "422" not in operation["responses"]
 
 
-def test_a_call_of_a_provider_that_was_added_is_listed_counted_and_read() -> None:
+def test_calls_of_an_added_provider_are_listed_counted_and_read() -> None:
     listed = Console(table_of([a_call("a"), a_call("b", provider="telco")]))
     assert [call["path"] for call in listed.json("/calls", provider="telco")["calls"]] == ["/calls/telco/b"]
     assert [count["provider"] for count in listed.json("/stats")["counts"]] == ["jambonz", "telco"]
-    kept = Console(events("one-call", b"{}", provider="telco"))
-    assert kept.json("/calls/telco/one-call")["call"]["provider"] == "telco"
+    stored = Console(events("one-call", b"{}", provider="telco"))
+    assert stored.json("/calls/telco/one-call")["call"]["provider"] == "telco"
 
 
 @pytest.mark.parametrize(
     "path", ["/calls/quarantine/one-call", "/calls/Jambonz/one-call", "/calls/jambonz%23/one-call"]
 )
-def test_nothing_but_a_call_is_looked_for(path: str) -> None:
+def test_only_calls_are_looked_up_in_the_table(path: str) -> None:
     console = Console(events("one-call", b"{}", provider="quarantine"))
     assert console.get(path).statusCode == 404
     assert console.table.queries == 0
@@ -282,8 +281,8 @@ def test_nothing_but_a_call_is_looked_for(path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/call", "/calls/", "/calls/jambonz", "/calls/jambonz/", "/calls//x", "/session/", "//", "/favicon.ico"]
 )
-def test_nothing_is_anywhere_else(path: str) -> None:
-    assert Console().answer(asked(path)).statusCode == 404
+def test_other_paths_are_not_found(path: str) -> None:
+    assert Console().answer(api_event(path)).statusCode == 404
 
 
 @pytest.mark.parametrize(
@@ -295,21 +294,21 @@ def test_nothing_is_anywhere_else(path: str) -> None:
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
     ],
 )
-def test_other_methods_are_refused_with_those_that_are_taken(path: str, method: str, allowed: str) -> None:
-    answer = Console().answer(asked(path, method=method, headers=WITH_BASIC))
+def test_other_methods_are_rejected_with_the_allowed_ones(path: str, method: str, allowed: str) -> None:
+    answer = Console().answer(api_event(path, method=method, headers=WITH_BASIC))
     assert (answer.statusCode, answer.headers["allow"]) == (405, allowed)
-    assert answer.problem["detail"] == f"This takes {allowed}."
+    assert answer.problem["detail"] == f"Allowed methods: {allowed}."
 
 
 @pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
 def test_head_is_get_without_the_body(path: str) -> None:
     console = Console(events("one-call", b"{}"))
-    head = console.answer(asked(path, method="HEAD", headers=WITH_BASIC))
-    got = console.get(path)
-    assert (head.statusCode, head.headers, head.body) == (got.statusCode, got.headers, "")
+    head = console.answer(api_event(path, method="HEAD", headers=WITH_BASIC))
+    get = console.get(path)
+    assert (head.statusCode, head.headers, head.body) == (get.statusCode, get.headers, "")
 
 
-def test_an_api_mapping_may_put_a_path_before_ours() -> None:
+def test_an_api_mapping_can_prefix_the_paths() -> None:
     console = Console(public_url="https://hooks.example.com/voice/")
     for path in ("/voice/calls", "/calls", "/voice/"):
         assert console.get(path).statusCode == 200
@@ -317,7 +316,7 @@ def test_an_api_mapping_may_put_a_path_before_ours() -> None:
 
 
 @pytest.mark.parametrize("path", [*DATA, "/session", "/nowhere", "/openapi.json"])
-def test_no_answer_is_kept_by_anybody(path: str) -> None:
+def test_responses_must_not_be_cached(path: str) -> None:
     for answer in (Console().get(path), Console(events("one-call", b"{}")).get(path)):
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -326,7 +325,7 @@ def test_no_answer_is_kept_by_anybody(path: str) -> None:
 # Lists and counts.
 
 
-def test_without_a_day_and_a_number_the_calls_of_today_are_listed() -> None:
+def test_without_a_day_or_a_number_the_calls_of_today_are_listed() -> None:
     calls = [a_call(f"call-{number}", milliseconds=number) for number in range(7)]
     console = Console(table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)]))
     answer = console.json("/calls")
@@ -336,7 +335,7 @@ def test_without_a_day_and_a_number_the_calls_of_today_are_listed() -> None:
     assert [call["call_id"] for call in console.json("/calls")["calls"]] == ["yesterday"]
 
 
-def test_a_listed_call_has_all_members_even_where_nothing_is_known() -> None:
+def test_a_listed_call_has_all_members_even_if_they_are_unknown() -> None:
     console = Console(table_of([a_call("one")]))
     (call,) = console.json("/calls")["calls"]
     unknown = (
@@ -360,9 +359,9 @@ def test_legs_can_be_left_out_of_lists_and_counts() -> None:
     assert [count["calls"] for count in console.json("/stats", legs="false")["counts"]] == [1]
     (leg, _) = console.json("/calls", legs="true")["calls"]
     assert (leg["parent_call_id"], leg["bridged"], leg["flow"]) == ("parent", True, "sales")
-    assert console.refusal("/calls", legs="some") == (400, "legs is neither true nor false.")
+    assert console.problem("/calls", legs="some") == (400, "legs must be true or false.")
     cursor = console.json("/calls", limit="1")["cursor"]
-    assert console.refusal("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
+    assert console.problem("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
 
 
 def test_every_filter_narrows_the_list() -> None:
@@ -386,24 +385,24 @@ def test_every_filter_narrows_the_list() -> None:
 
 
 @pytest.mark.parametrize("number", ["+14155550100", " 14155550100", "1 (415) 555-0100", "14155550100"])
-def test_a_number_is_found_however_it_is_written(number: str) -> None:
+def test_a_number_is_found_in_any_notation(number: str) -> None:
     console = Console(table_of([a_call("one"), a_call("other", from_=CALLED), a_call("back", from_=CALLED, to=CALLER)]))
     assert sorted(call["call_id"] for call in console.json("/calls", number=number)["calls"]) == ["back", "one"]
 
 
-def test_a_plus_that_was_not_encoded_is_a_number_all_the_same() -> None:
+def test_a_number_is_found_with_an_unencoded_plus() -> None:
     console = Console(table_of([a_call("one")]))
-    answer = console.answer(asked("/calls", raw_query=f"number={CALLER}", headers=WITH_BASIC))
+    answer = console.answer(api_event("/calls", raw_query=f"number={CALLER}", headers=WITH_BASIC))
     assert len(json.loads(answer.body)["calls"]) == 1
 
 
-def test_a_party_with_a_comma_is_one_party() -> None:
+def test_a_party_name_can_contain_a_comma() -> None:
     console = Console(table_of([a_call("one", from_="jane,doe")]))
     assert len(console.json("/calls", number="jane,doe")["calls"]) == 1
     assert console.json("/calls", number="jane")["calls"] == []
 
 
-def test_the_next_page_begins_where_the_last_one_ended_even_after_midnight() -> None:
+def test_the_next_page_continues_the_list_even_after_midnight() -> None:
     calls = [a_call(f"call-{number}", milliseconds=number) for number in range(5)]
     console = Console(table_of(calls))
     first = console.json("/calls", limit=3)
@@ -413,18 +412,18 @@ def test_the_next_page_begins_where_the_last_one_ended_even_after_midnight() -> 
     assert second["cursor"] is None
 
 
-def test_the_cursor_of_another_list_is_refused() -> None:
+def test_the_cursor_of_another_list_is_rejected() -> None:
     console = Console(table_of(a_call(f"call-{number}") for number in range(5)))
     cursor = console.json("/calls", limit=3)["cursor"]
     assert console.json("/calls", limit=1, cursor=cursor)["calls"]
-    wrong = (400, "cursor is not one of this list. Leave it out to begin again.")
-    assert console.refusal("/calls", cursor=cursor, provider="wavix") == wrong
-    assert console.refusal("/calls", cursor=cursor, day="2026-11-20") == wrong
-    assert console.refusal("/calls", cursor=cursor, number=CALLER) == wrong
-    assert console.refusal("/stats", cursor="x") == wrong
+    wrong = (400, "cursor does not belong to this list. Leave it out to start again.")
+    assert console.problem("/calls", cursor=cursor, provider="wavix") == wrong
+    assert console.problem("/calls", cursor=cursor, day="2026-11-20") == wrong
+    assert console.problem("/calls", cursor=cursor, number=CALLER) == wrong
+    assert console.problem("/stats", cursor="x") == wrong
 
 
-def test_counts_tell_how_the_calls_of_a_day_went() -> None:
+def test_the_calls_of_a_day_are_counted_by_hour_provider_and_outcome() -> None:
     hour = 3_600_000
     calls = [
         a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=7.5),
@@ -448,39 +447,41 @@ def test_counts_tell_how_the_calls_of_a_day_went() -> None:
     ("name", "values", "detail"),
     [
         ("day", ["21.11.2026", "2026-02-30", "1795240200", "2026-11-21T00:00:00", "٢٠٢٦-11-21"],
-         "day is not a date such as 2026-11-21."),
-        ("number", ["  "], "number is empty."),
-        ("provider", ["Wavix", "wavix\n"], "provider is not a word in small letters."),
-        ("status", ["lost"], f"status is none of {', '.join(CallStatus)}."),
-        ("outcome", ["lost"], f"outcome is none of {', '.join(Outcome)}, under_way."),
-        ("direction", ["sideways"], "direction is neither inbound nor outbound."),
-        ("limit", ["0", "201", "many", "1e1"], "limit is not a number from 1 to 200."),
-        ("colour", ["red"],
-         "There are no parameters but cursor, day, direction, legs, limit, number, outcome, provider, status."),
+         "day must be a date such as 2026-11-21."),
+        ("number", ["  "], "number must not be blank."),
+        ("provider", ["Wavix", "wavix\n"], "provider must consist of lower-case letters."),
+        ("status", ["lost"], f"status must be one of {', '.join(CallStatus)}."),
+        ("outcome", ["lost"], f"outcome must be one of {', '.join(Outcome)}, under_way."),
+        ("direction", ["sideways"], "direction must be inbound or outbound."),
+        ("limit", ["0", "201", "many", "1e1"], "limit must be a number from 1 to 200."),
+        ("colour", ["red"], f"Unknown parameter 'colour'. {ALLOWED}"),
+        *((odd, ["red"], f"Unknown parameter. {ALLOWED}") for odd in ("Colour", CALLER, "<b>", "x" * 21)),
     ],
 )  # fmt: skip
-def test_a_parameter_that_is_not_understood_is_refused_and_told(name: str, values: list[str], detail: str) -> None:
-    assert [Console().refusal("/calls", **{name: value}) for value in values] == [(400, detail)] * len(values)
+def test_an_invalid_parameter_is_rejected_with_an_explanation(name: str, values: list[str], detail: str) -> None:
+    assert [Console().problem("/calls", **{name: value}) for value in values] == [(400, detail)] * len(values)
 
 
-def test_a_field_of_a_form_that_was_left_empty_is_no_parameter() -> None:
+def test_an_empty_parameter_is_ignored() -> None:
     console = Console()
     assert console.json("/calls", day="", number="", provider="", cursor="") == console.json("/calls")
 
 
-def test_a_parameter_that_is_there_twice_is_refused() -> None:
-    answer = Console().answer(asked("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
-    assert (answer.statusCode, answer.problem["detail"]) == (400, "A parameter is there twice.")
+def test_a_repeated_parameter_is_rejected() -> None:
+    answer = Console().answer(api_event("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
+    assert (answer.statusCode, answer.problem["detail"]) == (400, "Give each parameter only once.")
 
 
-def test_what_takes_no_parameters_says_so() -> None:
+def test_paths_without_parameters_reject_them() -> None:
     console = Console(events("one-call", b"{}"))
-    assert console.refusal("/calls/jambonz/one-call", day="2026-11-21") == (400, "There are no parameters here.")
-    assert console.refusal("/stats", provider="wavix") == (400, "There are no parameters but cursor, day, legs.")
-    assert console.answer(asked("/", raw_query="utm_source=mail")).statusCode == 200
+    detail = "Unknown parameter 'day'. This path takes no parameters."
+    assert console.problem("/calls/jambonz/one-call", day="2026-11-21") == (400, detail)
+    detail = "Unknown parameter 'provider'. Allowed: cursor, day, legs."
+    assert console.problem("/stats", provider="wavix") == (400, detail)
+    assert console.answer(api_event("/", raw_query="utm_source=mail")).statusCode == 200
 
 
-def test_a_list_is_bounded_and_goes_on_from_its_cursor() -> None:
+def test_a_page_is_bounded_and_continues_from_its_cursor() -> None:
     console = Console(table_of(a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 9)))
     answer = console.json("/calls", outcome="busy")
     assert answer["calls"] == []
@@ -491,7 +492,7 @@ def test_a_list_is_bounded_and_goes_on_from_its_cursor() -> None:
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-def test_every_providers_call_is_shown_with_its_events_in_order(sequence: str) -> None:
+def test_a_call_of_each_provider_has_its_events_in_order(sequence: str) -> None:
     items = list(delivered_items(sequence))
     table = FakeTable()
     table.put(*items)
@@ -506,7 +507,7 @@ def test_every_providers_call_is_shown_with_its_events_in_order(sequence: str) -
     assert all(json.loads(event["body"]) for event in answer["timeline"] if not event["body_is_base64"])
 
 
-def test_an_event_is_shown_with_its_raw_body_and_what_it_was_answered() -> None:
+def test_an_event_has_its_raw_body_and_the_response_to_it() -> None:
     body = b'{"call_sid": "one-call",  "x": "\xc3\xa9"}'
     console = Console(events("one-call", body, answer='[{"verb":"say","text":"Hello"}]', query="a=1&b=%20"))
     (event,) = console.json("/calls/jambonz/one-call")["timeline"]
@@ -523,26 +524,26 @@ def test_an_event_is_shown_with_its_raw_body_and_what_it_was_answered() -> None:
     ("answer", "shown"),
     [("", None), ("OK", "OK"), ("[1,", "[1,"), ("NaN", "NaN"), ('{"a":null}', {"a": None}), ("0", 0)],
 )
-def test_an_answer_that_is_no_json_is_shown_as_text(answer: str, shown: object) -> None:
+def test_a_response_that_is_not_json_is_returned_as_text(answer: str, shown: object) -> None:
     (event,) = Console(events("one-call", b"{}", answer=answer)).json("/calls/jambonz/one-call")["timeline"]
     assert event["answer"] == shown
 
 
 @given(st.binary(max_size=3000))
-def test_any_body_comes_out_as_it_came_in(body: bytes) -> None:
+def test_any_body_is_returned_unchanged(body: bytes) -> None:
     (event,) = Console(events("one-call", body)).json("/calls/jambonz/one-call")["timeline"]
     text: str = event["body"]
     assert (base64.b64decode(text) if event["body_is_base64"] else text.encode()) == body
 
 
-def test_the_call_is_folded_at_the_moment_of_the_question() -> None:
+def test_a_call_is_folded_when_it_is_requested() -> None:
     console = Console(events("one-call", b"{}"))
     stale = a_call("one-call", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED)
     console.table.put(item_of(stale))
     assert console.json("/calls/jambonz/one-call")["call"]["outcome"] is None
 
 
-def test_a_call_has_its_legs_and_a_leg_its_parent() -> None:
+def test_a_call_has_its_legs() -> None:
     console = Console(table_of([a_call("parent"), a_call("leg", milliseconds=5, conversation_id="parent")]))
     put_events(console.table, "parent", b"{}")
     assert [leg["path"] for leg in console.json("/calls/jambonz/parent")["legs"]] == ["/calls/jambonz/leg"]
@@ -552,10 +553,10 @@ ODD_IDS = ["a/b", f"{CALLER}@sip.example.com", "x" * 300, "a b?c#d%2Fe", "é", "
 
 
 @pytest.mark.parametrize("call_id", ODD_IDS)
-def test_a_call_with_an_odd_id_is_found_by_its_id_and_by_its_path(call_id: str) -> None:
+def test_a_call_with_an_odd_id_is_found_by_id_and_by_path(call_id: str) -> None:
     console = Console(events(call_id, b"{}"))
     key = partition_key("jambonz", call_id).partition("#")[2]
-    # API Gateway hands the path on decoded, and the local front as it was sent.
+    # API Gateway passes the path decoded, the local front undecoded.
     for path in (f"/calls/jambonz/{key}", f"/calls/jambonz/{quote(call_id, safe='')}", f"/calls/jambonz/{call_id}"):
         call = console.json(path)["call"]
         assert (call["call_id"], call["path"]) == (call_id, f"/calls/jambonz/{key}")
@@ -574,48 +575,48 @@ def test_the_path_in_a_list_leads_to_the_call() -> None:
 @pytest.mark.parametrize(
     "call", ["jambonz/other", "wavix/one-call", "twilio/one-call", "quarantine/x", "voipstudio/sms"]
 )
-def test_a_call_that_nothing_tells_of_is_not_found(call: str) -> None:
-    assert Console(events("one-call", b"{}")).refusal(f"/calls/{call}") == (404, "There is no such call.")
+def test_a_call_without_events_is_not_found(call: str) -> None:
+    assert Console(events("one-call", b"{}")).problem(f"/calls/{call}") == (404, "No such call.")
 
 
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
 
 
 @pytest.mark.parametrize("letter", [b'"', b"a", "é".encode(), b"\xff", b"\x01", "😀".encode()])
-def test_a_call_with_very_much_in_it_fits_into_lambdas_answer(letter: bytes) -> None:
+def test_a_call_with_large_bodies_fits_into_a_lambda_response(letter: bytes) -> None:
     body = (letter * 131_072)[:131_072]
     console = Console(events("one-call", *[body] * 60))
     answer = console.get("/calls/jambonz/one-call")
     payload = {"statusCode": answer.statusCode, "headers": answer.headers, "body": answer.body}
     assert 3_000_000 < len(json.dumps(payload)) < MAX_ANSWER_BYTES
-    told = json.loads(answer.body)
-    omitted = [event["body_omitted"] for event in told["timeline"]]
+    document = json.loads(answer.body)
+    omitted = [event["body_omitted"] for event in document["timeline"]]
     assert omitted == sorted(omitted)
     assert omitted[-1]
-    assert all((event["body"] is None) is event["body_omitted"] for event in told["timeline"])
-    assert (len(told["timeline"]), told["omitted_events"]) == (60, 0)
+    assert all((event["body"] is None) is event["body_omitted"] for event in document["timeline"])
+    assert (len(document["timeline"]), document["omitted_events"]) == (60, 0)
 
 
-def test_a_call_with_very_many_events_tells_how_many_are_not_shown() -> None:
+def test_a_call_with_very_many_events_counts_the_omitted_ones() -> None:
     verbs = json.dumps([{"verb": "say", "text": "x" * 50_000}])
     console = Console(events("one-call", *[b"{}"] * 200, answer=verbs))
     answer = console.get("/calls/jambonz/one-call")
     assert len(json.dumps({"body": answer.body})) < MAX_ANSWER_BYTES
-    told = json.loads(answer.body)
-    assert told["omitted_events"] == 200 - len(told["timeline"]) > 0
-    assert told["call"]["event_count"] == 200
-    assert [event["key"] for event in told["timeline"]] == [
-        f"key-{number:06}" for number in range(len(told["timeline"]))
+    document = json.loads(answer.body)
+    assert document["omitted_events"] == 200 - len(document["timeline"]) > 0
+    assert document["call"]["event_count"] == 200
+    assert [event["key"] for event in document["timeline"]] == [
+        f"key-{number:06}" for number in range(len(document["timeline"]))
     ]
 
 
-# Signing in takes JSON or a form.
+# Sign-in with JSON or a form.
 
 
 @pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"]
 )
-def test_nothing_else_signs_in(content_type: str | None) -> None:
+def test_other_content_types_are_rejected(content_type: str | None) -> None:
     answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD}), content_type)
     assert (answer.statusCode, answer.cookies) == (415, [])
 
@@ -637,17 +638,17 @@ def test_json_or_a_form_signs_in(content_type: str) -> None:
         '{"who": {"username": "console", "password": "x"}}', "\ud800",
     ],
 )  # fmt: skip
-def test_what_is_no_sign_in_is_refused(body: str | bytes) -> None:
+def test_a_malformed_sign_in_is_rejected(body: str | bytes) -> None:
     answer = Console().post(body)
-    expected = "The body is not an object, or a form, with a username and a password."
+    expected = "The body must be a JSON object or a form with username and password."
     assert (answer.statusCode, answer.problem["detail"]) == (400, expected)
 
 
-def test_a_large_body_is_refused() -> None:
+def test_a_large_body_is_rejected() -> None:
     assert Console().post(json.dumps({"username": "x" * 5000, "password": "x"})).statusCode == 413
 
 
-# What goes wrong, and what is logged.
+# Failures and log lines.
 
 
 @pytest.mark.parametrize(
@@ -660,7 +661,7 @@ def test_a_large_body_is_refused() -> None:
     ],
 )
 @every_data_path
-def test_a_failure_is_told_to_the_log_by_its_place_alone(
+def test_a_failure_is_logged_by_type_and_code_line_only(
     path: str, fault: Exception, status: int, log: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     console = Console()
@@ -674,7 +675,7 @@ def test_a_failure_is_told_to_the_log_by_its_place_alone(
     assert CALLER not in log.getvalue() + printed.out + printed.err + answer.body
 
 
-def test_a_request_is_one_line_with_its_route_and_no_number(
+def test_a_request_is_one_log_line_with_its_route_and_no_number(
     log: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     odd_id = f"{CALLER}@sip.example.com"
@@ -688,7 +689,7 @@ def test_a_request_is_one_line_with_its_route_and_no_number(
         (console.get(f"/calls/jambonz/{CALLER}"), (the_call, 404, None)),
         (console.get("/calls", number=CALLER, limit=0), ("GET /calls", 400, None)),
         (console.get("/stats", **{CALLER: CALLED}), ("GET /stats", 400, None)),
-        (console.answer(asked(f"/{CALLER}")), (None, 404, None)),
+        (console.answer(api_event(f"/{CALLER}")), (None, 404, None)),
     ]
     logged = [(line.get("route"), line["status"], line.get("call")) for line in lines(log)]
     assert logged == [line for _, line in requests]
@@ -698,7 +699,7 @@ def test_a_request_is_one_line_with_its_route_and_no_number(
         assert number.removeprefix("+") not in log.getvalue() + printed.out + printed.err
 
 
-def test_no_password_and_no_cookie_is_logged(log: io.StringIO) -> None:
+def test_passwords_and_cookies_are_not_logged(log: io.StringIO) -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
     console.with_cookies("/calls", cookie)

@@ -1,4 +1,4 @@
-"""Given calls in the table, what a list, a count and a look-up of legs give, and what they read for it."""
+"""Lists, counts and legs of calls in the table, and the number of entries read for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from callhooks.call_log import listing as call_list
-from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, CallQuery, Cursor, CursorRefused
+from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, CallQuery, Cursor, InvalidCursor
 from callhooks.calls.call import Call, CallStatus, Outcome
 from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, CallsUnread, shard_of
 from callhooks.events.event_item import partition_key
@@ -30,13 +30,13 @@ def list_of(table: FakeTable) -> CallList:
     return CallList(table.as_client(), "events")
 
 
-def walk(table: FakeTable, question: CallQuery, *, limit: int) -> list[str]:
-    """The paths on all pages of a question, asked for with what the client was given alone."""
+def walk(table: FakeTable, query: CallQuery, *, limit: int) -> list[str]:
+    """Return the paths on all pages of a query, following only the cursors of the responses."""
     paths: list[str] = []
     text: str | None = None
     while True:
-        after = Cursor.read(text).position_in(question) if text else None
-        page = list_of(table).page(question, limit=limit, after=after)
+        after = Cursor.parse(text).position_for(query) if text else None
+        page = list_of(table).page(query, limit=limit, after=after)
         assert len(page.calls) <= limit
         paths += [call.path for call in page.calls]
         if page.cursor is None:
@@ -83,11 +83,11 @@ def narrowed(calls: Iterable[Call], narrowing: dict[str, Any]) -> list[Call]:
 
 
 @given(calls=calls_of_a_day, narrowing=narrowings, limit=st.integers(1, 20), reply=st.integers(1, 30))
-def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
+def test_the_pages_of_a_day_list_every_call_once_in_order(
     calls: list[Call], narrowing: dict[str, Any], limit: int, reply: int
 ) -> None:
     table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000), a_call("later", milliseconds=86_400_000)])
-    table.largest_reply = reply
+    table.max_reply = reply
     assert walk(table, CallQuery(day=TODAY, **narrowing), limit=limit) == newest_first(narrowed(calls, narrowing))
 
 
@@ -98,51 +98,51 @@ def test_all_pages_of_a_day_have_each_of_its_calls_once_and_in_order(
     day=st.sampled_from([None, TODAY]),
     number=st.sampled_from([CALLER, "1 (415) 555-0123", "sip:Jane@sip.example.com"]),
 )
-def test_all_pages_of_a_number_have_each_of_its_calls_once_and_in_order(
+def test_the_pages_of_a_number_list_every_call_once_in_order(
     calls: list[Call], narrowing: dict[str, Any], limit: int, day: str | None, number: str
 ) -> None:
-    written = {CALLER: CALLER, "1 (415) 555-0123": CALLED, "sip:Jane@sip.example.com": "jane"}[number]
-    yesterday = a_call("yesterday", milliseconds=-86_400_000, to=written, from_=written)
+    stored = {CALLER: CALLER, "1 (415) 555-0123": CALLED, "sip:Jane@sip.example.com": "jane"}[number]
+    yesterday = a_call("yesterday", milliseconds=-86_400_000, to=stored, from_=stored)
     table = table_of([*calls, yesterday])
-    asked = [call for call in [*calls, *([] if day else [yesterday])] if written in (call.from_, call.to)]
-    question = CallQuery(day=day, number=number, **narrowing)
-    assert walk(table, question, limit=limit) == newest_first(narrowed(asked, narrowing))
+    matching = [call for call in [*calls, *([] if day else [yesterday])] if stored in (call.from_, call.to)]
+    query = CallQuery(day=day, number=number, **narrowing)
+    assert walk(table, query, limit=limit) == newest_first(narrowed(matching, narrowing))
 
 
 @given(first=calls_of_a_day, later=calls_of_a_day, limit=st.integers(1, 10))
-def test_calls_that_arrive_between_two_pages_do_not_shift_the_next_one(
+def test_calls_that_arrive_between_pages_do_not_shift_the_next_page(
     first: list[Call], later: list[Call], limit: int
 ) -> None:
     table = table_of(first)
     page = list_of(table).page(ALL_OF_TODAY, limit=limit)
     if page.cursor is None:
         return
-    edge = Cursor.read(page.cursor).after
+    edge = Cursor.parse(page.cursor).after
     arrived = [call.model_copy(update={"started_at": START + timedelta(hours=17)}) for call in later]
     table.put(*(item_of(call) for call in arrived))
     second = list_of(table).page(ALL_OF_TODAY, limit=limit, after=edge)
     assert [call.path for call in second.calls] == newest_first(first)[limit : 2 * limit]
 
 
-def test_a_page_reads_little_more_than_it_shows() -> None:
+def test_a_page_reads_few_more_entries_than_it_returns() -> None:
     table = table_of(a_call(f"call-{number}", milliseconds=number) for number in range(3000))
     list_of(table).page(ALL_OF_TODAY, limit=50)
     assert (table.queries <= DAY_SHARDS + 4, table.reads <= 150) == (True, True)
 
 
-def test_looking_for_what_is_rare_ends_after_so_many_entries_and_goes_on_from_there() -> None:
+def test_a_page_without_matches_stops_early_and_continues_from_its_cursor() -> None:
     calls = [a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 500)]
     table = table_of([*calls, a_call("rare", milliseconds=-1, direction="outbound")])
-    question = CallQuery(day=TODAY, direction="outbound")
-    page = list_of(table).page(question, limit=50)
+    query = CallQuery(day=TODAY, direction="outbound")
+    page = list_of(table).page(query, limit=50)
     assert page.calls == ()
     assert page.cursor is not None
     assert table.reads < MAX_LISTED + DAY_SHARDS * 500
-    again = list_of(table).page(question, limit=50, after=Cursor.read(page.cursor).position_in(question))
-    assert [call.call_id for call in again.calls] == ["rare"]
+    next_page = list_of(table).page(query, limit=50, after=Cursor.parse(page.cursor).position_for(query))
+    assert [call.call_id for call in next_page.calls] == ["rare"]
 
 
-def test_more_calls_of_one_moment_than_a_page_looks_at_are_all_listed() -> None:
+def test_calls_with_the_same_start_are_all_listed_however_many_there_are() -> None:
     calls = [a_call(f"call-{number}") for number in range(MAX_LISTED + 100)]
     assert walk(table_of(calls), CallQuery(day=TODAY, direction="inbound"), limit=1500) == newest_first(calls)
 
@@ -153,18 +153,18 @@ def test_the_calls_of_a_day_are_spread_over_all_shards() -> None:
     assert max(shards.values()) < 1300
 
 
-@given(calls=calls_of_a_day, most=st.integers(1, 30))
-def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], most: int) -> None:
+@given(calls=calls_of_a_day, max_counted=st.integers(1, 30))
+def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], max_counted: int) -> None:
     table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)])
     counted: Counter[tuple[int, str, str]] = Counter()
     talked: Counter[tuple[int, str, str]] = Counter()
     text: str | None = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(call_list, "MAX_COUNTED", most)
+        patch.setattr(call_list, "MAX_COUNTED", max_counted)
         while True:
-            after = Cursor.read(text).position_in(ALL_OF_TODAY) if text else None
+            after = Cursor.parse(text).position_for(ALL_OF_TODAY) if text else None
             counts = list_of(table).counts(TODAY, after=after)
-            assert sum(count.calls for count in counts.counts) <= most
+            assert sum(count.calls for count in counts.counts) <= max_counted
             for count in counts.counts:
                 counted[count.hour, count.provider, count.outcome] += count.calls
                 talked[count.hour, count.provider, count.outcome] += round(1000 * count.talk_seconds)
@@ -175,13 +175,13 @@ def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], most: int) -
     assert talked.total() == sum(round(1000 * (call.talk_seconds or 0)) for call in calls)
 
 
-a_cursor = Cursor.behind(call_list.Position("2026-11-21T06:30:00.000Z", "jambonz#one"), ALL_OF_TODAY)
+a_cursor = Cursor.at(call_list.Position("2026-11-21T06:30:00.000Z", "jambonz#one"), ALL_OF_TODAY)
 
 
-def test_a_cursor_is_taken_for_its_own_question() -> None:
-    read = Cursor.read(str(a_cursor))
+def test_a_cursor_is_accepted_for_its_own_query() -> None:
+    read = Cursor.parse(str(a_cursor))
     assert (read, read.day) == (a_cursor, TODAY)
-    assert read.position_in(ALL_OF_TODAY) == a_cursor.after
+    assert read.position_for(ALL_OF_TODAY) == a_cursor.after
 
 
 @pytest.mark.parametrize(
@@ -196,29 +196,29 @@ def test_a_cursor_is_taken_for_its_own_question() -> None:
         CallQuery(day=TODAY, direction="inbound"),
     ],
 )
-def test_the_cursor_of_another_question_is_refused(other: CallQuery) -> None:
-    with pytest.raises(CursorRefused):
-        Cursor.read(str(a_cursor)).position_in(other)
+def test_the_cursor_of_another_query_is_rejected(other: CallQuery) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(str(a_cursor)).position_for(other)
 
 
-def test_a_number_may_be_written_in_another_way_on_the_next_page() -> None:
-    cursor = Cursor.behind(a_cursor.after, CallQuery(number="+1 415 555-0100"))
-    assert cursor.position_in(CallQuery(number="14155550100")) == a_cursor.after
+def test_the_next_page_accepts_the_number_in_another_notation() -> None:
+    cursor = Cursor.at(a_cursor.after, CallQuery(number="+1 415 555-0100"))
+    assert cursor.position_for(CallQuery(number="14155550100")) == a_cursor.after
 
 
-def test_no_number_stands_in_a_cursor() -> None:
-    text = str(Cursor.behind(a_cursor.after, CallQuery(number=CALLER)))
+def test_a_cursor_does_not_contain_the_number() -> None:
+    text = str(Cursor.at(a_cursor.after, CallQuery(number=CALLER)))
     assert b"4155550100" not in base64.urlsafe_b64decode(text)
 
 
-@given(place=st.integers(0, len(str(a_cursor)) - 1), letter=st.characters())
-def test_a_cursor_that_was_tampered_with_is_refused(place: int, letter: str) -> None:
+@given(index=st.integers(0, len(str(a_cursor)) - 1), letter=st.characters())
+def test_a_tampered_cursor_is_rejected(index: int, letter: str) -> None:
     text = str(a_cursor)
-    changed = text[:place] + letter + text[place + 1 :]
+    changed = text[:index] + letter + text[index + 1 :]
     if changed == text:
         return
-    with pytest.raises(CursorRefused):
-        Cursor.read(changed).position_in(ALL_OF_TODAY)
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(changed).position_for(ALL_OF_TODAY)
 
 
 json_values = st.recursive(
@@ -236,15 +236,15 @@ json_values = st.recursive(
         lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
     )
 )
-def test_nothing_else_is_a_cursor(text: str) -> None:
-    with pytest.raises(CursorRefused):
-        Cursor.read(text).position_in(ALL_OF_TODAY)
+def test_arbitrary_text_is_not_accepted_as_a_cursor(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(text).position_for(ALL_OF_TODAY)
 
 
 @pytest.mark.parametrize("text", ["A" * 5000, base64.b64encode(b"[" * 3000).decode(), "é", "\ud800"])
-def test_a_cursor_that_would_cost_something_to_read_is_refused(text: str) -> None:
-    with pytest.raises(CursorRefused):
-        Cursor.read(text)
+def test_a_cursor_that_is_expensive_to_parse_is_rejected(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(text)
 
 
 def conversation() -> tuple[FakeTable, Call, list[Call]]:
@@ -257,39 +257,39 @@ def paths_of_legs(table: FakeTable, call: Call) -> list[str]:
     return [leg.path for leg in list_of(table).legs(partition_key(call.provider, call.call_id), call)]
 
 
-def test_a_call_has_its_legs_the_oldest_first() -> None:
+def test_a_call_has_its_legs_oldest_first() -> None:
     table, parent, legs = conversation()
     assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
 
 
-def test_a_leg_has_its_parent_and_its_siblings() -> None:
+def test_a_leg_has_its_parent_and_siblings() -> None:
     table, parent, legs = conversation()
     assert paths_of_legs(table, legs[1]) == [path_of(call) for call in (parent, legs[0], legs[2])]
 
 
-def test_legs_that_only_have_something_in_common_have_no_parent() -> None:
+def test_calls_that_share_a_conversation_need_no_parent() -> None:
     legs = [a_call(str(number), provider="voipstudio", conversation_id="5a1b") for number in (1, 2)]
     assert paths_of_legs(table_of(legs), legs[0]) == [path_of(legs[1])]
 
 
-def test_a_call_of_its_own_has_no_legs() -> None:
+def test_a_single_call_has_no_legs() -> None:
     call = a_call("alone")
     assert paths_of_legs(table_of([call]), call) == []
 
 
-def test_no_more_legs_are_read_than_one_request_takes() -> None:
+def test_legs_are_limited_to_one_batch_request() -> None:
     legs = [a_call(f"leg-{number:03}", milliseconds=number, conversation_id="parent") for number in range(150)]
     table = table_of([a_call("parent"), *legs])
     assert len(paths_of_legs(table, legs[0])) == MAX_AT_ONCE - 1
 
 
-def test_legs_that_dynamodb_leaves_out_are_asked_for_again() -> None:
+def test_legs_that_dynamodb_leaves_unprocessed_are_requested_again() -> None:
     table, parent, legs = conversation()
     table.unprocessed = 2
     assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
 
 
-def test_a_throttled_table_is_no_call_without_legs() -> None:
+def test_a_throttled_table_raises_instead_of_dropping_legs() -> None:
     table, parent, _ = conversation()
     table.unprocessed = 1000
     table.put(*(item_of(a_call(f"more-{number}", conversation_id="parent")) for number in range(9)))

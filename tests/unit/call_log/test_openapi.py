@@ -1,4 +1,4 @@
-"""The description of the call log's API, and that answers are as it says."""
+"""OpenAPI description of the call log, and the responses that must conform to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCUMENT: dict[str, Any] = json.loads(openapi_text())
 
 
 def conforms(answer: Answer, path: str, method: str = "get") -> None:
-    """Hold an answer against what the description says of its status."""
+    """Assert that a response conforms to the description of its status."""
     content = DOCUMENT["paths"][path][method]["responses"][str(answer.statusCode)].get("content", {})
     if not content:
         assert answer.body == ""
@@ -29,16 +29,16 @@ def conforms(answer: Answer, path: str, method: str = "get") -> None:
     Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(json.loads(answer.body))
 
 
-def test_the_committed_description_is_that_of_the_code() -> None:
+def test_the_committed_description_is_up_to_date() -> None:
     committed = (ROOT / "docs" / "openapi.json").read_text("utf-8")
     assert committed == openapi_text(), "run make docs"
 
 
-def test_the_command_prints_it() -> None:
+def test_the_openapi_command_prints_the_description() -> None:
     assert CliRunner().invoke(app, ["openapi"]).output == openapi_text()
 
 
-def test_it_is_an_openapi_document_whose_references_lead_somewhere() -> None:
+def test_the_description_is_valid_and_its_references_resolve() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     assert set(DOCUMENT["components"]["securitySchemes"]) == {"basic", "session"}
     for schema in DOCUMENT["components"]["schemas"].values():
@@ -54,14 +54,14 @@ def references(node: object) -> list[str]:
     return [text for value in node for text in references(value)] if isinstance(node, list) else []
 
 
-def test_everything_says_what_it_is() -> None:
+def test_every_operation_has_a_summary_a_description_and_a_unique_id() -> None:
     operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
     assert all(operation["summary"] and operation["description"] for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-def test_a_call_is_answered_as_described(sequence: str) -> None:
+def test_the_response_for_a_call_conforms_to_the_description(sequence: str) -> None:
     table = FakeTable()
     table.put(*delivered_items(sequence))
     table.put(item_of(a_call("leg", conversation_id="call-sid")))
@@ -69,7 +69,7 @@ def test_a_call_is_answered_as_described(sequence: str) -> None:
     conforms(Console(table).get(f"/calls/{provider}/{key}"), "/calls/{provider}/{call_id}")
 
 
-def test_lists_and_counts_are_answered_as_described() -> None:
+def test_lists_and_counts_conform_to_the_description() -> None:
     table = FakeTable()
     for number, outcome in enumerate(["answered", None, "busy"]):
         table.put(item_of(a_call(str(number), outcome=outcome, talk_seconds=number + 0.5)))
@@ -78,7 +78,7 @@ def test_lists_and_counts_are_answered_as_described() -> None:
     conforms(console.get("/stats"), "/stats")
 
 
-def test_refusals_are_answered_as_described() -> None:
+def test_error_responses_conform_to_the_description() -> None:
     console = Console()
     conforms(console.get("/calls", limit=0), "/calls")
     conforms(console.get("/calls/wavix/none"), "/calls/{provider}/{call_id}")

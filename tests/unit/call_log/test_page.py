@@ -1,4 +1,4 @@
-"""Given the console's three files, which document and which policy they make."""
+"""Console page: three files combined into one document, and its content security policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def allowed(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def test_style_and_script_are_inside_the_document_and_allowed_by_their_hashes(tmp_path: Path) -> None:
+def test_style_and_script_are_inlined_and_allowed_by_their_hashes(tmp_path: Path) -> None:
     page = page_of(tmp_path, css="p::before { content: 'é' }", js="say('é');\n")
     assert page.html == "<style>p::before { content: 'é' }</style><script type=\"module\">say('é');\n</script>"
     policy = policy_of(page)
@@ -39,7 +39,7 @@ def test_style_and_script_are_inside_the_document_and_allowed_by_their_hashes(tm
     assert policy["script-src"] == allowed("say('é');\n")
 
 
-def test_nothing_else_may_be_loaded_sent_or_framed(tmp_path: Path) -> None:
+def test_the_policy_forbids_other_sources_forms_and_frames(tmp_path: Path) -> None:
     policy = policy_of(page_of(tmp_path))
     del policy["style-src"], policy["script-src"]
     assert policy == {
@@ -54,7 +54,7 @@ def test_nothing_else_may_be_loaded_sent_or_framed(tmp_path: Path) -> None:
     }
 
 
-def test_the_headers_go_with_the_document(tmp_path: Path) -> None:
+def test_the_page_has_its_security_headers(tmp_path: Path) -> None:
     page = page_of(tmp_path)
     assert page.headers["content-security-policy"] == page.content_security_policy
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -66,13 +66,13 @@ def test_the_headers_go_with_the_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"html": "<p>"}, "must have <link"),
+        ({"html": "<p>"}, "must contain <link"),
         ({"html": HTML + HTML}, "once"),
-        ({"css": "p {} </STYLE>"}, r"must not have </style"),
-        ({"js": "const text = '</script>';"}, r"must not have </script"),
+        ({"css": "p {} </STYLE>"}, r"must not contain </style"),
+        ({"js": "const text = '</script>';"}, r"must not contain </script"),
     ],
 )
-def test_files_that_do_not_fit_are_refused(tmp_path: Path, files: dict[str, str], reason: str) -> None:
+def test_files_that_cannot_be_inlined_are_rejected(tmp_path: Path, files: dict[str, str], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         page_of(tmp_path, **files)
 
@@ -87,7 +87,7 @@ class Elements(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_console_takes_nothing_from_another_host() -> None:
+def test_the_console_loads_nothing_from_other_hosts() -> None:
     elements = Elements(load_page(FOLDER).html).tags
     assert not [attributes for _, attributes in elements if "style" in attributes or "src" in attributes]
     assert not [name for _, attributes in elements for name in attributes if name.startswith("on")]
@@ -99,7 +99,7 @@ def test_the_console_takes_nothing_from_another_host() -> None:
     assert set(re.findall(r"https?://[^\s\"']+", js)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_the_console_makes_no_markup_of_texts_and_logs_nothing() -> None:
+def test_the_console_never_parses_text_as_markup_or_logs_it() -> None:
     js = (FOLDER / "console.js").read_text("utf-8")
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "console."):
         assert word not in js

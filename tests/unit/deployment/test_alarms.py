@@ -1,4 +1,4 @@
-"""The alarms and the dashboard in the processed template: of metrics that there are, and told to somebody."""
+"""Alarms and dashboard of the processed template: existing metrics, thresholds and notifications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALARMS = resources("AWS::CloudWatch::Alarm")
 OWN = [name for name, alarm in ALARMS.items() if alarm["Namespace"] == metrics.NAMESPACE]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
-ASKED_FOR = {
+REQUIRED = {
     "unanswered calls": {
         "CallUnansweredAlarm",
         "CallFellBackAlarm",
@@ -71,12 +71,12 @@ CONDITIONS = {
     "ProjectionDeadLetterAlarm": "AWS/SQS Visible of ProjectionDeadLetterQueue.QueueName: Maximum of 300 s, 1 of 1 > 0",
     "ProjectionDiscardedAlarm": "AWS/SQS Visible of ProjectionDiscardedQueue.QueueName: Maximum of 300 s, 1 of 1 > 0",
 }  # fmt: skip
-"""What each looks at, and in how many of how many periods it has to be so."""
+"""Metric, statistic, periods and threshold of each alarm."""
 SIGNS = {"GreaterThanThreshold": ">", "GreaterThanOrEqualToThreshold": ">="}
 
 
 def name_of(value: str | Mapping[str, Any]) -> str:
-    """Name what a dimension refers to, such as `SpillQueue.QueueName`."""
+    """Return the name of a dimension's value, such as `SpillQueue.QueueName`."""
     if isinstance(value, str):
         return value
     return ".".join(value["Fn::GetAtt"]) if "Fn::GetAtt" in value else str(value["Ref"])
@@ -95,7 +95,7 @@ def condition_of(alarm: Mapping[str, Any]) -> str:
 
 
 def counted_in_code() -> set[str]:
-    """The names of the metrics that the layer writes."""
+    """Return the names of the metrics that the layer writes."""
     names = "".join(file.read_text("utf-8") for file in LAYER.rglob("*.py"))
     return set(re.findall(r'(?:count|measure)\(\s*"(\w+)"', names)) | set(
         re.findall(r'^[A-Z_]+ = "(\w+)"$', (LAYER / "runtime" / "metrics.py").read_text("utf-8"), re.MULTILINE)
@@ -107,31 +107,31 @@ def dimensions_of(alarm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TestAnAlarm:
-    def test_there_is_for_all_that_was_asked_for(self) -> None:
-        assert set().union(*ASKED_FOR.values()) == set(ALARMS)
+    def test_exists_for_every_requirement(self) -> None:
+        assert set().union(*REQUIRED.values()) == set(ALARMS)
 
     @pytest.mark.parametrize("name", ALARMS)
-    def test_is_told_to_the_topic_and_taken_back(self, name: str) -> None:
+    def test_notifies_the_topic_when_it_starts_and_ends(self, name: str) -> None:
         assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == [{"Ref": "AlarmTopic"}]
         assert ALARMS[name].get("ActionsEnabled", True) is True
 
     @pytest.mark.parametrize("name", ALARMS)
-    def test_says_what_is_wrong_and_the_page_what_to_do(self, name: str) -> None:
+    def test_has_a_description_and_a_row_in_the_documentation(self, name: str) -> None:
         assert len(ALARMS[name]["AlarmDescription"]) > 80
         assert f"| `{name}` |" in OPERATIONS
 
     @pytest.mark.parametrize("name", ALARMS)
-    def test_does_not_go_off_where_nothing_happens(self, name: str) -> None:
-        # A projector that stands still tells nothing: what was on stays on.
+    def test_does_not_go_off_without_data(self, name: str) -> None:
+        # A stopped projector sends no metric: the alarm must stay as it is.
         expected = "ignore" if name == "ProjectorBehindAlarm" else "notBreaching"
         assert ALARMS[name]["TreatMissingData"] == expected
 
     @pytest.mark.parametrize("name", OWN)
-    def test_of_ours_is_on_a_metric_that_the_code_writes(self, name: str) -> None:
+    def test_of_callhooks_uses_a_metric_that_the_code_writes(self, name: str) -> None:
         assert ALARMS[name]["MetricName"] in counted_in_code()
 
     @pytest.mark.parametrize("name", OWN)
-    def test_of_ours_is_on_dimensions_that_are_written(
+    def test_of_callhooks_uses_dimensions_that_the_code_writes(
         self, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "the stack")
@@ -144,19 +144,19 @@ class TestAnAlarm:
             metrics.count(metric, provider="jambonz", reason="some")
         (line,) = metric_lines(capsys.readouterr().out)
         (described,) = line["_aws"]["CloudWatchMetrics"]
-        of_alarm = {
+        alarm_dimensions = {
             dimension: "the stack" if value == STACK else value
             for dimension, value in dimensions_of(ALARMS[name]).items()
         }
-        assert sorted(of_alarm) in [sorted(names) for names in described["Dimensions"]]
-        assert of_alarm == {dimension: line[dimension] for dimension in of_alarm}
+        assert sorted(alarm_dimensions) in [sorted(names) for names in described["Dimensions"]]
+        assert alarm_dimensions == {dimension: line[dimension] for dimension in alarm_dimensions}
 
     @pytest.mark.parametrize("name", ALARMS)
-    def test_looks_at_what_it_is_about_for_as_long_as_it_says(self, name: str) -> None:
+    def test_has_its_metric_periods_and_threshold(self, name: str) -> None:
         assert condition_of(ALARMS[name]) == CONDITIONS[name]
 
     @pytest.mark.parametrize(
-        ("minutes", "goes_off"),
+        ("minutes", "is_raised"),
         [
             ([7.5] * 5000, False),
             ([59 + minute / 60 for minute in range(60 * 60)], False),
@@ -168,22 +168,20 @@ class TestAnAlarm:
         ],
         ids=["a burst", "a scan of an hour", "a bot an hour", "two bots", "three calls an hour", "two an hour", "gaps"],
     )
-    def test_of_anonymous_calls_is_for_an_application_and_not_for_a_scan(
-        self, minutes: list[float], goes_off: bool
-    ) -> None:
+    def test_of_anonymous_calls_ignores_scans_of_the_internet(self, minutes: list[float], is_raised: bool) -> None:
         alarm = ALARMS["AnonymousCallsRefusedAlarm"]
         counted = Counter(int(minute * 60 // alarm["Period"]) for minute in minutes)
         breaching = {period for period, number in counted.items() if number > alarm["Threshold"]}
         windows = [range(end - alarm["EvaluationPeriods"] + 1, end + 1) for end in counted]
-        assert any(len(breaching & set(window)) >= alarm["DatapointsToAlarm"] for window in windows) is goes_off
+        assert any(len(breaching & set(window)) >= alarm["DatapointsToAlarm"] for window in windows) is is_raised
 
-    def test_of_the_answer_time_is_before_jambonz_hangs_up(self) -> None:
+    def test_of_the_answer_time_goes_off_before_jambonz_hangs_up(self) -> None:
         alarm, limit = ALARMS["AnswerTimeAlarm"], processed_template()["Parameters"]["AnswerTimeAlarmMilliseconds"]
         assert (alarm["ExtendedStatistic"], dimensions_of(alarm)["provider"]) == ("p99", "jambonz")
         assert limit["Default"] <= limit["MaxValue"] < 10_000
 
 
-def test_an_address_is_told_where_there_is_one() -> None:
+def test_an_alarm_address_is_subscribed_to_the_topic() -> None:
     subscription = processed_template()["Resources"]["AlarmSubscription"]
     assert subscription["Condition"] == "HasAlarmAddress"
     assert subscription["Properties"] == {
@@ -194,7 +192,7 @@ def test_an_address_is_told_where_there_is_one() -> None:
 
 
 def dashboard_text() -> str:
-    """The body of the dashboard, in which `${...}` names what CloudFormation fills in."""
+    """Return the body of the dashboard, with CloudFormation's placeholders `${...}`."""
     (properties,) = resources("AWS::CloudWatch::Dashboard").values()
     return substituted(*properties["DashboardBody"]["Fn::Sub"])
 
@@ -212,7 +210,7 @@ def substituted(text: str, values: Mapping[str, Any]) -> str:
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard, with the names of resources in place of what CloudFormation makes of them."""
+    """Return the dashboard, with the names of resources in place of their values."""
     numbers = re.sub(r"\$\{(\w+Milliseconds)\}", "0", dashboard_text())
     document: dict[str, Any] = json.loads(re.sub(r"\$\{(?!!)([\w:.]+)\}", r"<\1>", numbers))
     return document
@@ -223,7 +221,7 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def graphed() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Namespace, name and dimensions of each metric that is drawn; "." repeats a word of the one before."""
+    """Yield namespace, name and dimensions of each graphed metric; "." repeats a value of the previous metric."""
     for widget in widgets("metric"):
         before: list[str] = []
         for metric in widget["metrics"]:
@@ -234,7 +232,7 @@ def graphed() -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 def searches() -> list[tuple[str, str]]:
-    """What is searched for before the name of a metric, and that name."""
+    """Return scope and metric name of each search expression."""
     expressions = [
         metric[0]["expression"]
         for widget in widgets("metric")
@@ -245,7 +243,7 @@ def searches() -> list[tuple[str, str]]:
 
 
 class TestTheDashboard:
-    def test_asks_three_questions(self) -> None:
+    def test_has_three_sections(self) -> None:
         headings = [widget["markdown"] for widget in widgets("text")]
         assert headings == ["## Are calls answered?", "## Do events arrive?", "## Is anything stuck?"]
 
@@ -260,7 +258,7 @@ class TestTheDashboard:
                 assert dimensions["service"] == "<AWS::StackName>"
                 assert dimensions.keys() in ({"service"}, {"service", "provider"})
 
-    def test_searches_for_metrics_of_this_stack_that_the_code_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_searches_for_metrics_of_this_stack_that_exist(self, capsys: pytest.CaptureFixture[str]) -> None:
         metrics.emit_delivery_metrics([metrics.EVENT_STORED, metrics.EVENT_REPEATED], 5, provider="jambonz")
         for name in ("WebhookRefused", "EventQuarantined"):
             assert name in counted_in_code()
@@ -279,7 +277,7 @@ class TestTheDashboard:
         }  # fmt: skip
         assert own <= written
 
-    def test_shows_every_function_that_a_provider_calls(self) -> None:
+    def test_shows_every_function_with_a_webhook(self) -> None:
         rest = {"CallLogFunction", "CallProjectorFunction", "SpillDrainerFunction"}
         called = set(resources("AWS::Lambda::Function")) - rest
         searched = {name: scope for scope, name in searches() if scope.startswith("{AWS/Lambda,FunctionName} ")}
@@ -292,18 +290,18 @@ class TestTheDashboard:
         shown = {dimensions["QueueName"] for _, _, dimensions in graphed() if "QueueName" in dimensions}
         assert shown == {f"<{name}.QueueName>" for name in resources("AWS::SQS::Queue")}
 
-    def test_shows_resources_that_there_are(self) -> None:
+    def test_shows_existing_resources(self) -> None:
         named = set(re.findall(r"\$\{(\w+)(?:\.\w+)?\}", dashboard_text()))
         assert named <= {*processed_template()["Resources"], *processed_template()["Parameters"]}
 
-    def test_overlaps_nowhere(self) -> None:
-        taken: set[tuple[int, int]] = set()
+    def test_has_no_overlapping_widgets(self) -> None:
+        occupied: set[tuple[int, int]] = set()
         for widget in dashboard()["widgets"]:
             cells = {
                 (x, y)
                 for x in range(widget["x"], widget["x"] + widget["width"])
                 for y in range(widget["y"], widget["y"] + widget["height"])
             }
-            assert not cells & taken
+            assert not cells & occupied
             assert widget["x"] + widget["width"] <= 24
-            taken |= cells
+            occupied |= cells

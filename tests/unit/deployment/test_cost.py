@@ -1,4 +1,4 @@
-"""What a million events cost, by list prices and the sizes of real items."""
+"""Cost of a million events, from list prices and the sizes of real items."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.cost import (
 
 MAX_FOR_RECEIVING = 2.40
 MAX_FOR_ALL = 5.50
-"""Without secrets, whose cost depends on how many containers there are and not on events alone."""
+"""Without secrets, whose cost also depends on the number of containers."""
 MAX_FOR_SECRETS = 0.32
 ONE = Usage(
     events=1, functions=3, secrets=2, batches=1, folds=1, receiving_write_units=1, call_write_units=1,
@@ -40,7 +40,7 @@ def entry(**members: str) -> Item:
 
 
 @pytest.mark.parametrize("provider", RECORDED_CALLS)
-def test_a_million_events_cost_what_was_promised(provider: str) -> None:
+def test_a_million_events_cost_no_more_than_documented(provider: str) -> None:
     cost = cost_of(usage_of(provider), Pace(), Prices())
     assert cost.receiving - cost.secrets <= MAX_FOR_RECEIVING
     assert cost.total - cost.secrets <= MAX_FOR_ALL
@@ -48,11 +48,11 @@ def test_a_million_events_cost_what_was_promised(provider: str) -> None:
 
 
 @pytest.mark.parametrize(("provider", "calls"), {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}.items())
-def test_a_whole_call_is_one_call_or_two_legs(provider: str, calls: int) -> None:
+def test_the_recorded_calls_have_the_expected_number_of_legs(provider: str, calls: int) -> None:
     assert len({stored_item(provider, name)["pk"]["S"] for name in RECORDED_CALLS[provider]}) == calls
 
 
-def test_the_sum_is_that_of_the_list_prices() -> None:
+def test_the_cost_is_computed_from_the_list_prices() -> None:
     pace = Pace(
         delivery_seconds=0.01, batch_seconds=0.01, fold_seconds=0.02, access_log_bytes=74, batch_log_bytes=174,
         memory_gb=1, cold_starts=0,
@@ -66,7 +66,7 @@ def test_the_sum_is_that_of_the_list_prices() -> None:
     )  # fmt: skip
 
 
-def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes() -> None:
+def test_each_container_reads_secrets_at_its_start_and_every_five_minutes() -> None:
     usage = replace(ONE, functions=1, secrets=1)
     starts, refreshes = 5_000, 30 * 24 * 12
     assert cost_of(usage, Pace(), Prices()).secrets == pytest.approx((starts + refreshes) * 0.05 / 10_000)
@@ -74,23 +74,23 @@ def test_secrets_are_read_by_each_container_at_its_start_and_every_five_minutes(
     assert cost_of(usage, busy, Prices()).secrets == pytest.approx((starts + refreshes / 100) * 0.05 / 10_000)
 
 
-def test_secrets_are_those_of_the_template() -> None:
+def test_the_number_of_secrets_matches_the_template() -> None:
     secrets = {provider: secrets_of(provider) for provider in RECORDED_CALLS}
     assert secrets == {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}
     assert fixed_cost(Prices()) == pytest.approx(6 * 0.40)
 
 
-def test_a_repeat_costs_a_request_and_a_write_that_finds_it_there() -> None:
+def test_a_duplicate_costs_a_request_and_a_rejected_conditional_write() -> None:
     pace = replace(Pace(), delivery_seconds=0, access_log_bytes=-26)
     usage = replace(ONE, receiving_write_units=2, answer_bytes=0, log_bytes=-26)
     assert cost_of_duplicates(0.5, usage, pace, Prices()) == pytest.approx((1.0 + 0.20 + 2 * 0.625) / 2)
 
 
-def test_events_that_come_together_are_folded_together() -> None:
-    together, alone = usage_of("jambonz"), usage_of("jambonz", window_seconds=0)
-    assert together.batches < alone.batches == 1
-    assert together.call_write_units < alone.call_write_units
-    assert together.receiving_write_units == alone.receiving_write_units
+def test_events_that_arrive_together_are_folded_together() -> None:
+    together, separate = usage_of("jambonz"), usage_of("jambonz", window_seconds=0)
+    assert together.batches < separate.batches == 1
+    assert together.call_write_units < separate.call_write_units
+    assert together.receiving_write_units == separate.receiving_write_units
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_events_that_come_together_are_folded_together() -> None:
         ({"l": {"L": [{"S": "y"}]}}, 6),
     ],
 )
-def test_items_are_as_large_as_dynamodb_counts_them(item: Item, size: int) -> None:
+def test_the_size_of_an_item_is_computed_like_dynamodb_does(item: Item, size: int) -> None:
     assert size_of(item) == size
 
 
-def test_a_write_unit_is_a_kilobyte_begun() -> None:
+def test_write_units_are_kilobytes_rounded_up() -> None:
     assert [units({"a": {"S": "x" * length}}) for length in (1, 1023, 1024)] == [1, 1, 2]
 
 
@@ -122,10 +122,10 @@ def test_a_write_unit_is_a_kilobyte_begun() -> None:
         ({}, entry(status="a"), 0),
     ],
 )
-def test_an_index_is_written_where_what_it_repeats_has_changed(before: Item, after: Item, written: int) -> None:
+def test_an_index_is_written_only_if_its_attributes_change(before: Item, after: Item, written: int) -> None:
     assert index_units(LISTED, before, after) == written
 
 
-def test_the_indexes_are_those_of_the_template() -> None:
+def test_the_indexes_match_the_template() -> None:
     assert [index.key[0] for index in indexes()] == ["day_shard", "from_party", "to_party", "conversation_id"]
     assert [bool(index.projected) for index in indexes()] == [True, False, False, False]

@@ -1,4 +1,4 @@
-"""What each function may do, read from the processed template: what is not in here is denied."""
+"""Permissions of each function in the processed template; everything else must be denied."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ INDEXES = ("by_day", "by_from", "by_to", "by_conversation")
 
 Permission = tuple[str, str]
 
-KEEP: set[Permission] = {(PUT, TABLE), (SEND, SPILL_QUEUE)}
-OF_JAMBONZ: set[Permission] = {*KEEP, (READ_SECRET, "JambonzCredentials.Id"), (READ_SECRET, "JambonzWebhookSecrets.Id")}
+STORE: set[Permission] = {(PUT, TABLE), (SEND, SPILL_QUEUE)}
+JAMBONZ: set[Permission] = {*STORE, (READ_SECRET, "JambonzCredentials.Id"), (READ_SECRET, "JambonzWebhookSecrets.Id")}
 
 
-def taken_from(queue: str) -> set[Permission]:
-    """What the event source of a queue does in the function's name."""
+def receive_from(queue: str) -> set[Permission]:
+    """Return the permissions that the event source of a queue needs."""
     return {("sqs:ReceiveMessage", queue), ("sqs:DeleteMessage", queue), ("sqs:GetQueueAttributes", queue)}
 
 
 ALLOWED: dict[str, set[Permission]] = {
-    "JambonzNewCall": OF_JAMBONZ,
-    "JambonzAction": {*OF_JAMBONZ, (GET, TABLE)},
-    "JambonzEvent": OF_JAMBONZ,
-    "JambonzClientAuth": {*OF_JAMBONZ, (GET, CLIENTS), (PUT, CLIENTS), ("dynamodb:UpdateItem", CLIENTS)},
+    "JambonzNewCall": JAMBONZ,
+    "JambonzAction": {*JAMBONZ, (GET, TABLE)},
+    "JambonzEvent": JAMBONZ,
+    "JambonzClientAuth": {*JAMBONZ, (GET, CLIENTS), (PUT, CLIENTS), ("dynamodb:UpdateItem", CLIENTS)},
     "JambonzTool": {
-        *OF_JAMBONZ,
+        *JAMBONZ,
         (GET, TABLE),
         (QUERY, "${EventsTable.Arn}/index/by_from"),
         (READ_MANY, TABLE),
         (PUT, TOOL_CALLS),
         ("dynamodb:UpdateItem", TOOL_CALLS),
     },
-    "WavixCall": {*KEEP, (READ_SECRET, "WavixCredentials.Id")},
-    "BirdVoice": {*KEEP, (READ_SECRET, "BirdCredentials.Id")},
-    "VoipstudioEvent": {*KEEP, (READ_SECRET, "VoipstudioCredentials.Id")},
-    "SpillDrainer": {(PUT, TABLE), ("sqs:ChangeMessageVisibility", SPILL_QUEUE), *taken_from(SPILL_QUEUE)},
+    "WavixCall": {*STORE, (READ_SECRET, "WavixCredentials.Id")},
+    "BirdVoice": {*STORE, (READ_SECRET, "BirdCredentials.Id")},
+    "VoipstudioEvent": {*STORE, (READ_SECRET, "VoipstudioCredentials.Id")},
+    "SpillDrainer": {(PUT, TABLE), ("sqs:ChangeMessageVisibility", SPILL_QUEUE), *receive_from(SPILL_QUEUE)},
     "CallProjector": {
         (QUERY, TABLE),
         (GET, TABLE),
@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[Permission]] = {
         ("events:PutEvents", "CallBus.Arn"),
         (SEND, RETRIES),
         (SEND, DISCARDED),
-        *taken_from(RETRIES),
+        *receive_from(RETRIES),
         ("dynamodb:DescribeStream", STREAM),
         ("dynamodb:GetShardIterator", STREAM),
         ("dynamodb:GetRecords", STREAM),
@@ -67,8 +67,8 @@ ALLOWED: dict[str, set[Permission]] = {
 }
 
 
-def place(resource: Any) -> str:
-    """A resource of a statement, as the template names it."""
+def resource_name(resource: Any) -> str:
+    """Return the name of a statement's resource in the template."""
     ((function, named),) = resource.items()
     return ".".join(named) if function == "Fn::GetAtt" else str(named)
 
@@ -83,10 +83,10 @@ def permissions(role: str) -> Iterator[Permission]:
     for statement in statements(role):
         named = statement["Resource"]
         for one in named if isinstance(named, list) else [named]:
-            yield statement["Action"], place(one)
+            yield statement["Action"], resource_name(one)
 
 
-def test_every_function_has_a_role_of_its_own() -> None:
+def test_every_function_has_its_own_role() -> None:
     functions = resources("AWS::Lambda::Function")
     roles = {name: function["Role"]["Fn::GetAtt"] for name, function in functions.items()}
     assert roles == {f"{name}Function": [f"{name}Role", "Arn"] for name in ALLOWED}
@@ -94,7 +94,7 @@ def test_every_function_has_a_role_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_a_function_may_do_what_it_does_and_write_its_log(name: str) -> None:
+def test_a_function_has_only_its_permissions_and_its_log(name: str) -> None:
     log = f"{name}LogGroup.Arn"
     assert set(permissions(f"{name}Role")) == {
         *ALLOWED[name],
@@ -104,7 +104,7 @@ def test_a_function_may_do_what_it_does_and_write_its_log(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_a_statement_allows_one_action_on_what_it_names(name: str) -> None:
+def test_a_statement_allows_one_action_on_named_resources(name: str) -> None:
     for statement in statements(f"{name}Role"):
         assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
         assert statement["Effect"] == "Allow"
@@ -113,27 +113,27 @@ def test_a_statement_allows_one_action_on_what_it_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("role", [f"{name}Role" for name in ALLOWED])
-def test_a_role_is_for_lambda_and_brings_nothing_from_elsewhere(role: str) -> None:
+def test_a_role_trusts_lambda_and_has_no_managed_policies(role: str) -> None:
     properties = resources("AWS::IAM::Role")[role]
-    # With a managed policy SAM would let a function write every log and read every queue of the account.
+    # SAM's managed policies would let a function write all logs and read all queues of the account.
     assert properties.keys() == {"AssumeRolePolicyDocument", "Policies"}
     (trust,) = properties["AssumeRolePolicyDocument"]["Statement"]
     assert trust == {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
 
 
-def test_only_the_api_may_call_functions_and_each_its_own_route() -> None:
+def test_only_the_api_may_invoke_functions() -> None:
     for permission in resources("AWS::Lambda::Permission").values():
         assert permission["Action"] == "lambda:InvokeFunction"
         assert permission["Principal"] == "apigateway.amazonaws.com"
         assert {"__ApiId__": {"Ref": "Api"}}.items() <= permission["SourceArn"]["Fn::Sub"][1].items()
 
 
-def test_nothing_else_in_the_template_gives_permissions() -> None:
+def test_only_roles_grant_permissions() -> None:
     kinds = {resource["Type"] for resource in processed_template()["Resources"].values()}
     assert {kind for kind in kinds if "::IAM::" in kind or kind.endswith("Policy")} == {"AWS::IAM::Role"}
 
 
-def test_no_function_is_given_a_secret_in_its_environment() -> None:
+def test_no_function_has_a_secret_in_its_environment() -> None:
     for function in resources("AWS::Lambda::Function").values():
         variables = function["Environment"]["Variables"]
         assert not [text for text in texts_in(variables) if "resolve:" in text]

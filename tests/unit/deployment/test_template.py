@@ -1,4 +1,4 @@
-"""What must hold for the template, where neither linter nor local engine would notice."""
+"""Properties of the template that neither a linter nor the local engine checks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def functions() -> dict[str, dict[str, Any]]:
 
 
 def test_generated_secrets_are_frozen() -> None:
-    # A change here would generate new passwords at the next update of every stack: jambonz would be locked out.
+    # A change would generate new passwords at the next update of every stack and lock out jambonz.
     assert resource("JambonzCredentials")["GenerateSecretString"] == {
         "SecretStringTemplate": '{"username": "jambonz"}',
         "GenerateStringKey": "password",
@@ -63,18 +63,18 @@ def test_generated_secrets_are_frozen() -> None:
             "PasswordLength": 40,
             "ExcludePunctuation": True,
         }
-    # And here, it would overwrite what the operator has set.
+    # A change would overwrite the secrets that the operator has set.
     assert resource("JambonzWebhookSecrets")["SecretString"] == '{"webhook_secrets": []}'
 
 
-def test_the_table_keeps_what_it_promises() -> None:
+def test_the_events_table_has_a_stream_and_expiry() -> None:
     table = resource("EventsTable")
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
 
 
-def test_the_table_of_clients_keeps_them_and_shows_them_to_nobody() -> None:
+def test_the_clients_table_has_expiry_and_no_stream() -> None:
     table = resource("ClientsTable")
     assert "StreamSpecification" not in table
     assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -94,8 +94,8 @@ def test_the_table_has_all_its_indexes_from_the_start() -> None:
     }
 
 
-def test_no_event_pays_for_an_index() -> None:
-    # An event with an index's partition key costs a further write for each index.
+def test_an_event_is_not_written_to_an_index() -> None:
+    # An event with the partition key of an index would cost a further write.
     indexes = resource("EventsTable")["GlobalSecondaryIndexes"]
     partition_keys = {index["KeySchema"][0]["AttributeName"] for index in indexes}
     container = Container()
@@ -111,25 +111,25 @@ SPILL_QUEUE = {"Fn::GetAtt": "SpillQueue.Arn"}
 
 
 class TestTheSpillQueue:
-    def test_leaves_what_was_not_drained_until_it_is_a_dead_letter(self) -> None:
+    def test_retries_failed_events_for_a_day_before_the_dead_letter_queue(self) -> None:
         queue, source = resource("SpillQueue"), functions()[DRAINER]["Events"]["Spilled"]["Properties"]
         assert source["Queue"] == SPILL_QUEUE
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert queue["VisibilityTimeout"] >= 6 * functions()[DRAINER]["Timeout"]
         assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "SpillDeadLetterQueue.Arn"}
-        # A day, as the description of the alarm says.
+        # One day, as the alarm's description says.
         pauses = [pause_after(time) for time in range(1, queue["RedrivePolicy"]["maxReceiveCount"])]
         assert 0.9 < sum(pauses) / 86_400 < 1.1
 
-    def test_is_drained_by_few_at_once(self) -> None:
+    def test_is_drained_with_limited_concurrency(self) -> None:
         source = functions()[DRAINER]["Events"]["Spilled"]["Properties"]
         assert source["ScalingConfig"]["MaximumConcurrency"] <= 10
 
     @pytest.mark.parametrize("queue", ["SpillQueue", "SpillDeadLetterQueue"])
-    def test_loses_nothing_for_two_weeks(self, queue: str) -> None:
+    def test_retains_messages_for_two_weeks(self, queue: str) -> None:
         assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
 
-    def test_s_writes_begin_only_when_they_can_end(self) -> None:
+    def test_drainer_starts_a_write_only_if_it_can_finish(self) -> None:
         assert 2 * SECONDS_OF_A_HANGING_REQUEST <= DRAINER_RESERVES <= functions()[DRAINER]["Timeout"] / 2
 
 
@@ -139,68 +139,68 @@ def source_of_projector(name: str) -> dict[str, Any]:
 
 
 class TestTheProjector:
-    def test_gets_new_events_alone(self) -> None:
+    def test_receives_only_new_events(self) -> None:
         (rule,) = source_of_projector("NewEvents")["FilterCriteria"]["Filters"]
         assert json.loads(rule["Pattern"]) == {
             "eventName": ["INSERT"],
             "dynamodb": {"Keys": {"sk": {"S": [{"prefix": EVENT_PREFIX}]}}},
         }
 
-    def test_misses_no_event_of_a_new_stack(self) -> None:
+    def test_reads_the_stream_from_its_start(self) -> None:
         assert source_of_projector("NewEvents")["StartingPosition"] == "TRIM_HORIZON"
 
-    def test_is_given_a_failed_batch_again_in_halves_for_hours_and_then_told_of(self) -> None:
+    def test_retries_failed_batches_in_halves_before_discarding_them(self) -> None:
         stream = source_of_projector("NewEvents")
         assert stream["BisectBatchOnFunctionError"] is True
         assert "MaximumRetryAttempts" not in stream
-        # The records of a stream live for a day, and what was discarded must still be found then.
+        # Stream records live for a day, and discarded ones must still be readable.
         assert 3600 <= stream["MaximumRecordAgeInSeconds"] <= 12 * 3600
         discarded = {"Type": "SQS", "Destination": {"Fn::GetAtt": "ProjectionDiscardedQueue.Arn"}}
         assert stream["DestinationConfig"]["OnFailure"] == discarded
 
-    def test_leaves_in_the_retry_queue_what_fails_again_until_it_is_a_dead_letter(self) -> None:
+    def test_retries_failed_events_for_an_hour_before_the_dead_letter_queue(self) -> None:
         queue, retries = resource("ProjectionRetryQueue"), source_of_projector("Retries")
         assert retries["Queue"] == {"Fn::GetAtt": "ProjectionRetryQueue.Arn"}
         assert retries["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert queue["VisibilityTimeout"] >= 6 * functions()[PROJECTOR]["Timeout"]
         assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "ProjectionDeadLetterQueue.Arn"}
-        # As long as the description of the alarm says.
+        # One hour, as the alarm's description says.
         assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 3600
 
     @pytest.mark.parametrize("queue", ["ProjectionRetryQueue", "ProjectionDeadLetterQueue", "ProjectionDiscardedQueue"])
-    def test_loses_nothing_for_two_weeks(self, queue: str) -> None:
+    def test_retains_messages_for_two_weeks(self, queue: str) -> None:
         assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert "QueueName" not in resource(queue)
 
     @pytest.mark.parametrize("alarm", ["ProjectionDeadLetterAlarm", "ProjectionDiscardedAlarm"])
-    def test_s_alarms_say_what_to_do(self, alarm: str) -> None:
+    def test_alarms_name_the_command_to_run(self, alarm: str) -> None:
         assert "callhooks rebuild" in resource(alarm)["AlarmDescription"]
 
-    def test_begins_nothing_that_it_could_not_end(self) -> None:
-        # A request that hangs, and the retry queue that hangs after it.
+    def test_starts_a_request_only_if_it_can_finish(self) -> None:
+        # One hanging request, followed by a hanging request to the retry queue.
         assert 2 * SECONDS_OF_A_HANGING_REQUEST <= RESERVED_SECONDS <= functions()[PROJECTOR]["Timeout"] / 2
 
 
-def test_every_method_reaches_the_call_log_which_tells_what_it_takes() -> None:
+def test_every_method_reaches_the_call_log() -> None:
     events = functions()[CALL_LOG]["Events"].values()
     routes = {(event["Properties"]["Method"], event["Properties"]["Path"]) for event in events}
-    # A decoded id may have slashes in it.
-    places = {"/", *METHODS} - {CALL} | {CALL.replace("{call_id}", "{call_id+}")}
-    assert routes == {("ANY", place) for place in places}
+    # A decoded id may contain slashes.
+    paths = {"/", *METHODS} - {CALL} | {CALL.replace("{call_id}", "{call_id+}")}
+    assert routes == {("ANY", path) for path in paths}
     assert functions()[CALL_LOG]["Timeout"] < API_GATEWAY_SECONDS
 
 
-def test_a_function_has_answered_before_it_is_killed_and_before_jambonz_gives_up() -> None:
+def test_a_function_answers_before_its_timeout_and_that_of_jambonz() -> None:
     assert ANSWER_WITHIN.total_seconds() < template()["Globals"]["Function"]["Timeout"] < 10
     assert ANSWER_TOOLS_WITHIN.total_seconds() < resource("JambonzToolFunction")["Timeout"] < 10
 
 
-def test_tools_leave_time_to_keep_their_event() -> None:
+def test_tools_leave_time_to_store_their_event() -> None:
     assert ANSWER_TOOLS_WITHIN.total_seconds() > SECONDS_FOR_TOOLS + SPILL_SECONDS
     assert ANSWER_WITHIN.total_seconds() > STORE_SECONDS + SPILL_SECONDS
 
 
-def test_tool_calls_are_remembered_as_powertools_keeps_them_and_then_forgotten() -> None:
+def test_the_tool_calls_table_has_the_schema_of_powertools_and_expiry() -> None:
     table = resource("ToolCallsTable")
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
@@ -208,7 +208,7 @@ def test_tool_calls_are_remembered_as_powertools_keeps_them_and_then_forgotten()
 
 
 @pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
-def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) -> None:
+def test_a_request_without_a_token_reaches_the_function(provider: str) -> None:
     events = [event for function in functions().values() for event in function["Events"].values()]
     routes = [event["Properties"] for event in events if event["Type"] == "HttpApi"]
     methods = {path: {route["Method"] for route in routes if route["Path"] == path} for path in
@@ -217,7 +217,7 @@ def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) 
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "is_taken"),
+    ("parameter", "value", "is_valid"),
     [
         ("PublicUrl", "", True),
         ("PublicUrl", "https://hooks.example.com", True),
@@ -245,22 +245,20 @@ def test_a_missing_token_reaches_our_refusal_as_a_wrong_one_does(provider: str) 
         ("BirdChannelId", "my channel", False),
     ],
 )
-def test_a_typing_error_in_a_parameter_is_found_before_it_is_deployed(
-    parameter: str, value: str, is_taken: bool
-) -> None:
+def test_a_typo_in_a_parameter_is_rejected_before_the_deployment(parameter: str, value: str, is_valid: bool) -> None:
     pattern = template()["Parameters"][parameter]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value)) is is_taken
-    if is_taken and parameter.endswith("Addresses"):
+    assert bool(re.fullmatch(pattern, value)) is is_valid
+    if is_valid and parameter.endswith("Addresses"):
         read_networks(value)
 
 
 @given(st.from_regex(template()["Parameters"]["WavixAllowedAddresses"]["AllowedPattern"], fullmatch=True))
-def test_whatever_addresses_the_template_takes_the_function_takes(text: str) -> None:
+def test_the_function_accepts_every_address_that_the_template_accepts(text: str) -> None:
     read_networks(text)
 
 
 @pytest.mark.parametrize("days", ["0", "0.5", "90", "36500"])
-def test_whatever_retention_the_template_takes_the_function_takes(days: str) -> None:
+def test_the_function_accepts_every_retention_that_the_template_accepts(days: str) -> None:
     limits = template()["Parameters"]["RetentionDays"]
     assert limits["MinValue"] <= float(days) <= limits["MaxValue"]
     settings = StoreSettings.from_environment({"EVENTS_TABLE": "events", "RETENTION_DAYS": days})
@@ -294,11 +292,11 @@ def test_every_variable_that_a_function_reads_is_set() -> None:
 
 
 @pytest.mark.parametrize("name", functions())
-def test_every_function_logs_to_a_group_that_forgets(name: str) -> None:
+def test_every_function_logs_to_a_group_with_retention(name: str) -> None:
     group = functions()[name]["LoggingConfig"]["LogGroup"]["Ref"]
     assert resource(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_parameters_and_outputs_are_described() -> None:
+def test_parameters_and_outputs_have_descriptions() -> None:
     for section in ("Parameters", "Outputs"):
         assert all(body.get("Description") for body in template()[section].values())

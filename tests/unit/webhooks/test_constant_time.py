@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.console import Console, asked, basic, cookie_in
+from tests.console import Console, api_event, basic, cookie_in
 from tests.sip_clients import ClientContainer, attempt
 from tests.support import ROOT
 from tests.webhook_functions import FUNCTIONS, recordings
@@ -115,7 +115,7 @@ def test_of_a_webhook_s_sender_the_comparison_alone_decides(name: str, compared:
 def test_of_who_looks_at_calls_the_comparison_alone_decides(
     proof: Callable[[], dict[str, Any]], compared: list[tuple[object, object]]
 ) -> None:
-    assert Console().answer(asked(**proof())).statusCode == 401
+    assert Console().answer(api_event(**proof())).statusCode == 401
     assert compared
     assert all(isinstance(side, bytes) for pair in compared for side in pair)
 

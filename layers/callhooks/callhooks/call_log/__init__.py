@@ -1,4 +1,4 @@
-"""The API and the page of the call log: routes, listing, timeline, session.
+"""Call log: its JSON API and the console page.
 
 Imports `calls`, `webhooks`, `events` and `runtime`.
 """

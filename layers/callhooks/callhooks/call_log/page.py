@@ -1,4 +1,4 @@
-"""The console's page: one document with its style and its script inside, and the policy that lets nothing else in."""
+"""Console page: one HTML document with inlined style and script, and a policy that allows nothing but those."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SCRIPT = ('<script type="module" src="console.js"></script>', "script", "consol
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The document, and the policy that goes with exactly this document."""
+    """HTML document and the content security policy that matches it."""
 
     html: str
     content_security_policy: str
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """All headers of the answer. The page holds no data, so that anybody may keep it; it is asked for each time."""
+        """Response headers. The page holds no data, so caches may store it; they must revalidate it on each request."""
         return {
             "content-type": "text/html; charset=utf-8",
             "content-security-policy": self.content_security_policy,
@@ -35,15 +35,15 @@ class Page:
 
 
 def load_page(folder: Path) -> Page:
-    """Put `console.html`, `console.css` and `console.js` of a folder together.
+    """Combine `console.html`, `console.css` and `console.js` of a folder into one page.
 
     Raises:
-        OSError: one of them cannot be read.
-        ValueError: the document does not ask for them once each, or one of them would end its own element.
+        OSError: a file cannot be read.
+        ValueError: the document does not refer to each file exactly once, or a file contains its own closing tag.
     """
     html = (folder / "console.html").read_text("utf-8")
-    html, style = _inlined(html, folder, *_STYLE)
-    html, script = _inlined(html, folder, *_SCRIPT)
+    html, style = _inline(html, folder, *_STYLE)
+    html, script = _inline(html, folder, *_SCRIPT)
     policy = {
         "default-src": "'none'",
         "script-src": script,
@@ -59,13 +59,13 @@ def load_page(folder: Path) -> Page:
     return Page(html, "; ".join(f"{name} {value}" for name, value in policy.items()))
 
 
-def _inlined(html: str, folder: Path, reference: str, element: str, name: str) -> tuple[str, str]:
-    """The document with a file in place of what refers to it, and the hash that allows it."""
+def _inline(html: str, folder: Path, reference: str, element: str, name: str) -> tuple[str, str]:
+    """Replace a reference in the document with the file itself; return it with the hash for the policy."""
     content = (folder / name).read_text("utf-8")
     if html.count(reference) != 1:
-        raise ValueError(f"console.html must have {reference} once")
+        raise ValueError(f"console.html must contain {reference} exactly once")
     if f"</{element}" in content.lower():
-        raise ValueError(f"{name} must not have </{element}")
+        raise ValueError(f"{name} must not contain </{element}")
     opening = '<script type="module">' if element == "script" else "<style>"
     digest = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
     return html.replace(reference, f"{opening}{content}</{element}>"), f"'sha256-{digest}'"

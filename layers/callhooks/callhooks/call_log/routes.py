@@ -1,4 +1,4 @@
-"""The routes of the call log, and their description (OpenAPI): what may be asked for, and what is answered."""
+"""Routes of the call log's API and their OpenAPI description: parameters and responses."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from callhooks.call_log.listing import (
     CallPage,
     CallQuery,
     Cursor,
-    CursorRefused,
     DayCounts,
+    InvalidCursor,
     OutcomeOrUnderWay,
     call_path,
 )
 from callhooks.call_log.session import COOKIE, SECURE_COOKIE
-from callhooks.call_log.timeline import CallAnswer, call_answer, call_of
+from callhooks.call_log.timeline import CallAnswer, call_answer, call_from_items
 from callhooks.calls.call import CallStatus, HintsLookup, Outcome
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import INBOUND, OUTBOUND
@@ -50,12 +50,12 @@ METHODS = {
     SESSION: ("POST", "DELETE"),
     DOCUMENT: ("GET", "HEAD"),
 }
-PUBLIC_PLACES = frozenset({SESSION, DOCUMENT})
-MAX_AT_ONCE = 200
+PUBLIC_ROUTES = frozenset({SESSION, DOCUMENT})
+MAX_LIMIT = 200
 MAX_BODY_BYTES = 4096
 
 PROVIDER = "[a-z]+"
-"""The word that a provider goes by; which ones there are is up to the webhooks alone."""
+"""Pattern of a provider's name. Any name is allowed, because the call log does not depend on the providers."""
 
 _JSON = re.compile(r"application/json *(;.*)?", re.IGNORECASE)
 _FORM = re.compile(r"application/x-www-form-urlencoded *(;.*)?", re.IGNORECASE)
@@ -65,11 +65,11 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What the routes work with for one request.
+    """Dependencies and state of one request, for the routes.
 
-    `hints_for` says how the events of a provider are read. `today` is the day in UTC, such as `2026-11-21`. `sign_in`
-    gives the cookie of a new session for a user name and a password, and raises what it cannot; `sign_out` is the
-    cookie that ends one. A route notes in `told` what is to be logged.
+    `hints_for` returns a provider's hints for the fold. `today` is the day in UTC, such as `2026-11-21`. `sign_in`
+    returns the cookie of a new session for a user name and a password, or raises `Unauthorized`; `sign_out` is the
+    cookie that ends a session. Routes add fields for the log to `log_fields`.
     """
 
     calls: CallList
@@ -78,11 +78,11 @@ class RequestContext:
     today: str
     sign_in: Callable[[str, str], Cookie]
     sign_out: Cookie
-    told: dict[str, object] = field(default_factory=dict)
+    log_fields: dict[str, object] = field(default_factory=dict)
 
 
 class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """Reason why a request was rejected (RFC 9457)."""
 
     status: int
     title: str
@@ -90,14 +90,14 @@ class Problem(BaseModel):
 
 
 class SignIn(BaseModel):
-    """Who wants to look at calls."""
+    """Credentials of the console."""
 
     username: str
     password: str
 
 
 def _day(value: object) -> object:
-    # Pydantic takes seconds since 1970 and times for dates as well.
+    # Pydantic would also accept times, and seconds since 1970.
     return value if isinstance(value, str) and _DAY.fullmatch(value) else None
 
 
@@ -108,57 +108,61 @@ def _not_blank(text: str) -> str:
 
 
 Day: TypeAlias = Annotated[date, BeforeValidator(_day)]
-OfDay: TypeAlias = Annotated[
-    Day | None, Query(description="The day on which the calls began, in UTC; today, where it is left out")
+DayParameter: TypeAlias = Annotated[
+    Day | None, Query(description="Day on which the calls started, in UTC. Default: today")
 ]
-OfNumber: TypeAlias = Annotated[
+NumberParameter: TypeAlias = Annotated[
     Annotated[str, AfterValidator(_not_blank)] | None,
     Query(
-        description="A number or SIP user, the caller's or the called party's; + and separators do not matter. "
-        "Without a day, the calls of all days"
+        description="Number or SIP user of the caller or the callee. + and separators do not matter. "
+        "Without a day, all days are searched"
     ),
 ]
-BehindCursor: TypeAlias = Annotated[
-    str | None, Query(description="That of the answer before, asked for with the same parameters")
+CursorParameter: TypeAlias = Annotated[
+    str | None, Query(description="Cursor of the previous page. Repeat its other parameters")
 ]
 
-OfProvider: TypeAlias = Annotated[
+ProviderParameter: TypeAlias = Annotated[
     Annotated[str, StringConstraints(pattern=f"^{PROVIDER}$")] | None,
-    Query(description="The word that its calls have for `provider`"),
+    Query(description="Name of a provider, as in `provider` of its calls"),
 ]
-WithLegs: TypeAlias = Annotated[bool, Query(description="false leaves out calls that are legs of others")]
+LegsParameter: TypeAlias = Annotated[bool, Query(description="false leaves out call legs")]
 
-EXPECTED = {
-    "day": "day is not a date such as 2026-11-21.",
-    "number": "number is empty.",
-    "provider": "provider is not a word in small letters.",
-    "status": f"status is none of {', '.join(CallStatus)}.",
-    "outcome": f"outcome is none of {', '.join(Outcome)}, {UNDER_WAY}.",
-    "direction": f"direction is neither {INBOUND} nor {OUTBOUND}.",
-    "legs": "legs is neither true nor false.",
-    "limit": f"limit is not a number from 1 to {MAX_AT_ONCE}.",
-    "body": "The body is not an object, or a form, with a username and a password.",
+PARAMETER_ERRORS = {
+    "day": "day must be a date such as 2026-11-21.",
+    "number": "number must not be blank.",
+    "provider": "provider must consist of lower-case letters.",
+    "status": f"status must be one of {', '.join(CallStatus)}.",
+    "outcome": f"outcome must be one of {', '.join(Outcome)}, {UNDER_WAY}.",
+    "direction": f"direction must be {INBOUND} or {OUTBOUND}.",
+    "legs": "legs must be true or false.",
+    "limit": f"limit must be a number from 1 to {MAX_LIMIT}.",
+    "body": "The body must be a JSON object or a form with username and password.",
 }
-"""What is wrong with a parameter, or with the body: the text of a validation error would repeat what was sent."""
-_PROBLEMS = {
-    400: "A parameter is not understood, or is unknown",
-    401: "There are no credentials, or wrong ones; with `www-authenticate`, but for a browser's scripts",
-    404: "No event tells of such a call",
-    413: "The body is too large",
-    415: "The body is neither JSON nor a form",
-    503: "The table or the credentials cannot be read at the moment",
+"""Error texts for parameters and the body. Pydantic's own texts would quote the request."""
+_PROBLEM_DESCRIPTIONS = {
+    400: "Unknown parameter or invalid value",
+    401: "Missing or wrong credentials. Sent with `www-authenticate`, except to a browser's scripts",
+    404: "No events of this call are stored",
+    413: "Body too large",
+    415: "Body is neither JSON nor a form",
+    503: "The table or the credentials are temporarily unavailable",
 }
+_NAME = re.compile(r"[a-z_]{1,20}", re.ASCII)
 
 
-def _answers(description: str, *problems: int) -> dict[int, OpenAPIResponse]:
-    """What a route answers, for its description."""
-    answers: dict[int, OpenAPIResponse] = {200: {"description": description}}
-    return answers | _problems(*problems)
+def _responses(description: str, *problems: int) -> dict[int, OpenAPIResponse]:
+    """Return the responses of a route for its OpenAPI description."""
+    responses: dict[int, OpenAPIResponse] = {200: {"description": description}}
+    return responses | _problem_responses(*problems)
 
 
-def _problems(*problems: int) -> dict[int, OpenAPIResponse]:
+def _problem_responses(*problems: int) -> dict[int, OpenAPIResponse]:
     return {
-        problem: {"description": _PROBLEMS[problem], "content": {"application/problem+json": {"model": Problem}}}
+        problem: {
+            "description": _PROBLEM_DESCRIPTIONS[problem],
+            "content": {"application/problem+json": {"model": Problem}},
+        }
         for problem in problems
     }
 
@@ -169,26 +173,26 @@ app = APIGatewayHttpResolver(enable_validation=True)
 @app.get(
     LIST,
     summary="List calls",
-    description="The newest first. A page may be shorter than its limit, even empty, while it has a cursor: that is "
-    "where the next one begins.",
+    description="Newest first. A page with filters can be short or even empty and still have a cursor. Request "
+    "further pages until `cursor` is null.",
     operation_id="listCalls",
-    responses=_answers("The calls", 400, 401, 503),
+    responses=_responses("The calls", 400, 401, 503),
 )
 def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
-    day: OfDay = None,
-    number: OfNumber = None,
-    provider: OfProvider = None,
+    day: DayParameter = None,
+    number: NumberParameter = None,
+    provider: ProviderParameter = None,
     status: Annotated[CallStatus | None, Query()] = None,
     outcome: Annotated[OutcomeOrUnderWay | None, Query()] = None,
     direction: Annotated[Literal["inbound", "outbound"] | None, Query()] = None,
-    legs: WithLegs = True,
-    limit: Annotated[int, Query(ge=1, le=MAX_AT_ONCE)] = 50,
-    cursor: BehindCursor = None,
+    legs: LegsParameter = True,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    cursor: CursorParameter = None,
 ) -> CallPage:
-    """A page of the calls of a day or of a number."""
-    behind = Cursor.read(cursor) if cursor is not None else None
-    question = CallQuery(
-        day=day.isoformat() if day else None if number else _day_asked_for(behind),
+    """Return a page of the calls of a day or of a number."""
+    start = Cursor.parse(cursor) if cursor is not None else None
+    query = CallQuery(
+        day=day.isoformat() if day else None if number else _default_day(start),
         number=number,
         provider=provider,
         status=status,
@@ -196,117 +200,117 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
         direction=direction,
         legs=legs,
     )
-    return _context().calls.page(question, limit=limit, after=behind.position_in(question) if behind else None)
+    return _context().calls.page(query, limit=limit, after=start.position_for(query) if start else None)
 
 
 @app.get(
     "/calls/<provider>/<call_id>",
     summary="Read a call",
-    description="The call as its events tell of it at this moment, its events in their order, their raw bodies, what "
-    "they were answered, and the call's legs.",
+    description="The call, built from its events at the time of the request; its events in order, with their raw "
+    "bodies and responses; and the call's legs.",
     operation_id="readCall",
-    responses=_answers("The call", 400, 401, 404, 503),
+    responses=_responses("The call", 400, 401, 404, 503),
 )
 def read_call(
     provider: Annotated[str, Path()],
-    call_id: Annotated[str, Path(description="The provider's own id of the call, or what stands for it in a `path`")],
+    call_id: Annotated[str, Path(description="The provider's id of the call, or the hash that replaces it in `path`")],
 ) -> CallAnswer:
-    """A call with its events and its legs."""
+    """Return a call with its events and its legs."""
     context = _context()
     for pk in _partition_keys(unquote(provider), unquote(call_id)):
         items = list(context.store.items_of(pk))
         if items:
-            # Not the id that was asked for, which may be a number by mistake.
-            context.told["call"] = call_path(pk)
-            call, told = call_of(items, context.hints_for)
-            return call_answer(pk, call, told, context.calls.legs(pk, call))
-    raise HttpProblem(404, "Not found", "There is no such call.")
+            # Log the path of a stored call only: the requested id may be a phone number by mistake.
+            context.log_fields["call"] = call_path(pk)
+            call, event_items = call_from_items(items, context.hints_for)
+            return call_answer(pk, call, event_items, context.calls.legs(pk, call))
+    raise HttpProblem(404, "Not found", "No such call.")
 
 
 @app.get(
     STATS,
     summary="Count the calls of a day",
-    description="By hour, provider and outcome. A day of very many calls comes in parts, each with a cursor to the "
-    "next, to be added up.",
+    description="By hour, provider and outcome. A very busy day has several pages: follow `cursor` until it is null "
+    "and add up their counts.",
     operation_id="countCalls",
-    responses=_answers("The counts", 400, 401, 503),
+    responses=_responses("The counts", 400, 401, 503),
 )
-def count_calls(day: OfDay = None, legs: WithLegs = True, cursor: BehindCursor = None) -> DayCounts:
-    """How many calls of a day went how."""
-    behind = Cursor.read(cursor) if cursor is not None else None
-    asked = day.isoformat() if day else _day_asked_for(behind)
-    after = behind.position_in(CallQuery(day=asked, legs=legs)) if behind else None
-    return _context().calls.counts(asked, legs=legs, after=after)
+def count_calls(day: DayParameter = None, legs: LegsParameter = True, cursor: CursorParameter = None) -> DayCounts:
+    """Return the number of calls of a day by hour, provider and outcome."""
+    start = Cursor.parse(cursor) if cursor is not None else None
+    counted_day = day.isoformat() if day else _default_day(start)
+    after = start.position_for(CallQuery(day=counted_day, legs=legs)) if start else None
+    return _context().calls.counts(counted_day, legs=legs, after=after)
 
 
 @app.post(
     SESSION,
     summary="Sign in",
-    description="The cookie is valid for an hour and renewed while it is used, for twelve hours at most.",
+    description="Sets a session cookie. It is valid for an hour and renewed while in use, up to twelve hours.",
     operation_id="signIn",
-    responses={204: {"description": "The cookie is set"}, **_problems(400, 401, 413, 415, 503)},
+    responses={204: {"description": "The cookie is set"}, **_problem_responses(400, 401, 413, 415, 503)},
 )
-def open_session(who: Annotated[SignIn, Body()]) -> RouteResponse[None]:
-    """A new session."""
-    return RouteResponse(204, cookies=[_context().sign_in(who.username, who.password)])
+def open_session(credentials: Annotated[SignIn, Body()]) -> RouteResponse[None]:
+    """Start a session."""
+    return RouteResponse(204, cookies=[_context().sign_in(credentials.username, credentials.password)])
 
 
 @app.delete(
     SESSION,
     summary="Sign out",
-    description="A copy of the cookie stays valid until it ends by itself, or with its password.",
+    description="Removes the session cookie. A copy of it stays valid until it expires or its password is removed.",
     operation_id="signOut",
     responses={204: {"description": "The cookie is removed"}},
 )
 def close_session() -> RouteResponse[None]:
-    """No session in this browser any more."""
+    """End the session of this browser."""
     return RouteResponse(204, cookies=[_context().sign_out])
 
 
 @app.get(DOCUMENT, include_in_schema=False)
 def read_document() -> RouteResponse[str]:
-    """What this API is."""
+    """Return the OpenAPI description."""
     return RouteResponse(200, JSON_CONTENT_TYPE, openapi_text())
 
 
-def _hand_on(error: Exception) -> NoReturn:
+def _reraise(error: Exception) -> NoReturn:
     raise error
 
 
-# Powertools would log an exception with its text, which may hold what was sent.
-app.exception_handler(Exception)(_hand_on)
+# Powertools would log an exception with its text, which may quote the request.
+app.exception_handler(Exception)(_reraise)
 
 _PARAMETERS = {LIST: set(signature(list_calls).parameters), STATS: set(signature(count_calls).parameters)}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a request goes: the path as it is described, and the same with the values in it, encoded."""
+class MatchedRoute:
+    """Route of a request: the path template, and the path with its encoded values."""
 
     route: str
     path: str
 
 
-def route(request: Request, place: Place, context: RequestContext) -> Response:
-    """Answer a request for one of the places that `METHODS` lists, by one of its methods.
+def route(request: Request, matched: MatchedRoute, context: RequestContext) -> Response:
+    """Answer a request for a route and method listed in `METHODS`.
 
     Raises:
-        HttpProblem: it is refused.
-        Exception: whatever the table or the credentials raise.
+        HttpProblem: the request is rejected.
+        Exception: the table or the credentials cannot be read.
     """
-    event = _routed(request, place)
+    event = _resolver_event(request, matched)
     app.append_context(request=context)  # type: ignore[no-untyped-call]
     try:
         payload = app.resolve(event, LambdaContext())
-    except CursorRefused:
-        raise BadRequest("cursor is not one of this list. Leave it out to begin again.") from None
+    except InvalidCursor:
+        raise BadRequest("cursor does not belong to this list. Leave it out to start again.") from None
     except RequestValidationError as error:
-        places = [part for problem in error.errors() for part in problem["loc"] if part in EXPECTED]
-        if not places:
+        names = [part for problem in error.errors() for part in problem["loc"] if part in PARAMETER_ERRORS]
+        if not names:
             raise
-        raise BadRequest(EXPECTED[places[0]]) from None
+        raise BadRequest(PARAMETER_ERRORS[names[0]]) from None
     except RecursionError:
-        raise BadRequest(EXPECTED["body"]) from None
+        raise BadRequest(PARAMETER_ERRORS["body"]) from None
     headers = {name.lower(): value for name, value in payload["headers"].items()}
     return Response(
         payload["statusCode"],
@@ -319,17 +323,17 @@ def route(request: Request, place: Place, context: RequestContext) -> Response:
 
 @cache
 def openapi_text() -> str:
-    """The description of this API (OpenAPI 3.1), as JSON."""
+    """Return the OpenAPI 3.1 description of this API as JSON."""
     text = app.get_openapi_json_schema(
         title="callhooks call log",
         version="1",
-        description="Calls as their providers' webhooks tell of them: lists, timelines, counts. Times are UTC.",
+        description="Calls built from their providers' webhooks: lists, timelines and counts. All times are UTC.",
         security_schemes={
-            "basic": HTTPBase(scheme="basic", description="The credentials that `callhooks urls --credentials` shows"),
+            "basic": HTTPBase(scheme="basic", description="Run `callhooks urls --credentials` to see the credentials"),
             "session": APIKey(
                 in_=APIKeyIn.cookie,
                 name=SECURE_COOKIE,
-                description=f"The cookie that POST /session gives; over http its name is `{COOKIE}`",
+                description=f"Cookie set by POST /session. Over http its name is `{COOKIE}`",
             ),
         },
         security=[{"basic": []}, {"session": []}],
@@ -337,10 +341,10 @@ def openapi_text() -> str:
     document = json.loads(text)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            # Powertools describes its own answer to a failed validation for every route.
+            # Powertools adds its own response to a failed validation to every route.
             del operation["responses"]["422"]
             operation["responses"].get("204", {}).pop("content", None)
-            if path in PUBLIC_PLACES:
+            if path in PUBLIC_ROUTES:
                 operation["security"] = []
     for name in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         del document["components"]["schemas"][name]
@@ -352,13 +356,13 @@ def _context() -> RequestContext:
     return context
 
 
-def _day_asked_for(behind: Cursor | None) -> str:
-    """The day of a question that names none: today, and for a further page what was today at the first one."""
-    return (behind and behind.day) or _context().today
+def _default_day(start: Cursor | None) -> str:
+    """Return the day of a query without one: today or, for a further page, the day of the first page."""
+    return (start and start.day) or _context().today
 
 
 def _partition_keys(provider: str, call_id: str) -> Iterator[str]:
-    """The keys that a call may be kept under: of its id, as it came or still encoded, or of the hash in its place."""
+    """Yield the partition keys that a call may have: by its id, by its id decoded again, or by its hash."""
     if not (re.fullmatch(PROVIDER, provider) and is_call_partition(partition_key(provider, call_id))):
         return
     for identifier in dict.fromkeys((call_id, unquote(call_id))):
@@ -367,39 +371,50 @@ def _partition_keys(provider: str, call_id: str) -> Iterator[str]:
         yield partition_key(provider, identifier)
 
 
-def _routed(request: Request, place: Place) -> dict[str, object]:
-    """The event that a route is found by: HEAD is GET, and every parameter is known and there once."""
-    known = _PARAMETERS.get(place.route, set())
+def _resolver_event(request: Request, matched: MatchedRoute) -> dict[str, object]:
+    """Return the event for Powertools' resolver. HEAD becomes GET; unknown and repeated parameters are rejected."""
+    known = _PARAMETERS.get(matched.route, set())
     names = [name for name, _ in request.query]
-    if not known.issuperset(names):
-        told = f"There are no parameters but {', '.join(sorted(known))}." if known else "There are no parameters here."
-        raise BadRequest(told)
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise _unknown_parameter(unknown, known)
     if len(set(names)) < len(names):
-        raise BadRequest("A parameter is there twice.")
+        raise BadRequest("Give each parameter only once.")
     return {
         "version": "2.0",
-        "rawPath": place.path,
-        # A form sends the fields that were left empty, too.
+        "rawPath": matched.path,
+        # A form also sends its empty fields.
         "queryStringParameters": {name: value for name, value in request.query if value},
         "headers": {"content-type": JSON_CONTENT_TYPE},
         "requestContext": {
             "stage": "$default",
-            "http": {"method": "GET" if request.method == "HEAD" else request.method, "path": place.path},
+            "http": {"method": "GET" if request.method == "HEAD" else request.method, "path": matched.path},
         },
         "body": _json_body(request) if request.method == "POST" else None,
         "isBase64Encoded": False,
     }
 
 
+def _unknown_parameter(name: str, known: set[str]) -> HttpProblem:
+    # Quote a name only if it looks like one: errors must not repeat numbers or markup. The log gets the fixed text.
+    quoted = f" '{name}'" if _NAME.fullmatch(name) else ""
+    allowed = f"Allowed: {', '.join(sorted(known))}." if known else "This path takes no parameters."
+    return HttpProblem(400, "Bad request", f"Unknown parameter{quoted}. {allowed}", reason="unknown parameter")
+
+
 def _json_body(request: Request) -> str:
-    """The body of a request as JSON: it comes as that, or as a form."""
+    """Return the body of a request as JSON; a form is converted."""
     content_type = request.header("content-type") or ""
     if not _JSON.fullmatch(content_type) and not _FORM.fullmatch(content_type):
-        raise HttpProblem(415, "Unsupported media type", "The body is neither application/json nor a form.")
+        raise HttpProblem(
+            415,
+            "Unsupported media type",
+            "Send the body as application/json or application/x-www-form-urlencoded.",
+        )
     if len(request.body) > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
     try:
         text = request.body.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(EXPECTED["body"]) from None
+        raise BadRequest(PARAMETER_ERRORS["body"]) from None
     return json.dumps(dict(parse_qsl(text))) if _FORM.fullmatch(content_type) else text

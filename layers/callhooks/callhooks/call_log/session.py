@@ -1,8 +1,8 @@
-"""Who may look at calls: Basic credentials for programs, a signed cookie for browsers.
+"""Authentication for the call log: Basic credentials for programs, a signed cookie for browsers.
 
-A cookie holds when its owner signed in, until when it is valid, and an HMAC-SHA256 over both, keyed by the password
-that was used: it needs no table, and ends with its password. It is valid for an hour and renewed while it is used, for
-twelve hours after the sign-in at most.
+A cookie holds the time of the sign-in, the time it expires, and an HMAC-SHA256 over both, keyed with the password. It
+needs no table, and removing the password ends its sessions. It is valid for an hour and renewed while in use, up to
+twelve hours after the sign-in.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from callhooks.webhooks.credentials import SecretValue, secret_text, secret_text
 
 COOKIE = "callhooks_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"
-"""The name over TLS: browsers take a cookie of this prefix from the host itself only, and not over http."""
+"""Name of the cookie over TLS: browsers accept this prefix only from the host itself, and only over https."""
 VALID_FOR = timedelta(hours=1)
 RENEWED_AFTER = timedelta(minutes=10)
 MAX_SESSION = timedelta(hours=12)
 MIN_PASSWORD_CHARACTERS = 12
-"""Anybody on the internet may try passwords here, as often as the rate limit lets them."""
+"""Anybody on the internet can try passwords here, as fast as the rate limit allows."""
 CHALLENGE = 'Basic realm="callhooks"'
 WRONG_CREDENTIALS = "wrong Basic credentials"
 
-_CLOCKS_DIFFER_BY = timedelta(minutes=1)
+_CLOCK_SKEW = timedelta(minutes=1)
 _PURPOSE = b"callhooks session cookie\0"
 _VALUE = re.compile(r"([0-9]{1,11}\.[0-9]{1,11})\.([0-9a-f]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleCredentials:
-    """The user name and the passwords, of which all are valid at once."""
+    """User name and passwords of the console; every password is valid."""
 
     username: str
     passwords: tuple[str, ...] = field(repr=False)
@@ -47,27 +47,27 @@ class ConsoleCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """A proven session: when its owner signed in, until when the cookie is valid, and the password that signs it."""
+    """Authenticated session: time of the sign-in, time it expires, and the password that signs its cookie."""
 
     signed_in: datetime
     expires: datetime
     password: str = field(repr=False)
 
     def renewed(self, now: datetime) -> ConsoleSession | None:
-        """The session with a later end, where it is time for that; `None` where it is not, or may not be longer."""
-        expires = _end(self.signed_in, now)
+        """Return the session with a later expiry, or `None` if it is too early or the session has reached its limit."""
+        expires = _expiry(self.signed_in, now)
         if now - (self.expires - VALID_FOR) < RENEWED_AFTER or expires <= self.expires:
             return None
         return ConsoleSession(self.signed_in, expires, self.password)
 
 
 def read_console_credentials(secrets: Sequence[SecretValue]) -> ConsoleCredentials:
-    """The credentials of a secret: `username`, `password`, and `further_passwords` where an operator has added some.
+    """Read the credentials from a secret: `username`, `password`, and optional `further_passwords`.
 
-    A password of fewer than `MIN_PASSWORD_CHARACTERS` characters is not used.
+    Ignore a password with fewer than `MIN_PASSWORD_CHARACTERS` characters.
 
     Raises:
-        CredentialsUnavailable: a member is missing or of a wrong type.
+        CredentialsUnavailable: a member is missing or has the wrong type, or no password is long enough.
     """
     (secret,) = secrets
     passwords = secret_texts(secret, "password", shortest=MIN_PASSWORD_CHARACTERS)
@@ -78,7 +78,7 @@ def check_basic(header: str, credentials: ConsoleCredentials) -> None:
     """Check an `Authorization` header.
 
     Raises:
-        Unauthorized: with the reason for the log.
+        Unauthorized: the header is malformed or the credentials are wrong.
     """
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "basic":
@@ -88,67 +88,73 @@ def check_basic(header: str, credentials: ConsoleCredentials) -> None:
     except (binascii.Error, ValueError):
         raise Unauthorized("Basic credentials that are not base64") from None
     username, _, password = given.partition(b":")
-    if not _passwords_that_match(username, password, credentials):
+    if not _matching_passwords(username, password, credentials):
         raise Unauthorized(WRONG_CREDENTIALS)
 
 
 def sign_in(username: str, password: str, credentials: ConsoleCredentials, now: datetime) -> ConsoleSession | None:
-    """A new session, `None` where the user name or the password is wrong."""
-    # Whatever JSON can hold is compared, lone surrogates too.
+    """Return a new session, or `None` if the user name or the password is wrong."""
+    # JSON can hold lone surrogates; comparing them must not raise.
     given = username.encode("utf-8", "surrogatepass"), password.encode("utf-8", "surrogatepass")
-    matches = _passwords_that_match(*given, credentials)
+    matches = _matching_passwords(*given, credentials)
     start = now.replace(microsecond=0)
-    return ConsoleSession(start, _end(start, start), matches[0]) if matches else None
+    return ConsoleSession(start, _expiry(start, start), matches[0]) if matches else None
 
 
 def cookie_name(*, secure: bool) -> str:
-    """Return the name of the session cookie; a browser drops a `__Host-` cookie that comes without TLS."""
+    """Return the name of the session cookie. Browsers drop a `__Host-` cookie that is set without TLS."""
     return SECURE_COOKIE if secure else COOKIE
 
 
-def session_of(
+def find_session(
     cookies: Iterable[str], credentials: ConsoleCredentials, now: datetime, *, secure: bool
 ) -> ConsoleSession | None:
-    """The session that one of a request's cookies (`name=value`) proves."""
+    """Return the valid session among a request's cookies (`name=value`), or `None`."""
     for cookie in cookies:
         name, _, value = cookie.strip().partition("=")
-        session = _session(value, credentials) if name == cookie_name(secure=secure) else None
-        if session and session.signed_in - _CLOCKS_DIFFER_BY <= now < session.expires:
+        session = _parse_session(value, credentials) if name == cookie_name(secure=secure) else None
+        if session and session.signed_in - _CLOCK_SKEW <= now < session.expires:
             return session
     return None
 
 
-def cookie_of(session: ConsoleSession, now: datetime, *, secure: bool) -> Cookie:
-    """The cookie of a session. `secure` keeps it from connections without TLS."""
+def session_cookie(session: ConsoleSession, now: datetime, *, secure: bool) -> Cookie:
+    """Return the cookie of a session; with `secure`, browsers send it over TLS only."""
     times = f"{int(session.signed_in.timestamp())}.{int(session.expires.timestamp())}"
     value = f"{times}.{_mac(times, session.password)}"
     return _cookie(value, int((session.expires - now).total_seconds()), secure=secure)
 
 
-def no_cookie(*, secure: bool) -> Cookie:
-    """What takes the cookie away."""
+def expired_cookie(*, secure: bool) -> Cookie:
+    """Return the cookie that makes a browser delete the session cookie."""
     return _cookie("", 0, secure=secure)
 
 
-def _end(signed_in: datetime, now: datetime) -> datetime:
+def _expiry(signed_in: datetime, now: datetime) -> datetime:
     return min(now.replace(microsecond=0) + VALID_FOR, signed_in + MAX_SESSION)
 
 
-def _passwords_that_match(username: bytes, password: bytes, credentials: ConsoleCredentials) -> list[str]:
+def _matching_passwords(username: bytes, password: bytes, credentials: ConsoleCredentials) -> list[str]:
     is_user = hmac.compare_digest(username, credentials.username.encode("utf-8"))
-    # Compare every password, so that timing does not reveal which one came close.
-    matches = [one for one in credentials.passwords if hmac.compare_digest(password, one.encode("utf-8"))]
+    # Compare every password, so that timing does not reveal which one matched.
+    matches = [
+        candidate for candidate in credentials.passwords if hmac.compare_digest(password, candidate.encode("utf-8"))
+    ]
     return matches if is_user else []
 
 
-def _session(value: str, credentials: ConsoleCredentials) -> ConsoleSession | None:
+def _parse_session(value: str, credentials: ConsoleCredentials) -> ConsoleSession | None:
     found = _VALUE.fullmatch(value)
     if found is None:
         return None
     times, mac = found[1], found[2].encode("ascii")
-    proven = [one for one in credentials.passwords if hmac.compare_digest(_mac(times, one).encode("ascii"), mac)]
+    signers = [
+        password
+        for password in credentials.passwords
+        if hmac.compare_digest(_mac(times, password).encode("ascii"), mac)
+    ]
     signed_in, expires = (datetime.fromtimestamp(int(second), UTC) for second in times.split("."))
-    return ConsoleSession(signed_in, expires, proven[0]) if proven else None
+    return ConsoleSession(signed_in, expires, signers[0]) if signers else None
 
 
 def _mac(times: str, password: str) -> str:

@@ -1,4 +1,4 @@
-"""A call with everything that was sent and answered: folded from its events at the moment of the question."""
+"""One call with its deliveries and responses, folded from its events when it is requested."""
 
 from __future__ import annotations
 
@@ -15,86 +15,88 @@ from callhooks.calls.call import Call, HintsLookup, Moment, fold, position
 from callhooks.events.call_event import CallEvent, Kind
 from callhooks.events.event_item import Item, body_of_item, event_of_item
 
-BYTES_WITH_BODIES = 4 * 1024 * 1024
-BYTES_OF_EVENTS = 5 * 1024 * 1024
-"""Lambda hands on 6 MB at most; the rest is for the call itself and its legs."""
+MAX_BYTES_WITH_BODIES = 4 * 1024 * 1024
+MAX_EVENT_BYTES = 5 * 1024 * 1024
+"""Lambda responses are limited to 6 MB; the remainder is for the call and its legs."""
 
 
 class TimelineEvent(BaseModel):
-    """One delivery: what it told, as it was sent, and what it was answered."""
+    """One delivery: its event, its raw body and the response to it."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    key: str = Field(description="What tells the event from the call's others")
+    key: str = Field(description="Identifies the event within its call")
     kind: Kind
-    name: str = Field(description="The provider's own word for what happened")
+    name: str = Field(description="The provider's name for the event")
     status: str | None
     direction: str | None
     from_: str | None = Field(alias="from")
     to: str | None
-    occurred_at: Moment = Field(description="By the provider's clock; without one, when it was received")
+    occurred_at: Moment = Field(
+        description="Time by the provider's clock, or the time of receipt if the provider sends none"
+    )
     received_at: Moment
     details: Mapping[str, str | bool | int | Decimal] = Field(
-        description="What else was understood; a number with decimals is a string"
+        description="Further values from the body; numbers with decimals are strings"
     )
-    body: str | None = Field(description="The raw body, as text or as base64")
-    body_is_base64: bool = Field(description="Whether the body is base64, because it is not UTF-8")
-    body_omitted: bool = Field(description="Whether the body was left out, because the answer would be too large")
-    query: str | None = Field(description="The query of the URL, as it was sent")
-    answer: JsonValue = Field(description="What the sender was answered, such as verbs")
+    body: str | None = Field(description="Raw body, as text or base64")
+    body_is_base64: bool = Field(description="true if the body is not UTF-8 and therefore sent as base64")
+    body_omitted: bool = Field(description="true if the body was left out to keep the response within its size limit")
+    query: str | None = Field(description="Raw query string of the URL")
+    answer: JsonValue = Field(description="The response to the delivery, such as verbs")
     answer_status: int
 
 
 class FullCall(Call):
-    """A call, and where it is."""
+    """Call with its path in the API."""
 
-    path: str = Field(description="Where it is read; its id, or a hash of it where the id has odd characters")
+    path: str = Field(description="Path of the call. Contains its id, or a hash of an id with special characters")
 
 
 class CallAnswer(BaseModel):
-    """A call, its events in the order in which they happened, and the other calls of its conversation."""
+    """Call, its events in the order in which they happened, and the other calls of its conversation."""
 
     model_config = ConfigDict(frozen=True)
 
     call: FullCall
     timeline: tuple[TimelineEvent, ...]
-    legs: tuple[ListedCall, ...] = Field(description="The legs of the call; of a leg, its parent and siblings")
+    legs: tuple[ListedCall, ...] = Field(description="Legs of the call; for a leg, its parent and siblings")
     omitted_events: int = Field(
-        description="How many events at the end of the timeline were left out, because the answer would be too large"
+        description="Number of events left out at the end of the timeline to keep the response within its size limit"
     )
 
 
-def call_of(items: Iterable[Item], hints_for: HintsLookup) -> tuple[Call, list[tuple[CallEvent, Item]]]:
-    """The call of these items of events, and the events in their order, each with its item.
+def call_from_items(items: Iterable[Item], hints_for: HintsLookup) -> tuple[Call, list[tuple[CallEvent, Item]]]:
+    """Fold the call from the items of its events; return it with the events in order, each with its item.
 
     Raises:
-        ValueError: there is none, or one is no event.
-        KeyError: one is no event.
+        ValueError: there are no items, or one is not an event.
+        KeyError: an item is not an event.
     """
-    told = sorted(((event_of_item(item), item) for item in items), key=lambda pair: position(pair[0]))
-    if not told:
-        raise ValueError("a call has at least one event")
-    return fold((event for event, _ in told), hints_for(told[0][0].provider)), told
+    event_items = sorted(((event_of_item(item), item) for item in items), key=lambda pair: position(pair[0]))
+    if not event_items:
+        raise ValueError("a call needs at least one event")
+    return fold((event for event, _ in event_items), hints_for(event_items[0][0].provider)), event_items
 
 
 def call_answer(
-    pk: str, call: Call, told: Sequence[tuple[CallEvent, Item]], legs: tuple[ListedCall, ...]
+    pk: str, call: Call, event_items: Sequence[tuple[CallEvent, Item]], legs: tuple[ListedCall, ...]
 ) -> CallAnswer:
-    """The answer about a call, no larger than Lambda hands on.
+    """Return the API's representation of a call, within Lambda's limit for responses.
 
-    Bodies are left out from the first one that would make it larger than `BYTES_WITH_BODIES`, events from the first one
-    that would make it larger than `BYTES_OF_EVENTS`.
+    Leave out bodies once the size would exceed `MAX_BYTES_WITH_BODIES`, and events once it would exceed
+    `MAX_EVENT_BYTES`.
     """
     timeline: list[TimelineEvent] = []
     used, with_bodies = 0, True
-    for event, item in told:
+    for event, item in event_items:
         entry = _timeline_event(event, item)
-        size = _sent_bytes(entry)
-        if not with_bodies or used + size > BYTES_WITH_BODIES:
+        size = _payload_bytes(entry)
+        if not with_bodies or used + size > MAX_BYTES_WITH_BODIES:
             with_bodies = False
             entry = entry.model_copy(update={"body": None, "body_is_base64": False, "body_omitted": True})
-            size = _sent_bytes(entry)
-        if used + size > BYTES_OF_EVENTS:
+            size = _payload_bytes(entry)
+        if used + size > MAX_EVENT_BYTES:
             break
         used += size
         timeline.append(entry)
@@ -102,7 +104,7 @@ def call_answer(
         call=FullCall.model_validate({**call.model_dump(by_alias=True), "path": call_path(pk)}),
         timeline=tuple(timeline),
         legs=legs,
-        omitted_events=len(told) - len(timeline),
+        omitted_events=len(event_items) - len(timeline),
     )
 
 
@@ -134,16 +136,16 @@ def _timeline_event(event: CallEvent, item: Item) -> TimelineEvent:
 
 def _answer(text: str) -> JsonValue:
     try:
-        document: JsonValue = json.loads(text, parse_constant=_refuse)
+        document: JsonValue = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return text or None
     return document
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"JSON has no {constant}")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not valid JSON")
 
 
-def _sent_bytes(entry: TimelineEvent) -> int:
-    """What an entry takes of Lambda's answer, in which the JSON text is a member of another one."""
+def _payload_bytes(entry: TimelineEvent) -> int:
+    """Return the size of an entry in Lambda's response, where the JSON text is a string in another JSON document."""
     return len(json.dumps(json.dumps(entry.model_dump(mode="json", by_alias=True))))

@@ -8,7 +8,7 @@
     ├── CredentialsUnavailable   the secret store cannot be read, and nothing is cached
     ├── OutOfTime                too little is left of an invocation's time
     ├── CallsUnread              DynamoDB left calls unread
-    ├── CursorRefused            a cursor of the call log is none (also a ValueError)
+    ├── InvalidCursor            a cursor is malformed or belongs to another list (also a ValueError)
     ├── PlanUnavailable          the call plan cannot be read
     ├── ClientsUnavailable       SIP clients cannot be looked up
     ├── NoTool                   a function cannot be a tool

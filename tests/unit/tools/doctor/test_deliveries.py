@@ -822,7 +822,7 @@ class TestTheCallLog:
         ("answer", "words"),
         [
             (always(lambda: problem(401, "wrong")), "It refuses the user name and the password of its own secret"),
-            (always(lambda: problem(404, "There is no such call.")), "it reads another one"),
+            (always(lambda: problem(404, "No such call.")), "it reads another one"),
             (answered(200, {"timeline": []}), "it reads another one"),
             (always(lambda: problem(503, "Calls cannot be read.")), "CallLogFunction can read the table or its"),
             (answered(500), "CallLogFunction fails"),
