@@ -1,4 +1,4 @@
-"""A tiny application for the simulated phone, and what it was asked."""
+"""A tiny application for the simulated phone, and the requests that it received."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ Answers: TypeAlias = "Mapping[str, Answer | Callable[[Received], Answer]]"
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it reached the application."""
+    """A request that the application received."""
 
     method: str
     url: str
@@ -81,48 +81,48 @@ class Received:
 
     @property
     def path(self) -> str:
-        """Without query."""
+        """Return the path without the query."""
         return self.url.partition(BASE)[2].partition("?")[0]
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON object."""
+        """Return the JSON object."""
         document: dict[str, Any] = json.loads(self.content or b"{}")
         return document
 
 
 def answer(document: object) -> Reply:
-    """200 and JSON."""
+    """Return a response with status 200 and JSON."""
     return Reply(200, {"content-type": "application/json"}, json.dumps(document).encode())
 
 
 def in_turn(*answers: Answer) -> Callable[[Received], Answer]:
-    """One answer after the other; the last one again and again."""
+    """Return a function that gives one answer after the other, and repeats the last one."""
     rest = list(answers)
     return lambda _: rest.pop(0) if len(rest) > 1 else rest[0]
 
 
 def endlessly(verbs: Verbs) -> Callable[[Received], Answer]:
-    """The same each time."""
+    """Return a function that gives the same answer each time."""
     return lambda _: verbs
 
 
 class RecordingClock(SimulatedClock):
-    """Remembers the waits between tries."""
+    """Clock that records the delays between retries."""
 
     def __init__(self) -> None:
         super().__init__(NOW)
         self.slept: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        """Wait before a request is tried again."""
+        """Record a delay before a retry."""
         self.slept.append(seconds)
         super().sleep(seconds)
 
 
 @dataclass
 class FakeApplication:
-    """Answers by path; lets only signed requests in, and knows status events."""
+    """Application that answers by path, and verifies signatures and credentials."""
 
     answers: Answers
     requests: list[Received] = field(default_factory=list)
@@ -135,48 +135,48 @@ class FakeApplication:
             signed_at = int(lower["jambonz-signature"].removeprefix("t=").partition(",")[0])
             request = Request("POST", received.path, headers=lower, body=body or b"")
             verify(request, CREDENTIALS, NOW.fromtimestamp(signed_at, NOW.tzinfo))
-        given = self.answers.get(received.path, [] if received.path == STATUS_HOOK else Reply(404, {}, b""))
-        if callable(given):
-            given = given(received)
-        if isinstance(given, Exception):
-            raise given
-        return given if isinstance(given, Reply) else answer(given)
+        reply = self.answers.get(received.path, [] if received.path == STATUS_HOOK else Reply(404, {}, b""))
+        if callable(reply):
+            reply = reply(received)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply if isinstance(reply, Reply) else answer(reply)
 
     def at(self, path: str) -> list[Received]:
-        """What was asked at a path."""
+        """Return the requests to a path."""
         return [request for request in self.requests if request.path == path]
 
     @property
     def statuses(self) -> list[dict[str, Any]]:
-        """The status events."""
+        """Return the status events."""
         return [request.body for request in self.at(STATUS_HOOK)]
 
 
 @dataclass
-class Made:
-    """A call that was made."""
+class MadeCall:
+    """A simulated call after its end."""
 
     steps: list[Step]
     application: FakeApplication
     slept: list[float]
 
     def of(self, kind: type[Any]) -> list[Any]:
-        """The steps of one sort."""
+        """Return the steps of one class."""
         return [step for step in self.steps if isinstance(step, kind)]
 
     @property
     def refused(self) -> list[str]:
-        """Why something was refused."""
+        """Return the reasons of all rejections."""
         return [step.reason for step in self.of(Refused)]
 
     @property
     def notes(self) -> str:
-        """All that was noted."""
+        """Return all notes."""
         return "\n".join(step.what for step in self.of(Noted))
 
     @property
     def ended(self) -> Ended:
-        """How the call ended."""
+        """Return the last step."""
         [ended] = self.of(Ended)
         assert self.steps[-1] is ended
         assert isinstance(ended, Ended)
@@ -184,16 +184,16 @@ class Made:
 
     @property
     def tries(self) -> list[tuple[str, int, int | None]]:
-        """Hook, attempt and status of all requests but status events."""
+        """Return hook, attempt and status of all requests except status events."""
         return [(sent.hook, sent.attempt, sent.status) for sent in self.of(Sent) if sent.hook != "call status"]
 
     def body(self, path: str) -> dict[str, Any]:
-        """The body of the only request at a path."""
+        """Return the body of the only request to a path."""
         [request] = self.application.at(path)
         return request.body
 
     def statuses(self, leg: str = "") -> list[str]:
-        """The status events of the caller's leg, or of a dialled one."""
+        """Return the statuses of the caller's leg, or of dialled legs."""
         call_sid = self.application.requests[0].body["call_sid"]
         return [
             status["call_status"]
@@ -203,7 +203,7 @@ class Made:
 
 
 def unknown_verbs(verbs: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-    """A check that knows verbs by name alone, and one wrong member."""
+    """Check verbs by their name, and for the member `wrong`."""
     faults = [f"invalid instruction: {verb['verb']}" for verb in verbs if verb["verb"] not in KNOWN_VERBS]
     return faults + [f"{verb['verb']}: unknown property wrong" for verb in verbs if "wrong" in verb]
 
@@ -215,9 +215,9 @@ def make_call(
     call: NewCall | None = None,
     call_hook: str = BASE + CALL_HOOK,
     status_events: bool = True,
-    most_hooks: int = 200,
-) -> Made:
-    """Make a call; a list of verbs answers the new call."""
+    max_hooks: int = 200,
+) -> MadeCall:
+    """Make a call; a list of verbs is the response to the new call."""
     application = FakeApplication({CALL_HOOK: answers} if isinstance(answers, list) else answers)
     caller = ScriptedCaller(script) if isinstance(script, str) else script
     clock = RecordingClock()
@@ -231,16 +231,16 @@ def make_call(
             BASE + STATUS_HOOK if status_events else None,
         ),
         Outside(application, caller, unknown_verbs, clock, ids()),
-        most_hooks=most_hooks,
+        max_hooks=max_hooks,
     )
     steps = list(simulated.run())
     if isinstance(caller, ScriptedCaller):
         caller.finish()
-    return Made(steps, application, clock.slept)
+    return MadeCall(steps, application, clock.slept)
 
 
 def ids() -> Callable[[], str]:
-    """UUIDs, the same ones in every test."""
+    """Return a source of UUIDs, the same in every test."""
     numbers: Iterator[int] = itertools.count(1)
     return lambda: str(uuid.uuid5(uuid.NAMESPACE_OID, str(next(numbers))))
 

@@ -1,4 +1,4 @@
-"""A language model in a call, as jambonz passes its wishes on, and a warm container of the function that runs tools."""
+"""Requests of a language model as jambonz forwards them, and a warm container of the tool function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks.events.event_item import Item
 from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
-from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS, ToolRunner
+from callhooks.providers.jambonz.llm_tools.runner import TOOLS_TIMEOUT_SECONDS, ToolRunner
 from callhooks.providers.jambonz.llm_tools.toolbox import Parties, Toolbox, ToolCall, tool_of
 from callhooks.providers.jambonz.tool_hook import ToolWebhook
 from callhooks.webhooks.pipeline import Receiver
@@ -67,7 +67,7 @@ class FakePlan:
 
 @dataclass
 class FakeEvents(FakeDynamoDB):
-    """The table of events, of which the first webhook is read and the caller's calls are asked for."""
+    """Table of events that supplies the first webhook and the calls of a caller."""
 
     reads: int = 0
     queries: list[dict[str, Any]] = field(default_factory=list)
@@ -87,19 +87,19 @@ class FakeEvents(FakeDynamoDB):
         return {"Items": [{name: item[name] for name in ("pk", "sk", "started_at")} for item in found]}
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
-        ((table, asked),) = RequestItems.items()
-        found = [item for item in self.calls_found if {"pk": item["pk"], "sk": item["sk"]} in asked["Keys"]]
+        ((table, requested),) = RequestItems.items()
+        found = [item for item in self.calls_found if {"pk": item["pk"], "sk": item["sk"]} in requested["Keys"]]
         return {"Responses": {table: found}}
 
     def has_call(self, document: Mapping[str, object]) -> None:
-        """Keep the first webhook of the call that tools are asked for in."""
+        """Store the first webhook of the call in which tools are requested."""
         key = (f"jambonz#{CALL_SID}", "event#new-call")
         self.items[key] = {"body": {"B": json.dumps(document).encode()}, "body_encoding": {"S": "identity"}}
 
 
 @dataclass
 class FakeToolCalls:
-    """The calls that Powertools' stock layer makes to its table; `fault` and `update_fault` make them fail."""
+    """Table for Powertools' idempotency; `fault` and `update_fault` make its operations fail."""
 
     items: dict[str, Item] = field(default_factory=dict)
     puts: int = 0
@@ -125,14 +125,14 @@ class FakeToolCalls:
 
     @property
     def item(self) -> Item:
-        """The only item there is."""
+        """Return the only item."""
         (item,) = self.items.values()
         return item
 
 
 @dataclass
 class ToolContainer:
-    """One warm container of the tool function, with everything outside of it in the tests' hands."""
+    """Warm container of the tool function, with fakes for everything outside."""
 
     toolbox: Toolbox
     database: FakeEvents = field(default_factory=FakeEvents)
@@ -141,7 +141,7 @@ class ToolContainer:
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
     clock: Clock = field(default_factory=Clock)
     plan: FakePlan = field(default_factory=FakePlan)
-    seconds: float = SECONDS_FOR_TOOLS
+    seconds: float = TOOLS_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
         client: Any = self.tool_calls
@@ -167,25 +167,25 @@ class ToolContainer:
         )
 
     def another_container(self) -> ToolContainer:
-        """A fresh container of the same function, on the same tables."""
+        """Return a new container of the same function, on the same tables."""
         return ToolContainer(self.toolbox, self.database, self.tool_calls, self.secrets, self.clock, self.plan)
 
     def receive(self, event: Event) -> Answer:
-        """Deliver an event, as a request of its own."""
+        """Deliver an event as a separate request."""
         context = {**event["requestContext"], "requestId": f"request-{next(_IDS)}"}
         return Answer(**self.receiver.receive({**event, "requestContext": context}))
 
     def ask(self, name: str, arguments: object = None, **changes: Any) -> Answer:
-        """Ask for a tool in a call, as jambonz does for all vendors but Google."""
-        return self.receive(tool_event(wish(name, arguments), now=self.clock.now, **changes))
+        """Request a tool in a call, as jambonz does for all vendors except Google."""
+        return self.receive(tool_event(tool_request(name, arguments), now=self.clock.now, **changes))
 
-    def told(self, name: str, arguments: object = None) -> Any:
-        """What the model is told."""
-        return told_by_openai(self.ask(name, arguments))
+    def result(self, name: str, arguments: object = None) -> Any:
+        """Request a tool and return the result that the model gets."""
+        return openai_result(self.ask(name, arguments))
 
 
 def container_with(*functions: Callable[..., object], **changes: Any) -> ToolContainer:
-    """A container whose tools are these functions."""
+    """Return a container with these functions as tools."""
     return ToolContainer(toolbox_of(*functions), **changes)
 
 
@@ -193,21 +193,21 @@ def toolbox_of(*functions: Callable[..., object]) -> Toolbox:
     return Toolbox({tool.name: tool for tool in map(tool_of, functions)})
 
 
-def wish(name: str, arguments: object = None) -> dict[str, object]:
-    """The body of a request, which no other one has the id of."""
+def tool_request(name: str, arguments: object = None) -> dict[str, object]:
+    """Return the body of a request with a unique id."""
     return {"tool_call_id": f"call_{next(_IDS)}", "name": name, "args": {} if arguments is None else arguments}
 
 
 def tool_event(
     body: object, *, vendor: str = "openai", query: str = call_in_url(CALL_SID), now: datetime = NOW, **changes: Any
 ) -> Event:
-    """A tool hook as API Gateway hands it on."""
+    """Return a tool hook as API Gateway passes it on."""
     event = signed_event(body, path=f"/webhooks/tool/{vendor}", query=query, now=now)
     return {**event, "pathParameters": {"vendor": vendor}, **changes}
 
 
-def told_by_openai(answer: Answer) -> Any:
-    """What the model is told in the shape for OpenAI; JSON texts as what they stand for."""
+def openai_result(answer: Answer) -> Any:
+    """Return the result in a response in the shape for OpenAI, decoded if it is JSON."""
     assert answer.statusCode == 200
     output = json.loads(answer.body)["item"]["output"]
     assert isinstance(output, str)
@@ -218,8 +218,8 @@ def told_by_openai(answer: Answer) -> Any:
 
 
 def call_with(database: FakeEvents, **members: Any) -> ToolCall:
-    """The context that a tool is given, outside of any request."""
+    """Return a tool's context outside of any request."""
     parties = members.pop("parties", Parties("+12125550187", "+14155550123", "inbound"))
     client: DynamoDBClient = database.as_client()
-    given: dict[str, Any] = {"call_sid": CALL_SID, "now": NOW, "plan": FakePlan(), **members}
-    return ToolCall(parties=lambda: parties, past_calls=PastCalls(client, "events"), **given)
+    context: dict[str, Any] = {"call_sid": CALL_SID, "now": NOW, "plan": FakePlan(), **members}
+    return ToolCall(parties=lambda: parties, past_calls=PastCalls(client, "events"), **context)

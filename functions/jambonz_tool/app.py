@@ -1,4 +1,4 @@
-"""`POST /webhooks/tool/{vendor}`: a language model in a call asks for a tool, and waits for its result."""
+"""`POST /webhooks/tool/{vendor}`: a language model in a call requests a tool and waits for its result."""
 
 import os
 import time

@@ -34,7 +34,7 @@ def test_every_recorded_tool_hook_is_answered_with_an_object_and_stored(running:
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert isinstance(response.json(), dict)
-    assert ("There is no tool of this name" in response.text) is name.startswith("tool_unknown")
+    assert ("There is no tool with this name" in response.text) is name.startswith("tool_unknown")
     (item,) = items_of(running, delivery)
     assert (item["kind"], item["answer"]) == ({"S": "tool.called"}, {"S": response.text})
 

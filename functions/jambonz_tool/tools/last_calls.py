@@ -1,4 +1,4 @@
-"""The caller's last calls, from the table of events."""
+"""The caller's recent calls, from the table of events."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from pydantic import Field
 def last_calls(
     call: ToolCall, limit: Annotated[int, Field(ge=1, le=10, description="How many calls to list at most.")] = 5
 ) -> object:
-    """List the calls that the caller made before this one, the newest first: when, to which number,
-    and how they ended where that is known.
+    """List the calls that the caller made before this one, the newest first: the time, the called number,
+    and the outcome if it is known.
 
-    The number is that of the call itself and no argument, so that nobody can ask for the calls of somebody else.
+    The number comes from the call and is not an argument, so nobody can request the calls of someone else.
     """
     if call.other_party is None:
-        return {"calls": [], "note": "The caller's number is not known."}
+        return {"calls": [], "note": "The caller's number is unknown."}
     return {
         "calls": [
             {

@@ -1,4 +1,4 @@
-"""Who answers for a number, by the call plan."""
+"""Answering party of a number, according to the call plan."""
 
 from typing import Annotated
 
@@ -10,11 +10,11 @@ def who_answers(
     call: ToolCall,
     number: Annotated[str, Field(min_length=1, description="The called number, such as +14155550123, or a SIP user.")],
 ) -> object:
-    """Tell who answers one of our numbers now: which flow takes a call to it, and whom it may ring."""
+    """Find out who answers one of our numbers now: the flow that takes a call to it, and the parties it may ring."""
     answering = call.plan.who_answers(number, call.now)
     rings = ", ".join(answering.rings) or "nobody"
     return {
         "flow": answering.flow,
         "rings": answering.rings,
-        "description": f"A call to {number} is taken by the flow {answering.flow}, which may ring {rings}.",
+        "description": f"The flow {answering.flow} takes a call to {number}. It may ring {rings}.",
     }

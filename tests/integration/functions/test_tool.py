@@ -16,7 +16,7 @@ from callhooks_tools.providers.jambonz.plan.tool_declarations import Vendor
 from tests.calls import fold
 from tests.integration.conftest import TABLE, TOOL_CALLS_TABLE, Aws, Handler
 from tests.support import EVENTS, Event, body_of, call_in_url, recorded, signed
-from tests.tool_caller import told_by_openai, tool_event, wish
+from tests.tool_caller import openai_result, tool_event, tool_request
 
 CALL_SID = body_of("new_call")["call_sid"]
 CALLER = "12125550187"
@@ -29,7 +29,7 @@ def fresh(name: str) -> Event:
 
 
 def ask(name: str, arguments: object = None, call_sid: str = CALL_SID) -> Event:
-    return tool_event(wish(name, arguments), query=call_in_url(call_sid), now=datetime.now(UTC))
+    return tool_event(tool_request(name, arguments), query=call_in_url(call_sid), now=datetime.now(UTC))
 
 
 def keep_calls(aws: Aws, party: str, count: int, *, provider: str = "jambonz") -> None:
@@ -78,7 +78,7 @@ def test_every_recorded_delivery_is_answered_with_an_object_and_kept(name: str, 
     answer = handler(fresh(name))
     assert answer.statusCode == 200
     assert isinstance(json.loads(answer.body), dict)
-    assert ("There is no tool of this name" in answer.body) is name.startswith("tool_unknown")
+    assert ("There is no tool with this name" in answer.body) is name.startswith("tool_unknown")
     (item,) = aws.items()
     assert item["pk"] == {"S": f"jambonz#{CALL_SID}"}
     assert item["kind"] == {"S": "tool.called"}
@@ -125,8 +125,8 @@ def test_a_request_that_was_begun_and_never_completed_is_not_begun_again(
     aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item={**record, "status": {"S": "INPROGRESS"}})
     for item in aws.items():
         aws.dynamodb.delete_item(TableName=TABLE, Key={"pk": item["pk"], "sk": item["sk"]})
-    assert told_by_openai(new_container("jambonz_tool")(event)) == {
-        "error": "The tool is still at work on this request."
+    assert openai_result(new_container("jambonz_tool")(event)) == {
+        "error": "The tool is still running for this request."
     }
 
 
@@ -145,12 +145,12 @@ def test_a_refusal_is_no_call(aws: Aws, handler: Handler) -> None:
 
 
 def test_the_opening_hours_are_those_of_the_plan(handler: Handler) -> None:
-    told = told_by_openai(handler(ask("opening_hours")))
+    told = openai_result(handler(ask("opening_hours")))
     assert isinstance(told["calendars"], list)
 
 
 def test_who_answers_is_what_the_plan_says(handler: Handler) -> None:
-    told = told_by_openai(handler(ask("who_answers", {"number": "+14155550123"})))
+    told = openai_result(handler(ask("who_answers", {"number": "+14155550123"})))
     assert told["flow"] in told["description"]
     assert isinstance(told["rings"], list)
 
@@ -162,7 +162,7 @@ def test_the_last_calls_are_those_of_the_caller_of_the_call(
     keep_calls(aws, CALLER, 12)
     keep_calls(aws, "14155550199", 3)
     aws.calls.clear()
-    told = told_by_openai(handler(ask("last_calls", {"limit": 3})))
+    told = openai_result(handler(ask("last_calls", {"limit": 3})))
     assert [call["talk_seconds"] for call in told["calls"]] == [42, 41, 40]
     assert told["calls"][0] == {
         "started_at": "2026-11-01T11:00:00.000Z",
@@ -181,7 +181,7 @@ def test_the_last_calls_are_ten_at_most_and_of_every_provider(
     new_container()(fresh("new_call"))
     keep_calls(aws, CALLER, 8)
     keep_calls(aws, CALLER, 8, provider="wavix")
-    assert len(told_by_openai(handler(ask("last_calls", {"limit": 10})))["calls"]) == 10
+    assert len(openai_result(handler(ask("last_calls", {"limit": 10})))["calls"]) == 10
 
 
 def test_a_call_is_among_the_last_ones_from_its_beginning(
@@ -193,28 +193,28 @@ def test_a_call_is_among_the_last_ones_from_its_beginning(
         event = {**first, "body": json.dumps({**document, "call_sid": call_sid})}
         assert new_container()(signed(event, now=datetime.now(UTC))).statusCode == 200
         project(aws, f"jambonz#{call_sid}")
-    (listed,) = told_by_openai(handler(ask("last_calls", call_sid="another-call")))["calls"]
+    (listed,) = openai_result(handler(ask("last_calls", call_sid="another-call")))["calls"]
     assert (listed["to"], listed["outcome"]) == ("+14155550123", "initiated")
 
 
 @pytest.mark.parametrize("call_sid", ["", "another-call"])
 def test_without_the_beginning_of_the_call_nobody_s_calls_are_told(call_sid: str, aws: Aws, handler: Handler) -> None:
     keep_calls(aws, CALLER, 3)
-    told = told_by_openai(handler(ask("last_calls", call_sid=call_sid)))
-    assert told == {"calls": [], "note": "The caller's number is not known."}
+    told = openai_result(handler(ask("last_calls", call_sid=call_sid)))
+    assert told == {"calls": [], "note": "The caller's number is unknown."}
 
 
 def test_without_its_table_of_tool_calls_no_tool_is_run(aws: Aws, handler: Handler) -> None:
     aws.dynamodb.delete_table(TableName=TOOL_CALLS_TABLE)
-    assert told_by_openai(handler(ask("opening_hours"))) == {
-        "error": "The tool cannot be run at the moment. Nothing was done."
+    assert openai_result(handler(ask("opening_hours"))) == {
+        "error": "The tool cannot run at the moment. Nothing was done."
     }
     assert len(aws.items()) == 1
 
 
 def test_without_the_table_of_events_the_result_goes_out_all_the_same(aws: Aws, handler: Handler) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
-    assert "calendars" in told_by_openai(handler(ask("opening_hours")))
+    assert "calendars" in openai_result(handler(ask("opening_hours")))
 
 
 def test_without_its_secrets_nobody_is_let_in(aws: Aws, handler: Handler) -> None:

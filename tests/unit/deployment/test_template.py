@@ -17,7 +17,7 @@ from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
 from callhooks.events.spill_queue import RESERVED_SECONDS as DRAINER_RESERVES
 from callhooks.events.spill_queue import pause_after
 from callhooks.providers.bird import BirdSettings
-from callhooks.providers.jambonz.llm_tools.runner import SECONDS_FOR_TOOLS
+from callhooks.providers.jambonz.llm_tools.runner import TOOLS_TIMEOUT_SECONDS
 from callhooks.providers.jambonz.settings import ClientSettings, JambonzSettings, ToolSettings
 from callhooks.providers.jambonz.tool_hook import ANSWER_WITHIN as ANSWER_TOOLS_WITHIN
 from callhooks.providers.url_token import PathTokenSettings, read_networks
@@ -196,7 +196,7 @@ def test_a_function_answers_before_its_timeout_and_that_of_jambonz() -> None:
 
 
 def test_tools_leave_time_to_store_their_event() -> None:
-    assert ANSWER_TOOLS_WITHIN.total_seconds() > SECONDS_FOR_TOOLS + SPILL_SECONDS
+    assert ANSWER_TOOLS_WITHIN.total_seconds() > TOOLS_TIMEOUT_SECONDS + SPILL_SECONDS
     assert ANSWER_WITHIN.total_seconds() > STORE_SECONDS + SPILL_SECONDS
 
 

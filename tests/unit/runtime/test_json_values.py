@@ -18,7 +18,7 @@ from tests.hostile import Path, as_json, at, changed, paths_in, raw
 from tests.limits import assert_storable
 from tests.projection import bus_schema
 from tests.support import Answer, Container, Event
-from tests.tool_caller import container_with, told_by_openai, tool_event, toolbox_of
+from tests.tool_caller import container_with, openai_result, tool_event, toolbox_of
 from tests.unit.calls.test_projector import World
 from tests.webhook_functions import FUNCTIONS, raw_body, recordings
 
@@ -140,7 +140,7 @@ class TestAToolsArguments:
 
         arguments = f'{{"value": {constant}, "values": [1.5, {constant}, {{"a": {constant}}}]}}'
         body = f'{{"tool_call_id": "1", "name": "echo", "args": {json.dumps(arguments) if as_text else arguments}}}'
-        assert told_by_openai(container_with(echo).receive(tool_event(body))) == ["default", [1.5, None, {}]]
+        assert openai_result(container_with(echo).receive(tool_event(body))) == ["default", [1.5, None, {}]]
 
     @every_constant
     def test_lack_one_that_must_be_there(self, constant: str) -> None:

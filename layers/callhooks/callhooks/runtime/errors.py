@@ -11,8 +11,8 @@
     ├── InvalidCursor            a cursor is malformed or belongs to another list (also a ValueError)
     ├── PlanUnavailable          the call plan cannot be read
     ├── ClientsUnavailable       SIP clients cannot be looked up
-    ├── NoTool                   a function cannot be a tool
-    └── NotGuarded               nothing can make sure that a tool runs only once
+    ├── InvalidTool              a function cannot be a tool
+    └── IdempotencyUnavailable   a tool could run twice, because idempotency is off
 
 `CircuitOpenError` is one of botocore's instead, since it stands in for a failed request.
 botocore is not imported here: a request that is refused does not wait for it.

@@ -18,7 +18,7 @@ from callhooks.events.call_event import NotUnderstood
 from callhooks.events.event_item import quarantine_item
 from callhooks.providers import bird
 from callhooks.providers.jambonz.authentication import read_signature, sign
-from callhooks.providers.jambonz.plan.plan import LAST_RESORT
+from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.doctor.deliveries import (
     call_log_findings,
@@ -567,7 +567,7 @@ class TestAnAnswer:
         [
             ("/webhooks/call", [], "has no verbs. jambonz would hang up"),
             ("/webhooks/call", {"verb": "say"}, "not a JSON array"),
-            ("/webhooks/call", list(LAST_RESORT), "cannot read the call plan in the layer"),
+            ("/webhooks/call", list(BUILTIN_VERBS), "cannot read the call plan in the layer"),
             ("/webhooks/call/events", {"status": "stored"}, "not a JSON array"),
             ("/webhooks/bird", {"status": "ignored"}, "A filter ignored the event"),
             ("/webhooks/wavix", {"ok": True}, "does not come from this version"),

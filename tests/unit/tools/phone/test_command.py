@@ -1,4 +1,4 @@
-"""The simulated phone at a terminal, and over HTTP."""
+"""The simulated phone at a terminal and over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from callhooks_tools.providers.jambonz.commands.call import CommandClock, HttpTr
 from callhooks_tools.providers.jambonz.phone import ConnectFailed, NewCall, TimedOut
 from callhooks_tools.providers.jambonz.phone.steps import Noted, Refused, Sent, Step
 
-from tests.phone import BASE, CALL_HOOK, Answers, Made, Verbs, endlessly, make_call
+from tests.phone import BASE, CALL_HOOK, Answers, MadeCall, Verbs, endlessly, make_call
 
 GATHER = {"verb": "gather", "input": ["digits", "speech"], "numDigits": 1, "actionHook": f"{BASE}/menu"}
 DIAL = {"verb": "dial", "target": [{"type": "user", "name": "jane"}], "actionHook": f"{BASE}/menu"}
@@ -26,7 +26,7 @@ ANSWERS: Answers = {"/menu": [], "/wait": endlessly([{"verb": "say", "text": "Pl
 
 
 def typed(*lines: str) -> Callable[[str], str]:
-    """Somebody who types these lines, and then Ctrl-D."""
+    """Return an input function that types these lines, then Ctrl-D."""
     rest = list(lines)
 
     def ask(_prompt: str) -> str:
@@ -37,7 +37,7 @@ def typed(*lines: str) -> Callable[[str], str]:
     return ask
 
 
-def by_hand(verb: dict[str, Any], *lines: str) -> Made:
+def by_hand(verb: dict[str, Any], *lines: str) -> MadeCall:
     return make_call({**ANSWERS, CALL_HOOK: [verb]}, TerminalCaller(typed(*lines)))
 
 
@@ -65,7 +65,7 @@ def by_hand(verb: dict[str, Any], *lines: str) -> Made:
         (MESSAGE, ["9", "2"], {"message_status": "failure"}),
     ],
 )
-def test_a_key_decides_what_happens(verb: dict[str, Any], lines: list[str], expected: dict[str, object]) -> None:
+def test_each_key_selects_an_outcome(verb: dict[str, Any], lines: list[str], expected: dict[str, object]) -> None:
     assert expected.items() <= by_hand(verb, *lines).body("/menu").items()
 
 
@@ -75,7 +75,7 @@ def test_the_end_of_input_hangs_up(verb: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("lines", "heard"), [([""], 2), (["1"], 1), (["h"], 1)])
-def test_what_is_heard_can_be_broken_into_while_barge_in_is_on(lines: list[str], heard: int) -> None:
+def test_a_prompt_can_be_interrupted_while_barge_in_is_on(lines: list[str], heard: int) -> None:
     barge_in = {"enable": True, "input": ["digits"], "numDigits": 1, "actionHook": f"{BASE}/barged"}
     verbs: Verbs = [
         {"verb": "config", "bargeIn": barge_in},
@@ -87,19 +87,19 @@ def test_what_is_heard_can_be_broken_into_while_barge_in_is_on(lines: list[str],
     assert sum("hears" in str(step) for step in made.steps) == heard
 
 
-def test_every_step_is_a_line() -> None:
+def test_every_step_is_one_line() -> None:
     script = "press 1\ndial answered\nlisten 2\nqueue bridged\nconference joins\nconference over\nllm ends"
     call = NewCall(to="+14155550123", from_="+12125550187")
     verbs: Verbs = [GATHER, DIAL, LISTEN, ENQUEUE, CONFERENCE, LLM, MESSAGE, {"verb": "play", "url": "a.wav"}]
     made = make_call({**ANSWERS, CALL_HOOK: verbs}, script, call=call)
     lines = [shown(step).plain for step in made.steps]
-    assert "gather   the caller is asked for 1 digit or speech within 15 s" in lines
+    assert "gather   waits up to 15 s for 1 digit or speech from the caller" in lines
     assert "dial   rings jane for 60 s" in lines
-    assert "enqueue   waits in support, wait hook asked: 1" in lines
+    assert "enqueue   waits in support, requests to the wait hook: 1" in lines
     assert "conference   waits for the moderator of standup" in lines
     assert "caller hears   (plays a.wav)" in lines
     assert lines[0] == f"  new call   POST {BASE}{CALL_HOOK}  200  0 ms"
-    assert lines[-1].startswith("the call ends, by jambonz after")
+    assert lines[-1].startswith("call ended by jambonz after")
     assert all("\n" not in line for line in lines)
 
 
@@ -114,11 +114,11 @@ def sent(milliseconds: int, failure: str | None = None) -> Sent:
         ([sent(9_000), Noted("odd")], True),
         ([sent(10_001)], False),
         ([sent(20), Refused("menu", "no")], False),
-        # What failed and succeeded at another try did not harm the call.
+        # A failure that a retry repaired did not harm the call.
         ([sent(20, "Unexpected HTTP Response (503)"), sent(30)], True),
     ],
 )
-def test_a_call_is_good_where_jambonz_has_nothing_to_complain_of(steps: list[Step], is_good: bool) -> None:
+def test_a_call_is_good_if_jambonz_rejects_nothing_and_waits_for_all(steps: list[Step], is_good: bool) -> None:
     verdict = Verdict()
     for step in steps:
         verdict.add(step)
@@ -127,7 +127,7 @@ def test_a_call_is_good_where_jambonz_has_nothing_to_complain_of(steps: list[Ste
 
 
 @pytest.mark.parametrize(("milliseconds", "style"), [(20, "dim"), (2_001, "yellow")])
-def test_a_slow_answer_is_marked(milliseconds: int, style: str) -> None:
+def test_a_slow_response_is_marked(milliseconds: int, style: str) -> None:
     line = shown(sent(milliseconds))
     assert (line.style, "caller hears silence" in line.plain) == (style, milliseconds > 2000)
 
@@ -136,7 +136,7 @@ def answering(handler: Callable[[httpx.Request], httpx.Response]) -> HttpTranspo
     return HttpTransport(httpx.MockTransport(handler))
 
 
-def test_http_carries_the_headers_of_jambonz_and_no_others() -> None:
+def test_http_requests_have_the_headers_of_jambonz_and_no_others() -> None:
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -160,7 +160,7 @@ def test_http_carries_the_headers_of_jambonz_and_no_others() -> None:
         (httpx.ReadTimeout("late"), TimedOut),
     ],
 )
-def test_what_goes_wrong_on_the_way_is_what_jambonz_would_call_it(error: Exception, expected: type[Exception]) -> None:
+def test_http_errors_become_the_errors_that_jambonz_distinguishes(error: Exception, expected: type[Exception]) -> None:
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 
@@ -169,17 +169,17 @@ def test_what_goes_wrong_on_the_way_is_what_jambonz_would_call_it(error: Excepti
 
 
 class TestTheTimeOfACall:
-    def test_goes_on_by_what_nobody_waits_for(self) -> None:
+    def test_advances_without_waiting(self) -> None:
         clock, began = CommandClock(), datetime.now(UTC)
         clock.pass_call_time(30)
         assert timedelta(seconds=30) <= clock.now() - began < timedelta(seconds=60)
 
-    def test_never_runs_out_of_what_a_signature_is_taken_for(self) -> None:
+    def test_stays_within_the_tolerance_of_signatures(self) -> None:
         clock = CommandClock()
         clock.pass_call_time(3600)
         assert clock.now() - datetime.now(UTC) < timedelta(seconds=TOLERANCE_SECONDS)
 
-    def test_is_the_real_one_where_that_is_asked_for(self) -> None:
+    def test_is_the_real_time_if_requested(self) -> None:
         clock = CommandClock(real_time=True)
         clock.pass_call_time(0.01)
         assert clock.now() - datetime.now(UTC) <= timedelta()

@@ -1,6 +1,6 @@
-"""The simulated phone asks as jambonz 0.9.8 asks, and refuses what it refuses.
+"""The simulated phone sends what jambonz 0.9.8 sends, and rejects what it rejects.
 
-The member sets are those of requests that feature-server 0.9.8 really sent.
+The sets of members come from requests that feature-server 0.9.8 really sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.phone import (
     TIMED_OUT,
     Answer,
     Answers,
-    Made,
+    MadeCall,
     Verbs,
     answer,
     endlessly,
@@ -58,7 +58,7 @@ MESSAGE = {"verb": "message", "to": "1", "from": "2", "text": "Hi", "actionHook"
 DEQUEUE = {"verb": "dequeue", "name": "support", "actionHook": f"{BASE}/hook"}
 
 
-def heard(made: Made) -> list[str]:
+def heard(made: MadeCall) -> list[str]:
     return [step.text for step in made.of(Heard)]
 
 
@@ -71,7 +71,7 @@ class TestTheFirstWebhook:
         assert body["env_vars"] == {"MAX": 3}
         assert set(body["sip"]) == {"headers", "raw", "body", "method", "version", "uri", "payload"}
 
-    def test_names_the_caller_in_quotes_and_no_trunk_for_a_registered_user(self) -> None:
+    def test_has_the_caller_name_in_quotes_and_no_trunk_for_a_sip_user(self) -> None:
         call = NewCall(to="+14155550123", from_="jane", caller_name="Jane", trunk=None, headers={"X-CID": "9"})
         body = make_call(HANGUP, call=call).body(CALL_HOOK)
         assert body["caller_name"] == '"Jane"'
@@ -80,14 +80,14 @@ class TestTheFirstWebhook:
         assert body["sip"]["headers"]["from"].startswith('"Jane" <sip:jane@')
         assert "X-Originating-Carrier" not in body["sip"]["headers"]
 
-    def test_is_signed_and_proven_and_names_its_sender(self) -> None:
+    def test_has_signature_credentials_and_user_agent(self) -> None:
         headers = make_call(HANGUP).application.requests[0].headers
         assert set(headers) == {"Jambonz-Signature", "Authorization", "b3", "user-agent", "Content-Type"}
         assert headers["user-agent"] == "jambonz"
         trace, span, sampled = headers["b3"].split("-")
         assert (len(trace), len(span), sampled) == (32, 16, "1")
 
-    def test_of_a_call_by_rest_comes_after_the_answer_and_tells_less(self) -> None:
+    def test_of_a_rest_call_comes_after_the_answer_with_fewer_members(self) -> None:
         call = NewCall(to="14155550199", from_="+12125550187", direction="outbound", env_vars={"A": "b"})
         made = make_call(SAY, call=call)
         body = made.body(CALL_HOOK)
@@ -96,7 +96,7 @@ class TestTheFirstWebhook:
         assert (body["call_status"], body["sip_status"]) == ("in-progress", 200)
         assert made.statuses() == ["trying", "ringing", "in-progress", "completed"]
 
-    def test_of_a_call_by_rest_that_fails_ends_a_call_that_was_answered(self) -> None:
+    def test_of_a_rest_call_ends_the_answered_call_if_it_fails(self) -> None:
         made = make_call([], call=NewCall(to="1", from_="2", direction="outbound"))
         assert made.refused == ["no application provided"]
         assert made.ended.call_status == "completed"
@@ -124,7 +124,7 @@ MATRIX: list[tuple[str, Answer, str | None]] = [
     ("302", Reply(302, {"location": f"{BASE}/menu"}, b""), "Unexpected HTTP Response (302)"),
     ("404", Reply(404, JSON, b"[]"), "Unexpected HTTP Response (404)"),
     ("500", Reply(500, JSON, b"[]"), "Unexpected HTTP Response (500)"),
-    ("nobody there", REFUSED_CONNECTION, "connection failed: refused"),
+    ("no connection", REFUSED_CONNECTION, "connection failed: refused"),
     ("too late", TIMED_OUT, "Headers Timeout Error"),
     ("an unknown verb", answer([*SAY, {"verb": "sya"}]), "invalid instruction: sya"),
     ("an unknown member", answer([*SAY, {"verb": "pause", "wrong": 1}]), "pause: unknown property wrong"),
@@ -159,31 +159,31 @@ class TestTheOutcomeMatrix:
 
     @pytest.mark.parametrize("verb", ["redirect", "llm"])
     @pytest.mark.parametrize(
-        ("given", "goes_on"),
+        ("given", "continues"),
         [(Reply(500, {}, b""), False), (answer([{"verb": "sya"}]), False), ([], True)],
         ids=["500", "unknown verb", "empty"],
     )
-    def test_an_error_at_some_hooks_ends_the_call(self, verb: str, given: Answer, goes_on: bool) -> None:
+    def test_an_error_at_some_hooks_ends_the_call(self, verb: str, given: Answer, continues: bool) -> None:
         verbs = [{"verb": "answer"}, {"verb": verb, "vendor": "openai", "actionHook": f"{BASE}/next"}, *SAY]
         made = make_call({CALL_HOOK: verbs, "/next": given}, "llm ends" if verb == "llm" else "")
-        assert heard(made) == (["Hello"] if goes_on else [])
+        assert heard(made) == (["Hello"] if continues else [])
         assert (made.ended.by, made.ended.call_status) == ("jambonz", "completed")
 
-    def test_a_gather_tells_the_status_hook_of_invalid_verbs(self) -> None:
+    def test_a_gather_reports_invalid_verbs_to_the_status_hook(self) -> None:
         made = make_call({CALL_HOOK: [MENU], "/menu": [{"verb": "sya"}]}, "press 1")
-        [told] = [status for status in made.application.statuses if "error" in status]
-        assert set(told) == CALL_INFO | {"error", "reason"}
-        assert (told["error"], told["reason"]) == ("invalid actionHook response", "invalid instruction: sya")
+        [event] = [status for status in made.application.statuses if "error" in status]
+        assert set(event) == CALL_INFO | {"error", "reason"}
+        assert (event["error"], event["reason"]) == ("invalid actionHook response", "invalid instruction: sya")
 
-    def test_a_request_is_told_again_as_a_failure_and_then_ends_the_call(self) -> None:
-        verbs = [{"verb": "answer"}, {"verb": "sip:request", "method": "INFO", "actionHook": f"{BASE}/asked"}, *SAY]
-        made = make_call({CALL_HOOK: verbs, "/asked": Reply(500, {}, b"")})
-        first, second = [request.body for request in made.application.at("/asked")]
+    def test_a_sip_request_is_reported_again_as_a_failure_and_ends_the_call(self) -> None:
+        verbs = [{"verb": "answer"}, {"verb": "sip:request", "method": "INFO", "actionHook": f"{BASE}/requested"}, *SAY]
+        made = make_call({CALL_HOOK: verbs, "/requested": Reply(500, {}, b"")})
+        first, second = [request.body for request in made.application.at("/requested")]
         assert (first["result"], first["sip_status"]) == ("success", 200)
         assert (second["result"], second["err"]) == ("failed", "Unexpected HTTP Response (500)")
         assert heard(made) == []
 
-    def test_a_byte_order_mark_does_not_harm(self) -> None:
+    def test_a_byte_order_mark_is_ignored(self) -> None:
         made = make_call({CALL_HOOK: Reply(200, JSON, b"\xef\xbb\xbf" + json.dumps(SAY).encode())})
         assert heard(made) == ["Hello"]
 
@@ -206,18 +206,18 @@ class TestRequests:
             ("#rc=x&rp=all", Reply(500, {}, b""), 1),
         ],
     )
-    def test_are_tried_again_as_the_fragment_says(self, fragment: str, given: Answer, tries: int) -> None:
+    def test_are_retried_as_the_fragment_says(self, fragment: str, given: Answer, tries: int) -> None:
         made = make_call({CALL_HOOK: given}, call_hook=f"{BASE}{CALL_HOOK}{fragment}")
         assert len(made.application.requests) == tries
         assert [attempt for _, attempt, _ in made.tries] == list(range(1, tries + 1))
 
-    def test_are_repeated_byte_for_byte_after_longer_and_longer_waits(self) -> None:
+    def test_are_retried_byte_for_byte_with_growing_delays(self) -> None:
         made = make_call({CALL_HOOK: Reply(500, {}, b"")}, call_hook=f"{BASE}{CALL_HOOK}#rc=5&rp=5xx")
         assert all(request == made.application.requests[0] for request in made.application.requests)
         assert made.application.requests[0].url == BASE + CALL_HOOK
         assert made.slept == [0.5, 1, 2, 4, 6]
 
-    def test_that_succeed_at_the_second_try_are_fine(self) -> None:
+    def test_that_succeed_on_a_retry_are_fine(self) -> None:
         answers = {CALL_HOOK: in_turn(Reply(503, {}, b""), SAY)}
         made = make_call(answers, call_hook=f"{BASE}{CALL_HOOK}#rc=2&rp=5xx")
         assert (made.refused, heard(made)) == ([], ["Hello"])
@@ -229,15 +229,15 @@ class TestRequests:
             (f"{BASE}/menu?token=a%20b&x=1&x=2", f"{BASE}/menu?token=a%20b&x=2"),
             (BASE, f"{BASE}/"),
         ],
-        ids=["relative to the host alone", "a name that stands twice in a query", "without a path"],
+        ids=["relative to the host", "a duplicate parameter", "without a path"],
     )
     def test_go_to_the_url_of_a_hook(self, hook: str, url: str) -> None:
         answers: Answers = {"/prod/call": [{**MENU, "actionHook": hook}], "/menu": [], "/": []}
         made = make_call(answers, "press 1", call_hook=f"{BASE}/prod/call?a=b")
-        asked = [request.url for request in made.application.requests if not request.url.endswith(STATUS_HOOK)]
-        assert (made.refused, asked[1:]) == ([], [url])
+        urls = [request.url for request in made.application.requests if not request.url.endswith(STATUS_HOOK)]
+        assert (made.refused, urls[1:]) == ([], [url])
 
-    def test_send_the_fragment_of_a_relative_hook_and_do_not_retry(self) -> None:
+    def test_to_a_relative_hook_send_its_fragment_and_are_not_retried(self) -> None:
         answers: Answers = {CALL_HOOK: [{**MENU, "actionHook": "/menu#rc=2&rp=5xx"}]}
         made = make_call(answers, "press 1")
         [request] = [request for request in made.application.requests if "/menu" in request.url]
@@ -245,17 +245,17 @@ class TestRequests:
         assert "fragment of a relative hook" in made.notes
 
     @pytest.mark.parametrize("hook", ["menu", "ftp://app.example.com/x", "https://", "https://[bad/x"])
-    def test_need_a_url_that_leads_somewhere(self, hook: str) -> None:
+    def test_need_a_valid_url(self, hook: str) -> None:
         made = make_call([{**MENU, "actionHook": hook}], "press 1")
         assert made.refused[0].startswith("Invalid URL")
 
     @pytest.mark.parametrize("host", [BASE, "https://other.example.net"])
-    def test_carry_the_credentials_of_the_call_hook_everywhere(self, host: str) -> None:
+    def test_carry_the_credentials_of_the_call_hook_to_every_host(self, host: str) -> None:
         hook = {"url": f"{host}/menu", "username": "else", "password": "wrong"}
         made = make_call({CALL_HOOK: [{**MENU, "actionHook": hook}]}, "press 1")
         first = made.application.requests[0].headers["Authorization"]
         assert {request.headers["Authorization"] for request in made.application.requests} == {first}
-        assert "its own credentials are ignored" in made.notes
+        assert "jambonz ignores the credentials in a hook" in made.notes
 
     def test_by_get_have_no_body_and_cannot_be_verified(self) -> None:
         hook = {"url": f"{BASE}/menu", "method": "GET"}
@@ -265,13 +265,13 @@ class TestRequests:
         assert "Content-Type" not in request.headers
         assert heard(made) == ["Hello"]
 
-    def test_after_a_redirect_to_another_host_have_no_credentials_and_its_base(self) -> None:
+    def test_have_no_credentials_after_a_redirect_to_another_host(self) -> None:
         redirect = {"verb": "redirect", "actionHook": "https://other.example.net/start"}
         made = make_call([redirect])
         assert "Authorization" not in made.application.requests[-1].headers
-        assert "no Authorization is sent, to https://other.example.net" in made.notes
+        assert "another host, https://other.example.net: from now on jambonz sends no Authorization" in made.notes
 
-    def test_after_a_redirect_on_the_same_host_are_as_before(self) -> None:
+    def test_are_unchanged_after_a_redirect_on_the_same_host(self) -> None:
         made = make_call({CALL_HOOK: [{"verb": "redirect", "actionHook": f"{BASE}/start"}], "/start": SAY})
         assert (made.notes, heard(made)) == ("", ["Hello"])
         assert set(made.body("/start")) == CALL_INFO
@@ -321,7 +321,7 @@ class TestBodies:
         ],
         ids=lambda value: value or "ends" if isinstance(value, str) else "",
     )  # fmt: skip
-    def test_tell_the_call_and_how_the_verb_ended(
+    def test_contain_the_call_and_the_result_of_the_verb(
         self, verb: dict[str, Any], line: str, members: set[str], expected: dict[str, object]
     ) -> None:
         made = make_call({CALL_HOOK: [{"verb": "answer"}, {**verb, "actionHook": f"{BASE}/hook"}], "/hook": []}, line)
@@ -330,7 +330,7 @@ class TestBodies:
         assert expected.items() <= body.items()
         assert (body["call_status"], body["sip_status"], body["sip_reason"]) == ("in-progress", 200, "OK")
 
-    def test_of_speech_is_that_of_all_vendors(self) -> None:
+    def test_of_speech_have_the_common_form_of_all_vendors(self) -> None:
         recognizer = {"vendor": "deepgram", "language": "nl-NL"}
         gather = {**MENU, "input": ["speech"], "recognizer": recognizer, "partialResultHook": f"{BASE}/partial"}
         made = make_call({CALL_HOOK: [gather], "/menu": [], "/partial": []}, "say hallo")
@@ -340,7 +340,7 @@ class TestBodies:
         assert speech["alternatives"][0]["transcript"] == "hallo"
         assert made.body("/partial")["speech"]["is_final"] is False
 
-    def test_of_a_transcription_are_raw_and_come_until_verbs_are_answered(self) -> None:
+    def test_of_a_transcription_are_raw_and_come_until_the_hook_returns_verbs(self) -> None:
         transcribe = {"verb": "transcribe", "transcriptionHook": f"{BASE}/said"}
         verbs: Verbs = [{"verb": "tag", "data": {"orderId": 7}}, transcribe]
         made = make_call({CALL_HOOK: verbs, "/said": in_turn([], SAY)}, "say one\nsay two")
@@ -350,7 +350,7 @@ class TestBodies:
         assert second["speech"]["alternatives"][0]["transcript"] == "two"
         assert heard(made) == ["Hello"]
 
-    def test_of_what_was_tagged_keep_its_keys(self) -> None:
+    def test_contain_tags_with_unchanged_keys(self) -> None:
         data = {"orderId": "A-1", "deep": {"someKey": 1}}
         verbs = [{"verb": "tag", "data": {"old": 1}}, {"verb": "tag", "data": data}, MENU]
         made = make_call({CALL_HOOK: verbs, "/menu": []}, "press 1")
@@ -372,8 +372,8 @@ class TestBodies:
         body = made.body("/referred")
         assert set(body) == CALL_INFO | set(expected)
         assert expected.items() <= body.items()
-        told = [request.body for request in made.application.at("/event")]
-        assert told == [{"event": "transfer-status", "call_status": status} for status in events]
+        bodies = [request.body for request in made.application.at("/event")]
+        assert bodies == [{"event": "transfer-status", "call_status": status} for status in events]
 
     @pytest.mark.parametrize(
         ("line", "types"),
@@ -391,7 +391,7 @@ class TestBodies:
         assert [body["type"] for body in bodies] == types
         assert set(bodies[0]) >= CALL_INFO
 
-    def test_of_a_machine_whose_hook_answers_verbs_replace_the_rest(self) -> None:
+    def test_of_machine_detection_may_get_verbs_that_replace_the_rest(self) -> None:
         config = {"verb": "config", "amd": {"actionHook": f"{BASE}/amd"}}
         made = make_call({CALL_HOOK: [config, MENU], "/amd": [{"verb": "say", "text": "Call back"}]}, "amd machine")
         assert (heard(made), len(made.application.at("/amd"))) == (["Call back"], 1)
@@ -419,26 +419,24 @@ class TestGather:
             ({"numDigits": 4, "finishOnKey": "#"}, "12#4", "12"),
             ({"maxDigits": 4, "minDigits": 2}, "12", "12"),
             ({"maxDigits": 4, "minDigits": 2, "interDigitTimeout": 3}, "123", "123"),
-            # jambonz counts no digits as enough where there is no minDigits.
+            # Without minDigits, jambonz never has enough digits.
             ({"maxDigits": 4, "interDigitTimeout": 3}, "12", None),
             ({"maxDigits": 4, "minDigits": 3}, "12", None),
             ({}, "12", None),
         ],
     )
-    def test_is_over_when_jambonz_has_enough_digits(
-        self, members: dict[str, Any], keys: str, digits: str | None
-    ) -> None:
+    def test_ends_when_jambonz_has_enough_digits(self, members: dict[str, Any], keys: str, digits: str | None) -> None:
         gather = {"verb": "gather", "actionHook": f"{BASE}/menu", **members}
         body = make_call({CALL_HOOK: [gather], "/menu": []}, f"press {keys}").body("/menu")
         assert body.get("digits") == digits
         assert body["reason"] == ("timeout" if digits is None else "dtmfDetected")
 
     @pytest.mark.parametrize(("inputs", "line"), [(["digits"], "say sales"), (["speech"], "press 1")])
-    def test_hears_only_what_it_listens_to(self, inputs: list[str], line: str) -> None:
+    def test_ignores_input_that_it_does_not_accept(self, inputs: list[str], line: str) -> None:
         made = make_call({CALL_HOOK: [{**MENU, "input": inputs}], "/menu": []}, line)
         assert made.body("/menu")["reason"] == "timeout"
 
-    def test_without_a_time_out_waits_on(self) -> None:
+    def test_without_a_timeout_keeps_waiting(self) -> None:
         made = make_call({CALL_HOOK: [{**MENU, "timeout": 0}], "/menu": []}, "wait\nwait\npress 2")
         assert made.body("/menu")["digits"] == "2"
 
@@ -446,18 +444,18 @@ class TestGather:
         ("members", "early", "seconds"),
         [({}, "", 14), ({}, " early", 0), ({"listenDuringPrompt": False}, " early", 29)],
     )
-    def test_is_answered_while_its_prompt_is_playing(self, members: dict[str, Any], early: str, seconds: int) -> None:
+    def test_accepts_keys_while_its_prompt_is_playing(self, members: dict[str, Any], early: str, seconds: int) -> None:
         gather = {**MENU, "say": {"text": "x" * 210}, **members}
         made = make_call({CALL_HOOK: [gather], "/menu": []}, f"press 1{early}")
         assert heard(made) == ["x" * 210]
         assert made.ended.seconds == seconds
         assert made.body("/menu").get("digits") == (None if members else "1")
 
-    def test_without_a_hook_asks_nobody(self) -> None:
+    def test_without_a_hook_sends_no_request(self) -> None:
         made = make_call([{"verb": "gather", "numDigits": 1}, *SAY], "press 1")
         assert (len(made.tries), heard(made)) == (1, ["Hello"])
 
-    def test_can_be_replaced_by_barge_in_for_the_whole_call(self) -> None:
+    def test_is_skipped_while_barge_in_is_on_for_the_whole_call(self) -> None:
         barge_in = {"enable": True, "input": ["digits", "speech"], "numDigits": 1, "actionHook": f"{BASE}/barged"}
         verbs = [{"verb": "config", "bargeIn": barge_in}, *SAY, MENU, {"verb": "pause", "length": 9}]
         made = make_call({CALL_HOOK: verbs, "/barged": [{"verb": "say", "text": "Yes?"}]}, "interrupt press 2")
@@ -466,7 +464,7 @@ class TestGather:
         uninterrupted = make_call({CALL_HOOK: verbs})
         assert "jambonz skips it while config has bargeIn on" in uninterrupted.notes
 
-    def test_barge_in_is_over_after_once_unless_it_is_sticky(self) -> None:
+    def test_barge_in_ends_after_one_use_unless_it_is_sticky(self) -> None:
         for sticky, times in ((True, 2), (False, 1)):
             barge_in = {"enable": True, "sticky": sticky, "actionHook": f"{BASE}/barged"}
             verbs = [{"verb": "config", "bargeIn": barge_in}, *SAY, *SAY]
@@ -504,15 +502,15 @@ class TestStatusEvents:
         assert set(made.application.statuses[-1]) == CALL_INFO
         assert (made.ended.sip_status, made.ended.reason, heard(made)) == (486, "Busy Here", [])
 
-    def test_of_a_call_that_no_verb_answers_have_no_end(self) -> None:
+    def test_of_a_call_that_no_verb_answers_have_no_final_status(self) -> None:
         made = make_call([{"verb": "pause", "length": 1}, {"verb": "tag", "data": {}}])
         assert made.statuses() == ["trying"]
         assert made.ended.sip_status == 603
 
-    def test_are_not_sent_where_no_hook_wants_them(self) -> None:
+    def test_are_not_sent_without_a_call_status_hook(self) -> None:
         assert make_call(SAY, status_events=False).application.statuses == []
 
-    def test_that_are_refused_do_not_harm_the_call(self) -> None:
+    def test_that_are_rejected_do_not_harm_the_call(self) -> None:
         made = make_call({CALL_HOOK: SAY, STATUS_HOOK: Reply(404, {}, b"")})
         assert made.refused == ["Unexpected HTTP Response (404)"] * 3
         assert heard(made) == ["Hello"]
@@ -532,7 +530,7 @@ class TestStatusEvents:
         ],
         ids=str,
     )
-    def test_tell_of_the_answer_at_the_first_verb_that_needs_sound(
+    def test_report_the_answer_at_the_first_verb_that_needs_sound(
         self, verb: dict[str, Any], is_answered: bool
     ) -> None:
         script = "dial busy" if verb["verb"] == "dial" else "wait" if verb["verb"] == "gather" else ""
@@ -546,7 +544,7 @@ class TestStatusEvents:
             ([*SAY, {"verb": "sip:decline", "status": 603}], "preconditions not met: final sip status already sent"),
         ],
     )
-    def test_come_of_no_verb_that_is_out_of_place(self, verbs: Verbs, reason: str) -> None:
+    def test_are_not_sent_for_a_verb_that_is_out_of_place(self, verbs: Verbs, reason: str) -> None:
         assert make_call(verbs).refused == [reason]
 
 
@@ -562,11 +560,11 @@ class TestDial:
             ("dial failed", "failed", 503, ["trying", "ringing", "failed"]),
             ("dial failed 404", "failed", 404, ["trying", "ringing", "failed"]),
             ("dial failed 600", "busy", 600, ["trying", "ringing", "busy"]),
-            # The verb's own time-out: what it finds out is thrown away.
+            # The verb's timeout: jambonz discards the final status.
             ("dial timeout", "ringing", 180, ["trying", "ringing"]),
         ],
     )
-    def test_tells_what_became_of_it(self, line: str, call_status: str, sip_status: int, leg: list[str]) -> None:
+    def test_reports_its_outcome(self, line: str, call_status: str, sip_status: int, leg: list[str]) -> None:
         made = make_call({CALL_HOOK: [DIAL, *SAY], "/dialled": []}, line)
         body = made.body("/dialled")
         assert set(body) == CALL_INFO | {"dial_call_status", "dial_sip_status", "dial_call_sid", "dial_sbc_callid"}
@@ -574,7 +572,7 @@ class TestDial:
         assert made.statuses("leg") == leg
         assert heard(made) == ["Hello"]
 
-    def test_tells_of_the_other_leg_as_jambonz_does(self) -> None:
+    def test_sends_status_events_of_the_other_leg_as_jambonz_does(self) -> None:
         made = make_call({CALL_HOOK: [{**DIAL, "tag": {"a": 1}}], "/dialled": []}, "dial answered 31")
         trying, ringing, _, completed = [status for status in made.application.statuses if "parent_call_sid" in status]
         assert set(trying) == DIALLED_LEG - {"sbc_callid"} | {"customerData"}
@@ -584,30 +582,30 @@ class TestDial:
         events = [request for request in made.application.at(STATUS_HOOK) if "parent_call_sid" in request.body]
         assert not any("b3" in request.headers for request in events)
 
-    def test_that_the_caller_ends_asks_its_hook_and_takes_no_verbs(self) -> None:
+    def test_that_the_caller_ends_calls_its_hook_and_ignores_the_verbs(self) -> None:
         made = make_call({CALL_HOOK: [DIAL], "/dialled": SAY}, "dial answered 30 hang up")
         assert (made.body("/dialled")["dial_call_status"], heard(made)) == ("completed", [])
         assert made.body("/dialled")["call_status"] == "completed"
         assert made.ended.by == "caller"
 
-    def test_that_the_caller_leaves_while_it_rings_has_no_final_status(self) -> None:
+    def test_that_the_caller_abandons_has_no_final_status(self) -> None:
         made = make_call({CALL_HOOK: [{**DIAL, "answerOnBridge": True}], "/dialled": []}, "hang up")
         assert made.statuses("leg") == ["trying", "ringing"]
         assert made.statuses() == ["trying", "no-answer"]
         assert made.body("/dialled")["dial_call_status"] == "ringing"
 
-    def test_answers_the_caller_with_the_callee_where_it_is_asked_to(self) -> None:
+    def test_answers_the_caller_with_the_callee_if_answer_on_bridge_is_set(self) -> None:
         made = make_call({CALL_HOOK: [{**DIAL, "answerOnBridge": True}], "/dialled": []}, "dial answered 30")
         order = [status["call_status"] for status in made.application.statuses]
         assert order == ["trying", "trying", "ringing", "in-progress", "in-progress", "completed", "completed"]
 
-    def test_is_ended_by_its_time_limit(self) -> None:
+    def test_ends_at_its_time_limit(self) -> None:
         made = make_call({CALL_HOOK: [{**DIAL, "timeLimit": 10}], "/dialled": []}, "dial answered 30 hang up")
         completed = made.application.statuses[-2]
         assert completed["duration"] == 10
         assert made.ended.by == "jambonz"
 
-    def test_rings_ten_different_targets_at_most(self) -> None:
+    def test_rings_at_most_ten_different_targets(self) -> None:
         numbers = [f"+1415555{number:04}" for number in (*range(12), 0)]
         targets = [{"type": "phone", "number": number} for number in numbers]
         made = make_call({CALL_HOOK: [{**DIAL, "target": targets}], "/dialled": []}, "dial answered")
@@ -615,11 +613,11 @@ class TestDial:
         assert [event["to"] for event in events if event["call_status"] == "trying"] == numbers[:10]
         assert [event["to"] for event in events if event["call_status"] == "completed"] == numbers[:1]
 
-    def test_without_a_target_is_refused(self) -> None:
+    def test_without_a_target_is_rejected(self) -> None:
         made = make_call([{**DIAL, "target": [{"type": "phone"}]}])
-        assert made.refused == ["there is no target that could be called"]
+        assert made.refused == ["no target has a number, a name or a SIP URI"]
 
-    def test_tells_the_hook_of_a_nested_listen_and_takes_no_verbs(self) -> None:
+    def test_calls_the_hook_of_a_nested_listen_and_ignores_the_verbs(self) -> None:
         dial = {**DIAL, "listen": {"url": "wss://a.example.com", "actionHook": f"{BASE}/recorded"}}
         made = make_call({CALL_HOOK: [dial], "/dialled": [], "/recorded": SAY}, "dial answered 12")
         assert (made.body("/recorded")["dial_call_duration"], heard(made)) == (12, [])
@@ -632,20 +630,20 @@ class TestDial:
         assert made.body("/dialled")["dial_call_status"] == "completed"
 
 
-ASK_THE_CALLEE: Verbs = [
+CONFIRM_WITH_A_KEY: Verbs = [
     {"verb": "gather", "numDigits": 1, "say": {"text": "Press 1"}, "actionHook": f"{BASE}/confirmed"},
     {"verb": "hangup"},
 ]
 
 
 class TestConfirmHook:
-    def call(self, confirm: Answer, confirmed: Answer = None, script: str = "") -> Made:
+    def call(self, confirm: Answer, confirmed: Answer = None, script: str = "") -> MadeCall:
         dial = {**DIAL, "confirmHook": f"{BASE}/confirm"}
         answers: Answers = {CALL_HOOK: [dial], "/confirm": confirm, "/confirmed": confirmed or [], "/dialled": []}
         return make_call(answers, f"dial answered 20\n{script}")
 
     @pytest.mark.parametrize("confirm", [answer([]), Reply(204, {}, b""), SAY], ids=["[]", "204", "say"])
-    def test_accepts_a_leg_that_is_still_there_at_the_end(self, confirm: Answer) -> None:
+    def test_accepts_a_leg_that_is_still_connected_at_the_end(self, confirm: Answer) -> None:
         made = self.call(confirm)
         assert made.body("/dialled")["dial_call_status"] == "completed"
         assert set(made.body("/confirm")) == DIALLED_LEG
@@ -657,32 +655,32 @@ class TestConfirmHook:
         [HANGUP, Reply(500, {}, b""), TIMED_OUT, answer([{"verb": "sya"}]), answer([{"verb": "sip:decline"}])],
         ids=["hangup", "500", "too late", "unknown verb", "sip:decline"],
     )
-    def test_declines_a_leg_that_is_hung_up_or_cannot_be_asked(self, confirm: Answer) -> None:
+    def test_declines_a_leg_that_is_hung_up_or_whose_hook_fails(self, confirm: Answer) -> None:
         made = self.call(confirm)
         assert made.body("/dialled")["dial_call_status"] == "in-progress"
         assert "completed" not in made.statuses("leg")
 
-    def test_asks_the_callee(self) -> None:
-        made = self.call(ASK_THE_CALLEE, [{"verb": "say", "text": "Thank you"}], "press 1")
+    def test_lets_the_callee_confirm_with_a_key(self) -> None:
+        made = self.call(CONFIRM_WITH_A_KEY, [{"verb": "say", "text": "Thank you"}], "press 1")
         assert [(step.side, step.text) for step in made.of(Heard)] == [("callee", "Press 1"), ("callee", "Thank you")]
         assert made.body("/dialled")["dial_call_status"] == "completed"
         assert "parent_call_sid" in made.body("/confirmed")
 
-    def test_drops_a_hangup_that_its_action_hook_answers(self) -> None:
-        made = self.call(ASK_THE_CALLEE, [*SAY, {"verb": "hangup"}], "press 2")
+    def test_drops_a_hangup_from_the_response_of_its_action_hook(self) -> None:
+        made = self.call(CONFIRM_WITH_A_KEY, [*SAY, {"verb": "hangup"}], "press 2")
         assert made.body("/dialled")["dial_call_status"] == "completed"
         assert made.refused == ["removing verbs that are not allowed for confirmSession call: hangup"]
 
-    def test_leaves_the_verbs_that_are_left_where_nothing_of_an_answer_is_allowed(self) -> None:
-        made = self.call(ASK_THE_CALLEE, HANGUP, "press 2")
+    def test_continues_with_its_verbs_if_no_verb_of_a_response_is_allowed(self) -> None:
+        made = self.call(CONFIRM_WITH_A_KEY, HANGUP, "press 2")
         assert made.body("/dialled")["dial_call_status"] == "in-progress"
 
-    def test_is_declined_by_a_callee_who_hangs_up(self) -> None:
-        made = self.call(ASK_THE_CALLEE, script="hang up")
+    def test_declines_a_callee_who_hangs_up(self) -> None:
+        made = self.call(CONFIRM_WITH_A_KEY, script="hang up")
         assert made.statuses("leg") == ["trying", "ringing", "in-progress", "completed"]
         assert made.ended.by == "jambonz"
 
-    def test_of_a_target_goes_before_that_of_the_dial_and_the_next_target_still_rings(self) -> None:
+    def test_of_a_target_overrides_that_of_the_dial_while_others_still_ring(self) -> None:
         targets = [
             {"type": "phone", "number": "+14155550100", "confirmHook": f"{BASE}/own"},
             {"type": "phone", "number": "+14155550101"},
@@ -694,10 +692,10 @@ class TestConfirmHook:
         assert made.body("/confirm")["to"] == "+14155550101"
         assert made.body("/dialled")["dial_call_status"] == "completed"
 
-    def test_leaves_a_dial_completed_whose_next_target_is_busy_after_a_callee_hung_up(self) -> None:
+    def test_leaves_the_dial_completed_if_a_callee_hangs_up_before_a_busy_target(self) -> None:
         targets = [{"type": "phone", "number": f"+1415555010{number}"} for number in (0, 1)]
         dial = {**DIAL, "target": targets, "confirmHook": f"{BASE}/confirm"}
-        answers: Answers = {CALL_HOOK: [dial], "/confirm": ASK_THE_CALLEE, "/dialled": []}
+        answers: Answers = {CALL_HOOK: [dial], "/confirm": CONFIRM_WITH_A_KEY, "/dialled": []}
         made = make_call(answers, "dial answered\nhang up\ndial busy")
         assert made.body("/dialled")["dial_call_status"] == "completed"
 
@@ -707,10 +705,10 @@ ENQUEUE |= {"waitHook": f"{BASE}/wait", "actionHook": f"{BASE}/queued"}
 
 
 class TestQueue:
-    def call(self, wait: Any, script: str) -> Made:
+    def call(self, wait: Any, script: str) -> MadeCall:
         return make_call({CALL_HOOK: [ENQUEUE, *SAY], "/wait": wait, "/queued": []}, script)
 
-    def test_asks_the_wait_hook_again_and_again_and_tells_it_nothing_of_the_call(self) -> None:
+    def test_requests_the_wait_hook_repeatedly_with_few_members(self) -> None:
         made = self.call(endlessly([{"verb": "play", "url": "music.wav"}]), "queue waits 2\nqueue bridged 30")
         first, _, third = [request.body for request in made.application.at("/wait")]
         members = {"queue_sid", "queue_time", "queue_size", "queue_position", "call_sid", "call_id"}
@@ -721,16 +719,16 @@ class TestQueue:
         assert (body["queue_result"], body["queue_time"]) == ("bridged", 41)
         assert heard(made) == ["Hello"]
 
-    def test_tells_the_wait_hook_what_was_tagged(self) -> None:
+    def test_sends_tags_to_the_wait_hook(self) -> None:
         verbs = [{"verb": "tag", "data": {"orderId": 7}}, ENQUEUE]
         made = make_call({CALL_HOOK: verbs, "/wait": [], "/queued": []}, "queue error")
         assert made.body("/wait")["customerData"] == {"orderId": 7}
         assert made.body("/queued")["queue_result"] == "error"
 
-    @pytest.mark.parametrize("said", [["Sorry"], []])
-    def test_can_be_left(self, said: list[str]) -> None:
-        made = self.call([*({"verb": "say", "text": text} for text in said), {"verb": "leave"}, *SAY], "")
-        assert (made.body("/queued")["queue_result"], heard(made)) == ("leave", [*said, "Hello"])
+    @pytest.mark.parametrize("prompts", [["Sorry"], []])
+    def test_can_be_left(self, prompts: list[str]) -> None:
+        made = self.call([*({"verb": "say", "text": text} for text in prompts), {"verb": "leave"}, *SAY], "")
+        assert (made.body("/queued")["queue_result"], heard(made)) == ("leave", [*prompts, "Hello"])
 
     @pytest.mark.parametrize(
         ("wait", "reason"),
@@ -741,14 +739,14 @@ class TestQueue:
             ([*SAY, MENU], 'unsupported verb in enqueue waitHook: only ["play","say","pause","leave","tag"]'),
         ],
     )
-    def test_stops_asking_a_wait_hook_that_gives_nothing_to_hear(self, wait: Answer, reason: str | None) -> None:
+    def test_stops_requesting_a_wait_hook_that_returns_no_verbs(self, wait: Answer, reason: str | None) -> None:
         made = self.call(wait, "queue waits 3\nqueue bridged")
         assert len(made.application.at("/wait")) == 1
         assert made.refused == ([] if reason is None else [reason])
         assert made.body("/queued")["queue_result"] == "bridged"
 
     @pytest.mark.parametrize("script", ["hang up", "interrupt hang up"])
-    def test_tells_its_hook_that_the_caller_hung_up(self, script: str) -> None:
+    def test_reports_that_the_caller_hung_up(self, script: str) -> None:
         made = self.call(endlessly(SAY), script)
         body = made.body("/queued")
         assert (body["queue_result"], body["call_status"]) == ("hangup", "completed")
@@ -756,7 +754,7 @@ class TestQueue:
 
 
 class TestConference:
-    def test_tells_its_hooks(self) -> None:
+    def test_calls_its_hooks(self) -> None:
         hooks = {"statusHook": f"{BASE}/events", "enterHook": f"{BASE}/enter", "actionHook": f"{BASE}/over"}
         conference = {"verb": "conference", "name": "standup", "statusEvents": ["start", "join", "end"], **hooks}
         answers: Answers = {CALL_HOOK: [conference], "/events": endlessly([]), "/enter": SAY, "/over": []}
@@ -779,22 +777,22 @@ class TestConference:
         assert heard(made) == ["Hello", "Hello"]
 
     @pytest.mark.parametrize("verb", [{"verb": "leave"}, {"verb": "tag", "data": {}}])
-    def test_takes_fewer_verbs_than_a_queue(self, verb: dict[str, Any]) -> None:
+    def test_accepts_fewer_verbs_than_a_queue(self, verb: dict[str, Any]) -> None:
         conference = {"verb": "conference", "name": "standup", "enterHook": f"{BASE}/enter"}
         made = make_call({CALL_HOOK: [conference], "/enter": [verb]}, "hang up")
         assert made.refused == ['unsupported verb in conference enterHook: only ["play","say","pause"]']
 
 
 class TestLlm:
-    def call(self, vendor: str, given: Answer) -> Made:
+    def call(self, vendor: str, given: Answer) -> MadeCall:
         llm = {"verb": f"{vendor}_s2s" if vendor == "openai" else "llm", "llmOptions": {}, "actionHook": f"{BASE}/over"}
         llm |= {"toolHook": f"{BASE}/tool"} | ({} if vendor == "openai" else {"vendor": vendor})
         script = 'llm tool get_weather {"locationName": "Boston"}'
         answers: Answers = {CALL_HOOK: [llm], "/tool": given, "/over": []}
-        goes_on = not isinstance(given, Reply)
-        return make_call(answers, script + ("\nllm ends server error" if goes_on else ""))
+        continues = not isinstance(given, Reply)
+        return make_call(answers, script + ("\nllm ends server error" if continues else ""))
 
-    def test_asks_for_a_tool_without_a_word_of_the_call(self) -> None:
+    def test_calls_a_tool_without_identifying_the_call(self) -> None:
         made = self.call("ultravox", {"result": "sunny"})
         body = made.body("/tool")
         assert set(body) == {"tool_call_id", "name", "args"}
@@ -804,7 +802,7 @@ class TestLlm:
         assert set(over) == CALL_INFO | {"completion_reason"}
         assert over["completion_reason"] == "server error"
 
-    def test_asks_otherwise_for_google(self) -> None:
+    def test_calls_a_tool_in_another_form_for_google(self) -> None:
         made = self.call("google", {"toolResponse": {"functionResponses": []}})
         body = made.body("/tool")
         assert (set(body), body["tool_call_id"]) == ({"tool_call_id", "type", "function_calls"}, "function_call_id")
@@ -812,16 +810,18 @@ class TestLlm:
         assert made.refused == []
 
     @pytest.mark.parametrize("given", [Reply(204, {}, b""), Reply(200, {}, b"{}"), Reply(500, {}, b"")])
-    def test_ends_where_a_tool_gives_no_object(self, given: Reply) -> None:
+    def test_ends_if_a_tool_returns_no_object(self, given: Reply) -> None:
         made = self.call("openai", given)
         assert made.body("/over")["completion_reason"] == "client error calling function"
         assert len(made.refused) == 1
 
     @pytest.mark.parametrize("vendor", ["openai", "elevenlabs", "deepgram", "google", "ultravox"])
-    @pytest.mark.parametrize("given", [[], {"else": 1}], ids=["array", "object"])
-    def test_is_left_waiting_by_an_object_of_another_shape(self, vendor: str, given: Answer) -> None:
+    @pytest.mark.parametrize("given", [[], {"other": 1}], ids=["array", "object"])
+    def test_waits_for_ever_if_the_response_has_another_shape(self, vendor: str, given: Answer) -> None:
         [refused] = self.call(vendor, given).refused
-        assert refused == f"not the object that {vendor} takes: it is dropped, and the model waits for ever"
+        assert (
+            refused == f"not the shape that {vendor} accepts: jambonz drops the response and the model waits for ever"
+        )
 
     @pytest.mark.parametrize(
         ("vendor", "given"),
@@ -832,7 +832,7 @@ class TestLlm:
             ("deepgram", {"data": {"type": "FunctionCallResponse", "id": "1", "content": "sunny"}}),
         ],
     )  # fmt: skip
-    def test_takes_the_vendor_s_own_shape(self, vendor: str, given: Answer) -> None:
+    def test_accepts_the_shape_of_its_vendor(self, vendor: str, given: Answer) -> None:
         assert self.call(vendor, given).refused == []
 
 
@@ -848,8 +848,8 @@ class TestScripts:
             ({"verb": "conference", "name": "a"}, "wait", "line 1: `wait`, but the call is at a conference"),
             ({"verb": "llm"}, "wait", "line 1: `wait`, but the call is at an llm"),
             ({"verb": "transcribe"}, "wait", "line 1: `wait`, but the call is at a transcribe"),
-            (SAY[0], "press 1\nwait", "line 1: `press 1` and 1 more: not used, the call was over before"),
-            (SAY[0], "amd machine", "line 1: `amd machine`: not used, the call was over before"),
+            (SAY[0], "press 1\nwait", "line 1: `press 1` and 1 more: not used, because the call ended first"),
+            (SAY[0], "amd machine", "line 1: `amd machine`: not used, because the call ended first"),
         ],
     )
     def test_that_do_not_fit_the_call_name_the_line(self, verb: dict[str, Any], script: str, problem: str) -> None:
@@ -860,10 +860,10 @@ class TestScripts:
     @pytest.mark.parametrize(
         ("script", "problem"),
         [
-            ("press x", "line 1: `press x`, which says nothing that a call can do"),
-            ("wait\ndial maybe", "line 2: `dial maybe`, which says nothing that a call can do"),
-            ("llm tool x [1]", "line 1: `llm tool x [1]`: what follows the tool's name is no JSON object"),
-            ("llm tool x {", "line 1: `llm tool x {`: what follows the tool's name is no JSON object"),
+            ("press x", "line 1: `press x`: unknown decision; see docs/phone.md"),
+            ("wait\ndial maybe", "line 2: `dial maybe`: unknown decision; see docs/phone.md"),
+            ("llm tool x [1]", 'line 1: `llm tool x [1]`: write the arguments as a JSON object, such as {"a": 1}'),
+            ("llm tool x {", 'line 1: `llm tool x {`: write the arguments as a JSON object, such as {"a": 1}'),
             ("interrupt dial busy", "line 1: `interrupt dial busy`: only press, say and hang up can interrupt"),
             ("interrupt queue waits 2", "line 1: `interrupt queue waits 2`: only press, say and hang up can interrupt"),
         ],
@@ -872,48 +872,48 @@ class TestScripts:
         with pytest.raises(ScriptProblem) as raised:
             ScriptedCaller(script)
         assert str(raised.value) == problem
-        with pytest.raises(ScriptProblem, match="line 1: `foo`, which says nothing") as raised:
+        with pytest.raises(ScriptProblem, match="line 1: `foo`: unknown decision") as raised:
             ScriptedCaller(f"foo\n{script}")
         assert len(str(raised.value).splitlines()) == 2
 
-    def test_name_the_outcomes_that_a_verb_has(self) -> None:
+    def test_with_an_unknown_outcome_list_the_known_ones(self) -> None:
         play = {"verb": "play", "url": "a.wav", "actionHook": f"{BASE}/played"}
         with pytest.raises(ScriptProblem, match="line 1: `play twice`: play ends with one of completed, failed"):
             make_call([play], "play twice")
 
-    def test_hang_up_where_they_end(self) -> None:
+    def test_hang_up_at_their_end(self) -> None:
         made = make_call({CALL_HOOK: [MENU, MENU], "/menu": []}, "press 1")
         assert (made.ended.by, len(made.application.at("/menu"))) == ("caller", 1)
 
-    def test_may_hold_comments_blank_lines_and_blanks(self) -> None:
+    def test_may_have_comments_blank_lines_and_spaces(self) -> None:
         made = make_call({CALL_HOOK: [MENU], "/menu": []}, "\n# a comment\n   press   1  \n\n")
         assert made.body("/menu")["digits"] == "1"
 
 
 class TestTheEnd:
-    def test_of_a_plan_that_goes_round_in_circles_is_told(self) -> None:
+    def test_comes_after_200_hooks_in_an_endless_loop(self) -> None:
         redirect = {"verb": "redirect", "actionHook": BASE + CALL_HOOK}
         made = make_call({CALL_HOOK: endlessly([redirect])}, status_events=False)
         assert len(made.application.requests) == 200
-        assert made.refused == ["more than 200 hooks: the call goes round in circles"]
+        assert made.refused == ["more than 200 hooks: the call is in an endless loop"]
         assert made.ended.by == "phone"
 
-    def test_of_a_recording_that_never_ends_is_told(self) -> None:
+    def test_of_a_recording_that_loops_for_ever_is_a_hangup(self) -> None:
         made = make_call([{"verb": "play", "url": "a.wav", "loop": "forever"}, *SAY])
         assert (made.ended.by, heard(made)) == ("caller", [])
-        assert "never ends" in made.notes
+        assert "loops for ever" in made.notes
 
-    def test_of_a_verb_that_is_not_simulated_is_its_beginning(self) -> None:
+    def test_of_a_verb_that_is_not_simulated_comes_at_once(self) -> None:
         made = make_call([{"verb": "rasa", "url": "https://a"}, *SAY])
         assert "rasa is not simulated" in made.notes
         assert heard(made) == ["Hello"]
 
-    def test_verbs_that_nobody_hears_are_told(self) -> None:
+    def test_silent_verbs_are_shown(self) -> None:
         dub = {"verb": "dub", "action": "addTrack", "track": "a"}
         silent: Verbs = [{"verb": "alert", "message": "look"}, dub, {"verb": "dtmf", "dtmf": "12"}, {"verb": "leave"}]
         steps = [str(step) for step in make_call(silent).steps]
-        told = [step for step in steps if step.split()[0] in ("alert", "dub", "dtmf")]
-        assert told == ["alert   look", "dub   addTrack", "dtmf   12"]
+        silent_steps = [step for step in steps if step.split()[0] in ("alert", "dub", "dtmf")]
+        assert silent_steps == ["alert   look", "dub   addTrack", "dtmf   12"]
 
     def test_time_passes_without_waiting_and_retries_count(self) -> None:
         answers: Answers = {CALL_HOOK: [{"verb": "answer"}, {**MENU, "timeout": 600}], "/menu": []}
@@ -949,15 +949,15 @@ ANSWERS_OF_EVERYTHING: Answers = {
 
 
 @pytest.mark.parametrize("moment", range(len(LINES_OF_EVERYTHING)))
-def test_a_call_ends_once_at_whatever_moment_its_caller_hangs_up(moment: int) -> None:
+def test_a_call_ends_once_whenever_its_caller_hangs_up(moment: int) -> None:
     made = make_call(ANSWERS_OF_EVERYTHING, "\n".join([*LINES_OF_EVERYTHING[:moment], "hang up"]))
-    # At the confirm hook it is the callee who hangs up; then the script is over, and the caller does.
+    # At the confirm hook the callee hangs up. The script is over then, so the caller hangs up too.
     assert made.ended.by == "caller"
     assert made.statuses().count("completed") == 1
     assert made.refused == []
 
 
-THINGS_DONE = [
+DECISIONS = [
     "press 1", "say yes", "wait", "error", "dial busy", "dial answered 5", "dial timeout", "dial answered 3 hang up",
 ]  # fmt: skip
 REPLIES: list[Answer] = [
@@ -967,12 +967,10 @@ REPLIES: list[Answer] = [
 
 @examples(150)
 @given(
-    lines=st.lists(st.sampled_from(THINGS_DONE), max_size=6),
+    lines=st.lists(st.sampled_from(DECISIONS), max_size=6),
     replies=st.lists(st.sampled_from(REPLIES), min_size=1, max_size=5),
 )
-def test_whatever_is_answered_and_done_a_call_ends_once_and_asks_as_jambonz(
-    lines: list[str], replies: list[Answer]
-) -> None:
+def test_any_call_ends_once_and_sends_the_requests_that_it_yields(lines: list[str], replies: list[Answer]) -> None:
     answers: Answers = {
         CALL_HOOK: [GATHER, DIAL, *SAY],
         "/menu": in_turn(*replies),
@@ -992,20 +990,20 @@ def test_whatever_is_answered_and_done_a_call_ends_once_and_asks_as_jambonz(
 
 
 class Stubborn(ScriptedCaller):
-    """Presses 1 for ever."""
+    """Caller that presses 1 for ever."""
 
-    def at_gather(self, _asked: object) -> Pressed:
+    def at_gather(self, _question: object) -> Pressed:
         return Pressed("1")
 
 
-def test_a_menu_without_an_end_is_given_up() -> None:
+def test_an_endless_menu_is_aborted() -> None:
     steps: list[Step] = make_call(
-        {CALL_HOOK: [MENU], "/menu": endlessly([MENU])}, Stubborn(""), status_events=False, most_hooks=20
+        {CALL_HOOK: [MENU], "/menu": endlessly([MENU])}, Stubborn(""), status_events=False, max_hooks=20
     ).steps
     assert sum(isinstance(step, Sent) for step in steps) == 20
 
 
 @pytest.mark.parametrize("error", [ConnectFailed("reset"), TimedOut()])
-def test_an_error_of_the_transport_is_no_answer(error: Exception) -> None:
+def test_an_error_of_the_transport_has_no_response(error: Exception) -> None:
     [sent] = make_call({CALL_HOOK: error}).of(Sent)
     assert (sent.status, sent.answer) == (None, "")

@@ -1,4 +1,4 @@
-"""Given a call plan as an operator writes it, what the build says to it."""
+"""Check and preparation of a call plan, as the build does it."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def problems_of(plan_file: Path, text: str, profile: Profile | None = None) -> t
     return problems.value.problems
 
 
-def told(plan_file: Path, text: str) -> list[str]:
+def messages(plan_file: Path, text: str) -> list[str]:
     return [str(problem) for problem in problems_of(plan_file, text)]
 
 
-def assert_told(plan_file: Path, text: str, problem: str) -> None:
-    problems = told(plan_file, text)
+def assert_reported(plan_file: Path, text: str, problem: str) -> None:
+    problems = messages(plan_file, text)
     assert any(problem in line for line in problems), problems
 
 
@@ -68,13 +68,13 @@ def test_a_plan_is_prepared_as_the_functions_read_it(plan_file: Path, tmp_path: 
     assert plan.flow_for(CallFacts({"to": "14155550000"}), NOW) == "sorry"
 
 
-def test_the_answer_is_what_was_written_without_any_default(plan_file: Path) -> None:
+def test_the_prepared_verbs_are_as_written_without_defaults(plan_file: Path) -> None:
     (verb,) = prepared(plan_file)["flows"]["sales"]["verbs"]
     assert verb.pop("actionHook")[HOOK][:2] == ["flows", "sales"]
     assert verb == {"verb": "dial", "target": [{"type": "phone", "number": "+14155550100"}]}
 
 
-def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
+def test_preparing_the_same_plan_twice_gives_the_same_bytes(plan_file: Path) -> None:
     assert prepared(plan_file) == prepared(plan_file)
 
 
@@ -92,46 +92,48 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
         ("fallback: sorry", "", "fallback: is missing"),
         ("fallback: sorry", "fallback: sorry\nroute: 1", "route: unknown member; did you mean 'routes'?"),
         ('to: "+14155551234"', "until: 1", "routes[0].until: unknown member"),
-        ('to: "+14155551234", ', "", "routes[0]: takes every call, so that no later route is ever reached"),
+        ('to: "+14155551234", ', "", "routes[0]: takes every call, so no later route is reached"),
         ("- {flow: sorry}", "", "routes[0]: the last route must take every call"),
-        ('to: "+14155551234"', "to: []", "routes[0].to: has no number"),
+        ('to: "+14155551234"', "to: []", "routes[0].to: is empty: write a number"),
         ('to: "+14155551234"', "to: 0301234567", "routes[0].to: must be a number in quotes, a pattern"),
-        ('to: "+14155551234"', 'to: "+1*5"', "routes[0].to: '+1*5': a * belongs at the end"),
-        ('to: "+14155551234"', 'to: "_12Y"', "routes[0].to: '_12Y' is no dial pattern"),
-        ('to: "+14155551234"', 'to: "_1.2"', "routes[0].to: '_1.2' is no dial pattern"),
+        ('to: "+14155551234"', 'to: "+1*5"', "routes[0].to: '+1*5': * is allowed only at the end"),
+        ('to: "+14155551234"', 'to: "_12Y"', "routes[0].to: '_12Y' is not a dial pattern"),
+        ('to: "+14155551234"', 'to: "_1.2"', "routes[0].to: '_1.2' is not a dial pattern"),
         ('to: "+14155551234"', "during: office", "routes[0].during: there is no calendar 'office'"),
         ('to: "+14155551234"', "trunk: ''", "routes[0].trunk: must be a text"),
         ('to: "+14155551234"', "header: sales", "routes[0].header: must be a mapping"),
-        ('to: "+14155551234"', "header: {'X Y': a}", "routes[0].header.X Y: is no name of a SIP header"),
+        ('to: "+14155551234"', "header: {'X Y': a}", "routes[0].header.X Y: is not a valid name of a SIP header"),
         ("- {flow: sorry}", "- 5", "routes[1]: must be a mapping"),
-        ("fallback: sorry", "fallback: sales", "fallback: the flow 'sales' must work when nothing else does: no dial"),
+        ("fallback: sorry", "fallback: sales",
+         "fallback: the flow 'sales' must work while everything else is broken: remove dial"),
         ("text: Sorry", 'text: "Sorry {from}"',
-         "fallback: the flow 'sorry' must work when nothing else does: no placeholder"),
-        ('to: "+14155551234"', 'to: "+*"', "routes[0].to: '+*' matches nobody"),
+         "fallback: the flow 'sorry' must work while everything else is broken: remove the placeholders"),
+        ('to: "+14155551234"', 'to: "+*"', "routes[0].to: '+*' matches no number"),
         ("text: Sorry", "text: Sorry, loop: .inf", "flows.sorry[0].loop: "),
-        ("flows:", "flows:\n  [a]: 1", "flows: a key is not a plain text"),
+        ("flows:", "flows:\n  [a]: 1", "flows: a key must be a plain text"),
         ('to: "+14155551234"', "direction: sideways", "routes[0].direction: must be inbound or outbound"),
         ("[{verb: say, text: Sorry}, {verb: hangup}]", "[]", "flows.sorry: has no verbs"),
         ("[{verb: say, text: Sorry}, {verb: hangup}]", "5", "flows.sorry: must be a list of verbs"),
         ("{verb: say, text: Sorry}", "say", "flows.sorry[0]: must be a verb"),
-        ("  sorry:", "  sales: [{verb: hangup}]\n  sorry:", "flows: 'sales' stands twice"),
-        ("  sorry:", "  end: [{verb: hangup}]\n  sorry:", "flows.end: 'end' is no name for a flow"),
+        ("  sorry:", "  sales: [{verb: hangup}]\n  sorry:", "flows: duplicate key 'sales'"),
+        ("  sorry:", "  end: [{verb: hangup}]\n  sorry:", "flows.end: 'end' is not a valid flow name"),
         ("flows:", "flows: [", "not YAML: "),
         ("text: Sorry", "text: &a [*a]", "flows.sorry[0].text[0]: contains itself"),
-        ("text: Sorry}", "text: Sorry}, {verb: gather, input: [digits], next: end}", "nothing else does: no next"),
+        ("text: Sorry}", "text: Sorry}, {verb: gather, input: [digits], next: end}",
+         "everything else is broken: remove next"),
         ("{verb: hangup}", "{verb: play, url: 'https://a.example/b', actionHook: events}",
-         "nothing else does: no next"),
+         "everything else is broken: remove next"),
         ('to: "+14155551234"', 'to: "+1415[2-5]XX"', "looks like a dial pattern: begin it with _"),
-        ('to: "+14155551234"', "during: []", "routes[0].during: names no calendar"),
+        ('to: "+14155551234"', "during: []", "routes[0].during: is empty: name at least one calendar"),
         ("flow: sales", "direction: inbound", "routes[0]: has no flow"),
-        ("next: {busy: sorry}", "next: []", "flows.sales[0].next: must be a flow, end, continue"),
+        ("next: {busy: sorry}", "next: []", "flows.sales[0].next: must be the name of a flow, end, continue"),
         ("text: Sorry", "text: Sorry, next: end", "flows.sorry[0].next: say does not report back"),
-        ("text: Sorry", 'text: "Hello {caller-name}"', "'{caller-name}' is no placeholder"),
-        ("text: Sorry", 'text: "Hello {from"', "'{from' is no placeholder"),
-        ("next: {busy: sorry}", "tag: {'@hook': 1}", "@hook is no key that a plan can have"),
-        ("type: phone,", "<<: {type: phone},", "<< is no key that a plan can have"),
+        ("text: Sorry", 'text: "Hello {caller-name}"', "'{caller-name}' is not a valid placeholder"),
+        ("text: Sorry", 'text: "Hello {from"', "'{from' is not a valid placeholder"),
+        ("next: {busy: sorry}", "tag: {'@hook': 1}", "the key @hook is not allowed"),
+        ("type: phone,", "<<: {type: phone},", "the key << is not allowed"),
         ("text: Sorry", "text: !!bool maybe", "flows.sorry[0].text: not YAML"),
-        ("text: Sorry", f"text: 0x{'f' * 6000}", "flows.sorry[0].text: is too large a number"),
+        ("text: Sorry", f"text: 0x{'f' * 6000}", "flows.sorry[0].text: the number is too large"),
         ("{verb: say, text: Sorry}", "{verb: say, text: Press [1]}", "{ } [ or ] needs quotes"),
         ("next: {busy: sorry}", "next: {busi: sorry}", "did you mean 'busy'?"),
         ("next: {busy: sorry}", "next: {busy: sory}",
@@ -141,31 +143,32 @@ def test_the_same_plan_is_prepared_to_the_same_bytes(plan_file: Path) -> None:
          "flows.sales[0].next.busy.repeat: must be a number"),
         ("next: {busy: sorry}", "next: {busy: {repeat: 1, thn: end}}", "unknown member; did you mean 'then'?"),
         ("next: {busy: sorry}", "next: {busy: {flow: sorry}}",
-         "flows.sales[0].next.busy: must be a flow, end, continue"),
+         "flows.sales[0].next.busy: must be the name of a flow, end, continue"),
         ("next: {busy: sorry}", "next: {busy: [{to: '5', flow: sorry}]}", "the last route must take every call"),
-        ("next: {busy: sorry}", "next: sorry, actionHook: sorry", "next is another word for actionHook"),
-        ("next: {busy: sorry}", "actionHook: /dialled", "flows.sales[0].actionHook: must be a whole URL"),
+        ("next: {busy: sorry}", "next: sorry, actionHook: sorry", "next is another name for actionHook"),
+        ("next: {busy: sorry}", "actionHook: /dialled",
+         "flows.sales[0].actionHook: must be the name of a flow or a whole URL"),
         ("next: {busy: sorry}", "dtmfHook: sorry",
-         "flows.sales[0].dtmfHook: jambonz ignores what this hook is answered"),
-        ("next: {busy: sorry}", "confirmHook: sales", "leads to 'sales', but jambonz takes no dial there"),
-        ("next: {busy: sorry}", "id: 'a b', next: end", "flows.sales[0].id: must be of letters"),
+         "flows.sales[0].dtmfHook: jambonz ignores the response to this hook"),
+        ("next: {busy: sorry}", "confirmHook: sales", "leads to 'sales', but jambonz does not accept dial here"),
+        ("next: {busy: sorry}", "id: 'a b', next: end", "flows.sales[0].id: must consist of letters"),
         ("fallback: sorry", "fallback: sorry\njambonz: 0.8", "jambonz: must be one of '0.9', '10'"),
         ("fallback: sorry", "fallback: sorry\npython: flows.py", "python: flows.py: FileNotFoundError"),
     ],
 )  # fmt: skip
-def test_every_fault_is_told_with_its_place(plan_file: Path, written: str, instead: str, problem: str) -> None:
+def test_each_fault_is_reported_with_its_place(plan_file: Path, written: str, instead: str, problem: str) -> None:
     assert written in PLAN
-    assert_told(plan_file, PLAN.replace(written, instead, 1), problem)
+    assert_reported(plan_file, PLAN.replace(written, instead, 1), problem)
 
 
-def test_a_fault_is_told_with_its_line(plan_file: Path) -> None:
+def test_a_fault_is_reported_with_its_line(plan_file: Path) -> None:
     (problem,) = problems_of(plan_file, PLAN.replace("text: Sorry", "text: Sorry, loup: 2"))
     assert problem.line == PLAN.splitlines().index("  sorry: [{verb: say, text: Sorry}, {verb: hangup}]") + 1
     assert "loup" in str(problem)
     assert "did you mean 'loop'?" in str(problem)
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_their_lines(plan_file: Path) -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_lines(plan_file: Path) -> None:
     text = PLAN.replace("text: Sorry", "txt: Sorry").replace("flow: sales", "flow: sale")
     problems = problems_of(plan_file, text)
     assert len(problems) >= 2
@@ -173,11 +176,11 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_lines(plan_file: Path
 
 
 @pytest.mark.parametrize("text", ["", "[]", "just text"])
-def test_what_is_no_plan_is_told(plan_file: Path, text: str) -> None:
-    assert told(plan_file, text) == ["the plan must be a mapping with routes, flows and fallback"]
+def test_a_file_without_a_mapping_is_reported(plan_file: Path, text: str) -> None:
+    assert messages(plan_file, text) == ["the plan must be a mapping with routes, flows and fallback"]
 
 
-def test_what_is_no_text_is_told(plan_file: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported(plan_file: Path) -> None:
     plan_file.write_bytes(b"\xff")
     with pytest.raises(PlanProblems, match="not UTF-8"):
         read_plan_file(plan_file)
@@ -187,10 +190,10 @@ class TestVerbs:
     @pytest.mark.parametrize(
         "verb", ["{verb: pause, length: '1'}", "{verb: gather, action_hook: 'https://a.example/x'}"]
     )
-    def test_are_as_strict_as_jambonz_is(self, plan_file: Path, verb: str) -> None:
-        assert told(plan_file, flow(f"    - {verb}"))
+    def test_are_checked_as_strictly_as_jambonz_does(self, plan_file: Path, verb: str) -> None:
+        assert messages(plan_file, flow(f"    - {verb}"))
 
-    def test_may_be_written_in_short(self, plan_file: Path) -> None:
+    def test_may_be_in_the_short_form(self, plan_file: Path) -> None:
         text = flow(
             "    - say: {text: Hello}\n    - gather: {input: [digits], next: {timeout: end}}\n    - {hangup: {}}"
         )
@@ -198,15 +201,15 @@ class TestVerbs:
         assert [verb["verb"] for verb in verbs] == ["say", "gather", "hangup"]
         assert verbs[0] == {"verb": "say", "text": "Hello"}
 
-    def test_are_checked_for_the_server_that_the_plan_names(self, plan_file: Path) -> None:
+    def test_are_checked_for_the_version_that_the_plan_names(self, plan_file: Path) -> None:
         room = flow("    - {verb: room, name: lobby}")
-        assert told(plan_file, room)
+        assert messages(plan_file, room)
         assert prepared(plan_file, f"jambonz: 10\n{room}")["jambonz"] == "10"
         assert prepared(plan_file, f'jambonz: "10"\n{room}')["jambonz"] == "10"
         assert prepared(plan_file, room, Profile.V10)["jambonz"] == "10"
         assert problems_of(plan_file, f"jambonz: 10\n{room}", Profile.OSS)
 
-    def test_that_report_back_are_known_by_their_id_or_by_what_they_say(self, plan_file: Path) -> None:
+    def test_that_report_back_are_identified_by_id_or_content(self, plan_file: Path) -> None:
         text = flow(
             "    - {verb: gather, id: menu, input: [digits], next: end}\n"
             "    - {verb: gather, input: [digits], numDigits: 4, next: {timeout: end}}"
@@ -216,13 +219,13 @@ class TestVerbs:
         assert "menu" in steps
         (other,) = set(steps) - {"menu"}
         changed = prepared(plan_file, text.replace("{timeout: end}", "{timeout: sorry}"))["flows"]["main"]["steps"]
-        assert other in changed, "what comes next is no part of what a verb is"
+        assert other in changed, "next is not part of the content"
         changed = prepared(plan_file, text.replace("numDigits: 4", "numDigits: 5"))["flows"]["main"]["steps"]
         assert other not in changed
 
-    def test_that_are_the_same_need_an_id(self, plan_file: Path) -> None:
+    def test_with_the_same_content_need_an_id(self, plan_file: Path) -> None:
         gather = "    - {verb: gather, input: [digits], next: end}\n"
-        assert "is the same as a verb before it" in told(plan_file, flow(gather * 2))[0]
+        assert "is the same as an earlier verb" in messages(plan_file, flow(gather * 2))[0]
 
 
 class TestPlaceholders:
@@ -244,15 +247,18 @@ class TestPlaceholders:
             "{verb: say, text: 'A brace: {{x}}'}",
         ],
     )
-    def test_stand_for_what_is_known(self, plan_file: Path, verb: str) -> None:
+    def test_may_use_variables_facts_headers_and_tags(self, plan_file: Path, verb: str) -> None:
         prepared(plan_file, flow(f"    - {verb}", self.VARIABLES))
 
     @pytest.mark.parametrize(
         ("verb", "problem"),
         [
-            ("{verb: say, text: 'Hello {caler_name}'}", "there is no {caler_name}; did you mean 'caller_name'?"),
-            ("{verb: say, text: 'Hello {MUSICK}'}", "there is no {MUSICK}; did you mean 'MUSIC'?"),
-            ("{verb: say, text: '{from:shouted}'}", "the only form there is is spelled"),
+            (
+                "{verb: say, text: 'Hello {caler_name}'}",
+                "unknown placeholder {caler_name}; did you mean 'caller_name'?",
+            ),
+            ("{verb: say, text: 'Hello {MUSICK}'}", "unknown placeholder {MUSICK}; did you mean 'MUSIC'?"),
+            ("{verb: say, text: '{from:shouted}'}", "unknown form; write {from:spelled}"),
             ("{verb: play, url: '{digits}'}", "must not choose a host"),
             ("{verb: play, url: 'https://{digits}.example.com/'}", "must not choose a host"),
             ("{verb: play, url: '{MUSIC}{digits}'}", "must not choose a host"),
@@ -265,14 +271,17 @@ class TestPlaceholders:
             ("{verb: dial, target: [{type: sip, sipUri: 'sip:{to}'}]}", "must not choose a host"),
             ("{verb: dial, target: [{type: sip, sipUri: 'sip:a@{speech}'}]}", "must not choose a host"),
             ("{verb: gather, input: [digits], actionHook: 'https://{to}/x'}", "must not choose a host"),
-            ("{verb: say, text: '<speak><audio src=\"{digits}\"/></speak>'}", "must not stand within a tag"),
+            ("{verb: say, text: '<speak><audio src=\"{digits}\"/></speak>'}", "must not be inside a tag"),
             ("{verb: gather, input: [digits], timeout: '{MUSIC}'}", "flows.main[0].timeout: "),
             ("{verb: gather, input: [digits], timeout: '{digits}'}", "flows.main[0].timeout: "),
-            ("{verb: gather, input: [digits], next: {timeout: {repeat: 1, say: '{x}', then: end}}}", "there is no {x}"),
+            (
+                "{verb: gather, input: [digits], next: {timeout: {repeat: 1, say: '{x}', then: end}}}",
+                "unknown placeholder {x}",
+            ),
         ],
     )
-    def test_that_cannot_work_are_told(self, plan_file: Path, verb: str, problem: str) -> None:
-        assert_told(plan_file, flow(f"    - {verb}", self.VARIABLES), problem)
+    def test_with_faults_are_reported(self, plan_file: Path, verb: str, problem: str) -> None:
+        assert_reported(plan_file, flow(f"    - {verb}", self.VARIABLES), problem)
 
 
 class TestVariables:
@@ -280,9 +289,9 @@ class TestVariables:
         ("variables", "problem"),
         [
             ("[]", "variables: must be a mapping"),
-            ("{A-B: {}}", "'A-B' is no name for a variable"),
+            ("{A-B: {}}", "'A-B' is not a valid variable name"),
             ("{A: {type: text}}", "variables.A.type: must be one of string"),
-            ("{A: {type: string}}", "variables.A.description: jambonz's portal"),
+            ("{A: {type: string}}", "variables.A.description: must be a text"),
             ("{A: {type: number, description: a}}", "variables.A: a number needs a default"),
             ("{A: {type: number, description: a, default: yes}}", "variables.A.default: must be a number"),
             ("{A: {type: number, description: a, default: .inf}}", "variables.A.default: must be a number"),
@@ -291,20 +300,18 @@ class TestVariables:
             ("{A: {type: string, description: a, default: }}", "variables.A.default: must be a string"),
             ("{A: {type: string, description: a, default: b, enum: }}", "variables.A.enum: must be a list"),
             ("{A: {type: string, description: a, default: c, enum: [a, b]}}",
-             "variables.A.default: must be one of enum"),
+             "variables.A.default: must be one of the values in enum"),
         ],
     )  # fmt: skip
-    def test_that_the_portal_or_a_call_could_not_take_are_told(
-        self, plan_file: Path, variables: str, problem: str
-    ) -> None:
-        assert_told(plan_file, flow("    - {verb: hangup}", f"variables: {variables}\n"), problem)
+    def test_with_faults_are_reported(self, plan_file: Path, variables: str, problem: str) -> None:
+        assert_reported(plan_file, flow("    - {verb: hangup}", f"variables: {variables}\n"), problem)
 
-    def test_without_a_default_must_be_required(self, plan_file: Path) -> None:
+    def test_may_lack_a_default_if_they_are_required(self, plan_file: Path) -> None:
         schema = "variables: {A: {type: string, description: a, required: true}}\n"
         assert prepared(plan_file, flow("    - {verb: hangup}", schema))["variables"]["A"]["required"] is True
 
 
-class TestWhatIsRight:
+class TestAPlanMayHave:
     @pytest.mark.parametrize(
         "fallback", ["[{say: {text: Sorry}}, {hangup: {}}]", "[{verb: answer}, {verb: say, text: 'a {{b}}'}]"]
     )
@@ -316,7 +323,7 @@ class TestWhatIsRight:
         text = PLAN.replace("text: Sorry", 'text: "Sorry \\ud83d\\ude00"')
         assert prepared(plan_file, text)["fallback"][0]["text"] == "Sorry \U0001f600"
 
-    def test_a_bot_s_own_words(self, plan_file: Path) -> None:
+    def test_outcomes_that_a_bot_defines(self, plan_file: Path) -> None:
         verb = "{verb: rasa, url: 'https://a.example/b', eventHook: {userMessage: sorry}}"
         (step,) = prepared(plan_file, flow(f"    - {verb}"))["flows"]["main"]["steps"].values()
         assert list(step["hooks"]["rasa.eventHook"]["outcomes"]) == ["usermessage"]
@@ -331,7 +338,7 @@ class TestWhatIsRight:
         assert "verb" not in verb["say"]
 
 
-def test_a_fault_within_the_short_form_is_told_with_its_own_line(plan_file: Path) -> None:
+def test_a_fault_in_the_short_form_is_reported_with_its_line(plan_file: Path) -> None:
     text = flow("    - gather:\n        input: [digits]\n        numDigts: 1\n      next: {timeot: end}")
     lines = {problem.place[-1]: problem.line for problem in problems_of(plan_file, text)}
     written = text.splitlines()
@@ -339,7 +346,7 @@ def test_a_fault_within_the_short_form_is_told_with_its_own_line(plan_file: Path
     assert lines["timeot"] == written.index("      next: {timeot: end}") + 1
 
 
-def test_a_plan_that_unfolds_without_end_is_refused(plan_file: Path) -> None:
+def test_a_plan_whose_yaml_aliases_explode_is_rejected(plan_file: Path) -> None:
     aliases = "".join(f"  - &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9))
     (problem,) = problems_of(plan_file, f"extra:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n{aliases}")
     assert "parts" in str(problem)
@@ -379,7 +386,7 @@ class TestHooks:
         assert main["verbs"][0][member] == {HOOK: ["flows", "main", step_id, leads_to]}
         assert leads_to in step["hooks"]
 
-    def test_within_a_verb_lead_into_the_plan_as_well(self, plan_file: Path) -> None:
+    def test_inside_a_verb_also_lead_into_the_plan(self, plan_file: Path) -> None:
         text = flow(
             "    - verb: config\n      bargeIn: {enable: true, input: [digits], next: {digits: {'0': sorry}}}\n"
             "      amd: {next: {machine: end}}\n"
@@ -392,7 +399,7 @@ class TestHooks:
         assert hooks == [{"config.bargeIn.actionHook", "amd.actionHook"}, {"dial.confirmHook", "amd.actionHook"}]
         assert set(main["verbs"][1]["target"][0]["confirmHook"]) == {"url", "method"}
 
-    def test_may_tell_events_or_ask_for_tools(self, plan_file: Path) -> None:
+    def test_may_store_events_or_run_tools(self, plan_file: Path) -> None:
         text = flow(
             "    - {verb: conference, name: c, statusEvents: [join], statusHook: events}\n"
             "    - {verb: gather, input: [speech], partialResultHook: events, next: end}\n"
@@ -408,7 +415,7 @@ class TestHooks:
         assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=ct,5xx"
         assert "hook=llm.eventHook#" in str(llm["eventHook"])
 
-    def test_have_the_call_signed_where_their_body_names_none(self, plan_file: Path) -> None:
+    def test_sign_the_call_if_their_body_does_not_identify_it(self, plan_file: Path) -> None:
         text = flow(
             "    - {verb: gather, input: [digits], next: end}\n"
             "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}\n"
@@ -420,7 +427,7 @@ class TestHooks:
         signed = f"call=a+b&sig={call_signature('s3cr3t', 'a b')}"
         assert [signed in url for url in urls] == [False, True, True, True]
 
-    def test_may_lead_elsewhere(self, plan_file: Path) -> None:
+    def test_may_be_a_url_elsewhere(self, plan_file: Path) -> None:
         text = flow("    - {verb: gather, input: [digits], actionHook: {url: 'https://a.example/b', method: POST}}")
         main = prepared(plan_file, text)["flows"]["main"]
         assert main["verbs"][0]["actionHook"] == {"url": "https://a.example/b", "method": "POST"}
@@ -429,24 +436,25 @@ class TestHooks:
     @pytest.mark.parametrize(
         ("verb", "confirmation", "problem"),
         [
-            ("{verb: enqueue, name: q, waitHook: sorry}", "", "leads to 'sorry', but jambonz takes no hangup there"),
-            ("{verb: conference, name: c, waitHook: end}", "", "may not end the call"),
-            ("{verb: dial, target: [{type: phone, number: '1'}], onHoldHook: end}", "", "may not end the call"),
+            ("{verb: enqueue, name: q, waitHook: sorry}", "",
+         "leads to 'sorry', but jambonz does not accept hangup here"),
+            ("{verb: conference, name: c, waitHook: end}", "", "must not end the call"),
+            ("{verb: dial, target: [{type: phone, number: '1'}], onHoldHook: end}", "", "must not end the call"),
             ("{verb: enqueue, name: q, waitHook: {repeat: 2, then: end}}", "",
-             "is asked for again by jambonz itself"),
+             "must not repeat: jambonz requests this hook again"),
             (CONFIRMED, "[{verb: gather, input: [digits], next: {digits: {'1': continue}, otherwise: end}}]",
-             "may not end a call that is being confirmed"),
+             "must not end a call that is being confirmed"),
             (CONFIRMED, "[{verb: gather, input: [digits], next: {digits: {'1': taken}}}]\n  taken: [{verb: hangup}]",
-             "leads to 'taken' while a call is confirmed"),
+             "leads to 'taken' while a call is being confirmed"),
         ],
     )  # fmt: skip
-    def test_of_a_waiting_room_or_a_confirmation_take_what_jambonz_takes_there(
+    def test_of_waiting_and_confirming_accept_only_the_verbs_that_jambonz_does(
         self, plan_file: Path, verb: str, confirmation: str, problem: str
     ) -> None:
         text = flow(f"    - {verb}" + (f"\n  confirm: {confirmation}" if confirmation else ""))
-        assert_told(plan_file, text, problem)
+        assert_reported(plan_file, text, problem)
 
-    def test_of_a_queue_may_lead_out_of_it(self, plan_file: Path) -> None:
+    def test_of_a_queue_may_leave_it(self, plan_file: Path) -> None:
         prepared(plan_file, flow("    - {verb: enqueue, name: q, waitHook: end}"))
 
 
@@ -459,7 +467,7 @@ class TestFlowsInPython:
     )
     TEXT = "python: flows.py\nroutes: [{flow: main}]\nfallback: sorry\nflows: {sorry: [{verb: hangup}]}\n"
 
-    def test_are_taken_from_the_file_that_the_plan_names(self, plan_file: Path) -> None:
+    def test_come_from_the_file_that_the_plan_names(self, plan_file: Path) -> None:
         plan_file.with_name("flows.py").write_text(self.SDK, "utf-8")
         flows = prepared(plan_file, self.TEXT)["flows"]
         assert [verb["verb"] for verb in flows["main"]["verbs"]] == ["say", "gather"]
@@ -471,13 +479,13 @@ class TestFlowsInPython:
         [
             ("def flows(): return {'main': [{'verb': 'sya'}]}", "flows.main[0]: unknown verb"),
             ("def flows(): return {'main': 5}", "flows.main: must be a list of verbs"),
-            ("def flows(): return {'sorry': []}", "flows.sorry: is in the plan and in its Python file"),
+            ("def flows(): return {'sorry': []}", "flows.sorry: is defined in the plan and in its Python file"),
             ("def flows(): raise ValueError('boo')", "python: flows.py:1: ValueError: boo"),
             ("x =", "python: flows.py: SyntaxError"),
             ("", "python: flows.py: ValueError: has no function flows()"),
-            ("def flows(): return []", "python: flows.py: TypeError: flows() must give a dictionary"),
+            ("def flows(): return []", "python: flows.py: TypeError: flows() must return a dictionary"),
         ],
     )
-    def test_are_checked_as_all_others_are(self, plan_file: Path, source: str, problem: str) -> None:
+    def test_are_checked_like_all_other_flows(self, plan_file: Path, source: str, problem: str) -> None:
         plan_file.with_name("flows.py").write_text(source, "utf-8")
-        assert_told(plan_file, self.TEXT, problem)
+        assert_reported(plan_file, self.TEXT, problem)

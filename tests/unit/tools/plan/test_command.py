@@ -1,4 +1,4 @@
-"""`callhooks plan`, as an operator uses it."""
+"""`callhooks plan` on the command line."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def menu(tmp_path: Path) -> Path:
 
 
 class TestCheck:
-    def test_of_a_plan_that_is_right_tells_its_size(self, menu: Path) -> None:
+    def test_of_a_valid_plan_prints_its_size(self, menu: Path) -> None:
         done = plan("check", menu)
         assert done.exit_code == 0
         assert "is a valid call plan: 1 routes, 5 flows, 9 verbs." in done.output
 
-    def test_of_one_that_is_wrong_tells_file_line_place_and_a_better_word(self, menu: Path) -> None:
+    def test_of_a_faulty_plan_prints_file_line_place_and_a_suggestion(self, menu: Path) -> None:
         menu.write_text(MENU.replace("numDigits", "numDigts"), "utf-8")
         done = plan("check", menu)
         line = MENU.splitlines().index("      numDigits: 1") + 1
         assert done.exit_code == 1
         assert f"{menu}:{line}: flows.menu[1].numDigts: unknown member; did you mean 'numDigits'?" in done.output
 
-    def test_of_a_file_that_is_not_there_says_so(self, tmp_path: Path) -> None:
+    def test_of_a_missing_file_fails(self, tmp_path: Path) -> None:
         done = plan("check", tmp_path / "none.yaml")
         assert (done.exit_code, "No such file" in done.output) == (1, True)
 
-    def test_may_be_for_the_other_line_of_jambonz(self, menu: Path) -> None:
+    def test_can_be_for_the_other_version_of_jambonz(self, menu: Path) -> None:
         menu.write_text(MENU.replace("{verb: enqueue, name: q,", "{verb: room, name: q,"), "utf-8")
         assert plan("check", menu).exit_code == 1
         menu.write_text(MENU + "  lobby: [{verb: room, name: lobby}]\n", "utf-8")
@@ -62,29 +62,29 @@ class TestShow:
             assert word in text
 
     def test_writes_mermaid_to_the_terminal_or_to_a_file(self, menu: Path, tmp_path: Path) -> None:
-        told = plan("show", menu).output
-        assert "flowchart TD" in told
+        mermaid = plan("show", menu).output
+        assert "flowchart TD" in mermaid
         assert plan("show", menu, "-o", tmp_path / "plan.mmd").exit_code == 0
-        assert (tmp_path / "plan.mmd").read_text("utf-8") == told.removesuffix("\n")
+        assert (tmp_path / "plan.mmd").read_text("utf-8") == mermaid.removesuffix("\n")
         assert plan("show", menu, "-o", tmp_path / "plan.md").exit_code == 0
         assert (tmp_path / "plan.md").read_text("utf-8").startswith("```mermaid\n")
 
-    def test_says_what_pictures_there_are(self, menu: Path, tmp_path: Path) -> None:
+    def test_lists_the_formats_for_an_unknown_one(self, menu: Path, tmp_path: Path) -> None:
         done = plan("show", menu, "-o", tmp_path / "plan.png")
         assert (done.exit_code, ".svg" in done.output) == (1, True)
 
 
 class TestTheGraph:
-    def test_has_a_lead_for_every_outcome(self, tmp_path: Path) -> None:
+    def test_has_an_edge_for_every_outcome(self, tmp_path: Path) -> None:
         graph = graph_of(plan_of(MENU, tmp_path), "Menu")
         leads = {(edge.source, edge.target): edge.labels for edge in graph.edges}
         assert leads["flow menu", "flow sales"] == ("1", "2 during office", "new order")
         assert leads["flow menu", "flow menu"] == ("*", "timeout 2\u00d7", "otherwise 1\u00d7")
-        assert leads["flow menu", "flow sorry"] == ("2 else", "low-confidence", "timeout then")
+        assert leads["flow menu", "flow sorry"] == ("2 otherwise", "low-confidence", "timeout then")
         assert leads["flow five", "flow music"] == ("wait",)
         assert leads["flow sales", "flow five"] == ("no-answer",)
 
-    def test_says_which_calls_a_route_takes(self, tmp_path: Path) -> None:
+    def test_shows_the_conditions_of_a_route(self, tmp_path: Path) -> None:
         text = (
             "calendars: {office: {timezone: UTC, open: {}}}\n"
             "routes:\n"
@@ -101,19 +101,19 @@ class TestTheGraph:
 
 
 class TestTry:
-    def test_prints_the_verbs_of_every_answer(self, menu: Path) -> None:
+    def test_prints_the_verbs_of_every_response(self, menu: Path) -> None:
         done = plan("try", "--to", "+14155550123", "--at", "2026-11-23 06:30", "--press", "2", menu)
         assert done.exit_code == 0, done.output
         assert "Mon 2026-11-23 06:30 UTC" in done.output
         assert '"verb": "dial"' in done.output
         assert "caller hears   Press 1" in done.output
 
-    def test_goes_by_the_clock_that_it_is_given(self, menu: Path) -> None:
+    def test_uses_the_time_of_the_option_at(self, menu: Path) -> None:
         done = plan("try", "--to", "+14155550123", "--at", "2026-11-23 08:30", "--press", "2", menu)
         assert '"verb": "dial"' not in done.output
         assert "caller hears   Sorry" in done.output
 
-    def test_takes_variables_and_a_script(self, menu: Path, tmp_path: Path) -> None:
+    def test_accepts_variables_and_a_script(self, menu: Path, tmp_path: Path) -> None:
         script = tmp_path / "call.txt"
         script.write_text("press 1\ndial busy\n", "utf-8")
         done = plan("try", "--to", "1", "--script", script, "--env", "SALES=+14155550177", menu)
@@ -126,11 +126,11 @@ class TestTry:
         assert "Our office is closed" in done.output
 
     @pytest.mark.parametrize("at", ["tomorrow", "2026-13-01"])
-    def test_says_how_a_time_is_written(self, menu: Path, at: str) -> None:
+    def test_shows_the_format_of_a_time(self, menu: Path, at: str) -> None:
         done = plan("try", "--to", "1", "--at", at, menu)
         assert (done.exit_code, "Invalid time for --at" in done.output) == (1, True)
 
-    def test_says_what_was_left_over(self, menu: Path) -> None:
+    def test_fails_if_decisions_are_left_over(self, menu: Path) -> None:
         done = plan("try", "--to", "1", "--press", "3", "--press", "1", menu)
         assert done.exit_code == 1
         assert "press 1" in done.output

@@ -1,4 +1,4 @@
-"""The plan that comes along, walked through every outcome: each answer is one that jambonz takes, of either line."""
+"""The example plan, walked through every outcome: both versions of jambonz accept each response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
-from callhooks.providers.jambonz.plan.plan import LAST_RESORT
+from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 from jambonz_sdk.validator import JambonzValidator
@@ -24,7 +24,7 @@ PLAN = read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"
 OFFICE_HOURS = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 WAITING = {"call_sid": CALL["call_sid"], "call_id": "x", "queue_position": 2, "queue_size": 3, "queue_time": 12}
-KNOWN_FACTS: Mapping[str, Mapping[str, object]] = {
+BODIES: Mapping[str, Mapping[str, object]] = {
     "gather.actionHook timeout": {"reason": "timeout"},
     "gather.actionHook error": {"reason": "error", "details": "no recognizer"},
     "gather.actionHook low-confidence": {"reason": "stt-low-confidence"},
@@ -44,22 +44,22 @@ DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "12", "212
 
 
 def documents(hook: str) -> Iterator[Mapping[str, object]]:
-    """Everything that a hook of the plan may tell, and one thing that nobody named."""
+    """Yield every body that a hook of the plan may have, and one with an unknown reason."""
     yield {**CALL, "reason": "something new"}
     for word in OUTCOMES.get(hook, ()):
-        if word not in ("digits", "speech") or f"{hook} {word}" in KNOWN_FACTS:
-            yield {**CALL, **KNOWN_FACTS[f"{hook} {word}"]}
+        if word not in ("digits", "speech") or f"{hook} {word}" in BODIES:
+            yield {**CALL, **BODIES[f"{hook} {word}"]}
     if hook == "gather.actionHook":
         yield from ({**CALL, "reason": "dtmfDetected", "digits": digits} for digits in DIGITS)
-        for said in ("sales", "I need SUPPORT, please", "a new order", "call me back", "what?"):
-            speech = {"is_final": True, "alternatives": [{"transcript": said, "confidence": 0.9}]}
+        for words in ("sales", "I need SUPPORT, please", "a new order", "call me back", "what?"):
+            speech = {"is_final": True, "alternatives": [{"transcript": words, "confidence": 0.9}]}
             yield {**CALL, "reason": "speechDetected", "speech": speech}
     if hook == "enqueue.waitHook":
         yield WAITING
 
 
 def hooks_in(value: object) -> Iterator[str]:
-    """Every URL into the plan that verbs hold."""
+    """Yield every URL into the plan in verbs."""
     if isinstance(value, str) and "/webhooks/call/flows/" in value:
         yield value
     elif isinstance(value, dict | list):
@@ -68,7 +68,7 @@ def hooks_in(value: object) -> Iterator[str]:
 
 
 def walk(phone: Phone) -> Iterator[list[Any]]:
-    """Every answer that a call can get."""
+    """Yield every response that a call can get."""
     numbers, callers = ("+14155551234", "+14155550199"), ("+12125550187", "anonymous")
     ahead: list[str] = []
     seen: set[str] = set()
@@ -92,7 +92,7 @@ def walk(phone: Phone) -> Iterator[list[Any]]:
 
 
 @pytest.mark.parametrize("now", [OFFICE_HOURS, NIGHT], ids=["by day", "by night"])
-def test_every_answer_is_one_that_jambonz_takes(now: datetime) -> None:
+def test_jambonz_accepts_every_response(now: datetime) -> None:
     schemas = JambonzValidator()
     phone = Phone(PLAN, clock=Clock(now))
     answers = {json.dumps(verbs): verbs for verbs in walk(phone)}
@@ -106,8 +106,8 @@ def test_every_answer_is_one_that_jambonz_takes(now: datetime) -> None:
             assert verb_faults(verb, Profile.V10) == []
 
 
-@pytest.mark.parametrize("verbs", [PLAN.fallback, LAST_RESORT])
-def test_what_is_answered_when_everything_is_broken_is_taken_as_well(verbs: Any) -> None:
+@pytest.mark.parametrize("verbs", [PLAN.fallback, BUILTIN_VERBS])
+def test_jambonz_accepts_the_fallback_and_the_built_in_message(verbs: Any) -> None:
     assert verbs
     assert [fault for verb in verbs for profile in Profile for fault in verb_faults(verb, profile)] == []
 
@@ -123,7 +123,7 @@ def test_what_is_answered_when_everything_is_broken_is_taken_as_well(verbs: Any)
         ({}, OFFICE_HOURS, "not_in_service"),
     ],
 )
-def test_the_recorded_calls_take_their_flows(members: dict[str, object], now: datetime, flow: str) -> None:
+def test_recorded_calls_reach_their_flows(members: dict[str, object], now: datetime, flow: str) -> None:
     assert PLAN.flow_for(CallFacts(members), now) == flow
 
 
@@ -142,22 +142,22 @@ def test_a_call_from_the_menu_to_the_voicemail() -> None:
     assert phone.post_to_hook(voicemail, dial_call_duration=7)[-1] == {"verb": "hangup"}
 
 
-def test_a_number_to_be_called_back_at_is_read_back() -> None:
+def test_the_callback_number_is_read_back() -> None:
     phone = Phone(PLAN, clock=Clock(OFFICE_HOURS))
-    asked = phone.press(phone.call(to="+14155551234"), "3")
-    tag, redirect = phone.press(asked, "4155550177")
+    callback_menu = phone.press(phone.call(to="+14155551234"), "3")
+    tag, redirect = phone.press(callback_menu, "4155550177")
     assert tag == {"verb": "tag", "data": {"callback": "4155550177"}}
     tagged = {**CALL, "customerData": {"callback": "4155550177"}}
     (confirm,) = verbs_of(phone.post(redirect["actionHook"], tagged))
     assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7.")
-    slip = {"reason": "dtmfDetected", "digits": "7"}
-    (confirm,) = verbs_of(phone.post(confirm["actionHook"], {**tagged, **slip}))
-    assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7."), "and not the slip"
-    noted = verbs_of(phone.post(confirm["actionHook"], {**tagged, **slip, "digits": "1"}))
+    wrong_key = {"reason": "dtmfDetected", "digits": "7"}
+    (confirm,) = verbs_of(phone.post(confirm["actionHook"], {**tagged, **wrong_key}))
+    assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7."), "not the wrong key"
+    noted = verbs_of(phone.post(confirm["actionHook"], {**tagged, **wrong_key, "digits": "1"}))
     assert noted[0]["text"].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
 
 
-def test_it_shows_all_that_a_plan_can_do() -> None:
+def test_the_plan_shows_every_feature() -> None:
     verbs = {str(verb["verb"]) for flow in PLAN.flows.values() for verb in flow.verbs}
     assert verbs >= {"say", "play", "gather", "dial", "enqueue", "listen", "tag", "redirect", "hangup", "sip:decline"}
     assert PLAN.calendars

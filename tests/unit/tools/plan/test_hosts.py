@@ -1,4 +1,4 @@
-"""Given a plan that leads to another host, what `callhooks plan check` says is sent there, and in which line."""
+"""Warnings of `callhooks plan check` about other hosts: the data sent there, and the line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def warnings(*verbs: Mapping[str, object]) -> list[str]:
 
 
 def members(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every member that may hold a text, at any depth."""
+    """Yield every member at any depth."""
     for name, member in schema.get("properties", {}).items():
         yield (*path, name)
         if not name.endswith("Hook"):
@@ -60,7 +60,7 @@ def verb_with(path: tuple[str, ...], value: object) -> dict[str, Any]:
     return {"verb": path[0], **nested}
 
 
-def test_there_are_hooks_of_every_sort() -> None:
+def test_hooks_of_every_kind_are_covered() -> None:
     names = {path[-1] for path in HOOKS}
     assert len(HOOKS) > 80
     assert names >= {"actionHook", "confirmHook", "dtmfHook", "enterHook", "eventHook", "onHoldHook", "statusHook"}
@@ -70,18 +70,18 @@ def test_there_are_hooks_of_every_sort() -> None:
     }
 
 
-OUR_OWN = ("/gather", "sales", {"url": "/gather?x=https://crm.example.net"}, {"@hook": [OTHER]})
+LOCAL_HOOKS = ("/gather", "sales", {"url": "/gather?x=https://crm.example.net"}, {"@hook": [OTHER]})
 
 
 @pytest.mark.parametrize("path", HOOKS, ids=".".join)
-def test_every_hook_on_another_host_gets_the_credentials_of_the_call_hook(path: tuple[str, ...]) -> None:
+def test_a_warning_says_that_a_hook_on_another_host_gets_the_credentials(path: tuple[str, ...]) -> None:
     redirected = {"redirect.actionHook": SentData.REDIRECT, "redirect.statusHook": SentData.STATUS}
     expected = redirected.get(".".join(path), SentData.CREDENTIALS)
     for written in (OTHER, {"url": OTHER}, {"url": OTHER, "method": "POST", "basicAuth": {"username": "u"}}):
         (warning,) = warnings(verb_with(path, written))
         assert warning.startswith("flows.main[0].")
-        assert warning.endswith(f"is on another host, crm.example.net: {expected}")
-    assert [warnings(verb_with(path, written)) for written in OUR_OWN] == [[]] * len(OUR_OWN)
+        assert warning.endswith(f"points to another host, crm.example.net: {expected}")
+    assert [warnings(verb_with(path, written)) for written in LOCAL_HOOKS] == [[]] * len(LOCAL_HOOKS)
 
 
 ADDRESSES = sorted(
@@ -95,11 +95,11 @@ ADDRESSES = sorted(
 )
 
 
-def test_every_other_address_on_another_host_is_warned_of() -> None:
+def test_every_other_address_on_another_host_gives_a_warning() -> None:
     assert len(ADDRESSES) > 80
     for path in ADDRESSES:
         (warning,) = warnings(verb_with(path, OTHER))
-        assert ": is on another host, crm.example.net: " in warning
+        assert ": points to another host, crm.example.net: " in warning
         assert SentData.CREDENTIALS not in warning
 
 
@@ -142,9 +142,9 @@ def test_every_other_address_on_another_host_is_warned_of() -> None:
         ({"verb": "gather", "actionHook": {"url": "//crm.example.net/hook"}}, SentData.PATH),
     ],
 )  # fmt: skip
-def test_what_goes_to_the_host_of_an_address(verb: Mapping[str, object], sent: SentData) -> None:
+def test_a_warning_names_the_data_sent_to_the_host(verb: Mapping[str, object], sent: SentData) -> None:
     (warning,) = warnings(verb)
-    assert warning.endswith(f"is on another host, crm.example.net: {sent}")
+    assert warning.endswith(f"points to another host, crm.example.net: {sent}")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_what_goes_to_the_host_of_an_address(verb: Mapping[str, object], sent: S
         {"verb": "gather", "actionHook": {"url": "/{HOST}/x"}},
     ],
 )
-def test_what_leads_to_no_host_is_not_warned_of(verb: Mapping[str, object]) -> None:
+def test_a_text_that_is_not_an_address_gives_no_warning(verb: Mapping[str, object]) -> None:
     assert warnings(verb) == []
 
 
@@ -201,22 +201,22 @@ def test_what_leads_to_no_host_is_not_warned_of(verb: Mapping[str, object]) -> N
         ("{EITHER}", "crm.example.net or other.example.org:81, which the variable EITHER names"),
     ],
 )
-def test_the_host_is_named_and_nothing_that_may_be_secret(url: str, host: str) -> None:
+def test_a_warning_names_the_host_but_no_secret(url: str, host: str) -> None:
     for verb in ({"verb": "gather", "actionHook": {"url": url}}, {"verb": "enqueue", "name": "q", "waitHook": url}):
         (warning,) = warnings(verb)
-        assert f": is on another host, {host}: {SentData.CREDENTIALS}" in warning
+        assert f": points to another host, {host}: {SentData.CREDENTIALS}" in warning
         assert "hidden" not in warning
 
 
-def test_a_variable_without_a_value_is_named_in_place_of_the_host() -> None:
+def test_a_warning_names_the_variable_if_it_has_no_default() -> None:
     for url in ("{UNSET}", "{UNSET}/x"):
         (warning,) = warnings({"verb": "dial", "actionHook": url})
-        assert f": is on the host that the variable UNSET names: {SentData.CREDENTIALS}" in warning
+        assert f": points to the host that the variable UNSET names: {SentData.CREDENTIALS}" in warning
 
 
 PLAN = """\
 variables:
-  CRM: {type: string, description: Where the CRM is, default: "https://crm.example.net"}
+  CRM: {type: string, description: URL of the CRM, default: "https://crm.example.net"}
 routes: [{flow: main}]
 fallback: sorry
 python: flows.py
@@ -253,11 +253,11 @@ def check(folder: Path, text: str) -> tuple[Result, Path]:
     return CliRunner().invoke(app, ["plan", "check", str(file)], env={"COLUMNS": "60"}), file
 
 
-def test_a_check_names_the_line_of_each_and_succeeds(tmp_path: Path) -> None:
+def test_a_check_with_warnings_names_their_lines_and_succeeds(tmp_path: Path) -> None:
     done, file = check(tmp_path, PLAN)
     assert done.exit_code == 0, done.output
     *warned, _, last = done.output.splitlines()
-    assert [line.partition(": is on")[0] for line in warned] == [
+    assert [line.partition(": points to")[0] for line in warned] == [
         f"{file}:5: warning: flows.built[0].actionHook",
         f"{file}:11: warning: flows.main[0].actionHook",
         f"{file}:15: warning: flows.main[1].amd.actionHook",
@@ -269,14 +269,14 @@ def test_a_check_names_the_line_of_each_and_succeeds(tmp_path: Path) -> None:
     assert "is a valid call plan" in last
 
 
-def test_a_plan_that_stays_at_home_is_told_nothing(tmp_path: Path) -> None:
+def test_a_plan_without_other_hosts_gets_no_warning(tmp_path: Path) -> None:
     text = "routes: [{flow: main}]\nfallback: main\nflows: {main: [{verb: gather, next: main}, {verb: hangup}]}\n"
     text = text.replace("fallback: main", "fallback: sorry").replace("flows: {", "flows: {sorry: [{verb: hangup}], ")
     done, file = check(tmp_path, text.replace("next: main", "next: {digits: main, otherwise: end}"))
     assert done.output == f"{file} is a valid call plan: 1 routes, 2 flows, 3 verbs.\n"
 
 
-def test_a_mistake_in_a_flow_built_in_python_is_in_the_line_that_names_its_file(tmp_path: Path) -> None:
+def test_a_fault_in_a_python_flow_has_the_line_that_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(PLAN, "utf-8")
     (tmp_path / "flows.py").write_text("def flows():\n    return {'built': [{'verb': 'sai'}]}\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Where the boxes of a picture stand and how the wires run between them."""
+"""Positions of boxes in a picture, and routes of the wires between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = st.tuples(st.integers(60, 330), st.integers(120, 400))
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[list[Box], list[Wire], list[int]]:
-    """Some entries, and boxes with wires to any box that is no entry, loops included."""
+    """Draw some entries, and boxes with wires to any box that is not an entry, loops included."""
     entries, others = draw(st.integers(0, 4)), draw(st.integers(1, 10))
     target = st.integers(entries, entries + others - 1)
     links = [(entry, draw(target)) for entry in range(entries)]
@@ -34,42 +34,42 @@ def row_of(count: int, *links: tuple[int, int], first: int = 1) -> list[int]:
 
 
 def sides(drawing: Drawing, boxes: list[Box]) -> list[tuple[float, float, float, float]]:
-    """Left, top, right and bottom of each box."""
+    """Return left, top, right and bottom of each box."""
     return [
         (x, y, x + box.width, y + box.height) for (x, y), box in zip(drawing.corners, boxes, strict=True)
     ]  # fmt: skip
 
 
-def test_a_box_stands_below_the_farthest_box_that_leads_to_it() -> None:
+def test_a_box_is_below_the_farthest_box_that_leads_to_it() -> None:
     assert row_of(4, (0, 1), (0, 3), (1, 2), (2, 3)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("back", [(3, 1), (3, 2), (3, 3), (2, 1)])
-def test_a_link_that_goes_back_moves_nothing(back: tuple[int, int]) -> None:
+def test_a_backward_link_does_not_move_a_box(back: tuple[int, int]) -> None:
     assert row_of(4, (0, 1), (1, 2), (2, 3), back) == [0, 1, 2, 3]
 
 
-def test_what_nothing_leads_to_stands_below_the_entries() -> None:
+def test_a_box_without_incoming_links_is_below_the_entries() -> None:
     assert row_of(3, (0, 1)) == [0, 1, 1]
 
 
-def test_a_long_chain_is_no_trouble() -> None:
+def test_a_long_chain_does_not_hit_the_recursion_limit() -> None:
     links = [(number, number + 1) for number in range(3000)]
     assert row_of(3001, *links)[-1] == 3000
 
 
-def test_nothing_is_drawn_of_nothing() -> None:
+def test_no_boxes_give_an_empty_drawing() -> None:
     assert lay_out([], [], []) == Drawing((), (), 0, 0)
 
 
-def test_wires_to_one_box_arrive_as_one() -> None:
+def test_wires_to_one_box_share_their_end() -> None:
     boxes = [Box(100, 40, 19)] * 3 + [Box(200, 80, 19)]
     wires = [Wire(number, 3, None) for number in range(3)]
     drawing = lay_out(boxes, wires, [0, 0, 0, 1])
     assert len({route[-2:] for route in drawing.routes}) == 1
 
 
-def test_parts_that_do_not_hang_together_stand_in_their_order_side_by_side() -> None:
+def test_unconnected_parts_are_side_by_side_in_order() -> None:
     boxes = [Box(100, 40, 19)] * 6
     wires = [Wire(0, 3, None), Wire(1, 4, None), Wire(2, 5, None)]
     drawing = lay_out(boxes, wires, [0, 0, 0, 1, 1, 1])
@@ -78,7 +78,7 @@ def test_parts_that_do_not_hang_together_stand_in_their_order_side_by_side() -> 
     assert lefts[:3] == lefts[3:]
 
 
-def test_wires_do_not_cross_where_they_need_not() -> None:
+def test_avoidable_crossings_are_avoided() -> None:
     boxes = [Box(100, 40, 19)] * 7
     wires = [Wire(0, number, 30.0) for number in (1, 2, 3)] + [Wire(1, 6, 30), Wire(2, 5, 30), Wire(3, 4, 30)]
     drawing = lay_out(boxes, wires, [0, 1, 1, 1, 2, 2, 2])
@@ -88,7 +88,7 @@ def test_wires_do_not_cross_where_they_need_not() -> None:
 
 @given(plans())
 @examples(150)
-def test_no_boxes_overlap_and_all_lie_within_the_drawing(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
+def test_boxes_do_not_overlap_and_are_inside_the_drawing(plan: tuple[list[Box], list[Wire], list[int]]) -> None:
     boxes, wires, layers = plan
     drawing = lay_out(boxes, wires, layers)
     placed = sides(drawing, boxes)
@@ -103,7 +103,7 @@ def test_no_boxes_overlap_and_all_lie_within_the_drawing(plan: tuple[list[Box], 
 
 @given(plans())
 @examples(150)
-def test_every_wire_runs_upright_or_level_from_its_box_to_its_target_and_through_no_box(
+def test_every_wire_runs_straight_to_its_target_without_crossing_a_box(
     plan: tuple[list[Box], list[Wire], list[int]],
 ) -> None:
     boxes, wires, layers = plan
@@ -118,8 +118,8 @@ def test_every_wire_runs_upright_or_level_from_its_box_to_its_target_and_through
             assert max(x, to_x) <= drawing.width
             assert 0 <= max(y, to_y) <= drawing.height
             for left, top, right, bottom in placed:
-                beside = max(x, to_x) <= left or min(x, to_x) >= right
-                assert beside or max(y, to_y) <= top or min(y, to_y) >= bottom
+                is_next_to = max(x, to_x) <= left or min(x, to_x) >= right
+                assert is_next_to or max(y, to_y) <= top or min(y, to_y) >= bottom
 
 
 def on_border(point: tuple[float, float], box: tuple[float, float, float, float]) -> None:

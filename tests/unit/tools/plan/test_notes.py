@@ -1,4 +1,4 @@
-"""Given a plan that jambonz takes, what an operator is told of it all the same."""
+"""Notes of `callhooks plan check` on a valid plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def notes(folder: Path, **flows: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("following", "circle"),
+    ("following", "loop"),
     [
         ("main", "main \u2192 main"),
         ("{timeout: main}", "main \u2192 main"),
@@ -32,12 +32,12 @@ def notes(folder: Path, **flows: str) -> list[str]:
         ("{timeout: {repeat: 2, then: main}}", "main \u2192 main"),
     ],
 )
-def test_a_round_that_a_silent_caller_never_leaves(tmp_path: Path, following: str, circle: str) -> None:
+def test_a_loop_that_a_silent_caller_never_leaves_is_noted(tmp_path: Path, following: str, loop: str) -> None:
     (note,) = notes(tmp_path, main=following)
-    assert note == f"flows.main: a caller who stays silent goes round for ever: {circle}"
+    assert note == f"flows.main: a silent caller never leaves this loop: {loop}"
 
 
-def test_a_round_over_several_flows_is_told_once(tmp_path: Path) -> None:
+def test_a_loop_through_several_flows_is_noted_once(tmp_path: Path) -> None:
     (note,) = notes(tmp_path, main="{timeout: other}", other="{timeout: main}")
     assert note.endswith("main \u2192 other \u2192 main")
 
@@ -46,15 +46,15 @@ def test_a_round_over_several_flows_is_told_once(tmp_path: Path) -> None:
     "following",
     ["end", "continue", "{digits: main}", "{timeout: end, otherwise: main}", "{timeout: {repeat: 2, then: end}}"],
 )
-def test_a_round_that_ends_by_itself_is_none(tmp_path: Path, following: str) -> None:
+def test_a_loop_that_ends_is_not_noted(tmp_path: Path, following: str) -> None:
     assert notes(tmp_path, main=following) == []
 
 
-def test_a_flow_that_nothing_leads_to(tmp_path: Path) -> None:
-    assert notes(tmp_path, main="end", lonely="end") == ["flows.lonely: nothing leads here"]
+def test_an_unreachable_flow_is_noted(tmp_path: Path) -> None:
+    assert notes(tmp_path, main="end", lonely="end") == ["flows.lonely: no route and no hook leads to this flow"]
 
 
-def test_the_default_plan_gives_no_occasion(tmp_path: Path) -> None:
+def test_the_example_plan_has_no_unreachable_flow_and_no_loop(tmp_path: Path) -> None:
     text = (ROOT / "layers" / "call_plan" / "call_plan.yaml").read_text("utf-8")
     assert list(notes_on(plan_of(text, tmp_path))) == []
 
@@ -73,11 +73,11 @@ def test_the_default_plan_gives_no_occasion(tmp_path: Path) -> None:
         "Sales: +1 415 555 0100", "call 0044 20 7946 0123 now", 14155550100, 4155550100,
     ],
 )  # fmt: skip
-def test_a_phone_number_that_is_the_default_of_a_variable(number: str | int) -> None:
+def test_a_phone_number_as_the_default_of_a_variable_is_noted(number: str | int) -> None:
     for member, schema in (("default", {"default": number}), ("enum", {"default": "", "enum": ["", number, number]})):
         plan = Plan(routes=(), flows={}, fallback=(), variables={"SALES": Variable("string", "", schema)})
         (note,) = public_numbers(plan)
-        assert str(note).startswith(f"variables.SALES.{member}: has a phone number, which OPTIONS shows to anybody")
+        assert str(note).startswith(f"variables.SALES.{member}: contains a phone number that anyone can read")
         assert str(number).strip() not in str(note)
 
 
@@ -91,12 +91,12 @@ def test_a_phone_number_that_is_the_default_of_a_variable(number: str | int) -> 
         "3f9c2a74-1b1e-4f0a-9c53-0d7e2a1b6c88", "order 20261124", "#123456", "v1.2.3", "a1234567890", "{from}",
     ],
 )  # fmt: skip
-def test_any_other_default_is_no_phone_number(text: object) -> None:
+def test_any_other_default_is_not_noted(text: object) -> None:
     plan = Plan(routes=(), flows={}, fallback=(), variables={"X": Variable("string", "", {"default": text})})
     assert list(public_numbers(plan)) == []
 
 
-def test_a_check_tells_the_line_of_a_phone_number_but_not_the_number(tmp_path: Path) -> None:
+def test_a_check_shows_the_line_of_a_phone_number_but_not_the_number(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(
         "variables:\n  SALES:\n    type: string\n    description: Sales\n    default: '+14155550100'\n"
@@ -105,12 +105,12 @@ def test_a_check_tells_the_line_of_a_phone_number_but_not_the_number(tmp_path: P
     )
     done = CliRunner().invoke(app, ["plan", "check", str(file)])
     first, last = done.output.splitlines()
-    assert first.startswith(f"{file}:5: note: variables.SALES.default: has a phone number")
+    assert first.startswith(f"{file}:5: note: variables.SALES.default: contains a phone number")
     assert ("14155550100" in done.output, done.exit_code) == (False, 0)
     assert "is a valid call plan" in last
 
 
-def test_a_check_of_the_default_plan_succeeds_and_names_its_example_numbers_and_hosts() -> None:
+def test_a_check_of_the_example_plan_notes_its_numbers_and_hosts() -> None:
     done = CliRunner().invoke(app, ["plan", "check"])
     assert done.exit_code == 0
     assert re.findall(r"call_plan\.yaml:[0-9]+: (note|warning): ([^:]+):", done.output) == [

@@ -1,4 +1,4 @@
-"""Given a plan and no server, a simulated call gets what the functions would answer."""
+"""Simulated calls on a plan without a server get the same responses as from the functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransp
 
 BOT = """
 variables:
-  GREETING: {type: string, description: What the bot is answered, default: Nothing}
+  GREETING: {type: string, description: Response to the bot, default: Nothing}
 routes:
   - {flow: bot}
 fallback: sorry
@@ -28,7 +28,7 @@ flows:
 """
 
 
-def test_the_event_of_a_bot_belongs_to_the_call_that_its_url_names(tmp_path: Path) -> None:
+def test_an_event_of_a_bot_belongs_to_the_call_in_its_url(tmp_path: Path) -> None:
     file = tmp_path / "call_plan.yaml"
     file.write_text(BOT, "utf-8")
     clock = SimulatedClock(datetime(2026, 11, 21, 6, 30, tzinfo=UTC))

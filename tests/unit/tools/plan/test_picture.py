@@ -1,4 +1,4 @@
-"""What the picture of a call plan shows, as SVG and as Mermaid, whatever the plan says."""
+"""Content of the picture of a call plan, as SVG and as Mermaid, for any text in the plan."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 def with_text(text: str) -> Graph:
-    """A small plan that says one text everywhere."""
+    """Return a small plan with the same text everywhere."""
     nodes = tuple(Node(shape, shape, text, (text,)) for shape in Shape)
     edges = (Edge("entry", "flow", (text,)), Edge("flow", "outside", (text,), 0), Edge("flow", "end", (text,), 0))
     return Graph(text, nodes, edges)
@@ -109,7 +109,7 @@ def parsed(svg: str) -> ET.Element:
 
 
 def words_in(svg: str) -> str:
-    """All that can be read in the picture, with its line breaks undone."""
+    """Return the text of the picture, with its line breaks removed."""
     return "\n".join("".join(text.itertext()) for text in parsed(svg).iter(f"{SVG}text"))
 
 
@@ -118,7 +118,7 @@ def classes_in(svg: str) -> list[str]:
 
 
 def frames_of(svg: str) -> list[tuple[float, float, float, float]]:
-    """Left, top, right and bottom of each card."""
+    """Return left, top, right and bottom of each card."""
     found = []
     for element in parsed(svg).iter(f"{SVG}rect"):
         if element.get("class", "").split()[0] in ("card", "pill"):
@@ -130,7 +130,7 @@ def frames_of(svg: str) -> list[tuple[float, float, float, float]]:
 # -- SVG
 
 
-def test_every_title_verb_and_outcome_can_be_read() -> None:
+def test_every_title_verb_and_outcome_is_in_the_picture() -> None:
     words = words_in(to_svg(OFFICE))
     for node in OFFICE.nodes:
         assert node.title in words
@@ -140,7 +140,7 @@ def test_every_title_verb_and_outcome_can_be_read() -> None:
         assert ", ".join(edge.labels) in words
 
 
-def test_an_outcome_stands_below_its_verb_beside_the_flow_that_it_leads_to() -> None:
+def test_an_outcome_is_below_its_verb_and_next_to_its_target() -> None:
     lines = words_in(to_svg(SMALL)).split("\n")
     dial = lines.index("dial +1 415 555 0100")
     assert lines[dial : dial + 5] == [
@@ -149,11 +149,11 @@ def test_an_outcome_stands_below_its_verb_beside_the_flow_that_it_leads_to() -> 
 
 
 @pytest.mark.parametrize("shown", ["→ voicemail", "↑ main_menu", "↻ support_menu"])
-def test_an_arrow_tells_onwards_from_back_and_from_again(shown: str) -> None:
+def test_arrows_distinguish_forward_back_and_repeat(shown: str) -> None:
     assert shown in words_in(to_svg(OFFICE)).split("\n")
 
 
-def test_an_end_is_a_mark_on_the_card_and_not_a_card_with_lines() -> None:
+def test_an_end_is_a_mark_on_the_card() -> None:
     classes = classes_in(to_svg(OFFICE))
     ends = sum(edge.target == "end" for edge in OFFICE.edges)
     assert classes.count("end-mark") == ends
@@ -161,12 +161,12 @@ def test_an_end_is_a_mark_on_the_card_and_not_a_card_with_lines() -> None:
     assert len(frames_of(to_svg(OFFICE))) == len(OFFICE.nodes) - 1
 
 
-def test_a_route_whose_calls_end_at_once_says_so() -> None:
+def test_a_route_whose_calls_end_at_once_shows_it() -> None:
     graph = Graph("", (SMALL.nodes[0], SMALL.nodes[-1]), (Edge("r0", "end", ()),))
     assert words_in(to_svg(graph)).split("\n") == ["Calls to +1 415 555 0123", "in office hours", "Call ends"]
 
 
-def test_who_cannot_see_it_is_told_what_leads_where() -> None:
+def test_the_description_lists_every_connection_for_screen_readers() -> None:
     root = parsed(to_svg(SMALL))
     assert root.get("role") == "img"
     assert root.findtext(f"{SVG}title") == "Call plan"
@@ -176,7 +176,7 @@ def test_who_cannot_see_it_is_told_what_leads_where() -> None:
     )
 
 
-def test_it_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+def test_the_svg_loads_no_resource_and_runs_no_script() -> None:
     svg = to_svg(OFFICE)
     assert {element.tag.removeprefix(SVG) for element in parsed(svg).iter()} <= {
         "svg", "title", "desc", "style", "rect", "g", "path", "circle", "text", "tspan",
@@ -184,7 +184,7 @@ def test_it_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert not re.search(r"url\(|@import|@font-face|href|\bon\w+=", svg)
 
 
-def test_it_has_colours_for_light_and_for_dark() -> None:
+def test_the_svg_has_colours_for_light_and_dark() -> None:
     style = parsed(to_svg(SMALL)).findtext(f"{SVG}style") or ""
     light, dark = style.split("@media (prefers-color-scheme:dark)")
     coloured = set(re.findall(r"(\.call-plan [^{,]+)\{[^}]*#[0-9a-f]{6}", light))
@@ -192,7 +192,7 @@ def test_it_has_colours_for_light_and_for_dark() -> None:
     assert coloured == set(re.findall(r"(\.call-plan [^{,]+)\{[^}]*#[0-9a-f]{6}", dark))
 
 
-def test_flows_that_one_flow_leads_to_differ_in_colour() -> None:
+def test_targets_of_one_flow_have_different_colours() -> None:
     svg = to_svg(OFFICE)
     paths = [(path.findtext(f"{SVG}title") or "", path.get("class")) for path in parsed(svg).iter(f"{SVG}path")]
     from_menu = {title.split("→ ")[1]: hue for title, hue in paths if title.startswith("main_menu:")}
@@ -205,20 +205,20 @@ def test_hostile_text_stays_text_in_the_svg(text: str) -> None:
     assert words.count(text) >= 2 * len(Shape) - 1
 
 
-def test_text_that_is_too_long_ends_in_an_ellipsis_after_two_lines() -> None:
+def test_a_long_text_ends_in_an_ellipsis_after_two_lines() -> None:
     words = words_in(to_svg(with_text("Please stay on the line. " * 20))).split("\n")
     assert len([line for line in words if line.endswith("…")]) >= 4
     assert max(map(len, words)) < 60
 
 
-def test_text_of_no_characters_is_no_reason_to_fail() -> None:
+def test_an_empty_text_does_not_fail() -> None:
     assert words_in(to_svg(with_text(""))).count("?") >= 3
     parsed(to_svg(Graph("", (), ())))
 
 
 @given(graphs())
 @examples(150)
-def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
+def test_cards_never_overlap(graph: Graph) -> None:
     svg = to_svg(graph)
     frames = frames_of(svg)
     assert len(frames) == len(graph.nodes) - 1
@@ -229,19 +229,19 @@ def test_whatever_the_plan_every_card_has_its_own_place(graph: Graph) -> None:
 
 @given(graphs())
 @examples(150)
-def test_whatever_the_plan_says_no_text_leaves_its_card_or_meets_another(graph: Graph) -> None:
+def test_no_text_leaves_its_card_or_overlaps_another(graph: Graph) -> None:
     for card in parsed(to_svg(graph)).iter(f"{SVG}svg"):
         width, height = float(card.get("width", "")), float(card.get("height", ""))
-        taken: list[tuple[float, float, float]] = []
+        used: list[tuple[float, float, float]] = []
         for text in card.findall(f"{SVG}text"):
             left, right = extent_of(text)
             y = float(text.get("y", ""))
             assert left >= 0
             assert right <= width
             assert 10 <= y <= height - 4
-            for other_left, other_right, other_y in taken:
+            for other_left, other_right, other_y in used:
                 assert abs(y - other_y) >= 15 or right <= other_left or other_right <= left
-            taken.append((left, right, y))
+            used.append((left, right, y))
 
 
 def extent_of(text: ET.Element) -> tuple[float, float]:
@@ -277,7 +277,7 @@ def test_mermaid_has_every_node_and_every_edge_once() -> None:
     ]
 
 
-def test_mermaid_gives_each_flow_that_ends_a_mark_of_its_own() -> None:
+def test_mermaid_gives_each_flow_that_ends_a_separate_mark() -> None:
     lines = mermaid_lines(OFFICE)
     ending = {edge.source for edge in OFFICE.edges if edge.target == "end"}
     assert sum(line.endswith(":::endNode") for line in lines) == len(ending)
@@ -315,24 +315,24 @@ def test_hostile_text_stays_text_in_mermaid(graph: Graph) -> None:
         (Edge("f0", "f1", (), 2), "no line 2"),
     ],
 )
-def test_an_edge_that_cannot_be_is_refused(edge: Edge, problem: str) -> None:
+def test_an_impossible_edge_is_rejected(edge: Edge, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Graph("", SMALL.nodes, (edge,))
 
 
-def test_an_id_belongs_to_one_node() -> None:
+def test_a_duplicate_node_id_is_rejected() -> None:
     with pytest.raises(ValueError, match="same id"):
         Graph("", (SMALL.nodes[0], SMALL.nodes[0]), ())
 
 
 @given(texts, st.integers(40, 300), st.integers(1, 3))
-def test_lines_hold_the_text_as_far_as_there_is_room(text: str, width: int, lines: int) -> None:
+def test_lines_hold_as_much_of_the_text_as_fits(text: str, width: int, lines: int) -> None:
     wrapped = wrap(text, width, 13, lines)
     assert len(wrapped) <= lines
     assert all(text_width(line, 13) <= width for line in wrapped)
-    whole = "".join(clean(text).split())
+    cleaned = "".join(clean(text).split())
     shown = "".join("".join(wrapped).split())
-    assert shown == whole or whole.startswith(shown.removesuffix("…"))
+    assert shown == cleaned or cleaned.startswith(shown.removesuffix("…"))
     assert parsed(f"<text>{escape(clean(text))}</text>").text == (clean(text) or None)
 
 
@@ -345,10 +345,10 @@ def test_lines_hold_the_text_as_far_as_there_is_room(text: str, width: int, line
         ("+1\xa0415\xa0555\xa00123", "+1\xa0415\xa0555\xa00123"),
     ],
 )
-def test_what_is_no_text_becomes_a_space(text: str, cleaned: str) -> None:
+def test_control_characters_become_a_space(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
-def test_a_number_with_fixed_spaces_is_not_broken() -> None:
+def test_a_number_with_non_breaking_spaces_stays_on_one_line() -> None:
     number = "+1\xa0415\xa0555\xa00123"
     assert wrap(f"{number}, {number}", text_width(number, 13) * 1.5, 13, 2) == [f"{number},", number]

@@ -1,4 +1,4 @@
-"""`callhooks tools`: the tools as people read them, and as vendors want them declared."""
+"""`callhooks tools`: the list of tools, and their declarations for each vendor."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def for_vendor(vendor: Vendor) -> Any:
 
 
 @pytest.mark.parametrize("vendor", [Vendor.OPENAI, Vendor.MICROSOFT])
-def test_openai_wants_functions(vendor: Vendor) -> None:
+def test_openai_gets_functions(vendor: Vendor) -> None:
     first, second = for_vendor(vendor)
     assert (first["type"], first["name"], first["description"]) == ("function", "order", "Order something.")
     assert first["parameters"]["properties"]["number"] == NUMBER
@@ -56,14 +56,14 @@ def test_openai_wants_functions(vendor: Vendor) -> None:
     assert second["parameters"] == {"additionalProperties": False, "properties": {}, "type": "object"}
 
 
-def test_google_wants_one_list_of_declarations_and_no_empty_object() -> None:
+def test_google_gets_one_list_of_declarations_without_empty_objects() -> None:
     ((first, second),) = (declaration["functionDeclarations"] for declaration in for_vendor(Vendor.GOOGLE))
     assert first["parameters"]["properties"]["size"] == SIZE
     assert "additionalProperties" not in json.dumps(first)
     assert second == {"name": "greet", "description": "Greet."}
 
 
-def test_ultravox_wants_client_tools_with_dynamic_parameters() -> None:
+def test_ultravox_gets_client_tools_with_dynamic_parameters() -> None:
     first, second = (declaration["temporaryTool"] for declaration in for_vendor(Vendor.ULTRAVOX))
     assert (first["modelToolName"], first["client"]) == ("order", {})
     assert first["dynamicParameters"][:2] == [
@@ -73,7 +73,7 @@ def test_ultravox_wants_client_tools_with_dynamic_parameters() -> None:
     assert second["dynamicParameters"] == []
 
 
-def test_elevenlabs_wants_client_tools_that_answer_with_every_argument_described() -> None:
+def test_elevenlabs_gets_client_tools_with_every_argument_described() -> None:
     first, _ = for_vendor(Vendor.ELEVENLABS)
     assert (first["type"], first["expects_response"]) == ("client", True)
     assert first["parameters"]["properties"]["number"] == {"description": "Which one.", "type": "integer"}
@@ -85,20 +85,20 @@ def test_elevenlabs_wants_client_tools_that_answer_with_every_argument_described
 
 
 @pytest.mark.parametrize("vendor", [Vendor.DEEPGRAM, Vendor.VOICEAGENT])
-def test_deepgram_wants_functions_without_a_type(vendor: Vendor) -> None:
+def test_deepgram_gets_functions_without_a_type(vendor: Vendor) -> None:
     first, _ = for_vendor(vendor)
     assert list(first) == ["name", "description", "parameters"]
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_no_vendor_gets_a_reference_or_what_we_fill_in(vendor: Vendor) -> None:
+def test_no_declaration_has_a_reference_or_the_tool_call_parameter(vendor: Vendor) -> None:
     text = json.dumps(declared(TOOLS, vendor))
     assert "$ref" not in text
     assert '"call"' not in text
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_the_command_prints_json_alone_and_says_where_it_belongs(
+def test_the_command_prints_only_json_to_stdout_and_its_place_to_stderr(
     vendor: Vendor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tools_command.tools(vendor=vendor)
@@ -110,14 +110,14 @@ def test_the_command_prints_json_alone_and_says_where_it_belongs(
 def test_the_command_lists_the_tools_with_their_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     tools_command.tools()
     printed = capsys.readouterr().out
-    assert "who_answers\n  Tell who answers one of our numbers now" in printed
+    assert "who_answers\n  Find out who answers one of our numbers now" in printed
     assert (
         '  limit: {"default": 5, "maximum": 10, "minimum": 1, "type": "integer"} (optional)  '
         "How many calls to list at most.\n" in printed
     )
 
 
-def test_the_command_checks_the_project_s_own_tools(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_checks_the_tools_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     tools_command.tools(check=True)
     assert "All 3 tools in " in capsys.readouterr().out
 
@@ -132,6 +132,6 @@ def test_the_command_fails_for_a_tool_that_cannot_be_used(
     with pytest.raises(typer.Exit) as raised:
         tools_command.tools(check=check)
     assert raised.value.exit_code == 1
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("one.py cannot be imported: ModuleNotFoundError")
-    assert told[1] == "two.py: two has the parameter a without a type"
+    problems = capsys.readouterr().err.splitlines()
+    assert problems[0].startswith("one.py cannot be imported: ModuleNotFoundError")
+    assert problems[1] == "two.py: two has the parameter a without a type"

@@ -1,4 +1,4 @@
-"""Whatever verb is written: the two profiles agree with jambonz's own checks, and with each other."""
+"""For any verb, the two profiles agree with jambonz's own checks and with each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODELS: dict[str, type[BaseModel]] = all_verb_models()
 NEWER_THAN_THE_MODELS = {"mistralOptions", "noResponseMaxPrompts", "noiseIsolation", "speak", "speechCleanup"}
 
 SCALARS = st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
-# Where the schemas are looser than the checks of what the server chokes on.
+# Values for members where the schemas are looser than the check.
 SOUND: dict[str, st.SearchStrategy[Any]] = {
     "say": st.just({"text": "Hello"}),
     "play": st.just({"url": "/hello.wav"}),
@@ -49,7 +49,7 @@ SOUND: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values(schema: Schema, name: str = "") -> st.SearchStrategy[Any]:
-    """What fits a schema; conditions between members are left to those who ask."""
+    """Return values that match a schema, apart from conditions between members."""
     if "const" in schema or "enum" in schema:
         return st.sampled_from(schema.get("enum", [schema.get("const")]))
     if "properties" in schema:
@@ -69,7 +69,7 @@ def of_one_kind(schema: Schema) -> st.SearchStrategy[Any]:
         case "string":
             return st.text("ab", min_size=schema.get("minLength", 1), max_size=3)
         case "integer" | "number" as kind:
-            return numbers(schema, whole=kind == "integer")
+            return numbers(schema, is_integer=kind == "integer")
         case "boolean":
             return st.booleans()
         case "array":
@@ -81,10 +81,10 @@ def of_one_kind(schema: Schema) -> st.SearchStrategy[Any]:
     return SCALARS
 
 
-def numbers(schema: Schema, *, whole: bool) -> st.SearchStrategy[int | float]:
+def numbers(schema: Schema, *, is_integer: bool) -> st.SearchStrategy[int | float]:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
-    if whole:
+    if is_integer:
         return st.integers(low if low is None else low + ("exclusiveMinimum" in schema), high)
     any_number = st.floats(
         low,
@@ -121,7 +121,7 @@ def verbs(profile: Profile) -> st.SearchStrategy[Verb]:
 
 
 def mappings(value: Any, schema: Schema, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
-    """The places of the mappings that take no other members than those the schema names."""
+    """Yield the places of mappings that are closed to unknown members."""
     for branch in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
         yield from mappings(value, branch, place)
     if isinstance(value, dict) and "properties" in schema:
@@ -134,7 +134,7 @@ def mappings(value: Any, schema: Schema, place: tuple[int | str, ...] = ()) -> I
 
 
 def places(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
-    """The places of all values inside a value."""
+    """Yield the places of all values inside a value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
     for part, member in inside:
         yield (*place, part)
@@ -147,17 +147,17 @@ def at(value: Any, place: tuple[int | str, ...]) -> Any:
     return value
 
 
-def as_the_sdk_knows_it(verb: Verb) -> Verb:
-    """The aliases that the SDK lacks, as what they stand for."""
+def without_aliases(verb: Verb) -> Verb:
+    """Resolve the aliases that the SDK lacks."""
     for vendor in ("microsoft", "voiceagent"):
         if verb["verb"] == f"{vendor}_s2s":
             return {"vendor": vendor, **verb, "verb": "llm"}
     return verb
 
 
-def the_sdk_refuses(verb: Verb) -> bool:
-    """Whether a strict model of the SDK refuses a verb, or the schema that comes with it."""
-    verb = as_the_sdk_knows_it(verb)
+def is_rejected_by_sdk(verb: Verb) -> bool:
+    """Return whether a strict model of the SDK, or its schema, rejects a verb."""
+    verb = without_aliases(verb)
     if VALIDATOR.validate_verb(verb):
         return True
     if verb["verb"] not in MODELS or any(place[-1] in NEWER_THAN_THE_MODELS for place in places(verb)):
@@ -165,16 +165,16 @@ def the_sdk_refuses(verb: Verb) -> bool:
     model = MODELS[verb["verb"]]
     try:
         model.model_validate_json(json.dumps(verb), strict=True, by_alias=True, by_name=False)
-        model.model_validate(verb, by_alias=True, by_name=False)  # refuses the Python name of a member in it as well
+        model.model_validate(verb, by_alias=True, by_name=False)  # also rejects the Python name of a member
     except ValidationError:
         return True
     return False
 
 
 @given(verb=verbs(Profile.V10))
-def test_what_the_profile_of_v10_takes_the_sdk_takes(verb: Verb) -> None:
+def test_the_sdk_accepts_every_verb_that_profile_10_accepts(verb: Verb) -> None:
     assume(not verb_faults(verb, Profile.V10))
-    assert not the_sdk_refuses(verb)
+    assert not is_rejected_by_sdk(verb)
 
 
 @given(
@@ -182,23 +182,23 @@ def test_what_the_profile_of_v10_takes_the_sdk_takes(verb: Verb) -> None:
     verb=verbs(Profile.V10),
     odd=st.sampled_from([None, True, 5, -0.5, "", "a", [], [None], {}, {"a": 1}]),
 )
-def test_what_the_sdk_refuses_the_profile_of_v10_refuses(data: st.DataObject, verb: Verb, odd: Any) -> None:
+def test_profile_10_rejects_every_verb_that_the_sdk_rejects(data: st.DataObject, verb: Verb, odd: Any) -> None:
     place = data.draw(st.sampled_from([place for place in places(verb) if place != ("verb",)] or [("id",)]))
     at(verb, place[:-1])[place[-1]] = odd
-    assert verb_faults(verb, Profile.V10) or not the_sdk_refuses(verb)
+    assert verb_faults(verb, Profile.V10) or not is_rejected_by_sdk(verb)
 
 
 @given(verb=verbs(Profile.OSS))
-def test_the_profiles_agree_on_what_both_lines_know(verb: Verb) -> None:
+def test_the_profiles_agree_on_members_that_both_versions_have(verb: Verb) -> None:
     assert verb_faults(verb, Profile.OSS) == []
     for fault in verb_faults(verb, Profile.V10):
-        assert fault.message.endswith(("only jambonz 0.9 takes it", "only jambonz 0.9 has it"))
+        assert fault.message.endswith(("only jambonz 0.9 accepts it", "only jambonz 0.9 has it"))
 
 
 @given(
     data=st.data(), verb=verbs(Profile.OSS), name=st.sampled_from(["xyz", "Timeout", "verb ", "action_hook", "a", "1"])
 )
-def test_an_unknown_member_is_refused_wherever_it_stands_in_0_9(data: st.DataObject, verb: Verb, name: str) -> None:
+def test_an_unknown_member_is_rejected_at_any_depth_in_0_9(data: st.DataObject, verb: Verb, name: str) -> None:
     place = data.draw(st.sampled_from(list(mappings(verb, verbs_of(Profile.OSS)[verb["verb"]]))))
     at(verb, place)[name] = data.draw(SCALARS)
     faults = verb_faults(verb, Profile.OSS)
@@ -207,7 +207,7 @@ def test_an_unknown_member_is_refused_wherever_it_stands_in_0_9(data: st.DataObj
 
 
 @given(verb=verbs(Profile.OSS) | verbs(Profile.V10), profile=st.sampled_from(Profile), data=st.data())
-def test_no_value_anywhere_makes_the_check_fail(verb: Verb, profile: Profile, data: st.DataObject) -> None:
+def test_the_check_never_raises_or_changes_the_verb(verb: Verb, profile: Profile, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(list(places(verb))))
     any_json = st.recursive(
         st.none() | SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner), max_leaves=5

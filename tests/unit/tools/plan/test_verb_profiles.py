@@ -1,4 +1,4 @@
-"""What jambonz would refuse in a verb, for each line of it."""
+"""Faults in verbs for which each version of jambonz would reject them."""
 
 from __future__ import annotations
 
@@ -73,34 +73,34 @@ def minimal(name: str, **members: Any) -> Verb:
     return {"verb": name, **MINIMAL[name], **members}
 
 
-def told(verb: Verb, profile: Profile) -> dict[str, str]:
-    """The faults by their place, written with dots."""
+def faults_of(verb: Verb, profile: Profile) -> dict[str, str]:
+    """Return the message of each fault by its dotted place."""
     faults = verb_faults(verb, profile)
     by_place = {".".join(map(str, fault.location)): fault.message for fault in faults}
     assert len(by_place) == len(faults)
     return by_place
 
 
-# What jambonz takes
+# Verbs that jambonz accepts
 
 
 @pytest.mark.parametrize(
     ("profile", "missing"), [(Profile.OSS, ONLY_IN_10), (Profile.V10, ONLY_IN_0_9)], ids=["0.9", "10"]
 )
-def test_a_profile_has_the_verbs_of_its_line(profile: Profile, missing: set[str]) -> None:
+def test_a_profile_has_the_verbs_of_its_version(profile: Profile, missing: set[str]) -> None:
     assert verbs_of(profile).keys() == MINIMAL.keys() - missing
 
 
 @pytest.mark.parametrize(("profile", "name"), VERBS)
-def test_a_verb_is_taken_with_what_it_needs(profile: Profile, name: str) -> None:
-    assert told(minimal(name), profile) == {}
-    assert told(minimal(name, id="a-1"), profile) == {}
+def test_a_verb_with_its_required_members_is_accepted(profile: Profile, name: str) -> None:
+    assert faults_of(minimal(name), profile) == {}
+    assert faults_of(minimal(name, id="a-1"), profile) == {}
 
 
 @pytest.mark.parametrize(("profile", "name"), VERBS)
-def test_what_a_verb_needs_is_missed(profile: Profile, name: str) -> None:
+def test_a_missing_required_member_is_a_fault(profile: Profile, name: str) -> None:
     needed = verbs_of(profile)[name].get("required", [])
-    assert set(told({"verb": name}, profile)) >= set(needed)
+    assert set(faults_of({"verb": name}, profile)) >= set(needed)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_what_a_verb_needs_is_missed(profile: Profile, name: str) -> None:
     [example for schema in verbs_of(Profile.V10).values() for example in schema.get("examples", ())],
     ids=lambda example: example["verb"],
 )
-def test_jambonz_s_own_examples_are_taken(example: Verb) -> None:
-    assert told(example, Profile.V10) == {}
+def test_the_examples_of_jambonz_are_accepted(example: Verb) -> None:
+    assert faults_of(example, Profile.V10) == {}
     if example["verb"] not in ONLY_IN_10:
-        assert told(example, Profile.OSS) == {}
+        assert faults_of(example, Profile.OSS) == {}
 
 
 RICH: list[Verb] = [
@@ -188,11 +188,11 @@ RICH: list[Verb] = [
 
 @pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("verb", RICH, ids=lambda verb: verb["verb"])
-def test_a_rich_verb_is_taken(verb: Verb, profile: Profile) -> None:
-    assert told(verb, profile) == {}
+def test_a_verb_with_many_members_is_accepted(verb: Verb, profile: Profile) -> None:
+    assert faults_of(verb, profile) == {}
 
 
-def test_every_type_that_the_table_names_is_there() -> None:
+def test_the_table_resolves_to_json_types() -> None:
     def types(schema: object) -> Iterator[str]:
         if isinstance(schema, dict):
             yield from [schema["type"]] if isinstance(schema.get("type"), str) else ()
@@ -204,7 +204,7 @@ def test_every_type_that_the_table_names_is_there() -> None:
         assert set(types(verb)) <= {"string", "number", "integer", "boolean", "object", "array"}
 
 
-# What only one line takes
+# Verbs that only one version accepts
 
 RECOGNIZER = {"vendor": "default"}
 ONLY_10: list[tuple[str, Verb]] = [
@@ -261,27 +261,27 @@ ONLY_0_9: list[tuple[str, Verb]] = [
 
 
 @pytest.mark.parametrize(("place", "verb"), ONLY_10, ids=str)
-def test_what_0_9_does_not_know_is_refused_there_with_the_line_that_takes_it(place: str, verb: Verb) -> None:
-    assert told(verb, Profile.V10) == {}
-    assert told(verb, Profile.OSS) == {place: "unknown member; only jambonz 10 takes it"}
+def test_a_member_only_in_10_is_rejected_by_0_9_with_a_hint(place: str, verb: Verb) -> None:
+    assert faults_of(verb, Profile.V10) == {}
+    assert faults_of(verb, Profile.OSS) == {place: "unknown member; only jambonz 10 accepts it"}
 
 
 @pytest.mark.parametrize(("place", "verb"), ONLY_0_9, ids=str)
-def test_what_0_9_takes_besides_is_refused_by_10(place: str, verb: Verb) -> None:
-    assert told(verb, Profile.OSS) == {}
-    assert told(verb, Profile.V10) == {place: "unknown member; only jambonz 0.9 takes it"}
+def test_a_member_only_in_0_9_is_rejected_by_10_with_a_hint(place: str, verb: Verb) -> None:
+    assert faults_of(verb, Profile.OSS) == {}
+    assert faults_of(verb, Profile.V10) == {place: "unknown member; only jambonz 0.9 accepts it"}
 
 
 @pytest.mark.parametrize("name", sorted(ONLY_IN_10 | ONLY_IN_0_9))
-def test_a_verb_of_the_other_line_is_told_so(name: str) -> None:
+def test_a_verb_only_in_the_other_version_is_rejected_with_a_hint(name: str) -> None:
     profile, other = (Profile.OSS, Profile.V10) if name in ONLY_IN_10 else (Profile.V10, Profile.OSS)
-    assert told(minimal(name), profile) == {"": f"unknown verb {name!r}; only jambonz {other} has it"}
+    assert faults_of(minimal(name), profile) == {"": f"unknown verb {name!r}; only jambonz {other} has it"}
 
 
 def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
     verb = minimal("dial", target=[TARGET | {"confirmHook": "/confirm"}])
-    assert told(verb, Profile.OSS) == {}
-    assert told(verb, Profile.V10)["target.0.confirmHook"].startswith("must be a mapping")
+    assert faults_of(verb, Profile.OSS) == {}
+    assert faults_of(verb, Profile.V10)["target.0.confirmHook"].startswith("must be a mapping")
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,9 @@ def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_config_holds_is_strict_in_0_9_only(members: Verb, faults: dict[str, str]) -> None:
-    assert told({"verb": "config", **members}, Profile.OSS) == faults
-    assert told({"verb": "config", **members}, Profile.V10) == {}
+def test_the_members_of_config_are_strict_only_in_0_9(members: Verb, faults: dict[str, str]) -> None:
+    assert faults_of({"verb": "config", **members}, Profile.OSS) == faults
+    assert faults_of({"verb": "config", **members}, Profile.V10) == {}
 
 
 @pytest.mark.parametrize(
@@ -313,12 +313,12 @@ def test_what_config_holds_is_strict_in_0_9_only(members: Verb, faults: dict[str
         ("amd.actionHook.method", minimal("dial", amd={"actionHook": {"url": "/x", "method": "GET"}})),
     ],
 )
-def test_a_hook_with_get_is_refused_in_0_9_with_the_reason(place: str, verb: Verb) -> None:
-    assert told(verb, Profile.OSS) == {place: "must be 'POST'; with GET jambonz 0.9 sends nothing"}
-    assert told(verb, Profile.V10) == {}
+def test_a_hook_with_get_is_rejected_in_0_9_with_the_reason(place: str, verb: Verb) -> None:
+    assert faults_of(verb, Profile.OSS) == {place: "must be 'POST'; with GET jambonz 0.9 sends nothing"}
+    assert faults_of(verb, Profile.V10) == {}
 
 
-# What is told
+# Messages
 
 BOTH: list[tuple[str, str, Verb]] = [
     ("txt", "unknown member; did you mean 'text'?", minimal("say", txt="Hi")),
@@ -359,11 +359,11 @@ BOTH: list[tuple[str, str, Verb]] = [
     ("bargein", "must be true or false", minimal("gather", bargein="yes")),
     ("vendor", "must be 'openai'", minimal("openai_s2s", vendor="google")),
     ("auth.agent_id", "field required", minimal("elevenlabs_s2s", auth={})),
-    # What both take and the server chokes on or ignores.
+    # Verbs that validate, but fail on the server or are ignored.
     ("text", "field required, unless stream is true", {"verb": "say"}),
     ("text", "field required, unless stream is true", {"verb": "say", "instructions": "be kind"}),
     ("text", "field required, unless stream is true", {"verb": "say", "stream": False}),
-    ("target", "has nobody to call", minimal("dial", target=[])),
+    ("target", "is empty; write at least one target", minimal("dial", target=[])),
     ("target", "has 11 targets; jambonz calls 10 at most", minimal("dial", target=[TARGET] * 11)),
     ("target.0.number", "field required for the type 'phone'", minimal("dial", target=[{"type": "phone"}])),
     ("target.0.number", "field required for the type 'phone'", minimal("dial", target=[TARGET | {"number": ""}])),
@@ -374,7 +374,7 @@ BOTH: list[tuple[str, str, Verb]] = [
     ("status", "must be a SIP status from 400 to 699", minimal("sip:decline", status=700)),
     ("status", "must be a SIP status from 400 to 699", minimal("sip:decline", status=486.5)),
     ("status", "must be a number, not text", minimal("sip:decline", status="486")),
-    ("input", "collects nothing; write digits, speech or both", minimal("gather", input=[])),
+    ("input", "is empty; write digits, speech or both", minimal("gather", input=[])),
     ("numDigits", "cannot be combined with minDigits or maxDigits", minimal("gather", numDigits=1, maxDigits=2)),
     ("minDigits", "must not be more than maxDigits", minimal("gather", minDigits=3, maxDigits=2)),
     ("play", "field required for playOnTrack", minimal("dub", action="playOnTrack")),
@@ -404,39 +404,39 @@ BOTH: list[tuple[str, str, Verb]] = [
      minimal("gather", actionHookDelayAction={"giveUpActions": [{"text": "Hi"}]})),
     ("actionHookDelayAction.actions.0.sya", "unknown verb 'sya'; did you mean 'say'?",
      minimal("gather", actionHookDelayAction={"actions": [{"sya": {"text": "Hi"}}]})),
-    # What is no verb at all.
+    # Not a verb.
     ("", "unknown verb 'sya'; did you mean 'say'?", {"verb": "sya", "text": "Hi"}),
     ("", "unknown verb 'rest:dial'; did you mean 'dial'?", {"verb": "rest:dial", "to": TARGET}),
     ("", "unknown verb 'xyz'", {"verb": "xyz"}),
     ("", "unknown verb 'vad'", {"verb": "vad", "enable": True}),
     ("", "has no verb; write it as jambonz does: {verb: say, text: Hello}", {"text": "Hi"}),
     ("", "has no verb; write it as jambonz does: {verb: say, text: Hello}", {"verb": 5}),
-    ("loop", "JSON has no infinite number", minimal("say", loop=float("inf"))),
-    ("data.x.0", "JSON has no infinite number", minimal("tag", data={"x": [float("nan")]})),
-    ("data", "the member True must have a name in quotes", minimal("tag", data={True: 1})),
+    ("loop", "must be a finite number", minimal("say", loop=float("inf"))),
+    ("data.x.0", "must be a finite number", minimal("tag", data={"x": [float("nan")]})),
+    ("data", "the name True must be in quotes", minimal("tag", data={True: 1})),
     ("data.day", "must be text; put it in quotes", minimal("tag", data=yaml.safe_load("day: 2026-12-25"))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize(("place", "message", "verb"), BOTH)
-def test_a_fault_is_told_at_its_place(place: str, message: str, verb: Verb, profile: Profile) -> None:
-    assert told(verb, profile)[place] == message
+def test_a_fault_is_reported_at_its_place(place: str, message: str, verb: Verb, profile: Profile) -> None:
+    assert faults_of(verb, profile)[place] == message
 
 
-def test_faults_are_told_in_the_order_in_which_the_verb_is_written() -> None:
+def test_faults_are_in_the_order_of_the_members() -> None:
     verb: Verb = {"txt": 1, "verb": "gather", "timeout": "5", "say": {"b": 1, "text": 5, "a": 1}, "input": ["dtmf"]}
     places = [fault.location for fault in verb_faults(verb, Profile.OSS)]
     assert places == [("txt",), ("timeout",), ("say", "b"), ("say", "text"), ("say", "a"), ("input", 0)]
 
 
-def test_a_verb_inside_a_verb_does_not_name_itself_in_0_9() -> None:
+def test_a_nested_verb_with_a_verb_member_is_a_fault_in_0_9() -> None:
     verb = minimal("gather", say={"verb": "say", "text": "Hello"})
     assert verb_faults(verb, Profile.OSS) == [VerbFault(("say", "verb"), "unknown member")]
 
 
 @pytest.mark.parametrize("profile", Profile)
-def test_no_message_holds_a_value(profile: Profile) -> None:
+def test_no_message_contains_a_value(profile: Profile) -> None:
     secret = "wh_secret_1"
     verb = minimal(
         "dial",
@@ -445,7 +445,7 @@ def test_no_message_holds_a_value(profile: Profile) -> None:
         srtpEncryption=secret,
         amd=secret,
     )
-    faults = told(verb, profile)
+    faults = faults_of(verb, profile)
     assert len(faults) > 5
     assert secret not in str(faults)
 
@@ -462,21 +462,21 @@ def test_no_message_holds_a_value(profile: Profile) -> None:
         ({"verb": "hangup"}, {"verb": "hangup"}),
         ({"stream": {"url": "wss://x"}}, {"verb": "stream", "url": "wss://x"}),
         ({"openai_s2s": {"llmOptions": {}}}, {"verb": "openai_s2s", "llmOptions": {}}),
-        ({"no_verb_of_anybody": {"text": 1}}, {"verb": "no_verb_of_anybody", "text": 1}),
+        ({"unknown_verb": {"text": 1}}, {"verb": "unknown_verb", "text": 1}),
     ],
 )
-def test_both_ways_to_write_a_verb_become_one(written: Verb, long: Verb) -> None:
+def test_both_forms_of_a_verb_become_the_long_form(written: Verb, long: Verb) -> None:
     assert long_form(written) == long
 
 
 @pytest.mark.parametrize(
     "written", [{}, {"text": "Hi"}, {"say": "Hi"}, {"hangup": None}, {"say": {}, "id": "a"}], ids=str
 )
-def test_what_has_no_verb_has_no_long_form(written: Verb) -> None:
+def test_an_item_without_a_verb_has_no_long_form(written: Verb) -> None:
     with pytest.raises(ValueError, match="has no verb; write it as jambonz does"):
         long_form(written)
 
 
-def test_a_verb_that_is_named_twice_has_no_long_form() -> None:
+def test_an_item_with_two_verb_names_has_no_long_form() -> None:
     with pytest.raises(ValueError, match="names its verb twice; leave out `verb` inside 'say'"):
         long_form({"say": {"verb": "say", "text": "Hi"}})

@@ -188,13 +188,13 @@ def _check_array(document: object) -> str:
 
 
 def _check_verbs(document: object) -> str:
-    from callhooks.providers.jambonz.plan.plan import LAST_RESORT  # noqa: PLC0415 - folding needs no plan
+    from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS  # noqa: PLC0415 - folding needs no plan
 
     if problem := _check_array(document):
         return problem
     if not document:
         return "The response has no verbs. jambonz would hang up."
-    if document == list(LAST_RESORT):
+    if document == list(BUILTIN_VERBS):
         return "The response is the built-in plan: callhooks cannot read the call plan in the layer."
     return ""
 

@@ -1,4 +1,4 @@
-"""Whatever a model asks for, it gets an object in the shape that its vendor's adapter takes, and nothing raises."""
+"""For any request, a model gets an object in the shape that its vendor's adapter accepts, and nothing raises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUIRED = {
     "deepgram": {"type": "FunctionCallResponse"},
     "voiceagent": {"type": "FunctionCallResponse"},
 }
-"""Without this `type`, at the top or under `data`, the adapter drops the answer."""
+"""Without this `type`, at the top level or under `data`, the adapter drops the response."""
 
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 json_values = st.recursive(
@@ -48,7 +48,7 @@ def count(number: int = 0, text: str = "") -> object:
 
 
 def echo(value: Any = None) -> object:
-    """Say the same."""
+    """Return the argument."""
     return value
 
 
@@ -60,7 +60,7 @@ def echo(value: Any = None) -> object:
     query=st.sampled_from(["", "call=abc", "call=%ED%A0%80", "call=a&call=b", "&&=", "call"]),
 )
 @examples(300)
-def test_whatever_is_sent_is_answered_with_an_object_of_its_vendor(body: bytes, vendor: str, query: str) -> None:
+def test_any_request_gets_an_object_in_the_shape_of_its_vendor(body: bytes, vendor: str, query: str) -> None:
     container = ToolContainer(toolbox_of(count, echo))
     answer = container.receive(tool_event(body, vendor=vendor, query=query))
     assert answer.statusCode == 200
@@ -81,19 +81,19 @@ def test_whatever_is_sent_is_answered_with_an_object_of_its_vendor(body: bytes, 
 
 @given(name=names, arguments=json_values | st.fixed_dictionaries({"number": json_values, "text": json_values}))
 @examples(300)
-def test_whatever_the_arguments_a_tool_is_run_or_the_model_is_told_why_not(name: str, arguments: object) -> None:
+def test_any_arguments_run_the_tool_or_return_a_reason(name: str, arguments: object) -> None:
     prepared = toolbox_of(count, echo).prepare(ToolRequest(name, arguments))
     outcome = prepared.run(call_with(FakeEvents())) if isinstance(prepared, PreparedCall) else prepared
     assert isinstance(outcome, ToolOutcome)
-    told = json.dumps(outcome.value, allow_nan=False)
+    text = json.dumps(outcome.value, allow_nan=False)
     if outcome.is_error:
-        assert list(json.loads(told)) == ["error"]
-        assert "pydantic" not in told.lower()
+        assert list(json.loads(text)) == ["error"]
+        assert "pydantic" not in text.lower()
 
 
 @given(times=st.integers(1, 4), containers=st.integers(1, 3), names=st.lists(st.just("act"), min_size=1, max_size=3))
 @examples(50)
-def test_however_often_and_wherever_a_request_comes_its_tools_run_once(
+def test_tools_run_once_for_any_number_of_duplicates_and_containers(
     times: int, containers: int, names: list[str]
 ) -> None:
     runs: list[int] = []

@@ -1,4 +1,4 @@
-"""Given a tool hook of jambonz at /webhooks/tool/{vendor}, what the model is told and what is kept."""
+"""Tool hooks of jambonz at /webhooks/tool/{vendor}: the response to the model, and the stored event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
-from callhooks.providers.jambonz.llm_tools.runner import REMEMBERED_SECONDS
+from callhooks.providers.jambonz.llm_tools.runner import RECORD_SECONDS
 from callhooks.providers.jambonz.llm_tools.toolbox import MAX_RESULT_BYTES, Toolbox, ToolCall
 from callhooks.providers.jambonz.tool_hook import MAX_ANSWERED, parse_tool_hook
 from callhooks.runtime.http import Request
@@ -39,10 +39,10 @@ from tests.tool_caller import (
     FakeToolCalls,
     ToolContainer,
     container_with,
-    told_by_openai,
+    openai_result,
     tool_event,
+    tool_request,
     toolbox_of,
-    wish,
 )
 
 THROTTLED: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
@@ -88,7 +88,7 @@ def pick(number: Annotated[int, AfterValidator(_checked)]) -> int:
 
 
 class Bell:
-    """A tool that acts."""
+    """Tool with a side effect."""
 
     def __init__(self) -> None:
         self.rings = 0
@@ -109,7 +109,7 @@ def bell() -> Bell:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """Opens at the end of the test, for tools that wait."""
+    """Event for tools that wait; set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
@@ -130,7 +130,7 @@ def many_calls(*calls: object) -> dict[str, object]:
 
 
 class TestEachVendor:
-    """Section by section what jambonz's adapters take; anything else is dropped and the model waits for ever."""
+    """The shapes that jambonz's adapters accept; any other is dropped and the model waits for ever."""
 
     @pytest.mark.parametrize("vendor", ["openai", "microsoft", "OpenAI"])
     def test_openai_gets_a_conversation_item(self, vendor: str) -> None:
@@ -141,8 +141,8 @@ class TestEachVendor:
         }
 
     @pytest.mark.parametrize("vendor", ["ultravox", "somebody-new", ""])
-    def test_ultravox_and_who_is_not_known_get_the_documented_result(self, vendor: str) -> None:
-        # jambonz adds `type` and `invocation_id`, since there is no `type`.
+    def test_ultravox_and_unknown_vendors_get_the_documented_result(self, vendor: str) -> None:
+        # jambonz adds `type` and `invocation_id` if there is no `type`.
         answer = container_with(add).receive(tool_event(one_call("add", {"a": 1, "b": 2}), vendor=vendor))
         assert body(answer) == {"result": '{"sum": 3}'}
 
@@ -172,7 +172,7 @@ class TestEachVendor:
             {"id": "fc-4"},
         )
         answer = container_with(add, greet).receive(tool_event(calls, vendor="google"))
-        unknown = {"error": "There is no tool of this name. There are: add, greet."}
+        unknown = {"error": "There is no tool with this name. Available tools: add, greet."}
         assert body(answer) == {
             "toolResponse": {
                 "functionResponses": [
@@ -184,13 +184,13 @@ class TestEachVendor:
             }
         }
 
-    def test_google_with_a_single_call_is_answered_as_google(self) -> None:
+    def test_google_with_a_single_call_gets_its_shape(self) -> None:
         answer = container_with(greet).receive(tool_event(one_call("greet"), vendor="google"))
         response = {"id": "call_1", "name": "greet", "response": {"output": "Hello"}}
         assert body(answer) == {"toolResponse": {"functionResponses": [response]}}
 
     @pytest.mark.parametrize("vendor", SINGLE)
-    def test_a_list_of_calls_is_answered_as_google_whatever_the_url_says(self, vendor: str) -> None:
+    def test_a_list_of_calls_gets_the_shape_of_google_for_any_vendor(self, vendor: str) -> None:
         calls = many_calls({"id": "fc-1", "name": "greet"}, {"id": "fc-2", "name": "greet"})
         answer = container_with(greet).receive(tool_event(calls, vendor=vendor))
         assert len(body(answer)["toolResponse"]["functionResponses"]) == 2
@@ -204,16 +204,16 @@ class TestEachVendor:
     @pytest.mark.parametrize("vendor", [*SINGLE, "google"])
     def test_an_error_has_the_same_shape(self, vendor: str) -> None:
         container = container_with(greet, broken)
-        fine = body(container.receive(tool_event(wish("greet"), vendor=vendor)))
-        bad = body(container.receive(tool_event(wish("broken"), vendor=vendor)))
+        fine = body(container.receive(tool_event(tool_request("greet"), vendor=vendor)))
+        bad = body(container.receive(tool_event(tool_request("broken"), vendor=vendor)))
         assert list(bad) == list(fine)
         assert "The tool failed." in json.dumps(bad)
 
-    def test_elevenlabs_is_told_that_it_is_an_error(self) -> None:
-        answer = container_with(broken).receive(tool_event(wish("broken"), vendor="elevenlabs"))
+    def test_elevenlabs_gets_an_error_flag(self) -> None:
+        answer = container_with(broken).receive(tool_event(tool_request("broken"), vendor="elevenlabs"))
         assert body(answer)["data"]["is_error"] is True
 
-    def test_an_id_that_was_not_sent_is_not_made_up(self) -> None:
+    def test_a_missing_id_stays_missing(self) -> None:
         for vendor in (*SINGLE, "google"):
             answer = container_with(greet).receive(tool_event({"name": "greet"}, vendor=vendor))
             assert "null" not in answer.body
@@ -223,36 +223,36 @@ NOT_RUN = {"error": "Not run: at most 16 at once. Ask again."}
 
 
 def responses(answer: Answer) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = body(answer)["toolResponse"]["functionResponses"]
-    return told
+    found: list[dict[str, Any]] = body(answer)["toolResponse"]["functionResponses"]
+    return found
 
 
 class TestManyCallsAtOnce:
     @pytest.mark.parametrize("number", [1, 15, 16, 17, 40, 2000])
-    def test_run_up_to_sixteen_and_tell_of_each_that_is_not(self, number: int, bell: Bell) -> None:
+    def test_run_up_to_sixteen_and_report_each_of_the_others(self, number: int, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
         calls = [{"id": f"fc-{n}", "name": "ring", "args": {}} for n in range(number)]
         event = tool_event(many_calls(*calls), vendor="google")
         answer = container.receive(event)
-        told = responses(answer)
-        assert [(one["id"], one["name"]) for one in told] == [(call["id"], call["name"]) for call in calls]
-        assert [one["response"] for one in told[:16]] == [{"output": f"rang {n + 1}"} for n in range(min(number, 16))]
-        assert all(one["response"] == NOT_RUN for one in told[16:])
+        result = responses(answer)
+        assert [(one["id"], one["name"]) for one in result] == [(call["id"], call["name"]) for call in calls]
+        assert [one["response"] for one in result[:16]] == [{"output": f"rang {n + 1}"} for n in range(min(number, 16))]
+        assert all(one["response"] == NOT_RUN for one in result[16:])
         assert container.another_container().receive(event).body == answer.body
         assert bell.rings == min(number, 16)
 
     @pytest.mark.parametrize("first", [{"name": "missing"}, {"name": "pick", "args": 7}, None, "ring", {}, 5, ["ring"]])
-    def test_count_those_that_cannot_be_run_and_are_silenced_by_none(self, first: Any) -> None:
+    def test_count_calls_that_cannot_run_and_still_run_the_others(self, first: Any) -> None:
         CHECKED.clear()
         picked = [{"id": n, "name": "pick", "args": {"number": n}} for n in range(20)]
-        told = responses(container_with(pick).receive(tool_event(many_calls(first, first, *picked))))
-        assert len(told) == 22
-        assert [one["response"] for one in told[2:]] == [{"output": n} for n in range(14)] + [NOT_RUN] * 6
-        assert [one.get("id") for one in told[2:]] == [str(n) for n in range(20)]
+        result = responses(container_with(pick).receive(tool_event(many_calls(first, first, *picked))))
+        assert len(result) == 22
+        assert [one["response"] for one in result[2:]] == [{"output": n} for n in range(14)] + [NOT_RUN] * 6
+        assert [one.get("id") for one in result[2:]] == [str(n) for n in range(20)]
         assert list(range(14)) == CHECKED
 
     @pytest.mark.parametrize(
-        ("call", "told"),
+        ("call", "result"),
         [
             ({"id": "a", "name": " ring "}, {"id": "a", "name": "ring"}),
             ({"id": 7, "name": 8}, {"id": "7", "name": "8"}),
@@ -266,15 +266,15 @@ class TestManyCallsAtOnce:
             ("ring", {"name": ""}),
         ],
     )
-    def test_are_told_by_the_same_name_and_id_whether_they_are_run_or_not(self, call: Any, told: Any) -> None:
+    def test_are_reported_with_their_name_and_id_whether_they_run_or_not(self, call: Any, result: Any) -> None:
         requests = many_calls({"name": "greet"}, call, *[{"name": "greet"}] * 14, call)
         answered = responses(container_with(greet).receive(tool_event(requests)))
         for one in (answered[1], answered[16]):
-            assert {name: one[name] for name in one if name != "response"} == told
+            assert {name: one[name] for name in one if name != "response"} == result
 
     @pytest.mark.parametrize("letter", ["a", "\u00e9", '"', "\U0001f4de"])
     @pytest.mark.parametrize("number", [17, 300, 2000])
-    def test_are_all_told_of_however_large_what_they_are_told_by(self, number: int, letter: str) -> None:
+    def test_are_all_reported_even_with_large_ids(self, number: int, letter: str) -> None:
         written = json.dumps(letter, ensure_ascii=False)[1:-1]
         bare = b",".join([b'{"id":"","name":"a"}'] * number)
         room = (MAX_BODY_BYTES - len(b'{"function_calls":[]}') - len(bare)) // number
@@ -287,17 +287,17 @@ class TestManyCallsAtOnce:
 
     @pytest.mark.parametrize(("call", "number"), [("{}", 43_000), ("0", 65_000), ('{"name":"greet"}', 7_000)])
     @pytest.mark.parametrize("first", ["{}", '{"name":"greet"}'])
-    def test_get_as_many_errors_as_can_be_kept(self, call: str, number: int, first: str) -> None:
+    def test_get_as_many_errors_as_can_be_stored(self, call: str, number: int, first: str) -> None:
         container = container_with(greet)
         event = tool_event(f'{{"function_calls":[{first}{f",{call}" * number}]}}')
         answer = container.receive(event)
-        told = responses(answer)
-        assert 2_000 < len(told) < number
+        result = responses(answer)
+        assert 2_000 < len(result) < number
         assert len(answer.body.encode()) <= 256 * 1024 + 100
         assert_storable(container.database.item)
         assert container.another_container().receive(event).body == answer.body
 
-    def test_are_read_no_further_than_they_are_answered(self) -> None:
+    def test_are_read_only_as_far_as_they_are_answered(self) -> None:
         calls = [{"id": str(n), "name": "greet", "args": {"a": n}} for n in range(20)]
         requests = parse_tool_hook(Request("POST", "/", body=json.dumps(many_calls(*calls)).encode())).requests
         assert [request.arguments for request in requests] == [{"a": n} for n in range(16)] + [None] * 4
@@ -306,7 +306,7 @@ class TestManyCallsAtOnce:
 
     @pytest.mark.parametrize("vendor", [*SINGLE, "google"])
     @pytest.mark.parametrize("letter", ["\u00e9", '"', "\\", "\U0001f4de", "\ud800"])
-    def test_no_name_or_id_makes_an_answer_that_cannot_be_kept(self, vendor: str, letter: str) -> None:
+    def test_have_a_storable_response_for_any_name_or_id(self, vendor: str, letter: str) -> None:
         text = letter * (60_000 // len(json.dumps(letter, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")))
         container = container_with(greet)
         sent = json.dumps({"tool_call_id": text, "name": text}, ensure_ascii=False)
@@ -318,9 +318,9 @@ class TestManyCallsAtOnce:
 
 class TestAToolCall:
     def test_runs_the_tool_with_the_arguments(self) -> None:
-        assert container_with(add).told("add", {"a": "40", "b": 2}) == {"sum": 42}
+        assert container_with(add).result("add", {"a": "40", "b": 2}) == {"sum": 42}
 
-    def test_is_kept_with_its_raw_body_and_its_answer(self) -> None:
+    def test_is_stored_with_its_raw_body_and_its_response(self) -> None:
         container = container_with(add)
         event = tool_event(one_call("add", {"a": 1}))
         answer = container.receive(event)
@@ -353,7 +353,7 @@ class TestAToolCall:
             call_in_url(CALL_SID, key=PASSWORD),
         ],
     )
-    def test_whose_url_names_no_call_that_we_have_signed_runs_without_its_data(self, query: str) -> None:
+    def test_without_a_signed_call_in_its_url_runs_without_the_calls_data(self, query: str) -> None:
         seen: list[ToolCall] = []
 
         def look(call: ToolCall) -> None:
@@ -362,14 +362,14 @@ class TestAToolCall:
 
         container = container_with(look)
         container.database.has_call({"call_sid": CALL_SID, "from": "+12125550187", "to": "+14155550123"})
-        assert told_by_openai(container.ask("look", query=query)) is None
+        assert openai_result(container.ask("look", query=query)) is None
         assert [pk for pk, _ in container.database.items][1:] == ["jambonz#none#2026-11-21"]
         assert (seen[0].call_sid, seen[0].caller, container.database.reads) == (None, None, 0)
 
-    def test_is_not_mixed_up_with_another_of_the_same_words(self, bell: Bell) -> None:
+    def test_with_the_same_arguments_but_another_id_runs_again(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
-        assert container.told("ring") == "rang 1"
-        assert container.told("ring") == "rang 2"
+        assert container.result("ring") == "rang 1"
+        assert container.result("ring") == "rang 2"
         assert len(container.database.items) == 2
 
     def test_leaves_no_caller_and_no_argument_in_the_log(
@@ -397,9 +397,9 @@ class TestAToolCall:
             lambda event: {**event, "body": event["body"].replace("ring", "king")},
         ],
     )
-    def test_of_who_proves_nothing_is_refused_and_runs_nothing(self, change: Any, bell: Bell) -> None:
+    def test_without_authentication_is_rejected_and_runs_nothing(self, change: Any, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
-        assert container.receive(change(tool_event(wish("ring")))).statusCode == 401
+        assert container.receive(change(tool_event(tool_request("ring")))).statusCode == 401
         assert (bell.rings, container.tool_calls.puts, container.database.calls) == (0, 0, 0)
 
 
@@ -416,41 +416,41 @@ class TestTheCallOfATool:
 
         return container_with(look, look_away)
 
-    def test_is_known_from_its_first_webhook(self, container: ToolContainer) -> None:
+    def test_comes_from_its_first_webhook(self, container: ToolContainer) -> None:
         container.database.has_call(
             {"call_sid": CALL_SID, "from": "+14155550123", "to": "+12125550187", "direction": "outbound"}
         )
         now = NOW.isoformat().replace("+00:00", "Z")
-        assert container.told("look") == [CALL_SID, "+14155550123", "+12125550187", "+12125550187", now]
+        assert container.result("look") == [CALL_SID, "+14155550123", "+12125550187", "+12125550187", now]
         assert container.database.reads == 1
 
-    def test_is_looked_up_only_for_a_tool_that_asks(self, container: ToolContainer) -> None:
-        assert container.told("look_away") == "nothing seen"
+    def test_is_looked_up_only_for_a_tool_that_uses_it(self, container: ToolContainer) -> None:
+        assert container.result("look_away") == "nothing seen"
         assert container.database.reads == 0
 
     @pytest.mark.parametrize("document", [None, {}, {"from": ["+1"], "to": {}, "direction": 7}])
     def test_may_be_unknown(self, container: ToolContainer, document: dict[str, object] | None) -> None:
         if document is not None:
             container.database.has_call(document)
-        assert container.told("look")[1:4] == [None, None, None]
+        assert container.result("look")[1:4] == [None, None, None]
 
 
-class TestARepeat:
-    def test_runs_the_tool_once_and_gets_the_first_answer(self, bell: Bell) -> None:
+class TestADuplicate:
+    def test_runs_the_tool_once_and_gets_the_first_response(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
-        event = tool_event(wish("ring"))
+        event = tool_event(tool_request("ring"))
         first, again = container.receive(event), container.receive(event)
         elsewhere = container.another_container().receive(event)
-        assert told_by_openai(first) == "rang 1"
+        assert openai_result(first) == "rang 1"
         assert first.body == again.body == elsewhere.body
         assert (first.replayed, again.replayed, elsewhere.replayed) == (False, True, True)
         assert bell.rings == 1
         assert len(container.database.items) == 1
 
     @pytest.mark.parametrize("spelt", ["{}, {}", "{},{},v1=junk", "{},{},x=1", "{1},{0}"])
-    def test_whose_signature_is_spelt_in_another_way_runs_the_tool_once(self, bell: Bell, spelt: str) -> None:
+    def test_with_another_spelling_of_the_signature_runs_the_tool_once(self, bell: Bell, spelt: str) -> None:
         container = ToolContainer(bell.toolbox())
-        event = tool_event(wish("ring"))
+        event = tool_event(tool_request("ring"))
         first = container.receive(event)
         elements = event["headers"]["jambonz-signature"].split(",")
         respelt = with_header(event, "jambonz-signature", spelt.format(*elements))
@@ -460,42 +460,43 @@ class TestARepeat:
 
     @pytest.mark.parametrize("query", [f"{call_in_url(CALL_SID)}&x=1", f"call=zzz&{call_in_url(CALL_SID)}"])
     @pytest.mark.parametrize("vendor", ["openai", "OpenAI", "google"])
-    def test_whose_url_is_spelt_in_another_way_runs_the_tool_once(self, bell: Bell, query: str, vendor: str) -> None:
+    def test_with_another_spelling_of_the_url_runs_the_tool_once(self, bell: Bell, query: str, vendor: str) -> None:
         container = ToolContainer(bell.toolbox())
-        event = tool_event(wish("ring"))
+        event = tool_event(tool_request("ring"))
         container.receive(event)
         respelt = {**event, "rawQueryString": query, "pathParameters": {"vendor": vendor}}
         for one in (container, container.another_container()):
             assert "rang 1" in one.receive({**respelt, "rawPath": f"/webhooks/tool/{vendor}"}).body
         assert bell.rings == 1
 
-    def test_of_a_signature_that_nobody_can_verify_is_none_with_another_body(self, bell: Bell) -> None:
+    def test_is_detected_by_the_body_if_no_signature_can_be_verified(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox(), secrets=FakeSecrets(webhook_secrets=[]))
         answers = [
-            container.receive(with_header(tool_event(wish("ring")), "jambonz-signature", "t=1")) for _ in range(2)
+            container.receive(with_header(tool_event(tool_request("ring")), "jambonz-signature", "t=1"))
+            for _ in range(2)
         ]
-        assert [told_by_openai(answer) for answer in answers] == ["rang 1", "rang 2"]
+        assert [openai_result(answer) for answer in answers] == ["rang 1", "rang 2"]
         assert len(container.database.items) == 2
 
-    def test_of_several_calls_runs_none_of_them_again(self, bell: Bell) -> None:
+    def test_of_several_calls_runs_none_again(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
         event = tool_event(many_calls({"id": "1", "name": "ring"}, {"id": "2", "name": "ring"}))
         first = container.receive(event)
         assert container.another_container().receive(event).body == first.body
         assert bell.rings == 2
 
-    def test_gets_the_outcome_where_the_event_could_not_be_kept_at_first(self, bell: Bell) -> None:
+    def test_gets_the_outcome_if_the_event_could_not_be_stored_at_first(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
         container.database.fault = OUTAGES[0]
-        event = tool_event(wish("ring"))
+        event = tool_event(tool_request("ring"))
         first = container.receive(event)
         container.database.fault = None
         again = container.another_container().receive(event)
-        assert (told_by_openai(first), again.body) == ("rang 1", first.body)
+        assert (openai_result(first), again.body) == ("rang 1", first.body)
         assert bell.rings == 1
         assert container.database.item["answer"] == {"S": first.body}
 
-    def test_does_not_run_a_tool_again_that_has_failed(self) -> None:
+    def test_does_not_run_a_failed_tool_again(self) -> None:
         attempts = []
 
         def half() -> None:
@@ -503,51 +504,51 @@ class TestARepeat:
             attempts.append(1)
             raise RuntimeError("the other half")
 
-        container, event = container_with(half), tool_event(wish("half"))
+        container, event = container_with(half), tool_event(tool_request("half"))
         first = container.receive(event)
-        assert told_by_openai(first) == {"error": "The tool failed."}
+        assert openai_result(first) == {"error": "The tool failed."}
         assert container.another_container().receive(event).body == first.body
         assert len(attempts) == 1
 
-    def test_that_comes_while_the_tool_is_at_work_is_told_so(self, gate: threading.Event) -> None:
-        begun = threading.Event()
+    def test_during_the_run_of_its_tool_gets_an_error(self, gate: threading.Event) -> None:
+        started = threading.Event()
         runs = []
 
         def slow() -> str:
             """Take a while."""
             runs.append(1)
-            begun.set()
+            started.set()
             gate.wait()
             return "done"
 
         container = container_with(slow)
-        event = tool_event(wish("slow"))
+        event = tool_event(tool_request("slow"))
         first: list[Answer] = []
         thread = threading.Thread(target=lambda: first.append(container.receive(event)))
         thread.start()
-        begun.wait()
-        assert told_by_openai(container.another_container().receive(event)) == {
-            "error": "The tool is still at work on this request."
+        started.wait()
+        assert openai_result(container.another_container().receive(event)) == {
+            "error": "The tool is still running for this request."
         }
         gate.set()
         thread.join()
         assert len(runs) == 1
 
     def test_after_a_crash_does_not_run_the_tool_again(self, bell: Bell) -> None:
-        # Nobody knows whether the tool had acted before its container was lost.
-        container, event = ToolContainer(bell.toolbox()), tool_event(wish("ring"))
+        # The tool may have acted before its container was lost.
+        container, event = ToolContainer(bell.toolbox()), tool_event(tool_request("ring"))
         container.tool_calls.update_fault = OUTAGES[2]
-        assert told_by_openai(container.receive(event)) == "rang 1"
+        assert openai_result(container.receive(event)) == "rang 1"
         container.database.items.clear()
-        assert "still at work" in container.another_container().receive(event).body
+        assert "still running" in container.another_container().receive(event).body
         assert bell.rings == 1
         record = container.tool_calls.item
         seconds = int(record["in_progress_expiration"]["N"]) / 1000 - int(record["expiration"]["N"])
         assert abs(seconds) <= 2
-        assert REMEMBERED_SECONDS == 86_400
+        assert RECORD_SECONDS == 86_400
 
     def test_costs_one_write_in_another_container_and_none_in_the_same(self, bell: Bell) -> None:
-        container, event = ToolContainer(bell.toolbox()), tool_event(wish("ring"))
+        container, event = ToolContainer(bell.toolbox()), tool_event(tool_request("ring"))
         container.receive(event)
         container.receive(event)
         assert (container.tool_calls.puts, container.database.calls) == (1, 1)
@@ -559,7 +560,7 @@ class TestAnOutage:
     @pytest.mark.parametrize("fault", OUTAGES)
     def test_of_the_table_of_tool_calls_runs_no_tool(self, fault: Exception, bell: Bell, log: io.StringIO) -> None:
         container = ToolContainer(bell.toolbox(), tool_calls=FakeToolCalls(fault=fault))
-        assert container.told("ring") == {"error": "The tool cannot be run at the moment. Nothing was done."}
+        assert container.result("ring") == {"error": "The tool cannot run at the moment. Nothing was done."}
         assert bell.rings == 0
         assert type(fault).__name__ in log.getvalue()
         assert len(container.database.items) == 1
@@ -568,41 +569,37 @@ class TestAnOutage:
         monkeypatch.setenv("POWERTOOLS_IDEMPOTENCY_DISABLED", "true")
         container = ToolContainer(bell.toolbox())
         with pytest.warns(UserWarning, match="Disabling idempotency"):
-            told = container.told("ring")
-        assert told == {"error": "The tool cannot be run at the moment. Nothing was done."}
+            result = container.result("ring")
+        assert result == {"error": "The tool cannot run at the moment. Nothing was done."}
         assert bell.rings == 0
 
     @pytest.mark.parametrize("fault", OUTAGES)
-    def test_after_the_tool_has_run_costs_the_model_no_result(
+    def test_after_the_tool_has_run_does_not_lose_its_result(
         self, fault: Exception, bell: Bell, log: io.StringIO
     ) -> None:
         container = ToolContainer(bell.toolbox(), tool_calls=FakeToolCalls(update_fault=fault))
-        assert container.told("ring") == "rang 1"
-        assert "it could not be noted that a tool has run" in log.getvalue()
+        assert container.result("ring") == "rang 1"
+        assert "the outcome of a tool could not be recorded" in log.getvalue()
 
     @pytest.mark.parametrize("fault", OUTAGES)
-    def test_of_the_table_of_events_costs_the_model_no_result_and_loses_no_event(
-        self, fault: Exception, bell: Bell
-    ) -> None:
+    def test_of_the_table_of_events_loses_neither_result_nor_event(self, fault: Exception, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox(), database=FakeEvents(fault=fault))
-        assert container.told("ring") == "rang 1"
+        assert container.result("ring") == "rang 1"
         assert [item["event_name"] for item in container.queue.items] == [{"S": "ring"}]
 
-    def test_of_events_and_queue_costs_the_model_no_result_and_loses_no_event(
-        self, bell: Bell, log: io.StringIO
-    ) -> None:
+    def test_of_table_and_queue_loses_neither_result_nor_event(self, bell: Bell, log: io.StringIO) -> None:
         container = ToolContainer(bell.toolbox(), database=FakeEvents(fault=OUTAGES[0]))
         container.queue.fault = OUT_OF_ORDER
-        assert container.told("ring") == "rang 1"
+        assert container.result("ring") == "rang 1"
         assert [item["event_name"] for item in unstored(log.getvalue())] == [{"S": "ring"}]
 
-    def test_of_the_secrets_runs_nothing(self, bell: Bell) -> None:
+    def test_of_the_secret_store_runs_no_tool(self, bell: Bell) -> None:
         container = ToolContainer(bell.toolbox())
         container.secrets.fault = RuntimeError("gone")
         assert container.ask("ring").statusCode == 503
         assert bell.rings == 0
 
-    def test_that_hits_the_call_of_the_tool_is_an_error_of_the_tool(self) -> None:
+    def test_during_a_lookup_of_the_tool_is_an_error_of_the_tool(self) -> None:
         def look(call: ToolCall) -> object:
             """Look."""
             return call.last_calls(3)
@@ -610,27 +607,27 @@ class TestAnOutage:
         container = container_with(look)
         container.database.has_call({"from": "+12125550187"})
         container.database.query_fault = OUTAGES[0]
-        assert container.told("look") == {"error": "The tool failed."}
+        assert container.result("look") == {"error": "The tool failed."}
 
 
 class TestATool:
-    def test_that_takes_too_long_is_not_waited_for(self, gate: threading.Event, log: io.StringIO) -> None:
+    def test_that_takes_too_long_gets_an_error(self, gate: threading.Event, log: io.StringIO) -> None:
         def slow() -> str:
             """Take for ever."""
             gate.wait()
             return "too late"
 
-        container, event = container_with(slow, seconds=0.01), tool_event(wish("slow"))
+        container, event = container_with(slow, seconds=0.01), tool_event(tool_request("slow"))
         first = container.receive(event)
-        assert told_by_openai(first) == {"error": "The tool took too long. It may still come to its end."}
+        assert openai_result(first) == {"error": "The tool took too long. It may still finish."}
         assert container.another_container().receive(event).body == first.body
         assert "a tool took too long" in log.getvalue()
 
-    def test_for_which_no_time_is_left_is_not_begun(self, bell: Bell) -> None:
+    def test_without_time_left_is_not_started(self, bell: Bell) -> None:
         container = container_with()
 
         def long() -> str:
-            """Take all the time there is."""
+            """Use up all the time."""
             container.clock.advance(6)
             return "done"
 
@@ -640,17 +637,17 @@ class TestATool:
         responses = body(container.receive(tool_event(calls)))["toolResponse"]["functionResponses"]
         assert [response["response"] for response in responses] == [
             {"output": "done"},
-            {"error": "There was no time left for this tool. Nothing was done."},
+            {"error": "No time was left for this tool. Nothing was done."},
         ]
         assert bell.rings == 0
 
-    def test_shares_the_size_of_results_with_the_others_of_its_request(self) -> None:
+    def test_shares_the_size_limit_with_the_others_of_its_request(self) -> None:
         def long() -> str:
-            """Tell a lot."""
+            """Return a long text."""
             return "x" * (MAX_RESULT_BYTES // 2)
 
         container = container_with(long)
-        assert container.told("long") == "x" * (MAX_RESULT_BYTES // 2)
+        assert container.result("long") == "x" * (MAX_RESULT_BYTES // 2)
         calls = many_calls({"id": "1", "name": "long"}, {"id": "2", "name": "long"})
         assert "too large" in container.receive(tool_event(calls)).body
 
@@ -659,7 +656,7 @@ class TestATool:
         assert "broken.py cannot be imported: SyntaxError" in log.getvalue()
 
 
-class TestWhatIsNotUnderstood:
+class TestAnInvalidRequest:
     @pytest.mark.parametrize(
         ("sent", "reason"),
         [
@@ -676,42 +673,42 @@ class TestWhatIsNotUnderstood:
             ('{"function_calls": [1]}', "There is no name of a tool."),
         ],
     )
-    def test_is_an_error_that_the_model_can_read_and_is_kept_in_quarantine(self, sent: Any, reason: str) -> None:
+    def test_returns_an_error_to_the_model_and_goes_to_quarantine(self, sent: Any, reason: str) -> None:
         container = container_with(add)
         answer = container.receive(tool_event(sent, vendor="ultravox"))
-        told = body(answer)
-        assert reason in json.dumps(told)
+        result = body(answer)
+        assert reason in json.dumps(result)
         item = container.database.item
         assert item["pk"] == {"S": "quarantine#jambonz#2026-11-21"}
         assert (item["reason"], item["answer"]) == ({"S": reason}, {"S": answer.body})
         assert item["path_parameters"]["M"] == {"vendor": {"S": "ultravox"}}
 
     @pytest.mark.parametrize("vendor", [*SINGLE, "google"])
-    def test_has_the_shape_of_the_vendor_and_the_id_that_was_sent(self, vendor: str) -> None:
+    def test_gets_a_response_in_the_vendors_shape_with_the_id(self, vendor: str) -> None:
         container = container_with(greet)
         fine = body(container.receive(tool_event(one_call("greet"), vendor=vendor)))
         nameless = body(container.receive(tool_event({"tool_call_id": "call_1"}, vendor=vendor)))
         assert list(nameless) == list(fine)
         assert ("call_1" in json.dumps(nameless)) is ("call_1" in json.dumps(fine))
 
-    def test_again_is_one_item(self) -> None:
+    def test_sent_twice_is_one_item(self) -> None:
         container = container_with(greet)
         first, again = container.receive(tool_event("not JSON")), container.receive(tool_event("not JSON"))
         assert (first.body, again.replayed) == (again.body, True)
         assert len(container.database.items) == 1
 
-    def test_is_told_even_where_it_cannot_be_kept(self) -> None:
+    def test_gets_a_response_even_if_it_cannot_be_stored(self) -> None:
         container = container_with(greet, database=FakeEvents(fault=OUTAGES[0]))
         assert "The body is not JSON." in json.dumps(body(container.receive(tool_event("not JSON"))))
 
-    def test_a_body_that_is_larger_than_any_hook_is_told_to_the_model_and_not_kept(self) -> None:
+    def test_with_too_large_a_body_gets_an_error_and_is_not_stored(self) -> None:
         container = container_with(greet)
         answer = container.receive(tool_event("x" * (MAX_BODY_BYTES + 1)))
         assert (answer.statusCode, "larger than" in answer.body) == (200, True)
         assert container.database.items == {}
 
     @pytest.mark.parametrize("depth", [100, 254, 500, 960, 5000])
-    def test_arguments_that_are_nested_too_deeply_are_told_to_the_model(self, depth: int) -> None:
+    def test_with_deeply_nested_arguments_gets_a_response(self, depth: int) -> None:
         nested = '{"a":' * depth + "1" + "}" * depth
         answer = container_with(greet).receive(tool_event(f'{{"tool_call_id":"x","name":"greet","args":{nested}}}'))
         assert answer.statusCode == 200
@@ -719,8 +716,8 @@ class TestWhatIsNotUnderstood:
 
 
 @pytest.mark.parametrize("name", ["tool_unknown", "tool_unknown_google"])
-def test_a_recorded_wish_for_a_tool_that_is_not_there_is_answered_with_the_names_there_are(name: str) -> None:
+def test_a_recorded_request_for_an_unknown_tool_returns_the_tool_names(name: str) -> None:
     event = recorded(name)
     vendor = event["pathParameters"]["vendor"]
     answer = container_with(add, greet).receive(tool_event(event["body"], vendor=vendor))
-    assert "There is no tool of this name. There are: add, greet." in json.dumps(body(answer))
+    assert "There is no tool with this name. Available tools: add, greet." in json.dumps(body(answer))

@@ -1,4 +1,4 @@
-"""What is a tool, what a model may pass to it, and what it is told when something is wrong."""
+"""Tools: which functions qualify, the arguments they accept, and the errors that a model gets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from callhooks.events.event_item import Item
 from callhooks.providers.jambonz.llm_tools.toolbox import (
     MAX_RESULT_BYTES,
-    NoTool,
+    InvalidTool,
     Parties,
     PreparedCall,
     Toolbox,
@@ -40,7 +40,7 @@ class Size(enum.StrEnum):
 
 
 class Address(BaseModel):
-    """Where somebody lives."""
+    """Postal address."""
 
     street: str
     title: str = ""
@@ -72,12 +72,12 @@ def order(
     """Order
     something.
 
-    What stands further down is not for the model.
+    The rest of the docstring is not for the model.
     """
     return {"call": call.call_sid, "number": number, "copy": copy, "size": size, "day": day, "price": price}
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing."""
 
 
@@ -111,7 +111,7 @@ def run(function: Callable[..., object], arguments: object = None, call: ToolCal
 
 
 class TestAFunction:
-    def test_is_a_tool_by_its_name_its_docstring_and_its_parameters(self) -> None:
+    def test_becomes_a_tool_from_its_name_docstring_and_parameters(self) -> None:
         tool = tool_of(order)
         assert (tool.name, tool.description) == ("order", "Order something.")
         schema: Any = tool.parameters
@@ -131,9 +131,9 @@ class TestAFunction:
         assert "$ref" not in json.dumps(schema)
 
     def test_may_have_no_parameters(self) -> None:
-        assert tool_of(nothing).parameters == {"additionalProperties": False, "properties": {}, "type": "object"}
+        assert tool_of(do_nothing).parameters == {"additionalProperties": False, "properties": {}, "type": "object"}
 
-    def test_may_take_parameters_by_name_alone(self) -> None:
+    def test_may_have_keyword_only_parameters(self) -> None:
         def keyword(*, number: int) -> int:
             """Count."""
             return number
@@ -145,19 +145,19 @@ class TestAFunction:
         [
             ("def f(): pass", "no docstring"),
             ("def f(a):\n 'x'", "the parameter a without a type"),
-            ("def f(*a: int):\n 'x'", "every parameter must be passed by its name"),
-            ("def f(**a: int):\n 'x'", "every parameter must be passed by its name"),
-            ("def f(a: int, /):\n 'x'", "every parameter must be passed by its name"),
+            ("def f(*a: int):\n 'x'", "every parameter must accept a keyword"),
+            ("def f(**a: int):\n 'x'", "every parameter must accept a keyword"),
+            ("def f(a: int, /):\n 'x'", "every parameter must accept a keyword"),
             ("async def f():\n 'x'", "is asynchronous"),
             ("def f(a: Missing):\n 'x'", "an annotation that cannot be read: NameError"),
             ("def f(a: object()):\n 'x'", "of a type that no model can fill in"),
             ("def f(a: threading.Thread):\n 'x'", "of a type that no model can fill in"),
             ("def f(a: int = pydantic.Field(5)):\n 'x'", "write Annotated"),
-            (f"def {'f' * 65}():\n 'x'", "a name that not every vendor takes"),
-            ("def größe():\n 'x'", "a name that not every vendor takes"),
+            (f"def {'f' * 65}():\n 'x'", "a name that not every vendor accepts"),
+            ("def größe():\n 'x'", "a name that not every vendor accepts"),
         ],
     )
-    def test_is_no_tool_where_a_model_could_not_use_it(self, code: str, why: str) -> None:
+    def test_is_not_a_tool_if_a_model_could_not_use_it(self, code: str, why: str) -> None:
         import threading  # noqa: PLC0415
 
         import pydantic  # noqa: PLC0415
@@ -165,7 +165,7 @@ class TestAFunction:
         namespace: dict[str, Any] = {"threading": threading, "pydantic": pydantic}
         exec(code, namespace)  # noqa: S102
         function = next(value for name, value in namespace.items() if name.startswith(("f", "g")) and callable(value))
-        with pytest.raises(NoTool, match=why):
+        with pytest.raises(InvalidTool, match=why):
             tool_of(function)
 
 
@@ -184,15 +184,15 @@ class TestArguments:
             ('{"number": 4}', "number", 4),
         ],
     )
-    def test_are_taken_at_their_meaning(self, given: object, name: str, expected: object) -> None:
+    def test_are_converted_if_the_intention_is_clear(self, given: object, name: str, expected: object) -> None:
         assert checked(given)[name] == expected
 
     @pytest.mark.parametrize("given", [None, {}, "", "{}"])
-    def test_may_be_missing_where_there_are_none(self, given: object) -> None:
-        assert checked(given, nothing) == {}
+    def test_may_be_missing_if_the_tool_has_none(self, given: object) -> None:
+        assert checked(given, do_nothing) == {}
 
     @pytest.mark.parametrize(
-        ("given", "told"),
+        ("given", "message"),
         [
             ({}, "Wrong arguments. number: is missing."),
             ({"number": "many"}, "Wrong arguments. number: must be a valid integer."),
@@ -202,24 +202,24 @@ class TestArguments:
             ({"number": 1, "size": "huge"}, "Wrong arguments. size: must be 'small' or 'large'."),
             ({"number": 1, "even": 3}, "Wrong arguments. even: must be even."),
             ({"number": 1, "address": {}}, "Wrong arguments. address.street: is missing."),
-            ({"number": 1, "numbr": 2}, "Wrong arguments. numbr: is not known."),
-            ({"number": 1, "call": {}}, "Wrong arguments. call: is not known."),
-            ({"number": 1, "argument_0": 2}, "Wrong arguments. argument_0: is not known."),
+            ({"number": 1, "numbr": 2}, "Wrong arguments. numbr: is unknown."),
+            ({"number": 1, "call": {}}, "Wrong arguments. call: is unknown."),
+            ({"number": 1, "argument_0": 2}, "Wrong arguments. argument_0: is unknown."),
             ({"few": "no"}, "Wrong arguments. number: is missing. few: must be a valid integer."),
-            ([], "The arguments are no JSON object."),
-            (7, "The arguments are no JSON object."),
-            ("many", "The arguments are no JSON object."),
-            ("[" * 100_000, "The arguments are no JSON object."),
+            ([], "The arguments are not a JSON object."),
+            (7, "The arguments are not a JSON object."),
+            ("many", "The arguments are not a JSON object."),
+            ("[" * 100_000, "The arguments are not a JSON object."),
         ],
     )
-    def test_that_are_wrong_are_told_by_name_and_problem(self, given: object, told: str) -> None:
-        assert problem(given) == told
+    def test_that_are_wrong_are_reported_by_name_and_problem(self, given: object, message: str) -> None:
+        assert problem(given) == message
 
-    def test_that_are_wrong_in_great_number_make_no_long_answer(self) -> None:
-        told = problem({f"{number}{'x' * 1000}": 1 for number in range(1000)})
-        assert len(told) < 1500
+    def test_that_are_wrong_in_great_number_give_a_short_response(self) -> None:
+        message = problem({f"{number}{'x' * 1000}": 1 for number in range(1000)})
+        assert len(message) < 1500
 
-    def test_whose_own_check_breaks_are_an_error_of_the_tool(self, log: io.StringIO) -> None:
+    def test_whose_validator_breaks_are_an_error_of_the_tool(self, log: io.StringIO) -> None:
         def picky(value: Annotated[str, AfterValidator(_broken)]) -> None:
             """Check."""
 
@@ -227,13 +227,13 @@ class TestArguments:
         assert "LookupError" in log.getvalue()
         assert "s3cr3t" not in log.getvalue()
 
-    def test_of_an_unknown_tool_are_answered_with_the_names_there_are(self) -> None:
-        outcome = toolbox_of(order, nothing).prepare(ToolRequest("get_weather"))
+    def test_for_an_unknown_tool_return_the_names_of_the_tools(self) -> None:
+        outcome = toolbox_of(order, do_nothing).prepare(ToolRequest("get_weather"))
         assert isinstance(outcome, ToolOutcome)
-        assert error_of(outcome) == "There is no tool of this name. There are: order, nothing."
+        assert error_of(outcome) == "There is no tool with this name. Available tools: order, do_nothing."
         outcome = Toolbox().prepare(ToolRequest("get_weather"))
         assert isinstance(outcome, ToolOutcome)
-        assert error_of(outcome) == "There is no tool of this name. There are none."
+        assert error_of(outcome) == "There is no tool with this name. There are no tools."
 
 
 @dataclass
@@ -243,7 +243,7 @@ class Row:
 
 
 class TestAResult:
-    def test_may_be_what_json_can_hold_and_what_has_an_obvious_form_in_it(self) -> None:
+    def test_may_be_json_or_have_an_obvious_json_form(self) -> None:
         def rows() -> object:
             """List."""
             return {"rows": [Row(NOW, Decimal("1.50"))], "size": Size.LARGE, "address": Address(street="x"), 1: None}
@@ -258,26 +258,26 @@ class TestAResult:
         )
 
     @pytest.mark.parametrize("result", [object(), float("nan"), b"\xff", lambda: 1, {"a": {1, object()}}])
-    def test_that_is_no_json_is_an_error(self, result: object) -> None:
+    def test_without_a_json_form_is_an_error(self, result: object) -> None:
         def odd() -> object:
             """Be odd."""
             return result
 
-        assert error_of(run(odd)) == "The tool's result cannot be passed on."
+        assert error_of(run(odd)) == "The tool's result cannot be returned."
 
-    def test_that_holds_itself_is_an_error(self) -> None:
+    def test_that_contains_itself_is_an_error(self) -> None:
         def endless() -> object:
             """Never end."""
             circle: list[object] = []
             circle.append(circle)
             return circle
 
-        assert error_of(run(endless)) == "The tool's result cannot be passed on."
+        assert error_of(run(endless)) == "The tool's result cannot be returned."
 
     @pytest.mark.parametrize(("size", "is_error"), [(MAX_RESULT_BYTES - 2, False), (MAX_RESULT_BYTES, True)])
     def test_may_have_64_kilobytes(self, size: int, is_error: bool) -> None:
         def long() -> str:
-            """Tell a lot."""
+            """Return a long text."""
             return "x" * size
 
         assert run(long).is_error is is_error
@@ -318,12 +318,12 @@ class TestTheContextOfATool:
             (Parties(), None),
         ],
     )
-    def test_knows_whom_the_model_talks_with(self, parties: Parties, other: str | None) -> None:
+    def test_knows_the_party_that_the_model_talks_with(self, parties: Parties, other: str | None) -> None:
         assert call_with(FakeEvents(), parties=parties).other_party == other
 
 
 class TestTheFolder:
-    def test_of_the_project_has_tools_and_no_problem(self) -> None:
+    def test_of_the_project_has_tools_and_no_problems(self) -> None:
         toolbox = load_toolbox(OWN_TOOLS)
         assert toolbox.problems == ()
         assert list(toolbox.tools) == ["last_calls", "opening_hours", "who_answers"]
@@ -356,34 +356,36 @@ class TestTheFolder:
             ("def bad(a):\n    'Bad.'", "broken.py: bad has the parameter a without a type"),
         ],
     )
-    def test_keeps_its_other_tools_where_one_is_broken(self, code: str, problem: str, tmp_path: Path) -> None:
+    def test_still_has_its_other_tools_if_one_is_broken(self, code: str, problem: str, tmp_path: Path) -> None:
         (tmp_path / "broken.py").write_text(code)
         (tmp_path / "fine.py").write_text("def fine() -> int:\n    'Fine.'\n    return 1\n")
         toolbox = load_toolbox(tmp_path)
         assert list(toolbox.tools) == ["fine"]
-        (told,) = toolbox.problems
-        assert told.startswith(problem)
+        (message,) = toolbox.problems
+        assert message.startswith(problem)
 
     def test_offers_neither_of_two_tools_that_share_a_name(self, tmp_path: Path) -> None:
         for name in ("first", "second"):
             (tmp_path / f"{name}.py").write_text(f"def same() -> int:\n    'Same.'\ndef {name}() -> int:\n    'Own.'\n")
         toolbox = load_toolbox(tmp_path)
         assert list(toolbox.tools) == ["first", "second"]
-        assert toolbox.problems == ("first.py and second.py have a tool same each: none of them is used",)
+        assert toolbox.problems == (
+            "first.py and second.py each define a tool same: none of them is used; rename all but one",
+        )
 
-    def test_is_read_afresh_each_time(self, tmp_path: Path) -> None:
+    def test_is_read_again_each_time(self, tmp_path: Path) -> None:
         for number in (1, 2):
             folder = tmp_path / str(number)
             folder.mkdir()
             (folder / "tool.py").write_text(f"def tool_{number}() -> int:\n    'Same.'\n")
             assert list(load_toolbox(folder).tools) == [f"tool_{number}"]
 
-    def test_that_is_not_there_has_no_tools(self, tmp_path: Path) -> None:
+    def test_that_does_not_exist_has_no_tools(self, tmp_path: Path) -> None:
         assert load_toolbox(tmp_path / "nowhere") == Toolbox()
 
 
 def own(name: str, arguments: object = None, **context: Any) -> Any:
-    """What one of the project's own tools tells."""
+    """Return the result of one of the project's tools."""
     database = context.pop("database", FakeEvents())
     prepared = load_toolbox(OWN_TOOLS).prepare(ToolRequest(name, arguments))
     assert isinstance(prepared, PreparedCall), prepared
@@ -393,7 +395,7 @@ def own(name: str, arguments: object = None, **context: Any) -> Any:
 
 
 class TestOpeningHours:
-    def test_tell_of_every_calendar_whether_it_is_open_and_until_when(self) -> None:
+    def test_list_every_calendar_with_its_state_and_next_change(self) -> None:
         zone = timezone(timedelta(hours=-5))
         plan = FakePlan(
             {
@@ -418,22 +420,21 @@ class TestOpeningHours:
             {"calendar": "always", "open": True, "closes": None},
         ]
 
-    def test_are_none_where_the_plan_has_no_calendars(self) -> None:
+    def test_are_empty_if_the_plan_has_no_calendars(self) -> None:
         assert own("opening_hours")["calendars"] == []
 
 
 class TestWhoAnswers:
-    def test_tells_the_flow_and_whom_it_may_ring(self) -> None:
+    def test_returns_the_flow_and_the_parties_that_it_may_ring(self) -> None:
         assert own("who_answers", {"number": "+14155550123"}) == {
             "flow": "reception",
             "rings": ["+14155550100", "queue support"],
-            "description": "A call to +14155550123 is taken by the flow reception, "
-            "which may ring +14155550100, queue support.",
+            "description": "The flow reception takes a call to +14155550123. It may ring +14155550100, queue support.",
         }
 
-    def test_says_so_where_nobody_is_rung(self) -> None:
-        told = own("who_answers", {"number": "100"}, plan=FakePlan(answering=Answering("closed", ())))
-        assert told["description"].endswith("which may ring nobody.")
+    def test_says_so_if_the_flow_rings_nobody(self) -> None:
+        answer = own("who_answers", {"number": "100"}, plan=FakePlan(answering=Answering("closed", ())))
+        assert answer["description"].endswith("It may ring nobody.")
 
 
 def call_item(call_id: str, **members: str) -> Item:
@@ -448,7 +449,7 @@ def call_item(call_id: str, **members: str) -> Item:
 
 
 class TestLastCalls:
-    def test_are_those_of_the_caller_of_this_call(self) -> None:
+    def test_belong_to_the_caller_of_this_call(self) -> None:
         database = FakeEvents(calls_found=[call_item("1", outcome="answered") | {"talk_seconds": {"N": "31"}}])
         assert own("last_calls", database=database) == {
             "calls": [
@@ -458,33 +459,33 @@ class TestLastCalls:
         (query,) = database.queries
         assert query["ExpressionAttributeValues"] == {":party": {"S": "12125550187"}}
 
-    def test_of_a_call_that_we_made_are_those_of_the_called_party(self) -> None:
+    def test_in_an_outbound_call_belong_to_the_called_party(self) -> None:
         database = FakeEvents()
         own("last_calls", database=database, parties=Parties("+14155550123", "+12125550187", "outbound"))
         assert database.queries[0]["ExpressionAttributeValues"] == {":party": {"S": "12125550187"}}
 
-    def test_leave_this_call_out_and_are_as_many_as_were_asked_for(self) -> None:
+    def test_leave_this_call_out_and_respect_the_limit(self) -> None:
         database = FakeEvents(calls_found=[call_item(CALL_SID), *(call_item(str(number)) for number in range(20))])
         assert len(own("last_calls", {"limit": 3}, database=database)["calls"]) == 3
         database.calls_found.pop(0)
         assert len(own("last_calls", {"limit": "10"}, database=database)["calls"]) == 10
 
-    def test_are_those_that_came_in_and_not_the_legs_that_were_dialled_for_them(self) -> None:
-        of_one = [call_item("leg", direction="outbound"), call_item("1", direction="inbound", outcome="answered")]
-        (told,) = own("last_calls", database=FakeEvents(calls_found=of_one))["calls"]
-        assert told["outcome"] == "answered"
+    def test_are_inbound_calls_without_the_legs_dialled_for_them(self) -> None:
+        items = [call_item("leg", direction="outbound"), call_item("1", direction="inbound", outcome="answered")]
+        (call,) = own("last_calls", database=FakeEvents(calls_found=items))["calls"]
+        assert call["outcome"] == "answered"
 
     @pytest.mark.parametrize("limit", [0, 11, "all"])
     def test_are_one_to_ten(self, limit: object) -> None:
         assert isinstance(load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"limit": limit})), ToolOutcome)
 
-    def test_cannot_be_asked_for_another_number(self) -> None:
+    def test_cannot_be_requested_for_another_number(self) -> None:
         outcome = load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"number": "+14155550199"}))
         assert isinstance(outcome, ToolOutcome)
-        assert error_of(outcome) == "Wrong arguments. number: is not known."
+        assert error_of(outcome) == "Wrong arguments. number: is unknown."
 
     @pytest.mark.parametrize("parties", [Parties(), Parties("anonymous", "+14155550123", "inbound")])
-    def test_of_who_withholds_the_number_are_those_of_nobody(self, parties: Parties) -> None:
+    def test_are_empty_if_the_number_is_withheld(self, parties: Parties) -> None:
         database = FakeEvents(calls_found=[call_item("1")])
         assert own("last_calls", database=database, parties=parties)["calls"] == []
         assert database.queries == []

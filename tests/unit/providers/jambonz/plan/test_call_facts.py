@@ -1,4 +1,4 @@
-"""Given what a hook tells, and what the first webhook told, what is known of a call."""
+"""Facts of a call from a hook and from the first webhook."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FIRST: Mapping[str, object] = {
 }
 
 
-class Recalled:
-    """The first webhook, and how often it was asked for."""
+class InitialWebhook:
+    """Loader of the first webhook that counts its calls."""
 
     def __init__(self, document: Mapping[str, object] | None = FIRST) -> None:
         self.times = 0
@@ -28,42 +28,42 @@ class Recalled:
         return self._document
 
 
-def test_the_first_webhook_is_asked_for_once() -> None:
-    recalled = Recalled()
-    facts = CallFacts({"call_sid": "a"}, recalled)
-    assert facts.told("caller_name") == "Jane Doe"
-    assert facts.told("from") == "+12125550187"
+def test_the_first_webhook_is_loaded_once() -> None:
+    initial = InitialWebhook()
+    facts = CallFacts({"call_sid": "a"}, initial)
+    assert facts.fact("caller_name") == "Jane Doe"
+    assert facts.fact("from") == "+12125550187"
     assert facts.header("x-account") == "42"
     assert facts.env_vars() == {"SALES": "+14155550177"}
-    assert recalled.times == 1
+    assert initial.times == 1
 
 
-def test_one_that_is_not_to_be_had_is_asked_for_once_as_well() -> None:
-    recalled = Recalled(None)
-    facts = CallFacts({}, recalled)
-    assert (facts.told("from"), facts.told("caller_name"), facts.env_vars()) == (None, None, {})
-    assert recalled.times == 1
+def test_a_missing_first_webhook_is_requested_only_once() -> None:
+    initial = InitialWebhook(None)
+    facts = CallFacts({}, initial)
+    assert (facts.fact("from"), facts.fact("caller_name"), facts.env_vars()) == (None, None, {})
+    assert initial.times == 1
 
 
-def test_what_the_hook_tells_itself_is_not_asked_for() -> None:
-    recalled = Recalled()
-    facts = CallFacts({"from": "1", "digits": "5", "customerData": {"a": "b"}}, recalled)
-    assert (facts.told("from"), facts.told("digits"), facts.told("customerData.a")) == ("1", "5", "b")
-    assert (facts.told("customerData.b"), facts.told("queue_position"), facts.told("unknown")) == (None, None, None)
-    assert recalled.times == 0
+def test_facts_of_the_hook_do_not_load_the_first_webhook() -> None:
+    initial = InitialWebhook()
+    facts = CallFacts({"from": "1", "digits": "5", "customerData": {"a": "b"}}, initial)
+    assert (facts.fact("from"), facts.fact("digits"), facts.fact("customerData.a")) == ("1", "5", "b")
+    assert (facts.fact("customerData.b"), facts.fact("queue_position"), facts.fact("unknown")) == (None, None, None)
+    assert initial.times == 0
 
 
-def test_the_first_webhook_itself_asks_for_nothing() -> None:
-    recalled = Recalled()
-    assert CallFacts({"sip": {}}, recalled).told("caller_name") is None
-    assert recalled.times == 0
+def test_the_first_webhook_itself_loads_nothing() -> None:
+    initial = InitialWebhook()
+    assert CallFacts({"sip": {}}, initial).fact("caller_name") is None
+    assert initial.times == 0
 
 
 @pytest.mark.parametrize("name", ["sip.X-Account", "sip.x-account", "sip.X-ACCOUNT"])
-def test_a_header_is_found_whatever_its_case(name: str) -> None:
-    assert CallFacts(FIRST).told(name) == "42"
-    assert CallFacts(FIRST).told("sip.count") == "3"
-    assert CallFacts({"sip": {"headers": [1]}}).told(name) is None
+def test_header_names_are_case_insensitive(name: str) -> None:
+    assert CallFacts(FIRST).fact(name) == "42"
+    assert CallFacts(FIRST).fact("sip.count") == "3"
+    assert CallFacts({"sip": {"headers": [1]}}).fact(name) is None
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_header_is_found_whatever_its_case(name: str) -> None:
     [("orderId", "order_id"), ("Order-Id", "order_id"), ("order.id", "order_id"), ("order id", "order_id"),
      ("maskedITN", "masked_i_t_n"), ("order", "order")],
 )  # fmt: skip
-def test_customer_data_is_found_in_both_of_its_forms(key: str, sent: str) -> None:
-    assert CallFacts({"customerData": {key: "7"}}).told(f"customerData.{key}") == "7"
-    assert CallFacts({"customerdata": {key: "7"}}).told(f"customerData.{key}") == "7"
-    assert CallFacts({"customerdata": {sent: "7"}}).told(f"customerData.{key}") == "7"
+def test_customer_data_is_found_in_both_spellings(key: str, sent: str) -> None:
+    assert CallFacts({"customerData": {key: "7"}}).fact(f"customerData.{key}") == "7"
+    assert CallFacts({"customerdata": {key: "7"}}).fact(f"customerData.{key}") == "7"
+    assert CallFacts({"customerdata": {sent: "7"}}).fact(f"customerData.{key}") == "7"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Given opening hours and a moment, whether somebody is there."""
+"""Calendars: open or closed at a moment, and the next change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def no_fault(place: PlanPath, message: str) -> None:
 
 
 def calendar(open_: JsonValue, timezone: str = "Europe/Amsterdam", **members: JsonValue) -> Calendar:
-    """A calendar as an operator writes it."""
+    """Return a calendar, prepared from the notation of a plan."""
     prepared = prepared_calendar({"timezone": timezone, "open": open_, **members}, ("calendars", "c"), no_fault)
     assert prepared is not None
     week, closed, special = prepared["week"], prepared["closed"], prepared["special"]
@@ -53,12 +53,12 @@ def utc(text: str) -> datetime:
         ("2026-11-29T12:00:00", False),
     ],
 )
-def test_hours_begin_with_their_first_minute_and_end_before_their_last(local: str, is_open: bool) -> None:
+def test_hours_include_their_first_minute_and_exclude_their_last(local: str, is_open: bool) -> None:
     office = calendar({"mon-fri": "09:00-17:30"}, "UTC")
     assert office.is_open(utc(local)) is is_open
 
 
-def test_several_hours_of_a_day_and_lists_of_days() -> None:
+def test_a_day_may_have_several_hours_and_hours_several_days() -> None:
     shop = calendar({"mon,wed": ["09:00-12:00", "13:00-17:00"], "sat-sun": "00:00-24:00"}, "UTC")
     assert [shop.is_open(utc(f"2026-11-23T{hour}:30")) for hour in ("09", "12", "13")] == [True, False, True]
     assert not shop.is_open(utc("2026-11-24T10:00"))
@@ -83,15 +83,15 @@ class TestHoursOverMidnight:
     def test_belong_to_the_day_on_which_they_begin(self, local: str, is_open: bool) -> None:
         assert calendar(NIGHT_BAR, "UTC").is_open(utc(local)) is is_open
 
-    def test_are_not_there_where_that_day_is_closed(self) -> None:
+    def test_do_not_apply_if_that_day_is_closed(self) -> None:
         bar = calendar(NIGHT_BAR, "UTC", closed=["2026-11-27"])
         assert not bar.is_open(utc("2026-11-28T01:00"))
 
-    def test_go_on_into_a_closed_day(self) -> None:
+    def test_continue_into_a_closed_day(self) -> None:
         bar = calendar(NIGHT_BAR, "UTC", closed=["2026-11-28"])
         assert bar.is_open(utc("2026-11-28T01:00"))
 
-    def test_go_from_sunday_into_monday(self) -> None:
+    def test_continue_from_sunday_into_monday(self) -> None:
         assert calendar({"sun": "20:00-04:00"}, "UTC").is_open(utc("2026-11-30T03:00"))
 
 
@@ -115,7 +115,7 @@ class TestClosedAndSpecialDays:
         office = calendar({"mon-sun": "09:00-17:00"}, "UTC", closed=[closed])
         assert office.is_open(utc(f"{day}T12:00")) is is_open
 
-    def test_a_special_day_has_hours_of_its_own_even_if_it_is_closed(self) -> None:
+    def test_a_special_day_overrides_a_closed_day(self) -> None:
         office = calendar(
             {"mon-fri": "09:00-17:00"}, "UTC", closed=["12-24..12-26"], special={"2026-12-24": "10:00-12:00"}
         )
@@ -139,44 +139,44 @@ class TestDaylightSavingTime:
             ("2026-10-25T08:00", True),
         ],
     )
-    def test_hours_are_those_of_the_wall_clock(self, moment: str, is_open: bool) -> None:
+    def test_hours_are_local_time(self, moment: str, is_open: bool) -> None:
         assert calendar({"mon-sun": "09:00-17:00"}).is_open(utc(moment)) is is_open
 
-    def test_an_hour_that_comes_twice_is_open_twice(self) -> None:
+    def test_a_repeated_hour_is_open_twice(self) -> None:
         night = calendar({"sun": "02:00-03:00"})
         assert [night.is_open(utc(f"2026-10-25T0{hour}:30")) for hour in (0, 1, 2)] == [True, True, False]
 
-    def test_an_hour_that_is_left_out_is_never_open(self) -> None:
+    def test_a_skipped_hour_is_never_open(self) -> None:
         night = calendar({"sun": "02:00-03:00"})
         assert not any(night.is_open(utc("2026-03-28T23:00") + timedelta(minutes=5 * step)) for step in range(60))
 
-    def test_a_night_over_the_change_ends_by_the_wall_clock(self) -> None:
+    def test_a_night_with_a_clock_change_ends_in_local_time(self) -> None:
         bar = calendar({"sat": "22:00-04:00"})
         assert bar.next_change(utc("2026-03-28T22:00")) == utc("2026-03-29T02:00")
         assert bar.next_change(utc("2026-10-24T22:00")) == utc("2026-10-25T03:00")
 
 
 class TestTheNextChange:
-    def test_is_when_it_opens_or_closes(self) -> None:
+    def test_is_the_next_opening_or_closing(self) -> None:
         office = calendar({"mon-fri": "09:00-17:00"}, "UTC", closed=["2026-11-30"])
         assert office.next_change(utc("2026-11-27T12:00")) == utc("2026-11-27T17:00")
         assert office.next_change(utc("2026-11-27T17:00")) == utc("2026-12-01T09:00")
 
-    def test_is_not_where_one_time_goes_over_into_the_next(self) -> None:
+    def test_is_not_between_adjoining_hours(self) -> None:
         always = calendar({"mon-sun": "00:00-24:00"}, "UTC", closed=["2026-12-25"])
         assert always.next_change(utc("2026-11-27T12:00")) == utc("2026-12-25T00:00")
 
-    def test_is_none_for_what_never_changes(self) -> None:
+    def test_is_none_for_a_calendar_that_never_changes(self) -> None:
         assert calendar({}, "UTC").next_change(utc("2026-11-27T12:00")) is None
         assert calendar({"mon-sun": "00:00-24:00"}).next_change(utc("2026-11-27T12:00")) is None
 
-    def test_may_be_the_change_of_the_clock_itself(self) -> None:
+    def test_may_be_the_clock_change_itself(self) -> None:
         bar = calendar({"sat": "22:00-02:15"})
         assert bar.next_change(utc("2026-03-28T22:00")) == utc("2026-03-29T01:00"), "from 01:59 to 03:00"
         late = calendar({"sun": "02:30-05:00"})
         assert late.next_change(utc("2026-10-25T00:45")) == utc("2026-10-25T01:00"), "from 02:59 back to 02:00"
 
-    def test_is_told_by_a_plan_by_the_clock_there(self) -> None:
+    def test_is_returned_by_a_plan_in_local_time(self) -> None:
         office = calendar({"mon-fri": "09:00-17:00"})
         change = Plan((), {}, (), calendars={"office": office}).next_change("office", utc("2026-11-27T12:00"))
         assert change is not None
@@ -187,7 +187,7 @@ class TestTheNextChange:
         st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001
         st.sampled_from(["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),
     )
-    def test_is_the_first_moment_that_differs(self, moment: datetime, timezone: str) -> None:
+    def test_is_the_first_moment_with_another_state(self, moment: datetime, timezone: str) -> None:
         now = moment.replace(tzinfo=UTC, microsecond=0)
         shop = calendar({"mon-sat": ["09:00-12:30", "22:00-02:15"], "sun": "01:30-02:30"}, timezone)
         change = shop.next_change(now)
@@ -197,7 +197,7 @@ class TestTheNextChange:
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001
-def test_a_day_has_hours_exactly_where_its_own_clock_says_so(moment: datetime) -> None:
+def test_hours_match_a_minute_by_minute_check_of_local_time(moment: datetime) -> None:
     office = calendar({"mon-fri": "09:00-17:00"}, "America/New_York", closed=["12-25"])
     local = moment.replace(tzinfo=UTC).astimezone(office.zone)
     expected = local.weekday() < 5 and 9 <= local.hour < 17 and (local.month, local.day) != (12, 25)
@@ -212,29 +212,29 @@ def test_a_day_has_hours_exactly_where_its_own_clock_says_so(moment: datetime) -
         ({"open": {}}, ("timezone",), "must be a time zone such as"),
         ({"timezone": "UTC"}, ("open",), "must be a mapping of weekdays"),
         ({"timezone": "UTC", "opn": {}, "open": {}}, ("opn",), "unknown member; did you mean 'open'?"),
-        ({"timezone": "UTC", "open": {"monday": "09:00-17:00"}}, ("open", "monday"), "are no weekdays"),
-        ({"timezone": "UTC", "open": {"mon": "9-17"}}, ("open", "mon"), "are no hours"),
-        ({"timezone": "UTC", "open": {"mon": 9}}, ("open", "mon"), "are no hours"),
-        ({"timezone": "UTC", "open": {"mon": "09:00-24:30"}}, ("open", "mon"), "a day goes from 00:00 to 24:00"),
-        ({"timezone": "UTC", "open": {"mon": "09:00-09:00"}}, ("open", "mon"), "do not end when they begin"),
-        ({"timezone": "UTC", "open": {}, "closed": ["25 December"]}, ("closed", 0), "is no day"),
-        ({"timezone": "UTC", "open": {}, "closed": ["2026-02-29"]}, ("closed", 0), "is no day"),
-        ({"timezone": "UTC", "open": {}, "closed": ["2026-12-25..12-26"]}, ("closed", 0), "is no day"),
+        ({"timezone": "UTC", "open": {"monday": "09:00-17:00"}}, ("open", "monday"), "write a weekday as mon"),
+        ({"timezone": "UTC", "open": {"mon": "9-17"}}, ("open", "mon"), 'write hours as "09:00-17:30"'),
+        ({"timezone": "UTC", "open": {"mon": 9}}, ("open", "mon"), 'write hours as "09:00-17:30"'),
+        ({"timezone": "UTC", "open": {"mon": "09:00-24:30"}}, ("open", "mon"), "times go from 00:00 to 24:00"),
+        ({"timezone": "UTC", "open": {"mon": "09:00-09:00"}}, ("open", "mon"), "hours must not end when they begin"),
+        ({"timezone": "UTC", "open": {}, "closed": ["25 December"]}, ("closed", 0), "write a date as"),
+        ({"timezone": "UTC", "open": {}, "closed": ["2026-02-29"]}, ("closed", 0), "write a date as"),
+        ({"timezone": "UTC", "open": {}, "closed": ["2026-12-25..12-26"]}, ("closed", 0), "write a date as"),
         ({"timezone": "UTC", "open": {}, "closed": ["2026-12-25..2026-12-24"]}, ("closed", 0), "ends before it begins"),
-        ({"timezone": "UTC", "open": {}, "special": {"12-24": "09:00-12:00"}}, ("special", "12-24"), "is no day"),
-        ({"timezone": "UTC", "open": {}, "special": []}, ("special",), "must be a mapping of days"),
+        ({"timezone": "UTC", "open": {}, "special": {"12-24": "09:00-12:00"}}, ("special", "12-24"), "write a date as"),
+        ({"timezone": "UTC", "open": {}, "special": []}, ("special",), "must be a mapping of dates"),
     ],
 )
-def test_a_slip_is_told_where_it_is(written: JsonValue, place: PlanPath, message: str) -> None:
-    told: dict[PlanPath, str] = {}
-    prepared_calendar(written, (), lambda where, text: told.update({where: text}))
-    assert list(told) == [place]
-    assert message in told[place]
+def test_a_fault_is_reported_at_its_place(written: JsonValue, place: PlanPath, message: str) -> None:
+    reported: dict[PlanPath, str] = {}
+    prepared_calendar(written, (), lambda where, text: reported.update({where: text}))
+    assert list(reported) == [place]
+    assert message in reported[place]
 
 
 def test_every_day_of_a_range_is_closed() -> None:
     days = ClosedDays("2026-12-24", "2027-01-02")
-    assert [days.holds(date(2026, 12, 23) + timedelta(days=ahead)) for ahead in range(12)] == [
+    assert [days.contains(date(2026, 12, 23) + timedelta(days=ahead)) for ahead in range(12)] == [
         False,
         *[True] * 10,
         False,

@@ -1,4 +1,4 @@
-"""Given the body of an action hook as jambonz really sends it, how the verb has ended."""
+"""Outcomes of verbs, read from bodies of action hooks as jambonz really sends them."""
 
 from __future__ import annotations
 
@@ -75,13 +75,11 @@ SPEECH = {
         ("redirect.actionHook", {}, ()),
     ],
 )
-def test_the_outcome_is_read_from_what_the_server_really_sends(
-    hook: str, document: dict[str, Any], names: tuple[str, ...]
-) -> None:
+def test_the_outcome_is_read_from_the_real_members(hook: str, document: dict[str, Any], names: tuple[str, ...]) -> None:
     call = {"call_sid": "abc", "call_status": "in-progress", "sip_status": 200, "from": "+12125550187"}
     outcome = outcome_of(hook, {**call, **document})
     assert outcome.names == names
-    assert not outcome.changes_nothing
+    assert not outcome.is_interim
     if OUTCOMES.get(hook):
         assert set(names) <= set(OUTCOMES[hook]), "a plan could not name it"
 
@@ -94,11 +92,11 @@ def test_the_outcome_is_read_from_what_the_server_really_sends(
         ("config.sipRequestWithinDialogHook", {"sip_method": "INVITE", "event": "hold", "on_hold": True}),
     ],
 )
-def test_what_is_no_end_changes_nothing(hook: str, document: dict[str, Any]) -> None:
-    assert outcome_of(hook, document).changes_nothing
+def test_an_interim_result_is_marked(hook: str, document: dict[str, Any]) -> None:
+    assert outcome_of(hook, document).is_interim
 
 
-def test_digits_and_transcripts_are_handed_on() -> None:
+def test_digits_and_transcripts_are_returned() -> None:
     gather = "gather.actionHook"
     assert outcome_of(gather, {"reason": "dtmfDetected", "digits": "12#"}).digits == "12#"
     assert outcome_of(gather, {"reason": "dtmfDetected", "digits": 12}).digits == "12"
@@ -106,7 +104,7 @@ def test_digits_and_transcripts_are_handed_on() -> None:
     assert outcome_of("listen.actionHook", {"dial_call_duration": 3, "digits": "#"}).digits == "#"
 
 
-def test_what_was_hardly_understood_matches_no_phrase() -> None:
+def test_a_low_confidence_result_matches_no_phrase() -> None:
     assert outcome_of("gather.actionHook", {"reason": "stt-low-confidence", "speech": SPEECH}).speech == ()
 
 
@@ -115,11 +113,11 @@ def test_what_was_hardly_understood_matches_no_phrase() -> None:
              "enqueue.actionHook", "sip:refer.actionHook", "message.actionHook", "amd.actionHook"],
 )  # fmt: skip
 @pytest.mark.parametrize("document", [{}, {"reason": None}, {"call_status": "in-progress", "reason": "new"}])
-def test_what_tells_no_outcome_is_none_that_a_plan_names(hook: str, document: dict[str, Any]) -> None:
+def test_a_body_without_an_outcome_has_no_name_that_a_plan_uses(hook: str, document: dict[str, Any]) -> None:
     assert not set(outcome_of(hook, document).names) & set(OUTCOMES[hook])
 
 
-def test_a_member_that_belongs_to_another_hook_changes_nothing() -> None:
+def test_a_member_of_another_hook_is_ignored() -> None:
     stray = {"type": "x", "result": "x", "translation": None, "dial_call_status": "busy", "event": "hold"}
     assert outcome_of("gather.actionHook", {**stray, "reason": "dtmfDetected", "digits": "1"}).digits == "1"
     refer = {"refer_status": 202, "final_referred_call_status": None, "reason": "timeout"}

@@ -1,4 +1,4 @@
-"""Given a text with placeholders and what is known of a call, what is answered."""
+"""Replacement of placeholders in texts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from callhooks.providers.jambonz.plan.placeholders import (
     TextContext,
     Value,
-    filled_in,
-    place_of,
+    context_of,
+    fill_in,
     placeholders_in,
     stray_braces,
 )
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 @dataclass
 class Known:
-    """What placeholders stand for."""
+    """Values of placeholders."""
 
     call: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Value] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Known:
     def variable(self, name: str) -> Value | None:
         return self.variables.get(name)
 
-    def told(self, name: str) -> str | None:
+    def fact(self, name: str) -> str | None:
         return self.call.get(name)
 
 
@@ -51,24 +51,24 @@ JANE = Known({"caller_name": "Jane Doe", "from": "+12125550187", "sip.X-Account"
         ("no placeholder", "no placeholder"),
     ],
 )
-def test_a_placeholder_becomes_what_it_stands_for(text: str, filled: str) -> None:
-    assert filled_in(text, TextContext.SPEECH, JANE) == filled
+def test_a_placeholder_becomes_its_value(text: str, filled: str) -> None:
+    assert fill_in(text, TextContext.SPEECH, JANE) == filled
 
 
 @pytest.mark.parametrize(("value", "text"), [(25, "25"), (2.5, "2.5"), (True, "true"), (False, "false")])
-def test_a_text_that_is_nothing_but_a_variable_keeps_its_type(value: Value, text: str) -> None:
+def test_a_text_that_consists_of_a_variable_keeps_its_type(value: Value, text: str) -> None:
     known = Known(variables={"RING_SECONDS": value})
-    assert filled_in("{RING_SECONDS}", TextContext.PLAIN, known) is value
-    assert filled_in("{RING_SECONDS} s", TextContext.PLAIN, known) == f"{text} s"
-    assert filled_in("{RING_SECONDS}", TextContext.SPEECH, known) == text
-    assert filled_in("{RING_SECONDS}", TextContext.DIALLED, known) == text
+    assert fill_in("{RING_SECONDS}", TextContext.PLAIN, known) is value
+    assert fill_in("{RING_SECONDS} s", TextContext.PLAIN, known) == f"{text} s"
+    assert fill_in("{RING_SECONDS}", TextContext.SPEECH, known) == text
+    assert fill_in("{RING_SECONDS}", TextContext.DIALLED, known) == text
 
 
-def test_a_variable_that_is_a_text_loses_what_would_control_anything() -> None:
-    assert filled_in("{COMPANY}", TextContext.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
+def test_control_characters_are_removed_from_a_text_variable() -> None:
+    assert fill_in("{COMPANY}", TextContext.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
 
 
-class TestWhatACallerSays:
+class TestACallersInput:
     @pytest.mark.parametrize(
         ("place", "value", "filled"),
         [
@@ -88,28 +88,28 @@ class TestWhatACallerSays:
             (TextContext.PLAIN, "half \ud83d", "half"),
         ],
     )
-    def test_becomes_harmless_where_it_stands(self, place: TextContext, value: str, filled: str) -> None:
-        assert filled_in("{digits}", place, Known({"digits": value})) == filled
+    def test_becomes_harmless_in_its_context(self, place: TextContext, value: str, filled: str) -> None:
+        assert fill_in("{digits}", place, Known({"digits": value})) == filled
 
-    def test_is_no_markup_in_markup(self) -> None:
+    def test_is_escaped_in_markup(self) -> None:
         known = Known({"caller_name": "</speak>& 'co' \"x\""}, {"COMPANY": "Smith & <b>"})
         text = "<speak>{caller_name}, {COMPANY}</speak>"
-        assert "&amp;" in str(filled_in(f"<?xml version='1.0'?>{text}", TextContext.SPEECH, known))
-        assert filled_in(text, TextContext.SPEECH, known) == (
+        assert "&amp;" in str(fill_in(f"<?xml version='1.0'?>{text}", TextContext.SPEECH, known))
+        assert fill_in(text, TextContext.SPEECH, known) == (
             "<speak>/speak &amp; &#x27;co&#x27; &quot;x&quot;, Smith &amp; &lt;b&gt;</speak>"
         )
 
-    def test_is_not_looked_at_again(self) -> None:
+    def test_is_not_searched_for_placeholders(self) -> None:
         known = Known({"caller_name": "{PASSWORD}", "from": "{caller_name}"}, {"PASSWORD": "s3cr3t"})
-        assert filled_in("{caller_name} {from}", TextContext.PLAIN, known) == "{PASSWORD} {caller_name}"
+        assert fill_in("{caller_name} {from}", TextContext.PLAIN, known) == "{PASSWORD} {caller_name}"
 
-    def test_is_cut_where_it_is_endless(self) -> None:
-        assert len(str(filled_in("{speech}", TextContext.SPEECH, Known({"speech": "a" * 10_000})))) == 500
+    def test_is_cut_at_500_characters(self) -> None:
+        assert len(str(fill_in("{speech}", TextContext.SPEECH, Known({"speech": "a" * 10_000})))) == 500
 
 
 @given(st.text(), st.sampled_from(TextContext))
-def test_no_value_ever_opens_a_tag_a_brace_or_a_line_in_speech_or_an_address(value: str, place: TextContext) -> None:
-    filled = str(filled_in("x{digits}y", place, Known({"digits": value})))
+def test_no_value_opens_a_tag_a_brace_or_a_line(value: str, place: TextContext) -> None:
+    filled = str(fill_in("x{digits}y", place, Known({"digits": value})))
     assert filled.startswith("x")
     assert filled.endswith("y")
     assert not {"\n", "\r", "\x00"} & set(filled)
@@ -124,24 +124,24 @@ def test_no_value_ever_opens_a_tag_a_brace_or_a_line_in_speech_or_an_address(val
     json.dumps(filled).encode()
 
 
-def test_a_party_in_a_sip_uri_is_its_user() -> None:
+def test_a_sip_uri_in_a_sip_uri_becomes_its_user_part() -> None:
     known = Known({"to": "sip:+14155550123@carrier.example"})
-    assert filled_in("sip:{to}@pbx.example", TextContext.ADDRESS, known) == "sip:+14155550123@pbx.example"
+    assert fill_in("sip:{to}@pbx.example", TextContext.ADDRESS, known) == "sip:+14155550123@pbx.example"
 
 
 @pytest.mark.parametrize("text", ["{caller-name}", "{ from }", "{from", "say {from:}", "50% { off }"])
-def test_what_looks_like_a_placeholder_and_is_none(text: str) -> None:
+def test_a_malformed_placeholder_is_found(text: str) -> None:
     assert list(stray_braces(text))
 
 
 @pytest.mark.parametrize("text", ["{from}", "{{from}}", '{"type": "object"}', "{}", "a {1} b", "{caller_name|you}"])
-def test_what_does_not_look_like_one(text: str) -> None:
+def test_other_braces_are_not_malformed_placeholders(text: str) -> None:
     assert list(stray_braces(text)) == []
 
 
 @given(st.text(alphabet="{}ab:|. "))
-def test_any_text_is_filled_in(text: str) -> None:
-    filled_in(text, TextContext.SPEECH, Known())
+def test_any_text_can_be_filled_in(text: str) -> None:
+    fill_in(text, TextContext.SPEECH, Known())
     assert all(one.name for one in placeholders_in(text))
 
 
@@ -176,5 +176,5 @@ def test_any_text_is_filled_in(text: str) -> None:
         ("body", "sip:request", "{x}", TextContext.PLAIN),
     ],
 )
-def test_the_member_says_what_is_dangerous(key: str, within: str, text: str, place: TextContext) -> None:
-    assert place_of(key, within, text) is place
+def test_the_member_determines_the_context(key: str, within: str, text: str, place: TextContext) -> None:
+    assert context_of(key, within, text) is place

@@ -1,4 +1,4 @@
-"""Which flow takes a call, and what becomes of a plan that cannot be read."""
+"""Selection of the flow for a call, and plans that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.loader import PlanUnavailable, installed_plan, read_plan
 from callhooks.providers.jambonz.plan.patterns import parse_pattern
-from callhooks.providers.jambonz.plan.plan import LAST_RESORT, Flow, Links, Plan, Route, Turn
+from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS, Flow, Links, Plan, Route, Turn
 
 from tests.support import NOW
 
@@ -42,7 +42,7 @@ def plan_of(*routes: Route) -> Plan:
         ("", ""),
     ],
 )
-def test_parties_are_compared_without_what_carriers_add(sent: str, canonical: str) -> None:
+def test_parties_are_compared_without_carrier_specific_parts(sent: str, canonical: str) -> None:
     assert canonical_party(sent) == canonical
 
 
@@ -60,11 +60,11 @@ def test_parties_are_compared_without_what_carriers_add(sent: str, canonical: st
         ("sales", "salesman", False),
     ],
 )
-def test_a_pattern_is_a_party_or_the_beginning_of_one(pattern: str, party: str, matches: bool) -> None:
+def test_a_pattern_matches_a_party_or_its_prefix(pattern: str, party: str, matches: bool) -> None:
     assert parse_pattern(pattern).matches(party) is matches
 
 
-def test_the_first_route_that_matches_takes_the_call() -> None:
+def test_the_first_matching_route_takes_the_call() -> None:
     plan = plan_of(
         Route("blocked", from_=(parse_pattern("anonymous"),)),
         Route("sales", to=(parse_pattern("+14155551234"), parse_pattern("+14155551235"))),
@@ -78,7 +78,7 @@ def test_the_first_route_that_matches_takes_the_call() -> None:
     assert plan.flow_for(call(to="+14155550000", from_="1", direction=" Inbound"), NOW) == "california"
 
 
-def test_a_call_of_which_nothing_is_known_takes_the_last_route() -> None:
+def test_the_last_route_takes_a_call_without_data() -> None:
     plan = plan_of(
         Route("to", to=(parse_pattern("*"),)),
         Route("from", from_=(parse_pattern("*"),)),
@@ -122,19 +122,19 @@ def test_a_prepared_plan_is_read() -> None:
         {"variables": {"A": {}}},
     ],
 )
-def test_a_broken_plan_is_told(broken: dict[str, object]) -> None:
+def test_a_broken_plan_is_rejected(broken: dict[str, object]) -> None:
     with pytest.raises(PlanUnavailable):
         read_plan(json.dumps({**PREPARED, **broken}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"format": 2}', "[" * 100_000])
-def test_what_is_no_prepared_plan_is_told(text: str) -> None:
+def test_a_text_that_is_not_a_prepared_plan_is_rejected(text: str) -> None:
     with pytest.raises(PlanUnavailable):
         read_plan(text)
 
 
 @pytest.mark.parametrize("text", [None, "{", b"\xff"])
-def test_without_a_plan_every_call_gets_the_last_resort(
+def test_without_a_plan_every_call_gets_the_built_in_message(
     text: str | bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
     if text is not None:
@@ -147,5 +147,5 @@ def test_without_a_plan_every_call_gets_the_last_resort(
     plan = installed_plan()
     sys.modules.pop("callhooks_plan", None)
     verbs = plan.verbs_of(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""))
-    assert verbs == list(plan.fallback) == list(LAST_RESORT)
+    assert verbs == list(plan.fallback) == list(BUILTIN_VERBS)
     assert json.loads(log.getvalue())["level"] == "ERROR"

@@ -45,7 +45,6 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     Joins,
     NotAnswered,
     Noted,
-    Nothing,
     Played,
     Pressed,
     Queued,
@@ -57,6 +56,7 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     Said,
     Sent,
     Side,
+    Silence,
     SpeechFailed,
     Step,
     ToolCalled,
@@ -156,13 +156,13 @@ class TerminalCaller:
     def __init__(self, read_line: Callable[[str], str]) -> None:
         self._read_line = read_line
 
-    def at_gather(self, _asked: Asked) -> Pressed | Said | Nothing | SpeechFailed | HangUp:
+    def at_gather(self, _asked: Asked) -> Pressed | Said | Silence | SpeechFailed | HangUp:
         """Ask for keys, words, or nothing."""
         line = self._line("keys or words, Enter = nothing, ? words = mumbled, ! = the recogniser fails, h = hang up")
         if line in (None, "h"):
             return HangUp()
         if not line:
-            return Nothing()
+            return Silence()
         if line == "!":
             return SpeechFailed()
         if line.startswith("?"):

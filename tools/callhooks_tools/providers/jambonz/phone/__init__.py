@@ -1,8 +1,8 @@
 """A simulated phone: plays jambonz 0.9.8 against an application, over any transport and without real time.
 
-`SimulatedCall` makes a call and yields its steps; a `Caller` decides what whoever holds the phone does.
+`SimulatedCall` makes a call and yields its steps. A `Caller` makes the decisions.
 
-Imports the layer, and jambonz's API beside it.
+Imports only the layer.
 """
 
 from callhooks_tools.providers.jambonz.phone.bodies import NewCall

@@ -1,6 +1,6 @@
-"""The bodies of jambonz's hooks, with the members that feature-server 0.9.8 sends.
+"""Bodies of jambonz's hooks, with the members that feature-server 0.9.8 sends.
 
-Most hooks tell of the call as `CallInfo.toJSON()` does (`call_info`), a few as its raw object (`raw_call_info`).
+Most hooks contain the result of `CallInfo.toJSON()` (`call_info`), a few the raw object (`raw_call_info`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OWN_CASE_HEADERS = re.compile(r"X-", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A call as it reaches jambonz, or as it was asked for through its REST API (`outbound`)."""
+    """A call that arrives at jambonz, or that was created through its REST API (`outbound`)."""
 
     to: str
     from_: str
@@ -48,7 +48,7 @@ class NewCall:
 
 @dataclass(slots=True)
 class Leg:
-    """One leg and what has become of it; a dialled leg has a parent."""
+    """A call leg and its state; a dialled leg has a parent."""
 
     call_sid: str
     direction: str
@@ -68,14 +68,14 @@ class Leg:
     customer_data: Mapping[str, JsonValue] | None = None
     bye_headers: Mapping[str, JsonValue] | None = None
 
-    def changed(self, call_status: str, sip_status: int | None = None, sip_reason: str | None = None) -> None:
-        """Take a new status; as in jambonz, a SIP status or reason that is not told stays."""
+    def change(self, call_status: str, sip_status: int | None = None, sip_reason: str | None = None) -> None:
+        """Set a new status; as in jambonz, the SIP status and reason stay if none is passed."""
         self.call_status = call_status
         self.sip_status = sip_status or self.sip_status
         self.sip_reason = sip_reason or self.sip_reason
 
     def call_info(self) -> Body:
-        """The members of most hooks."""
+        """Return the members of most hooks."""
         members: dict[str, JsonValue] = {
             "call_sid": self.call_sid,
             "direction": self.direction,
@@ -101,7 +101,7 @@ class Leg:
         return {name: value for name, value in members.items() if value is not None}
 
     def raw_call_info(self) -> Body:
-        """The members of the first webhook, of transcriptions and of a conference's wait and enter hooks."""
+        """Return the members of the first webhook, of transcriptions, and of a conference's wait and enter hooks."""
         members: dict[str, JsonValue] = {
             "direction": self.direction,
             "trace_id": self.trace_id,
@@ -131,7 +131,7 @@ class Leg:
 
 
 def new_call_body(call: NewCall, leg: Leg) -> Body:
-    """The first webhook of a call that comes in."""
+    """Return the body of the first webhook of an inbound call."""
     return {
         "sip": _invite(call, leg),
         **leg.raw_call_info(),
@@ -142,12 +142,12 @@ def new_call_body(call: NewCall, leg: Leg) -> Body:
 
 
 def outdial_body(call: NewCall, leg: Leg) -> Body:
-    """The first webhook of a call that was asked for by REST; it comes after the answer."""
+    """Return the body of the first webhook of a call created through REST; it comes after the callee has answered."""
     return {**leg.call_info(), **_env_vars(call), "defaults": DEFAULTS}
 
 
 def speech_body(text: str, *, confident: bool, recognizer: Mapping[str, JsonValue], final: bool = True) -> JsonValue:
-    """What a recogniser understood, as jambonz normalises it for all vendors."""
+    """Return a recognition result as jambonz normalises it for all vendors."""
     vendor, language = recognizer.get("vendor"), recognizer.get("language")
     confidence = CONFIDENT if confident else NOT_CONFIDENT
     return {
@@ -163,7 +163,7 @@ def speech_body(text: str, *, confident: bool, recognizer: Mapping[str, JsonValu
 
 
 def speech_figures(started: float, seconds: float) -> Body:
-    """What a gather tells of the recognition: seconds since 1970, and milliseconds in a text."""
+    """Return a gather's figures about the recognition: seconds since 1970, and milliseconds as text."""
     return {
         "stt_latency_ms": "412",
         "stt_talkspurts": f"[[0.4,{seconds:.1f}]]",
@@ -174,7 +174,7 @@ def speech_figures(started: float, seconds: float) -> Body:
 
 
 def snake_keys(value: JsonValue) -> JsonValue:
-    """The value with all its keys in snake case, as jambonz rewrites them."""
+    """Convert all keys of a value to snake case, as jambonz does."""
     if isinstance(value, dict):
         return {_snake(key): snake_keys(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -188,7 +188,7 @@ def _snake(key: str) -> str:
     elif re.search(r"[_.:-]", key):
         words = re.sub(r"[\W_]+(.|$)", r" \1", key)
     else:
-        # Each capital begins a word but the first character: maskedITN becomes masked_i_t_n.
+        # Every capital except the first character begins a word: maskedITN becomes masked_i_t_n.
         words = re.sub(r"(?<=.)([A-Z])", r" \1", key) if re.search(r"[a-z][A-Z]|[A-Z][a-z]", key) else key
     return re.sub(r"[\W_]+", " ", words.lower()).strip().replace(" ", "_")
 
@@ -224,7 +224,7 @@ def _invite(call: NewCall, leg: Leg) -> JsonValue:
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return {
-        # Well-known names come in lower case, others as they were sent.
+        # Well-known names are in lower case, others as sent.
         "headers": {name if _OWN_CASE_HEADERS.match(name) else name.lower(): value for name, value in headers.items()},
         "raw": f"INVITE {uri} SIP/2.0\r\n{lines}\r\n{_SDP}",
         "body": _SDP,

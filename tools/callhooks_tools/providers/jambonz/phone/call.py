@@ -1,4 +1,4 @@
-"""A whole call: its first webhook, its verbs, its status events and its end."""
+"""A simulated call: its first webhook, verbs, status events and end."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ _BYE_OF_CALLER: Body = {"reason": "Q.850;cause=16", "user_agent": "ExampleCarrie
 
 
 class SimulatedCall:
-    """One call through jambonz 0.9.8, without jambonz: it knows no HTTP, no terminal and no real time.
+    """One call as jambonz 0.9.8 would handle it, independent of HTTP, terminals and real time.
 
     Args:
-        call: who calls whom.
-        application: what jambonz is configured with.
-        most_hooks: the call is given up after so many requests.
+        call: the parties and headers of the call.
+        application: the jambonz application.
+        outside: transport, caller, clock and other dependencies.
+        max_hooks: limit of requests; the call is aborted after it.
     """
 
     def __init__(
-        self, call: NewCall, application: Application, outside: Outside, *, most_hooks: int = MAX_HOOKS
+        self, call: NewCall, application: Application, outside: Outside, *, max_hooks: int = MAX_HOOKS
     ) -> None:
         self._call = call
         self._application = application
-        self._most_hooks = most_hooks
+        self._max_hooks = max_hooks
         new_id = outside.new_id
         trace_id = new_id().replace("-", "")
         inbound = call.direction == "inbound"
@@ -59,24 +60,24 @@ class SimulatedCall:
             trunk=call.trunk,
         )
         self._answered_at = 0.0
-        requestor = Requestor(application, outside, trace_id=trace_id, most_hooks=most_hooks)
+        requestor = Requestor(application, outside, trace_id=trace_id, max_hooks=max_hooks)
         self._check = outside.check
         self._line = Line(outside, requestor, {**verbs.HANDLERS, **parties.HANDLERS}, self._status)
 
     @property
     def call_sid(self) -> str:
-        """The id of the call."""
+        """Return the id of the call."""
         return self._leg.call_sid
 
     def run(self) -> Iterator[Step]:
-        """Make the call, one step after the other; the last one is `Ended`.
+        """Make the call and yield its steps; the last one is `Ended`.
 
-        What a `Caller` raises ends it at once.
+        An exception that the `Caller` raises ends the call at once.
         """
         try:
             yield from self._inbound() if self._call.direction == "inbound" else self._outbound()
         except TooManyHooks:
-            reason = f"more than {self._most_hooks} hooks: the call goes round in circles"
+            reason = f"more than {self._max_hooks} hooks: the call is in an endless loop"
             yield Refused("call", reason)
             yield self._ended("phone", reason)
 
@@ -93,7 +94,7 @@ class SimulatedCall:
 
     def _outbound(self) -> Walk[None]:
         yield from self._status(self._leg, {})
-        self._leg.changed("ringing", 180, "Ringing")
+        self._leg.change("ringing", 180, "Ringing")
         yield from self._status(self._leg, {})
         yield from self._answer()
         first: list[Verb] = []
@@ -104,7 +105,7 @@ class SimulatedCall:
         yield from self._walk(first, on_answer=None)
 
     def _first_verbs(self, body: Body) -> Walk[list[Verb]]:
-        answer = yield from self._line.ask("new call", Hook(self._application.call_hook), body)
+        answer = yield from self._line.request("new call", Hook(self._application.call_hook), body)
         first = read_verbs(answer, self._check)
         if not first:
             raise Malformed("no application provided")
@@ -121,19 +122,19 @@ class SimulatedCall:
             yield self._ended("jambonz", "no verbs are left")
         else:
             self._leg.sip_status = 603
-            yield self._ended("jambonz", "no verbs are left, and none answered the call: the caller gets 603")
+            yield self._ended("jambonz", "no verbs are left and none of them answered the call: the caller gets 603")
 
     def _answer(self) -> Walk[None]:
         self._answered_at = self._line.seconds
-        self._leg.changed("in-progress", 200, "OK")
+        self._leg.change("in-progress", 200, "OK")
         yield from self._status(self._leg, {})
 
     def _hang_up(self, by: str) -> Walk[None]:
         self._leg.call_termination_by = by
         if self._leg.call_status != "in-progress":
-            self._leg.changed("no-answer", 487, "Request Terminated")
+            self._leg.change("no-answer", 487, "Request Terminated")
         else:
-            self._leg.changed("completed")
+            self._leg.change("completed")
             self._leg.duration = int(self._line.seconds - self._answered_at)
             self._leg.bye_headers = _BYE_OF_CALLER if by == "caller" else None
         yield from self._status(self._leg, {})
@@ -143,7 +144,7 @@ class SimulatedCall:
             return
         hook, body = Hook(self._application.call_status_hook), {**leg.call_info(), **members}
         try:
-            yield from self._line.ask("call status", hook, body, traced=leg.parent_call_sid is None)
+            yield from self._line.request("call status", hook, body, traced=leg.parent_call_sid is None)
         except RequestFailed as error:
             yield Refused("call status", str(error))
 

@@ -1,4 +1,4 @@
-"""The verbs that bring in somebody else: dial, queues, conferences."""
+"""Verbs that involve another party: dial, queues, conferences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from callhooks_tools.providers.jambonz.phone.verbs import detect_machine
 DIAL_TIMEOUT_SECONDS = 60
 MAX_TARGETS = 10
 RING_SECONDS = 4
-SHORTEST_WAIT_SECONDS = 1
+MIN_WAIT_SECONDS = 1
 _QUEUE_VERBS = ("play", "say", "pause", "leave", "tag")
 _CONFERENCE_VERBS = ("play", "say", "pause")
 _FINAL: Mapping[Unanswered, tuple[str, int, str]] = {
@@ -48,7 +48,7 @@ _BYE_OF_CALLEE: Body = {"reason": 'Q.850;cause=16;text="NORMAL_CLEARING"', "user
 
 @dataclass(slots=True)
 class _Target:
-    """A dialled leg and its own confirm hook."""
+    """A dialled leg, with its confirm hook."""
 
     leg: Leg
     shown: str
@@ -57,12 +57,12 @@ class _Target:
 
 
 def dial(session: Session, verb: Verb) -> Walk[None]:
-    """Call somebody and connect the two."""
+    """Ring the targets and connect the first that is accepted."""
     if verb.data.get("answerOnBridge") is not True:
         yield from session.answer()
     ringing = deque(_targets(session, verb))
     if not ringing:
-        yield Refused("dial", "there is no target that could be called")
+        yield Refused("dial", "no target has a number, a name or a SIP URI")
         return
     for target in ringing:
         yield from session.line.status(target.leg, {})
@@ -70,7 +70,7 @@ def dial(session: Session, verb: Verb) -> Walk[None]:
         target.leg.sbc_callid = f"{span_id(session.line.new_id)}@{CARRIER_ADDRESS}"
         yield from _changed(session, target, "ringing", 180, "Ringing")
     results = _Results()
-    results.take(ringing[-1].leg)
+    results.update(ringing[-1].leg)
     winner, decision = yield from _ring(session, verb, ringing, results)
     if winner is not None:
         yield from _talk(session, verb, winner, decision, results)
@@ -81,7 +81,7 @@ def dial(session: Session, verb: Verb) -> Walk[None]:
 
 @dataclass(slots=True)
 class _Results:
-    """What jambonz remembers of the dialled legs."""
+    """Results of the dialled legs, as jambonz stores them."""
 
     call_status: str = ""
     sip_status: int = 0
@@ -89,14 +89,14 @@ class _Results:
     sbc_callid: str | None = None
     replaced: bool = False
 
-    def take(self, leg: Leg) -> None:
-        """Take the newest status, but for one that is final for the dial."""
+    def update(self, leg: Leg) -> None:
+        """Store the latest status of a leg, unless the stored one is final for the dial."""
         if self.call_status not in ("completed", "no-answer"):
             self.call_status, self.sip_status = leg.call_status, leg.sip_status
             self.call_sid, self.sbc_callid = leg.call_sid, leg.sbc_callid
 
-    def connected(self, leg: Leg) -> None:
-        """The leg was accepted; from now on it counts as completed."""
+    def connect(self, leg: Leg) -> None:
+        """Record that the leg was accepted; from now on it counts as completed."""
         self.call_status, self.sip_status, self.call_sid, self.sbc_callid = (
             "completed",
             200,
@@ -105,7 +105,7 @@ class _Results:
         )
 
     def members(self) -> Body:
-        """The members of the action hook; there is no duration among them."""
+        """Return the members for the action hook; jambonz sends no duration."""
         return {
             "dial_call_status": self.call_status,
             "dial_sip_status": self.sip_status,
@@ -117,31 +117,31 @@ class _Results:
 def _ring(
     session: Session, verb: Verb, ringing: deque[_Target], results: _Results
 ) -> Walk[tuple[_Target | None, Answered]]:
-    """Let them ring until one is accepted or none is left."""
+    """Ring the targets until one is accepted or none is left."""
     line, timeout = session.line, verb.number("timeout") or DIAL_TIMEOUT_SECONDS
-    nobody = (None, Answered())
+    no_winner = (None, Answered())
     while ringing:
         rang = Rang(tuple(target.shown for target in ringing), timeout)
         yield rang
         decision = line.caller.at_dial(rang)
         if isinstance(decision, HangUp):
-            # The legs that still ring are cancelled without a final status.
+            # jambonz cancels the ringing legs without a final status.
             yield from session.hang_up()
-            return nobody
+            return no_winner
         if isinstance(decision, NotAnswered):
             yield from _not_answered(session, decision, ringing, results, timeout)
-            return nobody
+            return no_winner
         target = ringing.popleft()
         line.wait(RING_SECONDS)
         target.answered_at = line.seconds
         yield from _changed(session, target, "in-progress", 200, "OK")
-        results.take(target.leg)
+        results.update(target.leg)
         hook = target.confirm_hook or verb.hook("confirmHook")
         if hook is None or (yield from _is_accepted(session, hook, target, results)):
-            results.connected(target.leg)
+            results.connect(target.leg)
             yield from session.answer()
             return target, decision
-    return nobody
+    return no_winner
 
 
 def _not_answered(
@@ -149,9 +149,7 @@ def _not_answered(
 ) -> Walk[None]:
     if decision.outcome is Unanswered.TIMEOUT:
         session.line.wait(timeout)
-        yield Noted(
-            "dial: after a ring time-out jambonz tells the last provisional status, and no final one of the leg"
-        )
+        yield Noted("dial: after a ring timeout, jambonz reports the last provisional status and no final one")
         return
     session.line.wait(RING_SECONDS)
     call_status, sip_status, reason = _FINAL[decision.outcome]
@@ -160,7 +158,7 @@ def _not_answered(
         sip_status, reason = decision.sip_status, ""
     for target in ringing:
         yield from _changed(session, target, call_status, sip_status, reason)
-        results.take(target.leg)
+        results.update(target.leg)
 
 
 def _talk(session: Session, verb: Verb, winner: _Target, decision: Answered, results: _Results) -> Walk[None]:
@@ -186,9 +184,9 @@ def _talk(session: Session, verb: Verb, winner: _Target, decision: Answered, res
 
 
 def _is_accepted(session: Session, hook: Hook, target: _Target, results: _Results) -> Walk[bool]:
-    """Run the confirm hook's verbs on the dialled leg: still there at the end is accepted."""
+    """Run the confirm hook's verbs on the dialled leg; it is accepted if it is still connected at the end."""
     name = "dial.confirmHook"
-    verbs = yield from session.line.ask_for_verbs(name, hook, target.leg.call_info(), traced=False)
+    verbs = yield from session.line.request_verbs(name, hook, target.leg.call_info(), traced=False)
     if verbs is None:
         yield Did(name, "declined: jambonz drops the leg")
         return False
@@ -200,7 +198,7 @@ def _is_accepted(session: Session, hook: Hook, target: _Target, results: _Result
         if by != "jambonz":
             target.leg.bye_headers = _BYE_OF_CALLEE
             yield from _end_leg(session, target)
-            results.take(target.leg)
+            results.update(target.leg)
 
     callee = Session(session.line, target.leg, verbs, Role.CALLEE, Ends(hang_up))
     yield from callee.run()
@@ -216,12 +214,12 @@ def _end_leg(session: Session, target: _Target) -> Walk[None]:
 def _changed(
     session: Session, target: _Target, call_status: str, sip_status: int | None = None, reason: str | None = None
 ) -> Walk[None]:
-    target.leg.changed(call_status, sip_status, reason)
+    target.leg.change(call_status, sip_status, reason)
     yield from session.line.status(target.leg, {})
 
 
 def _targets(session: Session, verb: Verb) -> list[_Target]:
-    """One leg for each of the first ten different targets."""
+    """Return a leg for each of the first ten different targets."""
     written = verb.data.get("target")
     targets: dict[str, Mapping[str, JsonValue]] = {}
     for target in written if isinstance(written, list) else []:
@@ -250,15 +248,15 @@ def _targets(session: Session, verb: Verb) -> list[_Target]:
 
 
 def enqueue(session: Session, verb: Verb) -> Walk[None]:
-    """Let the caller wait in a queue, entertained by the wait hook, until another call takes them."""
+    """Let the caller wait in a queue, with the verbs of the wait hook, until another call connects to them."""
     line, name = session.line, verb.text("name") or ""
-    started, asked = line.seconds, 0
+    started, requests = line.seconds, 0
     queue_sid = f"queue:{ACCOUNT_SID}:{name}"
     hook = verb.hook("waitHook")
     result = "hangup"
     while not session.is_over():
         if hook is not None:
-            asked += 1
+            requests += 1
             body: Body = {
                 "queue_sid": queue_sid,
                 "queue_time": int(line.seconds - started),
@@ -268,7 +266,7 @@ def enqueue(session: Session, verb: Verb) -> Walk[None]:
                 "call_id": session.leg.call_id,
                 **({"customerData": dict(session.leg.customer_data)} if session.leg.customer_data else {}),
             }
-            verbs = yield from _verbs_while_waiting(session, "enqueue.waitHook", hook, body, _QUEUE_VERBS)
+            verbs = yield from _waiting_verbs(session, "enqueue.waitHook", hook, body, _QUEUE_VERBS)
             before_leave = _up_to_leave(verbs)
             yield from session.within(before_leave)
             if len(before_leave) < len(verbs) and not session.is_over():
@@ -276,16 +274,16 @@ def enqueue(session: Session, verb: Verb) -> Walk[None]:
                 break
             if not before_leave:
                 hook = None
-                yield Noted("enqueue: the wait hook is not asked again, the caller waits in silence")
+                yield Noted("enqueue: jambonz does not request the wait hook again; the caller waits in silence")
             if session.is_over():
                 break
-        question = Queued(name, asked)
+        question = Queued(name, requests)
         yield question
         decision = line.caller.at_queue(question)
         if isinstance(decision, HangUp):
             yield from session.hang_up()
         elif isinstance(decision, Waits):
-            line.wait(SHORTEST_WAIT_SECONDS)
+            line.wait(MIN_WAIT_SECONDS)
         else:
             result = "bridged" if decision.bridged else "error"
             waited = int(line.seconds - started)
@@ -297,7 +295,7 @@ def enqueue(session: Session, verb: Verb) -> Walk[None]:
 
 
 def dequeue(session: Session, verb: Verb) -> Walk[None]:
-    """Take the first caller of a queue."""
+    """Connect to the first caller of a queue."""
     choice = Choice("dequeue", ("complete", "timeout", "hangup"))
     yield choice
     outcome = session.line.caller.at_choice(choice)
@@ -306,17 +304,17 @@ def dequeue(session: Session, verb: Verb) -> Walk[None]:
 
 
 def conference(session: Session, verb: Verb) -> Walk[None]:
-    """Join a conference, after waiting for its moderator where the verb says so."""
+    """Join a conference, after waiting for its moderator if the verb says so."""
     line, name = session.line, verb.text("name") or ""
     meeting = _Meeting(session, verb, name, started=line.seconds)
     if verb.data.get("startConferenceOnEnter") is False:
         yield from _wait_for_moderator(session, verb, name)
     else:
-        yield from meeting.tell("start", members=0)
+        yield from meeting.notify("start", members=0)
     if not session.is_over():
         yield from _enter(session, verb)
     if not session.is_over():
-        yield from meeting.tell("join", members=1)
+        yield from meeting.notify("join", members=1)
         question = Conferencing(name, waiting=False)
         while True:
             yield question
@@ -327,22 +325,22 @@ def conference(session: Session, verb: Verb) -> Walk[None]:
             if isinstance(decision, ConferenceOver):
                 line.wait(decision.seconds)
                 break
-            line.wait(SHORTEST_WAIT_SECONDS)
-        yield from meeting.tell("leave", members=0)
-        yield from meeting.tell("end", members=0)
+            line.wait(MIN_WAIT_SECONDS)
+        yield from meeting.notify("leave", members=0)
+        yield from meeting.notify("end", members=0)
     yield from session.perform(verb, "actionHook", session.leg.call_info())
 
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """Tells the status hook of a conference what its verb wants told."""
+    """Status events of a conference, for the events that its verb subscribes to."""
 
     session: Session
     verb: Verb
     name: str
     started: float
 
-    def tell(self, event: str, *, members: int) -> Walk[None]:
+    def notify(self, event: str, *, members: int) -> Walk[None]:
         hook, line = self.verb.hook("statusHook"), self.session.line
         if hook is None or event not in self.verb.texts("statusEvents"):
             return
@@ -357,7 +355,7 @@ class _Meeting:
             "b3": f"{self.session.leg.trace_id}-{span_id(line.new_id)}-1",
         }
         try:
-            yield from line.ask("conference.statusHook", hook, body)
+            yield from line.request("conference.statusHook", hook, body)
         except RequestFailed as error:
             yield Refused("conference.statusHook", str(error))
 
@@ -367,11 +365,11 @@ def _wait_for_moderator(session: Session, verb: Verb, name: str) -> Walk[None]:
     while not session.is_over():
         if hook is not None:
             body = session.leg.raw_call_info()
-            verbs = yield from _verbs_while_waiting(session, "conference.waitHook", hook, body, _CONFERENCE_VERBS)
+            verbs = yield from _waiting_verbs(session, "conference.waitHook", hook, body, _CONFERENCE_VERBS)
             yield from session.within(verbs)
             if not verbs:
                 hook = None
-                yield Noted("conference: the wait hook is not asked again, the caller waits in silence")
+                yield Noted("conference: jambonz does not request the wait hook again; the caller waits in silence")
             if session.is_over():
                 return
         yield question
@@ -380,20 +378,18 @@ def _wait_for_moderator(session: Session, verb: Verb, name: str) -> Walk[None]:
             yield from session.hang_up()
         elif isinstance(decision, Joins | ConferenceOver):
             return
-        session.line.wait(SHORTEST_WAIT_SECONDS)
+        session.line.wait(MIN_WAIT_SECONDS)
 
 
 def _enter(session: Session, verb: Verb) -> Walk[None]:
     if (hook := verb.hook("enterHook")) is not None:
         body = session.leg.raw_call_info()
-        verbs = yield from _verbs_while_waiting(session, "conference.enterHook", hook, body, _CONFERENCE_VERBS)
+        verbs = yield from _waiting_verbs(session, "conference.enterHook", hook, body, _CONFERENCE_VERBS)
         yield from session.within(verbs)
 
 
-def _verbs_while_waiting(
-    session: Session, name: str, hook: Hook, body: Body, allowed: tuple[str, ...]
-) -> Walk[list[Verb]]:
-    verbs = yield from session.line.ask_for_verbs(name, hook, body)
+def _waiting_verbs(session: Session, name: str, hook: Hook, body: Body, allowed: tuple[str, ...]) -> Walk[list[Verb]]:
+    verbs = yield from session.line.request_verbs(name, hook, body)
     if any(verb.name not in allowed for verb in verbs or ()):
         listed = ",".join(f'"{verb}"' for verb in allowed)
         yield Refused(name, f"unsupported verb in {name.replace('.', ' ')}: only [{listed}]")

@@ -1,6 +1,6 @@
-"""How jambonz asks an application: signed, retried, and strict about the answer (feature-server 0.9.8).
+"""Requests of jambonz to an application: signed, retried, strict about the response (feature-server 0.9.8).
 
-Nothing here knows HTTP itself; a `Transport` does, or answers in the same process.
+Only a `Transport` knows HTTP; it may also answer in the same process.
 """
 
 from __future__ import annotations
@@ -28,75 +28,75 @@ BACKOFF_SECONDS = (0.5, 1, 2, 4, 6)
 MAX_RETRIES = 5
 _ABSOLUTE = re.compile(r"https?://", re.ASCII)
 _SECRET_NAME = re.compile(r"token|secret|key|pass|pwd|sig|auth|code", re.IGNORECASE)
-# What JavaScript's encodeURIComponent leaves alone, besides letters, digits and _.-~
+# Characters that JavaScript's encodeURIComponent does not encode, in addition to letters, digits and _.-~
 _UNQUOTED = "!'()*"
 
 Check = Callable[[Sequence[Mapping[str, JsonValue]]], Sequence[str]]
-"""What is wrong with an array of verbs, each in the form `{"verb": name, ...}`; empty where all is well."""
+"""Returns the faults of an array of verbs in the form `{"verb": name, ...}`; empty if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer; the case of header names does not matter."""
+    """An HTTP response; header names are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def header(self, name: str) -> str:
-        """A header's value, empty where there is none."""
+        """Return the value of a header, empty if it is missing."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
 
 
 class ConnectFailed(Exception):
-    """Nobody answers at the address, or hangs up on the connection; says how."""
+    """There is no connection, or it broke, for the stated reason."""
 
 
 class TimedOut(Exception):
-    """The headers of the answer did not come within 10 seconds."""
+    """The headers of the response did not arrive within 10 seconds."""
 
 
 class Transport(Protocol):
-    """Carries a request to the application."""
+    """Connection to the application."""
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Send it once; follows no redirect.
+        """Send a request once, and do not follow redirects.
 
         Raises:
             ConnectFailed: there is no connection.
-            TimedOut: no answer within 10 seconds.
+            TimedOut: no response within 10 seconds.
         """
 
 
 class Clock(Protocol):
-    """The time. A test's clock waits for nothing."""
+    """Time of a call; a clock in a test never waits."""
 
     def now(self) -> datetime:
-        """Aware, for signatures."""
+        """Return the time (aware), for signatures."""
 
     def monotonic(self) -> float:
-        """Seconds, to measure answers with."""
+        """Return the seconds of a monotonic clock, to measure response times."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait before a request is tried again."""
+        """Wait before a retry."""
 
     def pass_call_time(self, seconds: float) -> None:
-        """Let the call go on: speech, pauses, ringing and talking take this long."""
+        """Let call time pass: speech, pauses, ringing or talking."""
 
 
 class SimulatedClock:
-    """A clock that waits for nothing: all waiting only moves it on."""
+    """Clock that never waits; waiting only advances it."""
 
     def __init__(self, start: datetime) -> None:
         self._start = start
         self._seconds = 0.0
 
     def now(self) -> datetime:
-        """The start, and all that was waited since."""
+        """Return the start plus all waiting time."""
         return self._start + timedelta(seconds=self._seconds)
 
     def monotonic(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return self._seconds
 
     def sleep(self, seconds: float) -> None:
@@ -110,10 +110,9 @@ class SimulatedClock:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a simulated call needs from outside.
+    """Dependencies of a simulated call.
 
-    `caller` decides what happens at each verb that asks somebody, `check` says what jambonz would refuse in an array of
-    verbs, `new_id` gives a UUID.
+    `caller` makes the decisions, `check` returns the faults in an array of verbs, `new_id` returns a UUID.
     """
 
     transport: Transport
@@ -125,7 +124,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What a jambonz application is configured with; the method of its hooks is POST."""
+    """Settings of a jambonz application; the method of its hooks is POST."""
 
     call_hook: str
     username: str
@@ -135,16 +134,16 @@ class Application:
 
 
 class RequestFailed(Exception):
-    """jambonz takes the answer for an error; says why in its words."""
+    """jambonz treats the response as an error, for the stated reason (in jambonz's words if possible)."""
 
 
 class TooManyHooks(Exception):
-    """The call goes round in circles."""
+    """The call sent too many requests: it is in an endless loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A hook as a verb names it: a URL, or an object with one."""
+    """A hook in a verb: a URL, or an object with one."""
 
     url: str
     method: str = "POST"
@@ -152,7 +151,7 @@ class Hook:
 
     @classmethod
     def read(cls, value: JsonValue) -> Hook | None:
-        """The hook; `None` where there is none."""
+        """Return the hook; `None` if the value is not one."""
         if isinstance(value, str) and value:
             return cls(value)
         if isinstance(value, dict) and isinstance(url := value.get("url"), str) and url:
@@ -164,7 +163,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class _Retries:
-    """What the fragment of a hook's URL asks for: `#rc=2&rp=ct,5xx`."""
+    """Retry policy in the fragment of a hook's URL: `#rc=2&rp=ct,5xx`."""
 
     count: int = 0
     policies: frozenset[str] = frozenset({"ct"})
@@ -177,9 +176,9 @@ class _Retries:
         return cls(min(int(count), MAX_RETRIES) if count.isdecimal() else 0, frozenset(policies))
 
     def cover(self, failure: str | int) -> bool:
-        """Whether they hold for a kind of failure, or for a status.
+        """Return whether the policy retries a kind of failure or a status.
 
-        `rt` is meant for time-outs and never matches one in 0.9.8.
+        `rt` is meant for timeouts, but never matches in 0.9.8.
         """
         kind = f"{failure // 100}xx" if isinstance(failure, int) else failure
         return "all" in self.policies or (kind in ("ct", "4xx", "5xx") and kind in self.policies)
@@ -187,7 +186,7 @@ class _Retries:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request, which its retries repeat byte for byte, the time in the signature included."""
+    """A request; its retries repeat it byte for byte, including the time in the signature."""
 
     name: str
     method: str
@@ -198,33 +197,33 @@ class _Request:
 
 
 class Requestor:
-    """Sends the requests of one call, all with the credentials of the call hook.
+    """HTTP client of one call; every request carries the credentials of the call hook.
 
     Args:
-        most_hooks: after so many requests, retries not counted, the call is given up.
+        max_hooks: limit of requests, not counting retries; the call is aborted after it.
     """
 
-    def __init__(self, application: Application, outside: Outside, *, trace_id: str, most_hooks: int) -> None:
+    def __init__(self, application: Application, outside: Outside, *, trace_id: str, max_hooks: int) -> None:
         self._transport = outside.transport
         self._clock = outside.clock
         self._new_id = outside.new_id
         self._trace_id = trace_id
-        self._most_hooks = most_hooks
+        self._max_hooks = max_hooks
         self._secret = application.webhook_secret
         self._authorization: str | None = basic_header_value(application.username, application.password)
         self._base = _base_of(application.call_hook)
         self._sent = 0
-        self._told_of_credentials = False
+        self._noted_credentials = False
 
     def request(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[JsonValue]:
-        """Ask, again where the URL says so, and give the JSON of the answer; an empty text where jambonz reads none.
+        """Send a request, with retries as the URL says, and return the JSON of the response; "" if it has none.
 
         Raises:
-            RequestFailed: the answer is an error to jambonz.
-            TooManyHooks: there were too many requests before.
+            RequestFailed: jambonz treats the response as an error.
+            TooManyHooks: the limit of requests is exceeded.
         """
         self._sent += 1
-        if self._sent > self._most_hooks:
+        if self._sent > self._max_hooks:
             raise TooManyHooks
         url, retries = yield from self._resolve(name, hook)
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
@@ -242,20 +241,22 @@ class Requestor:
         raise RequestFailed(sent.failure)
 
     def hand_over(self, hook: Hook) -> Noted | None:
-        """Take a redirect's URL as the base of relative hooks; to another host jambonz sends no credentials."""
+        """Make a redirect's URL the base of relative hooks; jambonz sends no credentials to another host."""
         if not _ABSOLUTE.match(hook.url) or _base_of(hook.url) == self._base:
             return None
         self._base = _base_of(hook.url)
         self._authorization = None
-        return Noted(f"the redirect leads to another host: from here on no Authorization is sent, to {self._base}")
+        return Noted(
+            f"the redirect leads to another host, {self._base}: from now on jambonz sends no Authorization header"
+        )
 
     def _resolve(self, name: str, hook: Hook) -> Walk[tuple[str, _Retries]]:
-        if hook.has_credentials and not self._told_of_credentials:
-            self._told_of_credentials = True
-            yield Noted(f"{name}: its own credentials are ignored, those of the call hook are sent")
+        if hook.has_credentials and not self._noted_credentials:
+            self._noted_credentials = True
+            yield Noted(f"{name}: jambonz ignores the credentials in a hook and sends those of the call hook")
         if hook.url.startswith("/"):
             if "#" in hook.url:
-                yield Noted(f"{name}: jambonz sends the fragment of a relative hook to the server, and does not retry")
+                yield Noted(f"{name}: jambonz sends the fragment of a relative hook to the server and does not retry")
             return self._base + hook.url.replace("#", "%23"), _Retries()
         parts = _split(hook.url)
         if not _ABSOLUTE.match(hook.url) or not parts.netloc:
@@ -274,7 +275,7 @@ class Requestor:
         }
 
     def _try(self, request: _Request, attempt: int) -> tuple[Sent, JsonValue, str | int]:
-        """One try: its step, the JSON of the answer, and what retries go by: the status, or `ct` or `rt`."""
+        """Send the request once; return the step, the JSON, and what decides on retries: the status, `ct` or `rt`."""
         started = self._clock.monotonic()
         status: int | None = None
         failure: str | None = None
@@ -307,7 +308,7 @@ class Requestor:
 
 
 def shown_url(url: str) -> str:
-    """The URL without what must not be shown: user names, passwords, and parameters that look like secrets."""
+    """Return the URL without user name and password, and with masked parameters that may be secrets."""
     parts = _split(url)
     pairs = [
         f"{name}={'***' if _SECRET_NAME.search(name) else value}"
@@ -318,7 +319,7 @@ def shown_url(url: str) -> str:
 
 
 def span_id(new_id: Callable[[], str]) -> str:
-    """The id of a span: 16 hexadecimal digits."""
+    """Return the id of a span: 16 hexadecimal digits."""
     return new_id().replace("-", "")[:16]
 
 

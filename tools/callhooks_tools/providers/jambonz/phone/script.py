@@ -1,4 +1,4 @@
-"""A call written down: one decision in each line, taken when a verb asks for it.
+"""Scripted calls: one decision on each line, read when a verb needs it.
 
 `docs/phone.md` describes the lines.
 """
@@ -23,7 +23,6 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     HangUp,
     Joins,
     NotAnswered,
-    Nothing,
     Pressed,
     Queued,
     QueueEnds,
@@ -32,6 +31,7 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     Recording,
     Said,
     Side,
+    Silence,
     SpeechFailed,
     ToolCalled,
     Transcribing,
@@ -41,12 +41,12 @@ from callhooks_tools.providers.jambonz.phone.steps import (
 
 
 class ScriptProblem(Exception):
-    """A script that cannot be read, or that does not fit the call; names the line."""
+    """A script has invalid lines, or does not fit the call; the message names the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """An outcome of a verb that is not its usual one."""
+    """An unusual outcome of a verb."""
 
     verb: str
     outcome: str
@@ -54,7 +54,7 @@ class _Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Interrupts:
-    """What breaks into the next thing that is heard."""
+    """An interruption of the next sound."""
 
     decision: Pressed | Said | HangUp
 
@@ -62,7 +62,7 @@ class _Interrupts:
 _Decision: TypeAlias = (
     Pressed
     | Said
-    | Nothing
+    | Silence
     | SpeechFailed
     | Answered
     | NotAnswered
@@ -91,70 +91,70 @@ class _Line:
 
 
 class ScriptedCaller:
-    """A `Caller` who does what a script says, and hangs up when it ends.
+    """`Caller` that follows a script, and hangs up at its end.
 
-    Every method raises `ScriptProblem` where the next line is of another sort than what is asked.
+    Every method raises `ScriptProblem` if the next line does not fit the verb.
     """
 
     def __init__(self, text: str) -> None:
         """Read a script.
 
         Raises:
-            ScriptProblem: with every line that says nothing known.
+            ScriptProblem: the script has invalid lines; the message lists all of them.
         """
         self._lines = deque(_read(text))
 
-    def at_gather(self, asked: Asked) -> Pressed | Said | Nothing | SpeechFailed | HangUp:
-        """`press`, `say`, `low confidence`, `wait` or `error`; asked of the callee, too."""
+    def at_gather(self, question: Asked) -> Pressed | Said | Silence | SpeechFailed | HangUp:
+        """Use `press`, `say`, `low confidence`, `wait` or `error`, for the caller or the callee."""
         decision = self._next()
-        if isinstance(decision, Pressed | Said | Nothing | SpeechFailed | HangUp):
+        if isinstance(decision, Pressed | Said | Silence | SpeechFailed | HangUp):
             return self._use(decision)
-        raise self._unfit("a gather" if asked.side is Side.CALLER else "a gather of the callee")
+        raise self._unfit("a gather" if question.side is Side.CALLER else "a gather of the callee")
 
     def at_dial(self, _rang: Rang) -> Answered | NotAnswered | HangUp:
-        """`dial`."""
+        """Use `dial`."""
         decision = self._next()
         if isinstance(decision, Answered | NotAnswered | HangUp):
             return self._use(decision)
         raise self._unfit("a dial")
 
     def at_listen(self, _recording: Recording) -> Recorded | HangUp:
-        """`listen`."""
+        """Use `listen`."""
         decision = self._next()
         if isinstance(decision, Recorded | HangUp):
             return self._use(decision)
         raise self._unfit("a listen")
 
     def at_queue(self, _queued: Queued) -> Waits | QueueEnds | HangUp:
-        """`queue`."""
+        """Use `queue`."""
         decision = self._next()
         if isinstance(decision, Waits | QueueEnds | HangUp):
             return self._use(decision)
         raise self._unfit("an enqueue")
 
     def at_conference(self, _conferencing: Conferencing) -> Waits | Joins | ConferenceOver | HangUp:
-        """`conference`."""
+        """Use `conference`."""
         decision = self._next()
         if isinstance(decision, Waits | Joins | ConferenceOver | HangUp):
             return self._use(decision)
         raise self._unfit("a conference")
 
     def at_transcribe(self, _transcribing: Transcribing) -> Said | HangUp:
-        """`say`."""
+        """Use `say`."""
         decision = self._next()
         if isinstance(decision, Said | HangUp):
             return self._use(decision)
         raise self._unfit("a transcribe")
 
     def at_agent(self, _talks: AgentTalks) -> ToolCalled | AgentEnded | HangUp:
-        """`llm`."""
+        """Use `llm`."""
         decision = self._next()
         if isinstance(decision, ToolCalled | AgentEnded | HangUp):
             return self._use(decision)
         raise self._unfit("an llm")
 
     def at_choice(self, choice: Choice) -> str:
-        """The verb's own line where it is the next one, else the usual outcome."""
+        """Use the verb's line if it is next, otherwise the usual outcome."""
         decision = self._next()
         if not isinstance(decision, _Chosen) or decision.verb != choice.verb:
             return choice.outcomes[0]
@@ -163,14 +163,14 @@ class ScriptedCaller:
         return self._use(decision).outcome
 
     def while_heard(self, _side: Side, *, barge_in: bool) -> Pressed | Said | HangUp | None:
-        """`interrupt`; keys and words wait for something that they can break into."""
+        """Use `interrupt`; keys and words wait until barge-in is on."""
         decision = self._next()
         if isinstance(decision, _Interrupts) and (barge_in or isinstance(decision.decision, HangUp)):
             return self._use(decision).decision
         return None
 
     def finish(self) -> None:
-        """Check that the whole script was used.
+        """Check that the call used the whole script.
 
         Raises:
             ScriptProblem: lines are left over.
@@ -178,7 +178,7 @@ class ScriptedCaller:
         if self._lines:
             others = len(self._lines) - 1
             raise ScriptProblem(
-                f"{self._lines[0]}{f' and {others} more' if others else ''}: not used, the call was over before"
+                f"{self._lines[0]}{f' and {others} more' if others else ''}: not used, because the call ended first"
             )
 
     def _next(self) -> _Decision:
@@ -212,7 +212,7 @@ def _decisions(line: str) -> Sequence[_Decision]:
     for pattern, make in _FORMS:
         if (match := pattern.fullmatch(line)) is not None:
             return make(match)
-    raise ScriptProblem(", which says nothing that a call can do")
+    raise ScriptProblem(": unknown decision; see docs/phone.md")
 
 
 def _dial_failed(match: re.Match[str]) -> Sequence[_Decision]:
@@ -226,12 +226,12 @@ def _tool(match: re.Match[str]) -> Sequence[_Decision]:
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise ScriptProblem(": what follows the tool's name is no JSON object")
+        raise ScriptProblem(': write the arguments as a JSON object, such as {"a": 1}')
     return [ToolCalled(match["name"], arguments)]
 
 
 def _interrupt(match: re.Match[str]) -> Sequence[_Decision]:
-    for decision in _decisions(match["what"]):
+    for decision in _decisions(match["decision"]):
         if isinstance(decision, Pressed | Said | HangUp):
             return [_Interrupts(decision)]
     raise ScriptProblem(": only press, say and hang up can interrupt")
@@ -249,7 +249,7 @@ _FORMS: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str]], Sequence[_Deci
         (r"press (?P<keys>[0-9*#A-D]+)(?P<early> early)?", lambda m: [Pressed(m["keys"], m["early"] is not None)]),
         (r"say (?P<text>.+)", lambda m: [Said(m["text"])]),
         (r"low confidence (?P<text>.+)", lambda m: [Said(m["text"], confident=False)]),
-        (r"wait", lambda _: [Nothing()]),
+        (r"wait", lambda _: [Silence()]),
         (r"error", lambda _: [SpeechFailed()]),
         (r"hang up", lambda _: [HangUp()]),
         (
@@ -270,6 +270,6 @@ _FORMS: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str]], Sequence[_Deci
             r"(?P<verb>play|amd|message|refer|request|dequeue) (?P<outcome>.+)",
             lambda m: [_Chosen(_VERBS.get(m["verb"], m["verb"]), m["outcome"])],
         ),
-        (r"interrupt (?P<what>.+)", _interrupt),
+        (r"interrupt (?P<decision>.+)", _interrupt),
     )
 ]

@@ -1,4 +1,4 @@
-"""A leg at work: its verbs one after the other, and what an answer with verbs does to them."""
+"""Execution of the verbs of one leg, and their replacement by the responses of hooks."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from callhooks_tools.providers.jambonz.phone.steps import HangUp, Noted, Pressed
 NEEDS_MEDIA = frozenset(
     {"answer", "conference", "dequeue", "dialogflow", "dtmf", "dub", "enqueue", "gather", "lex", "listen", "llm"}
 ) | {"play", "rasa", "say", "transcribe"}
-"""Verbs that answer the call, unless they ask for early media."""
+"""Verbs that answer the call, unless they use early media."""
 NEEDS_AN_ANSWERED_CALL = frozenset({"hangup", "sip:refer", "sip:request"})
 NEEDS_AN_UNANSWERED_CALL = frozenset({"sip:decline"})
-LEFT_OF_A_CONFIRMING_ANSWER = frozenset({"config", "gather", "say", "tag"})
-"""What jambonz leaves of an array that an action hook answers on a leg that is still being confirmed."""
+ALLOWED_WHILE_CONFIRMING = frozenset({"config", "gather", "say", "tag"})
+"""Verbs that jambonz accepts from an action hook on a leg that is still being confirmed."""
 _ALIASES = {"stream": "listen", "s2s": "llm"}
 _S2S = "_s2s"
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb by the name that jambonz gives it: `stream` is a `listen`, `openai_s2s` an `llm` with that vendor."""
+    """A verb under jambonz's internal name: `stream` is a `listen`, `openai_s2s` an `llm` with that vendor."""
 
     name: str
     data: Mapping[str, JsonValue]
 
     def text(self, name: str) -> str | None:
-        """A member that is text."""
+        """Return a text member; `None` if it is not text."""
         value = self.data.get(name)
         return value if isinstance(value, str) else None
 
     def number(self, name: str) -> float | None:
-        """A member that is a number."""
+        """Return a numeric member; `None` if it is not a number."""
         value = self.data.get(name)
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def whole_number(self, name: str) -> int | None:
-        """A member that is a number, in whole."""
+        """Return a numeric member as an integer."""
         value = self.number(name)
         return None if value is None else int(value)
 
     def part(self, name: str) -> Mapping[str, JsonValue]:
-        """A member that is an object; empty where it is none."""
+        """Return an object member; empty if it is not an object."""
         value = self.data.get(name)
         return value if isinstance(value, dict) else {}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A member that is text or a list of texts."""
+        """Return the texts of a member that is text or a list."""
         value = self.data.get(name)
         return tuple(item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
 
     def hook(self, name: str) -> Hook | None:
-        """A member that is a hook."""
+        """Return a hook member; `None` if it is not a hook."""
         return Hook.read(self.data.get(name))
 
 
 class Malformed(Exception):
-    """An answer that is no array of verbs that jambonz takes; says why in its words."""
+    """jambonz rejects the verbs in a response, for the stated reason (in jambonz's words if possible)."""
 
 
 def read_verbs(answer: JsonValue, check: Check) -> list[Verb]:
-    """The verbs of an answer.
+    """Return the verbs of a response.
 
     Raises:
-        Malformed: it is no array, or one of its verbs is wrong, which makes jambonz refuse them all.
+        Malformed: the response is not an array, or one of its verbs is wrong: then jambonz rejects all of them.
     """
     if not isinstance(answer, list):
         raise Malformed("malformed jambonz payload: must be array")
@@ -105,10 +105,10 @@ Handler = Callable[["Session", Verb], Walk[None]]
 
 
 class Line:
-    """What all legs of a call share.
+    """State that all legs of a call share.
 
     Args:
-        status: sends a status event of a leg, with further members, where the application wants them.
+        status: sends a status event of a leg, with further members, if the application has a call status hook.
     """
 
     def __init__(
@@ -128,22 +128,22 @@ class Line:
         self.seconds = 0.0
 
     def wait(self, seconds: float) -> None:
-        """Let the call go on for a while."""
+        """Let call time pass."""
         self.seconds += seconds
         self.clock.pass_call_time(seconds)
 
-    def ask(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[JsonValue]:
-        """Ask the application; the time that it takes is the call's, too."""
+    def request(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[JsonValue]:
+        """Send a request to the application; the response time counts as call time."""
         started = self.clock.monotonic()
         try:
             return (yield from self.requestor.request(name, hook, body, traced=traced))
         finally:
             self.seconds += self.clock.monotonic() - started
 
-    def ask_for_verbs(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[list[Verb] | None]:
-        """Ask, and read the verbs of the answer, of which there may be none; `None` where there are none to be had."""
+    def request_verbs(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[list[Verb] | None]:
+        """Request verbs; the list may be empty. `None` if the request failed or jambonz rejects the verbs."""
         try:
-            answer = yield from self.ask(name, hook, body, traced=traced)
+            answer = yield from self.request(name, hook, body, traced=traced)
             return read_verbs(answer, self.check) if isinstance(answer, list) else []
         except (RequestFailed, Malformed) as error:
             yield Refused(name, str(error))
@@ -152,32 +152,32 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class HookFailure:
-    """Why an action hook gave no verbs."""
+    """Failure of an action hook."""
 
     reason: str
     malformed: bool
 
 
 class Role(StrEnum):
-    """Whose verbs they are."""
+    """Role of a leg whose verbs run."""
 
     CALLER = "caller"
     CALLEE = "callee"
-    """A dialled leg that is still to be confirmed."""
+    """A dialled leg that is not confirmed yet."""
     WAITING = "waiting"
-    """In the middle of a verb of the caller's, such as a wait hook's: no action hook replaces them."""
+    """The caller, during another verb (a wait hook, for example): no action hook replaces the verbs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What becomes of the call when a leg hangs up, by whom, and when a verb answers it (`None`: it is answered)."""
+    """Callbacks for hanging up (with who did), and for answering (`None` if the leg is answered)."""
 
     on_hang_up: Callable[[str], Walk[None]]
     on_answer: Callable[[], Walk[None]] | None = None
 
 
 class Session:
-    """The verbs of one leg. `generation` counts how often they were replaced."""
+    """Execution of the verbs of one leg. `generation` counts how often they were replaced."""
 
     def __init__(self, line: Line, leg: Leg, verbs: Iterable[Verb], role: Role, ends: Ends) -> None:
         self.line = line
@@ -192,26 +192,26 @@ class Session:
         self._on_answer = ends.on_answer
 
     def is_over(self) -> bool:
-        """Whether nobody is on the leg any more."""
+        """Return whether the leg has ended."""
         return self.ended_by is not None
 
     @property
     def answered(self) -> bool:
-        """Whether the leg is."""
+        """Return whether the leg is answered."""
         return self._on_answer is None
 
     def run(self) -> Walk[None]:
-        """Walk the verbs until there are none left, or the call is over."""
+        """Run the verbs until none are left or the call has ended."""
         while self._verbs and not self.is_over():
             verb = self._verbs.popleft()
             handler = self.line.handlers.get(verb.name)
             if handler is None:
-                yield Noted(f"{verb.name} is not simulated: it is passed over")
+                yield Noted(f"{verb.name} is not simulated: skipped")
             elif (yield from self._is_ready_for(verb)):
                 yield from handler(self, verb)
 
     def answer(self) -> Walk[None]:
-        """Answer the call, where it is not answered."""
+        """Answer the call if it is not answered yet."""
         if self._on_answer is not None:
             on_answer, self._on_answer = self._on_answer, None
             yield from on_answer()
@@ -223,20 +223,20 @@ class Session:
             yield from self._on_hang_up(by)
 
     def give_up(self) -> None:
-        """Drop the verbs that are left, so that jambonz ends the call."""
+        """Drop the remaining verbs, so that jambonz ends the call."""
         self._verbs.clear()
 
     def within(self, verbs: Iterable[Verb]) -> Walk[None]:
-        """Run verbs in the middle of another one, such as those of a wait hook; nothing replaces them."""
+        """Run verbs during another verb, such as those of a wait hook; hooks do not replace them."""
         inner = Session(self.line, self.leg, verbs, Role.WAITING, Ends(self.hang_up))
         yield from inner.run()
 
     def perform(
         self, verb: Verb, member: str, body: Body, *, replaces: bool = True, name: str | None = None
     ) -> Walk[HookFailure | None]:
-        """Send what has become of a verb to its hook, and take the verbs of the answer.
+        """Send the result of a verb to its hook, and continue with the verbs of the response.
 
-        An error is told, and the call goes on with the next verb, if the caller of this does not think otherwise.
+        On an error, return it; the call continues with the next verb unless the caller of this method ends it.
         """
         hook = verb.hook(member)
         if hook is None:
@@ -244,7 +244,7 @@ class Session:
         name = name or f"{verb.name}.{member}"
         verb_id = verb.text("id")
         try:
-            answer = yield from self.line.ask(name, hook, {**body, **({"verb_id": verb_id} if verb_id else {})})
+            answer = yield from self.line.request(name, hook, {**body, **({"verb_id": verb_id} if verb_id else {})})
             if replaces and isinstance(answer, list):
                 yield from self._replace(read_verbs(answer, self.line.check))
         except RequestFailed as error:
@@ -256,7 +256,7 @@ class Session:
         return None
 
     def interrupted(self) -> Walk[bool]:
-        """Let the party break into what is heard; whether they did."""
+        """Let the party interrupt the current sound; return whether they did."""
         decision = self.line.caller.while_heard(self.side, barge_in=self.barge_in is not None)
         if isinstance(decision, HangUp):
             yield from self.hang_up()
@@ -280,15 +280,15 @@ class Session:
     def _replace(self, verbs: list[Verb]) -> Walk[None]:
         if not verbs or self._role is Role.WAITING:
             return
-        # jambonz drops the others in silence, a hangup among them: such an answer cannot decline the leg.
-        left = (
-            [verb for verb in verbs if verb.name in LEFT_OF_A_CONFIRMING_ANSWER] if self._role is Role.CALLEE else verbs
+        # jambonz silently drops all others, including hangup: this response cannot decline the leg.
+        allowed = (
+            [verb for verb in verbs if verb.name in ALLOWED_WHILE_CONFIRMING] if self._role is Role.CALLEE else verbs
         )
-        if len(left) < len(verbs):
-            dropped = ", ".join(verb.name for verb in verbs if verb not in left)
+        if len(allowed) < len(verbs):
+            dropped = ", ".join(verb.name for verb in verbs if verb not in allowed)
             yield Refused("dial.confirmHook", f"removing verbs that are not allowed for confirmSession call: {dropped}")
-        if left:
-            self._verbs = deque(left)
+        if allowed:
+            self._verbs = deque(allowed)
             self.generation += 1
 
 

@@ -1,6 +1,6 @@
-"""What a simulated call yields, step by step, and what it asks whoever holds the phone.
+"""Steps that a simulated call yields, and decisions that it needs from a `Caller`.
 
-As text, a step is a line for people; it shows numbers, and no secret.
+`str(step)` is a line for people. It may contain phone numbers, but no secrets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Side(StrEnum):
-    """Who is at the other end of a leg."""
+    """Party at the other end of a leg."""
 
     CALLER = "caller"
     CALLEE = "callee"
@@ -24,9 +24,10 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One try of a request.
+    """One attempt of a request.
 
-    `url` shows no secret. `status` is `None` where no answer came; `failure` says why jambonz takes it for an error.
+    `url` contains no secret. `status` is `None` if there was no response; `failure` is the reason if jambonz treats the
+    response as an error.
     """
 
     hook: str
@@ -40,9 +41,9 @@ class Sent:
     answer: JsonValue
 
     def __str__(self) -> str:
-        again = f", try {self.attempt}" if self.attempt > 1 else ""
+        attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
         outcome = self.failure or self.status
-        return f"  {self.hook}{again}   {self.method} {self.url}  {outcome}  {self.milliseconds} ms"
+        return f"  {self.hook}{attempt}   {self.method} {self.url}  {outcome}  {self.milliseconds} ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """A verb that nobody hears, or that is over."""
+    """A silent verb, or the result of a verb."""
 
     verb: str
     what: str
@@ -80,7 +81,7 @@ class Did:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something that works otherwise than its author may think; nothing was refused."""
+    """A note about behaviour that the author may not expect; jambonz rejected nothing."""
 
     what: str
 
@@ -90,20 +91,20 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What jambonz does not take, in its own words where they are known. It tells nobody but its log and its alerts."""
+    """A rejection by jambonz, in its words if they are known. A real server reports it only in its log and alerts."""
 
     where: str
     reason: str
 
     def __str__(self) -> str:
-        return f"refused   {self.where}: {self.reason}"
+        return f"rejected   {self.where}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over.
 
-    `by` is `caller`, `jambonz`, or `phone` where the simulation gave up. `seconds` counts from the answer.
+    `by` is `caller`, `jambonz`, or `phone` if the simulation aborted it. `seconds` counts from the answer.
     """
 
     by: str
@@ -114,12 +115,12 @@ class Ended:
 
     def __str__(self) -> str:
         status = f"{self.call_status}, {self.sip_status}"
-        return f"the call ends, by {self.by} after {self.seconds} s: {self.reason} ({status})"
+        return f"call ended by {self.by} after {self.seconds} s: {self.reason} ({status})"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A gather waits: what may be pressed or said. A time-out of 0 seconds is none."""
+    """A gather waits for keys or speech. A timeout of 0 seconds means none."""
 
     side: Side
     digits: bool
@@ -135,9 +136,9 @@ class Asked:
         digits = f"{count} digit{'' if count == 1 else 's'}".strip() + (
             f" ended by {self.finish_on_key}" if self.finish_on_key else ""
         )
-        what = " or ".join([digits] * self.digits + ["speech"] * self.speech) or "nothing"
-        waits = f"within {self.timeout_seconds:g} s" if self.timeout_seconds else "without a time-out"
-        return f"gather   the {self.side} is asked for {what} {waits}"
+        expected = " or ".join([digits] * self.digits + ["speech"] * self.speech) or "nothing"
+        limit = f"up to {self.timeout_seconds:g} s" if self.timeout_seconds else "without a timeout"
+        return f"gather   waits {limit} for {expected} from the {self.side}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +161,19 @@ class Recording:
     finish_on_key: str | None
 
     def __str__(self) -> str:
-        longest = f", {self.max_seconds:g} s at most" if self.max_seconds else ""
-        return f"listen   streams to {self.url}{longest}"
+        limit = f", at most {self.max_seconds:g} s" if self.max_seconds else ""
+        return f"listen   streams to {self.url}{limit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The caller waits in a queue; `asked` is how often the wait hook was."""
+    """The caller waits in a queue; `asked` counts the requests to the wait hook."""
 
     queue: str
     asked: int
 
     def __str__(self) -> str:
-        return f"enqueue   waits in {self.queue}, wait hook asked: {self.asked}"
+        return f"enqueue   waits in {self.queue}, requests to the wait hook: {self.asked}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class Conferencing:
 
 @dataclass(frozen=True, slots=True)
 class Transcribing:
-    """Everything that is said goes to the transcription hook, until the verbs are replaced or the call ends."""
+    """All speech goes to the transcription hook, until it returns verbs or the call ends."""
 
     def __str__(self) -> str:
         return "transcribe   listens"
@@ -206,13 +207,13 @@ class AgentTalks:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A verb whose outcome is usually the first of these."""
+    """A verb with several outcomes; the first one is usual."""
 
     verb: str
     outcomes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.verb}   ends with one of {', '.join(self.outcomes)}"
+        return f"{self.verb}   ends with {' or '.join(self.outcomes)}"
 
 
 Question: TypeAlias = Asked | Rang | Recording | Queued | Conferencing | Transcribing | AgentTalks | Choice
@@ -222,7 +223,7 @@ Walk: TypeAlias = Generator[Step, None, ResultT]
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """Keys, one after the other; `early` while the prompt is still playing."""
+    """Keys pressed; `early` means while the prompt is playing."""
 
     keys: str
     early: bool = False
@@ -230,15 +231,15 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Words, and whether the recogniser is sure of them."""
+    """Words spoken, and whether the recogniser is confident."""
 
     text: str
     confident: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
-    """Silence until the time-out."""
+class Silence:
+    """No input until the timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,19 +249,19 @@ class SpeechFailed:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The one who holds the phone hangs up."""
+    """The party hangs up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The first target that still rings answers, and the two talk."""
+    """The first ringing target answers, and the parties talk."""
 
     seconds: float = 30
     caller_hangs_up: bool = False
 
 
 class Unanswered(StrEnum):
-    """How a dial can fail. `TIMEOUT` is the ring time-out of the verb itself."""
+    """Ways in which a dial fails. `TIMEOUT` is the ring timeout of the verb."""
 
     BUSY = "busy"
     NO_ANSWER = "no-answer"
@@ -271,7 +272,7 @@ class Unanswered(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotAnswered:
-    """No target that still rings answers; `sip_status` is another one than usual."""
+    """No ringing target answers; `sip_status` replaces the usual status."""
 
     outcome: Unanswered
     sip_status: int | None = None
@@ -279,7 +280,7 @@ class NotAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The listen is over after so many seconds, by this key if there is one."""
+    """The listen ends after these seconds, by this key if there is one."""
 
     seconds: float
     key: str | None = None
@@ -287,12 +288,12 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Nothing happens yet: the wait hook is asked again."""
+    """The caller keeps waiting; jambonz requests the wait hook again."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEnds:
-    """Another call takes the caller out of the queue, and they talk; or that fails."""
+    """Another call connects to the caller in the queue and they talk, or that fails."""
 
     bridged: bool
     seconds: float = 30
@@ -305,14 +306,14 @@ class Joins:
 
 @dataclass(frozen=True, slots=True)
 class ConferenceOver:
-    """The conference ends, or the caller is put out of it."""
+    """The conference ends, or the caller is removed from it."""
 
     seconds: float = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The language model asks for one of its tools."""
+    """The language model calls one of its tools."""
 
     name: str
     arguments: Mapping[str, JsonValue]
@@ -320,37 +321,37 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class AgentEnded:
-    """The session with the language model ends, for a reason in jambonz's words."""
+    """The session with the language model ends; `reason` is in jambonz's words."""
 
     reason: str = "normal conversation end"
 
 
 class Caller(Protocol):
-    """Whoever holds the phone: a person at a terminal, a script, a test."""
+    """Source of decisions: a person at a terminal, a script or a test."""
 
-    def at_gather(self, asked: Asked) -> Pressed | Said | Nothing | SpeechFailed | HangUp:
-        """Answer a gather; at a confirm hook it is the callee who does."""
+    def at_gather(self, question: Asked) -> Pressed | Said | Silence | SpeechFailed | HangUp:
+        """Decide the input to a gather; at a confirm hook, the callee's."""
 
     def at_dial(self, rang: Rang) -> Answered | NotAnswered | HangUp:
-        """Say what becomes of the targets."""
+        """Decide the outcome of ringing the targets."""
 
     def at_listen(self, recording: Recording) -> Recorded | HangUp:
-        """Say when and how it is over."""
+        """Decide when and how the listen ends."""
 
     def at_queue(self, queued: Queued) -> Waits | QueueEnds | HangUp:
-        """Wait on, or leave the queue."""
+        """Keep waiting, or leave the queue."""
 
     def at_conference(self, conferencing: Conferencing) -> Waits | Joins | ConferenceOver | HangUp:
-        """Wait on, join, or leave. What does not fit is taken as the nearest: a start ends the waiting, too."""
+        """Keep waiting, join or leave. `Joins` and `ConferenceOver` both end the wait."""
 
     def at_transcribe(self, transcribing: Transcribing) -> Said | HangUp:
-        """Say something."""
+        """Decide what is said."""
 
     def at_agent(self, talks: AgentTalks) -> ToolCalled | AgentEnded | HangUp:
-        """Use a tool, or end the conversation."""
+        """Call a tool, or end the conversation."""
 
     def at_choice(self, choice: Choice) -> str:
         """Pick one of the outcomes."""
 
     def while_heard(self, side: Side, *, barge_in: bool) -> Pressed | Said | HangUp | None:
-        """Interrupt what is said, played or paused; keys and words count only with `barge_in`."""
+        """Interrupt a say, play or pause; keys and words count only with `barge_in`."""

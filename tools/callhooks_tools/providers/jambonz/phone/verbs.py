@@ -1,4 +1,4 @@
-"""The verbs between the caller and jambonz alone."""
+"""Verbs between the caller and jambonz, without another party."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     HangUp,
     Heard,
     Noted,
-    Nothing,
     Played,
     Pressed,
     Recorded,
     Recording,
     Refused,
     Said,
+    Silence,
     SpeechFailed,
     Transcribing,
     Walk,
@@ -53,20 +53,20 @@ _AGENT_ERROR = "client error calling function"
 
 
 def prompt(session: Session, verb: Verb) -> Walk[bool]:
-    """Say or play; whether it was broken into."""
+    """Say or play; return whether it was interrupted."""
     seconds = yield from _sound(session, verb)
     if (yield from session.interrupted()):
         return True
     session.line.wait(seconds)
     if verb.data.get("loop") == "forever":
-        yield Noted(f"this {verb.name} never ends: only hanging up does")
+        yield Noted(f"this {verb.name} loops for ever: only hanging up ends it")
         yield from session.hang_up()
         return True
     return False
 
 
 def _sound(session: Session, verb: Verb) -> Walk[float]:
-    """Speak or play it, and tell how many seconds that takes."""
+    """Speak or play, and return the duration in seconds."""
     seconds = 0.0
     for text in verb.texts("text") if verb.name == "say" else verb.texts("url"):
         yield Heard(session.side, text) if verb.name == "say" else Played(session.side, shown_url(text))
@@ -81,7 +81,7 @@ def say(session: Session, verb: Verb) -> Walk[None]:
 
 
 def play(session: Session, verb: Verb) -> Walk[None]:
-    """Play; the hook is told how long, or that the file was not there."""
+    """Play; report the duration to the hook, or that the file is missing."""
     started = session.line.seconds
     if verb.hook("actionHook") is None:
         yield from prompt(session, verb)
@@ -114,27 +114,27 @@ def gather(session: Session, verb: Verb) -> Walk[None]:
     if session.barge_in is not None:
         yield Noted("gather: jambonz skips it while config has bargeIn on")
         return
-    asked = asked_by(session, verb)
-    spoken = next((Verb(name, verb.part(name)) for name in ("say", "play") if verb.part(name)), None)
-    prompt_seconds = (yield from _sound(session, spoken)) if spoken is not None else 0.0
+    question = gather_question(session, verb)
+    prompt_verb = next((Verb(name, verb.part(name)) for name in ("say", "play") if verb.part(name)), None)
+    prompt_seconds = (yield from _sound(session, prompt_verb)) if prompt_verb is not None else 0.0
     while not session.is_over():
-        yield asked
-        decision = session.line.caller.at_gather(asked)
+        yield question
+        decision = session.line.caller.at_gather(question)
         if isinstance(decision, Pressed) and decision.early:
-            # Keys end the prompt, if they are listened to before it is over.
-            if spoken is not None and verb.data.get("listenDuringPrompt") is False:
-                yield Noted("gather: listenDuringPrompt is off, keys pressed during the prompt are lost")
-                decision = Nothing()
+            # Keys end the prompt, unless listenDuringPrompt is off.
+            if prompt_verb is not None and verb.data.get("listenDuringPrompt") is False:
+                yield Noted("gather: listenDuringPrompt is off, so keys pressed during the prompt are lost")
+                decision = Silence()
             else:
                 prompt_seconds = 0.0
         session.line.wait(prompt_seconds)
         prompt_seconds = 0.0
-        if (yield from collect(session, verb, asked, decision)):
+        if (yield from collect(session, verb, question, decision)):
             return
 
 
-def asked_by(session: Session, verb: Verb) -> Asked:
-    """What a gather asks for, with jambonz's defaults."""
+def gather_question(session: Session, verb: Verb) -> Asked:
+    """Return the input that a gather accepts, with jambonz's defaults."""
     inputs = verb.texts("input") or ("digits",)
     timeout = verb.number("timeout")
     return Asked(
@@ -150,93 +150,95 @@ def asked_by(session: Session, verb: Verb) -> Asked:
 
 
 def collect(
-    session: Session, verb: Verb, asked: Asked, decision: Pressed | Said | Nothing | SpeechFailed | HangUp
+    session: Session, verb: Verb, question: Asked, decision: Pressed | Said | Silence | SpeechFailed | HangUp
 ) -> Walk[bool]:
-    """What a gather makes of what was pressed or said; whether it is over."""
+    """Process the input to a gather; return whether the gather has ended."""
     line = session.line
     if isinstance(decision, HangUp):
-        # The call is gone, and jambonz asks nobody any more.
+        # The call has ended, so jambonz sends no action hook.
         yield from session.hang_up()
         return True
     result: Body = {"reason": "timeout"}
     if isinstance(decision, Pressed):
-        result = yield from _digits(session, verb, asked, decision.keys)
+        result = yield from _digits(session, verb, question, decision.keys)
     elif isinstance(decision, SpeechFailed):
         result = {"reason": "error", "details": SPEECH_FAILURE}
     elif isinstance(decision, Said):
-        if asked.speech:
+        if question.speech:
             result = yield from _speech(session, verb, decision)
         else:
-            yield Noted("gather: it listens to keys alone, what was said is not heard")
+            yield Noted("gather: input has no speech, so jambonz ignores the words")
     if result["reason"] == "timeout":
-        if not asked.timeout_seconds:
-            yield Noted("gather: it has no time-out and waits on")
+        if not question.timeout_seconds:
+            yield Noted("gather: the timeout is 0, so it keeps waiting")
             return False
-        line.wait(asked.timeout_seconds)
+        line.wait(question.timeout_seconds)
     problem = yield from session.perform(verb, "actionHook", _body(session, result))
     if problem is not None and problem.malformed:
         yield from line.status(session.leg, {"error": "invalid actionHook response", "reason": problem.reason})
     return True
 
 
-def _digits(session: Session, verb: Verb, asked: Asked, keys: str) -> Walk[Body]:
-    if not asked.digits:
-        yield Noted("gather: it listens to speech alone, the keys are not heard")
+def _digits(session: Session, verb: Verb, question: Asked, keys: str) -> Walk[Body]:
+    if not question.digits:
+        yield Noted("gather: input has no digits, so jambonz ignores the keys")
         return {"reason": "timeout"}
     digits = ""
     for position, key in enumerate(keys, 1):
         lost = len(keys) - position
-        if key == asked.finish_on_key:
+        if key == question.finish_on_key:
             break
         digits += key
-        if len(digits) in (asked.num_digits, asked.max_digits):
+        if len(digits) in (question.num_digits, question.max_digits):
             break
     else:
-        return (yield from _too_few_digits(session, verb, asked, digits))
+        return (yield from _too_few_digits(session, verb, question, digits))
     if lost:
-        yield Noted(f"gather: it was over after {digits!r}; {lost} more of the keys are lost")
+        yield Noted(f"gather: ended after {digits!r}; the last {lost} keys are lost")
     return {"digits": digits, "reason": "dtmfDetected"}
 
 
-def _too_few_digits(session: Session, verb: Verb, asked: Asked, digits: str) -> Walk[Body]:
-    # In jambonz no number of digits is enough where there is no minDigits, not even for the inter-digit timer.
-    if asked.min_digits is None or len(digits) < asked.min_digits:
-        yield Noted(f"gather: neither complete nor minDigits: {digits!r} is lost, and it is a time-out")
+def _too_few_digits(session: Session, verb: Verb, question: Asked, digits: str) -> Walk[Body]:
+    # Without minDigits, jambonz never has enough digits, not even when the inter-digit timer expires.
+    if question.min_digits is None or len(digits) < question.min_digits:
+        yield Noted(
+            f"gather: {digits!r} is not complete, so it is lost and the gather times out; set minDigits to get it"
+        )
         return {"reason": "timeout"}
-    session.line.wait(verb.number("interDigitTimeout") or asked.timeout_seconds)
+    session.line.wait(verb.number("interDigitTimeout") or question.timeout_seconds)
     return {"digits": digits, "reason": "dtmfDetected"}
 
 
-def _speech(session: Session, verb: Verb, said: Said) -> Walk[Body]:
+def _speech(session: Session, verb: Verb, spoken: Said) -> Walk[Body]:
     line, recognizer = session.line, verb.part("recognizer")
     if (partial := verb.hook("partialResultHook")) is not None:
-        speech = speech_body(said.text, confident=True, recognizer=recognizer, final=False)
+        speech = speech_body(spoken.text, confident=True, recognizer=recognizer, final=False)
         try:
-            yield from line.ask("gather.partialResultHook", partial, _body(session, {"speech": speech}))
+            yield from line.request("gather.partialResultHook", partial, _body(session, {"speech": speech}))
         except RequestFailed as error:
             yield Refused("gather.partialResultHook", str(error))
-    seconds = max(1.0, len(said.text) / LETTERS_PER_SECOND)
+    seconds = max(1.0, len(spoken.text) / LETTERS_PER_SECOND)
     line.wait(seconds)
     return {
-        "speech": speech_body(said.text, confident=said.confident, recognizer=recognizer),
-        "reason": "speechDetected" if said.confident else "stt-low-confidence",
+        "speech": speech_body(spoken.text, confident=spoken.confident, recognizer=recognizer),
+        "reason": "speechDetected" if spoken.confident else "stt-low-confidence",
         **speech_figures(line.clock.now().timestamp() - seconds, seconds),
     }
 
 
 def listen(session: Session, verb: Verb) -> Walk[None]:
-    """Stream the audio; the WebSocket itself is not opened."""
-    finish_on_key, longest = verb.text("finishOnKey"), verb.number("maxLength")
-    recording = Recording(shown_url(verb.text("url") or ""), longest, finish_on_key)
+    """Stream the audio; the simulation does not open the WebSocket."""
+    finish_on_key, limit = verb.text("finishOnKey"), verb.number("maxLength")
+    recording = Recording(shown_url(verb.text("url") or ""), limit, finish_on_key)
     yield recording
     decision = session.line.caller.at_listen(recording)
     seconds, digits = 0.0, None
     if isinstance(decision, Recorded):
-        seconds = min(decision.seconds, longest or decision.seconds)
+        seconds = min(decision.seconds, limit or decision.seconds)
         if decision.key is not None and decision.key == finish_on_key and seconds == decision.seconds:
             digits = decision.key
         elif decision.key is not None:
-            yield Noted(f"listen: the key {decision.key} does not end it")
+            yield Noted(f"listen: the key {decision.key} does not end it (finishOnKey)")
     session.line.wait(seconds)
     if isinstance(decision, HangUp):
         yield from session.hang_up()
@@ -245,7 +247,7 @@ def listen(session: Session, verb: Verb) -> Walk[None]:
 
 
 def transcribe(session: Session, verb: Verb) -> Walk[None]:
-    """Send what is said to a hook, until that answers with verbs or the call ends."""
+    """Send speech to a hook, until it returns verbs or the call ends."""
     question = Transcribing()
     while not session.is_over():
         yield question
@@ -262,17 +264,17 @@ def transcribe(session: Session, verb: Verb) -> Walk[None]:
 
 
 def config(session: Session, verb: Verb) -> Walk[None]:
-    """Set what holds for the rest of the call."""
+    """Set options for the rest of the call."""
     yield Did("config", ", ".join(verb.data))
     enable = verb.part("bargeIn").get("enable")
     if enable is True:
         background = Verb("config.bargeIn", {"input": ["speech"], **verb.part("bargeIn"), "timeout": 0})
-        asked = asked_by(session, background)
+        question = gather_question(session, background)
 
         def barge_in(decision: Pressed | Said) -> Walk[None]:
             if background.data.get("sticky") is not True:
                 session.barge_in = None
-            yield from collect(session, background, asked, decision)
+            yield from collect(session, background, question, decision)
 
         session.barge_in = barge_in
     elif enable is False:
@@ -281,7 +283,7 @@ def config(session: Session, verb: Verb) -> Walk[None]:
 
 
 def detect_machine(session: Session, verb: Verb) -> Walk[None]:
-    """Tell the hook of an answering machine detection what it found, where there is one."""
+    """Send the result of answering machine detection to its hook, if there is one."""
     hook = Hook.read(verb.part("amd").get("actionHook"))
     if hook is None:
         return
@@ -295,7 +297,7 @@ def detect_machine(session: Session, verb: Verb) -> Walk[None]:
 
 
 def tag(session: Session, verb: Verb) -> Walk[None]:
-    """Give the call data of its own; it replaces what was there."""
+    """Set the customer data of the call, replacing the previous data."""
     session.leg.customer_data = verb.part("data")
     yield Did("tag", ", ".join(verb.part("data")))
 
@@ -306,16 +308,16 @@ def hangup(session: Session, _verb: Verb) -> Walk[None]:
 
 
 def decline(session: Session, verb: Verb) -> Walk[None]:
-    """Refuse the call with a SIP status."""
+    """Reject the call with a SIP status."""
     status = verb.whole_number("status") or 603
     yield Did("sip:decline", f"{status} {verb.text('reason') or ''}".strip())
     session.ended_by = "jambonz"
-    session.leg.changed("failed", status, verb.text("reason"))
+    session.leg.change("failed", status, verb.text("reason"))
     yield from session.line.status(session.leg, {})
 
 
 def redirect(session: Session, verb: Verb) -> Walk[None]:
-    """Take verbs from another hook; an error there ends the call."""
+    """Continue with the verbs of another hook; an error there ends the call."""
     hook = verb.hook("actionHook")
     if hook is not None and (note := session.line.requestor.hand_over(hook)) is not None:
         yield note
@@ -324,7 +326,7 @@ def redirect(session: Session, verb: Verb) -> Walk[None]:
 
 
 def refer(session: Session, verb: Verb) -> Walk[None]:
-    """Hand the call to somebody else."""
+    """Refer the call to another party."""
     choice = Choice("sip:refer", REFER_OUTCOMES)
     yield choice
     outcome = session.line.caller.at_choice(choice)
@@ -334,7 +336,7 @@ def refer(session: Session, verb: Verb) -> Walk[None]:
         if (event_hook := verb.hook("eventHook")) is not None:
             event: Body = {"event": "transfer-status", "call_status": int(outcome)}
             try:
-                yield from session.line.ask("sip:refer.eventHook", event_hook, event)
+                yield from session.line.request("sip:refer.eventHook", event_hook, event)
             except RequestFailed as error:
                 yield Refused("sip:refer.eventHook", str(error))
         result["final_referred_call_status"] = int(outcome)
@@ -344,7 +346,7 @@ def refer(session: Session, verb: Verb) -> Walk[None]:
 
 
 def sip_request(session: Session, verb: Verb) -> Walk[None]:
-    """Send a SIP request in the call; an error at the hook makes jambonz tell it again, as a failure."""
+    """Send a SIP request in the call; on an error at the hook, jambonz reports it again as a failure."""
     choice = Choice("sip:request", ("success", "failed"))
     yield choice
     succeeded = session.line.caller.at_choice(choice) == "success"
@@ -375,7 +377,7 @@ def message(session: Session, verb: Verb) -> Walk[None]:
 
 
 def llm(session: Session, verb: Verb) -> Walk[None]:
-    """Let a language model talk with the caller; an error at its action hook ends the call."""
+    """Connect the caller with a language model; an error at its action hook ends the call."""
     talks = AgentTalks(verb.text("vendor") or "")
     result: Body = {"completion_reason": "normal conversation end"}
     while True:
@@ -395,31 +397,32 @@ def llm(session: Session, verb: Verb) -> Walk[None]:
 
 
 def _use_tool(session: Session, verb: Verb, name: str, arguments: Mapping[str, JsonValue]) -> Walk[bool]:
-    """Whether the session with the model goes on; the hook is not even told of which call it is."""
+    """Send a tool call to the hook, whose body does not identify the call; return whether the session continues."""
     hook, vendor, call_id = verb.hook("toolHook"), verb.text("vendor"), session.line.new_id()
     if hook is None:
-        yield Noted(f"llm: the model asks for {name}, but there is no toolHook")
+        yield Noted(f"llm: the model calls {name}, but the verb has no toolHook")
         return True
     body: Body = {"tool_call_id": call_id, "name": name, "args": dict(arguments)}
     if vendor == "google":
         call: JsonValue = {"id": call_id, "name": name, "args": dict(arguments)}
         body = {"tool_call_id": "function_call_id", "type": "toolCall", "function_calls": [call]}
     try:
-        answer = yield from session.line.ask("llm.toolHook", hook, body, traced=False)
+        answer = yield from session.line.request("llm.toolHook", hook, body, traced=False)
     except RequestFailed as error:
         yield Refused("llm.toolHook", str(error))
         return False
     if answer == "" or not isinstance(answer, dict | list):
-        yield Refused("llm.toolHook", f"{_AGENT_ERROR}: the answer is no JSON object")
+        yield Refused("llm.toolHook", f"{_AGENT_ERROR}: the response is not a JSON object")
         return False
-    if not _model_takes(vendor, answer):
+    if not _model_accepts(vendor, answer):
         yield Refused(
-            "llm.toolHook", f"not the object that {vendor} takes: it is dropped, and the model waits for ever"
+            "llm.toolHook",
+            f"not the shape that {vendor} accepts: jambonz drops the response and the model waits for ever",
         )
     return True
 
 
-def _model_takes(vendor: str | None, answer: JsonValue) -> bool:
+def _model_accepts(vendor: str | None, answer: JsonValue) -> bool:
     if not isinstance(answer, dict):
         return False
     item, data, response = answer.get("item"), answer.get("data"), answer.get("toolResponse")
@@ -443,10 +446,10 @@ def _model_takes(vendor: str | None, answer: JsonValue) -> bool:
 
 
 def _silent(session: Session, verb: Verb) -> Walk[None]:
-    what = verb.text("dtmf") or verb.text("message") or verb.text("action") or ""
-    yield Did(verb.name, what)
+    text = verb.text("dtmf") or verb.text("message") or verb.text("action") or ""
+    yield Did(verb.name, text)
     if verb.name == "dtmf":
-        session.line.wait(len(what) * 0.75)
+        session.line.wait(len(text) * 0.75)
 
 
 def _body(session: Session, members: Body) -> Body:

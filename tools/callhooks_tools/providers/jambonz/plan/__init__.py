@@ -1,4 +1,4 @@
-"""Reads and checks a call plan, and prepares it for the functions.
+"""Call plan check: reads a plan, checks it, and prepares it for the functions.
 
-Imports the layer alone.
+Imports only the layer.
 """

@@ -1,8 +1,8 @@
-"""Checks a call plan and prepares it for the functions that answer calls.
+"""Check of a call plan, and its preparation for the functions that answer calls.
 
-jambonz rejects a whole array of verbs for one unknown member, so the verbs are checked as they will be answered: with
-the placeholders filled in and the hooks in place, under the profile of the server that the plan is for. What the plan
-says is answered as it stands: the models that check fill in defaults, so they only check.
+jambonz rejects a whole array of verbs for one unknown member. So the check sees the verbs as jambonz will receive them:
+with placeholders and hooks filled in, for the version of jambonz that the plan names. The prepared plan holds the verbs
+as written; the check adds no defaults.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ VARIABLE_MEMBERS = ("type", "description", "default", "required", "enum", "obscu
 DIRECTIONS = ("inbound", "outbound")
 TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
 FALLBACK_VERBS = frozenset({"answer", "config", "hangup", "pause", "play", "say", "sip:decline", "tag"})
-"""Verbs that need no webhook and no other party."""
+"""Verbs that need neither a webhook nor another party."""
 
 _LIKE_A_DIAL_PATTERN = re.compile(r"\+?[0-9]+(?:[XZN]|\[[0-9-]+\])[0-9XZN\[\]!.-]*", re.ASCII)
 _VARIABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
@@ -48,12 +48,12 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+", re.ASCII)
 
 
 def read_plan_file(path: Path, profile: Profile | None = None) -> str:
-    """Read and check a call plan, and prepare it for the functions (`plan.loader.read_plan` of the layer).
+    """Read and check a call plan, and return it prepared for the functions (`plan.loader.read_plan` of the layer).
 
-    `profile` stands in for what the plan says of the server that it is for.
+    `profile` overrides the version of jambonz that the plan names.
 
     Raises:
-        PlanProblems: with every fault that was found.
+        PlanProblems: the plan has faults; the exception holds all of them.
         OSError: the file cannot be read.
     """
     builder = _Builder(read_document(path), path.parent, profile)
@@ -63,7 +63,7 @@ def read_plan_file(path: Path, profile: Profile | None = None) -> str:
 def write_package(prepared: str, folder: Path) -> Path:
     """Write the package `callhooks_plan` into a folder, and return the path of the prepared plan.
 
-    A package and not a bare file, because it is found by import alike on Lambda and on the local engine.
+    It is a package, because an import finds it on Lambda and on the local engine alike.
     """
     package = folder / PLAN_PACKAGE
     package.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def write_package(prepared: str, folder: Path) -> Path:
 
 
 class _Builder:
-    """Prepares one plan, and collects what is wrong with it."""
+    """Builder of one prepared plan, which collects all problems on the way."""
 
     def __init__(self, document: PlanDocument, folder: Path, profile: Profile | None) -> None:
         self._document = document
@@ -142,19 +142,21 @@ class _Builder:
         for name, schema in self._mapping("variables").items():
             place: PlanPath = ("variables", name)
             if not _VARIABLE_NAME.fullmatch(name):
-                self._report(place, f"{name!r} is no name for a variable: letters, digits and _, a letter first")
+                self._report(
+                    place, f"{name!r} is not a valid variable name: use letters, digits and _, beginning with a letter"
+                )
             if isinstance(schema, dict):
                 self._check_variable(schema, place)
                 variables[name] = schema
             else:
-                self._report(place, "must be a mapping with type and description")
+                self._report(place, "must be a mapping with type, description and default")
         return variables
 
     def _check_variable(self, schema: Mapping[str, JsonValue], place: PlanPath) -> None:
         for name in schema.keys() - set(VARIABLE_MEMBERS):
             self._report((*place, name), f"unknown member{did_you_mean(name, VARIABLE_MEMBERS)}")
         if not isinstance(schema.get("description"), str):
-            self._report((*place, "description"), "jambonz's portal needs a text here")
+            self._report((*place, "description"), "must be a text: jambonz's portal shows it")
         for flag in ("required", "obscure"):
             if not isinstance(schema.get(flag, False), bool):
                 self._report((*place, flag), "must be true or false")
@@ -167,15 +169,15 @@ class _Builder:
     def _check_default(self, schema: Mapping[str, JsonValue], kind: str, place: PlanPath) -> None:
         default, choices = schema.get("default"), schema.get("enum")
         if "default" not in schema and (kind != "string" or schema.get("required") is not True):
-            self._report(place, f"a {kind} needs a default, for calls that bring no value")
+            self._report(place, f"a {kind} needs a default, for calls without a value")
         if "default" in schema and not _is_of_type(default, kind):
-            self._report((*place, "default"), f"must be a {kind}, as the type says")
+            self._report((*place, "default"), f"must be a {kind}, because type is {kind}")
         if "enum" not in schema:
             return
         if not (isinstance(choices, list) and choices and all(_is_of_type(one, kind) for one in choices)):
-            self._report((*place, "enum"), f"must be a list, each a {kind}")
+            self._report((*place, "enum"), f"must be a list of {kind} values")
         elif default is not None and default not in choices:
-            self._report((*place, "default"), "must be one of enum")
+            self._report((*place, "default"), "must be one of the values in enum")
 
     def _flows(self) -> dict[str, JsonValue]:
         written = dict(self._mapping("flows"))
@@ -183,30 +185,32 @@ class _Builder:
             self._report(("flows",), "is missing")
         for name, flow in self._python_flows().items():
             if name in written:
-                self._report(("flows", name), "is in the plan and in its Python file")
+                self._report(
+                    ("flows", name), "is defined in the plan and in its Python file: rename or remove one of them"
+                )
             written[name] = flow
         return written
 
     def _python_flows(self) -> Mapping[str, JsonValue]:
-        """Flows that are built in Python: by `flows()` of the file that the plan names."""
+        """Return the flows that `flows()` builds in the Python file that the plan names."""
         name = self._members.get("python")
         if name is None:
             return {}
         if not isinstance(name, str):
-            self._report(("python",), "must be the name of a Python file beside the plan")
+            self._report(("python",), "must be the name of a Python file next to the plan")
             return {}
         try:
             return _flows_of_module(self._folder / name)
         except Exception as error:
             first_line = f"{error}".partition("\n")[0]
             self._report(("python",), f"{name}{_line_in(error, name)}: {type(error).__name__}: {first_line}")
-            # Without its flows everything else would only look wrong.
+            # Without its flows, every reference to them would look wrong as well.
             raise PlanProblems(self._problems) from error
 
     def _top_routes(self) -> list[JsonValue]:
         written = self._members.get("routes")
         if not isinstance(written, list) or not written:
-            self._report(("routes",), "must be a list of routes, of which the last takes every call")
+            self._report(("routes",), "must be a list of routes; the last one takes every call: {flow: NAME}")
             return []
         return self._routes(written, ("routes",))
 
@@ -214,16 +218,20 @@ class _Builder:
         routes: list[JsonValue] = []
         members = written if isinstance(written, list) else []
         for number, route in enumerate(members):
-            where = (*place, number)
+            location = (*place, number)
             if not isinstance(route, dict):
-                self._report(where, "must be a mapping with a flow")
+                self._report(location, 'must be a mapping with a flow, such as {to: "+1415*", flow: sales}')
                 continue
-            routes.append(self._route(route, where))
+            routes.append(self._route(route, location))
             is_open = not route.keys() - {"flow"}
             if is_open and number < len(members) - 1:
-                self._report(where, "takes every call, so that no later route is ever reached")
+                self._report(
+                    location, "takes every call, so no later route is reached: add a condition or move it to the end"
+                )
             if not is_open and number == len(members) - 1:
-                self._report(where, "the last route must take every call: give it a flow and nothing else")
+                self._report(
+                    location, "the last route must take every call: remove its conditions, or add {flow: NAME} after it"
+                )
         return routes
 
     def _route(self, route: Mapping[str, JsonValue], place: PlanPath) -> dict[str, JsonValue]:
@@ -231,7 +239,7 @@ class _Builder:
             self._report((*place, name), f"unknown member{did_you_mean(name, ROUTE_MEMBERS)}")
         flow = route.get("flow")
         if flow is None:
-            self._report(place, "has no flow")
+            self._report(place, "has no flow: write flow: NAME")
         elif flow not in self._flow_names:
             self._report((*place, "flow"), f"there is no flow {flow!r}{did_you_mean(str(flow), self._flow_names)}")
         if route.get("direction", "inbound") not in DIRECTIONS:
@@ -252,35 +260,38 @@ class _Builder:
     def _parties(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         patterns = written if isinstance(written, list) else [written]
         if not patterns:
-            self._report(place, "has no number")
+            self._report(place, "is empty: write a number, a pattern or a list of them")
         for pattern in patterns:
-            # YAML reads an unquoted 0301234567 as an octal number, which no caller has.
+            # YAML reads an unquoted 0301234567 as an octal number.
             if not isinstance(pattern, str):
                 self._report(place, 'must be a number in quotes, a pattern such as "+1415*", or a list of them')
             elif pattern.startswith("_"):
                 try:
                     parse_pattern(pattern)
                 except ValueError:
-                    self._report(place, f"{pattern!r} is no dial pattern: _ and then digits, X, Z, N, [2-5], . or !")
+                    self._report(
+                        place,
+                        f"{pattern!r} is not a dial pattern: write _, then digits, X, Z, N or [2-5]; . or ! at the end",
+                    )
             elif _LIKE_A_DIAL_PATTERN.fullmatch(pattern):
                 self._report(place, f"{pattern!r} looks like a dial pattern: begin it with _")
             elif "*" in pattern[:-1]:
-                self._report(place, f"{pattern!r}: a * belongs at the end")
+                self._report(place, f"{pattern!r}: * is allowed only at the end")
             elif pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
-                self._report(place, f'{pattern!r} matches nobody; "*" matches everybody')
+                self._report(place, f'{pattern!r} matches no number; write "*" to match every number')
         return [pattern for pattern in patterns if isinstance(pattern, str)]
 
     def _texts(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         texts = written if isinstance(written, list) else [written]
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            self._report(place, "must be a text, in which * stands for anything, or a list of them")
+            self._report(place, "must be a text (* matches anything) or a list of texts")
         return [text for text in texts if isinstance(text, str)]
 
     def _calendar_names(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         names = written if isinstance(written, list) else [written]
         known = self._mapping("calendars")
         if not names:
-            self._report(place, "names no calendar")
+            self._report(place, "is empty: name at least one calendar")
         for name in names:
             if not isinstance(name, str) or name not in known:
                 self._report(place, f"there is no calendar {name!r}{did_you_mean(str(name), known)}")
@@ -292,14 +303,14 @@ class _Builder:
             return {}
         for name in written:
             if not _HEADER_NAME.fullmatch(name):
-                self._report((*place, name), "is no name of a SIP header")
+                self._report((*place, name), "is not a valid name of a SIP header")
         return {name: self._texts(text, (*place, name)) for name, text in written.items()}
 
     def _fallback(self, flows: Mapping[str, PreparedFlow]) -> PreparedFlow | None:
         name = self._members.get("fallback")
         place: PlanPath = ("fallback",)
         if name is None:
-            self._report(place, "is missing: the flow that answers when anything is broken")
+            self._report(place, "is missing: name the flow that answers when something is broken")
             return None
         if not isinstance(name, str) or name not in flows:
             self._report(place, f"there is no flow {name!r}{did_you_mean(str(name), flows)}")
@@ -307,15 +318,19 @@ class _Builder:
         flow = flows[name]
         needs_others = sorted({str(verb["verb"]) for verb in flow.verbs} - FALLBACK_VERBS)
         if needs_others:
-            self._report(place, f"the flow {name!r} must work when nothing else does: no {', '.join(needs_others)}")
+            self._report(
+                place, f"the flow {name!r} must work while everything else is broken: remove {', '.join(needs_others)}"
+            )
         if HOOK in json.dumps(flow.verbs):
-            self._report(place, f"the flow {name!r} must work when nothing else does: no next and no other hook")
+            self._report(
+                place, f"the flow {name!r} must work while everything else is broken: remove next and all other hooks"
+            )
         if any(True for text in _texts_in(flow.verbs) for _ in placeholders_in(text)):
-            self._report(place, f"the flow {name!r} must work when nothing else does: no placeholder")
+            self._report(place, f"the flow {name!r} must work while everything else is broken: remove the placeholders")
         return flow
 
     def _check_verbs(self, flows: Mapping[str, PreparedFlow], variables: Mapping[str, JsonValue]) -> None:
-        """Check every flow as it is answered, with an example for each placeholder."""
+        """Check the verbs of every flow as jambonz would receive them, with an example value for each placeholder."""
         declared = {name: _example_of(schema) for name, schema in variables.items() if isinstance(schema, dict)}
         for name, flow in flows.items():
             plan = Plan(routes=(), flows={name: Flow(flow.verbs)}, fallback=(), variables=declared)
@@ -330,7 +345,7 @@ class _Builder:
 
 
 def _static(flow: PreparedFlow) -> list[JsonValue]:
-    """The verbs of a flow that needs nothing filled in, but for double braces."""
+    """Return the verbs of a flow that has no placeholders and no hooks."""
     plan = Plan(routes=(), flows={"": Flow(flow.verbs)}, fallback=())
     return [_as_json(verb) for verb in plan.verbs_of(Turn(""), _ExampleCall(), Links("", ""))]
 
@@ -344,9 +359,9 @@ def _texts_in(value: object) -> Iterator[str]:
 
 
 class _ExampleCall:
-    """A call that tells the same of everything."""
+    """A call in which every fact has the same value."""
 
-    def told(self, name: str) -> str | None:  # noqa: ARG002
+    def fact(self, name: str) -> str | None:  # noqa: ARG002
         return "1"
 
     def env_vars(self) -> Mapping[str, object]:
@@ -356,7 +371,7 @@ class _ExampleCall:
 def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
     spec = importlib.util.spec_from_file_location("call_plan_flows", path)
     if spec is None or spec.loader is None:
-        raise ValueError("is no Python file")
+        raise ValueError("is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     build = getattr(module, "flows", None)
@@ -364,18 +379,18 @@ def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
         raise ValueError("has no function flows()")
     built = build()
     if not isinstance(built, dict):
-        raise TypeError("flows() must give a dictionary of flows by name")
+        raise TypeError("flows() must return a dictionary of flows by name")
     return {str(name): _as_list(verbs) for name, verbs in built.items()}
 
 
 def _as_list(verbs: object) -> JsonValue:
-    """Verbs of the SDK's `VerbBuilder`, or a list of them."""
+    """Convert a `VerbBuilder` of the SDK, or a list of verbs, to plain JSON."""
     listed: JsonValue = json.loads(json.dumps(verbs.to_list() if hasattr(verbs, "to_list") else verbs))
     for verb in listed if isinstance(listed, list) else ():
         for name in ("say", "play"):
             nested = verb.get(name) if isinstance(verb, dict) else None
             if isinstance(nested, dict) and nested.get("verb") == name:
-                # The builder adds it, and jambonz 0.9 refuses it.
+                # The builder adds it, but jambonz 0.9 rejects it.
                 del nested["verb"]
     return listed
 
@@ -405,7 +420,7 @@ def _is_of_type(value: JsonValue, kind: str) -> bool:
 
 
 def _checked(document: Mapping[str, JsonValue]) -> str:
-    """The prepared plan as text, once the functions\' own reader has taken it."""
+    """Serialise the prepared plan, and make sure that the functions can read it."""
     prepared = json.dumps(document, ensure_ascii=False, indent=1)
     try:
         read_plan(prepared)

@@ -1,4 +1,4 @@
-"""Calendars of a call plan as they are written, made ready for the functions (`plan.opening_hours` of the layer)."""
+"""Check of a plan's calendars, and their preparation for the functions (`plan.opening_hours` of the layer)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_me
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MEMBERS = ("timezone", "open", "closed", "special")
-A_LEAP_YEAR = 2028
+LEAP_YEAR = 2028
 
 _HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*-\s*([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
 _RANGE = re.compile(r"(\S+?)\s*\.\.\s*(\S+)")
@@ -25,7 +25,7 @@ Report = Callable[[PlanPath, str], None]
 
 
 def prepared_calendar(written: JsonValue, place: PlanPath, report: Report) -> dict[str, JsonValue] | None:
-    """A calendar as the functions read it; `None` where a fault was reported that leaves nothing to prepare."""
+    """Return a calendar as the functions read it; `None` if a reported fault makes that impossible."""
     if not isinstance(written, dict):
         report(place, "must be a mapping with timezone and open")
         return None
@@ -46,9 +46,9 @@ def _zone(name: JsonValue, place: PlanPath, report: Report) -> str | None:
         return None
     zones = set(files("tzdata").joinpath("zones").read_text("utf-8").split())
     if name not in zones:
-        report(place, f"{name!r} is no time zone of the tz database{did_you_mean(name, zones)}")
+        report(place, f"{name!r} is not a time zone of the tz database{did_you_mean(name, zones)}")
         return None
-    # From the package and not from this machine, so that every build makes the same plan.
+    # The tzdata package, not the files of this machine, so that every build gives the same plan.
     file = files("tzdata").joinpath("zoneinfo", *name.split("/"))
     return base64.b64encode(file.read_bytes()).decode("ascii")
 
@@ -61,7 +61,7 @@ def _week(written: JsonValue, place: PlanPath, report: Report) -> list[JsonValue
     for days, hours in written.items():
         numbers = _weekdays(days)
         if numbers is None:
-            report((*place, days), f"{days!r} are no weekdays: write mon, mon-fri, or sat,sun")
+            report((*place, days), f"{days!r}: write a weekday as mon, mon-fri, or sat,sun")
             continue
         for number in numbers:
             week[number].extend(_hours(hours, (*place, days), report))
@@ -86,12 +86,12 @@ def _hours(written: JsonValue, place: PlanPath, report: Report) -> list[JsonValu
     for text in texts:
         found = _HOURS.fullmatch(text.strip()) if isinstance(text, str) else None
         if found is None:
-            report(place, f'{text!r} are no hours: write "09:00-17:30", or a list of them')
+            report(place, f'{text!r}: write hours as "09:00-17:30", or a list of them')
             continue
         numbers = [int(number) for number in found.groups()]
         start, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
         if max(start, end) > DAY_MINUTES or start in {DAY_MINUTES, end}:
-            report(place, f"{text!r}: a day goes from 00:00 to 24:00, and hours do not end when they begin")
+            report(place, f"{text!r}: times go from 00:00 to 24:00, and hours must not end when they begin")
             continue
         hours.append([start, end if end > start else end + DAY_MINUTES])
     return hours
@@ -105,7 +105,7 @@ def _closed(written: JsonValue, place: PlanPath, report: Report) -> list[JsonVal
         if not all(_is_day(end) for end in ends) or len(str(ends[0])) != len(str(ends[1])):
             report(
                 (*place, number),
-                f'{text!r} is no day: write "2026-12-25", "12-25" for every year, or two with .. between',
+                f'{text!r}: write a date as "2026-12-25", "12-25" for every year, or two with .. between them',
             )
         elif len(str(ends[0])) == 10 and str(ends[0]) > str(ends[1]):
             report((*place, number), f"{text!r} ends before it begins")
@@ -117,21 +117,21 @@ def _closed(written: JsonValue, place: PlanPath, report: Report) -> list[JsonVal
 def _special(written: JsonValue, place: PlanPath, report: Report) -> dict[str, JsonValue]:
     special: dict[str, JsonValue] = {}
     if not isinstance(written, dict):
-        report(place, 'must be a mapping of days, such as {"2026-12-24": "09:00-12:00"}')
+        report(place, 'must be a mapping of dates, such as {"2026-12-24": "09:00-12:00"}')
         return special
     for day, hours in written.items():
         if _is_day(day) and len(day) == 10:
             special[day] = _hours(hours, (*place, day), report)
         else:
-            report((*place, day), f'{day!r} is no day: write "2026-12-24"')
+            report((*place, day), f'{day!r}: write a date as "2026-12-24"')
     return special
 
 
 def _is_day(text: JsonValue) -> bool:
     if not isinstance(text, str):
         return False
-    whole = text if len(text) == 10 else f"{A_LEAP_YEAR}-{text}"
+    full_date = text if len(text) == 10 else f"{LEAP_YEAR}-{text}"
     try:
-        return date.fromisoformat(whole).isoformat() == whole
+        return date.fromisoformat(full_date).isoformat() == full_date
     except ValueError:
         return False

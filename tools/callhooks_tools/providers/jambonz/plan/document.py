@@ -1,4 +1,4 @@
-"""A call plan as it is written: its YAML, with the line of everything in it, and the problems that are found there."""
+"""A call plan as written: its YAML with the line of every member, and the problems found in it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from pydantic import JsonValue
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 PlanPath: TypeAlias = tuple[int | str, ...]
-"""The way from the top of the plan to something in it: names and positions."""
+"""Path from the top of the plan to a value: names and positions."""
 
 
 MAX_NODES = 200_000
 MAX_NUMBER = 10**15
 NEXT = "next"
-"""Stands in the plan for the hook by which a verb reports back."""
+"""Name in the plan for the hook through which a verb reports back."""
 REFUSED_KEYS = ("<<", HOOK)
-"""YAML's merge key, and what stands for a hook in the prepared plan."""
+"""YAML's merge key, and the marker of a hook in the prepared plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanProblem:
-    """What is wrong with a plan, where, and in which line of its file (from 1), where that is known."""
+    """A fault of a plan: the message, the place, and the line of the file (from 1) if known."""
 
     message: str
     place: PlanPath = ()
     line: int | None = None
 
     def __str__(self) -> str:
-        where = place_text(self.place)
-        return f"{where}: {self.message}" if where else self.message
+        place = place_text(self.place)
+        return f"{place}: {self.message}" if place else self.message
 
 
 class PlanProblems(Exception):
-    """A call plan that cannot be used, with every fault that was found."""
+    """The call plan has faults; `problems` holds all of them."""
 
     def __init__(self, problems: Collection[PlanProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -47,14 +47,14 @@ class PlanProblems(Exception):
 
 
 class PlanDocument:
-    """The members of a plan, and the line of each."""
+    """Members of a plan, with the line of each."""
 
     def __init__(self, members: Mapping[str, JsonValue], lines: Mapping[PlanPath, int]) -> None:
         self.members = members
         self._lines = lines
 
     def line_of(self, place: PlanPath) -> int | None:
-        """The line of a place, or of what it lies in; for a flow built in Python, the line that names its file."""
+        """Return the line of a place or of the nearest value around it; for a flow in Python, the line of `python`."""
         written = self._written_place(place)
         for end in range(len(written), 0, -1):
             nearest = written[:end]
@@ -65,7 +65,7 @@ class PlanDocument:
         return None
 
     def _written_place(self, place: PlanPath) -> PlanPath:
-        """Where something of a verb stands that may be written in short: `{say: {text: Hello}}`."""
+        """Return the place as written, for a verb that may be in the short form: `{say: {text: Hello}}`."""
         flows = self.members.get("flows")
         match place:
             case ("flows", str(name), *_) if "python" in self.members and not (
@@ -85,18 +85,18 @@ def read_document(path: Path) -> PlanDocument:
     """Read the file of a plan.
 
     Raises:
-        PlanProblems: it is not UTF-8, not YAML, or no mapping.
+        PlanProblems: the file is not UTF-8, not YAML, or not a mapping.
         OSError: the file cannot be read.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise PlanProblems([PlanProblem("not UTF-8")]) from error
+        raise PlanProblems([PlanProblem("not UTF-8: save the file as UTF-8")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error)
+        reason = getattr(error, "problem", None) or str(error)
         hint = "; a text with , : ? # { } [ or ] needs quotes"
-        raise PlanProblems([PlanProblem(f"not YAML: {what}{hint}", line=mark.line + 1 if mark else None)]) from error
+        raise PlanProblems([PlanProblem(f"not YAML: {reason}{hint}", line=mark.line + 1 if mark else None)]) from error
     except RecursionError as error:
         raise PlanProblems([PlanProblem("nested too deeply")]) from error
     if not isinstance(root, MappingNode):
@@ -110,13 +110,13 @@ def read_document(path: Path) -> PlanDocument:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """What to add to a message about a word that nobody knows."""
+    """Return a suggestion to append to the message about an unknown word; empty if no known word is similar."""
     guesses = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {guesses[0]!r}?" if guesses else ""
 
 
 def place_text(place: PlanPath) -> str:
-    """A place as it is shown: `flows.menu[0].say`."""
+    """Format a place for messages: `flows.menu[0].say`."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -124,12 +124,12 @@ def place_text(place: PlanPath) -> str:
 
 
 def _with_pairs_joined(text: str) -> str:
-    """A text in which an emoji that is written as two escapes is one letter, as in JSON."""
+    """Join the surrogate pairs in a text, so that an emoji written as two escapes is one character, as in JSON."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class _Loader(yaml.SafeLoader):
-    """Leaves dates as they are written."""
+    """YAML loader that reads dates as text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -139,7 +139,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _NodeReader:
-    """Makes JSON of YAML's nodes. Keys are always the text that is written, so that 1 and 01 stay two keys."""
+    """Converter of YAML nodes to JSON. Keys stay text as written, so 1 and 01 are two keys."""
 
     def __init__(self) -> None:
         self.lines: dict[PlanPath, int] = {}
@@ -172,12 +172,14 @@ class _NodeReader:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode):
-                self.problems.append(PlanProblem("a key is not a plain text", place, line))
+                self.problems.append(PlanProblem("a key must be a plain text", place, line))
                 continue
             if key.value in REFUSED_KEYS:
-                self.problems.append(PlanProblem(f"{key.value} is no key that a plan can have", place, line))
+                self.problems.append(PlanProblem(f"the key {key.value} is not allowed in a plan", place, line))
             if key.value in seen:
-                self.problems.append(PlanProblem(f"{key.value!r} stands twice", place, line))
+                self.problems.append(
+                    PlanProblem(f"duplicate key {key.value!r}: rename or remove one of them", place, line)
+                )
             seen.add(key.value)
             self.lines[*place, key.value] = line
             yield key.value, self.read(value, (*place, key.value))
@@ -191,9 +193,11 @@ class _NodeReader:
         if isinstance(value, str):
             return _with_pairs_joined(value)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_NUMBER:
-            self.problems.append(PlanProblem("is too large a number; a text needs quotes", place, line))
+            self.problems.append(PlanProblem("the number is too large; if it is a text, put it in quotes", place, line))
             return None
         if value is None or isinstance(value, bool | int | float):
             return value
-        self.problems.append(PlanProblem(f"{node.value!r} is neither text nor number", place, line))
+        self.problems.append(
+            PlanProblem(f"{node.value!r} is neither a text nor a number; put it in quotes", place, line)
+        )
         return None

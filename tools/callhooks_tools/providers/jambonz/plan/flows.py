@@ -1,4 +1,4 @@
-"""Flows of a call plan as they are written: verbs, what comes next after each, and where a hook leads."""
+"""Check of a plan's flows: verbs, `next`, and the targets of hooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from callhooks.providers.jambonz.plan.placeholders import (
     SPELLED,
     Placeholder,
     TextContext,
-    place_of,
+    context_of,
     placeholders_in,
     stray_braces,
 )
@@ -34,13 +34,13 @@ STEP_ID_LENGTH = 12
 
 ALIASES = {"stream": "listen", "s2s": "llm", "room": "conference"}
 ACTION_HOOK = {"transcribe": "transcriptionHook"}
-"""The hook that `next` stands for, where it is not `actionHook`."""
-NOTHING_COMES_NEXT = frozenset(
+"""Hook that `next` stands for, unless it is `actionHook`."""
+WITHOUT_ACTION_HOOK = frozenset(
     {"alert", "answer", "config", "dtmf", "dub", "hangup", "leave", "pause", "say", "sip:decline", "tag"}
 )
 """Verbs without an action hook."""
-TAKES_NEXT = frozenset({"amd", "bargeIn"})
-"""Members of a verb that report back themselves."""
+NESTED_WITH_NEXT = frozenset({"amd", "bargeIn"})
+"""Members of a verb with a separate `next`."""
 WITHOUT_HOOKS = frozenset({"llmOptions", "headers", "metadata", "data", "options"})
 
 EVENTS_ONLY = frozenset(
@@ -54,7 +54,7 @@ EVENTS_ONLY = frozenset(
         "sip:refer.eventHook",
     }
 )
-"""Hooks whose answer feature-server 0.9.8 ignores; so it does for a listen or transcribe within another verb."""
+"""Hooks whose response feature-server 0.9.8 ignores, as it does for a listen or transcribe in another verb."""
 _ROOM = frozenset({"play", "say", "pause"})
 ALLOWED_VERBS = {
     "enqueue.waitHook": _ROOM | {"leave", "tag"},
@@ -63,15 +63,15 @@ ALLOWED_VERBS = {
     "dial.onHoldHook": _ROOM,
     "dial.confirmHook": _ROOM | {"config", "gather", "hangup", "tag"},
 }
-"""Hooks that take but a few verbs; any other one makes feature-server 0.9.8 drop the answer."""
-MAY_END = frozenset({"enqueue.waitHook", "dial.confirmHook"})
-"""Of these, the hooks for which `end` is something that jambonz takes: to leave the queue, to decline the call."""
+"""Hooks that accept only these verbs; feature-server 0.9.8 drops a response with any other verb."""
+HOOKS_THAT_CAN_END = frozenset({"enqueue.waitHook", "dial.confirmHook"})
+"""Hooks for which jambonz accepts `end`: it leaves the queue, or declines the call."""
 REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
 
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
 HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
-_PATH_HAS_BEGUN = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
+_HOST_IS_COMPLETE = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
 _KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
 Report = Callable[[PlanPath, str], None]
@@ -79,9 +79,9 @@ Report = Callable[[PlanPath, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """A hook that leads to flows: its name as in `OUTCOMES`, and every flow that it may go on with.
+    """A hook that leads to flows: its name as in `OUTCOMES`, and every flow that may follow.
 
-    `ends` and `repeats` say whether it may end the call, or answer its own flow again.
+    `ends` and `repeats`: the hook may end the call, or repeat its flow.
     """
 
     place: PlanPath
@@ -93,7 +93,7 @@ class Lead:
 
 @dataclass(slots=True)
 class PreparedFlow:
-    """A flow as the functions read it; `places` has the place of each verb in the plan."""
+    """A flow as the functions read it, and the hooks in it that lead to flows."""
 
     verbs: list[dict[str, JsonValue]] = field(default_factory=list)
     steps: dict[str, JsonValue] = field(default_factory=dict)
@@ -101,18 +101,18 @@ class PreparedFlow:
 
     @property
     def document(self) -> dict[str, JsonValue]:
-        """The flow in the prepared plan."""
+        """Return the flow as it is in the prepared plan."""
         return {"verbs": list(self.verbs), "steps": self.steps}
 
 
 class FlowReader:
-    """Reads flows.
+    """Reader of flows.
 
     Args:
-        flows: the names of all flows.
-        variables: the names of all variables.
+        flows: names of all flows.
+        variables: names of all variables.
         read_routes: prepares a list of routes, as at the top of the plan.
-        report: takes what is wrong, by its place.
+        report: receives the place and the message of each problem.
     """
 
     def __init__(
@@ -132,18 +132,20 @@ class FlowReader:
         flow = PreparedFlow()
         if not _FLOW_NAME.fullmatch(name) or name in RESERVED:
             reserved = ", ".join(RESERVED)
-            self.report(place, f"{name!r} is no name for a flow: letters, digits, - and _, and none of {reserved}")
+            self.report(
+                place, f"{name!r} is not a valid flow name: use letters, digits, - and _ (reserved: {reserved})"
+            )
         if not isinstance(written, list):
             self.report(place, "must be a list of verbs")
             return flow
         if not written:
-            self.report(place, "has no verbs; jambonz rejects a call that is answered with none")
+            self.report(place, "has no verbs: jambonz rejects a call if the response is empty")
         for number, item in enumerate(written):
             self._verb(flow, name, item, (*place, number))
         return flow
 
     def target(self, written: JsonValue, place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
-        """A target as the functions read it, and the flows that it may lead to."""
+        """Return a target as the functions read it, and the flows that it may lead to."""
         if written in ("end", "continue"):
             return written, ()
         if isinstance(written, str):
@@ -155,13 +157,13 @@ class FlowReader:
             return {"routes": routes}, tuple(str(route["flow"]) for route in routes if isinstance(route, dict))
         if isinstance(written, dict) and "repeat" in written:
             return self._repeat(written, place)
-        self.report(place, "must be a flow, end, continue, {repeat: 2, then: ...}, or a list of routes")
+        self.report(place, "must be the name of a flow, end, continue, {repeat: 2, then: ...} or a list of routes")
         return "continue", ()
 
     def _repeat(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         known = ("repeat", "say", "then")
         for name in written.keys() - set(known):
-            quotes = "; a text with a comma needs quotes within { }" if written[name] is None else ""
+            quotes = "; put a text with a comma in quotes" if written[name] is None else ""
             self.report((*place, name), f"unknown member{did_you_mean(name, known) or quotes}")
         times, say = written["repeat"], written.get("say")
         if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_REPEATS:
@@ -170,7 +172,7 @@ class FlowReader:
         if say is not None and (not isinstance(say, str) or not say.strip()):
             self.report((*place, "say"), "must be a text")
         if "then" not in written:
-            self.report(place, "needs then: what comes after the last repeat, such as end or a flow")
+            self.report(place, "needs then: the target after the last repeat, such as end or a flow")
             return "continue", ()
         then, flows = self.target(written["then"], (*place, "then"))
         if isinstance(say, str):
@@ -180,7 +182,7 @@ class FlowReader:
 
     def _verb(self, flow: PreparedFlow, flow_name: str, item: JsonValue, place: PlanPath) -> None:
         if not isinstance(item, dict):
-            self.report(place, "must be a verb: {verb: say, text: Hello}")
+            self.report(place, "must be a verb, such as {verb: say, text: Hello}")
             return
         try:
             written = long_form(_with_next_apart(item))
@@ -191,12 +193,12 @@ class FlowReader:
         step_id = self._step_id(written, place)
         reader = _HookReader(self, (flow_name, step_id), written)
         prepared = reader.members(written, (), place)
-        for text, key, within, where in _texts(prepared, place, verb):
-            self._placeholders(text, place_of(key, within, text), where)
+        for text, key, within, location in _texts(prepared, place, verb):
+            self._placeholders(text, context_of(key, within, text), location)
         if reader.hooks:
             if step_id in flow.steps:
-                told = "has the id of" if "id" in written else "is the same as"
-                self.report(place, f"{told} a verb before it in this flow: give one of them an id of its own")
+                relation = "has the same id as" if "id" in written else "is the same as"
+                self.report(place, f"{relation} an earlier verb in this flow: give one of them a unique id")
             flow.steps[step_id] = {"index": len(flow.verbs), "verb": canonical_verb(verb), "hooks": reader.hooks}
         flow.leads += reader.leads
         flow.verbs.append(prepared)
@@ -207,31 +209,34 @@ class FlowReader:
             content = json.dumps(_without_hooks(written), sort_keys=True, ensure_ascii=False)
             return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:STEP_ID_LENGTH]
         if not isinstance(own, str) or not _FLOW_NAME.fullmatch(own):
-            self.report((*place, "id"), "must be of letters, digits, - and _, since it stands in a URL")
+            self.report((*place, "id"), "must consist of letters, digits, - and _, because it is part of a URL")
         return str(own)
 
-    def _placeholders(self, text: str, place: TextContext, where: PlanPath) -> None:
+    def _placeholders(self, text: str, place: TextContext, location: PlanPath) -> None:
         for slip in stray_braces(text):
-            self.report(where, f"{slip!r} is no placeholder; write {{{{ and }}}} for braces")
+            self.report(location, f"{slip!r} is not a valid placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):
             known = {*self._variables, *KNOWN_FACTS}
             is_variable = one.name in self._variables
             if one.name not in known and not one.name.startswith((HEADER_PREFIX, CUSTOMER_PREFIX)):
-                hint = did_you_mean(one.name, known) or " (write {{ for a brace)"
-                self.report(where, f"there is no {{{one.name}}}{hint}")
+                hint = did_you_mean(one.name, known) or "; write {{ for a brace"
+                self.report(location, f"unknown placeholder {{{one.name}}}{hint}")
             elif one.form not in (None, SPELLED):
-                self.report(where, f"{{{one.name}:{one.form}}}: the only form there is is {SPELLED}")
+                self.report(location, f"{{{one.name}:{one.form}}}: unknown form; write {{{one.name}:{SPELLED}}}")
             elif not is_variable and place is TextContext.ADDRESS and chooses_the_host(text, one):
-                self.report(where, f"{{{one.name}}} is the caller's word, and must not choose a host")
+                self.report(
+                    location,
+                    f"{{{one.name}}} comes from the caller and must not choose a host: write it, or use a variable",
+                )
             elif not is_variable and place is TextContext.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
-                self.report(where, f"{{{one.name}}} is the caller's word, and must not stand within a tag")
+                self.report(location, f"{{{one.name}}} comes from the caller and must not be inside a tag")
 
     def _no_flow(self, name: str) -> str:
         return f"there is no flow {name!r}{did_you_mean(name, [*self._flows, *RESERVED[:2]])}"
 
 
 class _HookReader:
-    """Prepares the members of one verb, and takes the hooks out of them that lead into the plan."""
+    """Reader of one verb: prepares its members, and collects its hooks that lead into the plan."""
 
     def __init__(
         self,
@@ -249,21 +254,23 @@ class _HookReader:
 
     def members(self, written: Mapping[str, JsonValue], path: tuple[str, ...], place: PlanPath) -> dict[str, JsonValue]:
         prepared: dict[str, JsonValue] = {}
-        takes_next = not path or path[-1] in TAKES_NEXT
+        accepts_next = not path or path[-1] in NESTED_WITH_NEXT
         for key, value in written.items():
-            where = (*place, key)
-            if key == "next" and takes_next:
+            location = (*place, key)
+            if key == "next" and accepts_next:
                 hook = ACTION_HOOK.get(self._verb, "actionHook") if not path else "actionHook"
-                if not path and self._verb in NOTHING_COMES_NEXT:
-                    self._report(where, f"{self._verb} does not report back: what comes next is the verb after it")
+                if not path and self._verb in WITHOUT_ACTION_HOOK:
+                    self._report(
+                        location, f"{self._verb} does not report back: remove next; the verb after it follows anyway"
+                    )
                     continue
                 if hook in written:
-                    self._report(where, f"next is another word for {hook}: write one of them")
-                prepared[hook] = self._hook(value, (*path, hook), where)
+                    self._report(location, f"next is another name for {hook}: remove one of them")
+                prepared[hook] = self._hook(value, (*path, hook), location)
             elif HOOK_NAME.fullmatch(key) and not (path and path[0] in WITHOUT_HOOKS):
-                prepared[key] = self._hook(value, (*path, key), where)
+                prepared[key] = self._hook(value, (*path, key), location)
             else:
-                prepared[key] = self._member(value, (*path, key), where)
+                prepared[key] = self._member(value, (*path, key), location)
         return prepared
 
     def _member(self, value: JsonValue, path: tuple[str, ...], place: PlanPath) -> JsonValue:
@@ -278,13 +285,15 @@ class _HookReader:
     def _hook(self, value: JsonValue, path: tuple[str, ...], place: PlanPath) -> JsonValue:
         if isinstance(value, str) and ("/" in value or ":" in value or value.startswith("{")):
             if not _URL.match(value) and not value.startswith("{"):
-                self._report(place, "must be a whole URL: a relative one leads to callhooks itself")
+                self._report(
+                    place, "must be the name of a flow or a whole URL: a relative URL leads to callhooks itself"
+                )
             return value
         if isinstance(value, dict) and "url" in value:
             return value
         name = self._name(path)
         url = self._link(name, value, place)
-        # The JSON Schema of a target refuses a text here, though the server takes it.
+        # The JSON Schema of a target rejects a text here, although the server accepts it.
         return {"url": url, "method": "POST"} if path[:1] == ("target",) else url
 
     def _name(self, path: tuple[str, ...]) -> str:
@@ -296,17 +305,17 @@ class _HookReader:
         nested = name.count(".") > 1 and not name.startswith("config.bargeIn.")
         if name.endswith(".toolHook"):
             if value != "tools":
-                self._report(place, "a tool hook is answered by tools: write tools, or a URL")
+                self._report(place, "must be tools or a URL")
             return {HOOK: ["tools", self._vendor]}
         if name in EVENTS_ONLY or nested:
             if value != "events":
-                self._report(place, "jambonz ignores what this hook is answered: write events, or a URL")
+                self._report(place, "jambonz ignores the response to this hook: write events or a URL")
             return {HOOK: ["events", name]}
         if value == "events":
             return {HOOK: ["events", name]}
         following, flows = self._next(name, value, place)
         if self.hooks.get(name, following) != following:
-            self._report(place, "all targets of a dial are confirmed in the same way")
+            self._report(place, "all targets of a dial must have the same confirmHook")
         self.hooks[name] = following
         self.leads.append(Lead(place, name, flows, ends=_holds(following, "end"), repeats=_holds(following, "repeat")))
         return {HOOK: ["flows", *self._step, name]}
@@ -320,21 +329,21 @@ class _HookReader:
         outcomes: dict[str, JsonValue] = {}
         all_flows: list[str] = []
         for key, written in value.items():
-            where = (*place, key)
+            location = (*place, key)
             word = key.lower().replace("_", "-").replace(" ", "-")
             if word in ("digits", "speech") and isinstance(written, dict) and "repeat" not in written:
-                pairs, leads = self._pairs(word, written, where)
+                pairs, leads = self._pairs(word, written, location)
                 prepared["digits" if word == "digits" else "phrases"] = pairs
             else:
-                target, leads = self._target(written, where)
+                target, leads = self._target(written, location)
                 if word == "otherwise":
                     prepared["otherwise"] = target
                 else:
                     outcomes[word] = target
             all_flows += leads
             if word != "otherwise" and word not in (known or ()) and (known or not name.endswith("eventHook")):
-                told = f"there is no outcome {key!r} of {name}"
-                self._report(where, f"{told}{did_you_mean(word, [*(known or ()), 'otherwise'])}")
+                suggestion = did_you_mean(word, [*(known or ()), "otherwise"])
+                self._report(location, f"{name} has no outcome {key!r}{suggestion}")
         return {**prepared, "outcomes": outcomes}, tuple(all_flows)
 
     def _pairs(self, sort: str, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
@@ -345,9 +354,11 @@ class _HookReader:
             flows += leads
             pairs.append([key if sort == "digits" else spoken_words(key), target])
             if sort == "digits" and not _is_keys(key):
-                self._report((*place, key), f"{key!r} are no keys of a phone, nor a dial pattern such as _2XX")
+                self._report(
+                    (*place, key), f"{key!r}: write keys of a phone, such as 1 or 12#, or a dial pattern such as _2XX"
+                )
             if sort == "speech" and not spoken_words(key):
-                self._report((*place, key), "is no phrase that could be said")
+                self._report((*place, key), "is not a phrase: write at least one word")
         return pairs, tuple(flows)
 
 
@@ -358,25 +369,25 @@ def _holds(following: JsonValue, word: str) -> bool:
 
 
 def canonical_verb(verb: str) -> str:
-    """A verb's name without aliases: jambonz itself takes `stream` for `listen`."""
+    """Resolve the aliases of verbs: to jambonz, `stream` is `listen`."""
     return "llm" if verb.endswith("_s2s") else ALIASES.get(verb, verb)
 
 
 def lead_problems(flows: Mapping[str, PreparedFlow]) -> Iterator[tuple[PlanPath, str]]:
-    """Flows that a hook leads to though they have verbs that jambonz would not take there."""
+    """Yield the place and message of each hook that leads to something jambonz does not accept there."""
     for flow in flows.values():
         for lead in flow.leads:
             allowed = ALLOWED_VERBS.get(lead.hook)
             if allowed is None:
                 continue
-            if lead.ends and lead.hook not in MAY_END:
-                yield lead.place, "may not end the call: jambonz takes no hangup there"
+            if lead.ends and lead.hook not in HOOKS_THAT_CAN_END:
+                yield lead.place, "must not end the call: jambonz does not accept hangup here"
             if lead.repeats:
-                yield lead.place, "is asked for again by jambonz itself, and repeats nothing"
+                yield lead.place, "must not repeat: jambonz requests this hook again anyway"
             for name in lead.flows:
                 for used in sorted(_verbs_used(flows.get(name)) - allowed):
                     only = ", ".join(sorted(allowed))
-                    yield lead.place, f"leads to {name!r}, but jambonz takes no {used} there, only {only}"
+                    yield lead.place, f"leads to {name!r}, but jambonz does not accept {used} here, only {only}"
             if lead.hook == "dial.confirmHook":
                 yield from _confirm_problems(flows, lead)
 
@@ -388,10 +399,16 @@ def _confirm_problems(flows: Mapping[str, PreparedFlow], lead: Lead) -> Iterator
         flow = flows.get(ahead.pop())
         for onward in flow.leads if flow else ():
             if onward.ends:
-                yield onward.place, "may not end a call that is being confirmed: continue to a hangup in the same flow"
+                yield (
+                    onward.place,
+                    "must not end a call that is being confirmed: write continue, and put hangup later in the flow",
+                )
             for name in onward.flows:
                 for used in sorted(_verbs_used(flows.get(name)) - REPLACING_IN_CONFIRM):
-                    yield onward.place, f"leads to {name!r} while a call is confirmed, where jambonz takes no {used}"
+                    yield (
+                        onward.place,
+                        f"leads to {name!r} while a call is being confirmed, but jambonz does not accept {used} then",
+                    )
                 if name not in seen:
                     seen.add(name)
                     ahead.append(name)
@@ -412,10 +429,10 @@ def _is_keys(text: str) -> bool:
 
 
 def chooses_the_host(text: str, one: Placeholder) -> bool:
-    """Whether what stands for a placeholder may become a part of an address before its path."""
+    """Return whether a placeholder may become a part of an address before its path."""
     if re.match(r"\s*<?\s*(sips?|tel):", text, re.IGNORECASE):
         return "@" in one.before or "@" not in text
-    return _PATH_HAS_BEGUN.match(one.before) is None
+    return _HOST_IS_COMPLETE.match(one.before) is None
 
 
 def _without_hooks(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
@@ -429,7 +446,7 @@ def _without_hooks(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
 
 
 def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """The shorthand has exactly one key; `next` may stand beside it."""
+    """Move a `next` that is next to a short form into it: the short form has exactly one key."""
     if "verb" in item or "next" not in item or len(item) != 2:
         return item
     ((name, members),) = ((key, value) for key, value in item.items() if key != "next")
@@ -437,7 +454,7 @@ def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 
 def _texts(value: JsonValue, place: PlanPath, within: str, key: str = "") -> Iterator[tuple[str, str, str, PlanPath]]:
-    """Every text of a verb with its member's name, what that lies in, and its place."""
+    """Yield every text of a verb: the text, the name of its member, the name around that, and its place."""
     if isinstance(value, str):
         yield value, key, within, place
     elif isinstance(value, dict) and HOOK not in value:

@@ -1,7 +1,7 @@
-"""Members of verbs that lead to another host than the application's own, and what jambonz sends there.
+"""Warnings about members of verbs that point to another host, with the data that jambonz sends there.
 
-jambonz 0.9 has one sender for all hooks of a call. It gives every host the user name and password of the call hook, and
-takes none from the hook itself. What it fetches, and the sockets it opens, go out without them.
+jambonz 0.9 uses one HTTP client for all hooks of a call. It sends every host the user name and password of the call
+hook, and ignores credentials in the hook itself. Requests for files, and websockets, carry no credentials.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from callhooks.providers.jambonz.plan.placeholders import (
     OWN_DATA,
     TextContext,
     Value,
-    filled_in,
+    fill_in,
     placeholders_in,
 )
 from callhooks.providers.jambonz.plan.plan import HOOK, Plan, Variable
@@ -28,22 +28,22 @@ _WITHOUT = "without your call hook's user name and password"
 
 
 class SentData(StrEnum):
-    """What goes to the host of a member."""
+    """Data that jambonz sends to the host of a member."""
 
-    CREDENTIALS = "jambonz 0.9 sends it the user name and password of your call hook, with what it knows of the call"
-    SOCKET = f"jambonz opens a websocket there and sends what it knows of the call, {_WITHOUT}"
+    CREDENTIALS = "jambonz 0.9 sends it the user name and password of your call hook, and the data of the call"
+    SOCKET = f"jambonz opens a websocket to it and sends the data of the call, {_WITHOUT}"
     REDIRECT = (
-        f"jambonz 0.9 sends it the call {_WITHOUT}, and leaves them out of all later hooks of the call, which "
-        "callhooks then refuses"
+        f"jambonz 0.9 sends it the data of the call, {_WITHOUT}, and leaves them out of all later hooks of this call, "
+        "so callhooks rejects those"
     )
     STATUS = f"jambonz 0.9 sends it the later statuses of the call, {_WITHOUT}"
-    CALL = f"the audio and the data of the call go there, {_WITHOUT}"
-    AUDIO = f"the audio of the call goes there, {_WITHOUT}"
-    WORDS = f"what the caller says goes there, {_WITHOUT}"
-    TOOLS = f"the model's tool calls go there, {_WITHOUT}"
-    FETCHED = f"it is fetched from there, {_WITHOUT}"
-    OTHER = f"what this member is for goes there, {_WITHOUT}"
-    PATH = "jambonz 0.9 takes it for a path on your own host, another version may not: write the whole URL"
+    CALL = f"jambonz sends it the audio and the data of the call, {_WITHOUT}"
+    AUDIO = f"jambonz sends it the audio of the call, {_WITHOUT}"
+    WORDS = f"jambonz sends it the caller's words, {_WITHOUT}"
+    TOOLS = f"jambonz sends it the model's tool calls, {_WITHOUT}"
+    FETCHED = f"jambonz requests the file from it, {_WITHOUT}"
+    OTHER = f"jambonz sends it the data that this member is for, {_WITHOUT}"
+    PATH = "jambonz 0.9 treats it as a path on your own host, but another version may not: write the whole URL"
 
 
 _BY_MEMBER: Mapping[str, SentData] = {
@@ -63,9 +63,9 @@ _SPEECH_SERVERS = re.compile(
     r"siprecServerURL|azureServiceEndpoint|audioEndpoint|kryptonEndpoint|rivaUri|serverUri|[a-z]+SttUri"
     r"|customOptions\.uri|(speechmaticsOptions|connectOptions)\.host"
 )
-"""Members that may name a host without a scheme."""
+"""Members whose value may be a host without a scheme."""
 _TEXTS = frozenset({"body", "instructions", "message", "prompt", "reason", "say", "text", "welcomeMessage"})
-"""Members that are spoken or shown, in which a URL leads nowhere."""
+"""Members that are spoken or shown, so a URL in them is only text."""
 _RELATIVE_TO_THE_CALL_HOOK = (SentData.CREDENTIALS, SentData.REDIRECT, SentData.STATUS, SentData.CALL)
 _URL = re.compile(r"\s*(?:(?P<scheme>https?|wss?):[/\\]*|[/\\]{2})(?P<host>[^/?#\\\s]+)", re.IGNORECASE)
 _BARE = re.compile(r"\s*(?:sips?:|[a-z][a-z0-9+.-]*://)?(?P<host>[^/?#;\\\s]+)", re.IGNORECASE)
@@ -73,7 +73,7 @@ _BARE = re.compile(r"\s*(?:sips?:|[a-z][a-z0-9+.-]*://)?(?P<host>[^/?#;\\\s]+)",
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """What the variables of a plan stand for; a caller may choose no host."""
+    """Values of placeholders: the defaults of variables, and a constant for facts, which cannot choose a host."""
 
     variables: Mapping[str, Variable]
 
@@ -81,14 +81,14 @@ class _Values:
         variable = self.variables.get(name)
         return None if variable is None else variable.default
 
-    def told(self, name: str) -> str | None:  # noqa: ARG002
+    def fact(self, name: str) -> str | None:  # noqa: ARG002
         return "1"
 
 
 def warnings_on(plan: Plan) -> Iterator[PlanProblem]:
-    """Yield a warning for each hook and each other address of a verb that is on another host.
+    """Yield a warning for each hook and each other address in a verb that points to another host.
 
-    The application's own address is not known here: a hook that is written as a whole URL counts as another host.
+    The application's own address is unknown here, so every hook that is a whole URL counts as another host.
     """
     for name, flow in plan.flows.items():
         for number, verb in enumerate(flow.verbs):
@@ -104,7 +104,7 @@ def warnings_on(plan: Plan) -> Iterator[PlanProblem]:
 def _texts_in(
     value: object, names: tuple[str, ...], place: PlanPath
 ) -> Iterator[tuple[tuple[str, ...], PlanPath, str]]:
-    """Yield every text of a verb: the names that lead to it from its verb on, and its place in the plan."""
+    """Yield every text of a verb: the path of names from its verb, its place in the plan, and the text."""
     if isinstance(value, str):
         yield names, place, value
     elif isinstance(value, dict) and HOOK not in value:
@@ -118,7 +118,7 @@ def _texts_in(
 
 
 def _sent(names: tuple[str, ...]) -> SentData | None:
-    """Return what jambonz sends to the host of a member; `None` where the member is no address."""
+    """Return the data that jambonz sends to the host of a member; `None` if the member is not an address."""
     own_data = OWN_DATA | HEADERS
     if own_data & set(names[1:]) or names[-1] in _TEXTS:
         return None
@@ -140,8 +140,8 @@ def _message(text: str, sent: SentData, variables: Mapping[str, Variable]) -> st
     choosing = [one.name for one in placeholders_in(text) if one.name in variables and chooses_the_host(text, one)]
     pattern = _BARE if sent is SentData.AUDIO else _URL
     values = [_Values(variables), *(_Values(other) for name in choosing for other in _chosen(name, variables))]
-    found = [match for one in values if (match := pattern.match(str(filled_in(text, TextContext.ADDRESS, one))))]
-    # What stands before the @ is a user name and a password.
+    found = [match for one in values if (match := pattern.match(str(fill_in(text, TextContext.ADDRESS, one))))]
+    # The part before the @ is a user name and password.
     hosts = list(dict.fromkeys(match["host"].rpartition("@")[2].lower() for match in found))
     is_free_text = sent is SentData.OTHER and (
         not hosts or any(not match["scheme"] or " " in match.string for match in found)
@@ -150,7 +150,7 @@ def _message(text: str, sent: SentData, variables: Mapping[str, Variable]) -> st
         return None
     by = f"the variable {' and '.join(choosing)}"
     if not hosts:
-        return f"is on the host that {by} names: {sent}"
+        return f"points to the host that {by} names: {sent}"
     schemes = {(match["scheme"] or "").lower() for match in found} if pattern is _URL else set()
     if schemes == {""}:
         if sent not in _RELATIVE_TO_THE_CALL_HOOK:
@@ -158,11 +158,11 @@ def _message(text: str, sent: SentData, variables: Mapping[str, Variable]) -> st
         sent = SentData.PATH
     elif sent is SentData.CREDENTIALS and schemes <= {"ws", "wss"}:
         sent = SentData.SOCKET
-    return f"is on another host, {' or '.join(hosts)}{f', which {by} names' if choosing else ''}: {sent}"
+    return f"points to another host, {' or '.join(hosts)}{f', which {by} names' if choosing else ''}: {sent}"
 
 
 def _chosen(name: str, variables: Mapping[str, Variable]) -> Iterator[Mapping[str, Variable]]:
-    """Yield the variables with each further choice of one of them."""
+    """Yield the variables once for each choice of one of them."""
     choices = variables[name].schema.get("enum")
     for choice in choices if isinstance(choices, list) else ():
         yield {**variables, name: variables[name]._replace(default=choice)}

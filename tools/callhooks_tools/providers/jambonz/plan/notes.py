@@ -1,4 +1,4 @@
-"""What is odd in a plan that jambonz takes: flows that nobody reaches, rounds that a silent caller never leaves."""
+"""Notes on a valid plan: unreachable flows, endless loops for a silent caller, phone numbers that are public."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from callhooks_tools.providers.jambonz.plan.document import PlanProblem
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
 PHONE_DIGITS = range(7, 16)
-"""E.164 has 15 at most; with fewer than 7 it is an extension or a short code."""
-FEWEST_DIGITS_WITHOUT_QUOTES = 10
-"""A variable of the type number is more often a duration or an amount."""
+"""E.164 allows 15 digits; a number with fewer than 7 is an extension or a short code."""
+MIN_UNQUOTED_DIGITS = 10
+"""A shorter value of the type number is usually a duration or an amount."""
 
 _SCHEME = re.compile(r"\s*(tel|callto|sips?):(//)?", re.IGNORECASE)
 _AFTER_A_NUMBER = re.compile(r"[@;].*|\s*(ext\.?|x|#)\s*[0-9]+\s*$", re.IGNORECASE | re.DOTALL)
@@ -27,35 +27,35 @@ _NO_NUMBER = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\..*)?|([0-9]{1,3}\.){3}[
 
 
 def notes_on(plan: Plan) -> Iterator[str]:
-    """A line for each oddity."""
+    """Yield one line for each unreachable flow and each endless loop."""
     reached = _reached(plan)
     for name, flow in plan.flows.items():
         if name not in reached and flow.verbs != plan.fallback:
-            yield f"flows.{name}: nothing leads here"
-    for circle in _silent_circles(plan):
-        yield f"flows.{circle[0]}: a caller who stays silent goes round for ever: {_told(circle)}"
+            yield f"flows.{name}: no route and no hook leads to this flow"
+    for loop in _silent_loops(plan):
+        yield f"flows.{loop[0]}: a silent caller never leaves this loop: {_shown(loop)}"
 
 
 def public_numbers(plan: Plan) -> Iterator[PlanProblem]:
-    """Yield a note for each phone number among what a plan declares of its variables."""
+    """Yield a note for each `default` and `enum` of a variable that contains a phone number."""
     for name, variable in plan.variables.items():
         choices = variable.schema.get("enum")
         declared = [("default", variable.schema.get("default"))]
         declared += [("enum", choice) for choice in (choices if isinstance(choices, list) else ())]
         for member in dict.fromkeys(member for member, value in declared if is_phone_number(value)):
             yield PlanProblem(
-                "has a phone number, which OPTIONS shows to anybody: leave a default that may be public, and set the "
-                "number in jambonz, or write it in the flow",
+                "contains a phone number that anyone can read (OPTIONS needs no credentials): use a default that may "
+                "be public and set the number in jambonz, or write the number in the flow",
                 ("variables", name, member),
             )
 
 
 def is_phone_number(value: object) -> bool:
-    """Return whether a value is a phone number, however it is written, a list of them, or a text with one in it."""
+    """Return whether a value is a phone number in any notation, a list of them, or a text that contains one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return False
     if isinstance(value, int):
-        return FEWEST_DIGITS_WITHOUT_QUOTES <= len(str(value)) <= PHONE_DIGITS[-1]
+        return MIN_UNQUOTED_DIGITS <= len(str(value)) <= PHONE_DIGITS[-1]
     text = unicodedata.normalize("NFKC", value)
     text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
     return _NUMBER_IN_A_TEXT.search(text) is not None or any(map(_is_number, re.split(r"[,|\n]|;(?!\w+=)", text)))
@@ -81,23 +81,23 @@ def _reached(plan: Plan) -> set[str]:
     return reached
 
 
-def _silent_circles(plan: Plan) -> Iterator[tuple[str, ...]]:
+def _silent_loops(plan: Plan) -> Iterator[tuple[str, ...]]:
     onward = {name: _after_silence(plan, name) for name in plan.flows}
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     for start in plan.flows:
         path: list[str] = []
         flow: str | None = start
         while flow is not None and flow not in path:
             path.append(flow)
             flow = onward.get(flow)
-        if flow is not None and frozenset(path[path.index(flow) :]) not in told:
-            circle = path[path.index(flow) :]
-            told.add(frozenset(circle))
-            yield tuple(circle)
+        if flow is not None and frozenset(path[path.index(flow) :]) not in reported:
+            loop = path[path.index(flow) :]
+            reported.add(frozenset(loop))
+            yield tuple(loop)
 
 
 def _after_silence(plan: Plan, name: str) -> str | None:
-    """The flow that a caller who does nothing gets to from the first gather of a flow, if there is one."""
+    """Return the flow that a silent caller reaches from the first gather of a flow; `None` if there is none."""
     steps = sorted(plan.flows[name].steps.values(), key=lambda step: step.index)
     for step in steps:
         if GATHER in step.hooks:
@@ -123,5 +123,5 @@ def _flows_of(target: Target) -> Iterator[str]:
             yield from _flows_of(then)
 
 
-def _told(circle: tuple[str, ...]) -> str:
-    return " \u2192 ".join((*circle, circle[0]))
+def _shown(loop: tuple[str, ...]) -> str:
+    return " \u2192 ".join((*loop, loop[0]))

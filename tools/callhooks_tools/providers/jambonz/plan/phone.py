@@ -1,4 +1,4 @@
-"""A call on a plan without a server: the webhooks' own functions in the place of HTTP."""
+"""Transport for simulated calls on a plan without a server: it calls the webhook classes directly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOOL = re.compile(r"/webhooks/tool/(?P<vendor>[^/]+)")
 
 
 class PlanTransport:
-    """Answers as the functions do, by the simulated call's own clock; nothing is verified and nothing is kept."""
+    """Transport that answers as the functions do, at the simulated time, without authentication or storage."""
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class PlanTransport:
         )
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """Answer one request; what belongs to no flow is answered with no verbs, as events are."""
+        """Answer one request; a request that belongs to no flow, such as an event, gets no verbs."""
         parts = urlsplit(url)
         step = _STEP.fullmatch(parts.path) or _TOOL.fullmatch(parts.path)
         request = Request(

@@ -1,4 +1,4 @@
-"""Errors of jsonschema in words for those who write verbs. They never hold a value, which may be a secret."""
+"""Messages for errors of jsonschema, for people who write verbs. They never contain a value: it may be a secret."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 Location = tuple[int | str, ...]
-Told = tuple[Location, str]
+Description = tuple[Location, str]
 
 UnknownMember = Callable[[Location, Collection[str]], str]
-"""What to say of an unknown member at a place, beside the members that are known there."""
+"""Returns the message for an unknown member, from its place and the members known there."""
 
 KINDS = {
     "string": "text",
@@ -33,7 +33,7 @@ LIMITS = {
 
 
 class SchemaError(Protocol):
-    """What is used of a ValidationError of jsonschema, which comes without types."""
+    """The part of jsonschema's ValidationError that is used here; jsonschema has no types."""
 
     validator: str
     validator_value: Any
@@ -45,13 +45,13 @@ class SchemaError(Protocol):
     relative_schema_path: Sequence[int | str]
 
 
-def told(errors: Iterable[SchemaError], unknown: UnknownMember) -> Iterator[Told]:
-    """The place and the message of each fault; a place may come more than once."""
+def describe_errors(errors: Iterable[SchemaError], unknown: UnknownMember) -> Iterator[Description]:
+    """Yield the place and message of each fault; a place may occur more than once."""
     for error in errors:
-        yield from _told(error, tuple(error.absolute_path), unknown)
+        yield from _describe_error(error, tuple(error.absolute_path), unknown)
 
 
-def _told(error: SchemaError, location: Location, unknown: UnknownMember) -> Iterator[Told]:
+def _describe_error(error: SchemaError, location: Location, unknown: UnknownMember) -> Iterator[Description]:
     match error.validator:
         case "additionalProperties":
             known = error.schema["properties"]
@@ -63,25 +63,25 @@ def _told(error: SchemaError, location: Location, unknown: UnknownMember) -> Ite
                 if member not in error.instance:
                     yield (*location, member), "field required"
         case "anyOf" | "oneOf":
-            yield from _told_of_union(error, location, unknown)
+            yield from _describe_union(error, location, unknown)
         case "type" | "enum" | "const":
             yield location, _misfit(error)
         case keyword:
-            yield location, LIMITS.get(keyword, "does not fit jambonz's schema").format(error.validator_value)
+            yield location, LIMITS.get(keyword, "does not match jambonz's schema").format(error.validator_value)
 
 
-def _told_of_union(error: SchemaError, location: Location, unknown: UnknownMember) -> Iterator[Told]:
-    """One message for all branches, unless the value is clearly meant for one of them: then what is wrong there."""
+def _describe_union(error: SchemaError, location: Location, unknown: UnknownMember) -> Iterator[Description]:
+    """Yield one message for all branches, or the faults of a branch if the value is clearly meant for it."""
     branches: dict[int | str, list[SchemaError]] = {}
     for inner in error.context:
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
     meant = [errors for errors in branches.values() if not any(map(_is_of_another_kind, errors))]
     missing = [inner.validator_value for inner in error.context if inner.validator == "required"]
     if len(meant) == 1:
-        yield from told(meant[0], unknown)
+        yield from describe_errors(meant[0], unknown)
     elif not branches:
-        # `oneOf` refuses what fits two branches: a text as the confirmHook of a target, in the schemas of the SDK.
-        yield location, "must be a mapping; jambonz's own schema finds text ambiguous here"
+        # `oneOf` rejects a value that matches two branches, such as text as the confirmHook of a target in the SDK.
+        yield location, "must be a mapping; text is ambiguous in jambonz's own schema"
     elif len(missing) == len(error.context):
         yield location, f"must have {_listed([name for names in missing for name in names])}"
     else:

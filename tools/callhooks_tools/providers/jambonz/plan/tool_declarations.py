@@ -1,4 +1,4 @@
-"""Tools as vendors of language models want them declared, each by its own rules."""
+"""Declarations of tools in the format of each vendor of language models."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ PLACE = {
     Vendor.MICROSOFT: "llmOptions.session_update.tools",
     Vendor.GOOGLE: "llmOptions.setup.tools",
     Vendor.ULTRAVOX: "llmOptions.selectedTools",
-    Vendor.ELEVENLABS: "the tools of the agent at ElevenLabs, one by one: the verb only names the agent",
+    Vendor.ELEVENLABS: "the tools of your agent at ElevenLabs, one by one; the verb only names the agent",
     Vendor.DEEPGRAM: "llmOptions.settingsConfiguration.agent.think.functions",
     Vendor.VOICEAGENT: "llmOptions.settingsConfiguration.agent.think.functions",
 }
-"""Where the declarations belong in the verb."""
+"""Place of the declarations in the verb."""
 
 
 def declared(tools: Iterable[Tool], vendor: Vendor) -> list[Declaration]:
-    """The tools as a vendor wants them."""
+    """Return the declarations of tools in the format of a vendor."""
     if vendor is Vendor.GOOGLE:
         return [{"functionDeclarations": [_google(tool) for tool in tools]}]
     return [_DECLARATIONS[vendor](tool) for tool in tools]
@@ -51,7 +51,7 @@ def _openai(tool: Tool) -> Declaration:
 
 
 def _google(tool: Tool) -> Declaration:
-    # Gemini refuses an object without properties, and JSON Schema's word for members that are not known.
+    # Gemini rejects an object without properties, and the keyword additionalProperties.
     declaration = {"name": tool.name, "description": tool.description}
     if not tool.parameters["properties"]:
         return declaration
@@ -75,10 +75,10 @@ def _ultravox(tool: Tool) -> Declaration:
 
 
 def _elevenlabs(tool: Tool) -> Declaration:
-    # ElevenLabs wants every argument described, and takes no more of JSON Schema than this.
-    taken = ("type", "description", "enum", "items", "properties", "required")
+    # ElevenLabs requires a description of every argument, and accepts only these keywords of JSON Schema.
+    accepted = ("type", "description", "enum", "items", "properties", "required")
     properties = {
-        name: {"description": name, **{member: schema[member] for member in taken if member in schema}}
+        name: {"description": name, **{member: schema[member] for member in accepted if member in schema}}
         for name, schema in _properties(tool).items()
     }
     return {

@@ -1,8 +1,8 @@
-"""What jambonz would refuse in a verb, for the open source 0.9 line and for the v10 line.
+"""Faults in verbs for which jambonz would reject them, for the open-source 0.9 and for jambonz 10.
 
-For 0.9 the table `verbs_0_9.yaml` decides alone: its validator refuses a whole list of verbs for one member that it
-does not know. For v10 the schemas of jambonz's own Python SDK decide, closed to unknown members. Both let things pass
-that the server then chokes on or ignores; those are refused here as well.
+For 0.9, the table `verbs_0_9.yaml` decides: its validator rejects a whole list of verbs for one unknown member. For 10,
+the schemas of jambonz's Python SDK decide, closed to unknown members. Both accept some verbs on which the server then
+fails, or which it ignores; these are faults here too.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from callhooks_tools.providers.jambonz.plan.schema_errors import Location, told
+from callhooks_tools.providers.jambonz.plan.schema_errors import Location, describe_errors
 from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
 
 NO_VERB = "has no verb; write it as jambonz does: {verb: say, text: Hello}"
 MAX_TARGETS = 10
-"""So many jambonz rings at once; it drops the others."""
-NEEDED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
+"""jambonz rings this many targets at once and drops the others."""
+REQUIRED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
 NESTED_VERBS = ("say", "play", "listen", "stream", "transcribe")
-"""Members that hold a verb of their own name, outside `config`."""
+"""Members that hold the verb of the same name, except in `config`."""
 
 
 class Profile(StrEnum):
-    """The line of jambonz that a verb is meant for."""
+    """Version of jambonz that a verb is for."""
 
     OSS = "0.9"
     V10 = "10"
@@ -37,22 +37,22 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerbFault:
-    """What is wrong at a place in a verb; `()` is the verb itself."""
+    """A fault at a place in a verb; `()` is the verb itself."""
 
     location: Location
     message: str
 
 
 def verbs_of(profile: Profile) -> Mapping[str, Schema]:
-    """The verbs that a profile takes, each with the JSON Schema of its long form."""
+    """Return the verbs of a profile, each with the JSON Schema of its long form."""
     return verbs_of_0_9() if profile is Profile.OSS else verbs_of_the_sdk()
 
 
 def long_form(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """A verb as `{verb: say, text: Hello}`, where it may be written as `{say: {text: Hello}}`.
+    """Convert a verb to the long form: `{say: {text: Hello}}` to `{verb: say, text: Hello}`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the verb is in neither form.
     """
     if "verb" in item:
         return dict(item)
@@ -67,9 +67,9 @@ def long_form(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def verb_faults(verb: Mapping[str, JsonValue], profile: Profile) -> list[VerbFault]:
-    """What jambonz would refuse in a verb in its long form, in the order in which it is written.
+    """Return the faults of a verb in its long form, in the order of its members.
 
-    A list of verbs is refused as a whole where one of them has a fault.
+    jambonz rejects a whole list of verbs if one of them has a fault.
     """
     faults: dict[Location, VerbFault] = {}
     for fault in _faults(dict(verb), profile):
@@ -88,80 +88,80 @@ def _faults(verb: dict[str, Any], profile: Profile) -> Iterator[VerbFault]:
     if no_json := list(_no_json(verb, ())):
         yield from no_json
         return
-    yield from _choking(verb)
+    yield from _server_faults(verb)
     unknown = partial(_unknown_member, verb=name, profile=profile)
-    for location, message in told(_validator(name, profile).iter_errors(verb), unknown):
+    for location, message in describe_errors(_validator(name, profile).iter_errors(verb), unknown):
         yield VerbFault(location, message)
     yield from _faults_of_nested(verb, profile)
 
 
 @cache
 def _validator(name: str, profile: Profile) -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - a quarter of a second, which only a check should cost
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - the import takes 0.25 s, which only a check should pay
 
     return Draft202012Validator(verbs_of(profile)[name])
 
 
 def _no_json(value: object, location: Location) -> Iterator[VerbFault]:
-    """What YAML can hold and JSON cannot."""
+    """Yield a fault for each value that YAML can hold and JSON cannot."""
     if isinstance(value, dict):
         for name, member in value.items():
             if isinstance(name, str):
                 yield from _no_json(member, (*location, name))
             else:
-                yield VerbFault(location, f"the member {name!r} must have a name in quotes")
+                yield VerbFault(location, f"the name {name!r} must be in quotes")
     elif isinstance(value, list):
         for number, entry in enumerate(value):
             yield from _no_json(entry, (*location, number))
     elif isinstance(value, float) and not math.isfinite(value):
-        yield VerbFault(location, "JSON has no infinite number")
+        yield VerbFault(location, "must be a finite number")
     elif value is not None and not isinstance(value, (str, int, float)):
         yield VerbFault(location, "must be text; put it in quotes")
 
 
-def _choking(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
-    """What passes as valid, and what the server then chokes on or silently ignores."""
+def _server_faults(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
+    """Yield faults that pass validation, but on which the server fails or which it silently ignores."""
     match verb["verb"]:
         case "say" if "text" not in verb and verb.get("stream") is not True:
             yield VerbFault(("text",), "field required, unless stream is true")
         case "gather":
-            yield from _choking_gather(verb)
+            yield from _gather_faults(verb)
         case "dial" | "transfer":
-            yield from _choking_targets(verb.get("target"), ("target",))
+            yield from _target_faults(verb.get("target"), ("target",))
         case "sip:decline":
             status = verb.get("status")
             if isinstance(status, (int, float)) and status not in range(400, 700):
                 yield VerbFault(("status",), "must be a SIP status from 400 to 699")
         case "dub":
-            needed = {"playOnTrack": "play", "sayOnTrack": "say"}.get(str(verb.get("action")))
-            if needed and needed not in verb:
-                yield VerbFault((needed,), f"field required for {verb['action']}")
+            required = {"playOnTrack": "play", "sayOnTrack": "say"}.get(str(verb.get("action")))
+            if required and required not in verb:
+                yield VerbFault((required,), f"field required for {verb['action']}")
     if isinstance(handoff := verb.get("handoff"), dict):
-        yield from _choking_targets(handoff.get("target"), ("handoff", "target"))
+        yield from _target_faults(handoff.get("target"), ("handoff", "target"))
 
 
-def _choking_gather(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
+def _gather_faults(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
     if verb.get("input") == []:
-        yield VerbFault(("input",), "collects nothing; write digits, speech or both")
-    least, most = verb.get("minDigits"), verb.get("maxDigits")
+        yield VerbFault(("input",), "is empty; write digits, speech or both")
+    minimum, maximum = verb.get("minDigits"), verb.get("maxDigits")
     if "numDigits" in verb and ("minDigits" in verb or "maxDigits" in verb):
         yield VerbFault(("numDigits",), "cannot be combined with minDigits or maxDigits")
-    if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+    if isinstance(minimum, (int, float)) and isinstance(maximum, (int, float)) and minimum > maximum:
         yield VerbFault(("minDigits",), "must not be more than maxDigits")
 
 
-def _choking_targets(targets: object, location: Location) -> Iterator[VerbFault]:
+def _target_faults(targets: object, location: Location) -> Iterator[VerbFault]:
     if not isinstance(targets, list):
         return
     if not targets:
-        yield VerbFault(location, "has nobody to call")
+        yield VerbFault(location, "is empty; write at least one target")
     if len(targets) > MAX_TARGETS:
         yield VerbFault(location, f"has {len(targets)} targets; jambonz calls {MAX_TARGETS} at most")
     for number, target in enumerate(targets):
         kind = target.get("type") if isinstance(target, dict) else None
-        needed = NEEDED_BY_TARGET.get(kind) if isinstance(kind, str) else None
-        if needed and target.get(needed, "") == "":
-            yield VerbFault((*location, number, needed), f"field required for the type {kind!r}")
+        required = REQUIRED_BY_TARGET.get(kind) if isinstance(kind, str) else None
+        if required and target.get(required, "") == "":
+            yield VerbFault((*location, number, required), f"field required for the type {kind!r}")
 
 
 def _faults_of_nested(verb: Mapping[str, Any], profile: Profile) -> Iterator[VerbFault]:
@@ -205,7 +205,7 @@ def _unknown_verb(name: str, profile: Profile) -> str:
 def _unknown_member(place: Location, known: Collection[str], verb: str, profile: Profile) -> str:
     other = _other(profile)
     if tuple(part for part in place if isinstance(part, str)) in _places(verb, other):
-        return f"unknown member; only jambonz {other} takes it"
+        return f"unknown member; only jambonz {other} accepts it"
     return f"unknown member{_guess(str(place[-1]), known)}"
 
 
@@ -215,7 +215,7 @@ def _other(profile: Profile) -> Profile:
 
 @cache
 def _places(verb: str, profile: Profile) -> frozenset[tuple[str, ...]]:
-    """Every member that a verb names, at any depth; none for a verb that the profile does not have."""
+    """Return every member of a verb at any depth; empty if the profile does not have the verb."""
 
     def places(schema: Schema, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         for name, member in schema.get("properties", {}).items():
@@ -234,7 +234,7 @@ def _guess(word: str, known: Collection[str]) -> str:
 
 
 def _position(verb: Mapping[str, JsonValue], location: Location) -> list[int]:
-    """Where a place is written in a verb; what is missing comes last."""
+    """Return the position of a place in the written verb, to sort by; a missing member comes last."""
     position: list[int] = []
     value: JsonValue | Mapping[str, JsonValue] = verb
     for part in location:

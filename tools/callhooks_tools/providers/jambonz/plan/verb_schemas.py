@@ -1,4 +1,4 @@
-"""The verbs that a jambonz server takes, each as one JSON Schema that is closed to unknown members."""
+"""JSON Schemas of the verbs that a jambonz server accepts, closed to unknown members."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Schema = dict[str, Any]
 """A JSON Schema (draft 2020-12) without references."""
 
 NOT_IN_ANSWERS = "rest:dial"
-"""What a call that REST creates starts with: jambonz makes it itself, and waits for ever where an answer holds it."""
+"""jambonz's internal first verb of a call created through REST; in a response, it makes jambonz wait for ever."""
 
 
 @cache
 def verbs_of_0_9() -> dict[str, Schema]:
-    """The verbs of the open source line by their name, from the table beside this module."""
+    """Return the verbs of the open-source jambonz 0.9 by name, from the table next to this module."""
     table = _Table(yaml.safe_load(Path(__file__).with_name("verbs_0_9.yaml").read_text("utf-8")))
     return {name: table.members({"verb": [name], "id": "string", **members}) for name, members in table.verbs.items()}
 
 
 @cache
 def verbs_of_the_sdk() -> dict[str, Schema]:
-    """The verbs of the v10 line by their name, from the schemas that jambonz's Python SDK carries."""
-    package = find_spec("jambonz_sdk")  # the import of the package would cost a second
+    """Return the verbs of jambonz 10 by name, from the schemas in jambonz's Python SDK."""
+    package = find_spec("jambonz_sdk")  # importing the package would take a second
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("there is no jambonz_sdk")
+        raise ModuleNotFoundError("jambonz_sdk is not installed: run make setup")
     schemas = Path(package.origin).with_name("schema")
     paths = [path for folder in ("components", "verbs") for path in sorted((schemas / folder).iterdir())]
     files = {document["$id"]: document for document in (json.loads(path.read_text("utf-8")) for path in paths)}
     verbs = {url.rpartition("/")[2]: _closed(files[url], url, files) for url in files if "/verbs/" in url}
     del verbs[NOT_IN_ANSWERS]
-    # Both lines know these aliases, for which the SDK has no schema.
+    # Both versions accept these aliases, but the SDK has no schema for them.
     for vendor in ("microsoft", "voiceagent"):
         name = f"{vendor}_s2s"
         preset = {"verb": {"const": name}, "vendor": {"const": vendor}}
@@ -50,7 +50,7 @@ def verbs_of_the_sdk() -> dict[str, Schema]:
 
 
 class _Table:
-    """The notation of the table, made JSON Schema."""
+    """Converter of the table's notation to JSON Schema."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.verbs: dict[str, Schema] = document["verbs"]
@@ -86,9 +86,9 @@ class _Table:
 
 
 def _closed(schema: Schema, base: str, files: Mapping[str, Schema]) -> Schema:
-    """A schema of the SDK with its references filled in, and with no member besides those it names.
+    """Resolve the references in a schema of the SDK, and close it to unknown members.
 
-    The SDK's own models are strict in just this way, but know no conditions between members.
+    The models of the SDK are strict in the same way, but do not check conditions between members.
     """
     if "$ref" in schema:
         url, fragment = urldefrag(urljoin(base, schema["$ref"]))

@@ -1,4 +1,4 @@
-"""Draws a call plan.
+"""Pictures of a call plan, as SVG and Mermaid.
 
-Imports the layer alone.
+Imports only the layer.
 """

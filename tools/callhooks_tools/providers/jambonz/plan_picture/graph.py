@@ -1,11 +1,11 @@
-"""A call plan as a graph, to be drawn: which calls take which flow, what it does, and where its outcomes lead."""
+"""A call plan as a graph for the picture: routes, flows with their verbs, and outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern
-from callhooks.providers.jambonz.plan.plan import Choose, End, Go, GoOn, Plan, Repeat, Route, Target, Verb
+from callhooks.providers.jambonz.plan.plan import Choose, Continue, End, Go, Plan, Repeat, Route, Target, Verb
 
 from callhooks_tools.providers.jambonz.plan_picture.picture import Edge, Graph, Node, Shape
 
@@ -17,7 +17,7 @@ _QUIET_HOOKS = ("actionHook", "transcriptionHook")
 
 
 def graph_of(plan: Plan, title: str) -> Graph:
-    """The graph of a plan; a flow that only answers when everything else is broken has an entry that says so."""
+    """Return the graph of a plan; a flow that is only the fallback gets an entry "when something is broken"."""
     nodes: list[Node] = []
     edges: list[Edge] = []
     for number, route in enumerate(plan.routes):
@@ -28,7 +28,7 @@ def graph_of(plan: Plan, title: str) -> Graph:
         edges += _edges(plan, name)
     for name, flow in plan.flows.items():
         if flow.verbs == plan.fallback and not any(edge.target == f"flow {name}" for edge in edges):
-            nodes.append(Node("fallback", Shape.ENTRY, "when anything is broken"))
+            nodes.append(Node("fallback", Shape.ENTRY, "when something is broken"))
             edges.append(Edge("fallback", f"flow {name}", ()))
     return Graph(title, (*nodes, END), tuple(edges))
 
@@ -40,9 +40,9 @@ def _edges(plan: Plan, name: str) -> Iterator[Edge]:
         leads: dict[str, list[str]] = {}
         for hook, following in step.hooks.items():
             for word, target in following.targets:
-                for node, told in _leads(target, name):
+                for node, note in _leads(target, name):
                     leads.setdefault(node, []).append(
-                        "next" if only and not told and word == "otherwise" else _label(hook, word, told)
+                        "next" if only and not note and word == "otherwise" else _label(hook, word, note)
                     )
         for node, labels in leads.items():
             yield Edge(f"flow {name}", node, tuple(labels), step.index)
@@ -57,29 +57,29 @@ def _leads(target: Target, flow: str) -> Iterator[tuple[str, str]]:
             yield f"flow {name}", ""
         case Choose(routes):
             for route in routes:
-                yield f"flow {route.flow}", _calls_of(route, otherwise="else")
+                yield f"flow {route.flow}", _calls_of(route, otherwise="otherwise")
         case End():
             yield END.id, ""
         case Repeat(times, then):
             yield f"flow {flow}", f"{times}\u00d7"
-            for node, told in _leads(then, flow):
-                yield node, f"then{' ' + told if told else ''}"
-        case GoOn():
+            for node, note in _leads(then, flow):
+                yield node, f"then{' ' + note if note else ''}"
+        case Continue():
             return
 
 
-def _label(hook: str, word: str, told: str) -> str:
+def _label(hook: str, word: str, note: str) -> str:
     member = hook.rpartition(".")[2]
     subject = "" if member in _QUIET_HOOKS else member.removesuffix("Hook")
-    words = [subject, "" if word == "otherwise" and subject else word or "finish key alone", told]
+    words = [subject, "" if word == "otherwise" and subject else word or "finish key only", note]
     return " ".join(text for text in words if text)
 
 
 def _line(verb: Verb) -> str:
     name = str(verb["verb"])
-    told = [*_texts(verb), *_targets(verb)]
-    told += [str(verb[member]) for member in _SHOWN if isinstance(verb.get(member), str | int | float)]
-    line = " ".join([name, *(text for text in told if text)])
+    parts = [*_texts(verb), *_targets(verb)]
+    parts += [str(verb[member]) for member in _SHOWN if isinstance(verb.get(member), str | int | float)]
+    line = " ".join([name, *(text for text in parts if text)])
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1].rstrip()}\u2026"
 
 
@@ -100,12 +100,12 @@ def _targets(verb: Verb) -> Iterator[str]:
 
 
 def _target(target: Mapping[str, object]) -> str:
-    where = next((target[key] for key in ("number", "sipUri", "name") if key in target), target.get("type"))
-    return str(where).translate(_NO_BREAK)
+    address = next((target[key] for key in ("number", "sipUri", "name") if key in target), target.get("type"))
+    return str(address).translate(_NO_BREAK)
 
 
 def _calls_of(route: Route, otherwise: str = "every other call") -> str:
-    told = [
+    parts = [
         *(["outbound"] if route.direction == "outbound" else ["inbound"] if route.direction else []),
         *_parties("to", route.to),
         *_parties("from", route.from_),
@@ -115,13 +115,13 @@ def _calls_of(route: Route, otherwise: str = "every other call") -> str:
         *([f"during {' or '.join(route.during)}"] if route.during else []),
         *([f"outside {' and '.join(route.outside)}"] if route.outside else []),
     ]
-    return ", ".join(told) or otherwise
+    return ", ".join(parts) or otherwise
 
 
 def _parties(word: str, patterns: tuple[PartyPattern, ...]) -> Iterator[str]:
     if patterns:
-        told = [f"{pattern.text}{'*' if pattern.prefix else ''}".translate(_NO_BREAK) for pattern in patterns]
-        yield f"{word} {' or '.join(told)}"
+        parts = [f"{pattern.text}{'*' if pattern.prefix else ''}".translate(_NO_BREAK) for pattern in patterns]
+        yield f"{word} {' or '.join(parts)}"
 
 
 def _patterns(word: str, patterns: tuple[TextPattern, ...]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""Places boxes in layers, top to bottom, and leads wires around them along straight tracks.
+"""Layered layout: boxes in layers from top to bottom, and wires around them along straight tracks.
 
-The layers, their order and the places in them are found as Sugiyama, Tagawa and Toda describe (IEEE Transactions on
-Systems, Man and Cybernetics 11, 1981). All wires to one box share their tracks, so that they join like railway lines.
-Onward wires leave a box at its right and arrive from above; wires that go back leave and arrive at the left.
-Lengths are in pixels, y grows downwards. Equal input gives an equal drawing.
+Method: Sugiyama, Tagawa and Toda (IEEE Transactions on Systems, Man and Cybernetics 11, 1981). All wires
+to one box share their tracks, so they merge like railway lines. Forward wires leave a box at the right and arrive from
+above; backward wires leave and arrive at the left. Lengths are in pixels, y grows downwards. The layout is
+deterministic.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from itertools import accumulate, groupby, pairwise, permutations
 Point = tuple[float, float]
 
 TRACK = 12.0
-"""Between two tracks."""
+"""Distance between two tracks."""
 CLEARANCE = 18.0
-"""Between a box and the nearest track, or the next box's margin."""
+"""Distance between a box and the nearest track or the margin of the next box."""
 _SWEEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What is to be placed; a wire that goes back to it arrives at `entry_y` below its top."""
+    """A box to place; a backward wire arrives at `entry_y` below its top."""
 
     width: float
     height: float
@@ -34,7 +34,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A wire between two boxes, by index; leaves at `exit_y` below the top of its source, or below it in the middle."""
+    """A wire between two boxes, by index; it leaves at `exit_y` below the source's top, or at the bottom centre."""
 
     source: int
     target: int
@@ -43,7 +43,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The left upper corner of each box, the bends of each wire from its source to its target, and the size of all."""
+    """The upper left corner of each box, the points of each wire from source to target, and the total size."""
 
     corners: tuple[Point, ...]
     routes: tuple[tuple[Point, ...], ...]
@@ -52,9 +52,9 @@ class Drawing:
 
 
 def layers_of(links: Sequence[tuple[int, int]], count: int, first: Collection[int]) -> list[int]:
-    """The layer of each of `count` boxes: `first` in layer 0, all others below the farthest box that leads to them.
+    """Return the layer of each of `count` boxes: 0 for `first`, otherwise below the lowest box that leads to it.
 
-    A link that closes a loop does not count; a loop begins where it is reached first from `first`.
+    A link that closes a loop does not count; a loop begins at the box that is reached first from `first`.
     """
     after: list[list[int]] = [[] for _ in range(count)]
     for source, target in links:
@@ -69,18 +69,18 @@ def layers_of(links: Sequence[tuple[int, int]], count: int, first: Collection[in
 
 
 def _depth_first(after: Sequence[Sequence[int]], roots: Sequence[int]) -> tuple[dict[int, None], set[tuple[int, int]]]:
-    """Boxes in the order in which all that follows them was seen, and the links that lead back to where they began."""
-    begun: set[int] = set()
+    """Return the boxes in depth-first postorder, and the links that close a loop."""
+    started: set[int] = set()
     finished: dict[int, None] = {}
     closing: set[tuple[int, int]] = set()
     for root in roots:
-        path = [(root, iter(after[root]))] if root not in begun else []
-        begun.add(root)
+        path = [(root, iter(after[root]))] if root not in started else []
+        started.add(root)
         while path:
             box, targets = path[-1]
             for target in targets:
-                if target not in begun:
-                    begun.add(target)
+                if target not in started:
+                    started.add(target)
                     path.append((target, iter(after[target])))
                     break
                 if target not in finished:
@@ -92,7 +92,7 @@ def _depth_first(after: Sequence[Sequence[int]], roots: Sequence[int]) -> tuple[
 
 
 def lay_out(boxes: Sequence[Box], wires: Sequence[Wire], layers: Sequence[int]) -> Drawing:
-    """Place boxes in their layers (`layers_of`), and lead the wires."""
+    """Place the boxes in their layers (`layers_of`) and route the wires."""
     plan = _Layered(boxes, wires, layers)
     plan.order()
     plan.place()
@@ -101,7 +101,7 @@ def lay_out(boxes: Sequence[Box], wires: Sequence[Wire], layers: Sequence[int]) 
 
 @dataclass(slots=True)
 class _Track:
-    """The wires to one box between two layers: where they come in from above and from below, and their level."""
+    """The wires to one box between two layers: the x of their ends above and below, and their level."""
 
     above: set[float] = field(default_factory=set)
     below: set[float] = field(default_factory=set)
@@ -112,21 +112,21 @@ class _Track:
         return min(ends) - margin <= x <= max(ends) + margin
 
     def touches(self, other: _Track) -> bool:
-        """Whether the two may not share a level."""
+        """Return whether two tracks cannot share a level."""
         return any(self.spans(x, TRACK) for x in other.above | other.below) or any(
             other.spans(x) for x in self.above | self.below
         )
 
     def cost_above(self, other: _Track) -> int:
-        """What it costs if this one runs above the other: a crossing counts 1, one line upon the other 100."""
+        """Return the cost of placing this track above the other: 1 for a crossing, 100 for overlapping lines."""
         crossings = sum(other.spans(x) for x in self.below) + sum(self.spans(x) for x in other.above)
         return crossings + 100 * sum(abs(x - y) < TRACK / 2 for x in self.below for y in other.above)
 
 
 class _Layered:
-    """The items of each layer: the boxes, and a passage for every box whose wires go through the layer.
+    """Layout in progress. The items of a layer are boxes, and passages for wires that go through the layer.
 
-    Items are numbered: the boxes first, then the passages.
+    Items are numbered: boxes first, then passages.
     """
 
     def __init__(self, boxes: Sequence[Box], wires: Sequence[Wire], layers: Sequence[int]) -> None:
@@ -144,7 +144,7 @@ class _Layered:
         for item in items:
             self.rows[self.layer[item]].append(item)
         self.x = [0.0] * len(self.layer)
-        self.arrival: dict[int, float] = {}  # the x at which wires from above come to a box
+        self.arrival: dict[int, float] = {}  # the x at which wires from above arrive at a box
         self.above: list[list[int]] = [[] for _ in items]
         self.below: list[list[int]] = [[] for _ in items]
         for one, other in dict.fromkeys(hop for stations in self.stations for hop in pairwise(stations)):
@@ -153,28 +153,28 @@ class _Layered:
                 self.below[upper].append(lower)
                 self.above[lower].append(upper)
 
-    def goes_on(self, wire: Wire) -> bool:
-        """Whether a wire leads to a later layer."""
+    def leads_down(self, wire: Wire) -> bool:
+        """Return whether a wire leads to a lower layer."""
         return self.layer[wire.target] > self.layer[wire.source]
 
     def _collect_tracks(self) -> None:
-        # An upper exit takes the outer track at the right, where wires turn down, and the inner one at the left.
+        # The upper exit gets the outer track at the right, where wires turn down, and the inner track at the left.
         for wire in sorted(self.wires, key=lambda wire: -(wire.exit_y or 0)):
             tracks = self.right_tracks[wire.source]
-            if self.goes_on(wire) and wire.exit_y is not None and wire.target not in tracks:
+            if self.leads_down(wire) and wire.exit_y is not None and wire.target not in tracks:
                 tracks.append(wire.target)
         for wire in sorted(self.wires, key=lambda wire: wire.exit_y or 0):
-            if not self.goes_on(wire):
+            if not self.leads_down(wire):
                 tracks = self.left_tracks[wire.source]
                 if wire.source != wire.target and wire.target not in tracks:
                     tracks.append(wire.target)
         for wire in self.wires:
             tracks = self.left_tracks[wire.target]
-            if not self.goes_on(wire) and wire.target not in tracks:
+            if not self.leads_down(wire) and wire.target not in tracks:
                 tracks.insert(0, wire.target)
 
     def _stations(self) -> list[list[int]]:
-        """The items along each wire: its source, the passages, its target."""
+        """Return the items along each wire: source, passages, target."""
         passages: dict[tuple[int, int], int] = {}
         found = []
         for wire in self.wires:
@@ -190,7 +190,7 @@ class _Layered:
         return found
 
     def _parts(self) -> list[int]:
-        """For each item the first item of all that hang together with it."""
+        """Return for each item the first item of its connected part."""
         part = list(range(len(self.layer)))
 
         def find(item: int) -> int:
@@ -203,13 +203,13 @@ class _Layered:
             part[second] = first
         return [find(item) for item in range(len(part))]
 
-    # -- the order in the layers
+    # -- order in the layers
 
     def order(self) -> None:
-        """Order the items in each layer by the mean of their neighbours' places, and keep the best order seen."""
+        """Order each layer by the mean place of its items' neighbours; use the order with the fewest crossings."""
         for row in self.rows:
             row.sort(key=lambda item: self.part[item])
-        best, fewest = [list(row) for row in self.rows], self._crossings()
+        best, fewest_crossings = [list(row) for row in self.rows], self._crossings()
         for sweep in range(_SWEEPS):
             downwards = sweep % 2 == 0
             neighbours = self.above if downwards else self.below
@@ -217,12 +217,12 @@ class _Layered:
                 places = self._places()
                 means = {item: _mean([places[other] for other in neighbours[item]], places[item]) for item in row}
                 row.sort(key=lambda item: (self.part[item], means[item]))
-            if (crossings := self._crossings()) < fewest:
-                best, fewest = [list(row) for row in self.rows], crossings
+            if (crossings := self._crossings()) < fewest_crossings:
+                best, fewest_crossings = [list(row) for row in self.rows], crossings
         self.rows = best
 
     def _places(self) -> list[float]:
-        """The place of each item in its layer, between 0 and 1."""
+        """Return the place of each item in its layer, between 0 and 1."""
         places = [0.0] * len(self.layer)
         for row in self.rows:
             for place, item in enumerate(row):
@@ -241,10 +241,10 @@ class _Layered:
                     insort(seen, place)
         return crossings
 
-    # -- the places in the layers
+    # -- places in the layers
 
     def place(self) -> None:
-        """Give each item its x, as near to its neighbours as the boxes allow."""
+        """Set the x of each item, as close to its neighbours as the boxes allow."""
         for row in self.rows:
             self._settle(row, [0.0] * len(row))
         for sweep in range(2 * _SWEEPS):
@@ -255,17 +255,17 @@ class _Layered:
         self._push_together()
 
     def _push_together(self) -> None:
-        """Move each part that hangs together to the left, up to those before it."""
-        taken = [0.0] * len(self.rows)
+        """Move each connected part to the left, up to the parts before it."""
+        used = [0.0] * len(self.rows)
         for part in sorted(set(self.part)):
             members = [item for row in self.rows for item in row if self.part[item] == part]
-            room = min(self.x[item] - self._margins(item)[0] - taken[self.layer[item]] for item in members)
+            room = min(self.x[item] - self._margins(item)[0] - used[self.layer[item]] for item in members)
             for item in members:
                 self.x[item] -= room
-                taken[self.layer[item]] = self.x[item] + self._margins(item)[1]
+                used[self.layer[item]] = self.x[item] + self._margins(item)[1]
 
     def _pull(self, item: int, neighbour: int) -> float:
-        """Where a neighbour wants an item to be: a box below a box, a passage where its wires come or go."""
+        """Return the x at which an item would be straight below or above a neighbour or its wires."""
         if neighbour not in self.leads_to and item in self.leads_to:
             target = self.leads_to[item]
             if neighbour != target or self.layer[item] > self.layer[target]:
@@ -273,14 +273,14 @@ class _Layered:
         return self.x[neighbour]
 
     def _settle(self, row: Sequence[int], wanted: Sequence[float]) -> None:
-        """Place a row at the least squares from what is wanted, without an overlap (pool adjacent violators)."""
+        """Place a row by least squares from the wanted x, without overlaps (pool adjacent violators)."""
         offset, offsets = 0.0, []
         for index, item in enumerate(row):
             offset += self._margins(row[index - 1])[1] + self._margins(item)[0] if index else 0
             offsets.append(offset)
         blocks: list[tuple[float, int]] = []  # sum, number of members
-        for want, offset in zip(wanted, offsets, strict=True):
-            block = (want - offset, 1)
+        for target_x, offset in zip(wanted, offsets, strict=True):
+            block = (target_x - offset, 1)
             while blocks and blocks[-1][0] / blocks[-1][1] > block[0] / block[1]:
                 total, members = blocks.pop()
                 block = (block[0] + total, block[1] + members)
@@ -290,16 +290,16 @@ class _Layered:
             self.x[item] = offset + shift
 
     def _margins(self, item: int) -> Point:
-        """How much room an item takes at the left and at the right of its x."""
+        """Return the room that an item needs to the left and right of its x."""
         if item in self.leads_to:
             return TRACK / 2, TRACK / 2
         half = self.boxes[item].width / 2 + CLEARANCE
         return half + len(self.left_tracks[item]) * TRACK, half + len(self.right_tracks[item]) * TRACK
 
-    # -- the wires
+    # -- wires
 
     def exit_x(self, item: int, target: int) -> float:
-        """The x at which the wires from a box or through a passage to a target run up or down."""
+        """Return the x at which the wires to a target leave a box or pass a passage."""
         if item in self.leads_to:
             return self.x[item]
         reach = self.boxes[item].width / 2 + CLEARANCE
@@ -310,9 +310,9 @@ class _Layered:
         return self.x[item]
 
     def draw(self) -> Drawing:
-        """Give each layer and each track its y, and put the wires together."""
+        """Set the y of each layer and track, and build the wires."""
         tracks: list[dict[int, _Track]] = [defaultdict(_Track) for _ in range(len(self.rows) + 1)]
-        self._let_arrive()
+        self._place_arrivals()
         ends = [self._ends(wire, stations) for wire, stations in zip(self.wires, self.stations, strict=True)]
         for wire, places in zip(self.wires, ends, strict=True):
             for gap, x, from_above in places:
@@ -340,30 +340,30 @@ class _Layered:
             height=y,
         )
 
-    def _let_arrive(self) -> None:
-        """Let the wires from above arrive at a box in its middle, or near it where one of them comes straight down."""
-        coming: dict[int, list[float]] = {}
+    def _place_arrivals(self) -> None:
+        """Set where wires from above arrive at a box: the centre, or near it if one of them can come straight down."""
+        arriving: dict[int, list[float]] = {}
         for wire, stations in zip(self.wires, self.stations, strict=True):
-            if self.goes_on(wire):
-                coming.setdefault(wire.target, []).append(self.exit_x(stations[-2], wire.target))
-        for box, places in coming.items():
+            if self.leads_down(wire):
+                arriving.setdefault(wire.target, []).append(self.exit_x(stations[-2], wire.target))
+        for box, places in arriving.items():
             nearest = min(places, key=lambda x: abs(x - self.x[box]))
             near = abs(nearest - self.x[box]) < self.boxes[box].width / 4
             self.arrival[box] = nearest if near else self.x[box]
 
     def _ends(self, wire: Wire, stations: Sequence[int]) -> list[tuple[int, float, bool]]:
-        """Where a wire goes into and out of the gaps between the layers, in its direction: gap, x, whether above it.
+        """Return the ends of a wire in the gaps between layers, in its direction: gap, x, whether it comes from above.
 
-        Gap n lies above layer n.
+        Gap n is above layer n.
         """
         if wire.source == wire.target:
             return []
         ends: list[tuple[int, float, bool]] = []
-        x_in = self.arrival[wire.target] if self.goes_on(wire) else self.exit_x(wire.target, wire.target)
+        x_in = self.arrival[wire.target] if self.leads_down(wire) else self.exit_x(wire.target, wire.target)
         for one, other in pairwise(stations):
             start = self.exit_x(one, wire.target)
             end = x_in if other == wire.target else self.x[other]
-            if self.goes_on(wire):
+            if self.leads_down(wire):
                 ends += [(self.layer[other], start, True), (self.layer[other], end, False)]
             else:
                 gap = max(self.layer[one], self.layer[other] + 1)
@@ -379,7 +379,7 @@ class _Layered:
     ) -> Iterator[Point]:
         source, target = self.boxes[wire.source], self.boxes[wire.target]
         top = tops[self.layer[wire.source]]
-        side = source.width / 2 * (1 if self.goes_on(wire) else -1)
+        side = source.width / 2 * (1 if self.leads_down(wire) else -1)
         if wire.exit_y is None:
             yield self.x[wire.source], top + source.height
         else:
@@ -388,7 +388,7 @@ class _Layered:
         for gap, x, _ in ends:
             yield x, track_y[gap, wire.target]
         top = tops[self.layer[wire.target]]
-        if self.goes_on(wire):
+        if self.leads_down(wire):
             yield self.arrival[wire.target], top
         else:
             yield self.exit_x(wire.target, wire.target), top + target.entry_y
@@ -396,8 +396,8 @@ class _Layered:
 
 
 def _level(tracks: Sequence[_Track]) -> int:
-    """Give the tracks of one gap their levels, so that few cross; returns how many levels they take."""
-    # What it costs more to have the first above the second than the other way round.
+    """Set the levels of the tracks in one gap, with few crossings; return the number of levels."""
+    # Extra cost of the first track above the second, compared with the reverse.
     cost = {(one, other): tracks[one].cost_above(tracks[other]) - tracks[other].cost_above(tracks[one])
             for one, other in permutations(range(len(tracks)), 2)}  # fmt: skip
     order: list[int] = []

@@ -1,8 +1,8 @@
-"""The picture of a call plan: routes, flows, and the outcomes that lead from flow to flow, as SVG and as Mermaid.
+"""The picture of a call plan: routes, flows, and the outcomes that connect them, as SVG and as Mermaid.
 
-Every outcome is written into the card of its flow, beside the flow that it leads to, so that a line that is hard to
-follow is no riddle. Lines leave at the right and go on downwards; what goes back leaves and arrives at the left. A call
-that ends is a mark on the card, without a line.
+The card of a flow lists every outcome next to the flow that it leads to, so the picture is readable without following
+the lines. Lines leave at the right and run downwards; backward lines leave and arrive at the left. The end of a call is
+a mark on the card, without a line.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from callhooks_tools.providers.jambonz.plan_picture.text_fitting import clean, t
 
 
 class Shape(StrEnum):
-    """What a node of the plan is."""
+    """Kind of a node."""
 
     ENTRY = "entry"
-    """A route: what calls it takes."""
+    """A route, with its conditions."""
     FLOW = "flow"
     END = "end"
     """The call ends."""
@@ -33,7 +33,7 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A route, a flow with one line for each verb, an end or something outside."""
+    """A route, a flow with one line for each verb, an end, or a target outside the plan."""
 
     id: str
     shape: Shape
@@ -43,7 +43,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What leads from node to node: the outcomes, and the index of the line in the source that they belong to."""
+    """Connection of two nodes: the outcomes, and the index of their line in the source."""
 
     source: str
     target: str
@@ -53,10 +53,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A call plan to be drawn.
+    """A call plan to draw.
 
     Raises:
-        ValueError: an id is there twice or missing, or an edge leads to a route, from an end or from no line.
+        ValueError: an id occurs twice or is missing, or an edge leads to a route, from an end or from a missing line.
     """
 
     title: str
@@ -78,7 +78,7 @@ class Graph:
 
 
 def _outcome(edge: Edge) -> str:
-    """The outcomes of an edge in one line, or nothing."""
+    """Return the outcomes of an edge in one line; empty if there are none."""
     return ", ".join(filter(None, map(clean, edge.labels)))
 
 
@@ -89,10 +89,10 @@ _MERMAID_LINE = 88
 
 
 def to_mermaid(graph: Graph) -> str:
-    """The plan as a Mermaid flowchart; a call that ends has a mark of its own for each flow in which it does."""
+    """Return the plan as a Mermaid flowchart; each flow in which a call ends has a separate end node."""
     nodes = {node.id: node for node in graph.nodes}
     names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
-    # A title knows no codes, and what looks like HTML would be taken for it.
+    # A title cannot contain character codes, so remove everything that could be HTML.
     title = clean(re.sub("[<>&]", " ", graph.title))
     lines = ["---", f"title: {json.dumps(title)}", "---", "flowchart TD"]
 
@@ -124,7 +124,7 @@ def to_mermaid(graph: Graph) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    """Text in which nothing is Mermaid's, Markdown's or HTML's: but letters, digits and commas all is codes."""
+    """Escape a text for Mermaid, Markdown and HTML: all but letters, digits, spaces and commas become codes."""
     text = clean(text)
     if len(text) > _MERMAID_LINE:
         text = text[: _MERMAID_LINE - 1].rstrip() + "…"
@@ -133,14 +133,14 @@ def _mermaid_text(text: str) -> str:
 
 # -- SVG
 
-_WIDEST, _NARROWEST = 320.0, 120.0
-_LONGEST_VERB = 16
+_MAX_ROOM, _MIN_ROOM = 320.0, 120.0
+_MAX_VERB_LENGTH = 16
 _PADDING = 14.0
 _PAGE = 28.0
 _TITLE, _TEXT, _SMALL, _HEADING = 15.0, 13.0, 12.5, 20.0
 _ROW = 18.0
 
-# One hue for each flow that something leads to: in light, in dark. Each has a contrast of at least 4.5 to the card.
+# Hues of target flows, for light and dark. Each has a contrast of at least 4.5 with the card.
 _HUES = (
     ("#1d4ed8", "#84b2ff"), ("#b04a06", "#f7a955"), ("#157038", "#63d68d"), ("#7e22ce", "#cb9cff"),
     ("#0b6a85", "#55d0e8"), ("#be185d", "#ff93c3"), ("#4a700e", "#b6dc60"), ("#7a5a00", "#e5c84f"),
@@ -153,7 +153,7 @@ _DARK = {"page": "#0d1117", "card": "#161d27", "band": "#222c39", "edge": "#5b6b
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A line in a card; `x` is its start, its middle or its end, `y` its baseline."""
+    """A line of text in a card; `x` is its start, middle or end, `y` its baseline."""
 
     x: float
     y: float
@@ -164,7 +164,7 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """An edge, by its number, as it is written into the card of its source."""
+    """An edge, by its number, as text in the card of its source."""
 
     number: int
     label: str
@@ -177,13 +177,13 @@ class _Outcome:
 
 
 def _bolder(line: str) -> float:
-    """How much wider a line is for the verb at its beginning, which is bold."""
+    """Return the extra width of a line because its verb is bold."""
     verb = clean(line).partition(" ")[0]
-    return text_width(verb, _TEXT, bold=True) - text_width(verb, _TEXT) if len(verb) <= _LONGEST_VERB else 0
+    return text_width(verb, _TEXT, bold=True) - text_width(verb, _TEXT) if len(verb) <= _MAX_VERB_LENGTH else 0
 
 
 class _Card:
-    """A node as it is drawn: its texts, the bands behind the outcomes, and the height at which each outcome leaves."""
+    """Drawing of a node: its texts, the bands behind the outcomes, and the y of each exit."""
 
     def __init__(self, node: Node, outcomes: Mapping[int | None, Sequence[_Outcome]]) -> None:
         self.node = node
@@ -194,7 +194,7 @@ class _Card:
         wanted = [text_width(title, _TITLE, bold=True)]
         wanted += [text_width(clean(line), _TEXT) + _bolder(line) for line in node.lines]
         wanted += [outcome.width for found in outcomes.values() for outcome in found]
-        self._room = min(_WIDEST, max(_NARROWEST, *wanted))
+        self._room = min(_MAX_ROOM, max(_MIN_ROOM, *wanted))
         self.width = self._room + 2 * _PADDING
         self._y = 10.0
         self.entry_y = self._y + _ROW / 2
@@ -220,7 +220,7 @@ class _Card:
         self.texts.append(_Text(x, self._y - 5, text, style, anchor))
 
     def _write_outcome(self, outcome: _Outcome) -> None:
-        """Write an outcome and what it leads to, in one line if they fit; beside its verb, if it has no name."""
+        """Write an outcome and its target, in one line if they fit, or in the verb's line if it has no name."""
         if self.is_entry:
             for line in wrap(f"{outcome.label} {outcome.leads_to}", self._room, _TEXT, 2):
                 self._write(line, "text")
@@ -248,7 +248,7 @@ class _Card:
 
 
 def to_svg(graph: Graph) -> str:
-    """The plan as an SVG image that needs nothing else, in light and dark."""
+    """Return the plan as a self-contained SVG image, for light and dark."""
     nodes = [node for node in graph.nodes if node.shape is not Shape.END]
     index = {node.id: number for number, node in enumerate(nodes)}
     wired = {number: edge for number, edge in enumerate(graph.edges) if edge.target in index}
@@ -299,7 +299,7 @@ def to_svg(graph: Graph) -> str:
 
 
 def _hues(wires: Sequence[Wire], layers: Sequence[int]) -> dict[int, int]:
-    """A hue for each target; where they are too few, two that one card leads to, or two side by side, share none."""
+    """Return a hue for each target; avoid equal hues for targets of one card, or next to each other."""
     sources: dict[int, list[int]] = {}
     for wire in wires:
         sources.setdefault(wire.target, []).append(wire.source)
@@ -317,7 +317,7 @@ def _hues(wires: Sequence[Wire], layers: Sequence[int]) -> dict[int, int]:
 def _outcomes(
     node: Node, graph: Graph, index: Mapping[str, int], layers: Sequence[int]
 ) -> dict[int | None, list[_Outcome]]:
-    """What is written into a card, by the line that it belongs to."""
+    """Return the outcomes in a card, by their line."""
     titles = {other.id: clean(other.title) or "?" for other in graph.nodes}
     found: dict[int | None, list[_Outcome]] = {}
     for number, edge in enumerate(graph.edges):
@@ -336,7 +336,7 @@ def _outcomes(
 
 
 def _sentences(graph: Graph) -> Iterator[str]:
-    """The plan in words, for who cannot see it."""
+    """Yield the plan as sentences, for screen readers."""
     titles = {node.id: clean(node.title) for node in graph.nodes}
     for edge in graph.edges:
         outcome = _outcome(edge)
@@ -381,7 +381,7 @@ def _add_text(parent: ET.Element, text: _Text, style: str = "") -> None:
         place["text-anchor"] = text.anchor
     element = ET.SubElement(parent, "text", place)
     verb, space, rest = text.text.partition(" ")
-    if text.style == "verb" and len(verb) <= _LONGEST_VERB:
+    if text.style == "verb" and len(verb) <= _MAX_VERB_LENGTH:
         emphasised = ET.SubElement(element, "tspan")
         emphasised.text, emphasised.tail = verb, space + rest
     else:
@@ -392,7 +392,7 @@ def _add_card(parent: ET.Element, card: _Card, corner: Point, hue: int | None) -
     frame = {"x": f"{corner[0]:g}", "y": f"{corner[1]:g}", "width": f"{card.width:g}", "height": f"{card.height:g}"}
     shape = {"rx": f"{min(22, card.height / 2):g}" if card.is_entry else "8"}
     ET.SubElement(parent, "rect", {"class": "pill" if card.is_entry else f"card {card.node.shape}", **frame, **shape})
-    inside = ET.SubElement(parent, "svg", frame)  # cuts off what a very wide font would write over the edge
+    inside = ET.SubElement(parent, "svg", frame)  # clips text in a very wide font
     if hue is not None:
         ET.SubElement(inside, "rect", {"class": f"hue{hue}", "x": "8", "y": "0", "width": f"{card.width - 16:g}",
                                        "height": "4"})  # fmt: skip
@@ -406,7 +406,7 @@ def _add_card(parent: ET.Element, card: _Card, corner: Point, hue: int | None) -
 def _add_wires(
     parent: ET.Element, joined: Sequence[tuple[Edge, Sequence[Point]]], hue: int, titles: Mapping[str, str]
 ) -> None:
-    """Draw the wires to one card, with a rim in the page's colour where they cross those drawn before."""
+    """Draw the wires to one card, with a halo in the page's colour where they cross earlier wires."""
     ET.SubElement(parent, "path", {"class": "halo", "d": " ".join(_path(route) for _, route in joined)})
     for edge, route in joined:
         wire = ET.SubElement(parent, "path", {"class": f"wire wire{hue}", "d": _path(route)})
@@ -418,7 +418,7 @@ def _add_wires(
 
 
 def _path(route: Sequence[Point]) -> str:
-    """A line along the points with round corners, which ends within the arrow's head."""
+    """Return an SVG path along the points with round corners; it ends inside the arrowhead."""
     points = [*route[:-1], _towards(route[-1], route[-2], 6)]
     found = [f"M{points[0][0]:g} {points[0][1]:g}"]
     for (before, corner), (_, after) in pairwise(pairwise(points)):
@@ -434,6 +434,6 @@ def _distance(one: Point, other: Point) -> float:
 
 
 def _towards(start: Point, end: Point, length: float) -> Point:
-    """The point at a length from the start, on an upright or level line."""
+    """Return the point at a distance from the start, on a vertical or horizontal line."""
     share = length / (_distance(start, end) or 1)
     return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share

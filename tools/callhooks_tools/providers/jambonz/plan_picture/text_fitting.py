@@ -1,4 +1,4 @@
-"""Makes text fit into a picture: its width as no font is known, and its lines."""
+"""Text in pictures: its width without a known font, and line breaks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _GAP = re.compile("[^\x21-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
-"""Spaces, what XML does not allow, control characters, and what turns the direction of all that follows it."""
+"""Spaces, control characters, characters that XML does not allow, and characters that change the text direction."""
 
 _WIDTHS = {
     char: width
@@ -16,11 +16,11 @@ _WIDTHS = {
     }.items()
     for char in chars
 }  # fmt: skip
-"""Widths in ems: of Liberation Sans, Roboto, Noto Sans, Open Sans and DejaVu Sans the widest. Others: 0.65."""
+"""Widths in ems, the widest of Liberation Sans, Roboto, Noto Sans, Open Sans and DejaVu Sans. Default: 0.65."""
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """The width in pixels that a text takes at most, in the usual sans-serif fonts."""
+    """Return the maximum width of a text in pixels, in the usual sans-serif fonts."""
     return sum(map(_ems, text)) * size * (1.15 if bold else 1)
 
 
@@ -37,12 +37,12 @@ def _ems(char: str) -> float:
 
 
 def clean(text: str) -> str:
-    """Text that XML can hold, in one line; spaces that do not break are kept."""
+    """Return the text in one line, without characters that XML does not allow; non-breaking spaces stay."""
     return _GAP.sub(" ", text).strip(" ")
 
 
 def wrap(text: str, width: float, size: float, lines: int, *, bold: bool = False) -> list[str]:
-    """Break a text into at most `lines` lines of a width; what does not fit becomes an ellipsis."""
+    """Break a text into at most `lines` lines of a width; an ellipsis replaces the rest."""
     found: list[str] = []
     rest = clean(text)
     while rest and len(found) < lines:
@@ -61,7 +61,7 @@ def wrap(text: str, width: float, size: float, lines: int, *, bold: bool = False
 
 
 def _prefix(text: str, width: float, size: float) -> int:
-    """How many characters of a text fit into a width."""
+    """Return the number of characters that fit into a width."""
     for index, char in enumerate(text):
         width -= _ems(char) * size
         if width < 0:

@@ -1,4 +1,4 @@
-"""Tools that language models call: their declaration and how they are run.
+"""Tools that language models call: their declarations and their execution.
 
-Imports `calls`, `events` and `runtime`; no hook of jambonz.
+Imports `calls`, `events` and `runtime`; no jambonz webhook.
 """

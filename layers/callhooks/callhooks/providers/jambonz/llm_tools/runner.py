@@ -1,7 +1,7 @@
-"""Runs tools once: a tool may act, so Powertools' two-phase idempotency stands around it.
+"""Execution of tools, once for each request: a tool may change something, so Powertools' idempotency guards it.
 
-A request is noted before its tools run and completed with their outcomes afterwards. A repeat gets the outcomes, an
-error that a tool ended with included: a tool that failed half way may have acted, and the model can ask anew.
+The request is recorded before its tools run, and their outcomes are added afterwards. A duplicate gets the same
+outcomes, errors included: a tool that failed half way may have changed something. The model can send a new request.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-SECONDS_FOR_TOOLS = 5.0
-"""jambonz waits 10 s for the answer, of which a cold start and two hanging writes may take their part."""
-REMEMBERED_SECONDS = 86_400
+TOOLS_TIMEOUT_SECONDS = 5.0
+"""jambonz waits 10 s for the response; a cold start and two hanging writes may use up some of that."""
+RECORD_SECONDS = 86_400
 
-STILL_AT_WORK = failed("The tool is still at work on this request.")
-CANNOT_RUN = failed("The tool cannot be run at the moment. Nothing was done.")
-TOOK_TOO_LONG = failed("The tool took too long. It may still come to its end.")
-NOT_BEGUN = failed("There was no time left for this tool. Nothing was done.")
+STILL_RUNNING = failed("The tool is still running for this request.")
+CANNOT_RUN = failed("The tool cannot run at the moment. Nothing was done.")
+TOOK_TOO_LONG = failed("The tool took too long. It may still finish.")
+NOT_STARTED = failed("No time was left for this tool. Nothing was done.")
 TOO_MANY = failed(f"Not run: at most {MAX_CALLS} at once. Ask again.")
-"""Short: with 2,000 of these the answer still holds one for each request."""
+"""Short, so that a response has room for one of these for each of 2,000 calls."""
 
 logger = Logger(child=True)
 
 
-class NotGuarded(CallhooksError):
-    """Nothing would keep a tool from running twice."""
+class IdempotencyUnavailable(CallhooksError):
+    """Idempotency is off, so a tool could run twice."""
 
 
 class ToolRunner:
-    """Runs the tools of a toolbox.
+    """Runner for the tools of a toolbox.
 
     Args:
-        toolbox: the tools; what kept others out is logged here.
-        store: where it is noted which requests were run.
-        monotonic: seconds of a clock that never goes back.
-        seconds: how long the tools of one request are waited for.
+        toolbox: the tools; its problems are logged on creation.
+        store: records the requests and their outcomes.
+        monotonic: returns the seconds of a monotonic clock.
+        seconds: time limit for all tools of one request.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ToolRunner:
         *,
         store: BasePersistenceLayer,
         monotonic: Callable[[], float],
-        seconds: float = SECONDS_FOR_TOOLS,
+        seconds: float = TOOLS_TIMEOUT_SECONDS,
     ) -> None:
         self._toolbox = toolbox
         self._store = store
@@ -80,23 +80,22 @@ class ToolRunner:
             key_prefix="tool",
             config=IdempotencyConfig(
                 use_local_cache=True,
-                expires_after_seconds=REMEMBERED_SECONDS,
+                expires_after_seconds=RECORD_SECONDS,
                 hash_function="sha256",
-                lambda_context=cast("LambdaContext", _NoSecondTry()),
+                lambda_context=cast("LambdaContext", _NeverExpires()),
             ),
         )
 
     def run(self, requests: Sequence[ToolRequest], call: ToolCall, *, key: str) -> list[ToolOutcome]:
-        """Run what is asked for, in its order, and give each an outcome; never raises.
+        """Run the requested tools in order and return one outcome for each request; never raises.
 
-        The first `MAX_CALLS` requests are looked at, whatever they ask for. `key` is the same for a repeat of the
-        requests, and for nothing else.
+        Only the first `MAX_CALLS` requests are read. `key` is the idempotency key: duplicates share it.
         """
         prepared = [self._toolbox.prepare(request) for request in requests[:MAX_CALLS]]
         ready = [one for one in prepared if isinstance(one, PreparedCall)]
         outcomes = iter(self._outcomes(ready, call, key, self._monotonic() + self._seconds) if ready else [])
-        looked_at = [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
-        return looked_at + [TOO_MANY] * (len(requests) - len(looked_at))
+        answered = [next(outcomes) if isinstance(one, PreparedCall) else one for one in prepared]
+        return answered + [TOO_MANY] * (len(requests) - len(answered))
 
     def _outcomes(self, ready: Sequence[PreparedCall], call: ToolCall, key: str, ends: float) -> list[ToolOutcome]:
         ran: list[ToolOutcome] = []
@@ -104,15 +103,15 @@ class ToolRunner:
             outcomes: list[Mapping[str, Any]] = self._run_once(key=key, ready=ready, call=call, ends=ends, ran=ran)
             return [ToolOutcome(**outcome) for outcome in outcomes]
         except IdempotencyAlreadyInProgressError:
-            logger.warning("a repeat came while its tool is at work")
-            return [STILL_AT_WORK] * len(ready)
-        except Exception as error:  # noqa: BLE001 - whatever the database does, the model gets an answer
+            logger.warning("a duplicate arrived while its tool was still running")
+            return [STILL_RUNNING] * len(ready)
+        except Exception as error:  # noqa: BLE001 - the model gets a response whatever fails
             failure = describe_exception(error.__cause__ or error)
             if len(ran) == len(ready):
-                logger.error("it could not be noted that a tool has run", extra={"failure": failure})
+                logger.error("the outcome of a tool could not be recorded", extra={"failure": failure})
                 return ran
             logger.error(
-                "a tool was not run, since nothing would keep it from running twice", extra={"failure": failure}
+                "a tool was not run: without the table of tool calls it could run twice", extra={"failure": failure}
             )
             return [CANNOT_RUN] * len(ready)
 
@@ -125,21 +124,21 @@ class ToolRunner:
         ends: float,
         ran: list[ToolOutcome],
     ) -> list[dict[str, object]]:
-        # Powertools configures the store for every guarded run, and not where idempotency is switched off.
+        # Powertools configures the store on every guarded run, unless idempotency is switched off.
         if not self._store.configured:
-            raise NotGuarded
-        # All outcomes together go into one record and one event, which DynamoDB limits.
-        largest = MAX_RESULT_BYTES // len(ready)
-        ran.extend(self._run_in_time(one, call, ends - self._monotonic(), largest) for one in ready)
+            raise IdempotencyUnavailable
+        # All outcomes share one record and one event, whose size DynamoDB limits.
+        max_bytes = MAX_RESULT_BYTES // len(ready)
+        ran.extend(self._run_in_time(one, call, ends - self._monotonic(), max_bytes) for one in ready)
         return [{"value": outcome.value, "is_error": outcome.is_error} for outcome in ran]
 
-    def _run_in_time(self, one: PreparedCall, call: ToolCall, seconds: float, largest: int) -> ToolOutcome:
+    def _run_in_time(self, one: PreparedCall, call: ToolCall, seconds: float, max_bytes: int) -> ToolOutcome:
         if seconds <= 0:
-            logger.error("a tool was not begun, no time was left", extra={"tool": one.tool.name})
-            return NOT_BEGUN
+            logger.error("a tool was not started: no time was left", extra={"tool": one.tool.name})
+            return NOT_STARTED
         finished: SimpleQueue[ToolOutcome] = SimpleQueue()
-        # Python cannot end a thread: a tool that takes too long goes on, and nobody waits for it.
-        Thread(target=lambda: finished.put(one.run(call, largest=largest)), daemon=True).start()
+        # Python cannot stop a thread, so a tool that takes too long runs on and its result is lost.
+        Thread(target=lambda: finished.put(one.run(call, max_bytes=max_bytes)), daemon=True).start()
         try:
             return finished.get(timeout=seconds)
         except Empty:
@@ -147,12 +146,11 @@ class ToolRunner:
             return TOOK_TOO_LONG
 
 
-class _NoSecondTry:
-    """Makes a request that was begun stay so as long as it is remembered.
+class _NeverExpires:
+    """Lambda context that keeps a started request "in progress" for as long as its record exists.
 
-    With the time that is left to the invocation, as Powertools asks for it, a repeat after a crash would run the tool
-    again, and nobody knows whether it had acted.
+    With the real remaining time, a duplicate after a crash would run the tool again, although it may have acted.
     """
 
     def get_remaining_time_in_millis(self) -> int:
-        return REMEMBERED_SECONDS * 1000
+        return RECORD_SECONDS * 1000

@@ -1,8 +1,8 @@
 """Tools: typed Python functions that a language model may call in the middle of a phone call.
 
-A tool is a public function in a module of one folder. Its name is the tool's name, the first paragraph of its
-docstring the description, its annotated parameters the arguments. A parameter annotated with `ToolCall` is filled in
-by us and is no argument of the model. Whatever goes wrong becomes an `ToolOutcome` with a text that the model can read.
+A tool is a public function in a module of one folder. The first paragraph of its docstring is its description, and its
+annotated parameters are its arguments. callhooks fills in a parameter annotated with `ToolCall`; the model does not see
+it. Every error becomes a `ToolOutcome` with a text for the model.
 """
 
 from __future__ import annotations
@@ -31,50 +31,50 @@ from callhooks.runtime.errors import CallhooksError, describe_exception
 from callhooks.runtime.json_values import finite_float, read_json
 
 MAX_CALLS = 16
-"""Calls of one request that are run; models ask for a few at once."""
+"""Limit of calls that run in one request; models make a few at once."""
 MAX_RESULT_BYTES = 64 * 1024
-MAX_PROBLEMS_TOLD = 10
-MAX_NAME_TOLD = 100
+MAX_REPORTED_PROBLEMS = 10
+MAX_NAME_LENGTH = 100
 PACKAGE = "callhooks_own_tools"
-"""The package that the modules of the folder are imported into, so that they can share code among each other."""
+"""Name of the package that holds the modules of the folder, so that they can import each other."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-"""What every vendor takes as the name of a function."""
+"""Function names that every vendor accepts."""
 _SHOULD = re.compile(r"^\w+ should ")
 _WITHHELD = frozenset({"", "anonymous", "private", "restricted", "unavailable", "unknown", "withheld", "266696687"})
-"""Callers who do not tell who they are; the number spells ANONYMOUS."""
+"""Numbers of callers who withhold theirs; 266696687 spells ANONYMOUS."""
 
 logger = Logger(child=True)
 
 
 class Answering(Protocol):
-    """Who answers for a number: the flow that takes its calls, and whom it may ring."""
+    """The flow that takes the calls to a number, and the parties that it may ring."""
 
     @property
     def flow(self) -> str:
-        """The flow's name."""
+        """Return the name of the flow."""
 
     @property
     def rings(self) -> tuple[str, ...]:
-        """Numbers, users, SIP URIs and queues."""
+        """Return numbers, users, SIP URIs and queues."""
 
 
 class PlanFacts(Protocol):
-    """What tools may ask of the call plan; moments are aware."""
+    """The call plan as tools see it; moments are aware."""
 
     def open_calendars(self, now: datetime) -> Mapping[str, bool]:
-        """The plan's calendars, and whether each is open."""
+        """Return for each calendar of the plan whether it is open."""
 
     def next_change(self, calendar: str, now: datetime) -> datetime | None:
-        """When a calendar next opens or closes."""
+        """Return when a calendar next opens or closes."""
 
     def who_answers(self, number: str, now: datetime) -> Answering:
-        """The flow that takes a call to a number now, and whom it may ring."""
+        """Return the flow that takes a call to a number now, and the parties that it may ring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Who is in a call, as its first webhook told; `direction` as in an event."""
+    """Parties of a call, from its first webhook; `direction` as in an event."""
 
     caller: str | None = None
     called: str | None = None
@@ -82,17 +82,16 @@ class Parties:
 
     @property
     def other(self) -> str | None:
-        """Who is at the other end: the caller, or whom we called; `None` for who withholds the number."""
+        """Return the remote party: the caller, or the callee of an outbound call; `None` if the number is withheld."""
         party = self.called if self.direction == OUTBOUND else self.caller
         return None if party is None or canonical_party(party) in _WITHHELD else party
 
 
 class ToolCall:
-    """What a tool may know of the call in which it was asked for.
+    """The call in which a tool was requested.
 
-    `call_sid` is `None` where the tool hook's URL names no call. `now` is aware. `caller`, `called` and
-    `other_party` are `None` where nothing is stored of the call's beginning; they are looked up when they are first
-    asked for.
+    `call_sid` is `None` if the URL of the tool hook does not identify a call. `now` is aware. `caller`, `called` and
+    `other_party` are looked up on first use; they are `None` if the call's first webhook is not stored.
     """
 
     def __init__(
@@ -116,31 +115,31 @@ class ToolCall:
 
     @property
     def caller(self) -> str | None:
-        """The calling number or SIP user."""
+        """Return the calling number or SIP user."""
         return self._parties.caller
 
     @property
     def called(self) -> str | None:
-        """The called number or SIP user."""
+        """Return the called number or SIP user."""
         return self._parties.called
 
     @property
     def other_party(self) -> str | None:
-        """Whom the model talks with: the caller, or in a call that we made, the called party."""
+        """Return the party that the model talks with: the caller, or the called party of an outbound call."""
         return self._parties.other
 
-    def last_calls(self, most: int) -> tuple[PastCall, ...]:
-        """The calls that the other party made before this one, the newest first."""
+    def last_calls(self, limit: int) -> tuple[PastCall, ...]:
+        """Return the calls that the other party made before this one, the newest first."""
         party = self.other_party
         if party is None:
             return ()
-        calls = self._past_calls.of_caller(party, most=most + 1)
-        return tuple(call for call in calls if call.call_id != self.call_sid)[:most]
+        calls = self._past_calls.of_caller(party, most=limit + 1)
+        return tuple(call for call in calls if call.call_id != self.call_sid)[:limit]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A model's wish: `id` is the vendor's, `arguments` is whatever was sent for them."""
+    """A request of a model for a tool: `id` is the vendor's, `arguments` are unchecked."""
 
     name: str
     arguments: object = None
@@ -149,20 +148,20 @@ class ToolRequest:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What a model is told: a value that JSON can hold."""
+    """The response to a model: a value that JSON can hold."""
 
     value: object
     is_error: bool = False
 
 
 def failed(problem: str) -> ToolOutcome:
-    """An outcome that tells the model what is wrong."""
+    """Return an outcome that describes a problem to the model."""
     return ToolOutcome({"error": problem}, is_error=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that models may call. `parameters` is the JSON schema of its arguments, without references."""
+    """Function that models may call. `parameters` is the JSON schema of its arguments, without references."""
 
     name: str
     description: str
@@ -174,13 +173,13 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """A tool with arguments that were checked."""
+    """Tool with checked arguments."""
 
     tool: Tool
     arguments: Mapping[str, object]
 
-    def run(self, call: ToolCall, *, largest: int = MAX_RESULT_BYTES) -> ToolOutcome:
-        """Run the tool; whatever it does, there is an outcome."""
+    def run(self, call: ToolCall, *, max_bytes: int = MAX_RESULT_BYTES) -> ToolOutcome:
+        """Run the tool and return its outcome, even if it raises."""
         try:
             result = self.tool.function(**self.arguments, **dict.fromkeys(self.tool.context, call))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool must not leave the model without an answer
@@ -191,10 +190,10 @@ class PreparedCall:
             size = len(json.dumps(value, allow_nan=False))
         except Exception as error:  # noqa: BLE001 - a result may be of any kind
             logger.error(
-                "a tool's result is no JSON", extra={"tool": self.tool.name, "failure": describe_exception(error)}
+                "a tool's result has no JSON form", extra={"tool": self.tool.name, "failure": describe_exception(error)}
             )
-            return failed("The tool's result cannot be passed on.")
-        if size > largest:
+            return failed("The tool's result cannot be returned.")
+        if size > max_bytes:
             logger.error("a tool's result is too large", extra={"tool": self.tool.name, "size": size})
             return failed("The tool's result is too large.")
         return ToolOutcome(value)
@@ -202,31 +201,31 @@ class PreparedCall:
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The tools by name. `problems` tells in one line each what kept others out."""
+    """Tools by name. `problems` has one line for each tool that cannot be used."""
 
     tools: Mapping[str, Tool] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def prepare(self, request: ToolRequest) -> PreparedCall | ToolOutcome:
-        """Find a tool and check its arguments; an outcome tells what is wrong with the request.
+        """Find a tool and check its arguments; return an error outcome if the request is wrong.
 
-        Models are taken at their meaning: `"3"` is a number where one is wanted, an object may come as its JSON text,
-        `null` stands for a default.
+        Arguments are converted where the intention is clear: `"3"` is accepted as a number, an object as JSON text, and
+        `null` stands for the default.
         """
         tool = self.tools.get(request.name)
         if tool is None:
-            known = f"There are: {', '.join(self.tools)}." if self.tools else "There are none."
-            return failed(f"There is no tool of this name. {known}")
-        given = _as_object(request.arguments)
-        if given is None:
-            return failed("The arguments are no JSON object.")
+            known = f"Available tools: {', '.join(self.tools)}." if self.tools else "There are no tools."
+            return failed(f"There is no tool with this name. {known}")
+        received = _as_object(request.arguments)
+        if received is None:
+            return failed("The arguments are not a JSON object.")
         optional = {info.alias for info in tool.arguments.model_fields.values() if not info.is_required()}
-        stated = {name: value for name, value in given.items() if value is not None or name not in optional}
+        supplied = {name: value for name, value in received.items() if value is not None or name not in optional}
         try:
-            arguments = tool.arguments.model_validate(stated)
+            arguments = tool.arguments.model_validate(supplied)
         except ValidationError as error:
-            return failed(f"Wrong arguments. {_told(error)}")
-        except Exception as error:  # noqa: BLE001 - a validator of a tool's own may raise anything
+            return failed(f"Wrong arguments. {_describe_errors(error)}")
+        except Exception as error:  # noqa: BLE001 - a tool's validator may raise anything
             logger.error(
                 "a tool's arguments cannot be checked", extra={"tool": tool.name, "failure": describe_exception(error)}
             )
@@ -236,10 +235,10 @@ class Toolbox:
 
 
 def load_toolbox(folder: Path) -> Toolbox:
-    """The tools of every module in a folder but those whose name begins with `_`.
+    """Load the tools of every module in a folder, except modules whose name begins with `_`.
 
-    A module that cannot be imported, a function that cannot be a tool, and tools that share a name are left out, and
-    are told of in the toolbox's `problems`.
+    A module that cannot be imported, a function that cannot be a tool, and tools with the same name are left out and
+    listed in the `problems` of the toolbox.
     """
     found: dict[str, list[tuple[str, Tool]]] = {}
     problems: list[str] = []
@@ -247,18 +246,18 @@ def load_toolbox(folder: Path) -> Toolbox:
     for path in sorted(folder.glob("[!_]*.py")):
         try:
             module = importlib.import_module(f"{PACKAGE}.{path.stem}")
-        except BaseException as error:  # noqa: BLE001 - one broken module must not take the other tools away
+        except BaseException as error:  # noqa: BLE001 - one broken module must not disable the other tools
             problems.append(f"{path.name} cannot be imported: {type(error).__name__}: {error}")
             continue
         for function in _public_functions(module):
             try:
                 tool = tool_of(function)
-            except NoTool as error:
+            except InvalidTool as error:
                 problems.append(f"{path.name}: {function.__name__} {error}")
             else:
                 found.setdefault(tool.name, []).append((path.name, tool))
     problems += [
-        f"{' and '.join(file for file, _ in tools)} have a tool {name} each: none of them is used"
+        f"{' and '.join(file for file, _ in tools)} each define a tool {name}: none of them is used; rename all but one"
         for name, tools in found.items()
         if len(tools) > 1
     ]
@@ -266,54 +265,54 @@ def load_toolbox(folder: Path) -> Toolbox:
     return Toolbox(MappingProxyType(tools), tuple(problems))
 
 
-class NoTool(CallhooksError):
-    """A function that cannot be a tool; says why."""
+class InvalidTool(CallhooksError):
+    """A function cannot be a tool, for the stated reason."""
 
 
 def tool_of(function: Callable[..., object]) -> Tool:
-    """The tool that a function is.
+    """Make a tool from a function.
 
     Raises:
-        NoTool: it lacks a docstring, or it has parameters that no model can fill in.
+        InvalidTool: the function has no docstring, or a parameter that no model can fill in.
     """
     name = getattr(function, "__name__", "")
     if not _NAME.fullmatch(name):
-        raise NoTool("has a name that not every vendor takes: up to 64 letters, digits and underscores")
+        raise InvalidTool("has a name that not every vendor accepts: use up to 64 letters, digits and underscores")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise NoTool("is asynchronous: a tool is a plain function")
+        raise InvalidTool("is asynchronous: write a plain function")
     description = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
     if not description:
-        raise NoTool("has no docstring, which tells the model what it is for")
+        raise InvalidTool("has no docstring: write one, it is the description for the model")
     members, context = _members_of(function)
     try:
         arguments = create_model(name, __config__=_ARGUMENTS, **members)
         schema = arguments.model_json_schema()
         parameters = _plain(schema, schema.get("$defs", {}))
-    except Exception as error:  # noqa: BLE001 - Pydantic tells in many ways that it cannot handle a type
-        raise NoTool(f"has a parameter of a type that no model can fill in: {type(error).__name__}") from None
+    except Exception as error:  # noqa: BLE001 - Pydantic raises many kinds of errors for a type
+        raise InvalidTool(f"has a parameter of a type that no model can fill in: {type(error).__name__}") from None
     return Tool(name, description, parameters, function, arguments, context)
 
 
 def _members_of(function: Callable[..., object]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The members of the model of a function's arguments, and the parameters that we fill in."""
+    """Return the fields for a model of the function's arguments, and the parameters that callhooks fills in."""
     try:
         hints = get_type_hints(function, include_extras=True)
-    except Exception as error:  # noqa: BLE001 - an annotation is code of the tool's own
-        raise NoTool(f"has an annotation that cannot be read: {type(error).__name__}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - an annotation is the tool's code
+        raise InvalidTool(f"has an annotation that cannot be read: {type(error).__name__}: {error}") from None
     members: dict[str, Any] = {}
     context: list[str] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise NoTool(f"has the parameter {parameter}: every parameter must be passed by its name")
+            raise InvalidTool(f"has the parameter {parameter}: every parameter must accept a keyword")
         if name not in hints:
-            raise NoTool(f"has the parameter {name} without a type")
+            raise InvalidTool(f"has the parameter {name} without a type")
         if isinstance(parameter.default, FieldInfo):
-            raise NoTool(f"has a Field as the default of {name}: write Annotated[type, Field(...)] = default")
+            raise InvalidTool(f"has a Field as the default of {name}: write Annotated[type, Field(...)] = default")
         if hints[name] is ToolCall:
             context.append(name)
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
-            # Members have names of our own, since a parameter may be named like anything that Pydantic's models have.
+            # Fields get generated names, because a parameter may have the name of a Pydantic attribute.
             members[f"argument_{len(members)}"] = (hints[name], Field(default=default, alias=name))
     return members, tuple(context)
 
@@ -347,27 +346,27 @@ def _as_object(arguments: object) -> Mapping[str, object] | None:
     return arguments if isinstance(arguments, dict) else None
 
 
-def _told(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return " ".join(_told_of(fault) for fault in faults[:MAX_PROBLEMS_TOLD])
+    return " ".join(_describe_error(fault) for fault in faults[:MAX_REPORTED_PROBLEMS])
 
 
-def _told_of(fault: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in fault["loc"])[:MAX_NAME_TOLD] or "arguments"
+def _describe_error(fault: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in fault["loc"])[:MAX_NAME_LENGTH] or "arguments"
     match fault["type"]:
         case "missing":
             problem = "is missing"
         case "extra_forbidden":
-            problem = "is not known"
+            problem = "is unknown"
         case kind:
             text = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            # What Pydantic tells of its parser is of no use to a model.
+            # Details about Pydantic's parser do not help a model.
             problem = _SHOULD.sub("must ", text.partition(", ")[0] if kind.endswith("_parsing") else text)
     return f"{name}: {problem}."
 
 
 def _plain(node: Any, definitions: Mapping[str, Any]) -> Any:
-    """A JSON schema without references and titles, which not every vendor takes."""
+    """Remove references and titles from a JSON schema, because not every vendor accepts them."""
     if isinstance(node, list):
         return [_plain(member, definitions) for member in node]
     if not isinstance(node, dict):

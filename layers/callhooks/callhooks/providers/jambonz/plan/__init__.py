@@ -1,4 +1,4 @@
-"""The call plan at run time: which verbs answer a call.
+"""The call plan at run time: the verbs that answer a call.
 
-Imports `events` and `runtime`; no hook of jambonz.
+Imports `events` and `runtime`; no jambonz webhook.
 """

@@ -1,7 +1,7 @@
-"""What is known of a call when jambonz asks: the members of the hook itself, and those of the call's first webhook.
+"""Data of a call: the members of the current hook and of the call's first webhook.
 
-Most hooks tell less than the first webhook: no caller's name, no SIP headers, no `env_vars`; some tell nothing but
-`call_sid`. The first webhook is read back only where something is asked for that the hook does not tell.
+Most hooks carry less than the first webhook: no caller name, no SIP headers, no `env_vars`. Some carry only
+`call_sid`. The first webhook is read back only if a value is needed that the hook lacks.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from callhooks.providers.jambonz.plan.outcomes import transcripts_of
+from callhooks.providers.jambonz.plan.outcomes import transcripts
 
-FIRST_WEBHOOK_MEMBERS = frozenset(
+INITIAL_WEBHOOK_MEMBERS = frozenset(
     {
         "account_sid",
         "application_sid",
@@ -24,7 +24,7 @@ FIRST_WEBHOOK_MEMBERS = frozenset(
         "to",
     }
 )
-"""Members that are the same for the whole call, so that the first webhook can tell them."""
+"""Members that stay the same for the whole call, so the value of the first webhook is valid."""
 
 HOOK_MEMBERS = frozenset(
     {
@@ -50,11 +50,11 @@ HOOK_MEMBERS = frozenset(
         "trace_id",
     }
 )
-"""Members that belong to one hook alone."""
+"""Members that belong to a single hook."""
 
 SPEECH = "speech"
-KNOWN_FACTS = FIRST_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
-"""What a placeholder may name besides `sip.<header>` and `customerData.<key>`."""
+KNOWN_FACTS = INITIAL_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
+"""Names that a placeholder may use, in addition to `sip.<header>` and `customerData.<key>`."""
 HEADER_PREFIX = "sip."
 CUSTOMER_PREFIX = "customerData."
 
@@ -64,63 +64,63 @@ _WORD = re.compile(r"[A-Z][^A-Z\W_]*|[^A-Z\W_]+")
 
 
 class CallFacts:
-    """What a hook tells of its call.
+    """Data that a hook and the first webhook carry about a call.
 
     Args:
-        document: the hook's body, as it was parsed.
-        recall: gives the body of the call's first webhook, where it is to be had; it is called at most once.
+        document: the parsed body of the hook.
+        load_initial_webhook: returns the body of the call's first webhook if it is stored; called at most once.
     """
 
     def __init__(self, document: Document, load_initial_webhook: Callable[[], Document | None] = lambda: None) -> None:
         self._document = document
-        self._recall = load_initial_webhook
-        self._first: Document | None = None
-        self._recalled = "sip" in document or "env_vars" in document or "defaults" in document
+        self._load_initial = load_initial_webhook
+        self._initial: Document | None = None
+        self._is_loaded = "sip" in document or "env_vars" in document or "defaults" in document
 
-    def told(self, name: str) -> str | None:
-        """What a placeholder stands for, other than a variable."""
+    def fact(self, name: str) -> str | None:
+        """Return the value of a placeholder that is not a variable, or `None` if it is unknown."""
         if name.startswith(HEADER_PREFIX):
             return self.header(name.removeprefix(HEADER_PREFIX))
         if name.startswith(CUSTOMER_PREFIX):
             return self._customer(name.removeprefix(CUSTOMER_PREFIX))
         if name == SPEECH:
-            return next(iter(transcripts_of(self._document)), None)
-        if name in FIRST_WEBHOOK_MEMBERS:
-            return _shown(name, _text(self._member(name)))
+            return next(iter(transcripts(self._document)), None)
+        if name in INITIAL_WEBHOOK_MEMBERS:
+            return _unquoted(name, _text(self._member(name)))
         return _text(self._document.get(name)) if name in HOOK_MEMBERS else None
 
     def header(self, name: str) -> str | None:
-        """A header of the INVITE, whatever the case of its name."""
+        """Return a header of the INVITE; the name is case-insensitive."""
         sip = self._member("sip")
         headers = sip.get("headers") if isinstance(sip, dict) else None
-        wanted = name.lower()
+        lower_name = name.lower()
         found = (
-            value for key, value in (headers.items() if isinstance(headers, dict) else ()) if key.lower() == wanted
+            value for key, value in (headers.items() if isinstance(headers, dict) else ()) if key.lower() == lower_name
         )
         return next((_text(value) for value in found), None)
 
     def env_vars(self) -> Document:
-        """The application's variables as they are set in jambonz."""
+        """Return the application's variables as set in jambonz."""
         values = self._member("env_vars")
         return values if isinstance(values, dict) else {}
 
     def _member(self, name: str) -> object:
         value = self._document.get(name)
-        if value is None and not self._recalled:
-            self._recalled = True
-            self._first = self._recall()
-        return value if value is not None or self._first is None else self._first.get(name)
+        if value is None and not self._is_loaded:
+            self._is_loaded = True
+            self._initial = self._load_initial()
+        return value if value is not None or self._initial is None else self._initial.get(name)
 
     def _customer(self, key: str) -> str | None:
-        for member, wanted in (("customerData", key), ("customerdata", key), ("customerdata", _snake_case(key))):
+        for member, lower_name in (("customerData", key), ("customerdata", key), ("customerdata", _snake_case(key))):
             data = self._document.get(member)
-            if isinstance(data, dict) and wanted in data:
-                return _text(data[wanted])
+            if isinstance(data, dict) and lower_name in data:
+                return _text(data[lower_name])
         return None
 
 
-def _shown(name: str, value: str | None) -> str | None:
-    # A display name may come in the literal quotes of SIP.
+def _unquoted(name: str, value: str | None) -> str | None:
+    # jambonz may keep the quotes that SIP puts around a display name.
     return value.strip().strip('"').strip() if value and name == "caller_name" else value
 
 
@@ -133,5 +133,5 @@ def _text(value: object) -> str | None:
 
 
 def _snake_case(key: str) -> str:
-    """A key as jambonz's snake-caser writes it: `orderId`, `Order-Id` and `order.id` become `order_id`."""
+    """Convert a key to snake case as jambonz does: `orderId`, `Order-Id` and `order.id` become `order_id`."""
     return "_".join(_WORD.findall(key)).lower()

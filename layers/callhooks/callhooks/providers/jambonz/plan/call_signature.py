@@ -1,7 +1,7 @@
-"""The signature of a call in the URLs of hooks whose body names no call.
+"""Signatures of calls, for the URLs of hooks whose body does not identify the call.
 
-The key is a webhook secret, so that neither such a URL nor the password is enough to put another call into it. Without
-a webhook secret the key is the password, which then protects everything else as well.
+The key is a webhook secret, so neither such a URL nor the password is enough to forge a URL for another call. Without
+a webhook secret, the key is the password, which then protects everything else as well.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def call_signature(key: str, call_id: str) -> str:
 
 
 def is_signed_call(call_id: str, signature: str, keys: Iterable[str]) -> bool:
-    """Return whether one of the keys has signed the call."""
+    """Return whether the signature was made with one of the keys."""
     if not call_id or not signature:
         return False
-    given = signature.encode("utf-8", "surrogatepass")
-    # Every key is compared, so that the time does not show which came close.
-    return bool(sum(hmac.compare_digest(given, call_signature(key, call_id).encode("ascii")) for key in keys))
+    received = signature.encode("utf-8", "surrogatepass")
+    # Compare with every key, so that the response time does not reveal which one matched.
+    return bool(sum(hmac.compare_digest(received, call_signature(key, call_id).encode("ascii")) for key in keys))

@@ -1,4 +1,4 @@
-"""Reads the call plan that the build has prepared: the file `plan.json` in the package `callhooks_plan`."""
+"""Loader of the prepared call plan: the file `plan.json` in the package `callhooks_plan`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from aws_lambda_powertools import Logger
 from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
 from callhooks.providers.jambonz.plan.patterns import parse_digits, parse_pattern, parse_text_pattern
 from callhooks.providers.jambonz.plan.plan import (
-    LAST_RESORT,
+    BUILTIN_VERBS,
     Choose,
+    Continue,
     End,
     Flow,
     Go,
-    GoOn,
     Next,
     Plan,
     Repeat,
@@ -61,7 +61,9 @@ def read_plan(text: str) -> Plan:
     try:
         document = json.loads(text)
         if document["format"] != PLAN_FORMAT:
-            raise PlanUnavailable(f"the plan has format {document['format']}, this version reads {PLAN_FORMAT}")
+            raise PlanUnavailable(
+                f"the prepared plan has format {document['format']}, not {PLAN_FORMAT}: build it again"
+            )
         plan = Plan(
             routes=tuple(_read_route(route) for route in document["routes"]),
             flows={name: _read_flow(flow) for name, flow in document["flows"].items()},
@@ -70,30 +72,30 @@ def read_plan(text: str) -> Plan:
             variables={name: _read_variable(schema) for name, schema in document["variables"].items()},
         )
         answers = [plan.fallback, *(plan.flows[route.flow].verbs for route in plan.routes)]
-        asked = {name for route in plan.routes for name in (*route.during, *route.outside)}
+        used_calendars = {name for route in plan.routes for name in (*route.during, *route.outside)}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise PlanUnavailable(f"the prepared plan is broken: {type(error).__name__}") from error
     if not plan.routes or not all(_is_answer(verbs) for verbs in answers):
-        raise PlanUnavailable("the plan has no route, or a flow or a fallback without verbs")
-    if not asked <= plan.calendars.keys():
-        raise PlanUnavailable("the plan has a route by a calendar that is not there")
+        raise PlanUnavailable("the prepared plan has no routes, or a flow or the fallback has no verbs")
+    if not used_calendars <= plan.calendars.keys():
+        raise PlanUnavailable("a route of the prepared plan uses a calendar that does not exist")
     return plan
 
 
 def installed_plan() -> Plan:
-    """The plan of the call plan layer; the last resort alone where it is missing or broken.
+    """Return the plan of the call plan layer, or the built-in plan if it is missing or broken.
 
-    A call is answered all the same, so a broken plan is logged as an error and never raised.
+    Calls must be answered either way, so a broken plan is logged as an error and never raised.
     """
     try:
         package = Path(str(import_module(PLAN_PACKAGE).__file__))
         return read_plan(package.with_name(PLAN_FILE).read_text("utf-8"))
-    except Exception as error:  # noqa: BLE001 - a call gets an answer whatever is wrong with the plan
-        logger.error("the call plan cannot be read, every call gets the last resort", extra={"reason": str(error)})
+    except Exception as error:  # noqa: BLE001 - a call gets an answer even if the plan is broken
+        logger.error("the call plan cannot be read: every call gets the built-in message", extra={"reason": str(error)})
         return Plan(
-            routes=(Route("last_resort"),),
-            flows={"last_resort": Flow(LAST_RESORT)},
-            fallback=LAST_RESORT,
+            routes=(Route("builtin"),),
+            flows={"builtin": Flow(BUILTIN_VERBS)},
+            fallback=BUILTIN_VERBS,
             uses_builtin_plan=True,
         )
 
@@ -105,7 +107,7 @@ def _is_answer(verbs: object) -> bool:
 def _read_route(route: Mapping[str, object]) -> Route:
     header = route.get("header") or {}
     if not isinstance(header, dict):
-        raise TypeError("headers are a mapping")
+        raise TypeError("headers must be a mapping")
     return Route(
         flow=str(route["flow"]),
         to=tuple(parse_pattern(text) for text in _texts(route.get("to"))),
@@ -135,7 +137,7 @@ def _read_flow(flow: _PreparedFlow) -> Flow:
 
 def _read_next(following: object) -> Next:
     if not isinstance(following, dict):
-        raise TypeError("what comes next is a mapping")
+        raise TypeError("the targets of a hook must be a mapping")
     return Next(
         outcomes={name: _read_target(target) for name, target in following.get("outcomes", {}).items()},
         digits=tuple((parse_digits(keys), _read_target(target)) for keys, target in following.get("digits", [])),
@@ -146,11 +148,11 @@ def _read_next(following: object) -> Next:
 
 def _read_target(target: object) -> Target:
     if target == "continue":
-        return GoOn()
+        return Continue()
     if target == "end":
         return End()
     if not isinstance(target, dict):
-        raise TypeError("a target is a mapping")
+        raise TypeError("a target must be a mapping")
     if "flow" in target:
         return Go(str(target["flow"]))
     if "routes" in target:
@@ -162,7 +164,7 @@ def _read_calendar(calendar: Mapping[str, object]) -> Calendar:
     name, zone = str(calendar["timezone"]), str(calendar["zone"])
     week, closed, special = calendar["week"], calendar["closed"], calendar["special"]
     if not (isinstance(week, list) and len(week) == 7 and isinstance(closed, list) and isinstance(special, dict)):
-        raise TypeError("a calendar has a week, closed and special days")
+        raise TypeError("a calendar must have a week, closed days and special days")
     return Calendar(
         timezone=name,
         zone=read_zone(name, zone),
@@ -176,7 +178,7 @@ def _read_variable(schema: Mapping[str, object]) -> Variable:
     kind = str(schema["type"])
     default = schema.get("default", "")
     if not isinstance(default, str | int | float):
-        raise TypeError("a default is a text, a number or a flag")
+        raise TypeError("a default must be a string, a number or a boolean")
     return Variable(kind, default, schema)
 
 
@@ -184,5 +186,5 @@ def _texts(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise TypeError("patterns are a list of texts")
+        raise TypeError("patterns must be a list of strings")
     return tuple(value)

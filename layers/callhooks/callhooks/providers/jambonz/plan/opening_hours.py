@@ -1,7 +1,7 @@
-"""When somebody is there: opening hours by weekday, with days that are closed and days with hours of their own.
+"""Calendars: opening hours by weekday, closed days, and special days with different hours.
 
-Hours are those of the wall clock in the calendar's own time zone, so that a change to or from daylight saving time
-moves nothing. Hours over midnight belong to the day on which they begin.
+Hours are local time in the calendar's time zone, before and after every change of daylight saving time. Hours that run
+past midnight belong to the day on which they begin.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ LOOK_AHEAD_DAYS = 400
 
 
 class Hours(NamedTuple):
-    """From one minute of a day to another, which is not part of them; what ends after 1440 ends on the next day."""
+    """Opening hours from a minute of the day to another (exclusive); an end over 1440 is on the next day."""
 
     start: int
     end: int
 
 
 class ClosedDays(NamedTuple):
-    """From one day to another, both closed: `YYYY-MM-DD`, or `MM-DD` for every year."""
+    """Range of closed days, both ends included: `YYYY-MM-DD`, or `MM-DD` for every year."""
 
     first: str
     last: str
 
-    def holds(self, day: date) -> bool:
-        """Whether a day is one of them; those of every year may go over its end."""
+    def contains(self, day: date) -> bool:
+        """Return whether a day is in the range; a yearly range may run past the end of the year."""
         text = day.isoformat()[-len(self.first) :]
         if self.first <= self.last:
             return self.first <= text <= self.last
@@ -39,7 +39,7 @@ class ClosedDays(NamedTuple):
 
 
 class Calendar(NamedTuple):
-    """Opening hours. `week` has those of each weekday from Monday on; `special` those of single days (`YYYY-MM-DD`)."""
+    """Opening hours: `week` holds the hours of each weekday from Monday on, `special` those of dates (`YYYY-MM-DD`)."""
 
     timezone: str
     zone: tzinfo
@@ -48,7 +48,7 @@ class Calendar(NamedTuple):
     special: Mapping[str, tuple[Hours, ...]] = MappingProxyType({})
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a moment (aware) lies in the opening hours."""
+        """Return whether a moment (aware) is within the opening hours."""
         local = now.astimezone(self.zone)
         minute = local.hour * 60 + local.minute
         return any(
@@ -58,7 +58,7 @@ class Calendar(NamedTuple):
         )
 
     def next_change(self, now: datetime) -> datetime | None:
-        """When it next opens or closes, in UTC; `None` where that is more than 400 days away."""
+        """Return when the calendar next opens or closes, in UTC; `None` if that is more than 400 days away."""
         is_open = self.is_open(now)
         today = now.astimezone(self.zone).date()
         for days in range(-1, LOOK_AHEAD_DAYS):
@@ -68,11 +68,11 @@ class Calendar(NamedTuple):
         return None
 
     def hours_on(self, day: date) -> tuple[Hours, ...]:
-        """The hours that begin on a day: its own, or else none on a closed day, or else those of the weekday."""
+        """Return the hours that begin on a day: special hours, none on a closed day, otherwise the weekday's."""
         special = self.special.get(day.isoformat())
         if special is not None:
             return special
-        if any(days.holds(day) for days in self.closed):
+        if any(days.contains(day) for days in self.closed):
             return ()
         return self.week[day.weekday()]
 
@@ -83,12 +83,12 @@ class Calendar(NamedTuple):
                 first, second = (local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
                 yield first
                 if first != second:
-                    # The clock shows this time twice or never, so that its change may open or close as well.
+                    # The clock shows this time twice or never, so the clock change itself may open or close.
                     yield second
                     yield self._clock_change(*sorted((first, second)))
 
     def _clock_change(self, before: datetime, after: datetime) -> datetime:
-        """The first minute of the other offset between two moments that have different ones."""
+        """Return the first minute with the new offset between two moments with different UTC offsets."""
         offset = before.astimezone(self.zone).utcoffset()
         low, high = 0, int((after - before).total_seconds()) // 60
         while high - low > 1:
@@ -99,12 +99,12 @@ class Calendar(NamedTuple):
 
 
 def read_zone(name: str, packed: str) -> tzinfo:
-    """A time zone from its TZif file (RFC 8536) in base64.
+    """Read a time zone from a TZif file (RFC 8536) in base64.
 
-    The plan carries it, since Lambda's image need not have such files.
+    The plan contains the file, because Lambda's image may not have time zone files.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: it is not a TZif file.
     """
     # Only a plan with calendars pays for this import.
     from zoneinfo import ZoneInfo  # noqa: PLC0415

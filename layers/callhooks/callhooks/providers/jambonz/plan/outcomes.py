@@ -1,7 +1,7 @@
-"""How a verb has ended: the outcome that an action hook tells, in the words that a plan names it by.
+"""Outcomes of verbs, read from the bodies of action hooks, under the names that a plan uses.
 
-Written from what feature-server 0.9.8 really sends, which its documents often name otherwise (`dial_call_status` and
-not `dial_status`, `queue_result` and not `queueResult`, an AMD's `type`).
+The names of members are from real requests of feature-server 0.9.8. Its documentation often names them differently:
+`dial_status` for `dial_call_status`, `queueResult` for `queue_result`; an AMD event has a `type`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "redirect.actionHook": (),
     "config.sipRequestWithinDialogHook": ("info", "message"),
 }
-"""The outcomes that a hook can tell, by the verb (without aliases) and the hook's place in it.
+"""Outcomes that a hook can report, by verb (without aliases) and the hook's position in it.
 
-A hook that is not here tells nothing that could be told apart, or, for the event hooks of bots, any word.
+A hook that is not listed has no distinguishable outcomes; the event hooks of bots may report any word.
 """
 
 _GATHERED = {
@@ -47,7 +47,7 @@ _GATHERED = {
     "error": "error",
     "stt-low-confidence": "low-confidence",
 }
-_NOT_TAKEN = {"trying", "ringing", "early-media", "queued", "in-progress"}
+_NOT_ANSWERED = {"trying", "ringing", "early-media", "queued", "in-progress"}
 _COMPLETION = (
     ("normal conversation end", "completed"),
     ("connection failure", "connection-failure"),
@@ -60,22 +60,22 @@ DECLINED = "603"
 
 
 class VerbOutcome(NamedTuple):
-    """How a verb has ended. `names` are its words, the most particular first; none where the hook only asks.
+    """Result of a verb. `names` are its outcomes, the most specific first; empty if the hook only requests verbs.
 
-    `digits` and `speech` (the transcripts, the likeliest first) are what the caller has entered or said. An outcome
-    that is no end (an interim transcript, a call put on hold) `changes_nothing`, whatever a plan says.
+    `digits` and `speech` (transcripts, the most likely first) are the caller's input. If `is_interim` is set, the verb
+    has not ended (an interim transcript, a call put on hold), and the plan is not consulted.
     """
 
     names: tuple[str, ...] = ()
     digits: str | None = None
     speech: tuple[str, ...] = ()
-    changes_nothing: bool = False
+    is_interim: bool = False
 
 
 def outcome_of(hook: str, document: Mapping[str, object]) -> VerbOutcome:
-    """The outcome that a hook's body tells; `hook` as in `OUTCOMES`, the body as it was parsed.
+    """Read the outcome from the parsed body of a hook; `hook` as in `OUTCOMES`.
 
-    What a hook does not tell, or tells in a word that nobody knows, is no outcome that a plan could name.
+    A missing or unknown outcome gets a name that no plan uses.
     """
     read = _READERS.get(hook)
     if read is not None:
@@ -85,12 +85,12 @@ def outcome_of(hook: str, document: Mapping[str, object]) -> VerbOutcome:
     return VerbOutcome(OUTCOMES.get(hook, ()))
 
 
-def transcripts_of(document: Mapping[str, object]) -> tuple[str, ...]:
-    """What was said, the likeliest first, from the form that jambonz brings every recognizer's result into."""
+def transcripts(document: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the transcripts, the most likely first, from the form into which jambonz converts every result."""
     speech = document.get("speech")
     alternatives = speech.get("alternatives") if isinstance(speech, dict) else None
-    said = [one.get("transcript") for one in _sequence(alternatives) if isinstance(one, dict)]
-    return tuple(text for text in said if isinstance(text, str) and text.strip())
+    found = [one.get("transcript") for one in _sequence(alternatives) if isinstance(one, dict)]
+    return tuple(text for text in found if isinstance(text, str) and text.strip())
 
 
 def _gathered(document: Mapping[str, object]) -> VerbOutcome:
@@ -98,7 +98,7 @@ def _gathered(document: Mapping[str, object]) -> VerbOutcome:
     if name == "digits":
         return VerbOutcome((name,), digits=_text(document, "digits") or "")
     if name == "speech":
-        return VerbOutcome((name,), speech=transcripts_of(document))
+        return VerbOutcome((name,), speech=transcripts(document))
     return VerbOutcome((name,) if name else ())
 
 
@@ -108,8 +108,8 @@ def _played(document: Mapping[str, object]) -> VerbOutcome:
 
 def _dialled(document: Mapping[str, object]) -> VerbOutcome:
     status = _word(document, "dial_call_status")
-    if status in _NOT_TAKEN:
-        # 0.9.8 tells the last status there was: after a ring time-out, and when nobody confirmed the call.
+    if status in _NOT_ANSWERED:
+        # 0.9.8 reports the last status after a ring timeout, and if no party confirmed the call.
         return VerbOutcome(("no-answer",))
     if _text(document, "dial_sip_status") == DECLINED:
         return VerbOutcome(("declined", status))
@@ -150,12 +150,12 @@ def _conversed(document: Mapping[str, object]) -> VerbOutcome:
 def _transcribed(document: Mapping[str, object]) -> VerbOutcome:
     speech = document.get("speech")
     is_final = isinstance(speech, dict) and speech.get("is_final") is True
-    return VerbOutcome(("speech",), speech=transcripts_of(document), changes_nothing=not is_final)
+    return VerbOutcome(("speech",), speech=transcripts(document), is_interim=not is_final)
 
 
 def _requested(document: Mapping[str, object]) -> VerbOutcome:
     method = _word(document, "sip_method")
-    return VerbOutcome((method,), changes_nothing=method not in ("info", "message"))
+    return VerbOutcome((method,), is_interim=method not in ("info", "message"))
 
 
 def _word_of(member: str) -> Callable[[Mapping[str, object]], VerbOutcome]:
@@ -178,7 +178,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, object]], VerbOutcome]] = {
     "llm.actionHook": _conversed,
     "config.sipRequestWithinDialogHook": _requested,
 }
-"""How each hook tells its outcome; one that is not here has no more than one, or the word of its `event`."""
+"""Reader for each hook; a hook that is not listed has at most one outcome, or the word in its `event`."""
 
 
 def _word(document: Mapping[str, object], name: str) -> str:

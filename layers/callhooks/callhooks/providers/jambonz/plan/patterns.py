@@ -1,4 +1,4 @@
-"""What a plan compares with: parties, digits, texts and spoken phrases."""
+"""Patterns of a plan: parties, digits, texts and spoken phrases."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MAX_DIALLED = 64
 
 
 class PartyPattern(NamedTuple):
-    """Matches a calling or called party: exactly, by its first characters, or digit by digit.
+    """Pattern for a calling or called party: exact, a prefix, or a dial pattern.
 
-    `pattern` is set for a dial pattern; it has no repetition within a repetition, so that it takes no time.
+    `pattern` is set for a dial pattern. It has no nested repetition, so matching is fast.
     """
 
     text: str
@@ -22,19 +22,19 @@ class PartyPattern(NamedTuple):
     pattern: re.Pattern[str] | None = None
 
     def matches(self, party: str) -> bool:
-        """Compare with a canonical party (see `canonical_party`)."""
+        """Return whether a canonical party (see `canonical_party`) matches."""
         if self.pattern is not None:
             return len(party) <= MAX_DIALLED and self.pattern.fullmatch(party) is not None
         return party.startswith(self.text) if self.prefix else party == self.text
 
 
 class TextPattern(NamedTuple):
-    """Matches a text without regard to case; each `*` stands for anything."""
+    """Case-insensitive pattern for a text, in which `*` matches anything."""
 
     parts: tuple[str, ...]
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text is of this form."""
+        """Return whether the whole text matches."""
         first, *others = self.parts
         rest = text.strip().casefold()
         if not others:
@@ -50,13 +50,13 @@ class TextPattern(NamedTuple):
 
 
 def parse_pattern(pattern: str) -> PartyPattern:
-    """What is written for a party: `+14155551234`, `+1415*` (begins so), `_1415555[2-5]XX` (a dial pattern), `*` (any).
+    """Parse a pattern for a party: `+14155551234`, `+1415*` (a prefix), `_1415555[2-5]XX` (a dial pattern), `*` (any).
 
-    In a dial pattern, as PBXs write them, X is any digit, Z one from 1, N one from 2, `[2-5]` one of these, `.` one
-    character or more and `!` any number of them, both only at the end.
+    In a dial pattern, as in PBXs, X is any digit, Z is 1 to 9, N is 2 to 9, and `[2-5]` is one of these digits. At the
+    end, `.` is one or more characters and `!` any number of them.
 
     Raises:
-        ValueError: it is no dial pattern.
+        ValueError: it begins with `_` but is not a dial pattern.
     """
     if pattern.startswith("_"):
         return PartyPattern(pattern, pattern=_dial_pattern(pattern[1:].removeprefix("+")))
@@ -65,10 +65,10 @@ def parse_pattern(pattern: str) -> PartyPattern:
 
 
 def parse_digits(keys: str) -> PartyPattern:
-    """What is written for digits: `1`, `12#`, `*`, or a dial pattern such as `_2XX`.
+    """Parse a pattern for digits: `1`, `12#`, `*`, or a dial pattern such as `_2XX`.
 
     Raises:
-        ValueError: it is no dial pattern.
+        ValueError: it begins with `_` but is not a dial pattern.
     """
     if keys.startswith("_"):
         return PartyPattern(keys, pattern=_dial_pattern(keys[1:]))
@@ -76,12 +76,12 @@ def parse_digits(keys: str) -> PartyPattern:
 
 
 def parse_text_pattern(text: str) -> TextPattern:
-    """What is written for a trunk, an application or a header: a text in which `*` stands for anything."""
+    """Parse a pattern for a trunk, an application or a header: a text in which `*` matches anything."""
     return TextPattern(tuple(text.strip().casefold().split("*")))
 
 
 def spoken_words(text: str) -> str:
-    """A text as phrases are looked for in it: its words in lower case, without punctuation."""
+    """Normalise a text for the search for phrases: its words in lower case, without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\u2019", "")
     return " ".join("".join(letter if letter.isalnum() else " " for letter in folded).split())
 

@@ -1,8 +1,8 @@
 """Placeholders in the verbs of a plan: `{from}`, `{caller_name|friend}`, `{digits:spelled}`, `{SALES_NUMBER}`.
 
-Each is replaced once by a text that is fit for its place, and nothing in that text is looked at again. What a caller
-says, dials or sends in a header can so become no markup, no address and no placeholder; the operator's own variables go
-in as they are, but for what would break the place itself. `{{` and `}}` are the braces themselves.
+Each placeholder is replaced once by a value that is safe in its position; placeholders in the value are not replaced.
+So nothing that a caller says, dials or sends in a header can become markup, an address or a placeholder. The operator's
+variables go in unchanged, except for control characters. `{{` and `}}` stand for braces.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Value: TypeAlias = str | int | float | bool
 _PLACEHOLDER = re.compile(
     r"\{\{|\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_.-]+)?)(?::(?P<form>[a-z]+))?(?:\|(?P<default>[^{}|]*))?\}"
 )
-_STRAY = re.compile(r"\{\s*[A-Za-z_][A-Za-z0-9_.: |-]{0,40}\}?")
+_LOOKS_LIKE_A_PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_][A-Za-z0-9_.: |-]{0,40}\}?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _NOT_SPOKEN = re.compile(r"[<>{}\\]+")
 _NOT_DIALLED = re.compile(r"[^0-9A-Za-z+*#._-]+")
@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"\s*<?\s*([a-z][a-z0-9+.-]*://|(sips?|tel|mailto):)", re.
 
 
 class TextContext(Enum):
-    """Where a text stands in a verb, which says what would be dangerous there."""
+    """Position of a text in a verb, which determines the characters that are dangerous in it."""
 
     PLAIN = "plain"
     SPEECH = "speech"
@@ -46,7 +46,7 @@ class TextContext(Enum):
 
 
 OWN_DATA = frozenset({"metadata", "data", "tag"})
-"""Members whose own members jambonz hands on as they are, whatever their names."""
+"""Members with arbitrary content, which jambonz passes on unchanged."""
 HEADERS = frozenset({"headers"})
 PARTIES = frozenset({"target"})
 
@@ -58,17 +58,17 @@ _ADDRESS_ENDINGS = ("url", "uri", "hook", "endpoint", "music", "proxy", "host", 
 
 
 class Values(Protocol):
-    """What placeholders stand for."""
+    """Source of the values of placeholders."""
 
     def variable(self, name: str) -> Value | None:
-        """A variable of the plan; `None` where there is none of that name."""
+        """Return a variable of the plan; `None` if the plan has no such variable."""
 
-    def told(self, name: str) -> str | None:
-        """What the call tells, or who calls; `None` where it is not known."""
+    def fact(self, name: str) -> str | None:
+        """Return a fact of the call; `None` if it is unknown."""
 
 
 class Placeholder(NamedTuple):
-    """One placeholder as it was written; `before` is the text that stands before it."""
+    """A placeholder in a text; `before` is the text before it, `is_all` says that there is no other text."""
 
     name: str
     form: str | None
@@ -78,7 +78,7 @@ class Placeholder(NamedTuple):
 
 
 def placeholders_in(text: str) -> Iterator[Placeholder]:
-    """The placeholders of a text, in order."""
+    """Yield the placeholders of a text, in order."""
     for found in _PLACEHOLDER.finditer(text):
         if found["name"]:
             yield Placeholder(
@@ -87,13 +87,13 @@ def placeholders_in(text: str) -> Iterator[Placeholder]:
 
 
 def stray_braces(text: str) -> Iterator[str]:
-    """What looks like a placeholder in a text and is none: `{caller-name}`, `{ from }`, `{from`."""
+    """Yield malformed placeholders in a text: `{caller-name}`, `{ from }`, `{from`."""
     left = _PLACEHOLDER.sub(lambda found: " " * len(found.group()), text)
-    yield from (found.group().strip() for found in _STRAY.finditer(left))
+    yield from (found.group().strip() for found in _LOOKS_LIKE_A_PLACEHOLDER.finditer(left))
 
 
-def place_of(key: str, within: str, text: str) -> TextContext:
-    """The place of a text: by its member's name, by the member (or the verb) it lies in, and by how it begins."""
+def context_of(key: str, within: str, text: str) -> TextContext:
+    """Return the context of a text, from its member's name, the member or verb around it, and its beginning."""
     if within in OWN_DATA:
         return TextContext.PLAIN
     if key in _SPOKEN:
@@ -107,11 +107,10 @@ def place_of(key: str, within: str, text: str) -> TextContext:
     return TextContext.DIALLED if key in _DIALLED or (within in PARTIES and key in _OF_A_PARTY) else TextContext.PLAIN
 
 
-def filled_in(text: str, place: TextContext, values: Values) -> Value:
-    """A text with its placeholders replaced.
+def fill_in(text: str, place: TextContext, values: Values) -> Value:
+    """Replace the placeholders in a text.
 
-    A text that is nothing but a variable becomes that variable's own value, so that a number stays a number where it is
-    neither spoken nor dialled.
+    If the text consists of one variable and is neither spoken nor dialled, the result keeps the variable's type.
     """
     if "{" not in text and "}" not in text:
         return text
@@ -129,7 +128,7 @@ def filled_in(text: str, place: TextContext, values: Values) -> Value:
         if variable is not None:
             value = without_control(_text_of(variable))
         else:
-            value = _harmless(values.told(found["name"]) or "", place, text)
+            value = _sanitised(values.fact(found["name"]) or "", place, text)
         value = value or found["default"] or ""
         if found["form"] == SPELLED:
             value = " ".join(letter for letter in value.removeprefix("+") if not letter.isspace())
@@ -139,11 +138,11 @@ def filled_in(text: str, place: TextContext, values: Values) -> Value:
 
 
 def without_control(value: str) -> str:
-    """A text without line ends and what else controls a protocol or a terminal."""
+    """Replace line ends and other control characters with spaces."""
     return _CONTROL.sub(" ", value).strip()
 
 
-def _harmless(value: str, place: TextContext, text: str) -> str:
+def _sanitised(value: str, place: TextContext, text: str) -> str:
     plain = without_control(value[:MAX_VALUE])
     match place:
         case TextContext.SPEECH:
@@ -154,7 +153,7 @@ def _harmless(value: str, place: TextContext, text: str) -> str:
             if _SIP_URI.match(text):
                 return quote(_user_part(plain), safe="+")
             quoted = quote(plain, safe="")
-            # A path would go up by two dots.
+            # Two dots would lead to the parent folder.
             plain = quoted.replace(".", "%2E") if plain in (".", "..") else quoted
         case TextContext.HEADER:
             plain = _NOT_IN_A_HEADER.sub(" ", plain).strip()

@@ -1,6 +1,6 @@
-"""The prepared call plan at run time: which flow takes a call, the verbs it is answered with, and what comes next.
+"""The prepared call plan at run time: the flow for a call, its verbs, and the response to each hook.
 
-Every flow was checked when the plan was built. Nothing is checked again while a caller waits.
+Every flow was checked when the plan was built, so nothing is checked while a caller waits.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
 from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
 from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern, spoken_words
-from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, filled_in, place_of
+from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, context_of, fill_in
 
 Verb: TypeAlias = Mapping[str, object]
 Verbs: TypeAlias = Sequence[Verb]
 
 HOOK = "@hook"
-"""In a prepared verb, an object with this one member stands where a hook's URL will."""
-ASK_FOR_RETRIES = "#rc=2&rp=ct,5xx"
+"""The only member of an object that marks the position of a hook's URL in a prepared verb."""
+RETRY_FRAGMENT = "#rc=2&rp=ct,5xx"
 
 HANGUP: Verbs = ({"verb": "hangup"},)
 LEAVE: Verbs = ({"verb": "leave"},)
-LAST_RESORT: Verbs = (
+BUILTIN_VERBS: Verbs = (
     {"verb": "say", "text": "We are sorry, we cannot take your call right now. Please try again later."},
     {"verb": "hangup"},
 )
-"""Answered when even the plan's own fallback cannot be read."""
+"""Response to a call if even the fallback of the plan cannot be read."""
 
 
 class CallFacts(Protocol):
-    """What is known of a call: what routes ask for, and what placeholders stand for."""
+    """Data of a call, for the conditions of routes and for placeholders."""
 
-    def told(self, name: str) -> str | None:
-        """A member of the call by jambonz's own name, `sip.<header>` or `customerData.<key>`."""
+    def fact(self, name: str) -> str | None:
+        """Return a fact by jambonz's name of the member, `sip.<header>` or `customerData.<key>`; `None` if unknown."""
 
     def env_vars(self) -> Mapping[str, object]:
-        """The application's variables as they are set in jambonz."""
+        """Return the application's variables as set in jambonz."""
 
 
 class Route(NamedTuple):
-    """Sends a call to a flow. An empty condition holds for every call."""
+    """Rule that sends a call to a flow. An empty condition holds for every call."""
 
     flow: str
     to: tuple[PartyPattern, ...] = ()
@@ -59,11 +59,11 @@ class Route(NamedTuple):
     outside: tuple[str, ...] = ()
 
     def matches(self, call: CallFacts, calendars: Mapping[str, Calendar], now: datetime) -> bool:
-        """Whether all conditions of the route hold; a member the call lacks matches no condition on it."""
+        """Return whether all conditions hold; a condition on a member that the call lacks does not."""
         return (
             (not self.during or any(calendars[name].is_open(now) for name in self.during))
             and not any(calendars[name].is_open(now) for name in self.outside)
-            and (self.direction is None or self.direction == direction_of(call.told("direction")))
+            and (self.direction is None or self.direction == direction_of(call.fact("direction")))
             and _party_matches(self.to, call, "to")
             and _party_matches(self.from_, call, "from")
             and _text_matches(self.trunk, call, "originating_sip_trunk_name")
@@ -73,74 +73,74 @@ class Route(NamedTuple):
 
 
 class Go(NamedTuple):
-    """Goes on with another flow."""
+    """Continue with another flow."""
 
     flow: str
 
 
 class Choose(NamedTuple):
-    """Goes on with the flow of the first route that matches."""
+    """Continue with the flow of the first matching route."""
 
     routes: tuple[Route, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Ends the call; in a waiting room, leaves the queue."""
+    """End the call; in the wait hook of a queue, leave the queue."""
 
 
 @dataclass(frozen=True, slots=True)
-class GoOn:
-    """Goes on with the verbs that jambonz has."""
+class Continue:
+    """Let jambonz continue with the verbs that it has."""
 
 
 class Repeat(NamedTuple):
-    """Answers the flow again from this verb on, at most so many times; `say` is spoken before."""
+    """Repeat the flow from this verb on, at most `times` times, after speaking `say`; then go to `then`."""
 
     times: int
     then: Target
     say: str | None = None
 
 
-Target: TypeAlias = "Go | Choose | End | GoOn | Repeat"
+Target: TypeAlias = "Go | Choose | End | Continue | Repeat"
 
 
 class Next(NamedTuple):
-    """What comes after a hook: by the digits entered, by a phrase that was said, or by the outcome's name."""
+    """Targets of a hook: by the digits entered, by a phrase spoken, or by the name of the outcome."""
 
     outcomes: Mapping[str, Target] = MappingProxyType({})
     digits: tuple[tuple[PartyPattern, Target], ...] = ()
     phrases: tuple[tuple[str, Target], ...] = ()
-    otherwise: Target = GoOn()
+    otherwise: Target = Continue()
 
     def after(self, outcome: VerbOutcome) -> Target:
-        """The target of an outcome; `otherwise` where it is not named."""
-        if outcome.changes_nothing:
-            return GoOn()
+        """Return the target of an outcome; `otherwise` if it has none."""
+        if outcome.is_interim:
+            return Continue()
         if outcome.digits is not None:
             for pattern, target in self.digits:
                 if pattern.matches(outcome.digits):
                     return target
         for transcript in outcome.speech:
-            said = f" {spoken_words(transcript)} "
+            spoken = f" {spoken_words(transcript)} "
             for phrase, target in self.phrases:
-                if f" {phrase} " in said:
+                if f" {phrase} " in spoken:
                     return target
         return next((self.outcomes[name] for name in outcome.names if name in self.outcomes), self.otherwise)
 
     @property
     def targets(self) -> Iterator[tuple[str, Target]]:
-        """Every target with the word that leads to it, in the order in which they were written."""
+        """Yield every target with the word that selects it, in the order of the plan."""
         yield from ((pattern.text, target) for pattern, target in self.digits)
         yield from self.phrases
         yield from self.outcomes.items()
-        if self.otherwise != GoOn():
+        if self.otherwise != Continue():
             yield "otherwise", self.otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A verb of a flow that reports back: its place in the flow, and what comes after each of its hooks."""
+    """A verb that reports back: its index in the flow, and the targets of each of its hooks."""
 
     index: int
     verb: str
@@ -148,40 +148,44 @@ class Step:
 
 
 class Flow(NamedTuple):
-    """Verbs as they are answered, but for placeholders and hooks; `steps` has those that report back, by their id."""
+    """Verbs with placeholders and hooks to fill in; `steps` are the verbs that report back, by id."""
 
     verbs: Verbs
     steps: Mapping[str, Step] = MappingProxyType({})
 
 
 class Variable(NamedTuple):
-    """A variable of the application, as it is declared to jambonz (`AppEnv`); `schema` is that declaration."""
+    """A variable of the application; `schema` is its declaration for jambonz (`AppEnv`)."""
 
     type: str
     default: Value
     schema: Mapping[str, object]
 
-    def value_of(self, given: object) -> Value:
-        """What is set in jambonz where it is of the declared type, or can be read as it; else the default."""
-        value = self._read(given)
+    def value_of(self, configured: object) -> Value:
+        """Return the value set in jambonz if it has, or converts to, the declared type; otherwise the default."""
+        value = self._read(configured)
         choices = self.schema.get("enum")
         return value if not isinstance(choices, list) or value in choices else self.default
 
-    def _read(self, given: object) -> Value:
-        if given is None or given == "":
+    def _read(self, configured: object) -> Value:
+        if configured is None or configured == "":
             return self.default
         if self.type == "string":
-            return str(given) if isinstance(given, str | int) and not isinstance(given, bool) else self.default
+            return (
+                str(configured)
+                if isinstance(configured, str | int) and not isinstance(configured, bool)
+                else self.default
+            )
         if self.type == "boolean":
-            return _FLAGS.get(str(given).lower(), self.default)
-        return _number(given, self.default)
+            return _FLAGS.get(str(configured).lower(), self.default)
+        return _number(configured, self.default)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The next answer: a flow from one of its verbs on, with something to be said before.
+    """The next response: a flow from one of its verbs on, after an optional text to speak.
 
-    `repeated` counts how often the first step has been repeated, that one included.
+    `repeated` counts the repeats of the first step, including this one.
     """
 
     flow: str
@@ -191,9 +195,9 @@ class Turn:
 
 
 class Links(NamedTuple):
-    """What the URLs of hooks are made of. `hop` counts the answers of a call, so that no two of its hooks are alike.
+    """Data for the URLs of hooks. `hop` counts the responses of a call, so that every hook URL is unique.
 
-    `key` signs the call in the URLs of hooks whose body names none; without one they are not signed.
+    `key` signs the call in the URLs of hooks whose body does not identify it; without a key they are not signed.
     """
 
     base_url: str
@@ -203,22 +207,22 @@ class Links(NamedTuple):
 
     @property
     def call(self) -> dict[str, str]:
-        """The members of a query that name the call."""
+        """Return the query parameters that identify the call."""
         signature = {"sig": call_signature(self.key, self.call_sid)} if self.key and self.call_sid else {}
         return {"call": self.call_sid, **signature}
 
 
 class Answering(NamedTuple):
-    """Who answers for a number: the flow that takes its calls, and whom it may ring."""
+    """The flow that takes the calls to a number, and the parties that it may ring."""
 
     flow: str
     rings: tuple[str, ...]
 
 
 class Plan(NamedTuple):
-    """Routes in order, of which the last takes every call, and the named flows of verbs.
+    """Routes in order (the last one takes every call), and flows by name.
 
-    `uses_builtin_plan` says that there was no plan to be read, and this is what is built in.
+    `uses_builtin_plan` is set if no plan could be read and this is the built-in one.
     """
 
     routes: tuple[Route, ...]
@@ -229,11 +233,11 @@ class Plan(NamedTuple):
     uses_builtin_plan: bool = False
 
     def flow_for(self, call: CallFacts, now: datetime) -> str:
-        """The flow of the first route that matches."""
+        """Return the flow of the first matching route."""
         return self._first_match(self.routes, call, now)
 
     def turn_after(self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, now: datetime) -> Turn | Verbs:
-        """What comes after a hook: a turn, or verbs that need nothing filled in; no verbs to go on."""
+        """Return the response to a hook: a turn, or fixed verbs; no verbs let jambonz continue."""
         flow = self.flows.get(place.flow)
         step = flow.steps.get(place.step) if flow else None
         following = step.hooks.get(place.hook) if step else None
@@ -242,7 +246,7 @@ class Plan(NamedTuple):
         return self._turn(following.after(outcome), step, place, call, now)
 
     def verbs_of(self, turn: Turn, call: CallFacts, links: Links) -> Verbs:
-        """The verbs of a turn, with everything filled in."""
+        """Return the verbs of a turn, with placeholders and hooks filled in."""
         flow = self.flows[turn.flow]
         repeated = next((step_id for step_id, step in flow.steps.items() if step.index == turn.index), None)
         filling = _Filling(self, call, links, repeated if turn.repeated else None, turn.repeated)
@@ -250,15 +254,15 @@ class Plan(NamedTuple):
         return [filling.verb(verb) for verb in verbs]
 
     def variables_schema(self) -> Mapping[str, Mapping[str, object]]:
-        """The declaration of the variables, as jambonz's portal takes it from `OPTIONS`."""
+        """Return the declaration of the variables that jambonz's portal requests by `OPTIONS`."""
         return {name: variable.schema for name, variable in self.variables.items()}
 
     def open_calendars(self, now: datetime) -> Mapping[str, bool]:
-        """Which calendars are open."""
+        """Return for each calendar whether it is open."""
         return {name: calendar.is_open(now) for name, calendar in self.calendars.items()}
 
     def next_change(self, calendar: str, now: datetime) -> datetime | None:
-        """When a calendar next opens or closes, in its own time zone.
+        """Return when a calendar next opens or closes, in its time zone.
 
         Raises:
             KeyError: there is no such calendar.
@@ -268,7 +272,7 @@ class Plan(NamedTuple):
         return change.astimezone(hours.zone) if change else None
 
     def who_answers(self, number: str, now: datetime) -> Answering:
-        """The flow that takes an inbound call to a number now, and whom it rings at once or after any outcome."""
+        """Return the flow that takes an inbound call to a number now, and all parties that it may ring."""
         call = _InboundCall(number)
         flow = self.flow_for(call, now)
         return Answering(flow, tuple(dict.fromkeys(self._rings(flow, call, now))))
@@ -285,7 +289,7 @@ class Plan(NamedTuple):
                 return Turn(self._first_match(routes, call, now))
             case End():
                 return LEAVE if place.hook.endswith("enqueue.waitHook") else HANGUP
-            case GoOn():
+            case Continue():
                 return ()
             case Repeat(times, then, say):
                 if place.repeated < times:
@@ -318,7 +322,7 @@ class Plan(NamedTuple):
 
 
 class HookPlace(NamedTuple):
-    """Where a hook belongs in the plan, as its URL tells; `repeated` counts how often its step was repeated."""
+    """Position of a hook in the plan, from its URL; `repeated` counts the repeats of its step."""
 
     flow: str
     step: str
@@ -327,7 +331,7 @@ class HookPlace(NamedTuple):
 
 
 class _Filling:
-    """Fills in the placeholders and hooks of verbs; what placeholders stand for is looked up once."""
+    """Replacement of the placeholders and hooks in verbs; variables are looked up once."""
 
     def __init__(self, plan: Plan, call: CallFacts, links: Links, repeated_step: str | None, repeated: int) -> None:
         self._plan = plan
@@ -349,12 +353,12 @@ class _Filling:
             self._env_vars = self._call.env_vars()
         return variable.value_of(self._env_vars.get(name))
 
-    def told(self, name: str) -> str | None:
-        return self._call.told(name)
+    def fact(self, name: str) -> str | None:
+        return self._call.fact(name)
 
     def _filled(self, value: object, key: str, within: str) -> object:
         if isinstance(value, str):
-            return filled_in(value, place_of(key, within, value), self)
+            return fill_in(value, context_of(key, within, value), self)
         if isinstance(value, list):
             return [self._filled(member, key, within) for member in value]
         if isinstance(value, dict):
@@ -371,7 +375,7 @@ class _Filling:
             flow, step, name = where
             query = {"hook": name, "hop": str(links.hop + 1)}
             if name.endswith(".eventHook"):
-                # A bot's event tells nothing of its call.
+                # The body of a bot's event does not identify the call.
                 query |= links.call
             if step == self._repeated_step:
                 query["repeated"] = str(self._repeated)
@@ -380,17 +384,17 @@ class _Filling:
             path, query = "/webhooks/call/events", {**links.call, "hook": where[0]}
         else:
             path, query = f"/webhooks/tool/{quote(where[0], safe='')}", links.call
-        return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{ASK_FOR_RETRIES}"
+        return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{RETRY_FRAGMENT}"
 
 
 class _InboundCall:
-    """A call of which only the called number is known."""
+    """An inbound call with only the called number known."""
 
     def __init__(self, number: str) -> None:
-        self._told = {"to": number, "direction": "inbound"}
+        self._facts = {"to": number, "direction": "inbound"}
 
-    def told(self, name: str) -> str | None:
-        return self._told.get(name)
+    def fact(self, name: str) -> str | None:
+        return self._facts.get(name)
 
     def env_vars(self) -> Mapping[str, object]:
         return {}
@@ -399,14 +403,14 @@ class _InboundCall:
 def _party_matches(patterns: tuple[PartyPattern, ...], call: CallFacts, member: str) -> bool:
     if not patterns:
         return True
-    party = call.told(member)
+    party = call.fact(member)
     return party is not None and any(pattern.matches(canonical_party(party)) for pattern in patterns)
 
 
 def _text_matches(patterns: tuple[TextPattern, ...], call: CallFacts, member: str) -> bool:
     if not patterns:
         return True
-    text = call.told(member)
+    text = call.fact(member)
     return text is not None and any(pattern.matches(text) for pattern in patterns)
 
 
@@ -423,11 +427,11 @@ def _rung_by(verbs: Verbs) -> Iterator[str]:
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
-def _number(given: object, default: Value) -> Value:
-    if isinstance(given, bool) or not isinstance(given, str | int | float):
+def _number(configured: object, default: Value) -> Value:
+    if isinstance(configured, bool) or not isinstance(configured, str | int | float):
         return default
     try:
-        number = float(given)
+        number = float(configured)
     except ValueError:
         return default
     if not abs(number) < 1e15:
