@@ -1,4 +1,4 @@
-// The console. Data from webhooks goes into text nodes and attributes, never into markup.
+// The page of the console: data from webhooks goes into text nodes and attributes, never into markup.
 // The view (day, filters, open call) is in the URL's fragment, which browsers do not send to servers.
 
 const POLL_SECONDS = 3;
