@@ -1,4 +1,4 @@
-"""Calls as their providers tell of them: sequences of events, made by hand or by delivering recordings."""
+"""Events of whole calls, built directly or by sending recorded deliveries to the functions."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
         "call_status_dial_leg_in_progress", "session_adulting", "call_status_dial_leg_completed",
     ),
 }  # fmt: skip
-"""The recordings of one call by each provider, in the order in which it sends them."""
+"""The recorded deliveries of one call from each provider, in the order sent."""
 
 _KEYS = count()
 
 
 def fold(events: Iterable[CallEvent]) -> Call:
-    """The call of these events, read as those of their provider are."""
+    """Return the call of these events, with the hints of their provider."""
     known = list(events)
     return call.fold(known, hints_for(known[0].provider if known else ""))
 
 
-def told(
+def make_event(
     kind: Kind,
     after: float = 0,
     details: Mapping[str, Detail] = MappingProxyType({}),
@@ -65,7 +65,7 @@ def told(
     to: str | None = None,
     key: str | None = None,
 ) -> CallEvent:
-    """An event so many seconds after the start of its call."""
+    """Return an event that happened `after` seconds from the start of its call."""
     return CallEvent(
         provider=provider,
         call_id="one-call",
@@ -83,7 +83,7 @@ def told(
 
 
 def delivered(sequence: str) -> list[CallEvent]:
-    """The events that the functions keep of a sequence, one delivered every two seconds."""
+    """Return the events that the functions store for a sequence, with one delivery every two seconds."""
     return [event_of_item(item) for item in delivered_items(sequence)]
 
 
@@ -109,11 +109,11 @@ def delivered_items(sequence: str) -> Iterable[Any]:
 def _jambonz_event(name: str, now: datetime) -> Event:
     event = recorded(name)
     document = body_of(name)
-    # Epoch milliseconds of the recording: the clock of a queue is that of the call.
+    # Epoch milliseconds from the recording: replace them, so that queue and call use the same clock.
     document |= {member: int(now.timestamp() * 1000) for member in ("join_time", "leave_time") if member in document}
     return {**signed_event(json.dumps(document), now=now), "rawPath": event["rawPath"]}
 
 
 def of(provider: str, *events: CallEvent) -> list[CallEvent]:
-    """The same events as those of another provider."""
+    """Return the same events with another provider."""
     return [replace(event, provider=provider) for event in events]

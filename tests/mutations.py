@@ -195,7 +195,7 @@ MUTATIONS = (
     Mutation(
         "a reused id is not a duplicate",
         "events/event_table.py",
-        "if first is None or is_repeat(item, first):",
+        "if first is None or is_duplicate(item, first):",
         "if True:",
         (REUSED,),
     ),
@@ -238,14 +238,14 @@ MUTATIONS = (
     Mutation(
         "an event that was not stored is not acknowledged",
         "events/event_writer.py",
-        "        if self._store.holds(item):\n            is_repeat",
-        "        if True:\n            is_repeat",
+        "        if self._store.holds(item):\n            is_duplicate",
+        "        if True:\n            is_duplicate",
         (WRITER, NEW_CALL, WEBHOOKS),
     ),
     Mutation(
         "a permanently rejected event is not spilled",
         "events/event_writer.py",
-        "if is_refused_for_good(cause):",
+        "if is_permanent_rejection(cause):",
         "if False:",
         (NEW_CALL, WEBHOOKS),
     ),

@@ -1,4 +1,4 @@
-"""What the projector's tests share: batches as Lambda hands them over, and the schema of what is published."""
+"""Helpers for the projector's tests: batches as Lambda passes them, and the schema of the bus."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.support import ROOT
 
-SECONDS_OF_A_HANGING_REQUEST = 15
-"""Of a worker's client: three attempts of four seconds, and botocore's pauses of at most one and two seconds."""
+HANGING_REQUEST_SECONDS = 15
+"""The time of a hanging request of a worker: three attempts of 4 s, and botocore's pauses of at most 1 s and 2 s."""
 _NUMBERS = count(1)
 
 
 @dataclass
 class Invocation:
-    """The context of an invocation, whose time is up when the test says so."""
+    """An invocation context whose remaining time the test sets."""
 
     seconds_left: float = 60
     aws_request_id: str = "invocation-1"
@@ -35,13 +35,13 @@ class Invocation:
         return int(self.seconds_left * 1000)
 
 
-def kept(event: CallEvent, *, retention_days: float = 90) -> Item:
-    """An event as the table keeps it."""
+def stored_item(event: CallEvent, *, retention_days: float = 90) -> Item:
+    """Return the item of an event."""
     return event_item(event, Request("POST", "/", body=b"{}"), Response(200, "[]"), retention_days=retention_days)
 
 
 def stream_batch(items: Iterable[Mapping[str, Any]], *, name: str = "INSERT") -> Any:
-    """New items, as the table's stream tells of them."""
+    """Return a batch of the table's stream with new items."""
     return {"Records": [_stream_record(item, name) for item in items]}
 
 
@@ -56,7 +56,7 @@ def _stream_record(item: Mapping[str, Any], name: str) -> dict[str, Any]:
         "dynamodb": {
             "ApproximateCreationDateTime": 1795242600.0,
             "Keys": {"pk": item["pk"], "sk": item["sk"]},
-            # Bytes come as base64, as everything is JSON.
+            # The event is JSON, so bytes are base64.
             "NewImage": json.loads(json.dumps(item, default=lambda raw: base64.b64encode(raw).decode())),
             "SequenceNumber": f"{number:021}",
             "SizeBytes": 1000,
@@ -67,7 +67,7 @@ def _stream_record(item: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def queue_batch(bodies: Iterable[str]) -> Any:
-    """Messages, as the retry queue hands them over; their ids are message-0 and so on."""
+    """Return a batch of the retry queue; the message ids are message-0, message-1 and so on."""
     return {
         "Records": [
             {
@@ -86,12 +86,12 @@ def queue_batch(bodies: Iterable[str]) -> Any:
 
 
 def key_message(item: Mapping[str, Any]) -> str:
-    """An event's key, as it lies in the retry queue."""
+    """Return the message of the retry queue for an event."""
     return json.dumps({"pk": item["pk"]["S"], "sk": item["sk"]["S"]})
 
 
-def page_of_the_bus() -> str:
-    """What the page of events says of the bus."""
+def bus_section() -> str:
+    """Return the section about the bus in docs/events.md."""
     page = (ROOT / "docs" / "events.md").read_text("utf-8")
     section = re.search(r"^## The bus$(.*?)^## ", page, re.DOTALL | re.MULTILINE)
     assert section is not None
@@ -100,12 +100,12 @@ def page_of_the_bus() -> str:
 
 @cache
 def bus_schema() -> Any:
-    """The schema of a detail, as the page of events has it."""
-    (block,) = re.findall(r"^```json\n(.*?)^```$", page_of_the_bus(), re.DOTALL | re.MULTILINE)
+    """Return the JSON schema of a detail from docs/events.md."""
+    (block,) = re.findall(r"^```json\n(.*?)^```$", bus_section(), re.DOTALL | re.MULTILINE)
     schema = json.loads(block)
     Draft202012Validator.check_schema(schema)
     formats = FormatChecker(formats=())
-    # jsonschema itself knows this format only with a further package.
+    # jsonschema checks this format only with another package installed.
     formats.checks("date-time", raises=ValueError)(
         lambda moment: not isinstance(moment, str) or bool(datetime.fromisoformat(moment).tzinfo)
     )

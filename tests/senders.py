@@ -40,8 +40,8 @@ from tests.support import (
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
+    detail_attributes,
     get_writer_of,
-    kept_details,
 )
 
 TOKEN = "tok3n"
@@ -117,7 +117,7 @@ class Stored:
 
     @property
     def details(self) -> dict[str, object]:
-        details = kept_details(self.item)
+        details = detail_attributes(self.item)
         return {name: next(iter(value.values())) for name, value in details.items()}
 
 

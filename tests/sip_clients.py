@@ -24,8 +24,8 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
+    detail_attributes,
     get_writer_of,
-    kept_details,
     signed_event,
 )
 
@@ -186,7 +186,7 @@ class ClientContainer:
     @property
     def details(self) -> dict[str, Any]:
         """The details of the only event."""
-        details = kept_details(self.database.item)
+        details = detail_attributes(self.database.item)
         return {name: next(iter(value.values())) for name, value in details.items()}
 
 

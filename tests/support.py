@@ -1,4 +1,4 @@
-"""What the tests share: events as API Gateway makes them, a table as DynamoDB keeps it, time that stands still."""
+"""Shared test helpers: API Gateway events, fakes of AWS services, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NOW = datetime(2026, 11, 21, 6, 30, 0, 250_000, tzinfo=UTC)
 USERNAME, PASSWORD = "jambonz", "s3cr3t"
 PUBLIC_URL = "https://hooks.example.com"
 LONG_TEXT = Random(4711).randbytes(20_000).hex()  # noqa: S311 - no secret
-"""40,000 characters that cannot be packed into less than 20 KB."""
+"""40,000 characters that cannot be compressed to less than 20 KB."""
 SPILL_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/spill"
 WEBHOOK_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 RECEPTION = [{"verb": "say", "text": "Welcome"}, {"verb": "hangup"}]
@@ -65,7 +65,7 @@ PLAN = Plan(
 
 @dataclass
 class Clock:
-    """The time, which passes only when told to."""
+    """A clock that only moves when the test advances it."""
 
     now: datetime = NOW
 
@@ -81,9 +81,10 @@ class Clock:
 
 @dataclass
 class FakeDynamoDB:
-    """DynamoDB's PutItem, as far as the store uses it.
+    """The part of DynamoDB's PutItem that the store uses.
 
-    `fault` makes it fail, `lose_reply` after it has written; `refuses_events` refuses all but what is in quarantine.
+    `fault` makes it fail; `lose_reply` makes the first reply get lost after the write; `refuses_events` rejects all
+    items except quarantined ones.
     """
 
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -99,7 +100,7 @@ class FakeDynamoDB:
             raise self.fault
         refused = self.refuses_events and not Item["pk"]["S"].startswith(QUARANTINE)
         if refused or size_of({"M": Item}) > MAX_ITEM_BYTES:
-            raise ClientError(REFUSED_FOR_GOOD, "PutItem")
+            raise ClientError(PERMANENT_REJECTION, "PutItem")
         key = (Item["pk"]["S"], Item["sk"]["S"])
         if self.lose_reply:
             self.items.setdefault(key, Item)
@@ -110,7 +111,7 @@ class FakeDynamoDB:
 
     @property
     def item(self) -> Item:
-        """The only item there is."""
+        """Return the only item."""
         (item,) = self.items.values()
         return item
 
@@ -146,12 +147,12 @@ class FakeQueue:
         return client  # type: ignore[no-any-return]
 
 
-REFUSED_FOR_GOOD: Any = {"Error": {"Code": "ValidationException", "Message": "One or more values are invalid"}}
+PERMANENT_REJECTION: Any = {"Error": {"Code": "ValidationException", "Message": "One or more values are invalid"}}
 OUT_OF_ORDER = RuntimeError("out of order")
 
 
 def unstored(log: str) -> list[Item]:
-    """The items that are in the log because they could be kept nowhere else."""
+    """Return the items in the log that could not be stored anywhere else."""
     lines = [json.loads(line) for line in log.splitlines() if UNSTORED_MARKER in line]
     parts: dict[str, list[str]] = {}
     for line in lines:
@@ -162,20 +163,20 @@ def unstored(log: str) -> list[Item]:
 
 
 def get_writer_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> Callable[[], EventWriter]:
-    """What a receiver gets its one writer from."""
+    """Return a function that always returns the same writer, for a receiver."""
     writer = writer_of(store, queue)
     return lambda: writer
 
 
 def writer_of(store: EventStore | FakeDynamoDB, queue: FakeQueue) -> EventWriter:
-    """Keeps items in a store, else in a queue."""
+    """Return a writer for this store and this queue."""
     if isinstance(store, FakeDynamoDB):
         store = EventStore(store.as_client(), "events")
     return EventWriter(store, SpillQueue(queue.as_client, SPILL_QUEUE_URL))
 
 
-def kept_details(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was understood of an event, as attributes."""
+def detail_attributes(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the details of an event as DynamoDB attributes."""
     details: dict[str, dict[str, Any]] = {}
     for name, value in details_of_item(item).items():
         if isinstance(value, bool):
@@ -186,12 +187,12 @@ def kept_details(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def incompressible(size: int) -> bytes:
-    """Return bytes that no packing makes smaller, the same each time."""
+    """Return bytes that do not compress; always the same ones."""
     return Random(4711).randbytes(size)  # noqa: S311 - no secret
 
 
 def size_of(value: Any) -> int:
-    """About what DynamoDB counts for an attribute value."""
+    """Return the approximate size of an attribute value as DynamoDB counts it."""
     ((kind, content),) = value.items()
     if kind == "M":
         return sum(len(name.encode()) + size_of(member) for name, member in content.items())
@@ -227,13 +228,13 @@ class FakeSecrets:
 
 
 def metric_lines(printed: str) -> list[dict[str, Any]]:
-    """The lines in the embedded metric format among what was printed."""
+    """Return the lines of the output that are in the embedded metric format."""
     return [json.loads(line) for line in printed.splitlines() if line.startswith('{"_aws"')]
 
 
 @dataclass
 class Container:
-    """One warm Lambda container of the new-call function, with everything outside of it in the tests' hands."""
+    """A warm Lambda container of the new-call function, with fakes for everything outside."""
 
     database: FakeDynamoDB = field(default_factory=FakeDynamoDB)
     queue: FakeQueue = field(default_factory=FakeQueue, kw_only=True)
@@ -260,7 +261,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Answer:
-    """What API Gateway gets."""
+    """A response to API Gateway."""
 
     statusCode: int  # noqa: N815 - payload format 2.0
     headers: dict[str, str]
@@ -294,24 +295,24 @@ def credential_store(secrets: FakeSecrets, clock: Clock) -> CredentialStore[Jamb
 
 
 def call_in_url(call_id: str, *, key: str = WEBHOOK_SECRET) -> str:
-    """The query of a hook's URL that names a call, as callhooks has signed it."""
+    """Return the query of a hook URL with a call signed by callhooks."""
     return urlencode({"call": call_id, "sig": call_signature(key, call_id)}, errors="surrogatepass")
 
 
 def recorded(name: str) -> Event:
-    """A recorded delivery of jambonz, unsigned, as it lies in events/."""
+    """Return a recorded delivery of jambonz from events/, unsigned."""
     event: Event = json.loads((EVENTS / "jambonz" / f"{name}.json").read_text("utf-8"))
     return event
 
 
 def body_of(name: str) -> dict[str, Any]:
-    """The document in a recorded delivery."""
+    """Return the document of a recorded delivery."""
     document: dict[str, Any] = json.loads(recorded(name).get("body") or "null")
     return document
 
 
 def signed(event: Event, *, now: datetime = NOW, secret: str = WEBHOOK_SECRET) -> Event:
-    """A recorded delivery signed now."""
+    """Return a recorded delivery with a signature of this time."""
     body = (event.get("body") or "").encode()
     headers = {**event["headers"], "jambonz-signature": signature_header_value(secret, now, body)}
     return {**event, "headers": headers}
@@ -329,7 +330,7 @@ def signed_event(
     request_id: str = "request-1",
     base64_encoded: bool = False,
 ) -> Event:
-    """An HTTP API event with jambonz's credentials; `body` is a document, a text, or raw bytes (base64 encoded)."""
+    """Return an HTTP API event with jambonz's credentials; `body` is a document, a text, or bytes (sent as base64)."""
     raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     base64_encoded = base64_encoded or isinstance(body, bytes)
     return {
@@ -357,31 +358,31 @@ def with_header(event: Event, name: str, value: str) -> Event:
 
 @cache
 def template() -> dict[str, Any]:
-    """template.yaml, with intrinsic functions in their long form."""
+    """Return template.yaml with intrinsic functions in their long form."""
     return read_template(ROOT / "template.yaml")
 
 
 def read_template(path: Path) -> dict[str, Any]:
-    """A template of CloudFormation, with intrinsic functions in their long form."""
+    """Return a CloudFormation template with intrinsic functions in their long form."""
     document: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
     return document
 
 
 def resource(logical_id: str) -> dict[str, Any]:
-    """The properties of one resource of the template."""
+    """Return the properties of a resource of the template."""
     properties: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
     return properties
 
 
 def create_table(client: DynamoDBClient, name: str, logical_id: str) -> None:
-    """A table exactly as the template describes it."""
+    """Create a table exactly as the template describes it."""
     properties = resource(logical_id)
     members = {"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"} & set(properties)
     client.create_table(TableName=name, **{member: properties[member] for member in members})
 
 
 class _TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: !Ref, !Sub, !GetAtt."""
+    """YAML loader for CloudFormation's short forms: !Ref, !Sub, !GetAtt."""
 
 
 def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, object]:
@@ -391,7 +392,7 @@ def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[st
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        raise TypeError("an intrinsic function has a text or a list")
+        raise TypeError("an intrinsic function needs a text or a list")
     return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
 
 

@@ -1,4 +1,4 @@
-"""The function of every webhook as one thing: containers on one table, its recordings, and how they are proven."""
+"""A common interface to every webhook function: its containers, its recorded deliveries, and how to sign them."""
 
 from __future__ import annotations
 
@@ -46,58 +46,58 @@ _REQUESTS = itertools.count()
 
 
 @cache
-def own_plan() -> Plan:
-    """The plan that comes along."""
+def example_plan() -> Plan:
+    """Return the example plan of the repository."""
     return read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
 
 
 @cache
-def own_tools() -> Toolbox:
-    """The tools that come along."""
+def example_tools() -> Toolbox:
+    """Return the example tools of the repository."""
     return load_toolbox(ROOT / "functions" / "jambonz_tool" / "tools")
 
 
 @dataclass
 class Function:
-    """The function of one webhook, and whoever calls it.
+    """The function of one webhook, and its sender.
 
-    `sign` makes a delivery that of a proven sender. `waits` says that the sender waits for an answer of its own, and
-    `takes_repeats_anew` that what looks like a repeat is none.
+    `sign` authenticates a delivery. `waits`: the sender needs an answer. `handles_repeats_as_new`: the same body again
+    is not a duplicate.
     """
 
     name: str
     containers: Containers
     sign: Callable[[Event], Event]
     waits: bool = False
-    takes_repeats_anew: bool = False
+    handles_repeats_as_new: bool = False
     table: FakeEvents = field(default_factory=FakeEvents)
 
     def __post_init__(self) -> None:
         self._new_container = self.containers(self.table)
         self.receive = self._new_container()
 
-    def take(self, event: Event, *, elsewhere: bool = False) -> Answer:
-        """Deliver an event as a request of its own, to the warm container or to a fresh one on the same table."""
+    def deliver(self, event: Event, *, new_container: bool = False) -> Answer:
+        """Send an event as a new request, to the warm container or to a new one on the same table."""
         context = event.get("requestContext")
         if isinstance(context, dict):
             event = {**event, "requestContext": {**context, "requestId": f"request-{next(_REQUESTS)}"}}
-        return (self._new_container() if elsewhere else self.receive)(event)
+        return (self._new_container() if new_container else self.receive)(event)
 
     @property
     def items(self) -> list[Item]:
-        """What is kept."""
+        """Return the stored items."""
         return list(self.table.items.values())
 
 
 def raw_body(event: Event) -> bytes:
-    """The bytes that a delivery was made of."""
+    """Return the bytes of a delivery's body."""
     body: str = event["body"]
     return base64.b64decode(body) if event["isBase64Encoded"] else body.encode("utf-8")
 
 
 @cache
 def recordings(name: str) -> Sequence[Event]:
-    """The recorded deliveries to one function."""
+    """Return the recorded deliveries for one function."""
     provider = name.partition(" ")[0]
     events = [json.loads(path.read_text("utf-8")) for path in sorted((EVENTS / provider).glob("*.json"))]
     found = [{"body": "", **event} for event in events if _function_of(event) == name]
@@ -138,7 +138,7 @@ def _with_token(event: Event) -> Event:
 
 
 def _calls(table: FakeEvents) -> Callable[[], Receive]:
-    return lambda: Container(table, plan=own_plan()).receive
+    return lambda: Container(table, plan=example_plan()).receive
 
 
 def _actions(table: FakeEvents) -> Callable[[], Receive]:
@@ -147,7 +147,7 @@ def _actions(table: FakeEvents) -> Callable[[], Receive]:
     def container() -> Receive:
         store = EventStore(table.as_client(), "events")
         webhook = ActionWebhook(
-            own_plan(),
+            example_plan(),
             load_initial_webhook=initial_webhook_loader(store),
             signature_header=DEFAULT_SIGNATURE_HEADER,
             public_url=PUBLIC_URL,
@@ -170,7 +170,7 @@ def _clients(table: FakeEvents) -> Callable[[], Receive]:
 
 
 def _tools(table: FakeEvents) -> Callable[[], Receive]:
-    first = ToolContainer(own_tools(), table)
+    first = ToolContainer(example_tools(), table)
 
     def container() -> Receive:
         receiver = first.another_container().receiver
@@ -188,7 +188,7 @@ FUNCTIONS: dict[str, Callable[[], Function]] = {
     "jambonz action": lambda: Function("jambonz action", _actions, _signed_by_jambonz, waits=True),
     "jambonz event": lambda: Function("jambonz event", _of_sender(jambonz_event), _signed_by_jambonz),
     "jambonz client": lambda: Function(
-        "jambonz client", _clients, _signed_by_jambonz, waits=True, takes_repeats_anew=True
+        "jambonz client", _clients, _signed_by_jambonz, waits=True, handles_repeats_as_new=True
     ),
     "jambonz tool": lambda: Function("jambonz tool", _tools, _signed_by_jambonz, waits=True),
     "wavix": lambda: Function("wavix", _of_sender(wavix), _with_token),

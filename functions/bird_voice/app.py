@@ -1,4 +1,4 @@
-"""`POST /webhooks/bird` and `/webhooks/bird/{channel_id}`: Bird tells what happens to a call."""
+"""`POST /webhooks/bird` and `/webhooks/bird/{channel_id}`: Bird reports call events."""
 
 import os
 
@@ -21,6 +21,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

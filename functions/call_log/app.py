@@ -32,6 +32,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return call_log.answer(event)

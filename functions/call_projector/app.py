@@ -1,4 +1,4 @@
-"""The stream of the table of events, and the retry queue: each call is folded, kept, and published with its events."""
+"""Fold calls from the table's stream and the retry queue, store them, and publish them with their events."""
 
 import os
 import time
@@ -23,5 +23,5 @@ cold_start.freeze_gc()
 
 
 def handler(event: StreamBatch, context: LambdaContext) -> BatchReply:
-    """Project one batch of either source."""
-    return projector.take(event, seconds_left(context))
+    """Project one batch from either source."""
+    return projector.project(event, seconds_left(context))

@@ -1,4 +1,4 @@
-"""`POST /webhooks/call/flows/{flow}/{step}`: jambonz tells how a verb has ended, and waits for the next verbs."""
+"""`POST /webhooks/call/flows/{flow}/{step}`: jambonz reports that a verb ended, and gets the next verbs."""
 
 import os
 from functools import partial
@@ -30,6 +30,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -1,4 +1,4 @@
-"""`POST` and `GET /webhooks/client-auth`: jambonz asks whether a SIP client is who it says it is."""
+"""`POST` and `GET /webhooks/client-auth`: jambonz asks callhooks to authenticate a SIP client."""
 
 import os
 from functools import partial
@@ -25,6 +25,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -1,4 +1,4 @@
-"""`POST /webhooks/call/events` and jambonz's own `/adulting`, `/streaming-event`, `/tokens-result`: what happened."""
+"""`POST /webhooks/call/events`, and jambonz's `/adulting`, `/streaming-event`, `/tokens-result`: call events."""
 
 import os
 from functools import partial
@@ -20,6 +20,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

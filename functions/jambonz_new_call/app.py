@@ -1,4 +1,4 @@
-"""`POST` and `GET /webhooks/call`: jambonz asks what to do with a call; `OPTIONS`: which variables there are."""
+"""`POST` and `GET /webhooks/call`: jambonz asks what to do with a call. `OPTIONS`: it asks for the variables."""
 
 import os
 from functools import partial
@@ -18,7 +18,7 @@ plan = installed_plan()
 
 
 def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
-    """The receiver of new calls.
+    """Build the receiver of new calls.
 
     Raises:
         KeyError: a variable of the environment is missing.
@@ -37,6 +37,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -1,4 +1,4 @@
-"""The spill queue: what the webhooks could not store is stored at last."""
+"""Store the events of the spill queue, which the webhooks could not store."""
 
 import os
 
@@ -18,6 +18,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: MessageBatch, context: LambdaContext) -> BatchReply:
-    """Store one batch of the queue."""
+    """Store one batch from the queue."""
     log_invocation(context)
-    return drainer.take(event, seconds_left(context))
+    return drainer.drain(event, seconds_left(context))

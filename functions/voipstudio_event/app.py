@@ -1,4 +1,4 @@
-"""`/webhooks/voipstudio/{token}`: VoIPstudio tells of calls, SMS and queues, and its dashboard probes the URL."""
+"""`/webhooks/voipstudio/{token}`: VoIPstudio reports calls, SMS and queues, and its dashboard probes the URL."""
 
 import os
 
@@ -18,6 +18,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -1,4 +1,4 @@
-"""`POST /webhooks/wavix/{token}`: Wavix tells what happens to a call, and afterwards what it cost."""
+"""`POST /webhooks/wavix/{token}`: Wavix reports call events, and the cost after the call."""
 
 import os
 
@@ -18,6 +18,6 @@ cold_start.freeze_gc()
 
 
 def handler(event: HttpApiEvent, context: object) -> HttpPayload:
-    """Answer one event of the HTTP API."""
+    """Handle one event of the HTTP API."""
     log_invocation(context)
     return receiver.receive(event)

@@ -13,7 +13,7 @@ from callhooks_tools.stack.recordings import Delivery
 
 from tests.running_stack import RunningStack
 from tests.sip_clients import REALM, attempt
-from tests.support import kept_details, signed_event
+from tests.support import detail_attributes, signed_event
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def answer(running: RunningStack, document: dict[str, Any]) -> dict[str, Any]:
 def events_of(running: RunningStack, username: str) -> list[tuple[str, str | None]]:
     items = [item for item in running.items() if item.get("from") == {"S": f"{username}@{REALM}"}]
     items.sort(key=lambda item: item["received_at"]["S"])
-    return [(item["kind"]["S"], kept_details(item).get("reason", {}).get("S")) for item in items]
+    return [(item["kind"]["S"], detail_attributes(item).get("reason", {}).get("S")) for item in items]
 
 
 def test_a_client_registers_once_per_nonce_count_and_only_with_its_password(

@@ -14,8 +14,8 @@ import pytest
 from callhooks.events.call_event import Kind
 from callhooks_tools.stack.recordings import NewCallIds, read_delivery
 
-from tests.calls import told
-from tests.projection import bus_schema, kept, key_message
+from tests.calls import make_event
+from tests.projection import bus_schema, key_message, stored_item
 from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
@@ -123,7 +123,7 @@ def test_a_call_is_stored_and_published_with_each_of_its_events(projection: Proj
 
 def poison(projection: Projection) -> Any:
     """Put an unreadable event into the table, and return the readable one."""
-    item = kept(replace(told(Kind.RINGING), call_id=str(uuid.uuid4())))
+    item = stored_item(replace(make_event(Kind.RINGING), call_id=str(uuid.uuid4())))
     projection.put({**item, "kind": {"S": "call.unheard_of"}})
     return item
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from callhooks.events.call_event import NotUnderstood
+from callhooks.events.call_event import QuarantinedDelivery
 from callhooks.events.event_item import quarantine_item
 from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
@@ -84,7 +84,7 @@ def test_a_quarantined_delivery_that_is_readable_now_becomes_a_call(running: Run
     request = wavix_delivery(running).request._replace(
         route="POST /webhooks/wavix/{token}", path_parameters={"token": "t"}
     )
-    delivery = NotUnderstood("wavix", "There was a fault.", datetime.now(UTC))
+    delivery = QuarantinedDelivery("wavix", "There was a fault.", datetime.now(UTC))
     item = quarantine_item(delivery, request, quarantined("There was a fault."), retention_days=90)
     running.client("dynamodb").put_item(TableName=running.stack.events_table, Item=item)
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from callhooks.events.call_event import Kind
 
-from tests.calls import told
+from tests.calls import make_event
 from tests.e2e import test_projector
 from tests.e2e.test_projector import Projection, eventually
-from tests.projection import bus_schema, kept
+from tests.projection import bus_schema, stored_item
 from tests.running_stack import CALLHOOKS
 from tests.support import ROOT
 
@@ -33,9 +33,9 @@ def put_call(projection: Projection, number: str) -> list[str]:
     """Store an old call, wait until it is projected, and return the ids of its events in order."""
     call_id = str(uuid.uuid4())
     kinds = (Kind.INITIATED, Kind.RINGING, Kind.ANSWERED, Kind.DTMF, Kind.HELD, Kind.RESUMED, Kind.COMPLETED)
-    events = [replace(told(kind, second, from_=number), call_id=call_id) for second, kind in enumerate(kinds)]
+    events = [replace(make_event(kind, second, from_=number), call_id=call_id) for second, kind in enumerate(kinds)]
     for event in events:
-        projection.put(kept(replace(event, received_at=LONG_AGO), retention_days=0))
+        projection.put(stored_item(replace(event, received_at=LONG_AGO), retention_days=0))
     pk = f"jambonz#{call_id}"
     projection.call_of(pk, len(events))
     return [f"{pk}/{event.dedupe_key}" for event in events]

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from callhooks.events.call_event import Kind
 
-from tests.calls import told
+from tests.calls import make_event
 from tests.faults.traffic import Traffic, eventually
 from tests.faulty_proxy import Fault, FaultyProxy
-from tests.projection import kept
+from tests.projection import stored_item
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_an_unreadable_event_blocks_no_others_and_is_dead_lettered(traffic: Traf
     """Put an event of an unknown kind into the table."""
     calls, baseline = traffic.place_twins()
     before = traffic.message_count("ProjectionDeadLetterQueue")
-    poisoned = kept(replace(told(Kind.RINGING), call_id=str(uuid.uuid4())))
+    poisoned = stored_item(replace(make_event(Kind.RINGING), call_id=str(uuid.uuid4())))
     traffic.running.client("dynamodb").put_item(
         TableName=traffic.running.stack.events_table, Item={**poisoned, "kind": {"S": "call.unheard_of"}}
     )

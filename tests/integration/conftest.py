@@ -1,4 +1,4 @@
-"""The functions as they are deployed, on a DynamoDB and a Secrets Manager that moto simulates."""
+"""The functions as deployed, with DynamoDB and Secrets Manager simulated by moto."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host") -> str:
-    """Build the layer that the functions share as `sam build` does, and return what was printed."""
+    """Build the shared layer as `sam build` does, and return the output."""
     settings = {"LAYER_PYTHON": python, "LAYER_PLATFORM": platform, "CALLHOOKS_VENV": sys.prefix}
     done = subprocess.run(
         ["make", "-s", "build-CallhooksLayer", f"ARTIFACTS_DIR={folder}"],
@@ -75,7 +75,7 @@ def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host
 
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That layer, built for this Python with all that is deployed."""
+    """The shared layer, built for this Python together with everything that is deployed."""
     folder = tmp_path_factory.mktemp("sam")
     (folder / "tmp").mkdir()
     return Sam(folder).build() / "CallhooksLayer"
@@ -83,7 +83,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Aws:
-    """The simulated AWS account, and every call that was made to it."""
+    """The simulated AWS account, and every request made to it."""
 
     dynamodb: DynamoDBClient
     calls: list[str] = field(default_factory=list)
@@ -94,14 +94,14 @@ class Aws:
 
 @pytest.fixture(scope="session", autouse=True)
 def _service_models() -> Iterator[None]:
-    """Read them once for all sessions of all tests: it takes longer than all else that a test does."""
+    """Read the service models once for all tests: this takes longer than the rest of a test."""
     with patch.object(botocore.session, "create_loader", return_value=botocore.loaders.create_loader()):
         yield
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function's environment as the template sets it, and nothing of the user's own AWS settings."""
+    """The function's environment as the template sets it, without the user's own AWS settings."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -135,7 +135,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """An account with the tables of the template and the secrets."""
+    """A simulated account with the template's tables and secrets."""
     with mock_aws():
         account = Aws(boto3.client("dynamodb"))
         create_table(account.dynamodb, TABLE, "EventsTable")
@@ -149,7 +149,7 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         secrets.create_secret(Name="bird-credentials", SecretString=json.dumps({"signing_key": SIGNING_KEY}))
         console = {"username": CONSOLE_USERNAME, "password": CONSOLE_PASSWORD}
         secrets.create_secret(Name="console-credentials", SecretString=json.dumps(console))
-        # Clients that are made from now on tell of every call.
+        # Clients created from now on record every request.
         session = boto3.session.Session()
         session.events.register("before-call", lambda model, **_: account.calls.append(model.name))
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
@@ -161,7 +161,7 @@ Handler = Callable[[Event], Answer]
 
 @pytest.fixture
 def new_function() -> Callable[..., Handler]:
-    """Loads a function afresh, as a cold start does: that of new calls, where no other folder is given."""
+    """Loads a function as a cold start does; the function of new calls by default."""
 
     def load(folder: str = "jambonz_new_call") -> Handler:
         handler = loaded_handler(folder)
@@ -171,13 +171,13 @@ def new_function() -> Callable[..., Handler]:
 
 
 def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
-    """A function's handler as it is after a cold start."""
+    """Return a function's handler after a cold start."""
     path = ROOT / "functions" / folder / "app.py"
     spec = importlib.util.spec_from_file_location("app", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # What is frozen stays, and that would be all that the tests before this one have left: gigabytes.
+    # Freezing would retain the objects of all earlier tests, which are gigabytes.
     with patch.object(cold_start, "freeze_gc", gc.enable):
         spec.loader.exec_module(module)
     handler: Callable[[Event, object], Any] = module.handler
@@ -186,5 +186,5 @@ def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
 
 @pytest.fixture
 def new_container(aws: Aws, new_function: Callable[..., Handler]) -> Callable[..., Handler]:
-    """Starts a fresh container of a function in the simulated account."""
+    """Starts a new container of a function in the simulated account."""
     return new_function

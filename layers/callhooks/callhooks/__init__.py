@@ -1,4 +1,4 @@
-"""The package that the functions share: floors from `runtime` up to `providers` and `call_log`.
+"""The package that the functions share, in layers from `runtime` up to `providers` and `call_log`.
 
-A package imports only from the floors below it; the order is declared in pyproject.toml and checked by `make check`.
+A package imports only from the layers below it. pyproject.toml declares the order, and `make check` enforces it.
 """

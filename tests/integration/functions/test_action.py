@@ -1,4 +1,4 @@
-"""Given an action hook, what the deployed function answers and which AWS calls it makes for it."""
+"""The deployed function for action hooks: its answers, and the AWS calls it makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDED = sorted(path.stem for path in (EVENTS / "jambonz").glob("action_*.json
 
 
 def fresh(name: str) -> Event:
-    """A recorded hook signed for the real time, which the function asks."""
+    """Return a recorded hook signed with the real time, which the function uses."""
     return signed(recorded(name), now=datetime.now(UTC))
 
 
@@ -28,7 +28,9 @@ def handler(new_container: Callable[..., Handler]) -> Handler:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_hook_is_answered_with_verbs_of_both_lines(name: str, aws: Aws, handler: Handler) -> None:
+def test_every_recorded_hook_is_answered_with_verbs_valid_in_both_versions(
+    name: str, aws: Aws, handler: Handler
+) -> None:
     answer = handler(fresh(name))
     assert answer.statusCode == 200
     verbs = json.loads(answer.body)
@@ -46,14 +48,14 @@ def test_a_cold_start_reads_two_secrets_and_writes_one_event(aws: Aws, handler: 
     assert aws.calls == ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem"], "the menu names the company"
 
 
-def test_a_hook_that_needs_nothing_of_the_first_webhook_is_one_put_item(aws: Aws, handler: Handler) -> None:
+def test_a_hook_independent_of_the_first_webhook_costs_one_put_item(aws: Aws, handler: Handler) -> None:
     handler(fresh("action_gather_digits"))
     aws.calls.clear()
     handler(fresh("action_listen"))
     assert aws.calls == ["PutItem"]
 
 
-def test_a_variable_is_that_of_the_stored_first_webhook(
+def test_variables_come_from_the_stored_first_webhook(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
     first = recorded("new_call")
@@ -64,7 +66,7 @@ def test_a_variable_is_that_of_the_stored_first_webhook(
     assert (dial["timeout"], dial["target"][0]["number"]) == (11, "+14155550177")
 
 
-def test_a_repeat_in_another_container_gets_the_first_answer(
+def test_a_duplicate_in_another_container_gets_the_first_answer(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
     event = fresh("action_dial_busy")
@@ -75,7 +77,7 @@ def test_a_repeat_in_another_container_gets_the_first_answer(
     assert len(aws.items()) == 1
 
 
-def test_a_refusal_is_no_call(aws: Aws, handler: Handler) -> None:
+def test_a_rejected_request_makes_no_aws_call(aws: Aws, handler: Handler) -> None:
     handler(fresh("action_listen"))
     aws.calls.clear()
     assert handler(recorded("action_listen")).statusCode == 401

@@ -1,4 +1,4 @@
-"""Given calls in the table, what the deployed call log reads of it on AWS, and answers."""
+"""The deployed call log: its answers, and the AWS calls it makes."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ TODAY = "2026-11-21"
 
 @pytest.fixture
 def call_log(aws: Aws, new_container: Callable[..., Handler]) -> Callable[..., Any]:
-    """Asks a container of the call log with Basic credentials."""
+    """Sends requests to a container of the call log with Basic credentials."""
     handler = new_container(FOLDER)
 
-    def ask(path: str, **query: object) -> Any:
+    def get(path: str, **query: object) -> Any:
         answer = handler(api_event(path, query=query, headers={"authorization": basic()}))
         assert answer.statusCode == 200, answer.body
         return json.loads(answer.body)
 
-    return ask
+    return get
 
 
-def keep(aws: Aws, *calls: Call) -> None:
+def store_calls(aws: Aws, *calls: Call) -> None:
     store = CallStore(aws.dynamodb, TABLE)
     for call in calls:
-        store.keep(partition_key(call.provider, call.call_id), call, expires_at=None)
+        store.write_if_newer(partition_key(call.provider, call.call_id), call, expires_at=None)
 
 
 def walk(call_log: Callable[..., Any], **query: object) -> list[str]:
@@ -49,43 +49,45 @@ def walk(call_log: Callable[..., Any], **query: object) -> list[str]:
     return paths + (walk(call_log, **{**query, "cursor": page["cursor"]}) if page["cursor"] else [])
 
 
-def test_all_pages_of_a_day_have_each_call_once(aws: Aws, call_log: Callable[..., Any]) -> None:
-    # Four calls of each moment: ties lie at the edges of pages.
+def test_the_pages_of_a_day_contain_each_call_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+    # Four calls start at each time, so that pages end between calls with the same time.
     calls = [a_call(f"call-{number}", milliseconds=number // 4) for number in range(50)]
-    keep(aws, *calls, a_call("yesterday", milliseconds=-86_400_000))
+    store_calls(aws, *calls, a_call("yesterday", milliseconds=-86_400_000))
     for limit in (7, 50, 200):
         assert walk(call_log, day=TODAY, limit=limit) == newest_first(calls)
     assert set(aws.calls) == {"GetSecretValue", "Query"}
 
 
-def test_a_list_asks_each_shard_once(aws: Aws, call_log: Callable[..., Any]) -> None:
-    keep(aws, *(a_call(f"call-{number}") for number in range(20)))
+def test_a_list_queries_each_shard_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+    store_calls(aws, *(a_call(f"call-{number}") for number in range(20)))
     call_log("/calls", day=TODAY)
     assert aws.calls == ["GetSecretValue"] + ["Query"] * DAY_SHARDS
 
 
-def test_a_number_is_found_on_either_side_and_a_call_to_oneself_once(aws: Aws, call_log: Callable[..., Any]) -> None:
+def test_a_number_is_found_on_either_side_and_a_self_call_once(aws: Aws, call_log: Callable[..., Any]) -> None:
     calls = [
         a_call("made", milliseconds=1),
         a_call("taken", milliseconds=2, from_="+14155550199", to="+14155550100"),
         a_call("own", milliseconds=3, to="+14155550100"),
         a_call("earlier", milliseconds=-86_400_000),
     ]
-    keep(aws, *calls, a_call("other", from_="+14155550199"))
+    store_calls(aws, *calls, a_call("other", from_="+14155550199"))
     assert walk(call_log, number="+1 415 555 0100", limit=1) == newest_first(calls)
     assert walk(call_log, number="14155550100", day=TODAY) == newest_first(calls[:3])
     assert aws.calls.count("Query") == 2 * 4 + 2
 
 
-def test_filters_work_on_what_the_indexes_hold(aws: Aws, call_log: Callable[..., Any]) -> None:
-    told: list[dict[str, Any]] = [
+def test_filters_use_the_attributes_of_the_indexes(aws: Aws, call_log: Callable[..., Any]) -> None:
+    members_of_calls: list[dict[str, Any]] = [
         {"outcome": Outcome.BUSY, "status": CallStatus.BUSY},
         {"direction": "outbound"},
         {"provider": "wavix"},
         {},
     ]
-    calls = [a_call(f"call-{number}", milliseconds=number, **members) for number, members in enumerate(told)]
-    keep(aws, *calls)
+    calls = [
+        a_call(f"call-{number}", milliseconds=number, **members) for number, members in enumerate(members_of_calls)
+    ]
+    store_calls(aws, *calls)
     for number in ({}, {"number": "+14155550123"}):
         assert walk(call_log, day=TODAY, outcome="busy", **number) == [path_of(calls[0])]
         assert walk(call_log, day=TODAY, status="busy", **number) == [path_of(calls[0])]
@@ -94,9 +96,9 @@ def test_filters_work_on_what_the_indexes_hold(aws: Aws, call_log: Callable[...,
         assert walk(call_log, day=TODAY, outcome="under_way", **number) == newest_first(calls[1:])
 
 
-def test_the_counts_of_a_day(aws: Aws, call_log: Callable[..., Any]) -> None:
+def test_stats_count_the_calls_of_a_day(aws: Aws, call_log: Callable[..., Any]) -> None:
     ended: dict[str, Any] = {"status": CallStatus.COMPLETED, "outcome": Outcome.ANSWERED, "talk_seconds": 2.25}
-    keep(aws, *(a_call(f"call-{number}", **ended) for number in range(30)), a_call("running", provider="bird"))
+    store_calls(aws, *(a_call(f"call-{number}", **ended) for number in range(30)), a_call("running", provider="bird"))
     assert call_log("/stats", day=TODAY)["counts"] == [
         {"hour": 6, "provider": "bird", "outcome": "under_way", "calls": 1, "talk_seconds": 0},
         {"hour": 6, "provider": "jambonz", "outcome": "answered", "calls": 30, "talk_seconds": 67.5},
@@ -112,24 +114,24 @@ def test_a_call_is_read_with_its_events_and_its_legs(sequence: str, aws: Aws, ca
     provider, _, key = pk.partition("#")
     call = call_log(f"/calls/{provider}/{key}")
     assert len(call["timeline"]) == len([item for item in items if item["pk"]["S"] == pk])
-    asked_of_the_table = aws.calls[1:]
-    assert asked_of_the_table in (["Query", "Query"], ["Query", "Query", "BatchGetItem"])
+    table_requests = aws.calls[1:]
+    assert table_requests in (["Query", "Query"], ["Query", "Query", "BatchGetItem"])
 
     leg = a_call("leg", provider=provider, conversation_id=call["call"]["conversation_id"])
-    keep(aws, leg)
+    store_calls(aws, leg)
     assert path_of(leg) in [one["path"] for one in call_log(f"/calls/{provider}/{key}")["legs"]]
 
 
-def test_what_is_listed_without_a_day_is_of_today(aws: Aws, call_log: Callable[..., Any]) -> None:
-    # Midnight may come before the questions.
+def test_a_list_without_a_day_shows_today(aws: Aws, call_log: Callable[..., Any]) -> None:
+    # Midnight may pass before the requests.
     days = [datetime.now(UTC) + timedelta(days=number) for number in (0, 1)]
     calls = [a_call(f"of {day:%A}").model_copy(update={"started_at": day}) for day in days]
-    keep(aws, *calls, a_call("long ago", milliseconds=-(10**11)))
+    store_calls(aws, *calls, a_call("long ago", milliseconds=-(10**11)))
     assert call_log("/stats")["day"] in [utc_text(day)[:10] for day in days]
     assert [one["path"] for one in call_log("/calls")["calls"]] in [[path_of(call)] for call in calls]
 
 
-def test_the_page_is_there_without_asking_aws_for_anything(aws: Aws, new_container: Callable[..., Handler]) -> None:
+def test_the_page_is_served_without_a_request_to_aws(aws: Aws, new_container: Callable[..., Handler]) -> None:
     answer = new_container(FOLDER)(api_event("/"))
     assert answer.statusCode == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -138,7 +140,9 @@ def test_the_page_is_there_without_asking_aws_for_anything(aws: Aws, new_contain
     assert aws.calls == []
 
 
-def test_the_secret_is_read_once_and_a_refusal_is_no_call(aws: Aws, new_container: Callable[..., Handler]) -> None:
+def test_the_secret_is_read_once_and_a_rejected_request_makes_no_call(
+    aws: Aws, new_container: Callable[..., Handler]
+) -> None:
     handler = new_container(FOLDER)
     assert handler(api_event("/calls")).statusCode == 401
     assert aws.calls == []
@@ -152,7 +156,7 @@ def recorded(name: str) -> Event:
     return event
 
 
-def test_the_recorded_requests_are_answered_with_the_credentials_of_sam_local(
+def test_recorded_requests_work_with_the_credentials_of_sam_local(
     aws: Aws, new_container: Callable[..., Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = json.loads((EVENTS / "local-env.json").read_text())["CallLogFunction"]
@@ -165,9 +169,7 @@ def test_the_recorded_requests_are_answered_with_the_credentials_of_sam_local(
     assert "GetSecretValue" not in aws.calls
 
 
-def test_a_table_that_is_not_there_is_told_as_unavailable(
-    aws: Aws, new_container: Callable[..., Handler], log: io.StringIO
-) -> None:
+def test_a_missing_table_returns_503(aws: Aws, new_container: Callable[..., Handler], log: io.StringIO) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
     answer = new_container(FOLDER)(api_event("/calls", headers={"authorization": basic()}))
     assert (answer.statusCode, answer.problem["title"]) == (503, "Unavailable")

@@ -1,4 +1,4 @@
-"""The events and the items of calls, in a table as the template describes it."""
+"""Reading events and writing calls, in a table created from the template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from callhooks.events.event_item import event_item
 from callhooks.events.event_table import EventStore
 from callhooks.runtime.http import Request, Response
 
-from tests.calls import fold, told
+from tests.calls import fold, make_event
 from tests.integration.conftest import TABLE, Aws
 from tests.support import LONG_TEXT
 
@@ -37,20 +37,20 @@ def call_in_table(aws: Aws) -> dict[str, object]:
     return {name: next(iter(value.values())) for name, value in item.items()}
 
 
-def test_all_events_of_a_call_are_read_and_nothing_else(aws: Aws, calls: CallStore) -> None:
-    events = [told(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
+def test_only_the_events_of_a_call_are_read(aws: Aws, calls: CallStore) -> None:
+    events = [make_event(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
     for event in [*events, replace(events[0], call_id="one-call-2")]:
         store_event(aws, event)
-    calls.keep(PK, fold(events), expires_at=None)
+    calls.write_if_newer(PK, fold(events), expires_at=None)
     read = calls.events_of(PK).events
     assert {event.dedupe_key for event in read} == {event.dedupe_key for event in events}
     assert fold(read) == fold(events)
     assert aws.calls.count("Query") > 1
 
 
-def test_a_call_that_takes_too_long_to_read_is_given_up_between_two_pages(aws: Aws, calls: CallStore) -> None:
+def test_reading_a_call_stops_between_pages_when_time_runs_out(aws: Aws, calls: CallStore) -> None:
     for number in range(60):
-        store_event(aws, told(Kind.DTMF, number, {"text": LONG_TEXT}))
+        store_event(aws, make_event(Kind.DTMF, number, {"text": LONG_TEXT}))
     aws.calls.clear()
     with pytest.raises(OutOfTime):
         calls.events_of(PK, has_time=lambda: False)
@@ -61,8 +61,8 @@ def test_a_call_without_events_has_none(calls: CallStore) -> None:
     assert calls.events_of(PK).events == ()
 
 
-def test_a_call_is_forgotten_with_the_last_of_its_events(aws: Aws, calls: CallStore) -> None:
-    first = told(Kind.INITIATED)
+def test_a_call_expires_with_its_last_event(aws: Aws, calls: CallStore) -> None:
+    first = make_event(Kind.INITIATED)
     last = replace(first, dedupe_key="last", received_at=first.received_at + timedelta(hours=1))
     for event in (first, last):
         store_event(aws, event, retention_days=1)
@@ -72,30 +72,30 @@ def test_a_call_is_forgotten_with_the_last_of_its_events(aws: Aws, calls: CallSt
     assert calls.events_of(PK).expires_at is None
 
 
-def test_a_call_is_written_over_only_by_one_that_more_events_went_into(aws: Aws, calls: CallStore) -> None:
-    events = [told(Kind.INITIATED), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9)]
-    assert calls.keep(PK, fold(events[:2]), expires_at=None)
-    assert calls.keep(PK, fold(events), expires_at=7)
+def test_a_call_is_only_replaced_by_one_built_from_more_events(aws: Aws, calls: CallStore) -> None:
+    events = [make_event(Kind.INITIATED), make_event(Kind.ANSWERED, 5), make_event(Kind.COMPLETED, 9)]
+    assert calls.write_if_newer(PK, fold(events[:2]), expires_at=None)
+    assert calls.write_if_newer(PK, fold(events), expires_at=7)
     for stale in (fold(events), fold(events[:2]), fold(events[:1])):
-        assert not calls.keep(PK, stale, expires_at=None)
-    kept = call_in_table(aws)
-    assert (kept["event_count"], kept["status"], kept["expires_at"]) == ("3", "completed", "7")
+        assert not calls.write_if_newer(PK, stale, expires_at=None)
+    stored = call_in_table(aws)
+    assert (stored["event_count"], stored["status"], stored["expires_at"]) == ("3", "completed", "7")
 
 
-def test_a_newer_fold_writes_a_call_again(aws: Aws, calls: CallStore) -> None:
-    call = fold([told(Kind.INITIATED), told(Kind.ANSWERED, 5)])
-    calls.keep(PK, call, expires_at=None)
+def test_a_newer_fold_version_replaces_a_call(aws: Aws, calls: CallStore) -> None:
+    call = fold([make_event(Kind.INITIATED), make_event(Kind.ANSWERED, 5)])
+    calls.write_if_newer(PK, call, expires_at=None)
     newer = call.model_copy(update={"fold_version": FOLD_VERSION + 1, "event_count": 1})
-    assert calls.keep(PK, newer, expires_at=None)
-    assert not calls.keep(PK, call, expires_at=None)
+    assert calls.write_if_newer(PK, newer, expires_at=None)
+    assert not calls.write_if_newer(PK, call, expires_at=None)
 
 
-def test_a_call_is_listed_by_its_day_and_by_both_parties_and_a_leg_by_its_conversation(
-    aws: Aws, calls: CallStore
-) -> None:
+def test_a_call_is_indexed_by_day_and_parties_and_a_leg_by_conversation(aws: Aws, calls: CallStore) -> None:
     parties = {"from_": "+1 (212) 555-0187", "to": "sip:jane@example.com"}
-    leg = fold([told(Kind.INITIATED, 0, {"parent_call_sid": "parent"}, **parties), told(Kind.COMPLETED, 9.5)])
-    calls.keep(PK, leg, expires_at=None)
+    leg = fold(
+        [make_event(Kind.INITIATED, 0, {"parent_call_sid": "parent"}, **parties), make_event(Kind.COMPLETED, 9.5)]
+    )
+    calls.write_if_newer(PK, leg, expires_at=None)
     for index, name, key in (
         ("by_day", "day_shard", f"2026-11-21#{shard_of(PK)}"),
         ("by_from", "from_party", "12125550187"),
@@ -119,7 +119,7 @@ def test_a_call_is_listed_by_its_day_and_by_both_parties_and_a_leg_by_its_conver
     assert summary_of_item(item).model_dump() == leg.model_dump(include=set(CallSummary.model_fields))
 
 
-def test_a_failing_table_is_told(aws: Aws, calls: CallStore) -> None:
+def test_a_failing_table_raises_an_error(aws: Aws, calls: CallStore) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
     with pytest.raises(ClientError, match="ResourceNotFound"):
-        calls.keep(PK, fold([told(Kind.INITIATED)]), expires_at=None)
+        calls.write_if_newer(PK, fold([make_event(Kind.INITIATED)]), expires_at=None)

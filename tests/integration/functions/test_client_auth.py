@@ -1,4 +1,4 @@
-"""Given a SIP client, what the deployed function answers, which AWS calls it makes, and what the command does."""
+"""The deployed function that authenticates SIP clients, its AWS calls, and `callhooks clients`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typer.testing import CliRunner, Result
 from tests.integration.conftest import CLIENTS_TABLE, Aws, Handler
 from tests.sip_clients import ADDRESS, PATH, attempt, client
 from tests.stacks import stack_outputs
-from tests.support import NOW, Event, kept_details, recorded, signed, signed_event
+from tests.support import NOW, Event, detail_attributes, recorded, signed, signed_event
 
 FOLDER = "jambonz_client_auth"
 RECORDED = ["client_auth_register", "client_auth_invite", "client_auth_register_get", "client_auth_register_no_qop"]
 
 
 def fresh(name: str) -> Event:
-    """A recorded delivery signed for the real time, which the function asks."""
+    """Return a recorded delivery signed with the real time, which the function uses."""
     return signed(recorded(name), now=datetime.now(UTC))
 
 
@@ -35,7 +35,7 @@ def posted(document: object, request_id: str = "request-1") -> Event:
 
 @pytest.fixture
 def table(aws: Aws) -> ClientTable:
-    """The table of clients, in which jane is."""
+    """The table of clients, with the client jane."""
     table = ClientTable(aws.dynamodb, CLIENTS_TABLE)
     assert table.put(client(expires=1800, application_sid="72c5c38f"), replace=False)
     return table
@@ -64,12 +64,12 @@ def test_a_cold_start_reads_two_secrets_and_a_client_and_writes_a_nonce_and_an_e
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_client_is_let_in_but_by_get(handler: Handler, name: str) -> None:
+def test_every_recorded_client_is_authenticated_except_by_get(handler: Handler, name: str) -> None:
     assert status(handler, fresh(name)) == ("fail" if name.endswith("_get") else "ok")
 
 
 @pytest.mark.parametrize("document", [attempt(password="wrong"), attempt(username="john")], ids=["password", "name"])
-def test_a_wrong_password_and_an_unknown_name_are_the_same_calls(
+def test_a_wrong_password_and_an_unknown_name_make_the_same_aws_calls(
     aws: Aws, handler: Handler, document: dict[str, Any]
 ) -> None:
     handler(fresh("client_auth_register_no_qop"))
@@ -78,7 +78,7 @@ def test_a_wrong_password_and_an_unknown_name_are_the_same_calls(
     assert aws.calls == ["GetItem", "UpdateItem", "PutItem"]
 
 
-def test_a_replay_is_refused_in_this_container_and_in_another(
+def test_a_replay_is_rejected_in_any_container(
     aws: Aws, handler: Handler, new_container: Callable[[str], Handler]
 ) -> None:
     assert status(handler, posted(attempt(), "request-1")) == "ok"
@@ -88,7 +88,7 @@ def test_a_replay_is_refused_in_this_container_and_in_another(
     assert [item["kind"]["S"] for item in aws.items()].count("client.refused") == 2
 
 
-def test_the_same_request_that_comes_twice_gets_its_answer_again(
+def test_the_same_request_again_gets_the_same_answer(
     aws: Aws, handler: Handler, new_container: Callable[[str], Handler]
 ) -> None:
     event = posted(attempt())
@@ -109,23 +109,21 @@ def test_a_nonce_count_is_claimed_once(aws: Aws, table: ClientTable) -> None:
     assert [store.claim_nonce(used, request_id=one, now=NOW) for one in "112"] == [True, True, False]
 
 
-def test_without_its_table_nobody_is_let_in_and_the_event_is_kept(aws: Aws, handler: Handler) -> None:
+def test_without_its_table_clients_are_rejected_and_events_are_stored(aws: Aws, handler: Handler) -> None:
     aws.dynamodb.delete_table(TableName=CLIENTS_TABLE)
     assert handler(fresh("client_auth_register")).body == '{"status":"fail"}'
     (item,) = aws.items()
-    assert kept_details(item)["reason"] == {"S": "not checked"}
+    assert detail_attributes(item)["reason"] == {"S": "not checked"}
 
 
 class TestTheTableOfClients:
-    def test_replaces_a_client_only_where_it_is_told_to(self, table: ClientTable) -> None:
+    def test_replaces_a_client_only_on_request(self, table: ClientTable) -> None:
         assert not table.put(client(password="another"), replace=False)
         assert table.all() == [client(expires=1800, application_sid="72c5c38f")]
         assert table.put(client(password="another"), replace=True)
         assert table.all() == [client(password="another")]
 
-    def test_lists_clients_by_realm_and_nothing_else_that_lies_there(
-        self, table: ClientTable, handler: Handler
-    ) -> None:
+    def test_lists_only_clients_ordered_by_realm(self, table: ClientTable, handler: Handler) -> None:
         handler(posted(attempt()))
         handler(posted(attempt(password="wrong"), "request-2"))
         for username, realm in (("bob", "sip.example.com"), ("zoë+1", "a realm"), ("jane", "b.example.com")):
@@ -137,7 +135,7 @@ class TestTheTableOfClients:
             "jane@sip.example.com",
         ]
 
-    def test_forgets_a_client_at_once(self, table: ClientTable, handler: Handler) -> None:
+    def test_removes_a_client_immediately(self, table: ClientTable, handler: Handler) -> None:
         assert status(handler, posted(attempt())) == "ok"
         assert table.remove("jane", "sip.example.com")
         assert status(handler, posted(attempt(nc="00000002"), "request-2")) == "fail"
@@ -145,7 +143,7 @@ class TestTheTableOfClients:
 
 
 class TestTheCommand:
-    """`callhooks clients`, on the simulated account in place of a stack."""
+    """`callhooks clients`, with the simulated account instead of a stack."""
 
     @pytest.fixture
     def clients(self, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
@@ -153,7 +151,7 @@ class TestTheCommand:
         monkeypatch.setattr(clients_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
         return lambda *arguments, stdin="": CliRunner().invoke(app, ["clients", *arguments], input=stdin)
 
-    def test_adds_who_is_let_in_and_shows_no_secret(
+    def test_adds_a_client_without_showing_secrets(
         self, clients: Callable[..., Result], new_container: Callable[[str], Handler]
     ) -> None:
         added = clients("add", "jane", "--realm", "sip.example.com", "--expires", "60", stdin="s3cr3t\n")
@@ -164,7 +162,7 @@ class TestTheCommand:
         assert json.loads(handler(posted(attempt())).body) == {"status": "ok", "expires": 60}
         assert status(handler, posted(attempt(username="zoë", realm="a realm", password=" a blank "), "2")) == "ok"
 
-    def test_replaces_nobody_in_silence(self, clients: Callable[..., Result], table: ClientTable) -> None:
+    def test_does_not_replace_a_client_silently(self, clients: Callable[..., Result], table: ClientTable) -> None:
         refused = clients("add", "jane", "--realm", "sip.example.com", stdin="another\n")
         assert (refused.exit_code, refused.output) == (
             1,
@@ -174,7 +172,7 @@ class TestTheCommand:
         assert clients("add", "jane", "--realm", "sip.example.com", "--replace", stdin="another\n").exit_code == 0
         assert table.all() == [client(password="another")]
 
-    def test_removes(self, clients: Callable[..., Result], table: ClientTable) -> None:
+    def test_removes_a_client(self, clients: Callable[..., Result], table: ClientTable) -> None:
         assert clients("remove", "jane", "--realm", "sip.example.com").exit_code == 0
         assert clients("list").output == "No SIP clients. Add one with: callhooks clients add USERNAME --realm REALM\n"
         again = clients("remove", "jane", "--realm", "sip.example.com")
@@ -192,14 +190,14 @@ class TestTheCommand:
             ("jane", "sip.example.com", "", "The password is empty."),
         ],
     )
-    def test_tells_what_cannot_be_a_client(
+    def test_reports_invalid_clients(
         self, clients: Callable[..., Result], username: str, realm: str, password: str, message: str
     ) -> None:
         refused = clients("add", username, "--realm", realm, stdin=f"{password}\n")
         assert refused.exit_code == 1
         assert message in refused.output
 
-    def test_tells_that_the_table_is_gone(self, aws: Aws, clients: Callable[..., Result]) -> None:
+    def test_reports_a_missing_table(self, aws: Aws, clients: Callable[..., Result]) -> None:
         aws.dynamodb.delete_table(TableName=CLIENTS_TABLE)
         failed = clients("list")
         assert failed.exit_code == 1

@@ -1,4 +1,4 @@
-"""What a cold start of each function makes: a caller hears silence meanwhile."""
+"""The AWS clients created during a cold start, while a caller hears silence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDERS = sorted({path.parent.name for path in (ROOT / "functions").glob("*/app.
 
 @pytest.fixture
 def made(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The clients that are made, by service."""
+    """The number of clients created for each service."""
     made: Counter[str] = Counter()
     make: Any = boto3.client
 
@@ -33,7 +33,7 @@ def made(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_each_client_of_aws_is_made_once_at_the_start_where_somebody_waits(
+def test_functions_with_a_waiting_caller_create_clients_once_at_start(
     folder: str, made: Counter[str], new_container: Callable[..., Handler]
 ) -> None:
     new_container(folder)
@@ -41,7 +41,7 @@ def test_each_client_of_aws_is_made_once_at_the_start_where_somebody_waits(
 
 
 @every_provider
-def test_a_function_of_events_connects_to_aws_with_the_first_sender_who_shows_credentials(
+def test_event_functions_create_clients_for_the_first_request_with_credentials(
     provider: str, made: Counter[str], new_container: Callable[..., Handler]
 ) -> None:
     receive = new_container(OF_EVENTS[provider])

@@ -1,4 +1,4 @@
-"""Given a delivery of Wavix, Bird or VoIPstudio, or an event of jambonz, what the deployed function does on AWS."""
+"""The deployed functions for events from Wavix, Bird, VoIPstudio and jambonz, and the AWS calls they make."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ every_provider = pytest.mark.parametrize("provider", FOLDERS)
 
 
 def fresh(path: Path) -> Event:
-    """A recorded delivery as its provider sends it now."""
+    """Return a recorded delivery as its provider would send it now."""
     return sent_now(read_delivery(path))
 
 
@@ -78,7 +78,7 @@ def plain(item: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_recorded_delivery_is_taken_and_kept_once(
+def test_every_recorded_delivery_is_accepted_and_stored_once(
     path: Path, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     handler, event = new_container(FOLDERS[path.parent.name]), fresh(path)
@@ -97,7 +97,7 @@ def test_every_recorded_delivery_is_taken_and_kept_once(
 
 
 @pytest.mark.parametrize("path", RECORDED_OF_JAMBONZ, ids=lambda path: str(path.stem))
-def test_every_recorded_event_of_jambonz_is_kept_once_by_one_write(
+def test_every_recorded_jambonz_event_is_stored_once_with_one_write(
     path: Path, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     handler, event = new_container("jambonz_event"), fresh(path)
@@ -110,7 +110,7 @@ def test_every_recorded_event_of_jambonz_is_kept_once_by_one_write(
 
 
 @every_provider
-def test_a_repeat_in_another_container_gets_the_first_answer(
+def test_a_duplicate_in_another_container_gets_the_first_answer(
     provider: str, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     event = one_of(provider)
@@ -121,7 +121,7 @@ def test_a_repeat_in_another_container_gets_the_first_answer(
     assert len(aws.items()) == 1
 
 
-def test_an_id_that_comes_again_with_another_body_is_kept_and_counted(
+def test_a_reused_id_with_another_body_is_stored_and_counted(
     aws: Aws, new_container: Callable[..., Handler], capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = new_container("voipstudio_event")
@@ -149,7 +149,7 @@ def test_a_cold_start_reads_its_secrets_and_writes_one_event(
 
 
 @every_provider
-def test_a_refusal_is_no_call(provider: str, aws: Aws, new_container: Callable[..., Handler]) -> None:
+def test_a_rejected_request_makes_no_aws_call(provider: str, aws: Aws, new_container: Callable[..., Handler]) -> None:
     handler = new_container(FOLDERS[provider])
     handler(one_of(provider))
     aws.calls.clear()
@@ -158,7 +158,7 @@ def test_a_refusal_is_no_call(provider: str, aws: Aws, new_container: Callable[.
 
 
 @every_provider
-def test_what_is_not_understood_is_one_item_in_quarantine(
+def test_an_unparsable_delivery_is_one_item_in_quarantine(
     provider: str, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     recorded = read_delivery(EVENTS / provider / f"{ONE_OF[provider]}.json")
@@ -170,14 +170,14 @@ def test_what_is_not_understood_is_one_item_in_quarantine(
     assert item["pk"]["S"].startswith(f"quarantine#{provider}#")
 
 
-def test_a_charge_is_a_decimal(aws: Aws, new_container: Callable[..., Handler]) -> None:
+def test_a_charge_is_stored_as_a_decimal(aws: Aws, new_container: Callable[..., Handler]) -> None:
     new_container("wavix_call")(fresh(EVENTS / "wavix" / "post_call_answered.json"))
     (item,) = aws.items()
     details = details_of_item(item)
     assert (details["charge"], details["duration_seconds"]) == (Decimal("0.0095"), 42)
 
 
-def test_the_filters_of_bird_are_parameters(
+def test_bird_filters_are_parameters(
     aws: Aws, new_container: Callable[..., Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIRD_STATUSES", "completed, starting")
@@ -188,7 +188,7 @@ def test_the_filters_of_bird_are_parameters(
     assert sorted(item["status"]["S"] for item in aws.items()) == ["completed", "starting"]
 
 
-def test_the_allowed_addresses_of_wavix_are_a_parameter(
+def test_allowed_addresses_of_wavix_are_a_parameter(
     aws: Aws, new_container: Callable[..., Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAVIX_ALLOWED_ADDRESSES", "198.51.100.0/24")

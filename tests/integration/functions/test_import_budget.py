@@ -1,7 +1,7 @@
-"""What a cold start imports: a caller hears silence meanwhile, and who is refused is not worth it.
+"""The imports of a cold start, during which a caller hears silence. Rejected requests import as little as possible.
 
-Each function starts in fresh processes of its own, beside a handler that has boto3 and one Pydantic model. The limits
-leave room for a noisy machine: `make bench` tells the real figures.
+Each function starts in new processes and is compared with a handler that has only boto3 and one Pydantic model. The
+limits leave room for a noisy machine; `make bench` shows the real figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 5
 OF_EVENTS = ("jambonz_event", "wavix_call", "bird_voice", "voipstudio_event")
 FOR_A_CALLER = ("jambonz_new_call", "jambonz_action", "jambonz_client_auth", "jambonz_tool")
 MAX_FOR_A_NEW_CALL = 1.35
-MAX_FOR_A_REFUSAL = 0.75
+MAX_FOR_A_REJECTION = 0.75
 NEVER = (
     "yaml",
     "aws_xray_sdk",
@@ -42,7 +42,7 @@ NEVER = (
     "callhooks.call_log.app",
     "callhooks.calls.projector",
 )
-NOT_FOR_A_REFUSAL = (
+NOT_FOR_A_REJECTION = (
     "boto3",
     "botocore.session",
     "urllib3",
@@ -79,15 +79,15 @@ def imported(measured: Measured, names: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OF_EVENTS)
-def test_who_shows_no_credentials_is_refused_without_boto3(name: str, layer: Path, plan: Path) -> None:
+def test_requests_without_credentials_are_rejected_without_importing_boto3(name: str, layer: Path, plan: Path) -> None:
     (delivery,) = fresh(RECORDING_OF[name], 1)
     measured = function(name, layer, plan).run(first=[without_credentials(delivery)])
     assert measured.statuses == (401,)
-    assert imported(measured, (*NEVER, *NOT_FOR_A_REFUSAL)) == []
+    assert imported(measured, (*NEVER, *NOT_FOR_A_REJECTION)) == []
 
 
 @pytest.mark.parametrize("name", FOR_A_CALLER)
-def test_where_somebody_waits_nothing_is_imported_that_is_not_needed(name: str, layer: Path, plan: Path) -> None:
+def test_functions_with_a_waiting_caller_import_only_what_they_need(name: str, layer: Path, plan: Path) -> None:
     never = [module for module in NEVER if (name, module) not in NEEDED]
     measured = function(name, layer, plan).run()
     assert imported(measured, never) == []
@@ -95,10 +95,10 @@ def test_where_somebody_waits_nothing_is_imported_that_is_not_needed(name: str, 
 
 
 NEEDED = {("jambonz_tool", "callhooks.calls.call")}
-"""Tools may look calls up."""
+"""Tools can look up calls."""
 
 
-def test_a_cold_start_takes_little_more_than_boto3_and_pydantic_themselves(layer: Path, plan: Path) -> None:
+def test_a_cold_start_takes_little_longer_than_boto3_and_pydantic(layer: Path, plan: Path) -> None:
     bare, new_call = floor(layer), function("jambonz_new_call", layer, plan)
     refusing = function("jambonz_event", layer, plan)
     (delivery,) = fresh(RECORDING_OF["jambonz_event"], 1)
@@ -110,14 +110,14 @@ def test_a_cold_start_takes_little_more_than_boto3_and_pydantic_themselves(layer
         took["refusal"].append(refused.import_cpu + refused.first_cpu)
     quickest = {name: min(times) for name, times in took.items()}
     assert quickest["new call"] / quickest["bare"] <= MAX_FOR_A_NEW_CALL
-    assert quickest["refusal"] / quickest["bare"] <= MAX_FOR_A_REFUSAL
+    assert quickest["refusal"] / quickest["bare"] <= MAX_FOR_A_REJECTION
 
 
 @pytest.mark.parametrize(
     ("name", "secrets"),
     [("jambonz_new_call", 2), ("jambonz_event", 2), ("wavix_call", 1), ("bird_voice", 1), ("voipstudio_event", 1)],
 )
-def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none(
+def test_a_delivery_or_a_duplicate_costs_one_aws_request_a_rejection_none(
     name: str, secrets: int, layer: Path, plan: Path
 ) -> None:
     with new_double().running() as double:
@@ -133,7 +133,7 @@ def test_a_delivery_costs_one_request_to_aws_a_repeat_no_more_and_a_refusal_none
     assert counted == Calls(cold_start=secrets, fresh=1, duplicate_elsewhere=1, duplicate=0, rejected=0, forged=0)
 
 
-def test_the_steps_of_a_delivery_are_measured_on_the_layer_as_it_was_built(layer: Path, plan: Path) -> None:
+def test_the_steps_of_a_delivery_are_measured_on_the_built_layer(layer: Path, plan: Path) -> None:
     measured = steps(function("jambonz_event", layer, plan))
     assert {"parse", "put the item (botocore, no network)", "write the log line"} <= measured.keys()
     with pytest.raises(ProcessFailed, match="No module named 'callhooks'"):
@@ -141,11 +141,11 @@ def test_the_steps_of_a_delivery_are_measured_on_the_layer_as_it_was_built(layer
 
 
 def test_functions_are_measured_with_the_environment_of_the_template() -> None:
-    told = template()["Globals"]["Function"]["Environment"]["Variables"]
+    common = template()["Globals"]["Function"]["Environment"]["Variables"]
     for name in RECORDING_OF:
         logical_id = "".join(part.capitalize() for part in name.split("_")) + "Function"
         own = resource(logical_id).get("Environment", {}).get("Variables", {})
-        assert {*told, *own} <= {*environment_of(name, "")}
-        plain = {member: value for member, value in {**told, **own}.items() if isinstance(value, str)}
+        assert {*common, *own} <= {*environment_of(name, "")}
+        plain = {member: value for member, value in {**common, **own}.items() if isinstance(value, str)}
         assert plain.items() <= environment_of(name, "").items()
     assert OUR_ENVIRONMENT["PYDANTIC_DISABLE_PLUGINS"] == "__all__"

@@ -1,4 +1,4 @@
-"""The layer as `sam build` makes it: what is in it, and that two builds of the same sources are the same bytes."""
+"""The layer as `sam build` builds it: its contents, and reproducible builds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_MB = 20
 
 
 def digests(folder: Path) -> dict[str, tuple[str, float]]:
-    """What is in a folder, and of what time."""
+    """Return the digest and the time of each file in a folder."""
     return {
         str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime)
         for path in folder.rglob("*")
@@ -24,23 +24,23 @@ def digests(folder: Path) -> dict[str, tuple[str, float]]:
     }
 
 
-def test_two_builds_are_the_same_bytes_and_say_how_large_they_are(layer: Path, tmp_path: Path) -> None:
-    told = build_layer(tmp_path)
+def test_two_builds_are_identical_and_report_their_size(layer: Path, tmp_path: Path) -> None:
+    output = build_layer(tmp_path)
     assert digests(tmp_path) == digests(layer)
     assert {time for _, time in digests(layer).values()} == {EARLIEST_ZIP_SECONDS}
-    size = re.search(r"the layer has ([0-9.]+) MB, zipped ([0-9.]+) MB", told)
+    size = re.search(r"the layer has ([0-9.]+) MB, zipped ([0-9.]+) MB", output)
     assert size
     assert float(size[2]) < float(size[1]) < MAX_MB
-    assert str(size_of(tmp_path / "python")) in told
+    assert str(size_of(tmp_path / "python")) in output
 
 
-def test_it_holds_packages_their_bytecode_and_their_licences_and_nothing_else(layer: Path) -> None:
+def test_it_contains_only_packages_bytecode_and_licences(layer: Path) -> None:
     python = layer / "python"
     assert {path.suffix for path in python.rglob("*") if path.is_file() and "licenses" not in path.parts} <= {
         ".py",
         ".pyc",
         ".so",
-        # Powertools' own pages, which the call log's description does not need but its package has.
+        # Web pages in Powertools' package, which the call log does not use.
         ".js",
         ".css",
     }
@@ -53,26 +53,26 @@ def test_it_holds_packages_their_bytecode_and_their_licences_and_nothing_else(la
     assert {path.relative_to(python) for path in compiled} == modules
 
 
-def test_its_bytecode_is_never_checked_against_the_source(layer: Path) -> None:
+def test_its_bytecode_is_not_checked_against_the_source(layer: Path) -> None:
     (compiled,) = (layer / "python" / "callhooks" / "webhooks" / "__pycache__").glob("pipeline.*.pyc")
-    # PEP 552: the second word says that the hash is in the file, and that nobody compares it.
+    # PEP 552: the second word marks a hash-based file that is not checked against its source.
     assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little")
 
 
-def test_it_is_built_for_another_processor_and_python_and_says_when_it_cannot_be_compiled(tmp_path: Path) -> None:
-    told = build_layer(tmp_path, python="3.14", platform="aarch64-manylinux2014")
+def test_it_can_be_built_for_another_processor_and_python(tmp_path: Path) -> None:
+    output = build_layer(tmp_path, python="3.14", platform="aarch64-manylinux2014")
     (binary,) = (tmp_path / "python" / "pydantic_core").glob("*.so")
     assert binary.name.endswith("cpython-314-aarch64-linux-gnu.so")
     compiled = list(tmp_path.rglob("*.pyc"))
     if interpreter("3.14") is None:
-        assert "no Python 3.14 is here to compile the layer with" in told
-        assert "not compiled" in told
+        assert "no Python 3.14 is here to compile the layer with" in output
+        assert "not compiled" in output
         assert not compiled
     else:
         assert compiled
 
 
-def test_a_module_that_is_named_like_a_stub_s_folder_stays(tmp_path: Path) -> None:
+def test_a_module_named_like_a_stub_folder_is_not_removed(tmp_path: Path) -> None:
     for name in ("package/testing.py", "package/binary.py", "package/tests/test_it.py", "package/it.pyi"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -80,6 +80,6 @@ def test_a_module_that_is_named_like_a_stub_s_folder_stays(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["binary.py", "testing.py"]
 
 
-def test_an_interpreter_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpreter_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_files, "version_of", lambda _python: "3.9")
     assert interpreter(OWN_PYTHON) is None

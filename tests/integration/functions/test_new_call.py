@@ -1,4 +1,4 @@
-"""Given a delivery, what the deployed function does and which AWS calls it makes for it."""
+"""The deployed function for new calls: its answers, and the AWS calls it makes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORDED = sorted(
 
 
 def fresh(name: str) -> Event:
-    """A recorded delivery signed for the real time, which the function asks."""
+    """Return a recorded delivery signed with the real time, which the function uses."""
     return signed(recorded(name), now=datetime.now(UTC))
 
 
@@ -37,7 +37,7 @@ def test_a_cold_start_reads_two_secrets_and_writes_one_event(aws: Aws, new_conta
     assert gzip.decompress(item["body"]["B"]).decode() == recorded("new_call")["body"]
 
 
-def test_a_fresh_event_is_one_put_item(aws: Aws, new_container: Callable[[], Handler]) -> None:
+def test_a_new_event_costs_one_put_item(aws: Aws, new_container: Callable[[], Handler]) -> None:
     handler = new_container()
     handler(fresh("new_call"))
     aws.calls.clear()
@@ -45,7 +45,7 @@ def test_a_fresh_event_is_one_put_item(aws: Aws, new_container: Callable[[], Han
     assert aws.calls == ["PutItem"]
 
 
-def test_a_repeat_in_the_same_container_is_no_call(aws: Aws, new_container: Callable[[], Handler]) -> None:
+def test_a_duplicate_in_the_same_container_makes_no_aws_call(aws: Aws, new_container: Callable[[], Handler]) -> None:
     handler = new_container()
     first = handler(fresh("new_call"))
     aws.calls.clear()
@@ -55,7 +55,7 @@ def test_a_repeat_in_the_same_container_is_no_call(aws: Aws, new_container: Call
     assert again.replayed
 
 
-def test_a_repeat_in_another_container_is_one_put_item(aws: Aws, new_container: Callable[[], Handler]) -> None:
+def test_a_duplicate_in_another_container_costs_one_put_item(aws: Aws, new_container: Callable[[], Handler]) -> None:
     first = new_container()(fresh("new_call"))
     other = new_container()
     other(fresh("new_call_outbound"))
@@ -69,7 +69,7 @@ def test_a_repeat_in_another_container_is_one_put_item(aws: Aws, new_container: 
     assert len(aws.items()) == 2
 
 
-def test_the_variables_of_the_plan_cost_no_call_and_need_no_credentials(
+def test_the_variables_of_the_plan_need_no_aws_call_and_no_credentials(
     aws: Aws, new_container: Callable[[], Handler]
 ) -> None:
     answer = new_container()(recorded("application_variables"))
@@ -83,7 +83,7 @@ def test_the_variables_of_the_plan_cost_no_call_and_need_no_credentials(
     assert aws.calls == []
 
 
-def test_a_refusal_is_no_call(aws: Aws, new_container: Callable[[], Handler]) -> None:
+def test_a_rejected_request_makes_no_aws_call(aws: Aws, new_container: Callable[[], Handler]) -> None:
     handler = new_container()
     handler(fresh("new_call"))
     aws.calls.clear()
@@ -94,7 +94,7 @@ def test_a_refusal_is_no_call(aws: Aws, new_container: Callable[[], Handler]) ->
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_delivery_is_answered_by_jambonz_s_schemas(
+def test_every_recorded_delivery_gets_verbs_that_match_jambonz_s_schemas(
     name: str, aws: Aws, new_container: Callable[[], Handler]
 ) -> None:
     answer = new_container()(fresh(name))
@@ -107,7 +107,7 @@ def test_every_recorded_delivery_is_answered_by_jambonz_s_schemas(
     assert len(aws.items()) == 1
 
 
-def test_without_its_table_the_verbs_go_out_all_the_same(aws: Aws, new_container: Callable[[], Handler]) -> None:
+def test_without_its_table_a_call_still_gets_its_verbs(aws: Aws, new_container: Callable[[], Handler]) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
     assert new_container()(fresh("new_call")).verbs
 
@@ -124,7 +124,7 @@ def test_without_its_secrets_a_call_gets_the_fallback(aws: Aws, new_container: C
 @pytest.mark.parametrize(
     "variable", ["EVENTS_TABLE", "RETENTION_DAYS", "SPILL_QUEUE", "JAMBONZ_CREDENTIALS", "PUBLIC_URL"]
 )
-def test_a_function_that_cannot_start_leaves_a_call_the_fallback_and_tries_again(
+def test_a_function_that_cannot_start_gives_the_fallback_and_tries_again(
     variable: str, aws: Aws, new_container: Callable[[], Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = os.environ[variable]
@@ -139,7 +139,7 @@ def test_a_function_that_cannot_start_leaves_a_call_the_fallback_and_tries_again
     assert len(aws.items()) == 1
 
 
-def test_a_layer_without_a_plan_leaves_a_call_the_last_resort(
+def test_without_a_call_plan_a_call_gets_the_builtin_plan(
     aws: Aws, new_container: Callable[[], Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("callhooks.providers.jambonz.plan.loader.PLAN_PACKAGE", "no_such_package")

@@ -1,4 +1,4 @@
-"""The deployed function, with its own clients and their time-outs, against services that are really not there."""
+"""The deployed functions with their real clients and time-outs, while AWS services are unavailable."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tests.support import EVENTS, PUBLIC_URL, SPILL_QUEUE_URL, Clock, Event, bod
 
 @pytest.fixture
 def silent_service() -> Iterator[str]:
-    """Takes connections and never says a word."""
+    """A service that accepts connections but never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def missing_service() -> str:
-    """An address where nobody listens."""
+    """An address at which no service listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-class _TakesMessages(BaseHTTPRequestHandler):
-    """As much of SQS as takes a message."""
+class _FakeSqs(BaseHTTPRequestHandler):
+    """A fake of SQS's SendMessage."""
 
     messages: ClassVar[list[str]]
     closed: ClassVar[list[str]]
@@ -56,14 +56,14 @@ class _TakesMessages(BaseHTTPRequestHandler):
         self.wfile.write(b'{"MessageId": "message-1"}')
 
     def log_request(self, *_: object) -> None:
-        """Tell nobody of a request."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The messages in a spill queue that works, but closes the connection of the first request."""
+    """The messages of a working spill queue that closes the connection of the first request."""
 
-    class Queue(_TakesMessages):
+    class Queue(_FakeSqs):
         messages: ClassVar[list[str]] = []
         closed: ClassVar[list[str]] = ["once"]
 
@@ -78,9 +78,9 @@ def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def cold_container(
     environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch, new_function: Callable[..., Handler]
 ) -> Callable[..., Handler]:
-    """Starts the function with one service at another address, and its secrets as `sam local` gives them.
+    """Starts the function with one service at another address, and with secrets as under `sam local`.
 
-    There is no spill queue either, where a test does not ask for it.
+    The spill queue is unavailable too, unless the test uses `spilled`.
     """
 
     def start(variable: str, url: str, folder: str = "jambonz_new_call") -> Handler:
@@ -100,7 +100,7 @@ def cold_container(
 @pytest.mark.parametrize(
     ("service", "failure"), [("silent_service", "ReadTimeoutError"), ("missing_service", "EndpointConnectionError")]
 )
-def test_a_database_that_is_not_there_costs_no_caller_the_answer(
+def test_a_call_is_answered_in_time_without_dynamodb(
     service: str,
     failure: str,
     request: pytest.FixtureRequest,
@@ -116,7 +116,7 @@ def test_a_database_that_is_not_there_costs_no_caller_the_answer(
 
 
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_a_secret_store_that_is_not_there_leaves_a_new_call_the_fallback(
+def test_a_new_call_gets_the_fallback_without_secrets_manager(
     service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
 ) -> None:
     handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service))
@@ -136,7 +136,7 @@ EVENT_FUNCTIONS = {
 
 
 def sent_now(name: str) -> Event:
-    """A recorded delivery with the credentials of `sam local`."""
+    """Return a recorded delivery with the credentials of `sam local`."""
     delivery = read_delivery(EVENTS / f"{name}.json")
     access = access_of_env_vars(EVENTS / "local-env.json", delivery.provider)
     return dict(as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=PUBLIC_URL).event)
@@ -144,7 +144,7 @@ def sent_now(name: str) -> Event:
 
 @pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_an_event_without_a_database_is_not_acknowledged_and_lies_in_the_log(
+def test_without_dynamodb_and_queue_an_event_is_logged_and_not_acknowledged(
     service: str,
     folder: str,
     request: pytest.FixtureRequest,
@@ -158,7 +158,7 @@ def test_an_event_without_a_database_is_not_acknowledged_and_lies_in_the_log(
 
 @pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_an_event_without_a_database_is_spilled_and_acknowledged(
+def test_without_dynamodb_an_event_is_spilled_and_acknowledged(
     service: str,
     folder: str,
     request: pytest.FixtureRequest,
@@ -172,7 +172,7 @@ def test_an_event_without_a_database_is_spilled_and_acknowledged(
 
 
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_a_new_call_without_a_database_gets_its_verbs_and_is_spilled(
+def test_without_dynamodb_a_new_call_gets_its_verbs_and_is_spilled(
     service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler], spilled: list[str]
 ) -> None:
     handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
@@ -184,7 +184,7 @@ def test_a_new_call_without_a_database_gets_its_verbs_and_is_spilled(
 
 
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_a_database_that_gave_no_answer_is_not_asked_for_ten_seconds(
+def test_after_a_timeout_a_table_is_not_called_for_ten_seconds(
     service: str, request: pytest.FixtureRequest, environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
@@ -192,21 +192,21 @@ def test_a_database_that_gave_no_answer_is_not_asked_for_ten_seconds(
     client = dynamodb_client(clock.monotonic)
     client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(clock.now))
 
-    def asked() -> int:
+    def requests_sent() -> int:
         sent.clear()
         with pytest.raises(BotoCoreError):
             client.get_item(TableName="events", Key={})
         return len(sent)
 
-    assert asked() == 2
-    assert asked() == 0
+    assert requests_sent() == 2
+    assert requests_sent() == 0
     clock.advance(9.9)
-    assert asked() == 0
+    assert requests_sent() == 0
     clock.advance(0.2)
-    assert asked() == 2
+    assert requests_sent() == 2
 
 
-def test_one_table_that_gave_no_answer_is_no_reason_not_to_ask_another(
+def test_a_timeout_of_one_table_does_not_affect_another(
     environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", missing_service)
@@ -218,7 +218,7 @@ def test_one_table_that_gave_no_answer_is_no_reason_not_to_ask_another(
     assert len(sent) == 4
 
 
-def test_a_database_that_answers_is_asked_again_at_once_whatever_it_says(aws: Aws) -> None:
+def test_an_error_response_does_not_open_the_circuit(aws: Aws) -> None:
     client = dynamodb_client()
     for _ in range(3):
         with pytest.raises(client.exceptions.ResourceNotFoundException):
@@ -227,7 +227,7 @@ def test_a_database_that_answers_is_asked_again_at_once_whatever_it_says(aws: Aw
 
 @pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_an_event_without_a_secret_store_is_not_acknowledged(
+def test_without_secrets_manager_an_event_is_not_acknowledged(
     service: str, folder: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
 ) -> None:
     handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service), folder)
@@ -235,8 +235,8 @@ def test_an_event_without_a_secret_store_is_not_acknowledged(
 
 
 @pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-class TestWhoWaitsForAnAnswerGetsOneWithoutADatabase:
-    def test_a_call_that_is_under_way(
+class TestWithoutDynamodbAnAnswerGoesTo:
+    def test_a_call_in_progress(
         self,
         service: str,
         request: pytest.FixtureRequest,
@@ -247,17 +247,17 @@ class TestWhoWaitsForAnAnswerGetsOneWithoutADatabase:
         answer = handler(sent_now("jambonz/action_gather_digits"))
         assert answer.statusCode == 200
         _, dial = json.loads(answer.body)
-        assert (dial["verb"], dial["timeout"]) == ("dial", 25), "with the defaults of what cannot be read back"
+        assert (dial["verb"], dial["timeout"]) == ("dial", 25), "variables that cannot be read have their defaults"
         assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
 
-    def test_a_client_who_cannot_be_checked(
+    def test_a_sip_client_that_cannot_be_checked(
         self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
     ) -> None:
         handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_client_auth")
         answer = handler(sent_now("jambonz/client_auth_register"))
         assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
 
-    def test_a_model_whose_tool_is_not_run(
+    def test_a_language_model_whose_tool_is_not_run(
         self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
     ) -> None:
         handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_tool")

@@ -1,4 +1,4 @@
-"""Given new events in the table, what the deployed projector makes of them, by itself and by `callhooks rebuild`."""
+"""The deployed projector with new events in the table, and `callhooks rebuild`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from callhooks.events.event_item import Item, event_of_item
 from callhooks_tools.commands.rebuild import Rebuilt, Result, partitions_of_calls, rebuild_call
 from callhooks_tools.stack.recordings import as_sent_by, read_delivery
 
-from tests.calls import SEQUENCES, delivered, fold, told
+from tests.calls import SEQUENCES, delivered, fold, make_event
 from tests.integration.conftest import CALL_BUS, RETRY_QUEUE_URL, TABLE, Aws, Handler, loaded_handler
 from tests.integration.functions.test_event_functions import ACCESS
-from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
+from tests.projection import Invocation, bus_schema, key_message, queue_batch, stored_item, stream_batch
 from tests.stacks import PROVIDERS
 from tests.support import EVENTS, PUBLIC_URL
 
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 PK = "jambonz#one-call"
-EVENTS_OF_A_CALL = (told(Kind.INITIATED, from_="+14155550123"), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9))
+EVENTS_OF_A_CALL = (
+    make_event(Kind.INITIATED, from_="+14155550123"),
+    make_event(Kind.ANSWERED, 5),
+    make_event(Kind.COMPLETED, 9),
+)
 FUNCTION_OF_PATH = {
     "/webhooks/call": "jambonz_new_call",
     "/webhooks/client-auth": "jambonz_client_auth",
@@ -47,23 +51,23 @@ RECORDINGS = [
 
 @dataclass
 class Projection:
-    """The projector in the simulated account, and a subscriber of everything on the bus."""
+    """The projector in the simulated account, with a subscriber to all events on the bus."""
 
     aws: Aws
     sqs: SQSClient
     subscriber: str
     handler: Callable[[Any, object], Any]
 
-    def keep(self, *items: Mapping[str, Any]) -> None:
+    def store(self, *items: Mapping[str, Any]) -> None:
         for item in items:
             self.aws.dynamodb.put_item(TableName=TABLE, Item=dict(item))
 
     def project(self, items: Iterable[Mapping[str, Any]]) -> None:
         records = stream_batch(items)["Records"]
         for start in range(0, len(records), 100):
-            assert self.take({"Records": records[start : start + 100]}) == []
+            assert self.project_batch({"Records": records[start : start + 100]}) == []
 
-    def take(self, batch: Any) -> list[str]:
+    def project_batch(self, batch: Any) -> list[str]:
         return [failure["itemIdentifier"] for failure in self.handler(batch, Invocation())["batchItemFailures"]]
 
     def call(self, pk: str = PK) -> Item | None:
@@ -98,7 +102,7 @@ def projection(aws: Aws) -> Projection:
 
 
 def deliver_every_recording(new_container: Callable[..., Handler]) -> None:
-    """Have each recorded delivery taken by its own function."""
+    """Deliver each recorded delivery to its function."""
     handlers: dict[str, Handler] = {}
     for path in RECORDINGS:
         delivery = read_delivery(path)
@@ -116,7 +120,7 @@ def deliver_every_recording(new_container: Callable[..., Handler]) -> None:
         assert handler(dict(sent.event)).statusCode < 300, path
 
 
-def test_every_recorded_delivery_of_every_provider_is_published_as_the_schema_says(
+def test_every_recorded_delivery_is_published_according_to_the_schema(
     projection: Projection, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     deliver_every_recording(new_container)
@@ -139,10 +143,10 @@ def test_every_recorded_delivery_of_every_provider_is_published_as_the_schema_sa
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-def test_each_provider_s_call_is_kept_as_the_fold_has_it(projection: Projection, sequence: str) -> None:
+def test_the_folded_call_of_each_provider_is_stored(projection: Projection, sequence: str) -> None:
     events = delivered(sequence)
-    items = [kept(event) for event in events]
-    projection.keep(*items)
+    items = [stored_item(event) for event in events]
+    projection.store(*items)
     projection.project(items)
     (pk,) = {item["pk"]["S"] for item in items}
     call = projection.call(pk)
@@ -152,17 +156,17 @@ def test_each_provider_s_call_is_kept_as_the_fold_has_it(projection: Projection,
     assert (call["status"]["S"], int(call["event_count"]["N"])) == (fold(events).status.value, len(events))
 
 
-def test_a_batch_of_one_call_costs_one_read_one_write_and_one_request_to_the_bus(projection: Projection) -> None:
-    items = [kept(event) for event in EVENTS_OF_A_CALL]
-    projection.keep(*items)
+def test_a_batch_of_one_call_costs_one_read_one_write_and_one_publication(projection: Projection) -> None:
+    items = [stored_item(event) for event in EVENTS_OF_A_CALL]
+    projection.store(*items)
     projection.aws.calls.clear()
     projection.project(items)
     assert projection.aws.calls == ["Query", "PutItem", "PutEvents"]
 
 
-def test_a_batch_that_is_given_again_changes_no_call(projection: Projection) -> None:
-    items = [kept(event) for event in EVENTS_OF_A_CALL]
-    projection.keep(*items)
+def test_a_repeated_batch_changes_no_call(projection: Projection) -> None:
+    items = [stored_item(event) for event in EVENTS_OF_A_CALL]
+    projection.store(*items)
     projection.project(items)
     call, published = projection.call(), projection.published()
     projection.project(items)
@@ -170,22 +174,22 @@ def test_a_batch_that_is_given_again_changes_no_call(projection: Projection) -> 
     assert [event["detail"]["id"] for event in projection.published()] == [event["detail"]["id"] for event in published]
 
 
-def test_an_unreadable_event_ends_in_the_retry_queue_and_is_projected_once_it_is_mended(
+def test_an_unreadable_event_is_retried_and_projected_after_repair(
     projection: Projection,
 ) -> None:
-    items = [kept(event) for event in EVENTS_OF_A_CALL]
+    items = [stored_item(event) for event in EVENTS_OF_A_CALL]
     poisoned = {**items[0], "occurred_at": {"S": "yesterday"}}
-    other = kept(told(Kind.RINGING, provider="bird"))
-    projection.keep(poisoned, *items[1:], other)
+    other = stored_item(make_event(Kind.RINGING, provider="bird"))
+    projection.store(poisoned, *items[1:], other)
     projection.project([poisoned, *items[1:], other])
     assert projection.call("bird#one-call")
     assert projection.call() is None
     assert len(projection.published()) == 1
     messages = projection.retried()
     assert sorted(messages) == sorted(map(key_message, items))
-    assert projection.take(queue_batch(messages)) == ["message-0", "message-1", "message-2"]
-    projection.keep(items[0])
-    assert projection.take(queue_batch(messages)) == []
+    assert projection.project_batch(queue_batch(messages)) == ["message-0", "message-1", "message-2"]
+    projection.store(items[0])
+    assert projection.project_batch(queue_batch(messages)) == []
     assert projection.call()
     assert len(projection.published()) == 3
 
@@ -193,15 +197,15 @@ def test_an_unreadable_event_ends_in_the_retry_queue_and_is_projected_once_it_is
 class TestRebuilding:
     @pytest.fixture
     def calls(self, projection: Projection) -> CallStore:
-        projection.keep(*(kept(event) for event in EVENTS_OF_A_CALL))
+        projection.store(*(stored_item(event) for event in EVENTS_OF_A_CALL))
         return CallStore(projection.aws.dynamodb, TABLE)
 
     @pytest.fixture
     def right(self) -> Item:
-        expires_at = int(kept(EVENTS_OF_A_CALL[0])["expires_at"]["N"])
+        expires_at = int(stored_item(EVENTS_OF_A_CALL[0])["expires_at"]["N"])
         return call_item(PK, fold(EVENTS_OF_A_CALL), expires_at=expires_at)
 
-    def test_makes_a_call_that_is_missing_and_then_leaves_it(
+    def test_creates_a_missing_call_and_then_leaves_it_unchanged(
         self, projection: Projection, calls: CallStore, right: Item
     ) -> None:
         assert rebuild_call(calls, PK) == Rebuilt(PK, Result.NEW)
@@ -223,27 +227,27 @@ class TestRebuilding:
         ],
         ids=str,
     )
-    def test_wins_over_a_wrong_item_whatever_it_counts(
+    def test_replaces_a_wrong_item_with_any_event_count(
         self, damage: dict[str, Any], projection: Projection, calls: CallStore, right: Item
     ) -> None:
         damaged = {name: value for name, value in {**right, **damage}.items() if value is not None}
-        projection.keep(damaged)
+        projection.store(damaged)
         assert rebuild_call(calls, PK) == Rebuilt(PK, Result.CHANGED)
         assert projection.call() == right
 
-    def test_looks_again_where_the_projector_writes_a_newer_call_meanwhile(
+    def test_retries_if_the_projector_writes_a_newer_call(
         self, projection: Projection, calls: CallStore, right: Item
     ) -> None:
-        projection.keep({**right, "status": {"S": "busy"}})
-        late = told(Kind.DTMF, 6, {"digits": "7"})
+        projection.store({**right, "status": {"S": "busy"}})
+        late = make_event(Kind.DTMF, 6, {"digits": "7"})
 
         class Racing(CallStore):
-            """A store in which an event comes in, and is projected, after a call's events were read."""
+            """A store in which a new event is projected after the call's events were read."""
 
             def replace(self, pk: str, *arguments: Any, **options: Any) -> bool:
                 if projection.call() == {**right, "status": {"S": "busy"}}:
-                    projection.keep(kept(late))
-                    projection.project([kept(late)])
+                    projection.store(stored_item(late))
+                    projection.project([stored_item(late)])
                 return super().replace(pk, *arguments, **options)
 
         assert rebuild_call(Racing(projection.aws.dynamodb, TABLE), PK).result is Result.SAME
@@ -251,9 +255,9 @@ class TestRebuilding:
         assert call is not None
         assert (call["event_count"], call["status"]) == ({"N": "4"}, {"S": "completed"})
 
-    def test_gives_up_where_it_never_gets_through(self, projection: Projection, calls: CallStore) -> None:
+    def test_gives_up_if_every_attempt_is_overtaken(self, projection: Projection, calls: CallStore) -> None:
         class Busy(CallStore):
-            """A store in which somebody else is always faster."""
+            """A store in which another writer is always faster."""
 
             def replace(self, *arguments: Any, **options: Any) -> bool:
                 return False
@@ -261,19 +265,19 @@ class TestRebuilding:
         rebuilt = rebuild_call(Busy(projection.aws.dynamodb, TABLE), PK)
         assert (rebuilt.result, rebuilt.problem) == (Result.FAILED, "Busy: its events come in too fast, try again")
 
-    def test_names_a_call_that_cannot_be_folded(self, projection: Projection, calls: CallStore) -> None:
-        projection.keep({**kept(EVENTS_OF_A_CALL[0]), "kind": {"S": "call.unheard_of"}})
+    def test_reports_a_call_that_cannot_be_folded(self, projection: Projection, calls: CallStore) -> None:
+        projection.store({**stored_item(EVENTS_OF_A_CALL[0]), "kind": {"S": "call.unheard_of"}})
         rebuilt = rebuild_call(calls, PK)
         assert (rebuilt.pk, rebuilt.result) == (PK, Result.FAILED)
         assert "call.unheard_of" in rebuilt.problem
 
-    def test_leaves_a_call_alone_whose_events_have_expired(
+    def test_leaves_a_call_without_stored_events_unchanged(
         self, projection: Projection, calls: CallStore, right: Item
     ) -> None:
-        projection.keep({**right, "pk": {"S": "jambonz#forgotten"}})
+        projection.store({**right, "pk": {"S": "jambonz#forgotten"}})
         assert rebuild_call(calls, "jambonz#forgotten") == Rebuilt("jambonz#forgotten", Result.WITHOUT_EVENTS)
 
-    def test_finds_each_call_once_and_nothing_else(
+    def test_finds_each_call_once(
         self, projection: Projection, calls: CallStore, new_container: Callable[..., Handler]
     ) -> None:
         deliver_every_recording(new_container)
@@ -285,7 +289,7 @@ class TestRebuilding:
         assert {rebuild_call(calls, pk).result for pk in found} == {Result.SAME}
 
 
-def test_an_event_is_read_back_from_the_stream_as_it_is_from_the_table() -> None:
-    item = kept(EVENTS_OF_A_CALL[0])
+def test_an_event_reads_the_same_from_the_stream_and_the_table() -> None:
+    item = stored_item(EVENTS_OF_A_CALL[0])
     (record,) = stream_batch([item])["Records"]
     assert event_of_item(record["dynamodb"]["NewImage"]) == event_of_item(item)

@@ -1,4 +1,4 @@
-"""Given a tool hook, what the deployed function does and which AWS calls it makes for it."""
+"""The deployed function for tools: its answers, and the AWS calls it makes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ RECORDED = sorted(path.stem for path in (EVENTS / "jambonz").glob("tool_*.json")
 
 
 def fresh(name: str) -> Event:
-    """A recorded delivery signed for the real time, which the function asks, and with its call signed."""
+    """Return a recorded delivery with a signed call, signed with the real time, which the function uses."""
     return signed({**recorded(name), "rawQueryString": call_in_url(CALL_SID)}, now=datetime.now(UTC))
 
 
-def ask(name: str, arguments: object = None, call_sid: str = CALL_SID) -> Event:
+def tool_hook(name: str, arguments: object = None, call_sid: str = CALL_SID) -> Event:
     return tool_event(tool_request(name, arguments), query=call_in_url(call_sid), now=datetime.now(UTC))
 
 
-def keep_calls(aws: Aws, party: str, count: int, *, provider: str = "jambonz") -> None:
-    """Call items as the projector writes them: the first is the oldest."""
+def store_calls(aws: Aws, party: str, count: int, *, provider: str = "jambonz") -> None:
+    """Store call items as the projector writes them, the oldest first."""
     for number in range(count):
         started_at = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=number)
         item = {
@@ -59,9 +59,9 @@ def keep_calls(aws: Aws, party: str, count: int, *, provider: str = "jambonz") -
 
 
 def project(aws: Aws, pk: str) -> None:
-    """Write a call's item, as the projector does."""
+    """Write a call's item as the projector does."""
     calls = CallStore(aws.dynamodb, TABLE)
-    assert calls.keep(pk, fold(calls.events_of(pk).events), expires_at=None)
+    assert calls.write_if_newer(pk, fold(calls.events_of(pk).events), expires_at=None)
 
 
 def tool_calls(aws: Aws) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def handler(aws: Aws, new_container: Callable[..., Handler]) -> Handler:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_every_recorded_delivery_is_answered_with_an_object_and_kept(name: str, aws: Aws, handler: Handler) -> None:
+def test_every_recorded_delivery_gets_an_object_and_is_stored(name: str, aws: Aws, handler: Handler) -> None:
     answer = handler(fresh(name))
     assert answer.statusCode == 200
     assert isinstance(json.loads(answer.body), dict)
@@ -85,15 +85,15 @@ def test_every_recorded_delivery_is_answered_with_an_object_and_kept(name: str, 
     assert item["answer"] == {"S": answer.body}
 
 
-def test_there_is_a_recorded_delivery_of_every_adapter() -> None:
+def test_every_adapter_has_a_recorded_delivery() -> None:
     vendors = {recorded(name)["pathParameters"]["vendor"] for name in RECORDED}
     assert vendors == set(Vendor) - {Vendor.MICROSOFT, Vendor.VOICEAGENT}
 
 
-def test_a_tool_call_is_noted_run_completed_and_kept(aws: Aws, handler: Handler) -> None:
-    handler(ask("opening_hours"))
+def test_a_tool_call_is_registered_run_completed_and_stored(aws: Aws, handler: Handler) -> None:
+    handler(tool_hook("opening_hours"))
     aws.calls.clear()
-    handler(ask("opening_hours"))
+    handler(tool_hook("opening_hours"))
     assert aws.calls == ["PutItem", "UpdateItem", "PutItem"]
     record = tool_calls(aws)[0]
     assert record["id"]["S"].startswith("tool#")
@@ -102,13 +102,13 @@ def test_a_tool_call_is_noted_run_completed_and_kept(aws: Aws, handler: Handler)
     assert left == pytest.approx(86_400, abs=600)
 
 
-def test_a_repeat_in_another_container_runs_nothing_and_gets_the_first_answer(
+def test_a_duplicate_runs_no_tool_and_gets_the_first_answer(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
-    event = ask("opening_hours")
+    event = tool_hook("opening_hours")
     first = handler(event)
     other = new_container("jambonz_tool")
-    other(ask("opening_hours"))
+    other(tool_hook("opening_hours"))
     aws.calls.clear()
     event["requestContext"] = {**event["requestContext"], "requestId": "another"}
     again = other(event)
@@ -116,10 +116,10 @@ def test_a_repeat_in_another_container_runs_nothing_and_gets_the_first_answer(
     assert (again.body, again.replayed) == (first.body, True)
 
 
-def test_a_request_that_was_begun_and_never_completed_is_not_begun_again(
+def test_an_interrupted_tool_call_is_not_started_again(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
-    event = ask("opening_hours")
+    event = tool_hook("opening_hours")
     handler(event)
     (record,) = tool_calls(aws)
     aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item={**record, "status": {"S": "INPROGRESS"}})
@@ -130,41 +130,39 @@ def test_a_request_that_was_begun_and_never_completed_is_not_begun_again(
     }
 
 
-def test_an_unknown_tool_costs_nothing_but_its_event(aws: Aws, handler: Handler) -> None:
-    handler(ask("opening_hours"))
+def test_an_unknown_tool_costs_only_its_event(aws: Aws, handler: Handler) -> None:
+    handler(tool_hook("opening_hours"))
     aws.calls.clear()
-    handler(ask("get_weather"))
+    handler(tool_hook("get_weather"))
     assert aws.calls == ["PutItem"]
 
 
-def test_a_refusal_is_no_call(aws: Aws, handler: Handler) -> None:
-    handler(ask("opening_hours"))
+def test_a_rejected_request_makes_no_aws_call(aws: Aws, handler: Handler) -> None:
+    handler(tool_hook("opening_hours"))
     aws.calls.clear()
     assert handler(recorded("tool_openai")).statusCode == 401
     assert aws.calls == []
 
 
-def test_the_opening_hours_are_those_of_the_plan(handler: Handler) -> None:
-    told = openai_result(handler(ask("opening_hours")))
-    assert isinstance(told["calendars"], list)
+def test_opening_hours_come_from_the_plan(handler: Handler) -> None:
+    result = openai_result(handler(tool_hook("opening_hours")))
+    assert isinstance(result["calendars"], list)
 
 
-def test_who_answers_is_what_the_plan_says(handler: Handler) -> None:
-    told = openai_result(handler(ask("who_answers", {"number": "+14155550123"})))
-    assert told["flow"] in told["description"]
-    assert isinstance(told["rings"], list)
+def test_who_answers_comes_from_the_plan(handler: Handler) -> None:
+    result = openai_result(handler(tool_hook("who_answers", {"number": "+14155550123"})))
+    assert result["flow"] in result["description"]
+    assert isinstance(result["rings"], list)
 
 
-def test_the_last_calls_are_those_of_the_caller_of_the_call(
-    aws: Aws, handler: Handler, new_container: Callable[..., Handler]
-) -> None:
+def test_last_calls_belong_to_the_caller(aws: Aws, handler: Handler, new_container: Callable[..., Handler]) -> None:
     new_container()(fresh("new_call"))
-    keep_calls(aws, CALLER, 12)
-    keep_calls(aws, "14155550199", 3)
+    store_calls(aws, CALLER, 12)
+    store_calls(aws, "14155550199", 3)
     aws.calls.clear()
-    told = openai_result(handler(ask("last_calls", {"limit": 3})))
-    assert [call["talk_seconds"] for call in told["calls"]] == [42, 41, 40]
-    assert told["calls"][0] == {
+    result = openai_result(handler(tool_hook("last_calls", {"limit": 3})))
+    assert [call["talk_seconds"] for call in result["calls"]] == [42, 41, 40]
+    assert result["calls"][0] == {
         "started_at": "2026-11-01T11:00:00.000Z",
         "to": "+14155550123",
         "outcome": "answered",
@@ -175,16 +173,16 @@ def test_the_last_calls_are_those_of_the_caller_of_the_call(
     ]  # fmt: skip
 
 
-def test_the_last_calls_are_ten_at_most_and_of_every_provider(
+def test_last_calls_are_at_most_ten_from_all_providers(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
     new_container()(fresh("new_call"))
-    keep_calls(aws, CALLER, 8)
-    keep_calls(aws, CALLER, 8, provider="wavix")
-    assert len(openai_result(handler(ask("last_calls", {"limit": 10})))["calls"]) == 10
+    store_calls(aws, CALLER, 8)
+    store_calls(aws, CALLER, 8, provider="wavix")
+    assert len(openai_result(handler(tool_hook("last_calls", {"limit": 10})))["calls"]) == 10
 
 
-def test_a_call_is_among_the_last_ones_from_its_beginning(
+def test_a_call_in_progress_is_among_the_last_calls(
     aws: Aws, handler: Handler, new_container: Callable[..., Handler]
 ) -> None:
     first = recorded("new_call")
@@ -193,34 +191,34 @@ def test_a_call_is_among_the_last_ones_from_its_beginning(
         event = {**first, "body": json.dumps({**document, "call_sid": call_sid})}
         assert new_container()(signed(event, now=datetime.now(UTC))).statusCode == 200
         project(aws, f"jambonz#{call_sid}")
-    (listed,) = openai_result(handler(ask("last_calls", call_sid="another-call")))["calls"]
+    (listed,) = openai_result(handler(tool_hook("last_calls", call_sid="another-call")))["calls"]
     assert (listed["to"], listed["outcome"]) == ("+14155550123", "initiated")
 
 
 @pytest.mark.parametrize("call_sid", ["", "another-call"])
-def test_without_the_beginning_of_the_call_nobody_s_calls_are_told(call_sid: str, aws: Aws, handler: Handler) -> None:
-    keep_calls(aws, CALLER, 3)
-    told = openai_result(handler(ask("last_calls", call_sid=call_sid)))
-    assert told == {"calls": [], "note": "The caller's number is unknown."}
+def test_without_a_stored_first_webhook_no_calls_are_returned(call_sid: str, aws: Aws, handler: Handler) -> None:
+    store_calls(aws, CALLER, 3)
+    result = openai_result(handler(tool_hook("last_calls", call_sid=call_sid)))
+    assert result == {"calls": [], "note": "The caller's number is unknown."}
 
 
-def test_without_its_table_of_tool_calls_no_tool_is_run(aws: Aws, handler: Handler) -> None:
+def test_without_the_table_of_tool_calls_no_tool_is_run(aws: Aws, handler: Handler) -> None:
     aws.dynamodb.delete_table(TableName=TOOL_CALLS_TABLE)
-    assert openai_result(handler(ask("opening_hours"))) == {
+    assert openai_result(handler(tool_hook("opening_hours"))) == {
         "error": "The tool cannot run at the moment. Nothing was done."
     }
     assert len(aws.items()) == 1
 
 
-def test_without_the_table_of_events_the_result_goes_out_all_the_same(aws: Aws, handler: Handler) -> None:
+def test_without_the_table_of_events_the_result_is_still_returned(aws: Aws, handler: Handler) -> None:
     aws.dynamodb.delete_table(TableName=TABLE)
-    assert "calendars" in openai_result(handler(ask("opening_hours")))
+    assert "calendars" in openai_result(handler(tool_hook("opening_hours")))
 
 
-def test_without_its_secrets_nobody_is_let_in(aws: Aws, handler: Handler) -> None:
+def test_without_its_secrets_no_request_is_authenticated(aws: Aws, handler: Handler) -> None:
     for name in ("credentials", "webhook-secrets"):
         boto3.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-    assert handler(ask("opening_hours")).statusCode == 503
+    assert handler(tool_hook("opening_hours")).statusCode == 503
     assert tool_calls(aws) == []
 
 

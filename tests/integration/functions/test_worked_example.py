@@ -1,4 +1,4 @@
-"""A provider is four pieces: Twilio with those of docs/adding-a-provider.md, and what everything knows of it then."""
+"""The four pieces of a provider: Twilio from docs/adding-a-provider.md works in the functions and the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import pytest
 from callhooks import providers as package
 from callhooks.calls.call import Call
 from callhooks.calls.repository import CallStore
-from callhooks.events.call_event import NotUnderstood
+from callhooks.events.call_event import QuarantinedDelivery
 from callhooks.events.event_item import EVENT_PREFIX, body_of_item, event_of_item, partition_key, quarantine_item
 from callhooks.providers.registry import find_provider, providers
 from callhooks.runtime.http import Request, Response
@@ -71,7 +71,7 @@ PIECES = (
     "layers/callhooks/callhooks/providers/twilio.py",
     "resources.yaml",
 )
-"""Where the repository has them, but for the block of the template."""
+"""Paths as in the repository, except for the block of the template."""
 MODULE = EXAMPLE / "layers" / "callhooks" / "callhooks" / "providers" / "twilio.py"
 APP = EXAMPLE / "functions" / "twilio_status" / "app.py"
 RECORDING = EXAMPLE / "events" / "twilio" / "completed.json"
@@ -96,7 +96,7 @@ def loaded(name: str, path: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[Any]:
-    """The module, where the package of providers looks for modules."""
+    """The Twilio module, as part of the package of providers."""
     folder = str(MODULE.parent)
     package.__path__.append(folder)
     _forget_providers()
@@ -114,7 +114,7 @@ def _forget_providers() -> None:
 
 @pytest.fixture
 def deployed(twilio: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Handler:
-    """The function in the simulated account."""
+    """The Twilio function in the simulated account."""
     boto3.client("secretsmanager").create_secret(Name=SECRET_ID, SecretString=json.dumps({"auth_token": TOKEN}))
     monkeypatch.setenv("TWILIO_CREDENTIALS", SECRET_ID)
     app: Any = loaded("app", APP)
@@ -123,7 +123,7 @@ def deployed(twilio: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Handler:
 
 
 def callback(twilio: Any, fields: Fields, *, token: str = TOKEN, body: bytes | None = None) -> Event:
-    """A callback as Twilio sends it now; a `body` is sent as it is, with the signature of the fields."""
+    """Return a callback as Twilio would send it now; a `body` is sent unchanged, with the signature of the fields."""
     url = f"{PUBLIC_URL}/webhooks/twilio"
     raw = urlencode(list(fields)).encode() if body is None else body
     signature = twilio.sign(token, url, fields)
@@ -131,14 +131,14 @@ def callback(twilio: Any, fields: Fields, *, token: str = TOKEN, body: bytes | N
     return {**RECORDED, "headers": headers, "body": base64.b64encode(raw).decode(), "isBase64Encoded": True}
 
 
-def told(**changes: str) -> Fields:
-    """The fields of the recorded callback, with others in their place."""
+def fields_with(**changes: str) -> Fields:
+    """Return the fields of the recorded callback with some replaced."""
     return list({**CALL, **changes}.items())
 
 
-def of_call(twilio: Any, status: str, seconds: int, **changes: str) -> Event:
+def callback_of(twilio: Any, status: str, seconds: int, **changes: str) -> Event:
     at = NOW + timedelta(seconds=seconds)
-    return callback(twilio, told(CallStatus=status, Timestamp=f"{at:%a, %d %b %Y %H:%M:%S} +0000", **changes))
+    return callback(twilio, fields_with(CallStatus=status, Timestamp=f"{at:%a, %d %b %Y %H:%M:%S} +0000", **changes))
 
 
 def call_in(aws: Aws) -> Call:
@@ -146,68 +146,66 @@ def call_in(aws: Aws) -> Call:
 
 
 class TestADelivery:
-    def test_is_stored_once_and_a_repeat_gets_the_first_answer(self, twilio: Any, deployed: Handler, aws: Aws) -> None:
-        event = callback(twilio, told())
+    def test_is_stored_once_and_a_duplicate_gets_the_first_answer(
+        self, twilio: Any, deployed: Handler, aws: Aws
+    ) -> None:
+        event = callback(twilio, fields_with())
         first, again = deployed(event), deployed(event)
         assert (first.statusCode, first.body, first.replayed) == (200, '{"status":"stored"}', False)
         assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
         (item,) = aws.items()
         assert body_of_item(item) == base64.b64decode(event["body"])
         assert aws.calls.count("PutItem") == 1
-        kept = event_of_item(item)
-        assert (kept.provider, kept.call_id, kept.kind) == ("twilio", CALL["CallSid"], "call.completed")
-        assert (kept.direction, kept.from_, kept.to) == ("outbound", "+12125550187", "+14155550123")
-        assert kept.occurred_at.isoformat() == "2026-11-21T06:30:51+00:00"
-        assert kept.details == {"sequence_number": 3, "duration_seconds": 42, "sip_status": 200}
+        stored = event_of_item(item)
+        assert (stored.provider, stored.call_id, stored.kind) == ("twilio", CALL["CallSid"], "call.completed")
+        assert (stored.direction, stored.from_, stored.to) == ("outbound", "+12125550187", "+14155550123")
+        assert stored.occurred_at.isoformat() == "2026-11-21T06:30:51+00:00"
+        assert stored.details == {"sequence_number": 3, "duration_seconds": 42, "sip_status": 200}
 
     @pytest.mark.parametrize(
         "forge",
         [
-            lambda twilio: callback(twilio, told(), token="another"),
-            lambda twilio: {**callback(twilio, told()), "headers": RECORDED["headers"]},
-            lambda twilio: {**callback(twilio, told()), "rawQueryString": "bodySHA256=0"},
-            lambda twilio: callback(twilio, told(), body=urlencode(told(To="+14155550199")).encode()),
+            lambda twilio: callback(twilio, fields_with(), token="another"),
+            lambda twilio: {**callback(twilio, fields_with()), "headers": RECORDED["headers"]},
+            lambda twilio: {**callback(twilio, fields_with()), "rawQueryString": "bodySHA256=0"},
+            lambda twilio: callback(twilio, fields_with(), body=urlencode(fields_with(To="+14155550199")).encode()),
             lambda twilio: callback(twilio, [("a", str(number)) for number in range(1000)]),
         ],
     )
-    def test_that_is_forged_is_refused(self, forge: Any, twilio: Any, deployed: Handler, aws: Aws) -> None:
+    def test_that_is_forged_is_rejected(self, forge: Any, twilio: Any, deployed: Handler, aws: Aws) -> None:
         assert deployed(forge(twilio)).statusCode == 401
         assert aws.items() == []
 
-    def test_without_a_signature_is_refused_without_a_call_of_aws(
+    def test_without_a_signature_is_rejected_without_an_aws_call(
         self, twilio: Any, deployed: Handler, aws: Aws
     ) -> None:
         assert deployed(RECORDED).statusCode == 401
         assert aws.calls == []
 
     @pytest.mark.parametrize("missing", ["CallSid", "CallStatus"])
-    def test_that_is_not_understood_is_in_quarantine(
-        self, missing: str, twilio: Any, deployed: Handler, aws: Aws
-    ) -> None:
-        answer = deployed(callback(twilio, told(**{missing: ""})))
+    def test_that_cannot_be_parsed_is_quarantined(self, missing: str, twilio: Any, deployed: Handler, aws: Aws) -> None:
+        answer = deployed(callback(twilio, fields_with(**{missing: ""})))
         assert (answer.statusCode, json.loads(answer.body)["status"]) == (202, "quarantined")
         (item,) = aws.items()
         assert item["pk"]["S"].startswith("quarantine#twilio#")
 
-    def test_is_unavailable_until_there_is_an_auth_token(
+    def test_gets_503_until_there_is_an_auth_token(
         self, twilio: Any, deployed: Handler, aws: Aws, extended_template: Path
     ) -> None:
         secret = read_template(extended_template)["Resources"]["TwilioCredentials"]["Properties"]["SecretString"]
         boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=secret)
-        assert deployed(callback(twilio, told())).statusCode == 503
+        assert deployed(callback(twilio, fields_with())).statusCode == 503
         assert aws.items() == []
 
-    def test_may_be_signed_with_either_token_while_one_takes_the_other_s_place(
-        self, twilio: Any, deployed: Handler
-    ) -> None:
+    def test_may_be_signed_with_either_token_during_a_rotation(self, twilio: Any, deployed: Handler) -> None:
         both = {"auth_token": TOKEN, "further_auth_tokens": ["next"]}
         boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(both))
-        assert deployed(callback(twilio, told())).statusCode == 200
-        assert deployed(callback(twilio, told(CallStatus="busy"), token="next")).statusCode == 200
+        assert deployed(callback(twilio, fields_with())).statusCode == 200
+        assert deployed(callback(twilio, fields_with(CallStatus="busy"), token="next")).statusCode == 200
 
 
-def test_the_signature_is_that_of_twilio_s_own_libraries(twilio: Any) -> None:
-    # The vector that their tests have in common.
+def test_the_signature_matches_twilio_s_own_libraries(twilio: Any) -> None:
+    # The test vector that these libraries share.
     number = "+14158675309"
     fields = {"To": "+18005551212", "From": number, "Caller": number, "Digits": "1234", "CallSid": "CA1234567890ABCDE"}
     url = "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -215,9 +213,9 @@ def test_the_signature_is_that_of_twilio_s_own_libraries(twilio: Any) -> None:
 
 
 class TestTheEventsOfACall:
-    def test_come_to_one_call_in_whatever_order_they_come(self, twilio: Any, deployed: Handler, aws: Aws) -> None:
+    def test_give_one_call_in_any_order(self, twilio: Any, deployed: Handler, aws: Aws) -> None:
         for status, seconds in [("completed", 51), ("ringing", 2), ("initiated", 0), ("in-progress", 9)]:
-            assert deployed(of_call(twilio, status, seconds)).statusCode == 200
+            assert deployed(callback_of(twilio, status, seconds)).statusCode == 200
         call = call_in(aws)
         assert (call.provider, call.event_count, call.status, call.outcome) == ("twilio", 4, "completed", "answered")
         assert (call.ring_seconds, call.talk_seconds) == (7, 42)
@@ -226,25 +224,25 @@ class TestTheEventsOfACall:
         ("status", "outcome"),
         [("busy", "busy"), ("no-answer", "no_answer"), ("canceled", "cancelled"), ("failed", "failed")],
     )
-    def test_tell_how_it_ended(self, status: str, outcome: str, twilio: Any, deployed: Handler, aws: Aws) -> None:
+    def test_give_its_outcome(self, status: str, outcome: str, twilio: Any, deployed: Handler, aws: Aws) -> None:
         for one, seconds in [(status, 20), ("ringing", 20), ("initiated", 20)]:
-            deployed(of_call(twilio, one, seconds, SipResponseCode="", CallDuration="0"))
+            deployed(callback_of(twilio, one, seconds, SipResponseCode="", CallDuration="0"))
         assert call_in(aws).outcome == outcome
 
-    def test_of_a_status_that_nobody_knows_are_kept(self, twilio: Any, deployed: Handler, aws: Aws) -> None:
-        assert deployed(of_call(twilio, "teleported", 3)).statusCode == 200
+    def test_with_an_unknown_status_are_stored(self, twilio: Any, deployed: Handler, aws: Aws) -> None:
+        assert deployed(callback_of(twilio, "teleported", 3)).statusCode == 200
         (item,) = aws.items()
-        kept = event_of_item(item)
-        assert (kept.kind, kept.name, kept.status) == ("call.other", "teleported", "teleported")
+        stored = event_of_item(item)
+        assert (stored.kind, stored.name, stored.status) == ("call.other", "teleported", "teleported")
 
     @pytest.mark.parametrize("moment", ["", "yesterday", "Sat, 21 Nov 99999999999 06:30:51 +0000"])
-    def test_without_a_time_happened_when_they_came(
+    def test_without_a_time_get_the_time_of_arrival(
         self, moment: str, twilio: Any, deployed: Handler, aws: Aws
     ) -> None:
-        assert deployed(callback(twilio, told(Timestamp=moment))).statusCode == 200
+        assert deployed(callback(twilio, fields_with(Timestamp=moment))).statusCode == 200
         (item,) = aws.items()
-        kept = event_of_item(item)
-        assert kept.occurred_at == kept.received_at
+        stored = event_of_item(item)
+        assert stored.occurred_at == stored.received_at
 
 
 _fields = st.lists(st.tuples(st.sampled_from([*CALL]) | texts, texts), max_size=5)
@@ -257,12 +255,12 @@ def _encoded(fields: Fields) -> bytes:
 @given(
     body=_fields.map(lambda fields: _encoded([*CALL.items(), *fields]))
     | _fields.map(_encoded)
-    | st.sampled_from([*CALL]).flatmap(lambda name: texts.map(lambda text: _encoded(told(**{name: text}))))
+    | st.sampled_from([*CALL]).flatmap(lambda name: texts.map(lambda text: _encoded(fields_with(**{name: text}))))
     | st.binary(max_size=180)
     | st.binary(max_size=60).map(lambda more: RECORDED["body"].encode() + more)
 )
 @examples(150)
-def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: bytes) -> None:
+def test_any_authenticated_body_is_stored_or_quarantined(twilio: Any, body: bytes) -> None:
     secrets, database, clock = FakeSecrets(text=json.dumps({"auth_token": TOKEN})), FakeDynamoDB(), Clock()
     receiver = Receiver(
         twilio.TwilioWebhook(public_url=PUBLIC_URL),
@@ -286,7 +284,7 @@ def test_whatever_a_proven_sender_sends_is_kept_or_put_aside(twilio: Any, body: 
     assert body_of_item(database.item) == body
 
 
-# What the command and the doctor know of it.
+# Twilio in the command and the doctor.
 
 OUTPUTS = stack_outputs(
     stack_name="callhooks",
@@ -300,7 +298,7 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def command(deployed: Handler, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command about a stack with the function, whose requests go to the function."""
+    """Runs the command for a stack with the Twilio function; its HTTP requests go to the function."""
     monkeypatch.setattr(StackOutputs, "read", lambda *_: OUTPUTS)
     monkeypatch.setattr(terminal, "session_of", lambda _: (boto3.session.Session(), "callhooks", None))
     monkeypatch.setattr(LocalStack, "read", lambda: LOCAL)
@@ -329,7 +327,7 @@ LOCAL = LocalStack(
 
 
 def http_event(request: httpx.Request) -> Event:
-    """The event that API Gateway makes of a request."""
+    """Return API Gateway's event for a request."""
     route, path = "POST /webhooks/twilio", request.url.path
     return {
         "version": "2.0",
@@ -348,28 +346,28 @@ def http_answer(answer: Answer) -> httpx.Response:
 
 
 class TestTheCommand:
-    def test_sends_a_recording_as_twilio_would(self, command: Command, aws: Aws) -> None:
+    def test_sends_a_recorded_delivery_as_twilio_would(self, command: Command, aws: Aws) -> None:
         assert "200" in command("send", str(RECORDING))
         (item,) = aws.items()
         assert event_of_item(item).call_id == CALL["CallSid"]
         command("send", "--new-call", str(RECORDING))
         assert len({item["pk"]["S"] for item in aws.items()}) == 2
 
-    def test_shows_what_is_entered_at_twilio(self, command: Command) -> None:
+    def test_shows_what_to_enter_at_twilio(self, command: Command) -> None:
         shown = command("urls", "--credentials", "--stack", "callhooks")
         assert "Twilio" in shown
         assert f"{PUBLIC_URL}/webhooks/twilio" in shown
         assert "callhooks secret add twilio --stack callhooks" in shown
         assert TOKEN not in shown
 
-    def test_takes_a_new_auth_token_beside_the_old_one(self, command: Command, twilio: Any) -> None:
+    def test_adds_a_new_auth_token_to_the_old_one(self, command: Command, twilio: Any) -> None:
         assert "is valid within five minutes" in command("secret", "add", "twilio", stdin="the-next-token\n")
-        kept = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=SECRET_ID)["SecretString"])
-        assert twilio.read_auth_tokens([kept]).tokens == ("the-next-token", TOKEN)
+        stored = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=SECRET_ID)["SecretString"])
+        assert twilio.read_auth_tokens([stored]).tokens == ("the-next-token", TOKEN)
         assert len(command("secret", "list", "twilio").splitlines()) == 2
         command("secret", "remove", "twilio", stdin=f"{TOKEN}\n")
 
-    def test_gives_the_first_auth_token_to_the_empty_secret_of_the_template(
+    def test_stores_the_first_auth_token_in_the_template_s_empty_secret(
         self, command: Command, extended_template: Path
     ) -> None:
         secret = read_template(extended_template)["Resources"]["TwilioCredentials"]["Properties"]["SecretString"]
@@ -378,19 +376,19 @@ class TestTheCommand:
         command("secret", "add", "twilio", stdin=f"{TOKEN}\n")
         assert json.loads(client.get_secret_value(SecretId=SECRET_ID)["SecretString"])["auth_token"] == TOKEN
 
-    def test_reads_from_quarantine_what_the_function_did_not_understand(self, command: Command, aws: Aws) -> None:
+    def test_retries_a_quarantined_delivery(self, command: Command, aws: Aws) -> None:
         request = Request("POST", "/webhooks/twilio", body=RECORDED["body"].encode(), route="POST /webhooks/twilio")
-        aside = NotUnderstood("twilio", "There was a fault.", datetime.now(UTC))
-        item = quarantine_item(aside, request, Response(202, "{}"), retention_days=90)
+        delivery = QuarantinedDelivery("twilio", "There was a fault.", datetime.now(UTC))
+        item = quarantine_item(delivery, request, Response(202, "{}"), retention_days=90)
         aws.dynamodb.put_item(TableName=TABLE, Item=item)
         assert "1 stored" in command("quarantine", "retry", "--all", "--stack", "callhooks")
-        (kept,) = aws.items()
-        assert event_of_item(kept).call_id == CALL["CallSid"]
+        (item,) = aws.items()
+        assert event_of_item(item).call_id == CALL["CallSid"]
 
 
 class TestTheDoctor:
     @pytest.fixture
-    def trial(self, deployed: Handler, aws: Aws) -> Probe:
+    def probe(self, deployed: Handler, aws: Aws) -> Probe:
         def answer(request: httpx.Request) -> httpx.Response:
             if request.url.path != "/webhooks/twilio":
                 return httpx.Response(404)
@@ -415,38 +413,38 @@ class TestTheDoctor:
     def of_twilio(self, findings: Iterator[Finding]) -> list[Finding]:
         return [one for one in findings if one.check.startswith("Twilio")]
 
-    def test_sends_a_test_event_and_finds_it_again(self, trial: Probe, aws: Aws) -> None:
-        (finding,) = self.of_twilio(delivery_findings(trial))
+    def test_sends_a_test_event_and_finds_it_in_the_table(self, probe: Probe, aws: Aws) -> None:
+        (finding,) = self.of_twilio(delivery_findings(probe))
         assert (finding.check, finding.outcome) == ("Twilio status callback", FindingLevel.OK), finding
         (item,) = aws.items()
         assert (item["pk"]["S"], item["from"]["S"]) == ("twilio#callhooks-doctor-ab12", "callhooks-doctor")
 
-    def test_finds_that_a_wrong_auth_token_is_refused(self, trial: Probe, aws: Aws) -> None:
-        assert self.of_twilio(refusal_findings(trial)) == []
-        assert "/webhooks/twilio" in [one.request.path for one in trial.sent]
+    def test_checks_that_a_wrong_auth_token_is_rejected(self, probe: Probe, aws: Aws) -> None:
+        assert self.of_twilio(refusal_findings(probe)) == []
+        assert "/webhooks/twilio" in [one.request.path for one in probe.sent]
         assert aws.items() == []
 
-    def test_tells_that_public_url_is_another_address(self, trial: Probe) -> None:
-        # Otherwise a new secret would be the likelier reason.
-        trial.known.changed_at.clear()
-        outputs = replace(trial.deployment.outputs, base_url="https://another.example.com")
-        trial.deployment = replace(trial.deployment, outputs=outputs)
-        (finding,) = self.of_twilio(delivery_findings(trial))
+    def test_reports_a_wrong_public_url(self, probe: Probe) -> None:
+        # Otherwise the doctor would suggest a new secret as the cause.
+        probe.known.changed_at.clear()
+        outputs = replace(probe.deployment.outputs, base_url="https://another.example.com")
+        probe.deployment = replace(probe.deployment, outputs=outputs)
+        (finding,) = self.of_twilio(delivery_findings(probe))
         assert "Twilio signs the URL" in finding.words
 
-    def test_tells_that_the_secret_is_still_empty(self, trial: Probe) -> None:
+    def test_reports_an_empty_secret(self, probe: Probe) -> None:
         boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString="{}")
-        wrong = [one for one in secret_findings(trial.deployment, KnownSecrets()) if "Twilio" in one.check]
+        wrong = [one for one in secret_findings(probe.deployment, KnownSecrets()) if "Twilio" in one.check]
         assert [one.check for one in wrong] == ["secret TwilioCredentials"]
         assert "nothing of Twilio is taken" in wrong[0].words
 
-    def test_knows_the_function_as_the_template_makes_it(self, twilio: Any, extended_template: Path) -> None:
+    def test_knows_the_function_of_the_template(self, twilio: Any, extended_template: Path) -> None:
         shape = functions_of_the_template()["TwilioStatusFunction"]
         function = read_template(extended_template)["Resources"]["TwilioStatusFunction"]["Properties"]
         assert list(shape.variables) == list(function["Environment"]["Variables"])
 
 
-def test_the_secret_is_found_by_its_name_where_it_is_no_output(twilio: Any) -> None:
+def test_the_secret_is_found_by_its_name_if_it_is_not_an_output(twilio: Any) -> None:
     class CloudFormation:
         def describe_stacks(self, **_: object) -> Any:
             names = list(read_template(ROOT / "template.yaml")["Outputs"])
@@ -484,9 +482,9 @@ def test_the_secret_is_found_by_its_name_where_it_is_no_output(twilio: Any) -> N
 
 def test_the_call_log_shows_its_calls(deployed: Handler, aws: Aws, new_container: Callable[..., Handler]) -> None:
     for status, seconds in [("ringing", 2), ("in-progress", 9), ("completed", 51)]:
-        deployed(of_call(importlib.import_module("callhooks.providers.twilio"), status, seconds))
+        deployed(callback_of(importlib.import_module("callhooks.providers.twilio"), status, seconds))
     call = call_in(aws)
-    CallStore(aws.dynamodb, TABLE).keep(partition_key("twilio", call.call_id), call, expires_at=None)
+    CallStore(aws.dynamodb, TABLE).write_if_newer(partition_key("twilio", call.call_id), call, expires_at=None)
     call_log = new_container("call_log")
     headers = {"authorization": basic()}
     listed = call_log(api_event("/calls", query={"day": f"{NOW:%Y-%m-%d}", "provider": "twilio"}, headers=headers))
@@ -496,12 +494,12 @@ def test_the_call_log_shows_its_calls(deployed: Handler, aws: Aws, new_container
     assert [one["name"] for one in read["timeline"]] == ["ringing", "in-progress", "completed"]
 
 
-# What the page says.
+# The documentation page.
 
 
 @pytest.fixture(scope="session")
 def extended_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with the resources where the page puts them."""
+    """The template with the resources inserted where the page says."""
     before, outputs, after = (ROOT / "template.yaml").read_text("utf-8").partition("\nOutputs:\n")
     path = tmp_path_factory.mktemp("template") / "template.yaml"
     path.write_text(f"{before}\n{(EXAMPLE / 'resources.yaml').read_text('utf-8')}{outputs}{after}", "utf-8")
@@ -509,11 +507,11 @@ def extended_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def blocks_of_the_page() -> list[tuple[str, str]]:
-    """The fenced blocks, each with its language."""
+    """Return the fenced code blocks of the page, each with its language."""
     return re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def test_every_block_of_the_page_stands_in_the_example() -> None:
+def test_every_code_block_of_the_page_is_in_the_example() -> None:
     files = {
         "python": [MODULE, APP],
         "yaml": [EXAMPLE / "resources.yaml"],
@@ -524,13 +522,13 @@ def test_every_block_of_the_page_stands_in_the_example() -> None:
         assert any(block in path.read_text("utf-8") for path in files[language]), block
 
 
-def test_the_page_shows_the_handler_and_the_resources_whole() -> None:
+def test_the_page_shows_the_complete_handler_and_resources() -> None:
     shown = "".join(block for _, block in blocks_of_the_page())
     for path in (APP, EXAMPLE / "resources.yaml"):
         assert path.read_text("utf-8") in shown
 
 
-def test_the_page_names_every_piece_and_there_is_no_other() -> None:
+def test_the_page_links_to_every_piece() -> None:
     assert sorted(str(path.relative_to(EXAMPLE)) for path in EXAMPLE.rglob("*.*") if path.suffix != ".pyc") == [*PIECES]
     text = PAGE.read_text("utf-8")
     assert [piece for piece in PIECES if f"(../tests/worked_example/{piece})" not in text] == []
@@ -543,7 +541,7 @@ def test_the_page_shows_every_function_of_the_module() -> None:
     assert [name for name in functions if name not in shown] == []
 
 
-def test_the_resources_lint_where_the_page_puts_them(extended_template: Path) -> None:
+def test_the_resources_pass_cfn_lint_in_the_template(extended_template: Path) -> None:
     done = subprocess.run(
         [Path(sys.prefix) / "bin" / "cfn-lint", extended_template],
         cwd=ROOT,
@@ -554,7 +552,7 @@ def test_the_resources_lint_where_the_page_puts_them(extended_template: Path) ->
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_resources_are_like_those_of_other_event_functions(extended_template: Path) -> None:
+def test_the_resources_match_those_of_other_event_functions(extended_template: Path) -> None:
     resources = read_template(extended_template)["Resources"]
     assert resources["TwilioStatusFunction"]["Properties"].keys() == resources["WavixCallFunction"]["Properties"].keys()
     policies = ("DeletionPolicy", "UpdateReplacePolicy")

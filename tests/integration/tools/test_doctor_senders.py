@@ -61,7 +61,7 @@ def projected(aws: Aws, handler: Handler, *events: Event) -> None:
     store = CallStore(aws.dynamodb, TABLE)
     for item in aws.items():
         if item["sk"]["S"].startswith("event#") and "call_id" in item:
-            store.keep(item["pk"]["S"], fold([event_of_item(item)]), expires_at=None)
+            store.write_if_newer(item["pk"]["S"], fold([event_of_item(item)]), expires_at=None)
 
 
 def log_lines(log: io.StringIO, *, age: timedelta = timedelta(0)) -> None:

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 from callhooks.calls.repository import CallStore, call_item
-from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
+from callhooks.events.call_event import CallEvent, Kind, QuarantinedDelivery
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
 from callhooks.events.event_table import EventStore, PendingWrite
 from callhooks.providers.jambonz.llm_tools.toolbox import ToolOutcome, ToolRequest
@@ -26,11 +26,11 @@ from callhooks_tools.recovery.forget import PROJECTION_SECONDS, Person, Removal,
 from callhooks_tools.recovery.stored_events import scan
 from typer.testing import CliRunner, Result
 
-from tests.calls import fold, told
+from tests.calls import fold, make_event
 from tests.commands import done, failed
 from tests.decoding import items_with
 from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
-from tests.projection import Invocation, kept, key_message, queue_batch, stream_batch
+from tests.projection import Invocation, key_message, queue_batch, stored_item, stream_batch
 from tests.stacks import stack_outputs
 from tests.support import NOW
 
@@ -47,33 +47,34 @@ class Killed(BaseException):
 def call(call_id: str, *, from_: str = OTHER, parent: str | None = None) -> list[Item]:
     """A call's items. Of its events only one names a party, and its own item does as well."""
     events = [
-        replace(told(Kind.RINGING, key="ringing"), call_id=call_id),
-        replace(told(Kind.INITIATED, key="initiated", from_=from_, to=OTHER), call_id=call_id),
+        replace(make_event(Kind.RINGING, key="ringing"), call_id=call_id),
+        replace(make_event(Kind.INITIATED, key="initiated", from_=from_, to=OTHER), call_id=call_id),
         replace(
-            told(Kind.COMPLETED, 9, {"parent_call_sid": parent} if parent else {}, key="completed"), call_id=call_id
+            make_event(Kind.COMPLETED, 9, {"parent_call_sid": parent} if parent else {}, key="completed"),
+            call_id=call_id,
         ),
     ]
-    return [*map(kept, events), call_item(event_key(events[0])[0], fold(events), expires_at=None)]
+    return [*map(stored_item, events), call_item(event_key(events[0])[0], fold(events), expires_at=None)]
 
 
 def alone(key: str, *, from_: str) -> Item:
-    return kept(replace(told(Kind.CLIENT_REFUSED, from_=from_, key=key), call_id=None))
+    return stored_item(replace(make_event(Kind.CLIENT_REFUSED, from_=from_, key=key), call_id=None))
 
 
 def sms(sms_id: str, *, from_: str) -> Item:
-    event = told(Kind.SMS_RECEIVED, provider="voipstudio", from_=from_, key=sms_id)
-    return kept(replace(event, call_id=None, sms_id=sms_id))
+    event = make_event(Kind.SMS_RECEIVED, provider="voipstudio", from_=from_, key=sms_id)
+    return stored_item(replace(event, call_id=None, sms_id=sms_id))
 
 
 def quarantined(body: bytes, answer: str = "") -> Item:
-    delivery = NotUnderstood("wavix", "no call", NOW)
+    delivery = QuarantinedDelivery("wavix", "no call", NOW)
     return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, answer), retention_days=90)
 
 
 def tool_call(call_id: str, result: object) -> Item:
     """What a tool was asked for in another caller's call, and what the model was told."""
     hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (ToolOutcome(result),))
-    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
+    event = replace(make_event(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
     request = Request("POST", "/", body=b'{"name": "who_answers"}')
     return event_item(event, request, tool_response(hook), retention_days=90)
 
@@ -98,7 +99,7 @@ THEIRS = [
     alone("theirs", from_=f"{NUMBER}@sip.example.com"),
     quarantined(b'{"from": "\\u002b14155550123"}'),
     quarantined(b"to=%2B1-415-555-0123"),
-    kept(replace(told(Kind.MEDIA, details={"text": "It is 1 415 555 0123."}), call_id="mentions")),
+    stored_item(replace(make_event(Kind.MEDIA, details={"text": "It is 1 415 555 0123."}), call_id="mentions")),
 ]
 NOT_THEIRS = [
     *call("other"),
@@ -225,7 +226,7 @@ class TestForgetting:
             def delete_item(self, **request: Any) -> None:
                 self.removed += 1
                 world.aws.dynamodb.delete_item(**request)
-                world.put([kept(replace(told(Kind.DTMF, key=f"late-{self.removed}"), call_id="theirs"))])
+                world.put([stored_item(replace(make_event(Kind.DTMF, key=f"late-{self.removed}"), call_id="theirs"))])
 
         busy = Busy()
         with pytest.raises(StillComing):
@@ -331,7 +332,7 @@ class TestTheProjector:
                 read = calls.events_of("jambonz#theirs")
                 world.aws.dynamodb.delete_item(**request)
                 if read.events:
-                    calls.keep("jambonz#theirs", fold(read.events), expires_at=None)
+                    calls.write_if_newer("jambonz#theirs", fold(read.events), expires_at=None)
 
         world.forget(Racing())
         assert world.keys() == set()
@@ -340,7 +341,7 @@ class TestTheProjector:
 def write_back(world: World, calls: CallStore, events: tuple[CallEvent, ...]) -> None:
     """What a slow projector does at last; by then nothing is left."""
     assert world.keys() == set()
-    assert calls.keep("jambonz#theirs", fold(events), expires_at=None)
+    assert calls.write_if_newer("jambonz#theirs", fold(events), expires_at=None)
 
 
 def of_old(items: Iterable[Item]) -> list[Item]:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import EndpointConnectionError
-from callhooks.events.call_event import NotUnderstood
+from callhooks.events.call_event import QuarantinedDelivery
 from callhooks.events.event_item import Item, answer_of, body_of_item, quarantine_item
 from callhooks.events.event_writer import UNSTORED_MARKER
 from callhooks.providers.bird import BirdWebhook, SigningKeys, SubscriptionFilter
@@ -45,7 +45,7 @@ from tests.support import (
     WEBHOOK_SECRET,
     FakeDynamoDB,
     FakeQueue,
-    kept_details,
+    detail_attributes,
     template,
     writer_of,
 )
@@ -91,7 +91,7 @@ def put_aside(
     now = datetime.now(UTC) - age
     if sent_ahead is not None:
         request = request._replace(sender=Sender(now + sent_ahead))
-    delivery = NotUnderstood(provider, reason, now)
+    delivery = QuarantinedDelivery(provider, reason, now)
     item = quarantine_item(delivery, request, quarantined(reason), retention_days=90)
     aws.dynamodb.put_item(TableName=TABLE, Item=item)
     _, _, day = item["pk"]["S"].split("#")
@@ -324,11 +324,13 @@ def test_a_retry_makes_the_very_event_that_the_function_makes(
     assert items
     for item in items:
         request = requests[item["request_id"]["S"]]
-        delivery_aside = NotUnderstood(item["provider"]["S"], REASON, datetime.fromisoformat(item["received_at"]["S"]))
+        delivery_aside = QuarantinedDelivery(
+            item["provider"]["S"], REASON, datetime.fromisoformat(item["received_at"]["S"])
+        )
         aside = quarantine_item(delivery_aside, request, answer_of(item), retention_days=90)
         made = read_again(aside, {})
         assert isinstance(made, dict)
-        understood, understood_now = kept_details(item), kept_details(made)
+        understood, understood_now = detail_attributes(item), detail_attributes(made)
         if folder == "jambonz_client_auth":
             # No client is checked twice.
             assert understood.pop("reason")["S"] in ("unknown client", "sent by GET, which is not signed")
@@ -361,7 +363,7 @@ class TestTheRecovery:
         """The lines of a delivery that was not understood and could be kept nowhere."""
         log.seek(0)
         log.truncate()
-        delivery = NotUnderstood("wavix", REASON, datetime.now(UTC) - age)
+        delivery = QuarantinedDelivery("wavix", REASON, datetime.now(UTC) - age)
         request = request._replace(sender=Sender(datetime.now(UTC)))
         item = quarantine_item(delivery, request, quarantined(REASON), retention_days=90)
         writer_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")

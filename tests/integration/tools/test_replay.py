@@ -23,22 +23,22 @@ from callhooks_tools.commands import replay as replay_command
 from callhooks_tools.recovery.stored_events import Selection
 from typer.testing import CliRunner, Result
 
-from tests.calls import START, fold, told
+from tests.calls import START, fold, make_event
 from tests.commands import done, failed
 from tests.integration.conftest import CALL_BUS, TABLE, Aws
-from tests.projection import bus_schema, kept
+from tests.projection import bus_schema, stored_item
 from tests.stacks import stack_outputs
 from tests.support import LONG_TEXT, NOW
 
 NUMBER = "14155550123"
 CALL = [
-    told(Kind.INITIATED, 0, from_=f"+{NUMBER}", to="+12125550187", key="a"),
-    told(Kind.ANSWERED, 5, from_="jane", to=f"+{NUMBER}", key="b"),
-    told(Kind.COMPLETED, 9, key="c"),
+    make_event(Kind.INITIATED, 0, from_=f"+{NUMBER}", to="+12125550187", key="a"),
+    make_event(Kind.ANSWERED, 5, from_="jane", to=f"+{NUMBER}", key="b"),
+    make_event(Kind.COMPLETED, 9, key="c"),
 ]
-BILL = replace(told(Kind.BILLED, 60, provider="wavix", from_="+1 (415) 555-0123", key="d"), call_id="another")
-SMS = replace(told(Kind.SMS_RECEIVED, 3600, provider="voipstudio", key="e"), call_id=None, sms_id="77")
-CLIENT = replace(told(Kind.CLIENT_REFUSED, 86400, from_="jane@sip.example.com", key="f"), call_id=None)
+BILL = replace(make_event(Kind.BILLED, 60, provider="wavix", from_="+1 (415) 555-0123", key="d"), call_id="another")
+SMS = replace(make_event(Kind.SMS_RECEIVED, 3600, provider="voipstudio", key="e"), call_id=None, sms_id="77")
+CLIENT = replace(make_event(Kind.CLIENT_REFUSED, 86400, from_="jane@sip.example.com", key="f"), call_id=None)
 EVENTS = [*CALL, BILL, SMS, CLIENT]
 
 
@@ -55,7 +55,7 @@ class Stack:
 
     def keep(self, events: Iterable[CallEvent]) -> None:
         for event in events:
-            self.aws.dynamodb.put_item(TableName=TABLE, Item=kept(event))
+            self.aws.dynamodb.put_item(TableName=TABLE, Item=stored_item(event))
 
     def replay(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, ["replay", "--rate", "1000", *arguments], env={"COLUMNS": "200"})
@@ -123,7 +123,7 @@ class TestASelection:
         self, selection: Selection, chosen: Sequence[CallEvent], stack: Stack
     ) -> None:
         stack.keep(EVENTS)
-        CallStore(stack.aws.dynamodb, TABLE).keep("jambonz#one-call", fold(CALL), expires_at=None)
+        CallStore(stack.aws.dynamodb, TABLE).write_if_newer("jambonz#one-call", fold(CALL), expires_at=None)
         pages = list(selection.pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["sk"]["S"] for page in pages for item in page.items) == sorted(
             event_key(event)[1] for event in chosen
@@ -131,7 +131,7 @@ class TestASelection:
         assert sum(page.looked_at for page in pages) == len(EVENTS) + 1
 
     def test_finds_each_event_once_in_a_table_of_many_pages(self, stack: Stack) -> None:
-        large = [replace(told(Kind.MEDIA, details={"text": LONG_TEXT}), call_id=f"call-{n}") for n in range(150)]
+        large = [replace(make_event(Kind.MEDIA, details={"text": LONG_TEXT}), call_id=f"call-{n}") for n in range(150)]
         stack.keep(large)
         pages = list(Selection().pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["pk"]["S"] for page in pages for item in page.items) == sorted(
@@ -236,7 +236,7 @@ def refuse(**_: object) -> None:
 
 def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> None:
     stack.keep(EVENTS)
-    stack.aws.dynamodb.put_item(TableName=TABLE, Item={**kept(SMS), "kind": {"S": "sms.unheard_of"}})
+    stack.aws.dynamodb.put_item(TableName=TABLE, Item={**stored_item(SMS), "kind": {"S": "sms.unheard_of"}})
     replayed = stack.replay()
     problem = "voipstudio/sms#77: an item is no event (ValueError: 'sms.unheard_of' is not a valid Kind)"
     assert problem in failed(replayed)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
-from tests.calls import SEQUENCES, delivered_items, told
+from tests.calls import SEQUENCES, delivered_items, make_event
 from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, api_event, basic, cookie_in
 from tests.support import NOW, Answer
 
@@ -46,7 +46,7 @@ def put_events(
     request = Request("POST", "/webhooks/call", raw_query=query)
     for number, body in enumerate(bodies):
         kind = Kind.INITIATED if number == 0 else Kind.VERB
-        event = told(kind, number, provider=provider, from_=CALLER, to=CALLED, key=f"key-{number:06}")
+        event = make_event(kind, number, provider=provider, from_=CALLER, to=CALLED, key=f"key-{number:06}")
         event = replace(event, call_id=call_id, received_at=NOW + timedelta(seconds=number))
         table.put(event_item(event, request._replace(body=body), Response(200, answer), retention_days=90))
 

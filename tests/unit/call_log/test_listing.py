@@ -13,7 +13,7 @@ import pytest
 from callhooks.call_log import listing as call_list
 from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, CallQuery, Cursor, InvalidCursor
 from callhooks.calls.call import Call, CallStatus, Outcome
-from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, CallsUnread, shard_of
+from callhooks.calls.repository import DAY_SHARDS, MAX_BATCH_KEYS, ReadsThrottled, shard_of
 from callhooks.events.event_item import partition_key
 from hypothesis import given
 from hypothesis import strategies as st
@@ -280,7 +280,7 @@ def test_a_single_call_has_no_legs() -> None:
 def test_legs_are_limited_to_one_batch_request() -> None:
     legs = [a_call(f"leg-{number:03}", milliseconds=number, conversation_id="parent") for number in range(150)]
     table = table_of([a_call("parent"), *legs])
-    assert len(paths_of_legs(table, legs[0])) == MAX_AT_ONCE - 1
+    assert len(paths_of_legs(table, legs[0])) == MAX_BATCH_KEYS - 1
 
 
 def test_legs_that_dynamodb_leaves_unprocessed_are_requested_again() -> None:
@@ -293,5 +293,5 @@ def test_a_throttled_table_raises_instead_of_dropping_legs() -> None:
     table, parent, _ = conversation()
     table.unprocessed = 1000
     table.put(*(item_of(a_call(f"more-{number}", conversation_id="parent")) for number in range(9)))
-    with pytest.raises(CallsUnread):
+    with pytest.raises(ReadsThrottled):
         paths_of_legs(table, parent)

@@ -1,4 +1,4 @@
-"""Given the events of a call, in whatever order they came, what the call is."""
+"""The call that is built from events, in any order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import SEQUENCES, START, delivered, fold, of, told
+from tests.calls import SEQUENCES, START, delivered, fold, make_event, of
 from tests.support import NOW, size_of
 
 NO_ANSWER: dict[str, Detail] = {"reason": "No Answer"}
@@ -37,9 +37,9 @@ class TestEachProvider:
         assert call.dtmf == ("1234",)
         assert call.machine_detected is False
 
-    def test_wavix_s_bill_adds_the_cost_and_moves_nothing(self) -> None:
+    def test_a_wavix_bill_adds_the_cost_and_changes_no_times(self) -> None:
         events = delivered("wavix")
-        bill = told(
+        bill = make_event(
             Kind.BILLED, 0, {"charge": Decimal("0.0095"), "duration_seconds": 42}, provider="wavix", status="answered"
         )
         billed = fold([*events, bill])
@@ -76,14 +76,14 @@ class TestEachProvider:
         assert call.customer_data["orderId"] == "A-1001"
         assert call.conversation_id == call.call_id
 
-    def test_a_dialled_leg_of_jambonz(self) -> None:
+    def test_a_jambonz_dialled_leg(self) -> None:
         call = fold(delivered("jambonz leg"))
         assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "outbound")
         assert (call.ring_seconds, call.talk_seconds) == (4, 4)
         assert call.parent_call_id == call.conversation_id == "d2515c3b-b79a-41a2-971a-445e769c823c"
 
 
-class TestHowItWent:
+class TestOutcome:
     @pytest.mark.parametrize(
         ("kind", "details", "outcome"),
         [
@@ -98,10 +98,10 @@ class TestHowItWent:
             (Kind.FAILED, {}, Outcome.FAILED),
         ],
     )
-    def test_of_jambonz_the_sip_status_says_more(
+    def test_the_sip_status_of_jambonz_refines_the_outcome(
         self, kind: Kind, details: dict[str, Detail], outcome: Outcome
     ) -> None:
-        call = fold([told(Kind.INITIATED), told(kind, 9, details)])
+        call = fold([make_event(Kind.INITIATED), make_event(kind, 9, details)])
         assert (f"call.{call.status}", call.outcome) == (kind, outcome)
 
     @pytest.mark.parametrize(
@@ -116,57 +116,82 @@ class TestHowItWent:
             ("", Outcome.NO_ANSWER),
         ],
     )
-    def test_of_a_voipstudio_call_that_nobody_took_the_cause_says_it(self, cause: str, outcome: Outcome) -> None:
-        call = fold(of("voipstudio", told(Kind.RINGING, 1), told(Kind.COMPLETED, 9, {"reason": cause})))
+    def test_the_cause_gives_the_outcome_of_an_unanswered_voipstudio_call(self, cause: str, outcome: Outcome) -> None:
+        call = fold(of("voipstudio", make_event(Kind.RINGING, 1), make_event(Kind.COMPLETED, 9, {"reason": cause})))
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, outcome)
         assert (call.ring_seconds, call.talk_seconds) == (8, None)
 
-    def test_a_voipstudio_call_that_was_missed_and_hung_up_was_missed(self) -> None:
-        missed, hung_up = told(Kind.MISSED, 30, NO_ANSWER), told(Kind.COMPLETED, 31, NO_ANSWER)
+    def test_a_missed_voipstudio_call_stays_missed_after_the_hangup(self) -> None:
+        missed, hung_up = make_event(Kind.MISSED, 30, NO_ANSWER), make_event(Kind.COMPLETED, 31, NO_ANSWER)
         assert fold(of("voipstudio", missed)).status is CallStatus.MISSED
         call = fold(of("voipstudio", missed, hung_up))
         assert (call.status, call.outcome, call.ended_at) == (CallStatus.MISSED, Outcome.MISSED, at(31))
 
-    @pytest.mark.parametrize("taken", [5, 10, 20])
-    def test_a_call_that_somebody_missed_and_somebody_else_took_goes_on(self, taken: float) -> None:
-        rang = of("voipstudio", told(Kind.RINGING, 1), told(Kind.MISSED, 10), told(Kind.ANSWERED, taken))
+    @pytest.mark.parametrize("answered_after", [5, 10, 20])
+    def test_a_call_missed_on_one_phone_and_answered_on_another_is_answered(self, answered_after: float) -> None:
+        rang = of(
+            "voipstudio",
+            make_event(Kind.RINGING, 1),
+            make_event(Kind.MISSED, 10),
+            make_event(Kind.ANSWERED, answered_after),
+        )
         call = fold(rang)
         assert (call.status, call.outcome, call.ended_at) == (CallStatus.ANSWERED, None, None)
-        over = fold([*rang, *of("voipstudio", told(Kind.COMPLETED, 60))])
-        assert (over.status, over.outcome, over.talk_seconds) == (CallStatus.COMPLETED, Outcome.ANSWERED, 60 - taken)
+        over = fold([*rang, *of("voipstudio", make_event(Kind.COMPLETED, 60))])
+        assert (over.status, over.outcome, over.talk_seconds) == (
+            CallStatus.COMPLETED,
+            Outcome.ANSWERED,
+            60 - answered_after,
+        )
 
     @pytest.mark.parametrize("provider", ["wavix", "bird", "jambonz", "voipstudio"])
     @pytest.mark.parametrize(
         ("kind", "outcome"),
         [(Kind.BUSY, Outcome.BUSY), (Kind.CANCELLED, Outcome.CANCELLED), (Kind.FAILED, Outcome.FAILED)],
     )
-    def test_that_it_is_over_makes_no_answer_of_what_was_none(
+    def test_completed_does_not_turn_an_unanswered_call_into_an_answered_one(
         self, provider: str, kind: Kind, outcome: Outcome
     ) -> None:
-        call = fold(of(provider, told(Kind.RINGING, 1), told(kind, 9), told(Kind.COMPLETED, 9.5)))
+        call = fold(of(provider, make_event(Kind.RINGING, 1), make_event(kind, 9), make_event(Kind.COMPLETED, 9.5)))
         assert (call.status.value, call.outcome) == (kind.removeprefix("call."), outcome)
         assert (call.answered_at, call.talk_seconds) == (None, None)
 
-    def test_a_wavix_call_that_nobody_answered_says_so_by_its_empty_answer(self) -> None:
-        call = fold(of("wavix", told(Kind.RINGING, 1), told(Kind.COMPLETED, 30)))
+    def test_a_wavix_call_with_an_empty_answer_time_is_unanswered(self) -> None:
+        call = fold(of("wavix", make_event(Kind.RINGING, 1), make_event(Kind.COMPLETED, 30)))
         assert (call.outcome, call.ring_seconds) == (Outcome.NO_ANSWER, 29)
 
-    def test_a_call_with_several_ends_is_over_with_the_last(self) -> None:
-        call = fold(of("voipstudio", told(Kind.COMPLETED, 10), told(Kind.ANSWERED, 12), told(Kind.COMPLETED, 60)))
+    def test_a_call_with_several_ends_ended_with_the_last(self) -> None:
+        call = fold(
+            of(
+                "voipstudio",
+                make_event(Kind.COMPLETED, 10),
+                make_event(Kind.ANSWERED, 12),
+                make_event(Kind.COMPLETED, 60),
+            )
+        )
         assert (call.ended_at, call.talk_seconds) == (at(60), 48)
 
-    def test_an_answer_that_is_told_after_the_end_was_before_it(self) -> None:
-        late = [told(Kind.INITIATED), told(Kind.COMPLETED, 63, {"duration_seconds": 60}), told(Kind.ANSWERED, 66)]
+    def test_an_answer_reported_after_the_end_is_moved_before_it(self) -> None:
+        late = [
+            make_event(Kind.INITIATED),
+            make_event(Kind.COMPLETED, 63, {"duration_seconds": 60}),
+            make_event(Kind.ANSWERED, 66),
+        ]
         call = fold(late)
         assert (call.answered_at, call.ring_seconds, call.talk_seconds) == (at(3), 3, 60)
 
-    def test_a_moment_that_is_days_away_from_its_event_is_not_believed(self) -> None:
-        told_at = "2023-11-21T06:30:00.000Z"
-        call = fold([told(Kind.ANSWERED, 6, {"started_at": told_at, "answered_at": told_at}), told(Kind.COMPLETED, 9)])
+    def test_a_time_days_away_from_its_event_is_ignored(self) -> None:
+        reported_at = "2023-11-21T06:30:00.000Z"
+        call = fold(
+            [
+                make_event(Kind.ANSWERED, 6, {"started_at": reported_at, "answered_at": reported_at}),
+                make_event(Kind.COMPLETED, 9),
+            ]
+        )
         assert (call.started_at, call.talk_seconds) == (at(6), 3)
 
-    def test_a_hang_up_that_says_when_the_call_was_taken_is_enough(self) -> None:
-        hung_up = told(Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"}, provider="voipstudio")
+    def test_a_hangup_with_the_answer_time_is_enough(self) -> None:
+        hung_up = make_event(Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"}, provider="voipstudio")
         call = fold([hung_up])
         assert (call.outcome, call.answered_at, call.talk_seconds) == (Outcome.ANSWERED, at(6), 42)
 
@@ -180,58 +205,66 @@ class TestHowItWent:
             ("teleported", CallStatus.COMPLETED, Outcome.ANSWERED, 42),
         ],
     )
-    def test_a_bill_alone_tells_how_a_call_went(
+    def test_a_bill_alone_gives_the_outcome(
         self, disposition: str, status: CallStatus, outcome: Outcome, talked: int | None
     ) -> None:
-        call = fold([told(Kind.BILLED, 0, {"duration_seconds": 42}, provider="wavix", status=disposition)])
+        call = fold([make_event(Kind.BILLED, 0, {"duration_seconds": 42}, provider="wavix", status=disposition)])
         assert (call.status, call.outcome, call.talk_seconds) == (status, outcome, talked)
 
-    def test_no_bill_takes_time_back(self) -> None:
-        call = fold([told(Kind.BILLED, 0, {"duration_seconds": -5}, provider="wavix", status="answered")])
+    def test_a_bill_does_not_shorten_a_call(self) -> None:
+        call = fold([make_event(Kind.BILLED, 0, {"duration_seconds": -5}, provider="wavix", status="answered")])
         assert call.talk_seconds == 0
 
-    def test_a_bill_that_says_otherwise_undoes_no_answer(self) -> None:
-        call = fold([told(Kind.ANSWERED, 6), told(Kind.BILLED, 0, {"duration_seconds": 42}, status="noanswer")])
+    def test_a_contradicting_bill_does_not_undo_an_answer(self) -> None:
+        call = fold(
+            [make_event(Kind.ANSWERED, 6), make_event(Kind.BILLED, 0, {"duration_seconds": 42}, status="noanswer")]
+        )
         assert (call.status, call.outcome, call.talk_seconds) == (CallStatus.COMPLETED, Outcome.ANSWERED, 42)
 
-    def test_a_bill_ends_a_call_whose_end_was_not_told(self) -> None:
-        call = fold([told(Kind.ANSWERED, 6), told(Kind.BILLED, 0, {"duration_seconds": 42}, status="answered")])
+    def test_a_bill_ends_a_call_without_an_end_event(self) -> None:
+        call = fold(
+            [make_event(Kind.ANSWERED, 6), make_event(Kind.BILLED, 0, {"duration_seconds": 42}, status="answered")]
+        )
         assert (call.ended_at, call.talk_seconds) == (at(48), 42)
 
-    def test_what_the_switch_told_counts_for_more_than_the_bill(self) -> None:
-        call = fold([told(Kind.CANCELLED, 20), told(Kind.BILLED, 0, {"charge": 0}, status="noanswer")])
+    def test_the_switch_takes_precedence_over_the_bill(self) -> None:
+        call = fold([make_event(Kind.CANCELLED, 20), make_event(Kind.BILLED, 0, {"charge": 0}, status="noanswer")])
         assert (call.status, call.outcome, call.cost) == (CallStatus.CANCELLED, Outcome.CANCELLED, Decimal(0))
 
-    def test_a_call_under_way_has_no_outcome(self) -> None:
-        call = fold([told(Kind.INITIATED), told(Kind.RINGING, 1), told(Kind.ANSWERED, 5)])
+    def test_a_call_in_progress_has_no_outcome(self) -> None:
+        call = fold([make_event(Kind.INITIATED), make_event(Kind.RINGING, 1), make_event(Kind.ANSWERED, 5)])
         assert (call.status, call.outcome) == (CallStatus.ANSWERED, None)
         assert (call.ring_seconds, call.talk_seconds, call.ended_at) == (4, None, None)
 
     def test_a_call_on_hold_is_held_until_it_is_resumed(self) -> None:
-        held = [told(Kind.ANSWERED), told(Kind.HELD, 5)]
+        held = [make_event(Kind.ANSWERED), make_event(Kind.HELD, 5)]
         assert fold(held).status is CallStatus.HELD
-        assert fold([*held, told(Kind.RESUMED, 8)]).status is CallStatus.ANSWERED
+        assert fold([*held, make_event(Kind.RESUMED, 8)]).status is CallStatus.ANSWERED
 
-    @pytest.mark.parametrize("held", [[told(Kind.HELD, 5), told(Kind.RESUMED, 99)], [told(Kind.HELD, 5)]])
-    def test_nobody_is_on_hold_after_the_end(self, held: list[CallEvent]) -> None:
-        assert fold([told(Kind.ANSWERED), *held, told(Kind.COMPLETED, 12)]).hold_seconds == 7
+    @pytest.mark.parametrize(
+        "held", [[make_event(Kind.HELD, 5), make_event(Kind.RESUMED, 99)], [make_event(Kind.HELD, 5)]]
+    )
+    def test_hold_ends_with_the_call(self, held: list[CallEvent]) -> None:
+        assert fold([make_event(Kind.ANSWERED), *held, make_event(Kind.COMPLETED, 12)]).hold_seconds == 7
 
-    def test_that_an_action_hook_was_refused_is_no_answer(self) -> None:
-        call = fold([told(Kind.INITIATED), told(Kind.VERB, 3, status="in-progress")])
+    def test_a_rejected_action_hook_is_not_an_answer(self) -> None:
+        call = fold([make_event(Kind.INITIATED), make_event(Kind.VERB, 3, status="in-progress")])
         assert (call.status, call.answered_at) == (CallStatus.INITIATED, None)
 
-    def test_without_the_answer_the_duration_that_is_told_counts(self) -> None:
-        call = fold([told(Kind.INITIATED), told(Kind.COMPLETED, 70, {"duration_seconds": 64})])
+    def test_without_an_answer_time_the_reported_duration_is_used(self) -> None:
+        call = fold([make_event(Kind.INITIATED), make_event(Kind.COMPLETED, 70, {"duration_seconds": 64})])
         assert (call.talk_seconds, call.ring_seconds) == (64, None)
 
-    def test_a_queue_call_that_nobody_took_was_missed_there(self) -> None:
-        missed = told(Kind.MISSED, 30, {"context": "QUEUE", "called_name": "Support"}, provider="voipstudio")
+    def test_an_unanswered_queue_call_was_missed_in_the_queue(self) -> None:
+        missed = make_event(Kind.MISSED, 30, {"context": "QUEUE", "called_name": "Support"}, provider="voipstudio")
         call = fold([missed])
         assert (call.missed_in_queue, call.queue) == (True, "Support")
 
     @pytest.mark.parametrize("clock", [-30, 0])
-    def test_clocks_that_disagree_make_no_negative_time(self, clock: float) -> None:
-        call = fold([told(Kind.RINGING, 5), told(Kind.ANSWERED, 5 + clock), told(Kind.COMPLETED, 1 + clock)])
+    def test_clocks_that_disagree_give_no_negative_duration(self, clock: float) -> None:
+        call = fold(
+            [make_event(Kind.RINGING, 5), make_event(Kind.ANSWERED, 5 + clock), make_event(Kind.COMPLETED, 1 + clock)]
+        )
         assert (call.ring_seconds, call.talk_seconds) == (0, 0)
 
     @pytest.mark.parametrize(
@@ -244,21 +277,23 @@ class TestHowItWent:
             ({}, None),
         ],
     )
-    def test_who_answered_is_told_in_many_words(self, details: dict[str, Detail], machine: bool | None) -> None:
-        assert fold([told(Kind.ANSWERED, 1, details)]).machine_detected is machine
+    def test_every_word_for_a_machine_or_a_person_is_recognised(
+        self, details: dict[str, Detail], machine: bool | None
+    ) -> None:
+        assert fold([make_event(Kind.ANSWERED, 1, details)]).machine_detected is machine
 
-    def test_tags_are_told_once_each_and_customer_data_as_they_are_last(self) -> None:
+    def test_tags_appear_once_and_customer_data_with_the_last_value(self) -> None:
         events = [
-            told(Kind.INITIATED, 0, {"tag": "reminder", "customer_data.order": "A-1", "customer_data.tries": 1}),
-            told(Kind.ANSWERED, 1, {"tag": "reminder", "customer_data.order": "A-2"}),
-            told(Kind.COMPLETED, 2, {"tag": "paid"}),
+            make_event(Kind.INITIATED, 0, {"tag": "reminder", "customer_data.order": "A-1", "customer_data.tries": 1}),
+            make_event(Kind.ANSWERED, 1, {"tag": "reminder", "customer_data.order": "A-2"}),
+            make_event(Kind.COMPLETED, 2, {"tag": "paid"}),
         ]
         call = fold(events)
         assert call.tags == ("reminder", "paid")
-        assert fold(of("bird", told(Kind.INITIATED, 0, {"tag": "vip, gold"}))).tags == ("vip", "gold")
+        assert fold(of("bird", make_event(Kind.INITIATED, 0, {"tag": "vip, gold"}))).tags == ("vip", "gold")
         assert call.customer_data == {"order": "A-2", "tries": 1}
 
-    def test_a_call_has_at_least_one_event(self) -> None:
+    def test_a_call_needs_at_least_one_event(self) -> None:
         with pytest.raises(ValueError, match="at least one event"):
             fold([])
 
@@ -267,11 +302,11 @@ DELIVERED = {sequence: delivered(sequence) for sequence in SEQUENCES}
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-class TestWhateverWayItCame:
-    """Property: a call is a function of the set of its events."""
+class TestAnyOrder:
+    """A call is a function of the set of its events."""
 
     @given(data=st.data())
-    def test_in_any_order_and_however_often_a_part_of_a_sequence_is_the_same_call(
+    def test_any_order_and_duplicates_of_a_partial_sequence_give_the_same_call(
         self, sequence: str, data: st.DataObject
     ) -> None:
         events = DELIVERED[sequence]
@@ -282,7 +317,7 @@ class TestWhateverWayItCame:
         assert fold(arrived) == fold(in_order)
 
     @given(data=st.data())
-    def test_it_moves_forward_alone(self, sequence: str, data: st.DataObject) -> None:
+    def test_a_call_only_moves_forward(self, sequence: str, data: st.DataObject) -> None:
         arrived = data.draw(st.permutations(DELIVERED[sequence]))
         progress = [fold(arrived[:number]) for number in range(1, len(arrived) + 1)]
         ended = [call.outcome is not None for call in progress]
@@ -329,15 +364,15 @@ any_event = st.builds(
 any_events = st.lists(any_event, min_size=1, max_size=8, unique_by=lambda event: event.dedupe_key)
 
 
-class TestWhateverIsTold:
+class TestAnyEvents:
     @given(any_events, st.randoms(use_true_random=False))
-    def test_any_events_in_any_order_are_one_call(self, events: list[CallEvent], chance: random.Random) -> None:
+    def test_any_events_in_any_order_give_one_call(self, events: list[CallEvent], chance: random.Random) -> None:
         arrived = [*events, *chance.choices(events, k=3)]
         chance.shuffle(arrived)
         assert fold(arrived) == fold(events)
 
     @given(any_events, any_event)
-    def test_nothing_reopens_a_call_but_an_answer_one_that_was_missed(
+    def test_only_an_answer_reopens_a_call_and_only_a_missed_one(
         self, events: list[CallEvent], late: CallEvent
     ) -> None:
         before, after = fold(events), fold([*events, replace(late, dedupe_key="later-than-all")])
@@ -345,7 +380,7 @@ class TestWhateverIsTold:
             assert after.outcome is not None
 
     @given(any_events)
-    def test_the_times_of_a_call_follow_each_other_and_agree_with_how_it_went(self, events: list[CallEvent]) -> None:
+    def test_the_times_of_a_call_are_in_order_and_match_its_outcome(self, events: list[CallEvent]) -> None:
         call = fold(events)
         moments = [call.started_at, call.answered_at, call.ended_at]
         known = [moment for moment in moments if moment]
@@ -357,7 +392,7 @@ class TestWhateverIsTold:
             assert (call.answered_at, call.talk_seconds) == (None, None)
 
     @given(any_events)
-    def test_a_call_is_kept_and_listed_as_it_is(self, events: list[CallEvent]) -> None:
+    def test_a_call_is_stored_and_listed_unchanged(self, events: list[CallEvent]) -> None:
         call = fold(events)
         item = call_item("wavix#one-call", call, expires_at=1)
         assert size_of({"M": item}) < 200_000
@@ -367,18 +402,18 @@ class TestWhateverIsTold:
         assert Call.model_validate_json(call.model_dump_json(by_alias=True)) == call
 
     @given(any_event)
-    def test_an_event_is_read_back_as_it_was_kept(self, event: CallEvent) -> None:
+    def test_an_event_is_read_back_as_stored(self, event: CallEvent) -> None:
         item = event_item(event, Request("POST", "/"), Response(200, "[]"), retention_days=1)
         read = event_of_item(item)
         assert position(read)[2:] == position(event)[2:]
         assert fold([read]).model_dump() == fold([event_of_item(item)]).model_dump()
 
-    def test_a_sender_that_exaggerates_makes_no_item_that_cannot_be_kept(self) -> None:
+    def test_the_largest_possible_call_fits_into_an_item(self) -> None:
         text = "\U0001f600" * 30_000
         details = {f"customer_data.{number}{text}": text for number in range(100)}
         details |= dict.fromkeys(("caller_name", "called_name", "trunk", "reason", "queue", "src_hash"), text)
         events = [
-            told(Kind.DTMF, number, {**details, "digits": text, "tag": f"{number}{text}"}, from_=text, to=text)
+            make_event(Kind.DTMF, number, {**details, "digits": text, "tag": f"{number}{text}"}, from_=text, to=text)
             for number in range(200)
         ]
         assert size_of({"M": call_item("jambonz#one-call", fold(events), expires_at=None)}) < 250_000

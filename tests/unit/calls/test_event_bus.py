@@ -1,4 +1,4 @@
-"""What is published on the event bus, and what happens where the bus refuses."""
+"""Details on the event bus, retries of refused entries, and the subscriptions of the documentation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
-from tests.calls import START, fold, told
-from tests.projection import bus_schema, page_of_the_bus
+from tests.calls import START, fold, make_event
+from tests.projection import bus_schema, bus_section
 from tests.properties import examples
 from tests.support import NOW, ROOT, read_template
 
@@ -44,7 +44,7 @@ def detail(event: CallEvent, call: Call | None = None) -> dict[str, Any]:
 
 
 def entry(number: int = 0, *, text: str = "") -> BusEntry:
-    event = told(Kind.MEDIA, details={"text": text}, key=f"key-{number}")
+    event = make_event(Kind.MEDIA, details={"text": text}, key=f"key-{number}")
     return bus_entry(event, None, pk="jambonz#one-call", sk=f"event#key-{number}")
 
 
@@ -54,12 +54,12 @@ def entries(most: int) -> list[BusEntry]:
 
 @dataclass
 class Bus:
-    """EventBridge's PutEvents, which answers what a test tells it to; what it takes is in `taken`."""
+    """A fake of EventBridge's PutEvents with answers set by the test; accepted entries are in `accepted`."""
 
     faults: list[Exception | None] = field(default_factory=list)
     refuses: dict[str, int] = field(default_factory=dict)
     requests: list[list[str]] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     poison: str = ""
 
@@ -72,18 +72,18 @@ class Bus:
             fault = refusal("ValidationException")
         if fault is not None:
             raise fault
-        told = [self._answer(key) for key in ids]
-        return {"FailedEntryCount": sum("ErrorCode" in answer for answer in told), "Entries": told}
+        results = [self._answer(key) for key in ids]
+        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 
     def _answer(self, key: str) -> dict[str, str]:
         if self.refuses.get(key, 0):
             self.refuses[key] -= 1
             return {"ErrorCode": "ThrottlingException", "ErrorMessage": "of +14155550123"}
-        self.taken.append(key)
+        self.accepted.append(key)
         return {"EventId": key}
 
     def publish(self, published: Sequence[BusEntry], *, times: int = 10_000) -> list[str]:
-        """Publish with so many looks at the clock until time is up, and return what was refused."""
+        """Publish until the time has been checked this often, and return the refused entries."""
         looks = iter(range(times))
         client: Any = self
         refused = EventBus(client, "calls", sleep=self.pauses.append).publish(
@@ -97,10 +97,10 @@ def refusal(code: str) -> ClientError:
 
 
 class TestTheDetail:
-    def test_names_the_event_tells_it_and_has_the_call(self) -> None:
+    def test_contains_the_event_its_id_and_the_call(self) -> None:
         parties = {"direction": "inbound", "from": "+14155550123", "to": "+12125550187"}
         details: dict[str, Detail] = {"trunk": "main", "is_final": True}
-        event = told(
+        event = make_event(
             Kind.RINGING, 1.5, details, status="ringing", direction="inbound", from_="+14155550123", to="+12125550187",
             provider="wavix",
         )  # fmt: skip
@@ -115,11 +115,11 @@ class TestTheDetail:
             "call": call.model_dump(mode="json", by_alias=True),
         }  # fmt: skip
 
-    def test_of_what_belongs_to_no_call_has_none(self) -> None:
-        assert detail(told(Kind.SMS_RECEIVED))["call"] is None
+    def test_of_an_event_without_a_call_has_no_call(self) -> None:
+        assert detail(make_event(Kind.SMS_RECEIVED))["call"] is None
 
-    def test_keeps_decimals_as_text_and_whole_numbers_as_numbers(self) -> None:
-        bill = told(Kind.BILLED, details={"charge": CHARGE, "duration_seconds": 42, "is_final": False})
+    def test_has_decimals_as_text_and_integers_as_numbers(self) -> None:
+        bill = make_event(Kind.BILLED, details={"charge": CHARGE, "duration_seconds": 42, "is_final": False})
         assert detail(bill, fold([bill]))["event"]["details"] == {
             "charge": "0.0095", "duration_seconds": 42, "is_final": False,
         }  # fmt: skip
@@ -132,8 +132,8 @@ class TestTheDetail:
 
 
 class TestADetailThatWouldBeTooLarge:
-    def test_has_its_longest_texts_cut_and_says_so(self) -> None:
-        event = told(Kind.MEDIA, details={"text": "é" * 150_000, "digits": "1234"}, from_="+14155550123")
+    def test_has_its_longest_texts_cut_and_is_marked(self) -> None:
+        event = make_event(Kind.MEDIA, details={"text": "é" * 150_000, "digits": "1234"}, from_="+14155550123")
         cut = detail(event, fold([event]))
         assert cut["truncated"] is True
         assert cut["event"]["details"]["digits"] == "1234"
@@ -143,16 +143,16 @@ class TestADetailThatWouldBeTooLarge:
         assert 20_000 < len(text) < 150_000
         assert bus_schema().is_valid(cut)
 
-    def test_is_not_touched_where_it_just_fits(self) -> None:
-        event = told(Kind.MEDIA, details={"text": ""})
+    def test_is_unchanged_if_it_just_fits(self) -> None:
+        event = make_event(Kind.MEDIA, details={"text": ""})
         room = MAX_DETAIL_BYTES - len(detail_of(event, None, pk=PK, sk=SK).encode())
         fits = replace(event, details={"text": "x" * room})
         assert len(detail_of(fits, None, pk=PK, sk=SK).encode()) == MAX_DETAIL_BYTES
         assert "truncated" not in detail(fits)
         assert detail(replace(event, details={"text": "x" * (room + 1)}))["truncated"] is True
 
-    def test_has_members_left_out_only_where_texts_are_not_enough(self) -> None:
-        event = told(Kind.OTHER, details={f"customer_data.{number}": "x" * 50 for number in range(9000)})
+    def test_drops_members_only_if_cutting_texts_is_not_enough(self) -> None:
+        event = make_event(Kind.OTHER, details={f"customer_data.{number}": "x" * 50 for number in range(9000)})
         cut = detail(event, fold([event]))
         assert cut["truncated"] is True
         assert 1000 < len(cut["event"]["details"]) < 9000
@@ -168,7 +168,7 @@ class TestADetailThatWouldBeTooLarge:
     def test_always_fits_into_a_request(self, text: str, lengths: list[int], members: int, names: int) -> None:
         details = {f"customer_data.{number:05}{text * names}": text * 1000 for number in range(members)}
         details |= {f"text{number}": text * length for number, length in enumerate(lengths)}
-        event = told(Kind.OTHER, details=details, status=text * 100_000, from_=text * 100_000, to=text * 100_000)
+        event = make_event(Kind.OTHER, details=details, status=text * 100_000, from_=text * 100_000, to=text * 100_000)
         event = replace(event, name=text * 100_000, call_id=text * 100_000)
         published = bus_entry(event, fold([event]), pk=f"jambonz#{'x' * 200}", sk=f"event#{'x' * 200}")
         assert published.size <= MAX_REQUEST_BYTES
@@ -193,19 +193,19 @@ MUTANTS: dict[str, list[object]] = {
     "call.event_count": [0],
     "call.body": ["raw"],
 }
-"""Members of a detail with values that they must not have."""
+"""Members of a detail with invalid values."""
 
 
 class TestTheSchema:
     def valid(self) -> dict[str, Any]:
-        event = told(Kind.BILLED, details={"charge": CHARGE}, provider="wavix", status="answered")
+        event = make_event(Kind.BILLED, details={"charge": CHARGE}, provider="wavix", status="answered")
         return detail(event, fold([event]))
 
-    def test_takes_what_is_published(self) -> None:
+    def test_accepts_published_details(self) -> None:
         bus_schema().validate(self.valid())
 
     @pytest.mark.parametrize("path", MUTANTS)
-    def test_refuses_what_is_not(self, path: str) -> None:
+    def test_rejects_a_wrong_value(self, path: str) -> None:
         *parents, name = path.split(".")
         for value in MUTANTS[path]:
             document = self.valid()
@@ -215,7 +215,7 @@ class TestTheSchema:
             part[name] = value
             assert not bus_schema().is_valid(document), value
 
-    def test_refuses_a_member_that_is_missing(self) -> None:
+    def test_rejects_a_missing_member(self) -> None:
         for part in ((), ("event",), ("call",)):
             for name in self.valid()[part[0]] if part else self.valid():
                 document = self.valid()
@@ -233,23 +233,23 @@ class TestPublishing:
         ],
         ids=["of nothing", "of so many entries", "of so many bytes"],
     )
-    def test_makes_as_few_requests_as_hold_the_entries(self, published: list[BusEntry], requests: list[int]) -> None:
+    def test_uses_as_few_requests_as_possible(self, published: list[BusEntry], requests: list[int]) -> None:
         bus = Bus()
         assert bus.publish(published) == []
         assert ([len(request) for request in bus.requests], bus.pauses) == (requests, [])
 
-    def test_counts_bytes_and_not_letters(self) -> None:
+    def test_counts_bytes_and_not_characters(self) -> None:
         short, long = entry(text="e" * 1000), entry(text="é" * 1000)
         assert long.size - short.size == 1000
 
-    def test_sends_again_what_was_refused_and_only_that(self) -> None:
+    def test_retries_only_refused_entries(self) -> None:
         bus = Bus(refuses={"key-1": 1, "key-3": 2})
         assert bus.publish(entries(5)) == []
         assert bus.requests[1:] == [["key-1", "key-3"], ["key-3"]]
-        assert sorted(bus.taken) == [f"key-{number}" for number in range(5)]
+        assert sorted(bus.accepted) == [f"key-{number}" for number in range(5)]
         assert bus.pauses == [*PAUSES[:2]]
 
-    def test_pauses_longer_each_time_and_then_gives_up(self) -> None:
+    def test_retries_with_growing_pauses_and_then_gives_up(self) -> None:
         bus = Bus(refuses={"key-1": 100})
         assert bus.publish(entries(3)) == ["key-1"]
         assert bus.pauses == [*PAUSES]
@@ -257,29 +257,27 @@ class TestPublishing:
         assert bus.requests[1:] == [["key-1"]] * len(PAUSES)
 
     @pytest.mark.parametrize(("number", "times", "refused"), [(12, 0, range(12)), (25, 2, range(20, 25)), (3, 1, [1])])
-    def test_sends_and_waits_no_longer_than_there_is_time(
-        self, number: int, times: int, refused: Sequence[int]
-    ) -> None:
+    def test_stops_when_the_time_is_up(self, number: int, times: int, refused: Sequence[int]) -> None:
         bus = Bus(refuses={"key-1": 100} if number == 3 else {})
         assert bus.publish(entries(number), times=times) == [f"key-{one}" for one in refused]
         assert (len(bus.requests), bus.pauses) == (times, [])
 
-    def test_survives_a_bus_that_hangs_for_a_while(self) -> None:
+    def test_survives_a_bus_that_hangs_temporarily(self) -> None:
         bus = Bus(faults=[ReadTimeoutError(endpoint_url=""), ReadTimeoutError(endpoint_url="")])
         assert bus.publish(entries(3)) == []
-        assert sorted(bus.taken) == ["key-0", "key-1", "key-2"]
+        assert sorted(bus.accepted) == ["key-0", "key-1", "key-2"]
 
-    def test_one_entry_that_has_the_whole_request_refused_takes_no_other_along(self) -> None:
+    def test_one_invalid_entry_does_not_stop_the_others(self) -> None:
         bus = Bus(poison="key-4")
         assert bus.publish(entries(10)) == ["key-4"]
-        assert sorted(bus.taken) == sorted({f"key-{number}" for number in range(10)} - {"key-4"})
+        assert sorted(bus.accepted) == sorted({f"key-{number}" for number in range(10)} - {"key-4"})
 
-    def test_a_throttled_request_is_sent_again_whole_and_not_ten_times_over(self) -> None:
+    def test_a_throttled_request_is_retried_as_one_request(self) -> None:
         bus = Bus(faults=[refusal("ThrottlingException")])
         assert bus.publish(entries(10)) == []
         assert [len(request) for request in bus.requests] == [10, 10]
 
-    def test_logs_the_bus_s_codes_and_never_its_words(self, log: io.StringIO) -> None:
+    def test_logs_error_codes_but_not_error_messages(self, log: io.StringIO) -> None:
         Bus(refuses={"key-1": 1, "key-2": 1}, faults=[refusal("ValidationException")]).publish(entries(3))
         lines = [json.loads(line) for line in log.getvalue().splitlines()]
         assert [line["entries_by_code"] for line in lines] == [
@@ -288,15 +286,19 @@ class TestPublishing:
         assert "4155550123" not in log.getvalue()
 
 
-ENDS = {kind for kind in Kind if fold([told(kind)]).outcome} - {Kind.BILLED}
-ENDED_CALL = (told(Kind.INITIATED, to="+14155550123"), told(Kind.RINGING, 1), told(Kind.NO_ANSWER, 30))
+ENDS = {kind for kind in Kind if fold([make_event(kind)]).outcome} - {Kind.BILLED}
+ENDED_CALL = (
+    make_event(Kind.INITIATED, to="+14155550123"),
+    make_event(Kind.RINGING, 1),
+    make_event(Kind.NO_ANSWER, 30),
+)
 
 
-def chosen(pattern: str, events: Sequence[CallEvent], *, told_by: int | None = None) -> set[Kind]:
-    """The kinds of those events that a rule forwards, each published when so many of them had come."""
+def chosen(pattern: str, events: Sequence[CallEvent], *, known: int | None = None) -> set[Kind]:
+    """Return the kinds of the events that a rule forwards, each published after `known` events had arrived."""
     kinds = set()
     for event in events:
-        call = fold(events[:told_by] if told_by else [event])
+        call = fold(events[:known] if known else [event])
         request = bus_entry(event, call, pk=PK, sk=SK).request
         published: Any = {
             "source": request["Source"],
@@ -308,8 +310,8 @@ def chosen(pattern: str, events: Sequence[CallEvent], *, told_by: int | None = N
     return kinds
 
 
-PATTERNS: dict[str, str] = dict(re.findall(r"^\| ([^|`]+) \| `(\{.*\})` \|$", page_of_the_bus(), re.MULTILINE))
-EACH_KIND = tuple(told(kind, provider="wavix") for kind in Kind)
+PATTERNS: dict[str, str] = dict(re.findall(r"^\| ([^|`]+) \| `(\{.*\})` \|$", bus_section(), re.MULTILINE))
+EACH_KIND = tuple(make_event(kind, provider="wavix") for kind in Kind)
 
 
 class TestSubscribing:
@@ -320,28 +322,28 @@ class TestSubscribing:
         assert chosen(PATTERNS[heading], EACH_KIND) == kinds
         assert len(PATTERNS) == 6
 
-    def test_to_ended_calls_and_not_to_their_legs(self) -> None:
+    def test_to_ended_calls_without_their_legs(self) -> None:
         legs = [replace(event, details={"parent_call_sid": "parent"}) for event in EACH_KIND]
         assert chosen(PATTERNS["ended calls"], legs) == set()
 
-    def test_to_calls_of_jambonz_that_were_never_bridged(self) -> None:
+    def test_to_jambonz_calls_that_were_never_bridged(self) -> None:
         pattern = PATTERNS["jambonz: calls that were never bridged"]
-        rang = told(Kind.VERB, 5, {"dial_call_status": "busy"})
-        taken = told(Kind.VERB, 9, {"dial_call_status": "completed"})
-        over = told(Kind.COMPLETED, 20)
-        assert chosen(pattern, [rang, over], told_by=2) == {Kind.COMPLETED}
-        assert chosen(pattern, [rang, taken, over], told_by=3) == set()
+        rang = make_event(Kind.VERB, 5, {"dial_call_status": "busy"})
+        accepted = make_event(Kind.VERB, 9, {"dial_call_status": "completed"})
+        over = make_event(Kind.COMPLETED, 20)
+        assert chosen(pattern, [rang, over], known=2) == {Kind.COMPLETED}
+        assert chosen(pattern, [rang, accepted, over], known=3) == set()
 
     def test_to_unanswered_calls(self) -> None:
         pattern = PATTERNS["unanswered calls"]
-        assert chosen(pattern, ENDED_CALL, told_by=2) == set()
-        assert chosen(pattern, ENDED_CALL, told_by=3) == {event.kind for event in ENDED_CALL}
-        assert chosen(pattern, [*ENDED_CALL, told(Kind.ANSWERED, 40)], told_by=4) == set()
+        assert chosen(pattern, ENDED_CALL, known=2) == set()
+        assert chosen(pattern, ENDED_CALL, known=3) == {event.kind for event in ENDED_CALL}
+        assert chosen(pattern, [*ENDED_CALL, make_event(Kind.ANSWERED, 40)], known=4) == set()
 
     def test_to_a_number(self) -> None:
         pattern = PATTERNS["calls to a number, as the provider writes it"]
-        assert chosen(pattern, ENDED_CALL, told_by=3) == {event.kind for event in ENDED_CALL}
-        assert chosen(pattern, [replace(event, to="+12125550187") for event in ENDED_CALL], told_by=3) == set()
+        assert chosen(pattern, ENDED_CALL, known=3) == {event.kind for event in ENDED_CALL}
+        assert chosen(pattern, [replace(event, to="+12125550187") for event in ENDED_CALL], known=3) == set()
 
     def test_over_http_forwards_ended_calls(self) -> None:
         document = read_template(ROOT / "docs" / "examples" / "forward-to-http.yaml")
@@ -351,6 +353,6 @@ class TestSubscribing:
 
 
 @pytest.mark.parametrize("moment", [NOW, START - timedelta(days=400_000)])
-def test_the_time_of_an_entry_is_when_it_happened(moment: Any) -> None:
-    event = replace(told(Kind.RINGING), sent_at=moment)
+def test_the_time_of_an_entry_is_when_the_event_happened(moment: Any) -> None:
+    event = replace(make_event(Kind.RINGING), sent_at=moment)
     assert bus_entry(event, None, pk=PK, sk=SK).request["Time"] == moment

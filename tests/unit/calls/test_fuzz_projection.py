@@ -1,4 +1,4 @@
-"""Whatever is kept is projected, published and shown; what is poisoned blocks nothing, and waits where it was put."""
+"""Any stored event is projected, published and shown. A poisoned item stays in its queue and blocks no other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.console import Console
 from tests.hostile import as_json, at, bodies, changed, in_bounded_time, mutated, paths_in, raw, texts, values
 from tests.limits import assert_storable
-from tests.projection import bus_schema, kept, queue_batch, stream_batch
+from tests.projection import bus_schema, queue_batch, stored_item, stream_batch
 from tests.properties import examples
 from tests.support import SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue
 from tests.unit.calls.test_projector import ANSWERED_CALL, World
@@ -31,13 +31,13 @@ every_function = pytest.mark.parametrize("name", FUNCTIONS)
 @every_function
 @given(data=st.data())
 @examples(25)
-def test_every_event_that_is_kept_is_folded_published_and_shown(name: str, data: st.DataObject) -> None:
+def test_every_stored_event_is_folded_published_and_shown(name: str, data: st.DataObject) -> None:
     function, world = FUNCTIONS[name](), World()
     recorded = [one for one in recordings(name) if raw_body(one)[:1] == b"{"]
     for event in data.draw(st.lists(st.sampled_from(recorded), min_size=1, max_size=4)):
         body = as_json(data.draw(mutated(json.loads(raw_body(event)))))
         encoded = {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
-        assert function.take(function.sign({**event, **encoded})).statusCode < 500
+        assert function.deliver(function.sign({**event, **encoded})).statusCode < 500
     events = [item for item in function.items if item["sk"]["S"].startswith("event#")]
     world.table.update({(item["pk"]["S"], item["sk"]["S"]): item for item in events})
     with in_bounded_time():
@@ -62,7 +62,7 @@ def test_every_event_that_is_kept_is_folded_published_and_shown(name: str, data:
 
 @every_function
 @pytest.mark.parametrize("number", ["9e38", "-9e38", "9" * 38, "1" + "0" * 37, "0." + "123456789" * 4])
-def test_no_number_keeps_a_call_out_of_the_table(name: str, number: str) -> None:
+def test_a_call_with_any_number_is_stored(name: str, number: str) -> None:
     for recorded in recordings(name):
         document = json.loads(raw_body(recorded) or b"{}")
         for path in paths_in(document):
@@ -70,7 +70,7 @@ def test_no_number_keeps_a_call_out_of_the_table(name: str, number: str) -> None
                 document = changed(document, path, raw(number))
         function, world = FUNCTIONS[name](), World()
         encoded = {"body": base64.b64encode(as_json(document)).decode(), "isBase64Encoded": True}
-        function.take(function.sign({**recorded, **encoded}))
+        function.deliver(function.sign({**recorded, **encoded}))
         events = [item for item in function.items if item["sk"]["S"].startswith("event#")]
         world.table.update({(item["pk"]["S"], item["sk"]["S"]): item for item in events})
         world.stream(events)
@@ -81,27 +81,27 @@ def test_no_number_keeps_a_call_out_of_the_table(name: str, number: str) -> None
 
 @given(data=st.data())
 @examples(60)
-def test_a_poisoned_event_keeps_no_other_call_waiting(data: st.DataObject) -> None:
+def test_a_poisoned_event_delays_no_other_call(data: st.DataObject) -> None:
     world = World()
-    well = world.keep(*ANSWERED_CALL)
+    well = world.store(*ANSWERED_CALL)
     other = replace(ANSWERED_CALL[0], call_id="other")
-    batch = stream_batch([well[0], kept(other), *well[1:]])
+    batch = stream_batch([well[0], stored_item(other), *well[1:]])
     image = batch["Records"][1]["dynamodb"]["NewImage"]
-    # Whoever writes into the table, every item has a key.
+    # Every item in a table has a key.
     keys = {name: image.pop(name) for name in ("pk", "sk")}
     poisoned = data.draw(mutated(image).filter(lambda item: isinstance(item, dict)))
     batch["Records"][1]["dynamodb"]["NewImage"] = {**poisoned, **keys}
     with in_bounded_time():
-        assert world.take(batch) == []
+        assert world.project(batch) == []
     assert world.call() is not None
     assert len(world.published) >= len(ANSWERED_CALL)
 
 
 @given(body=texts | values.map(json.dumps) | st.binary(max_size=99).map(lambda raw: base64.b64encode(raw).decode()))
 @examples(60)
-def test_a_message_that_is_no_key_stays_in_the_queue_and_no_other_one(body: str) -> None:
+def test_only_an_invalid_key_stays_in_the_retry_queue(body: str) -> None:
     world = World()
-    (item, *_) = world.keep(*ANSWERED_CALL)
+    (item, *_) = world.store(*ANSWERED_CALL)
     key = json.dumps({"pk": item["pk"]["S"], "sk": item["sk"]["S"]})
     with in_bounded_time():
         assert world.retry(key, body, key) == ["message-1"]
@@ -109,7 +109,7 @@ def test_a_message_that_is_no_key_stays_in_the_queue_and_no_other_one(body: str)
 
 
 class Drain:
-    """The spill queue's drainer on a table, and what it leaves in the queue."""
+    """The drainer with a table."""
 
     def __init__(self) -> None:
         self.table = FakeDynamoDB()
@@ -117,10 +117,10 @@ class Drain:
             EventStore(self.table.as_client(), "events"), FakeQueue().as_client(), SPILL_QUEUE_URL
         )
 
-    def take(self, *bodies: str) -> list[str]:
-        """Give messages, and return the ids of those that stay."""
+    def run(self, *bodies: str) -> list[str]:
+        """Drain messages, and return the ids of the messages that stay in the queue."""
         batch: Any = queue_batch(bodies)
-        return [one["itemIdentifier"] for one in self._drainer.take(batch, lambda: 60)["batchItemFailures"]]
+        return [one["itemIdentifier"] for one in self._drainer.drain(batch, lambda: 60)["batchItemFailures"]]
 
 
 def packed(raw: bytes) -> str:
@@ -135,17 +135,17 @@ def packed(raw: bytes) -> str:
     | st.sampled_from([b"[" * 100_000, b"0" * 50_000_000, b'{"pk":{"S":"a"},"sk":{"S":1}}']).map(packed)
 )
 @examples(60)
-def test_a_message_that_is_no_item_stays_in_the_spill_queue_and_no_other_one(body: str) -> None:
+def test_only_an_invalid_item_stays_in_the_spill_queue(body: str) -> None:
     drain = Drain()
-    first, second = (pack_item(kept(event)) for event in ANSWERED_CALL[:2])
+    first, second = (pack_item(stored_item(event)) for event in ANSWERED_CALL[:2])
     with in_bounded_time():
-        assert drain.take(first, body, second) == ["message-1"]
+        assert drain.run(first, body, second) == ["message-1"]
     assert len(drain.table.items) == 2
 
 
 @given(body=texts | values.map(as_json).map(packed))
 @examples(60)
-def test_of_what_is_no_packed_item_nothing_is_told(body: str) -> None:
+def test_the_error_of_an_invalid_packed_item_shows_none_of_it(body: str) -> None:
     with in_bounded_time(), pytest.raises(ValueError, match=r"\Anot a packed item( \([A-Za-z]+\))?\Z"):
         unpack_item(body)
 
@@ -153,11 +153,11 @@ def test_of_what_is_no_packed_item_nothing_is_told(body: str) -> None:
 @every_function
 @given(data=st.data())
 @examples(15)
-def test_whatever_is_kept_comes_out_of_the_spill_queue_as_it_was(name: str, data: st.DataObject) -> None:
+def test_any_item_leaves_the_spill_queue_unchanged(name: str, data: st.DataObject) -> None:
     function = FUNCTIONS[name]()
     event = data.draw(st.sampled_from(recordings(name)))
     body = data.draw(bodies([raw_body(event)]))
-    function.take(function.sign({**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}))
+    function.deliver(function.sign({**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}))
     drain = Drain()
-    assert drain.take(*map(pack_item, function.items), *map(pack_item, function.items)) == []
+    assert drain.run(*map(pack_item, function.items), *map(pack_item, function.items)) == []
     assert drain.table.items == function.table.items

@@ -1,4 +1,4 @@
-"""What becomes of new events: their calls are folded and kept, and the events are published."""
+"""The projector folds and stores the calls of new events, and publishes the events."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from callhooks.providers.registry import hints_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import SEQUENCES, delivered, fold, told
-from tests.projection import Invocation, bus_schema, kept, key_message, queue_batch, stream_batch
+from tests.calls import SEQUENCES, delivered, fold, make_event
+from tests.projection import Invocation, bus_schema, key_message, queue_batch, stored_item, stream_batch
 from tests.properties import examples
 
 PK = "jambonz#one-call"
 ANSWERED_CALL = (
-    told(Kind.INITIATED, 0, from_="+14155550123", to="+12125550187", direction="inbound"),
-    told(Kind.RINGING, 1), told(Kind.ANSWERED, 5), told(Kind.COMPLETED, 9),
+    make_event(Kind.INITIATED, 0, from_="+14155550123", to="+12125550187", direction="inbound"),
+    make_event(Kind.RINGING, 1), make_event(Kind.ANSWERED, 5), make_event(Kind.COMPLETED, 9),
 )  # fmt: skip
 
 
 class Fault(Exception):
-    """Whatever may go wrong with one call; its text may hold a number."""
+    """Any fault of one call; its text may contain a phone number."""
 
 
 @dataclass
 class World:
-    """The table, the bus and the retry queue, and one container of the projector between them.
+    """A container of the projector with a table, a bus and a retry queue.
 
-    `steps` tells what was done, in order. `broken` are partitions that cannot be read, `unwritable` those that refuse
-    a call's item, `unpublishable` the ids that the bus refuses.
+    `steps` lists the operations in order. `broken` holds partitions that cannot be read, `unwritable` partitions that
+    reject a call's item, `unpublishable` ids that the bus refuses.
     """
 
     table: dict[tuple[str, str], Item] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class World:
 
     def put_item(self, *, Item: Item, **_: object) -> None:  # noqa: N803
         pk, sk = Item["pk"]["S"], Item["sk"]["S"]
-        self.steps.append(f"keep {pk}")
+        self.steps.append(f"store {pk}")
         if pk in self.unwritable:
             raise ReadTimeoutError(endpoint_url="")
         older = self.table.get((pk, sk))
@@ -86,16 +86,16 @@ class World:
         self.table[pk, sk] = Item
 
     def put_events(self, *, Entries: Sequence[Any]) -> Any:  # noqa: N803
-        told = []
+        results = []
         for entry in Entries:
             detail = json.loads(entry["Detail"])
             if detail["id"] in self.unpublishable:
-                told.append({"ErrorCode": "InternalFailure"})
+                results.append({"ErrorCode": "InternalFailure"})
             else:
                 self.steps.append(f"publish {detail['id'].partition('/')[0]}")
                 self.published.append(detail)
-                told.append({"EventId": "1"})
-        return {"FailedEntryCount": sum("ErrorCode" in answer for answer in told), "Entries": told}
+                results.append({"EventId": "1"})
+        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
         assert QueueUrl == "https://queue"
@@ -103,21 +103,21 @@ class World:
             raise self.queue_fault
         self.retries.append(MessageBody)
 
-    def keep(self, *events: CallEvent) -> list[Item]:
-        """Put events into the table, as the webhooks do."""
-        items = [kept(event) for event in events]
+    def store(self, *events: CallEvent) -> list[Item]:
+        """Store events as the webhooks do, and return their items."""
+        items = [stored_item(event) for event in events]
         self.table |= {(item["pk"]["S"], item["sk"]["S"]): item for item in items}
         return items
 
     def stream(self, items: Iterable[Mapping[str, Any]], *, name: str = "INSERT") -> None:
-        assert self.take(stream_batch(items, name=name)) == []
+        assert self.project(stream_batch(items, name=name)) == []
 
     def retry(self, *bodies: str) -> list[str]:
-        """Give messages of the retry queue, and return the ids of those that stay in it."""
-        return self.take(queue_batch(bodies))
+        """Project messages of the retry queue, and return the ids of the messages that stay in it."""
+        return self.project(queue_batch(bodies))
 
-    def take(self, batch: Any) -> list[str]:
-        reply = self.projector.take(batch, lambda: self.invocation.seconds_left)
+    def project(self, batch: Any) -> list[str]:
+        reply = self.projector.project(batch, lambda: self.invocation.seconds_left)
         return [failure["itemIdentifier"] for failure in reply["batchItemFailures"]]
 
     def call(self, pk: str = PK) -> Item | None:
@@ -142,43 +142,43 @@ def id_of(event: CallEvent) -> str:
 
 
 def expected_call(events: Sequence[CallEvent]) -> Item:
-    expires_at = max(int(kept(event)["expires_at"]["N"]) for event in events)
+    expires_at = max(int(stored_item(event)["expires_at"]["N"]) for event in events)
     return call_item(PK, fold(events), expires_at=expires_at)
 
 
 def lines(log: io.StringIO, message: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in log.getvalue().splitlines()]
-    return [line for line in told if line["message"] == message]
+    all_lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    return [line for line in all_lines if line["message"] == message]
 
 
-class TestABatchOfTheStream:
-    def test_each_call_is_read_and_kept_once_before_anything_is_published(self) -> None:
+class TestStreamBatch:
+    def test_each_call_is_read_and_stored_once_before_publishing(self) -> None:
         world = World()
         other = of_call("other", *ANSWERED_CALL)
-        items = world.keep(*ANSWERED_CALL, *other)
+        items = world.store(*ANSWERED_CALL, *other)
         world.stream([*items[::2], *items[1::2]])
-        assert world.steps[:4] == ["read jambonz#one-call", "keep jambonz#one-call",
-                                   "read jambonz#other", "keep jambonz#other"]  # fmt: skip
+        assert world.steps[:4] == ["read jambonz#one-call", "store jambonz#one-call",
+                                   "read jambonz#other", "store jambonz#other"]  # fmt: skip
         assert sorted(world.steps[4:]) == ["publish jambonz#one-call"] * 4 + ["publish jambonz#other"] * 4
 
-    def test_the_call_is_what_all_its_events_come_to_also_those_of_other_batches(self) -> None:
+    def test_a_call_includes_events_from_other_batches(self) -> None:
         world = World()
-        items = world.keep(*ANSWERED_CALL)
+        items = world.store(*ANSWERED_CALL)
         world.stream(items[2:3])
         assert world.call() == expected_call(ANSWERED_CALL)
 
     def test_each_event_is_published_with_the_call(self) -> None:
         world = World()
-        world.stream(world.keep(*ANSWERED_CALL))
+        world.stream(world.store(*ANSWERED_CALL))
         assert world.published_ids == [id_of(event) for event in ANSWERED_CALL]
         for detail in world.published:
             bus_schema().validate(detail)
             assert (detail["call"]["status"], detail["call"]["event_count"]) == ("completed", 4)
         assert [detail["event"]["kind"] for detail in world.published] == [event.kind for event in ANSWERED_CALL]
 
-    def test_an_older_batch_that_comes_late_takes_nothing_back(self) -> None:
+    def test_a_late_older_batch_does_not_revert_a_call(self) -> None:
         world = World()
-        items = world.keep(*ANSWERED_CALL)
+        items = world.store(*ANSWERED_CALL)
         world.stream(items)
         del world.table[items[-1]["pk"]["S"], items[-1]["sk"]["S"]]
         world.stream(items[:1])
@@ -187,80 +187,80 @@ class TestABatchOfTheStream:
     @pytest.mark.parametrize(
         "event",
         [
-            replace(told(Kind.SMS_RECEIVED, provider="voipstudio"), call_id=None, sms_id="77"),
-            replace(told(Kind.CLIENT_REFUSED), call_id=None),
-            replace(told(Kind.QUEUE_WRAPUP, provider="voipstudio"), call_id=None, sent_at=None),
+            replace(make_event(Kind.SMS_RECEIVED, provider="voipstudio"), call_id=None, sms_id="77"),
+            replace(make_event(Kind.CLIENT_REFUSED), call_id=None),
+            replace(make_event(Kind.QUEUE_WRAPUP, provider="voipstudio"), call_id=None, sent_at=None),
         ],
         ids=["sms", "client", "none"],
     )
-    def test_what_belongs_to_no_call_is_published_alone(self, event: CallEvent) -> None:
+    def test_an_event_without_a_call_is_published_alone(self, event: CallEvent) -> None:
         world = World()
-        world.stream(world.keep(event))
+        world.stream(world.store(event))
         assert world.steps == [f"publish {event_key(event)[0]}"]
         assert world.published[0]["call"] is None
         bus_schema().validate(world.published[0])
 
     @pytest.mark.parametrize("name", ["MODIFY", "REMOVE"])
-    def test_what_is_not_new_is_passed_over(self, name: str) -> None:
+    def test_changes_and_removals_are_ignored(self, name: str) -> None:
         world = World()
-        world.stream(world.keep(*ANSWERED_CALL), name=name)
+        world.stream(world.store(*ANSWERED_CALL), name=name)
         assert (world.published, world.call(), world.retries) == ([], None, [])
 
-    def test_what_is_no_event_is_passed_over(self) -> None:
+    def test_items_that_are_not_events_are_ignored(self) -> None:
         world = World()
         quarantined = {"pk": {"S": "quarantine#wavix#2026-11-21"}, "sk": {"S": "0" * 64}, "body": {"B": b"\xff"}}
         world.stream([expected_call(ANSWERED_CALL), quarantined])
         assert (world.steps, world.retries) == ([], [])
 
-    def test_a_call_that_was_forgotten_meanwhile_is_neither_kept_nor_published(self, log: io.StringIO) -> None:
+    def test_a_call_removed_in_the_meantime_is_not_stored_or_published(self, log: io.StringIO) -> None:
         world = World()
-        items = world.keep(*ANSWERED_CALL)
+        items = world.store(*ANSWERED_CALL)
         world.table.clear()
         world.stream(items)
         assert (world.published, world.call(), world.retries) == ([], None, [])
         assert [line["gone"] for line in lines(log, "projected")] == [4]
 
-    def test_one_line_is_logged_of_each_batch(self, log: io.StringIO) -> None:
+    def test_one_line_is_logged_per_batch(self, log: io.StringIO) -> None:
         world = World()
-        world.stream(world.keep(*ANSWERED_CALL))
+        world.stream(world.store(*ANSWERED_CALL))
         (line,) = log.getvalue().splitlines()
-        told = json.loads(line)
-        assert (told["message"], told["events"], told["calls"]) == ("projected", 4, 1)
-        assert not {"failed", "gone"} & told.keys()
+        fields = json.loads(line)
+        assert (fields["message"], fields["events"], fields["calls"]) == ("projected", 4, 1)
+        assert not {"failed", "gone"} & fields.keys()
 
 
-def with_an_unreadable_event(world: World) -> list[Item]:
-    poisoned = world.keep(*ANSWERED_CALL)
+def unreadable_event(world: World) -> list[Item]:
+    poisoned = world.store(*ANSWERED_CALL)
     poisoned[1]["kind"] = {"S": "call.unheard_of"}
     return poisoned
 
 
-def that_cannot_be_read(world: World) -> list[Item]:
+def read_failure(world: World) -> list[Item]:
     world.broken.add(PK)
-    return world.keep(*ANSWERED_CALL)
+    return world.store(*ANSWERED_CALL)
 
 
-def that_cannot_be_written(world: World) -> list[Item]:
+def write_failure(world: World) -> list[Item]:
     world.unwritable.add(PK)
-    return world.keep(*ANSWERED_CALL)
+    return world.store(*ANSWERED_CALL)
 
 
-def that_the_bus_refuses(world: World) -> list[Item]:
+def refused_by_bus(world: World) -> list[Item]:
     world.unpublishable.update(id_of(event) for event in ANSWERED_CALL)
-    return world.keep(*ANSWERED_CALL)
+    return world.store(*ANSWERED_CALL)
 
 
-FAULTS = [with_an_unreadable_event, that_cannot_be_read, that_cannot_be_written, that_the_bus_refuses]
+FAULTS = [unreadable_event, read_failure, write_failure, refused_by_bus]
 every_fault = pytest.mark.parametrize("fault", FAULTS)
 
 
 class TestACallThatCannotBeProjected:
     @every_fault
-    def test_goes_to_the_retry_queue_and_blocks_nothing(self, fault: Callable[[World], list[Item]]) -> None:
+    def test_goes_to_the_retry_queue_and_blocks_no_other(self, fault: Callable[[World], list[Item]]) -> None:
         world = World()
         items = fault(world)
         others = [of_call(name, *ANSWERED_CALL) for name in ("before", "after")]
-        before, after = (world.keep(*events) for events in others)
+        before, after = (world.store(*events) for events in others)
         world.stream([*before, *items, *after])
         assert sorted(world.published_ids) == sorted(id_of(event) for events in others for event in events)
         assert world.call("jambonz#before")
@@ -268,7 +268,7 @@ class TestACallThatCannotBeProjected:
         assert sorted(world.retried) == sorted(event_key(event) for event in ANSWERED_CALL)
 
     @every_fault
-    def test_is_logged_and_counted_without_numbers(
+    def test_is_logged_and_counted_without_phone_numbers(
         self, fault: Callable[[World], list[Item]], log: io.StringIO, capsys: pytest.CaptureFixture[str]
     ) -> None:
         world = World()
@@ -280,83 +280,83 @@ class TestACallThatCannotBeProjected:
         assert [(metric["EventNotProjected"], metric["provider"]) for metric in metrics] == [([1.0], "jambonz")] * 4
         assert "4155550123" not in log.getvalue() + str(metrics)
 
-    def test_of_which_the_bus_refused_one_event_has_only_that_one_tried_again(self) -> None:
+    def test_because_the_bus_refused_one_event_retries_only_that_event(self) -> None:
         world = World()
         world.unpublishable.add(id_of(ANSWERED_CALL[2]))
-        world.stream(world.keep(*ANSWERED_CALL))
+        world.stream(world.store(*ANSWERED_CALL))
         assert world.retried == [event_key(ANSWERED_CALL[2])]
         assert len(world.published) == 3
 
-    def test_is_projected_when_it_is_tried_again_and_the_fault_is_gone(self) -> None:
+    def test_is_projected_by_a_retry_after_the_fault_is_fixed(self) -> None:
         world = World(broken={PK})
-        world.stream(world.keep(*ANSWERED_CALL))
+        world.stream(world.store(*ANSWERED_CALL))
         world.broken.clear()
         assert world.retry(*world.retries) == []
         assert world.call() == expected_call(ANSWERED_CALL)
         assert sorted(world.published_ids) == sorted(id_of(event) for event in ANSWERED_CALL)
 
-    def test_fails_the_batch_where_the_retry_queue_fails_too(self) -> None:
+    def test_fails_the_batch_if_the_retry_queue_fails_too(self) -> None:
         world = World(broken={PK}, queue_fault=ReadTimeoutError(endpoint_url=""))
-        batch = stream_batch(world.keep(*ANSWERED_CALL))
+        batch = stream_batch(world.store(*ANSWERED_CALL))
         with pytest.raises(ReadTimeoutError):
-            world.take(batch)
+            world.project(batch)
         world.queue_fault = None
-        world.take(batch)
+        world.project(batch)
         assert sorted(world.retried) == sorted(event_key(event) for event in ANSWERED_CALL)
 
-    def test_has_messages_of_a_bounded_size(self) -> None:
+    def test_has_retry_messages_of_a_bounded_size(self) -> None:
         world = World(broken={f"jambonz#sha256-{'0' * 64}"})
         event = replace(ANSWERED_CALL[0], call_id="+1" * 100_000, dedupe_key="#" * 100_000)
         world.broken.add(event_key(event)[0])
-        world.stream(world.keep(event))
+        world.stream(world.store(event))
         assert [len(message) < 500 for message in world.retries] == [True]
 
 
 class TestTheTime:
-    def test_that_is_running_out_leaves_the_rest_to_the_retry_queue(self, log: io.StringIO) -> None:
+    def test_that_runs_out_sends_the_rest_to_the_retry_queue(self, log: io.StringIO) -> None:
         world = World(seconds_of_a_read=10, invocation=Invocation(RESERVED_SECONDS + 15))
         calls = [of_call(name, *ANSWERED_CALL) for name in ("first", "second", "third")]
-        world.stream([item for events in calls for item in world.keep(*events)])
+        world.stream([item for events in calls for item in world.store(*events)])
         assert world.call("jambonz#first")
         assert world.call("jambonz#second")
         assert [step for step in world.steps if "third" in step] == []
-        # What was kept is published later, too: there is no time for that either.
+        # The stored calls are published later as well: there is no time for that either.
         assert world.published == []
         assert len(set(world.retried)) == 12
         assert {line["reason"] for line in lines(log, "not projected")} == {"no time was left", "not published"}
 
-    def test_that_is_left_is_used(self) -> None:
+    def test_that_remains_is_used(self) -> None:
         world = World(invocation=Invocation(RESERVED_SECONDS + 0.001))
-        world.stream(world.keep(*ANSWERED_CALL))
+        world.stream(world.store(*ANSWERED_CALL))
         assert len(world.published) == 4
 
 
 class TestTheRetryQueue:
-    def test_an_event_of_it_is_projected_like_any_other(self) -> None:
+    def test_projects_its_events_like_any_other(self) -> None:
         world = World()
-        items = world.keep(*ANSWERED_CALL)
+        items = world.store(*ANSWERED_CALL)
         assert world.retry(*map(key_message, items)) == []
         assert world.call() == expected_call(ANSWERED_CALL)
         assert world.steps.count(f"read {PK}") == 1
         assert world.published_ids == [id_of(event) for event in ANSWERED_CALL]
 
-    def test_what_belongs_to_no_call_is_published_from_it(self) -> None:
+    def test_publishes_events_without_a_call(self) -> None:
         world = World()
-        sms = replace(told(Kind.SMS_RECEIVED, provider="voipstudio"), call_id=None, sms_id="77")
-        assert world.retry(*map(key_message, world.keep(sms))) == []
+        sms = replace(make_event(Kind.SMS_RECEIVED, provider="voipstudio"), call_id=None, sms_id="77")
+        assert world.retry(*map(key_message, world.store(sms))) == []
         assert [detail["call"] for detail in world.published] == [None]
 
     @every_fault
-    def test_what_fails_stays_in_it_and_nothing_else_does(self, fault: Callable[[World], list[Item]]) -> None:
+    def test_retains_only_messages_that_fail(self, fault: Callable[[World], list[Item]]) -> None:
         world = World()
-        failing, well = fault(world), world.keep(*of_call("well", *ANSWERED_CALL))
+        failing, well = fault(world), world.store(*of_call("well", *ANSWERED_CALL))
         assert world.retry(*map(key_message, [failing[0], well[0], failing[1], well[1]])) == ["message-0", "message-2"]
         assert world.retries == []
         assert world.call("jambonz#well")
 
-    def test_an_event_that_is_gone_is_dropped(self, log: io.StringIO) -> None:
+    def test_drops_an_event_that_no_longer_exists(self, log: io.StringIO) -> None:
         world = World()
-        items = world.keep(*ANSWERED_CALL)
+        items = world.store(*ANSWERED_CALL)
         del world.table[PK, items[0]["sk"]["S"]]
         assert world.retry(key_message(items[0]), key_message(items[1])) == []
         assert world.published_ids == [id_of(ANSWERED_CALL[1])]
@@ -366,16 +366,16 @@ class TestTheRetryQueue:
         "body",
         ["", "[]", "7", "{}", '{"pk": 1, "sk": "event#1"}', '{"pk": "jambonz#1", "sk": "call"}', '{"pk": "jambonz#1"}'],
     )
-    def test_what_is_no_key_stays_in_it(self, body: str, log: io.StringIO) -> None:
+    def test_retains_an_invalid_key(self, body: str, log: io.StringIO) -> None:
         world = World()
-        good = key_message(world.keep(*ANSWERED_CALL)[0])
+        good = key_message(world.store(*ANSWERED_CALL)[0])
         assert world.retry(body, good) == ["message-0"]
         assert len(world.published) == 1
-        assert lines(log, "not a key of an event")
+        assert lines(log, "message is not an event key")
 
-    def test_a_key_that_is_there_twice_is_published_once_and_leaves_twice(self) -> None:
+    def test_publishes_a_duplicate_key_once_and_removes_both_messages(self) -> None:
         world = World()
-        message = key_message(world.keep(*ANSWERED_CALL)[0])
+        message = key_message(world.store(*ANSWERED_CALL)[0])
         assert world.retry(message, message) == []
         assert len(world.published) == 1
 
@@ -383,19 +383,17 @@ class TestTheRetryQueue:
 @pytest.mark.parametrize("sequence", SEQUENCES)
 @given(data=st.data())
 @examples(25)
-def test_however_a_call_s_records_are_batched_ordered_and_repeated_the_call_is_the_same(
-    sequence: str, data: st.DataObject
-) -> None:
+def test_batching_order_and_duplicates_of_records_do_not_change_the_call(sequence: str, data: st.DataObject) -> None:
     events = SEQUENCE_EVENTS[sequence]
     (pk,) = {event_key(event)[0] for event in events}
     in_order, shuffled = World(), World()
-    in_order.stream(in_order.keep(*events))
+    in_order.stream(in_order.store(*events))
     arrival = iter(data.draw(st.permutations(events)))
     known: list[Item] = []
     while arriving := list(itertools.islice(arrival, data.draw(st.integers(1, 4)))):
-        known += shuffled.keep(*arriving)
+        known += shuffled.store(*arriving)
         shuffled.stream(data.draw(st.lists(st.sampled_from(known), max_size=6)))
-        # Each record is given at last.
+        # Every record is delivered at least once.
         shuffled.stream(known[-len(arriving) :])
     assert shuffled.call(pk) == in_order.call(pk)
     assert set(shuffled.published_ids) == {id_of(event) for event in events}

@@ -1,4 +1,4 @@
-"""One vocabulary: every word of every provider becomes the kind that `docs/events.md` says, where people look it up."""
+"""Every word of every provider maps to the kind documented in `docs/events.md`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def section(heading: str, end: str = "\n#") -> str:
 
 
 def rows(heading: str) -> dict[str, str]:
-    """The kind of each word in a table of the page."""
+    """Return the kind of each word in a table of the page."""
     found = re.findall(r"^\| (.+?) \| `([a-z._]+)` \|", section(f"### {heading}"), re.MULTILINE)
     return {word: kind for words, kind in found for word in re.findall(r"`([^`]+)`", words)}
 
@@ -54,11 +54,11 @@ JAMBONZ_MEMBERS = {
         )
     },
 }  # fmt: skip
-"""Members of an event's body with a value, and the name of the event."""
+"""Members of an event's body with a value, and the name of the resulting event."""
 
 
-def understood(sender: str, document: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """The kind, the name and the status of an event; what is None is not sent."""
+def normalised(sender: str, document: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return the kind, the name and the status of an event; members that are `None` are not sent."""
     sent = {name: value for name, value in document.items() if value is not None}
     stored = (jambonz_event() if sender == "jambonz" else SENDERS[sender]()).stored(sent)
     return stored["kind"], stored["event_name"], stored.get("status")
@@ -68,14 +68,14 @@ def understood(sender: str, document: Mapping[str, Any]) -> tuple[str, str, str 
 def test_wavix(event_type: str, kind: str) -> None:
     for written in (event_type, f" {event_type.upper()} "):
         document = {**document_of("wavix", "answered"), "event_type": written}
-        assert understood("wavix", document)[0] == kind
-    assert understood("wavix", {**document, "event_type": event_type}) == (kind, event_type, event_type)
+        assert normalised("wavix", document)[0] == kind
+    assert normalised("wavix", {**document, "event_type": event_type}) == (kind, event_type, event_type)
 
 
 @pytest.mark.parametrize("disposition", ["answered", "noanswer", "busy", "failed", "teleported"])
 def test_wavix_after_the_call(disposition: str) -> None:
     document = {**document_of("wavix", "post_call_answered"), "disposition": disposition}
-    assert understood("wavix", document) == (AFTER_THE_CALL, "post-call", disposition)
+    assert normalised("wavix", document) == (AFTER_THE_CALL, "post-call", disposition)
 
 
 @pytest.mark.parametrize(
@@ -85,31 +85,31 @@ def test_wavix_after_the_call(disposition: str) -> None:
 def test_bird(event: str | None, status: str, kind: str) -> None:
     document = {**document_of("bird", "voice_inbound_minimal"), "event": event}
     document["payload"]["status"] = status
-    assert understood("bird", document) == (kind, event or status, status)
+    assert normalised("bird", document) == (kind, event or status, status)
 
 
 @pytest.mark.parametrize(("name", "kind"), (VOIPSTUDIO | UNKNOWN).items())
 @pytest.mark.parametrize("state", ["RINGING", "HANGUP", "TELEPORTED", None])
 def test_voipstudio(name: str, state: str | None, kind: str) -> None:
     document = {**document_of("voipstudio", "call_ringing"), "event_name": name, "state": state}
-    assert understood("voipstudio", document) == (kind, name, state)
+    assert normalised("voipstudio", document) == (kind, name, state)
 
 
 def test_voipstudio_s_sms() -> None:
-    assert understood("voipstudio", document_of("voipstudio", "sms_received"))[:2] == (OF_SMS, "sms.received")
+    assert normalised("voipstudio", document_of("voipstudio", "sms_received"))[:2] == (OF_SMS, "sms.received")
 
 
 @pytest.mark.parametrize(("status", "kind"), (rows("jambonz") | UNKNOWN).items())
 def test_jambonz(status: str, kind: str) -> None:
     document = {**document_of("jambonz", "call_status_dial_leg_ringing"), "call_status": status}
-    assert understood("jambonz", document) == (kind, status, status)
+    assert normalised("jambonz", document) == (kind, status, status)
 
 
 @pytest.mark.parametrize("word", JAMBONZ_WORDS)
 @pytest.mark.parametrize("member", ["event", "type", "event_type"])
-def test_jambonz_by_a_word(member: str, word: str) -> None:
+def test_jambonz_by_a_value(member: str, word: str) -> None:
     document = {**document_of("jambonz", "call_status_inbound_in_progress"), member: word}
-    assert understood("jambonz", document) == (JAMBONZ_WORDS[word], word, "in-progress")
+    assert normalised("jambonz", document) == (JAMBONZ_WORDS[word], word, "in-progress")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_jambonz_by_a_word(member: str, word: str) -> None:
 def test_jambonz_by_the_event_of_a_queue_or_a_conference(recording: str, events: dict[str, str]) -> None:
     for event, kind in events.items():
         document = {**document_of("jambonz", recording), "event": event}
-        assert understood("jambonz", document)[:2] == (kind, event)
+        assert normalised("jambonz", document)[:2] == (kind, event)
 
 
 @pytest.mark.parametrize(("member", "value"), JAMBONZ_MEMBERS)
@@ -133,7 +133,7 @@ def test_jambonz_by_a_member(member: str, value: str) -> None:
     content = json.loads(value) if value.startswith("{") else value
     document = {**document_of("jambonz", "call_status_inbound_in_progress"), member: content}
     expected = rows("jambonz: by a member")[member], JAMBONZ_MEMBERS[member, value]
-    assert understood("jambonz", document)[:2] == expected
+    assert normalised("jambonz", document)[:2] == expected
 
 
 class TestThePage:
@@ -149,14 +149,14 @@ class TestThePage:
             ("jambonz: by a member", KIND_OF_MEMBER),
         ],
     )
-    def test_has_every_word_that_is_known(self, heading: str, kinds: Mapping[str, Kind]) -> None:
+    def test_lists_every_known_word(self, heading: str, kinds: Mapping[str, Kind]) -> None:
         assert rows(heading) == {word: kind.value for word, kind in kinds.items()}
 
-    def test_has_the_members_of_jambonz_in_the_order_in_which_they_count(self) -> None:
+    def test_lists_the_members_of_jambonz_in_order_of_precedence(self) -> None:
         assert list(rows("jambonz: by a member")) == list(KIND_OF_MEMBER)
         assert {member for member, _ in JAMBONZ_MEMBERS} == KIND_OF_MEMBER.keys()
 
-    def test_has_the_outcomes_of_client_authentication(self) -> None:
+    def test_lists_the_outcomes_of_client_authentication(self) -> None:
         text = section("### jambonz: client authentication")
         found = dict(re.findall(r"^\| `(\w+)` \| `([a-z._]+)` \|", text, re.MULTILINE))
         assert found == {"ok": Kind.CLIENT_REGISTERED, "fail": Kind.CLIENT_REFUSED}

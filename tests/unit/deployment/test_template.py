@@ -26,7 +26,7 @@ from callhooks.webhooks.webhook import ANSWER_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.projection import SECONDS_OF_A_HANGING_REQUEST
+from tests.projection import HANGING_REQUEST_SECONDS
 from tests.support import NOW, Container, recorded, resource, signed, template
 
 
@@ -130,7 +130,7 @@ class TestTheSpillQueue:
         assert resource(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
 
     def test_drainer_starts_a_write_only_if_it_can_finish(self) -> None:
-        assert 2 * SECONDS_OF_A_HANGING_REQUEST <= DRAINER_RESERVES <= functions()[DRAINER]["Timeout"] / 2
+        assert 2 * HANGING_REQUEST_SECONDS <= DRAINER_RESERVES <= functions()[DRAINER]["Timeout"] / 2
 
 
 def source_of_projector(name: str) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class TestTheProjector:
 
     def test_starts_a_request_only_if_it_can_finish(self) -> None:
         # One hanging request, followed by a hanging request to the retry queue.
-        assert 2 * SECONDS_OF_A_HANGING_REQUEST <= RESERVED_SECONDS <= functions()[PROJECTOR]["Timeout"] / 2
+        assert 2 * HANGING_REQUEST_SECONDS <= RESERVED_SECONDS <= functions()[PROJECTOR]["Timeout"] / 2
 
 
 def test_every_method_reaches_the_call_log() -> None:

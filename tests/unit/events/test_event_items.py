@@ -1,4 +1,4 @@
-"""What is kept of an event is what was told, and fits into as few write units as it can."""
+"""The details and the body of an event are stored unchanged, in as few write units as possible."""
 
 from __future__ import annotations
 
@@ -24,63 +24,68 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 details = texts | st.booleans() | st.integers(-(10**37), 10**37) | st.decimals(-(10**20), 10**20, places=5)
 
 
-def kept(told: dict[str, Any], body: bytes = b"{}") -> Item:
-    event = CallEvent("wavix", "1", "key", Kind.ANSWERED, "answered", NOW, details=told)
+def item_with(values: dict[str, Any], body: bytes = b"{}") -> Item:
+    event = CallEvent("wavix", "1", "key", Kind.ANSWERED, "answered", NOW, details=values)
     return event_item(event, Request("POST", "/", body=body), Response(200, "[]"), retention_days=90)
 
 
-def typed(told: Mapping[str, Any]) -> dict[str, tuple[type, Any]]:
-    """Details with their types: a whole number is an `int`, since a subscriber gets a decimal one as text."""
-    whole = {
+def typed(values: Mapping[str, Any]) -> dict[str, tuple[type, Any]]:
+    """Return details with their types: an integral number is an `int`, because subscribers get a `Decimal` as text."""
+    normalised = {
         name: int(value) if isinstance(value, Decimal) and value == int(value) else value
-        for name, value in told.items()
+        for name, value in values.items()
     }
-    return {name: (type(value), value) for name, value in whole.items()}
+    return {name: (type(value), value) for name, value in normalised.items()}
 
 
-@given(told=st.dictionaries(texts, details), body=st.binary(max_size=3000))
-def test_details_and_body_come_back_as_they_were(told: dict[str, Any], body: bytes) -> None:
-    item = kept(told, body)
-    assert typed(details_of_item(item)) == typed(told)
+@given(values=st.dictionaries(texts, details), body=st.binary(max_size=3000))
+def test_details_and_body_are_read_back_unchanged(values: dict[str, Any], body: bytes) -> None:
+    item = item_with(values, body)
+    assert typed(details_of_item(item)) == typed(values)
     assert body_of_item(item) == body
-    assert typed(event_of_item(item).details) == typed(told)
+    assert typed(event_of_item(item).details) == typed(values)
 
 
-@given(told=st.dictionaries(texts, details), body=st.binary(max_size=3000))
-def test_they_come_back_from_the_stream_which_has_bytes_as_base64(told: dict[str, Any], body: bytes) -> None:
-    streamed: Item = json.loads(json.dumps(kept(told, body), default=lambda raw: base64.b64encode(raw).decode("ascii")))
-    assert event_of_item(streamed).details == told
+@given(values=st.dictionaries(texts, details), body=st.binary(max_size=3000))
+def test_details_and_body_are_read_back_from_the_stream_as_base64(values: dict[str, Any], body: bytes) -> None:
+    streamed: Item = json.loads(
+        json.dumps(item_with(values, body), default=lambda raw: base64.b64encode(raw).decode("ascii"))
+    )
+    assert event_of_item(streamed).details == values
 
 
-def test_a_whole_number_is_one_whatever_it_was_read_from() -> None:
-    told = details_of_item(kept({"duration_seconds": Decimal(12), "charge": Decimal("1.50")}))
-    assert [(type(value), value) for value in told.values()] == [(int, 12), (Decimal, Decimal("1.5"))]
+def test_an_integral_number_is_read_back_as_an_int() -> None:
+    values = details_of_item(item_with({"duration_seconds": Decimal(12), "charge": Decimal("1.50")}))
+    assert [(type(value), value) for value in values.values()] == [(int, 12), (Decimal, Decimal("1.5"))]
 
 
-def test_a_number_that_no_call_could_keep_stays_a_text() -> None:
-    assert details_of_item(kept({"long": 10**60, "wide": Decimal("1E-90")})) == {"long": str(10**60), "wide": "1E-90"}
+def test_a_number_that_dynamodb_cannot_store_becomes_text() -> None:
+    assert details_of_item(item_with({"long": 10**60, "wide": Decimal("1E-90")})) == {
+        "long": str(10**60),
+        "wide": "1E-90",
+    }
 
 
-def test_half_a_surrogate_pair_is_no_reason_to_lose_an_event() -> None:
-    assert details_of_item(kept({"name": "Jane \ud83d"})) == {"name": "Jane \ud83d"}
+def test_an_event_with_a_lone_surrogate_is_stored() -> None:
+    assert details_of_item(item_with({"name": "Jane \ud83d"})) == {"name": "Jane \ud83d"}
 
 
-def test_what_was_kept_as_a_map_is_read_as_well() -> None:
+def test_details_in_the_older_map_format_are_read() -> None:
     older: Item = {"details": {"M": {"trunk": {"S": "main"}, "charge": {"N": "1.25"}, "ended": {"BOOL": True}}}}
     assert details_of_item(older) == {"trunk": "main", "charge": Decimal("1.25"), "ended": True}
 
 
 @pytest.mark.parametrize("packed", [b"", b"x", b"\x03\x00", base64.b64decode("q1YqAQA=")])
-def test_what_is_broken_is_told_as_such(packed: bytes) -> None:
-    item = kept({"a": "b"})
+def test_broken_details_raise_value_error(packed: bytes) -> None:
+    item = item_with({"a": "b"})
     item["details"] = {"B": packed}
     with pytest.raises(ValueError, match="the details of an event cannot be read"):
         details_of_item(item)
 
 
 @pytest.mark.parametrize("body", [b"{}", b"\x1f\x8b\x08", b"\x1f\x8b\x08" + b"\0" * 20])
-def test_a_broken_body_is_told_as_such(body: bytes) -> None:
-    item = kept({"a": "b"})
+def test_a_broken_body_raises_value_error(body: bytes) -> None:
+    item = item_with({"a": "b"})
     item |= {"body": {"B": body}, "body_encoding": {"S": "gzip"}}
     with pytest.raises(ValueError, match="the body of an event cannot be read"):
         event_of_item(item)
@@ -91,7 +96,7 @@ def test_every_recorded_event_costs_one_write_unit(provider: str) -> None:
     sizes = []
     for event in recordings(provider):
         function = FUNCTIONS[provider]()
-        function.take(function.sign(event))
+        function.deliver(function.sign(event))
         sizes += [size_of({"M": item}) for item in function.items]
     assert len(sizes) > len(recordings(provider)) / 2
     assert max(sizes) <= WRITE_UNIT_BYTES

@@ -1,4 +1,4 @@
-"""An item that neither table nor queue takes is in the log, whole, in lines that CloudWatch takes."""
+"""An item that neither DynamoDB nor the queue accepts is logged completely, in lines that CloudWatch accepts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def item_of(body: bytes) -> Item:
 
 
 @pytest.mark.parametrize(("size", "parts"), [(10, 1), (128 * 1024, 2)])
-def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
+def test_a_large_item_is_logged_in_parts_that_fit(size: int, parts: int, log: io.StringIO) -> None:
     item = item_of(incompressible(size))
     writer = writer_of(FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(fault=OUT_OF_ORDER))
     assert writer.write(item, ANSWER, lambda: 7).outcome is WriteOutcome.LOGGED
@@ -36,13 +36,13 @@ def test_a_large_item_is_cut_into_parts_that_fit(size: int, parts: int, log: io.
     assert unstored(log.getvalue()) == [item]
 
 
-def test_without_time_the_table_is_not_asked_and_the_item_is_spilled() -> None:
+def test_without_time_for_dynamodb_the_item_is_spilled() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
     assert writer_of(database, queue).write(item_of(b"{}"), ANSWER, lambda: 4.3).outcome is WriteOutcome.SPILLED
     assert (database.calls, len(queue.items)) == (0, 1)
 
 
-def test_without_time_for_the_queue_the_item_is_in_the_log(log: io.StringIO) -> None:
+def test_without_time_for_the_queue_the_item_is_logged(log: io.StringIO) -> None:
     database, queue, item = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue(), item_of(b"{}")
     left = iter([4.4, 1.7])
     assert writer_of(database, queue).write(item, ANSWER, lambda: next(left)).outcome is WriteOutcome.LOGGED
@@ -50,7 +50,7 @@ def test_without_time_for_the_queue_the_item_is_in_the_log(log: io.StringIO) -> 
     assert unstored(log.getvalue()) == [item]
 
 
-def test_without_time_a_repeat_gets_the_first_answer_all_the_same() -> None:
+def test_without_time_a_duplicate_still_gets_the_first_answer() -> None:
     database, item = FakeDynamoDB(), item_of(b"{}")
     writer = writer_of(database, FakeQueue())
     writer.write(item, ANSWER, lambda: 7)
@@ -59,7 +59,7 @@ def test_without_time_a_repeat_gets_the_first_answer_all_the_same() -> None:
     assert database.calls == 1
 
 
-def test_the_queue_s_client_is_made_once_and_only_when_it_is_needed() -> None:
+def test_the_sqs_client_is_created_once_on_first_use() -> None:
     database, queue = FakeDynamoDB(), FakeQueue()
     writer = writer_of(database, queue)
     writer.write(item_of(b"1"), ANSWER, lambda: 7)

@@ -1,4 +1,4 @@
-"""An item as it waits outside of the table: in the spill queue, or in the log."""
+"""Items outside of the table: in the spill queue or in the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def packed(document: object) -> str:
     st.binary(max_size=3000),
     st.dictionaries(st.sampled_from(["base64", "note", "$"]), st.text() | st.booleans() | st.integers(0, 10**30)),
 )
-def test_an_item_comes_back_as_it_was(body: bytes, details: dict[str, str | bool | int]) -> None:
+def test_a_packed_item_is_unpacked_unchanged(body: bytes, details: dict[str, str | bool | int]) -> None:
     details = {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in details.items()
@@ -37,7 +37,7 @@ def test_an_item_comes_back_as_it_was(body: bytes, details: dict[str, str | bool
     assert unpack_item(pack_item(item)) == item
 
 
-def test_the_largest_item_fits_into_a_message() -> None:
+def test_the_largest_item_fits_into_one_message() -> None:
     both = incompressible(2 * MAX_BODY_BYTES)
     raw = both[:MAX_BODY_BYTES]
     details = {"text": base64.b64encode(both[MAX_BODY_BYTES:]).decode()}
@@ -65,6 +65,6 @@ def test_the_largest_item_fits_into_a_message() -> None:
         base64.b64encode(gzip.compress(b"[" * 100_000, mtime=0)).decode(),
     ],
 )
-def test_what_is_no_packed_item_is_told_so_and_not_repeated(text: str) -> None:
+def test_an_invalid_packed_item_raises_an_error_without_its_content(text: str) -> None:
     with pytest.raises(ValueError, match=r"\Anot a packed item( \(\w+\))?\Z"):
         unpack_item(text)

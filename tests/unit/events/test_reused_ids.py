@@ -1,4 +1,4 @@
-"""Given an id that comes again with another body, both deliveries are kept, and the call goes on."""
+"""If an id is reused with another body, both deliveries are stored, and the call continues."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CALL = "50331"
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
-    """An event of VoIPstudio; all of them here have the same id."""
+    """Return an event of VoIPstudio; all events in this module have the same id."""
     return {**document_of("voipstudio", name), "id": 77, "call_id": CALL, **changes}
 
 
@@ -53,25 +53,25 @@ ANSWER = Response(200, "[]")
 
 
 def item_of(body: bytes, key: str = "77", *, once: bool = False) -> Item:
-    kept = CallEvent("voipstudio", CALL, key, Kind.RINGING, "call.ringing", NOW, once=once)
-    return event_item(kept, Request("POST", "/", body=body), ANSWER, retention_days=90)
+    ringing = CallEvent("voipstudio", CALL, key, Kind.RINGING, "call.ringing", NOW, once=once)
+    return event_item(ringing, Request("POST", "/", body=body), ANSWER, retention_days=90)
 
 
 class TestAnIdWithAnotherBody:
-    def test_is_kept_beside_the_first_and_ends_the_call(self) -> None:
+    def test_is_stored_next_to_the_first_and_ends_the_call(self) -> None:
         sender = voipstudio()
         answers = [sender.send(INITIAL), sender.another_container().send(HANGUP)]
         assert [(answer.statusCode, answer.replayed) for answer in answers] == [(200, False)] * 2
         assert kinds(sender) == ["call.initiated", "call.completed"]
         assert fold([event_of_item(item) for item in sender.items]).ended_at is not None
 
-    def test_is_kept_by_the_container_that_remembers_the_first(self) -> None:
+    def test_is_stored_by_the_container_that_cached_the_first(self) -> None:
         sender = voipstudio()
         for document in (INITIAL, HANGUP):
             sender.send(document)
         assert kinds(sender) == ["call.initiated", "call.completed"]
 
-    def test_is_kept_once_itself(self) -> None:
+    def test_is_itself_stored_once(self) -> None:
         sender = voipstudio()
         for _ in range(2):
             for container in (sender, sender.another_container()):
@@ -80,7 +80,7 @@ class TestAnIdWithAnotherBody:
         assert sorted(kinds(sender)) == ["call.completed", "call.initiated", "call.ringing"]
         assert sender.another_container().send(HANGUP).replayed
 
-    def test_costs_a_true_repeat_nothing(self) -> None:
+    def test_does_not_make_duplicates_more_expensive(self) -> None:
         sender = voipstudio()
         sender.send(INITIAL)
         assert sender.send(INITIAL).replayed
@@ -88,14 +88,14 @@ class TestAnIdWithAnotherBody:
         assert sender.another_container().send(INITIAL).replayed
         assert sender.database.calls == 2
 
-    def test_of_an_sms_is_kept_too(self) -> None:
+    def test_of_an_sms_is_stored_too(self) -> None:
         sender = voipstudio()
         sms = document_of("voipstudio", "sms_received")
         for text in ("first", "second", "first"):
             sender.send({**sms, "text": text})
         assert kinds(sender) == ["sms.received"] * 2
 
-    def test_of_a_signature_that_nobody_can_verify_is_kept_too(self) -> None:
+    def test_with_an_unverifiable_signature_is_stored_too(self) -> None:
         sender = jambonz_event()
         sender.secrets.text = json.dumps({**sender.secret, "webhook_secrets": []})
         for status in ("ringing", "in-progress", "ringing"):
@@ -103,13 +103,13 @@ class TestAnIdWithAnotherBody:
             sender.receive(with_header(unsigned, "jambonz-signature", "t=1"))
         assert kinds(sender) == ["call.ringing", "call.answered"]
 
-    def test_that_has_the_word_of_a_new_call_is_no_new_call(self) -> None:
+    def test_that_equals_the_key_of_a_new_call_is_not_a_new_call(self) -> None:
         sender = voipstudio()
         for document in (INITIAL, HANGUP):
             sender.send({**document, "id": "new-call"})
         assert kinds(sender) == ["call.initiated", "call.completed"]
 
-    def test_of_a_new_call_of_jambonz_is_a_repeat_and_gets_the_first_answer(self) -> None:
+    def test_of_a_jambonz_new_call_is_a_duplicate_and_gets_the_first_answer(self) -> None:
         container = Container()
         first = container.receive_call({"call_sid": CALL, "to": "+14155550123", "sip": {}})
         for one in (container, replace(container)):
@@ -118,8 +118,8 @@ class TestAnIdWithAnotherBody:
         assert len(container.database.items) == 1
 
 
-class TestTheWay:
-    """By every way on which an item comes into the table, it is kept."""
+class TestEveryPathIntoTheTable:
+    """A delivery with a reused id is stored, whichever path it takes into the table."""
 
     @pytest.fixture
     def table(self) -> FakeDynamoDB:
@@ -127,7 +127,7 @@ class TestTheWay:
         assert writer_of(table, FakeQueue()).write(item_of(b"{}"), ANSWER, lambda: 7).outcome is WriteOutcome.STORED
         return table
 
-    def test_of_a_queue_keeps_it_and_counts_it(self, table: FakeDynamoDB) -> None:
+    def test_from_the_spill_queue_stores_and_counts_it(self, table: FakeDynamoDB) -> None:
         reused: list[Item] = []
         queue = FakeQueue()
         table.fault = OUT_OF_ORDER
@@ -137,11 +137,11 @@ class TestTheWay:
         drainer = SpillDrainer(store, queue.as_client(), SPILL_QUEUE_URL)
         message: Any = {"messageId": "1", "receiptHandle": "1", "attributes": {}, "body": pack_item(queue.items[0])}
         for _ in range(2):
-            assert drainer.take({"Records": [message]}, lambda: 60) == {"batchItemFailures": []}
+            assert drainer.drain({"Records": [message]}, lambda: 60) == {"batchItemFailures": []}
         assert bodies(table) == [b"other", b"{}"]
         assert len(reused) == 1
 
-    def test_of_the_log_keeps_it(self, table: FakeDynamoDB, log: io.StringIO) -> None:
+    def test_from_the_log_stores_it(self, table: FakeDynamoDB, log: io.StringIO) -> None:
         table.fault = OUT_OF_ORDER
         writer_of(table, FakeQueue(fault=OUT_OF_ORDER)).write(item_of(b"other"), ANSWER, lambda: 7)
         table.fault = None
@@ -152,12 +152,12 @@ class TestTheWay:
         assert [bring_in(store, logged).fate for _ in range(2)] == [Recovered.STORED, Recovered.KNOWN]
         assert bodies(table) == [b"other", b"{}"]
 
-    def test_of_quarantine_keeps_it(self, table: FakeDynamoDB) -> None:
+    def test_from_quarantine_stores_it(self, table: FakeDynamoDB) -> None:
         store = EventStore(table.as_client(), "events")
         assert [store_event(store, item_of(body)) for body in (b"other", b"other", b"{}")] == [True, False, False]
         assert bodies(table) == [b"other", b"{}"]
 
-    def test_of_a_queue_that_the_first_still_waits_in_keeps_both(self) -> None:
+    def test_from_a_queue_that_also_holds_the_first_stores_both(self) -> None:
         table, queue = FakeDynamoDB(fault=OUT_OF_ORDER), FakeQueue()
         writer = writer_of(table, queue)
         outcomes = [writer.write(item_of(body), ANSWER, lambda: 7).outcome for body in (b"{}", b"other", b"{}")]
@@ -166,16 +166,16 @@ class TestTheWay:
         drainer = SpillDrainer(EventStore(table.as_client(), "events"), queue.as_client(), SPILL_QUEUE_URL)
         for item in queue.items:
             message: Any = {"messageId": "1", "receiptHandle": "1", "attributes": {}, "body": pack_item(item)}
-            drainer.take({"Records": [message]}, lambda: 60)
+            drainer.drain({"Records": [message]}, lambda: 60)
         assert bodies(table) == [b"other", b"{}"]
 
-    def test_of_a_lost_reply_is_no_other_delivery(self) -> None:
+    def test_after_a_lost_reply_stores_it_once(self) -> None:
         table = FakeDynamoDB(lose_reply=True)
         item = item_of(b"{}") | {"request_id": {"S": "1"}}
         assert writer_of(table, FakeQueue()).write(item, ANSWER, lambda: 7).outcome is WriteOutcome.STORED
         assert len(table.items) == 1
 
-    def test_of_a_first_body_that_cannot_be_read_keeps_it(self, table: FakeDynamoDB) -> None:
+    def test_after_an_unreadable_first_body_stores_it(self, table: FakeDynamoDB) -> None:
         first = next(iter(table.items.values()))
         first["body"], first["body_encoding"] = {"B": b"broken"}, {"S": "gzip"}
         assert writer_of(table, FakeQueue()).write(item_of(b"{}"), ANSWER, lambda: 7).outcome is WriteOutcome.STORED
@@ -187,7 +187,7 @@ def bodies(table: FakeDynamoDB) -> list[bytes]:
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"1", b"2", b"3" * 3000]), st.booleans()), min_size=1, max_size=8))
-def test_whatever_the_order_and_the_container_each_body_is_kept_once(deliveries: list[tuple[bytes, bool]]) -> None:
+def test_each_body_is_stored_once_in_any_order_and_container(deliveries: list[tuple[bytes, bool]]) -> None:
     table = FakeDynamoDB()
     warm = writer_of(table, FakeQueue())
     seen: set[bytes] = set()

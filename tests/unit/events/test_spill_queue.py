@@ -1,4 +1,4 @@
-"""The drainer: what waits in the spill queue goes into the table, once, whatever happens on the way."""
+"""The drainer stores each event of the spill queue exactly once, whatever fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import NOW, OUT_OF_ORDER, REFUSED_FOR_GOOD, SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue, metric_lines
+from tests.support import NOW, OUT_OF_ORDER, PERMANENT_REJECTION, SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue, metric_lines
 
 THROTTLED: Any = {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
 NO_ANSWER = [ReadTimeoutError(endpoint_url="https://dynamodb"), ConnectTimeoutError(endpoint_url="https://dynamodb")]
@@ -45,14 +45,14 @@ def batch(items: Sequence[Item | str], *, received: int = 1) -> Any:
 
 @dataclass
 class FakeTable(FakeDynamoDB):
-    """A table with faults for some of its items, by their partition key."""
+    """A table with faults for some items, by partition key."""
 
     faults: dict[str, Exception] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     def put_item(self, *, Item: Item, ConditionExpression: str, **others: object) -> None:  # noqa: N803
         pk = Item["pk"]["S"]
-        self.asked.append(pk)
+        self.written.append(pk)
         if pk in self.faults:
             raise self.faults[pk]
         super().put_item(Item=Item, ConditionExpression=ConditionExpression, **others)
@@ -63,77 +63,77 @@ class Drain:
     table: FakeTable = field(default_factory=FakeTable)
     queue: FakeQueue = field(default_factory=FakeQueue)
 
-    def take(self, batch: Any, seconds_left: Callable[[], float] = lambda: 60) -> list[str]:
-        """Drain a batch, and return what stays in the queue."""
+    def run(self, batch: Any, seconds_left: Callable[[], float] = lambda: 60) -> list[str]:
+        """Drain a batch, and return the ids of the messages that stay in the queue."""
         drainer = SpillDrainer(EventStore(self.table.as_client(), "events"), self.queue.as_client(), SPILL_QUEUE_URL)
-        return [failed["itemIdentifier"] for failed in drainer.take(batch, seconds_left)["batchItemFailures"]]
+        return [failed["itemIdentifier"] for failed in drainer.drain(batch, seconds_left)["batchItemFailures"]]
 
 
-def test_what_was_spilled_is_stored_as_it_would_have_been() -> None:
+def test_a_spilled_event_is_stored_unchanged() -> None:
     drain, items = Drain(), [item_of(1), item_of(2)]
-    assert drain.take(batch(items)) == []
+    assert drain.run(batch(items)) == []
     assert list(drain.table.items.values()) == items
     assert drain.queue.pauses == []
 
 
-def test_what_was_stored_meanwhile_stays_as_it_is() -> None:
+def test_an_event_stored_in_the_meantime_is_not_overwritten() -> None:
     drain, first = Drain(), item_of(1, answer='["first"]')
-    drain.take(batch([first]))
-    assert drain.take(batch([item_of(1, answer='["second"]')])) == []
+    drain.run(batch([first]))
+    assert drain.run(batch([item_of(1, answer='["second"]')])) == []
     assert drain.table.item == first
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6))
-def test_however_often_it_comes_it_is_stored_once(batches: list[list[int]]) -> None:
+def test_an_event_is_stored_once_however_often_it_is_delivered(batches: list[list[int]]) -> None:
     drain = Drain()
     for numbers in batches:
-        assert drain.take(batch([item_of(number) for number in numbers])) == []
+        assert drain.run(batch([item_of(number) for number in numbers])) == []
     assert {pk for pk, _ in drain.table.items} == {f"wavix#call-{number}" for numbers in batches for number in numbers}
 
 
 @pytest.mark.parametrize("fault", [ClientError(THROTTLED, "PutItem"), TypeError("+14155550123")])
-def test_one_that_fails_stays_in_the_queue_and_keeps_no_other_waiting(fault: Exception, log: Any) -> None:
+def test_a_failed_message_stays_in_the_queue_without_delaying_others(fault: Exception, log: Any) -> None:
     drain = Drain(FakeTable(faults={"wavix#call-1": fault}))
-    assert drain.take(batch([item_of(number) for number in range(3)])) == ["message-1"]
+    assert drain.run(batch([item_of(number) for number in range(3)])) == ["message-1"]
     assert len(drain.table.items) == 2
     assert drain.queue.pauses == [("receipt-1", 5)]
     assert '"message_id":"message-1"' in log.getvalue()
     assert "4155550123" not in log.getvalue()
 
 
-def test_what_the_database_refuses_for_good_goes_into_quarantine() -> None:
+def test_an_event_that_dynamodb_will_never_accept_is_quarantined() -> None:
     drain, item = Drain(FakeTable(refuses_events=True)), item_of(1, answer='["first"]')
-    assert drain.take(batch([item])) == []
-    assert drain.take(batch([item])) == []
-    kept = drain.table.item
-    assert (kept["pk"], kept["reason"]) == ({"S": "quarantine#wavix#2026-11-21"}, {"S": "The database refuses it."})
-    assert (body_of_item(kept), kept["answer"]) == (b"{}", {"S": '["first"]'})
-    assert kept["expires_at"] == item["expires_at"]
+    assert drain.run(batch([item])) == []
+    assert drain.run(batch([item])) == []
+    stored = drain.table.item
+    assert (stored["pk"], stored["reason"]) == ({"S": "quarantine#wavix#2026-11-21"}, {"S": "The database refuses it."})
+    assert (body_of_item(stored), stored["answer"]) == (b"{}", {"S": '["first"]'})
+    assert stored["expires_at"] == item["expires_at"]
 
 
-def test_what_quarantine_is_refused_as_well_stays_in_the_queue() -> None:
-    drain = Drain(FakeTable(fault=ClientError(REFUSED_FOR_GOOD, "PutItem")))
-    assert drain.take(batch([item_of(1), refused_item(item_of(2))])) == ["message-0", "message-1"]
+def test_an_event_that_cannot_be_quarantined_stays_in_the_queue() -> None:
+    drain = Drain(FakeTable(fault=ClientError(PERMANENT_REJECTION, "PutItem")))
+    assert drain.run(batch([item_of(1), refused_item(item_of(2))])) == ["message-0", "message-1"]
 
 
 @pytest.mark.parametrize("fault", NO_ANSWER)
-def test_a_database_that_gives_no_answer_is_not_asked_for_the_rest_of_the_batch(fault: Exception) -> None:
+def test_the_rest_of_a_batch_is_not_tried_if_dynamodb_does_not_answer(fault: Exception) -> None:
     drain = Drain(FakeTable(faults={"wavix#call-1": fault}))
-    assert set(drain.take(batch([item_of(number) for number in range(4)]))) == {"message-1", "message-2", "message-3"}
-    assert drain.table.asked == ["wavix#call-0", "wavix#call-1"]
+    assert set(drain.run(batch([item_of(number) for number in range(4)]))) == {"message-1", "message-2", "message-3"}
+    assert drain.table.written == ["wavix#call-0", "wavix#call-1"]
     assert {receipt for receipt, _ in drain.queue.pauses} == {"receipt-1", "receipt-2", "receipt-3"}
 
 
-def test_nothing_is_begun_that_could_not_be_ended() -> None:
+def test_no_write_is_started_without_time_to_finish() -> None:
     drain, left = Drain(), iter([60.0, RESERVED_SECONDS, 0.0])
-    assert drain.take(batch([item_of(number) for number in range(3)]), lambda: next(left)) == ["message-1", "message-2"]
-    assert drain.table.asked == ["wavix#call-0"]
+    assert drain.run(batch([item_of(number) for number in range(3)]), lambda: next(left)) == ["message-1", "message-2"]
+    assert drain.table.written == ["wavix#call-0"]
 
 
 @pytest.mark.parametrize("body", ["", "not packed +14155550123", pack_item(item_of(1))[:-9]])
-def test_what_is_no_event_stays_for_somebody_to_look_at(body: str, log: Any) -> None:
+def test_an_invalid_message_stays_in_the_queue(body: str, log: Any) -> None:
     drain = Drain()
-    assert drain.take(batch([body, item_of(1)])) == ["message-0"]
+    assert drain.run(batch([body, item_of(1)])) == ["message-0"]
     assert len(drain.table.items) == 1
     assert "4155550123" not in log.getvalue()
 
@@ -141,33 +141,33 @@ def test_what_is_no_event_stays_for_somebody_to_look_at(body: str, log: Any) -> 
 @pytest.mark.parametrize(
     ("received", "seconds"), [(1, 5), (2, 10), (3, 20), (8, 640), (9, 900), (50, 900), (1000, 900)]
 )
-def test_it_rests_longer_each_time(received: int, seconds: int) -> None:
+def test_the_delay_grows_with_each_attempt(received: int, seconds: int) -> None:
     drain = Drain(FakeTable(fault=ClientError(THROTTLED, "PutItem")))
-    drain.take(batch([item_of(1)], received=received))
+    drain.run(batch([item_of(1)], received=received))
     assert [pause for _, pause in drain.queue.pauses] == [seconds] == [pause_after(received)]
 
 
-def test_a_pause_that_cannot_be_set_loses_nothing() -> None:
+def test_a_delay_that_cannot_be_set_loses_no_message() -> None:
     drain = Drain(FakeTable(fault=ClientError(THROTTLED, "PutItem")))
     drain.queue.fault = ClientError(THROTTLED, "ChangeMessageVisibility")
-    assert drain.take(batch([item_of(1), item_of(2)])) == ["message-0", "message-1"]
+    assert drain.run(batch([item_of(1), item_of(2)])) == ["message-0", "message-1"]
 
 
-def test_one_line_tells_of_a_batch(log: Any) -> None:
+def test_one_line_is_logged_per_batch(log: Any) -> None:
     drain = Drain(FakeTable(faults={"wavix#call-3": OUT_OF_ORDER}))
-    drain.take(batch([item_of(1)]))
-    drain.take(batch([item_of(number) for number in (1, 2, 3)]))
-    told = [json.loads(line) for line in log.getvalue().splitlines()]
-    drained = [line for line in told if line["message"] == "drained"]
+    drain.run(batch([item_of(1)]))
+    drain.run(batch([item_of(number) for number in (1, 2, 3)]))
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    drained = [line for line in lines if line["message"] == "drained"]
     assert [(line["stored"], line["repeated"], line["failed"]) for line in drained] == [(1, 0, 0), (1, 1, 1)]
 
 
-def test_what_is_drained_is_counted_as_stored_and_what_was_there_as_repeated(
+def test_new_events_count_as_stored_and_existing_ones_as_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     drain = Drain()
-    drain.take(batch([item_of(1)]))
-    drain.take(batch([item_of(1), item_of(2)]))
+    drain.run(batch([item_of(1)]))
+    drain.run(batch([item_of(1), item_of(2)]))
     lines = metric_lines(capsys.readouterr().out)
     counted = [name for line in lines for name in ("EventStored", "EventRepeated") if name in line]
     assert counted == ["EventStored", "EventRepeated", "EventStored"]

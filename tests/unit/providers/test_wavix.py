@@ -11,7 +11,7 @@ from callhooks.events.event_item import body_of_item
 from callhooks.providers.url_token import read_networks
 
 from tests.senders import TOKEN, Stored, document_of, wavix
-from tests.support import EVENTS, kept_details
+from tests.support import EVENTS, detail_attributes
 
 CALL = "1c1cf4b6-52d6-4b5e-9d0b-6f1f6f0f8a01"
 
@@ -169,7 +169,7 @@ class TestAPostCallEvent:
             "per_minute": "0.0135",
             "destination": "United States",
         }
-        numbers = kept_details(stored.item)
+        numbers = detail_attributes(stored.item)
         assert [numbers[name] for name in ("charge", "per_minute", "duration_seconds")] == [
             {"N": "0.0095"},
             {"N": "0.0135"},
@@ -194,12 +194,12 @@ class TestAPostCallEvent:
         assert sender.send(body).statusCode == 200
         stored = Stored(sender.database.item)
         assert stored["kind"] == "call.billed"
-        assert kept_details(stored.item).get("charge") == (None if charge is None else {"N": charge})
+        assert detail_attributes(stored.item).get("charge") == (None if charge is None else {"N": charge})
 
     def test_with_a_charge_out_of_range_is_stored_with_its_text(self) -> None:
         document = {**document_of("wavix", "post_call_answered"), "charge": "9" * 60, "duration": 10**37}
         stored = wavix().stored(document)
-        assert kept_details(stored.item)["charge"] == {"S": "9" * 60}
+        assert detail_attributes(stored.item)["charge"] == {"S": "9" * 60}
 
     def test_is_also_known_by_its_event_type(self) -> None:
         document = {"event_type": "post-call", "uuid": CALL, "disposition": "noanswer"}

@@ -1,4 +1,4 @@
-"""Clients give up long before jambonz does, which waits ten seconds."""
+"""The clients give up long before jambonz, which waits ten seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
 from callhooks.runtime import aws_clients as aws
 
-from tests.projection import SECONDS_OF_A_HANGING_REQUEST
+from tests.projection import HANGING_REQUEST_SECONDS
 from tests.support import template
 
 
@@ -22,17 +22,17 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
-def test_a_database_that_does_not_answer_costs_a_caller_less_than_three_seconds() -> None:
+def test_a_hanging_dynamodb_costs_a_caller_less_than_three_seconds() -> None:
     config: Any = aws.dynamodb_client().meta.config
     attempts = config.retries["total_max_attempts"]
-    # botocore's pause between two attempts is at most a second.
+    # botocore pauses at most one second between two attempts.
     for seconds in (config.connect_timeout, config.read_timeout):
         assert attempts * seconds + (attempts - 1) * 1 < 3
-    # TLS may take as long as the connection does.
+    # The TLS handshake may take as long as the connection.
     assert attempts * (2 * config.connect_timeout + config.read_timeout) + (attempts - 1) <= STORE_SECONDS
 
 
-def test_a_secret_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_secret_store_is_called_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Any] = {}
     make: Any = boto3.client
 
@@ -50,12 +50,12 @@ def test_a_secret_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("client", [aws.worker_dynamodb_client, aws.worker_bus_client, aws.worker_queue_client])
-def test_what_hangs_costs_a_worker_three_attempts_of_four_seconds(client: Callable[[], Any]) -> None:
+def test_a_hanging_request_costs_a_worker_three_attempts_of_four_seconds(client: Callable[[], Any]) -> None:
     config = client().meta.config
     attempts = config.retries["total_max_attempts"]
     # botocore's pauses are at most 1, 2, 4 ... seconds.
     pauses = sum(2**number for number in range(attempts - 1))
-    assert attempts * (config.connect_timeout + config.read_timeout) + pauses == SECONDS_OF_A_HANGING_REQUEST
+    assert attempts * (config.connect_timeout + config.read_timeout) + pauses == HANGING_REQUEST_SECONDS
 
 
 def test_a_function_ends_before_jambonz_gives_up() -> None:

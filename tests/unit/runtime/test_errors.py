@@ -1,4 +1,4 @@
-"""There is one tree of exceptions, and `runtime/errors.py` draws it."""
+"""The exceptions form one tree, which the docstring of `runtime/errors.py` shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_exception_of_the_layer_is_a_callhooks_error() -> None:
     assert {kind.__name__ for kind in exceptions_of_the_layer() if not issubclass(kind, CallhooksError)} == OF_BOTOCORE
 
 
-def test_every_exception_of_the_layer_is_drawn() -> None:
+def test_the_docstring_shows_every_exception_of_the_layer() -> None:
     drawn = re.findall(r"^    (?:│   )?(?:[├└]── )?(\w+)", errors.__doc__ or "", re.MULTILINE)
     assert sorted(kind.__name__ for kind in exceptions_of_the_layer() if kind.__name__ not in OF_BOTOCORE) == sorted(
         drawn

@@ -1,4 +1,4 @@
-"""The URL that a sender called, as it must be for a signature over it."""
+"""The URL that a sender called, in the form that it signed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from callhooks.runtime.http import Request
         ("https://hooks.example.com/web", "/webhooks/bird", "", "https://hooks.example.com/web/webhooks/bird"),
     ],
 )
-def test_the_url_is_the_public_one_with_the_path_as_it_was_sent(
+def test_the_url_is_the_public_address_with_the_path_as_sent(
     public_url: str, path: str, raw_query: str, url: str
 ) -> None:
     assert Request("POST", path, raw_query=raw_query, host="api.example.com").url(public_url) == url
 
 
-def test_the_host_is_the_one_that_api_gateway_knows() -> None:
+def test_the_host_comes_from_api_gateway() -> None:
     event = {
         "rawPath": "/webhooks/bird",
         "headers": {"Host": "forged.example.com"},
@@ -39,6 +39,6 @@ def test_the_host_is_the_one_that_api_gateway_knows() -> None:
     assert Request.from_event(event).url() == "https://api.example.com/webhooks/bird"
 
 
-def test_the_host_header_stands_in_where_there_is_no_api_gateway() -> None:
+def test_the_host_header_is_used_without_api_gateway() -> None:
     event = {"rawPath": "/webhooks/bird", "headers": {"Host": "localhost:3000"}}
     assert Request.from_event(event).url() == "https://localhost:3000/webhooks/bird"

@@ -1,4 +1,4 @@
-"""`NaN`, `Infinity` and `-Infinity` are no JSON and no values: wherever one is sent, it is as if nothing were there."""
+"""`NaN`, `Infinity` and `-Infinity` are not JSON: wherever one is sent, it is treated as absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ every_constant = pytest.mark.parametrize("constant", CONSTANTS)
 
 
 def places(name: str) -> Iterator[tuple[Event, Any, Path]]:
-    """Yield every place in the recorded documents of a function but the document itself, each once."""
+    """Yield each path in the recorded documents of a function once, except the root."""
     known: set[Path] = {()}
     for recorded in recordings(name):
         document = json.loads(raw_body(recorded) or b"null")
@@ -42,7 +42,7 @@ def with_body(recorded: Event, body: bytes) -> Event:
 
 
 def without(document: Any, path: Path) -> Any:
-    """Return the document as if nothing stood at a place: no member, or `None` in a list."""
+    """Return the document without the value at a path: the member is removed, a list element becomes `None`."""
     copy = changed(document, path, None)
     if isinstance(path[-1], str):
         del at(copy, path[:-1])[path[-1]]
@@ -50,20 +50,20 @@ def without(document: Any, path: Path) -> Any:
 
 
 def outcome(name: str, recorded: Event, body: bytes) -> tuple[Answer, list[str]]:
-    """Return the answer to a delivery, and what is kept of it besides the body and what is computed from the body."""
+    """Return the answer to a delivery and its stored items, without the body and values computed from the body."""
     function = FUNCTIONS[name]()
-    answer = function.take(function.sign(with_body(recorded, body)))
-    kept = []
+    answer = function.deliver(function.sign(with_body(recorded, body)))
+    stored = []
     for item in function.items:
         assert body_of_item(item) == body
         computed = ("sk", "body", "body_encoding", "details", "headers", "request_id")
-        told = {key: item[key] for key in item if key not in computed} | {"details": details_of_item(item)}
-        kept.append(repr(told).replace(hashlib.sha256(body).hexdigest(), "the hash of the body"))
-    return answer, kept
+        attributes = {key: item[key] for key in item if key not in computed} | {"details": details_of_item(item)}
+        stored.append(repr(attributes).replace(hashlib.sha256(body).hexdigest(), "the hash of the body"))
+    return answer, stored
 
 
 @every_function
-def test_one_is_as_if_nothing_were_there(name: str) -> None:
+def test_a_nan_or_infinity_is_treated_as_absent(name: str) -> None:
     for recorded, document, path in places(name):
         expected = outcome(name, recorded, as_json(without(document, path)))
         for constant in CONSTANTS:
@@ -75,7 +75,7 @@ def test_one_is_as_if_nothing_were_there(name: str) -> None:
 @pytest.mark.parametrize(
     "value", [*map(raw, CONSTANTS), *CONSTANTS, "nan", "-inf", raw("1e999"), raw("-1e999"), "1e999"]
 )
-def test_no_number_that_is_none_reaches_the_table_a_call_or_the_bus(name: str, value: str) -> None:
+def test_no_nan_or_infinity_reaches_the_table_a_call_or_the_bus(name: str, value: str) -> None:
     function, world = FUNCTIONS[name](), World()
     for recorded in recordings(name):
         document = json.loads(raw_body(recorded) or b"null")
@@ -85,7 +85,7 @@ def test_no_number_that_is_none_reaches_the_table_a_call_or_the_bus(name: str, v
         if isinstance(document, dict):
             members = ("duration", "charge", "sip_status", "confidence", "hangupCauseCode", "length", "join_time")
             document |= dict.fromkeys(members, value)
-        answer = function.take(function.sign(with_body(recorded, as_json(document))))
+        answer = function.deliver(function.sign(with_body(recorded, as_json(document))))
         assert answer.statusCode < 500
         assert_no_constant(answer.body)
     events = [item for item in function.items if item["sk"]["S"].startswith("event#")]
@@ -110,7 +110,7 @@ def assert_no_constant(text: str) -> None:
 
 class TestANewCall:
     @every_constant
-    def test_without_a_call_sid_is_none(self, constant: str) -> None:
+    def test_with_a_constant_as_its_call_sid_is_rejected(self, constant: str) -> None:
         container = Container()
         answer = container.receive_call(f'{{"call_sid": {constant}, "from": "+12125550187"}}')
         assert (answer.statusCode, answer.problem["detail"]) == (400, "call_sid is missing or empty.")
@@ -118,7 +118,7 @@ class TestANewCall:
 
     @every_constant
     @pytest.mark.parametrize("member", ["from", "to", "call_status", "direction", "sip", "defaults", "env_vars", "odd"])
-    def test_is_answered_whatever_else_is_one(self, constant: str, member: str) -> None:
+    def test_with_a_constant_as_any_other_member_is_answered(self, constant: str, member: str) -> None:
         container = Container()
         answer = container.receive_call(f'{{"call_sid": "d2515c3b", "{member}": {constant}, "call_status": "trying"}}')
         assert answer.statusCode == 200
@@ -126,16 +126,16 @@ class TestANewCall:
         assert container.database.item["pk"] == {"S": "jambonz#d2515c3b"}
 
     @pytest.mark.parametrize("call_sid", CONSTANTS)
-    def test_may_have_the_text_as_its_call_sid(self, call_sid: str) -> None:
+    def test_with_a_quoted_constant_as_its_call_sid_is_answered(self, call_sid: str) -> None:
         assert Container().receive_call({"call_sid": call_sid}).statusCode == 200
 
 
 class TestAToolsArguments:
     @every_constant
     @pytest.mark.parametrize("as_text", [False, True])
-    def test_have_no_member_that_is_one(self, constant: str, as_text: bool) -> None:
+    def test_omit_constants(self, constant: str, as_text: bool) -> None:
         def echo(value: Any = "default", values: Any = None) -> object:
-            """Say the same."""
+            """Return the arguments."""
             return [value, values]
 
         arguments = f'{{"value": {constant}, "values": [1.5, {constant}, {{"a": {constant}}}]}}'
@@ -143,9 +143,9 @@ class TestAToolsArguments:
         assert openai_result(container_with(echo).receive(tool_event(body))) == ["default", [1.5, None, {}]]
 
     @every_constant
-    def test_lack_one_that_must_be_there(self, constant: str) -> None:
+    def test_with_a_constant_as_a_required_member_are_invalid(self, constant: str) -> None:
         def half(number: float) -> float:
-            """Halve."""
+            """Halve a number."""
             return number / 2
 
         prepared = toolbox_of(half).prepare(ToolRequest("half", f'{{"number": {constant}}}'))
@@ -169,10 +169,10 @@ class TestReading:
             ('{"a": 1e999, "b": -1e999, "c": 1.10}', {"a": "1e999", "b": "-1e999", "c": "1.10"}),
         ],
     )
-    def test_leaves_out_what_is_no_json(self, body: str, value: object) -> None:
+    def test_drops_constants_that_are_not_json(self, body: str, value: object) -> None:
         assert json_value(body.encode()) == value
 
-    def test_takes_one_as_deep_as_the_parser_goes(self) -> None:
+    def test_accepts_the_deepest_nesting_of_the_parser(self) -> None:
         depth = 900
         value = json_object(b'{"a":' * depth + b"NaN" + b"}" * depth)
         for _ in range(depth - 1):
@@ -180,10 +180,10 @@ class TestReading:
         assert value == {}
 
     @pytest.mark.parametrize("text", ["nan", "inf", "+Infinity", "-NaN", "Infinity1", '{"a": nan}'])
-    def test_takes_no_other_word_for_one(self, text: str) -> None:
+    def test_rejects_other_spellings(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"."):
             read_json(text)
 
     @pytest.mark.parametrize(("digits", "number"), [("1.5", 1.5), ("1e999", "1e999"), ("-1e400", "-1e400")])
-    def test_keeps_a_number_that_no_float_holds_as_its_text(self, digits: str, number: object) -> None:
+    def test_a_number_too_large_for_a_float_stays_text(self, digits: str, number: object) -> None:
         assert finite_float(digits) == number

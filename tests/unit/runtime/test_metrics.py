@@ -1,4 +1,4 @@
-"""What CloudWatch is told of each delivery, in the embedded metric format: one line, by provider."""
+"""The metrics of each delivery in the embedded metric format: one line, by provider."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.senders import SENDERS, Sender, document_of, jambonz_event
 from tests.support import (
     NOW,
     OUT_OF_ORDER,
+    PERMANENT_REJECTION,
     PLAN,
-    REFUSED_FOR_GOOD,
     Clock,
     Container,
     FakeDynamoDB,
@@ -56,7 +56,7 @@ def document(sender: Sender) -> dict[str, Any]:
 
 
 class Lines:
-    """What was written since the last look."""
+    """The metric lines written since the last call."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -88,7 +88,7 @@ def dimensions(line: dict[str, Any]) -> list[set[str]]:
 
 
 class TestADelivery:
-    def test_is_stored_and_then_repeated_by_its_provider(
+    def test_is_counted_as_stored_then_as_repeated_by_provider(
         self, sender: Sender, document: dict[str, Any], lines: Lines
     ) -> None:
         sender.send(document)
@@ -99,39 +99,43 @@ class TestADelivery:
         sender.another_container().send(document)
         assert [counted(line) for line in lines.all()] == [{"EventRepeated", "AnswerTime"}] * 2
 
-    def test_is_told_by_its_call_and_nothing_else(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+    def test_is_logged_with_its_call_id_and_nothing_else(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
         sender.send(document)
-        told = lines.one().keys() - {"_aws", "service", "provider", "EventStored", "AnswerTime"}
-        assert told == {"call_id"}
+        extra = lines.one().keys() - {"_aws", "service", "provider", "EventStored", "AnswerTime"}
+        assert extra == {"call_id"}
 
-    def test_that_is_spilled_is_not_stored_yet(self, sender: Sender, document: dict[str, Any], lines: Lines) -> None:
+    def test_that_is_spilled_is_not_counted_as_stored(
+        self, sender: Sender, document: dict[str, Any], lines: Lines
+    ) -> None:
         sender.database.fault = RuntimeError("odd")
         sender.send(document)
         spilled, answered = lines.all()
         assert counted(spilled) == {"EventSpilled"}
         assert dimensions(spilled) == [{"service"}, {"service", "provider", "reason"}]
-        assert (counted(answered), answered["fate"]) == ({"AnswerTime"}, "spilled")
+        assert (counted(answered), answered["outcome"]) == ({"AnswerTime"}, "spilled")
 
-    def test_that_is_refused_is_counted_by_reason_and_for_the_whole_stack(self, sender: Sender, lines: Lines) -> None:
+    def test_that_is_rejected_is_counted_by_reason_and_for_the_stack(self, sender: Sender, lines: Lines) -> None:
         sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
         refused = lines.one()
         assert (counted(refused), refused["provider"]) == ({"WebhookRefused"}, sender.provider)
         assert dimensions(refused) == [{"service"}, {"service", "provider", "reason"}]
 
-    def test_that_is_not_understood_is_counted_as_quarantined(self, sender: Sender, lines: Lines) -> None:
+    def test_that_cannot_be_parsed_is_counted_as_quarantined(self, sender: Sender, lines: Lines) -> None:
         sender.send("not JSON")
         quarantined = lines.one()
         assert counted(quarantined) == {"EventQuarantined"}
         assert dimensions(quarantined) == [{"service"}, {"service", "provider", "reason"}]
 
-    def test_that_the_database_refuses_for_good_is_quarantined(
+    def test_that_dynamodb_will_never_accept_is_counted_as_quarantined(
         self, sender: Sender, document: dict[str, Any], lines: Lines
     ) -> None:
-        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        sender.database.fault = ClientError(PERMANENT_REJECTION, "PutItem")
         sender.send(document)
         assert "EventQuarantined" in set().union(*map(counted, lines.all()))
 
-    def test_is_taken_though_it_cannot_be_counted(
+    def test_is_stored_even_if_its_metrics_fail(
         self, sender: Sender, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(*_: object, **__: object) -> None:
@@ -143,14 +147,14 @@ class TestADelivery:
 
 
 class TestANewCall:
-    def test_is_answered_once(self, lines: Lines) -> None:
+    def test_is_counted_as_answered_once(self, lines: Lines) -> None:
         container = Container()
         container.receive_call(CALL)
         assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime", "CallAnswerTime"}
         container.receive_call(CALL)
         assert counted(lines.one()) == {"EventRepeated", "AnswerTime", "CallAnswerTime"}
 
-    def test_is_answered_though_it_could_not_be_stored(self, lines: Lines) -> None:
+    def test_is_counted_as_answered_even_if_it_cannot_be_stored(self, lines: Lines) -> None:
         container = Container()
         container.database.fault = RuntimeError("odd")
         container.queue.fault = OUT_OF_ORDER
@@ -158,15 +162,15 @@ class TestANewCall:
         (answered,) = [line for line in lines.all() if "AnswerTime" in line]
         assert counted(answered) == {"CallAnswered", "AnswerTime", "CallAnswerTime"}
 
-    def test_that_gets_the_fallback_is_not_answered(self, lines: Lines) -> None:
+    def test_that_gets_the_fallback_is_not_counted_as_answered(self, lines: Lines) -> None:
         container = Container()
         container.secrets.fault = RuntimeError("down")
         container.receive_call(CALL)
-        fallback_payload, waited = lines.all()
-        assert (counted(fallback_payload), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
-        assert waited["fate"] == "fell back"
+        fell_back, waited = lines.all()
+        assert (counted(fell_back), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
+        assert waited["outcome"] == "fell back"
 
-    def test_that_is_answered_without_a_plan_fell_back_each_time(self, lines: Lines) -> None:
+    def test_answered_by_the_builtin_plan_counts_as_fallback_each_time(self, lines: Lines) -> None:
         plan = PLAN._replace(uses_builtin_plan=True)
         container = Container(plan=plan)
         for number in range(2):
@@ -176,19 +180,19 @@ class TestANewCall:
             {"EventStored", "AnswerTime", "CallAnswerTime"},
         ] * 2
 
-    def test_whose_flow_is_broken_fell_back(self, lines: Lines) -> None:
+    def test_with_a_broken_flow_counts_as_fallback(self, lines: Lines) -> None:
         container = Container(plan=PLAN._replace(routes=()))
         container.receive_call(CALL)
         assert "CallFellBack" in set().union(*map(counted, lines.all()))
 
     @pytest.mark.parametrize("body", ["not JSON", '{"from": "+12125550187"}'])
-    def test_that_is_none_is_counted_for_the_alarm(self, body: str, lines: Lines) -> None:
+    def test_with_an_invalid_body_is_counted_for_the_alarm(self, body: str, lines: Lines) -> None:
         Container().receive(signed({**recorded("new_call"), "body": body}))
         refused, of_call_hook = lines.all()
         assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {"CallRefused"})
         assert dimensions(of_call_hook) == [{"service"}]
 
-    def test_that_proves_nothing_is_counted_for_the_alarm(self, lines: Lines) -> None:
+    def test_with_a_wrong_signature_is_counted_for_the_alarm(self, lines: Lines) -> None:
         Container().receive(signed_event(CALL, secret="wrong"))
         assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefused"}]
 
@@ -211,7 +215,7 @@ class TestANewCall:
             ({"authorization": "", "JAMBONZ-SIGNATURE": "odd"}, "CallRefused"),
         ],
     )
-    def test_without_credentials_and_signature_is_counted_by_itself(
+    def test_without_credentials_and_signature_has_its_own_metric(
         self, headers: dict[str, str], metric: str, lines: Lines
     ) -> None:
         container = Container()
@@ -224,11 +228,11 @@ class TestANewCall:
         if metric == "CallRefusedAnonymous":
             assert container.secrets.reads == 0
 
-    def test_that_cannot_even_be_read_shows_nothing(self, lines: Lines) -> None:
+    def test_that_cannot_be_read_counts_as_anonymous(self, lines: Lines) -> None:
         Container().receive({**signed_event(CALL), "body": "%", "isBase64Encoded": True})
         assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefusedAnonymous"}]
 
-    def test_is_known_by_the_signature_header_that_is_configured(self, lines: Lines) -> None:
+    def test_with_the_configured_signature_header_is_not_anonymous(self, lines: Lines) -> None:
         clock = Clock()
         own = receiver.Receiver(
             NewCallWebhook(PLAN, signature_header="X-Own-Signature", public_url=""),
@@ -241,13 +245,13 @@ class TestANewCall:
             own.receive({**signed_event(CALL), "headers": {name: "t=1,v1=00"}})
         assert [counted(line) for line in lines.all()][1::2] == [{"CallRefused"}, {"CallRefusedAnonymous"}]
 
-    def test_is_no_event_of_the_other_webhooks(self, sender: Sender, lines: Lines) -> None:
+    def test_metrics_do_not_count_rejections_by_other_webhooks(self, sender: Sender, lines: Lines) -> None:
         sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
         assert counted(lines.one()) == {"WebhookRefused"}
 
 
 class Slow(Clock):
-    """A clock by which each look takes a while."""
+    """A clock that advances with each reading."""
 
     def __call__(self) -> Any:
         now = super().__call__()
@@ -255,7 +259,7 @@ class Slow(Clock):
         return now
 
 
-def test_times_are_in_milliseconds_and_the_rest_are_counts(lines: Lines) -> None:
+def test_times_are_in_milliseconds_and_other_metrics_are_counts(lines: Lines) -> None:
     Container().receive_call(CALL)
     (described,) = lines.one()["_aws"]["CloudWatchMetrics"]
     units = {metric["Name"]: metric["Unit"] for metric in described["Metrics"]}
@@ -278,31 +282,31 @@ class TestTheAnswerTime:
         assert lines.one()["AnswerTime"] == [1500]
 
     @pytest.mark.parametrize("since", [timedelta(days=30), timedelta(seconds=31), timedelta(seconds=-5)])
-    def test_begins_with_the_function_where_that_clock_makes_no_sense(self, since: timedelta, lines: Lines) -> None:
+    def test_begins_with_the_function_if_that_time_is_implausible(self, since: timedelta, lines: Lines) -> None:
         Container(clock=Slow()).receive(self.event(since))
         assert 0 < lines.one()["AnswerTime"][0] < 2000
 
-    @pytest.mark.parametrize("told", [None, "1795242600000", True, [], {}])
-    def test_begins_with_the_function_where_that_clock_is_not_told(self, told: object, lines: Lines) -> None:
+    @pytest.mark.parametrize("time_epoch", [None, "1795242600000", True, [], {}])
+    def test_begins_with_the_function_if_that_time_is_missing(self, time_epoch: object, lines: Lines) -> None:
         event = self.event(timedelta())
-        Container().receive({**event, "requestContext": {**event["requestContext"], "timeEpoch": told}})
+        Container().receive({**event, "requestContext": {**event["requestContext"], "timeEpoch": time_epoch}})
         assert lines.one()["AnswerTime"] == [0]
 
 
 @given(arrived=st.integers(-(10**20), 10**20))
-def test_no_clock_of_a_sender_makes_an_answer_time_that_nobody_waited(arrived: int) -> None:
+def test_the_answer_time_is_plausible_for_any_arrival_time(arrived: int) -> None:
     event = signed(recorded("new_call"))
     request = Request.from_event({"requestContext": {**event["requestContext"], "timeEpoch": arrived}})
-    assert 0 <= receiver.waited(request, NOW, NOW) <= 30_000
+    assert 0 <= receiver.milliseconds_waited(request, NOW, NOW) <= 30_000
 
 
-def test_a_maximum_is_of_the_provider(lines: Lines) -> None:
+def test_a_measured_value_has_the_provider_as_dimension(lines: Lines) -> None:
     measure("ClientFailuresFromOneAddress", 7, provider="jambonz")
     line = lines.one()
     assert (line["ClientFailuresFromOneAddress"], dimensions(line)) == ([7], [{"service", "provider"}])
 
 
-def test_a_stack_has_its_own_metrics(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_carry_the_name_of_the_stack(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "callhooks-prod")
     count("EventUnstored")
     assert json.dumps(lines.one()).count('"service": "callhooks-prod"') == 1

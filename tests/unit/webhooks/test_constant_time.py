@@ -1,4 +1,4 @@
-"""Secrets are compared in constant time, on bytes, and in no other way."""
+"""Secrets are only compared in constant time, as bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERIFYING = (
     "providers/jambonz/authentication.py",
     "providers/jambonz/client_auth.py",
 )
-"""Every module that compares what somebody proves themselves with."""
+"""Every module that compares credentials."""
 SECRET = (
     "password",
     "secret",
@@ -47,7 +47,7 @@ COOKIE = cookie_in(Console().sign_in())
 
 @pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, object]]:
-    """What was compared; everything counts as different."""
+    """The compared values; every comparison fails."""
     pairs: list[tuple[object, object]] = []
 
     def compare(one: object, other: object) -> bool:
@@ -64,7 +64,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 
 def comparisons(path: Path) -> Iterator[ast.Compare]:
-    """The comparisons of a module that end at the first difference."""
+    """Yield the comparisons in a module that stop at the first difference."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Compare) and any(
             isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for op in node.ops
@@ -82,7 +82,7 @@ def test_no_secret_is_compared_by_an_operator(module: str) -> None:
     assert careless == []
 
 
-def test_every_module_that_compares_secrets_is_looked_at() -> None:
+def test_every_module_that_compares_secrets_is_checked() -> None:
     asking = {
         str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "compare_digest" in path.read_text("utf-8")
     }
@@ -90,17 +90,19 @@ def test_every_module_that_compares_secrets_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_of_a_webhook_s_sender_the_comparison_alone_decides(name: str, compared: list[tuple[object, object]]) -> None:
+def test_only_the_constant_time_comparison_authenticates_a_sender(
+    name: str, compared: list[tuple[object, object]]
+) -> None:
     function = FUNCTIONS[name]()
     event = function.sign(next(one for one in recordings(name) if one["requestContext"]["http"]["method"] == "POST"))
-    assert function.take(event).statusCode == 401
+    assert function.deliver(event).statusCode == 401
     assert function.items == []
     assert compared
     assert all(isinstance(side, bytes) for pair in compared for side in pair)
 
 
 @pytest.mark.parametrize(
-    "proof",
+    "header",
     [
         lambda: {"path": "/calls", "headers": {"authorization": basic()}},
         lambda: {"path": "/calls", "cookies": (COOKIE,)},
@@ -112,22 +114,22 @@ def test_of_a_webhook_s_sender_the_comparison_alone_decides(name: str, compared:
         },
     ],
 )
-def test_of_who_looks_at_calls_the_comparison_alone_decides(
-    proof: Callable[[], dict[str, Any]], compared: list[tuple[object, object]]
+def test_only_the_constant_time_comparison_authenticates_a_call_log_user(
+    header: Callable[[], dict[str, Any]], compared: list[tuple[object, object]]
 ) -> None:
-    assert Console().answer(api_event(**proof())).statusCode == 401
+    assert Console().answer(api_event(**header())).statusCode == 401
     assert compared
     assert all(isinstance(side, bytes) for pair in compared for side in pair)
 
 
-def test_of_a_sip_client_the_comparison_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_constant_time_comparison_authenticates_a_sip_client(monkeypatch: pytest.MonkeyPatch) -> None:
     container = ClientContainer()
     genuine = hmac.compare_digest
     pairs: list[tuple[Any, Any]] = []
 
     def compare(one: Any, other: Any) -> bool:
         pairs.append((one, other))
-        # jambonz itself has proven who it is.
+        # jambonz itself is authenticated.
         return genuine(one, other) and len(pairs) <= 2
 
     monkeypatch.setattr(hmac, "compare_digest", compare)

@@ -1,4 +1,4 @@
-"""What is the same for Wavix, Bird and VoIPstudio: who is let in, what is kept, and what they are told."""
+"""Behaviour common to Wavix, Bird and VoIPstudio: authentication, storage and responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks.events.event_item import body_of_item
 from tests.senders import SENDERS, SIGNING_KEY, TOKEN, Sender, Stored, bird_voice, document_of, voipstudio, wavix
 from tests.support import (
     OUT_OF_ORDER,
-    REFUSED_FOR_GOOD,
+    PERMANENT_REJECTION,
     Clock,
     metric_lines,
     unstored,
@@ -38,7 +38,7 @@ def document(sender: Sender) -> dict[str, Any]:
 
 
 def metrics(printed: str) -> list[dict[str, Any]]:
-    """The counts among what was printed."""
+    """Return the metrics in the output."""
     return [
         {name: value for name, value in line.items() if name not in ("_aws", "service")}
         for line in metric_lines(printed)
@@ -46,7 +46,9 @@ def metrics(printed: str) -> list[dict[str, Any]]:
 
 
 class TestADelivery:
-    def test_again_is_stored_once_and_gets_the_first_answer(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_that_is_duplicated_is_stored_once_and_gets_the_first_answer(
+        self, sender: Sender, document: dict[str, Any]
+    ) -> None:
         first, again = sender.send(document), sender.send(document)
         assert (first.statusCode, first.replayed) == (200, False)
         assert (again.statusCode, again.body, again.replayed) == (200, first.body, True)
@@ -57,39 +59,39 @@ class TestADelivery:
         sender.send(document)
         assert sender.database.calls == 1
 
-    def test_has_its_times_as_utc(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_is_stored_with_times_in_utc(self, sender: Sender, document: dict[str, Any]) -> None:
         stored = sender.stored(document)
         for name in ("occurred_at", "received_at"):
             assert datetime.fromisoformat(stored[name]).tzinfo == UTC
 
-    def test_with_members_nobody_knows_is_taken_and_kept_whole(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_with_unknown_members_is_stored_completely(self, sender: Sender, document: dict[str, Any]) -> None:
         body = json.dumps({**document, "hologram": {"colour": ["blue"]}})
         sender.send(body)
         item = sender.database.item
-        kept = item["body"]["B"]
-        assert (gzip.decompress(kept) if item["body_encoding"]["S"] == "gzip" else kept) == body.encode()
+        stored_body = item["body"]["B"]
+        assert (gzip.decompress(stored_body) if item["body_encoding"]["S"] == "gzip" else stored_body) == body.encode()
 
-    def test_is_kept_as_long_as_it_is_configured(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_expires_after_the_configured_retention(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.send(document)
         assert sender.database.item["expires_at"] == {"N": str(int(sender.clock.now.timestamp()) + 90 * 86400)}
 
 
-class TestWhoIsNotTheProvider:
+class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize("make", [wavix, voipstudio])
     @pytest.mark.parametrize(
         "parameters",
         [None, {}, {"token": ""}, {"token": "wrong"}, {"token": TOKEN.upper()}, {"token": f"{TOKEN}x"},
          {"token": TOKEN[:-1]}, {"token": "\u00e9"}, {"token": "\ud800"}, {"token": None}, {"token": 5}],
     )  # fmt: skip
-    def test_is_refused_without_the_token_whatever_is_wrong_with_it(self, make: Any, parameters: Any) -> None:
+    def test_with_a_wrong_token_is_rejected(self, make: Any, parameters: Any) -> None:
         sender = make()
         answer = sender.send(document_of(sender.provider, EVENT_OF[sender.provider]), pathParameters=parameters)
-        nobody = sender.send("", pathParameters={})
+        without_token = sender.send("", pathParameters={})
         assert answer.statusCode == 401
-        assert (answer.body, answer.headers) == (nobody.body, nobody.headers)
+        assert (answer.body, answer.headers) == (without_token.body, without_token.headers)
         assert sender.items == []
 
-    def test_is_refused_without_reading_a_secret_where_nothing_is_shown(self, sender: Sender) -> None:
+    def test_without_credentials_is_rejected_without_reading_a_secret(self, sender: Sender) -> None:
         sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         assert sender.receive({**sender.event(""), "headers": {}, "pathParameters": {}}).statusCode == 401
         assert sender.secrets.reads == 0
@@ -105,7 +107,7 @@ class TestWhoIsNotTheProvider:
         reason = "no signature" if sender.provider == "bird" else "no token"
         assert metric == {"WebhookRefused": [1.0], "provider": sender.provider, "reason": reason}
 
-    def test_leaves_nothing_in_the_log_that_would_help(
+    def test_leaves_no_credentials_in_the_log(
         self, sender: Sender, document: dict[str, Any], log: io.StringIO, capsys: pytest.CaptureFixture[str]
     ) -> None:
         sender.send(document)
@@ -119,7 +121,7 @@ class TestWhoIsNotTheProvider:
             assert hidden not in written
 
 
-class TestWhatIsNotUnderstood:
+class TestAQuarantinedDelivery:
     @pytest.mark.parametrize(
         ("body", "reason"),
         [
@@ -130,7 +132,7 @@ class TestWhatIsNotUnderstood:
             ("[" * 100_000, "The body is nested too deeply."),
         ],
     )
-    def test_is_kept_in_quarantine_and_told(self, sender: Sender, body: str | bytes, reason: str) -> None:
+    def test_is_quarantined_with_its_reason(self, sender: Sender, body: str | bytes, reason: str) -> None:
         answer = sender.send(body)
         assert answer.statusCode == 202
         assert json.loads(answer.body) == {"status": "quarantined", "reason": reason}
@@ -140,8 +142,8 @@ class TestWhatIsNotUnderstood:
         assert len(stored["sk"]) == 64
         assert (stored["provider"], stored["reason"]) == (sender.provider, reason)
         raw = body if isinstance(body, bytes) else body.encode()
-        kept = stored.item["body"]["B"]
-        assert (gzip.decompress(kept) if stored["body_encoding"] == "gzip" else kept) == raw
+        stored_body = stored.item["body"]["B"]
+        assert (gzip.decompress(stored_body) if stored["body_encoding"] == "gzip" else stored_body) == raw
 
     @pytest.mark.parametrize(
         ("provider", "document", "reason"),
@@ -170,11 +172,13 @@ class TestWhatIsNotUnderstood:
             ("voipstudio", {"data": {"id": 139543232, "state": 3}, "links": {}}, "There is no event_name."),
         ],
     )
-    def test_is_what_lacks_the_indispensable(self, provider: str, document: dict[str, Any], reason: str) -> None:
+    def test_includes_deliveries_without_required_members(
+        self, provider: str, document: dict[str, Any], reason: str
+    ) -> None:
         answer = SENDERS[provider]().send(document)
         assert (answer.statusCode, json.loads(answer.body)["reason"]) == (202, reason)
 
-    def test_again_is_one_item(self, sender: Sender) -> None:
+    def test_that_is_duplicated_is_one_item(self, sender: Sender) -> None:
         sender.send("not JSON")
         again = sender.send("not JSON")
         assert (again.statusCode, again.replayed) == (202, True)
@@ -187,7 +191,7 @@ class TestWhatIsNotUnderstood:
         counted = {"EventQuarantined": [1.0], "provider": sender.provider, "reason": "The body is not JSON."}
         assert metrics(capsys.readouterr().out) == [counted]
 
-    def test_has_all_that_a_later_attempt_needs_and_no_token(self, sender: Sender) -> None:
+    def test_is_stored_with_everything_for_a_retry_except_the_token(self, sender: Sender) -> None:
         event = with_header(sender.event("not JSON"), "user-agent", "sender/1.0")
         sender.receive(with_header(event, "authorization", "Basic abc"))
         item = sender.database.item
@@ -196,14 +200,14 @@ class TestWhatIsNotUnderstood:
         assert "authorization" not in item["headers"]["M"]
         assert TOKEN not in json.dumps(item, default=repr)
 
-    def test_of_a_bird_channel_keeps_the_channel_and_the_timestamp(self) -> None:
+    def test_of_a_bird_channel_is_stored_with_channel_and_timestamp(self) -> None:
         sender = bird_voice(channel_id="channel-1")
         sender.send("not JSON")
         item = sender.database.item
         assert item["path_parameters"]["M"] == {"channel_id": {"S": "channel-1"}}
         assert item["headers"]["M"]["messagebird-request-timestamp"] == {"S": "1795242600"}
 
-    def test_at_two_urls_of_bird_is_two_since_the_url_may_tell_the_channel(self) -> None:
+    def test_at_two_bird_urls_is_two_items_because_the_url_may_name_the_channel(self) -> None:
         first = bird_voice(channel_id="channel-1")
         first.send({"payload": {"status": "busy"}})
         assert (
@@ -213,7 +217,7 @@ class TestWhatIsNotUnderstood:
         )
         assert len(first.items) == 2
 
-    def test_from_bird_is_one_item_even_when_it_is_sent_again_after_midnight(self) -> None:
+    def test_from_bird_is_one_item_even_if_retried_after_midnight(self) -> None:
         sender = bird_voice()
         event = sender.event("not JSON")
         sender.receive(event)
@@ -223,18 +227,20 @@ class TestWhatIsNotUnderstood:
         assert later.receive(event).replayed
         assert len(sender.items) == 1
 
-    def test_is_not_accepted_where_it_cannot_be_kept(self, sender: Sender) -> None:
+    def test_is_not_accepted_if_it_cannot_be_stored(self, sender: Sender) -> None:
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         sender.queue.fault = OUT_OF_ORDER
         assert sender.send("not JSON").statusCode == 503
 
-    def test_is_accepted_where_it_can_be_kept_later(self, sender: Sender) -> None:
+    def test_is_accepted_if_it_is_spilled(self, sender: Sender) -> None:
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         assert sender.send("not JSON").statusCode == 202
         (item,) = sender.queue.items
         assert (item["reason"], body_of_item(item)) == ({"S": "The body is not JSON."}, b"not JSON")
 
-    def test_for_a_fault_of_ours_is_kept_as_well(self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
+    def test_because_of_our_own_fault_is_quarantined_too(
+        self, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+    ) -> None:
         sender = wavix()
         monkeypatch.setattr("callhooks.webhooks.pipeline.event_item", lambda *_, **__: 1 / 0)
         answer = sender.send(document_of("wavix", "ringing"))
@@ -254,8 +260,8 @@ class TestTheLimits:
         assert sender.send({**document, "padding": "x" * (127 * 1024)}).statusCode == 200
 
     @pytest.mark.parametrize("text", ["", "\u0130", "\ud83d", "\U0001f600"])
-    def test_no_member_is_so_long_that_it_cannot_be_stored(self, sender: Sender, text: str) -> None:
-        # Hexadecimal digits at random, so that the body does not become small when it is compressed.
+    def test_a_member_of_any_length_is_stored(self, sender: Sender, text: str) -> None:
+        # Random hexadecimal digits, so that the body does not compress well.
         long = "".join(
             f"{hashlib.sha256(bytes([number % 251, number // 251])).hexdigest()}{text}" for number in range(5000)
         )
@@ -266,7 +272,7 @@ class TestTheLimits:
             fitting = long[: int(left * len(long) / len(json.dumps(long)))]
             assert sender.send({**short, name: fitting}).statusCode in (200, 202)
 
-    def test_what_api_gateway_would_never_make_is_no_reason_to_fail(self, sender: Sender) -> None:
+    def test_an_event_unlike_any_of_api_gateway_gets_a_response(self, sender: Sender) -> None:
         assert sender.receive({**sender.event("{}"), "headers": None}).statusCode in (202, 401)
         assert sender.receive({**sender.event(b"{}"), "body": "!!!"}).statusCode == 400
 
@@ -276,7 +282,7 @@ class TestAnOutage:
         "fault",
         [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
     )
-    def test_of_the_database_is_not_noticed_and_the_event_is_spilled(
+    def test_of_dynamodb_is_invisible_to_the_sender_and_spills_the_event(
         self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
     ) -> None:
         first = sender.send(document)
@@ -289,9 +295,7 @@ class TestAnOutage:
         assert {**spilled, "request_id": None} == {**stored, "request_id": None}
         assert unstored(log.getvalue()) == []
 
-    def test_of_the_database_spills_what_a_container_sees_twice_once(
-        self, sender: Sender, document: dict[str, Any]
-    ) -> None:
+    def test_of_dynamodb_spills_a_duplicate_once_per_container(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.database.fault = ClientError(THROTTLED, "PutItem")
         first, second = sender.send(document), sender.send(document)
         assert (second.replayed, second.body) == (True, first.body)
@@ -301,7 +305,7 @@ class TestAnOutage:
         "fault",
         [ClientError(THROTTLED, "PutItem"), ReadTimeoutError(endpoint_url="https://dynamodb"), RuntimeError("odd")],
     )
-    def test_of_database_and_queue_is_told_and_the_event_is_in_the_log(
+    def test_of_dynamodb_and_queue_returns_503_and_logs_the_event(
         self, sender: Sender, document: dict[str, Any], fault: Exception, log: io.StringIO
     ) -> None:
         sender.database.fault = fault
@@ -315,12 +319,12 @@ class TestAnOutage:
         assert sender.send(document).statusCode == 200
         assert len(sender.items) == 1
 
-    def test_of_the_queue_alone_is_noticed_by_nobody(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_of_only_the_queue_has_no_effect(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.queue.fault = OUT_OF_ORDER
         assert sender.send(document).statusCode == 200
         assert (len(sender.items), sender.queue.clients_made) == (1, 0)
 
-    def test_for_good_puts_the_delivery_into_quarantine_and_not_into_the_queue(
+    def test_because_of_a_permanent_rejection_quarantines_the_delivery(
         self, sender: Sender, document: dict[str, Any]
     ) -> None:
         sender.database.refuses_events = True
@@ -331,27 +335,27 @@ class TestAnOutage:
         assert sender.send(document).replayed
         assert (len(sender.items), sender.queue.items) == (1, [])
 
-    def test_for_good_that_quarantine_cannot_mend_is_told_and_the_delivery_is_in_the_log(
+    def test_that_also_affects_quarantine_returns_503_and_logs_the_delivery(
         self, sender: Sender, document: dict[str, Any], log: io.StringIO
     ) -> None:
-        sender.database.fault = ClientError(REFUSED_FOR_GOOD, "PutItem")
+        sender.database.fault = ClientError(PERMANENT_REJECTION, "PutItem")
         assert sender.send(document).statusCode == 503
         (item,) = unstored(log.getvalue())
         assert json.loads(body_of_item(item)) == document
         assert sender.queue.items == []
 
-    def test_of_the_secret_store_lets_nobody_in(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_of_the_secret_store_returns_503(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         assert sender.send(document).statusCode == 503
         assert sender.items == []
 
-    def test_of_the_secret_store_does_not_undo_what_is_cached(self, sender: Sender, document: dict[str, Any]) -> None:
+    def test_of_the_secret_store_does_not_affect_cached_secrets(self, sender: Sender, document: dict[str, Any]) -> None:
         sender.send(document)
         sender.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
         sender.clock.advance(3600)
         assert sender.send({**document, "more": 1}).statusCode == 200
 
-    def test_is_not_counted_as_a_refusal(
+    def test_is_not_counted_as_a_rejection(
         self, sender: Sender, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
     ) -> None:
         sender.database.fault = RuntimeError("odd")
@@ -367,7 +371,7 @@ class TestAnOutage:
 
 class TestTokens:
     @pytest.mark.parametrize("make", [wavix, voipstudio])
-    def test_are_several_at_once(self, make: Any) -> None:
+    def test_can_be_several_at_once(self, make: Any) -> None:
         sender = make(secret={"token": "new", "further_tokens": [TOKEN, "older"]})
         document = document_of(sender.provider, EVENT_OF[sender.provider])
         statuses = [
@@ -377,7 +381,7 @@ class TestTokens:
         assert statuses == [200, 200, 200, 401]
 
     @pytest.mark.parametrize("make", [wavix, voipstudio])
-    def test_that_were_rotated_are_taken_up_by_the_first_check_that_fails(self, make: Any) -> None:
+    def test_that_were_rotated_are_read_after_the_first_failed_check(self, make: Any) -> None:
         sender = make()
         document = document_of(sender.provider, EVENT_OF[sender.provider])
         sender.send(document)
@@ -390,7 +394,7 @@ class TestTokens:
         ("secret", "status"),
         [({}, 503), ({"token": ""}, 503), ({"token": None}, 503), ({"token": "a", "further_tokens": ["", None]}, 401)],
     )
-    def test_that_are_empty_let_nobody_in(self, make: Any, secret: dict[str, Any], status: int) -> None:
+    def test_that_are_empty_authenticate_no_sender(self, make: Any, secret: dict[str, Any], status: int) -> None:
         sender = make(secret=secret)
         for parameters in ({}, {"token": ""}):
             assert sender.send("{}", pathParameters=parameters).statusCode == 401

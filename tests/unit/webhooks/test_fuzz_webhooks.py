@@ -1,4 +1,4 @@
-"""Whatever is sent to a webhook: it is answered, kept whole or refused, in bounded time, and never repeated."""
+"""Any request to a webhook is stored completely or rejected, in bounded time; the response repeats none of it."""
 
 from __future__ import annotations
 
@@ -39,18 +39,20 @@ from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 SIGNED = [name for name in FUNCTIONS if name not in ("wavix", "voipstudio")]
-NOT_TOLD = ("Traceback", "pydantic", 'File "', "validation error")
+INTERNALS = ("Traceback", "pydantic", 'File "', "validation error")
 MAX_MEMORY_BYTES = 100 * 1024 * 1024
-PROOFS = frozenset({"authorization", "jambonz-signature", "messagebird-signature", "messagebird-request-timestamp"})
+CREDENTIAL_HEADERS = frozenset(
+    {"authorization", "jambonz-signature", "messagebird-signature", "messagebird-request-timestamp"}
+)
 
 _members = st.tuples(st.sampled_from(["call", "hook", "hop", "repeated", "call_sid", "nc"]) | texts, texts)
 queries = texts | st.lists(_members, max_size=5).map(lambda members: urlencode(members, errors="replace"))
-names = texts.filter(lambda text: text.lower() not in PROOFS)
+names = texts.filter(lambda text: text.lower() not in CREDENTIAL_HEADERS)
 
 
 @st.composite
 def deliveries(draw: st.DrawFn, name: str) -> Event:
-    """A delivery of a proven sender, in which anything may stand where the proof leaves room."""
+    """An authenticated delivery in which everything that the signature does not restrict is arbitrary."""
     recorded: Event = draw(st.sampled_from(recordings(name)))
     body = draw(bodies([raw_body(one) for one in recordings(name)]))
     event = {**recorded, "headers": {**recorded["headers"], **draw(st.dictionaries(names, texts, max_size=3))}}
@@ -72,7 +74,7 @@ def deliveries(draw: st.DrawFn, name: str) -> Event:
 
 
 def is_call(body: bytes) -> bool:
-    """Whether a body is a call: an object with a `call_sid` that is a text."""
+    """Return whether a body is a call: an object whose `call_sid` is text."""
     try:
         document = json.loads(body.decode("utf-8-sig"), parse_int=lambda _: 0)  # however many digits it has
     except (ValueError, RecursionError):
@@ -81,17 +83,17 @@ def is_call(body: bytes) -> bool:
     return isinstance(call_sid, str) and bool(call_sid.strip(" \t\r\n"))
 
 
-def assert_says_nothing(answer: Answer) -> None:
-    """Fail for an answer that is no JSON, or shows what goes on inside."""
+def assert_discloses_nothing(answer: Answer) -> None:
+    """Fail for a response that is not JSON, or that discloses internals."""
     assert answer.headers["content-type"] in ("application/json", "application/problem+json")
-    assert not any(word in answer.body for word in NOT_TOLD), answer.body
+    assert not any(word in answer.body for word in INTERNALS), answer.body
     assert all(ord(letter) >= 32 for text in answer.headers.values() for letter in text)
     if answer.statusCode != 204:
         json.loads(answer.body, parse_constant=pytest.fail)
 
 
 def assert_repeats_nothing(answer: Answer) -> None:
-    """Fail for an answer that has anything of a hostile request in it."""
+    """Fail for a response that contains data from a hostile request."""
     assert CANARY not in answer.body
     assert len(answer.body) < 300
 
@@ -104,16 +106,16 @@ def assert_verbs(answer: Answer, *, least: int) -> None:
     assert all(isinstance(verb, dict) and isinstance(verb.get("verb"), str) for verb in verbs)
 
 
-def assert_taken(function: Function, event: Event) -> None:
-    """Deliver what a proven sender sends, three times, and hold the answers and the table to what was promised."""
+def assert_handled(function: Function, event: Event) -> None:
+    """Send an authenticated delivery three times, and check the responses and the table."""
     name, body = function.name, raw_body(event)
     method = _method(event)
     with in_bounded_time():
-        answer = function.take(event)
+        answer = function.deliver(event)
     assert answer.statusCode in (200, 202, 204, 400, 413), answer.body
-    assert_says_nothing(answer)
-    told = json.loads(answer.body or "null")
-    status = told.get("status") if isinstance(told, dict) else None
+    assert_discloses_nothing(answer)
+    document = json.loads(answer.body or "null")
+    status = document.get("status") if isinstance(document, dict) else None
     if answer.statusCode != 200:
         assert_repeats_nothing(answer)
     if name == "jambonz call" and method == "POST" and is_call(body) and len(body) <= MAX_BODY_BYTES:
@@ -125,7 +127,7 @@ def assert_taken(function: Function, event: Event) -> None:
     elif name == "jambonz client":
         assert status in ("ok", "fail")
     if len(body) > MAX_BODY_BYTES:
-        # Larger than what could be kept: who waits is answered all the same.
+        # Too large to store, but a sender that waits still gets an answer.
         assert function.items == []
         assert answer.statusCode == (200 if function.waits and name != "jambonz call" else 413)
         return
@@ -137,8 +139,8 @@ def assert_taken(function: Function, event: Event) -> None:
     assert_storable(item)
     assert body_of_item(item) == body
     assert item["pk"]["S"].startswith("quarantine#") == (answer.statusCode == 202 or "reason" in item)
-    if not function.takes_repeats_anew:
-        again = [function.take(event), function.take(event, elsewhere=True)]
+    if not function.handles_repeats_as_new:
+        again = [function.deliver(event), function.deliver(event, new_container=True)]
         assert {(one.statusCode, one.body) for one in again} == {(answer.statusCode, answer.body)}
         assert [one.replayed for one in again] == [True, True]
         assert function.items == [item]
@@ -147,21 +149,21 @@ def assert_taken(function: Function, event: Event) -> None:
 @every_function
 @given(data=st.data())
 @examples(40)
-def test_what_a_proven_sender_sends_is_kept_or_refused_once(name: str, data: st.DataObject) -> None:
-    assert_taken(FUNCTIONS[name](), data.draw(deliveries(name)))
+def test_any_authenticated_delivery_is_stored_once_or_rejected(name: str, data: st.DataObject) -> None:
+    assert_handled(FUNCTIONS[name](), data.draw(deliveries(name)))
 
 
 @every_function
 @given(data=st.data())
 @examples(30)
-def test_no_event_of_the_api_is_a_reason_to_fail(name: str, data: st.DataObject) -> None:
+def test_every_http_api_event_gets_a_response(name: str, data: st.DataObject) -> None:
     function = FUNCTIONS[name]()
     recorded = function.sign(data.draw(st.sampled_from(recordings(name))))
     event = data.draw(mutated(recorded))
     with in_bounded_time():
         answer = function.receive(event)
     assert answer.statusCode in (200, 202, 204, 400, 401, 413), answer.body
-    assert_says_nothing(answer)
+    assert_discloses_nothing(answer)
     for item in function.items:
         assert_storable(item)
     if answer.statusCode >= 400:
@@ -171,7 +173,7 @@ def test_no_event_of_the_api_is_a_reason_to_fail(name: str, data: st.DataObject)
 
 @st.composite
 def forgeries(draw: st.DrawFn, name: str) -> Event:
-    """A delivery of a proven sender, of which one thing was changed that the proof is about."""
+    """An authenticated delivery with one change that invalidates its credentials."""
     event = draw(deliveries(name))
     headers: dict[str, str] = event["headers"]
     if name not in SIGNED:
@@ -182,21 +184,21 @@ def forgeries(draw: st.DrawFn, name: str) -> Event:
             **event,
             "pathParameters": {**event["pathParameters"], "token": draw(other.filter(lambda one: one != TOKEN))},
         }
-    proofs = sorted(PROOFS & headers.keys())
+    credential_headers = sorted(CREDENTIAL_HEADERS & headers.keys())
     if draw(st.booleans()):
         body = raw_body(event) + draw(st.binary(min_size=1, max_size=8))
         event = {**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         if _method(event) != "GET":
             return event
-    # A GET is not held to its signature.
-    proof = draw(st.sampled_from(proofs)) if _method(event) != "GET" else "authorization"
-    genuine = headers[proof]
-    wrong = draw((texts | st.sampled_from(wrong_proofs(genuine))).filter(lambda one: one != genuine))
-    return {**event, "headers": {**headers, proof: wrong}}
+    # The signature of a GET is not checked.
+    header = draw(st.sampled_from(credential_headers)) if _method(event) != "GET" else "authorization"
+    genuine = headers[header]
+    wrong = draw((texts | st.sampled_from(wrong_credentials(genuine))).filter(lambda one: one != genuine))
+    return {**event, "headers": {**headers, header: wrong}}
 
 
-def wrong_proofs(genuine: str) -> list[Any]:
-    """What may come in place of a proof, some of which nothing can be compared with."""
+def wrong_credentials(genuine: str) -> list[Any]:
+    """Return wrong values for credentials, some of which cannot be compared at all."""
     return [
         None, 7, [genuine], "", genuine[:-4], f"{genuine}\u00e9", genuine.replace("1", "\u0661"), genuine[::-1],
         genuine.encode().hex(), f"\x00{genuine}", genuine.encode("utf-16").decode("latin-1"), f"{genuine}\ud800",
@@ -212,33 +214,33 @@ def _method(event: Event) -> str:
 @every_function
 @given(data=st.data())
 @examples(30)
-def test_nothing_is_taken_of_who_does_not_prove_who_they_are(name: str, data: st.DataObject) -> None:
+def test_no_forged_delivery_is_stored(name: str, data: st.DataObject) -> None:
     function, forged = FUNCTIONS[name](), data.draw(forgeries(name))
     with in_bounded_time():
-        answer = function.take(forged)
-    # Variables are declared to anybody.
+        answer = function.deliver(forged)
+    # The variables of the plan need no authentication.
     assert answer.statusCode == (200 if _method(forged) == "OPTIONS" and name == "jambonz call" else 401)
-    assert_says_nothing(answer)
+    assert_discloses_nothing(answer)
     assert answer.statusCode == 200 or CANARY not in answer.body
     assert function.table.calls == 0
 
 
 @every_function
-def test_no_proof_is_a_reason_to_fail(name: str) -> None:
+def test_malformed_credentials_get_401(name: str) -> None:
     event = FUNCTIONS[name]().sign(next(one for one in recordings(name) if _method(one) == "POST"))
     tokens = [TOKEN] if "token" in event.get("pathParameters", {}) else []
     wrong = [
-        *({**event, "pathParameters": {"token": one}} for token in tokens for one in wrong_proofs(token)),
+        *({**event, "pathParameters": {"token": one}} for token in tokens for one in wrong_credentials(token)),
         *(
-            {**event, "headers": {**event["headers"], proof: one}}
-            for proof in PROOFS & event["headers"].keys()
-            for one in wrong_proofs(event["headers"][proof])
+            {**event, "headers": {**event["headers"], header: one}}
+            for header in CREDENTIAL_HEADERS & event["headers"].keys()
+            for one in wrong_credentials(event["headers"][header])
         ),
     ]
     for forged in wrong:
         if forged != event:
             function = FUNCTIONS[name]()
-            assert function.take(forged).statusCode == 401
+            assert function.deliver(forged).statusCode == 401
             assert function.table.calls == 0
 
 
@@ -255,19 +257,19 @@ def test_no_proof_is_a_reason_to_fail(name: str) -> None:
         b"\xff%s",
     ],
 )
-def test_of_what_is_not_understood_nothing_is_repeated(name: str, body: bytes) -> None:
+def test_the_answer_to_an_unparsable_delivery_repeats_none_of_it(name: str, body: bytes) -> None:
     recorded = next(one for one in recordings(name) if _method(one) == "POST")
-    told = base64.b64encode(body.replace(b"%s", CANARY.encode())).decode()
+    encoded = base64.b64encode(body.replace(b"%s", CANARY.encode())).decode()
     function = FUNCTIONS[name]()
-    answer = function.take(function.sign({**recorded, "body": told, "isBase64Encoded": True}))
+    answer = function.deliver(function.sign({**recorded, "body": encoded, "isBase64Encoded": True}))
     assert answer.statusCode < 500
-    assert_says_nothing(answer)
+    assert_discloses_nothing(answer)
     assert CANARY not in answer.body
 
 
 @every_function
 @pytest.mark.parametrize("body", [None, b"[]"])
-def test_no_text_outside_of_the_body_is_a_reason_to_fail(name: str, body: bytes | None) -> None:
+def test_any_text_outside_of_the_body_gets_a_response(name: str, body: bytes | None) -> None:
     recorded = next(one for one in recordings(name) if _method(one) == "POST")
     if body is not None:
         recorded = {**recorded, "body": body.decode(), "isBase64Encoded": False}
@@ -281,19 +283,19 @@ def test_no_text_outside_of_the_body_is_a_reason_to_fail(name: str, body: bytes 
             "pathParameters": dict.fromkeys(recorded.get("pathParameters", {}), text),
         }
         function = FUNCTIONS[name]()
-        assert_taken(function, function.sign(event))
+        assert_handled(function, function.sign(event))
 
 
 @every_function
 @pytest.mark.parametrize("extreme", EXTREMES)
-def test_no_body_takes_for_ever_or_all_of_the_memory(name: str, extreme: str) -> None:
+def test_extreme_bodies_are_handled_in_bounded_time_and_memory(name: str, extreme: str) -> None:
     function = FUNCTIONS[name]()
     event = {**recordings(name)[0], "body": base64.b64encode(EXTREMES[extreme]).decode(), "isBase64Encoded": True}
     event["requestContext"] = {**event["requestContext"], "http": {"method": "POST", "path": event["rawPath"]}}
     event = function.sign(event)
     tracemalloc.start()
     try:
-        assert_taken(function, event)
+        assert_handled(function, event)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -301,7 +303,7 @@ def test_no_body_takes_for_ever_or_all_of_the_memory(name: str, extreme: str) ->
 
 
 def filled(recorded: Event, make: Callable[[int], str]) -> Event:
-    """A delivery in which each text is as long as all of them may be together."""
+    """Return a delivery whose texts are all as long as the limit of the body allows."""
     document = json.loads(raw_body(recorded))
     members = [path for path in paths_in(document) if isinstance(at(document, path), str)]
     written = len(json.dumps(make(1000))) // 1000 + 1
@@ -311,26 +313,28 @@ def filled(recorded: Event, make: Callable[[int], str]) -> Event:
 
 
 @every_function
-def test_no_text_takes_for_ever_wherever_it_stands(name: str) -> None:
+def test_long_texts_take_bounded_time_in_any_member(name: str) -> None:
     documents = [one for one in recordings(name) if raw_body(one)[:1] == b"{"]
     pairs = list(itertools.product(UNFRIENDLY, documents))
-    # Every text and every document.
+    # Covers every text and every document.
     for make, recorded in pairs[:: len(documents) + 1] + pairs[: len(documents)]:
         function = FUNCTIONS[name]()
-        assert_taken(function, function.sign(filled(recorded, make)))
+        assert_handled(function, function.sign(filled(recorded, make)))
 
 
 @every_function
 @given(make=st.sampled_from(UNFRIENDLY), data=st.data())
 @examples(10)
-def test_no_text_takes_for_ever_in_any_document(name: str, make: Callable[[int], str], data: st.DataObject) -> None:
+def test_long_texts_take_bounded_time_in_any_document(
+    name: str, make: Callable[[int], str], data: st.DataObject
+) -> None:
     recorded = data.draw(st.sampled_from([one for one in recordings(name) if raw_body(one)[:1] == b"{"]))
     function = FUNCTIONS[name]()
-    assert_taken(function, function.sign(filled(recorded, make)))
+    assert_handled(function, function.sign(filled(recorded, make)))
 
 
 @every_function
-def test_no_literal_is_a_reason_to_fail_wherever_a_number_or_something_unknown_stands(name: str) -> None:
+def test_any_literal_in_place_of_a_number_or_unknown_member_is_handled(name: str) -> None:
     recorded = next(one for one in recordings(name) if raw_body(one)[:1] == b"{")
     for literal in LITERALS:
         document = {**json.loads(raw_body(recorded)), "unknown": raw(literal)}
@@ -339,11 +343,11 @@ def test_no_literal_is_a_reason_to_fail_wherever_a_number_or_something_unknown_s
                 document = changed(document, path, raw(literal))
         encoded = {"body": base64.b64encode(as_json(document)).decode(), "isBase64Encoded": True}
         function = FUNCTIONS[name]()
-        assert_taken(function, function.sign({**recorded, **encoded}))
+        assert_handled(function, function.sign({**recorded, **encoded}))
 
 
 @every_function
-def test_thousands_of_headers_and_query_members_are_no_reason_to_fail(name: str) -> None:
+def test_thousands_of_headers_and_query_members_are_handled(name: str) -> None:
     for recorded in recordings(name)[:2]:
         event = {
             **recorded,
@@ -352,4 +356,4 @@ def test_thousands_of_headers_and_query_members_are_no_reason_to_fail(name: str)
             "cookies": ["a=b; c=d"] * 5_000,
         }
         function = FUNCTIONS[name]()
-        assert_taken(function, function.sign(event))
+        assert_handled(function, function.sign(event))

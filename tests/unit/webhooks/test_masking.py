@@ -1,7 +1,7 @@
-"""Neither the log nor the metrics hold a number, a name, a text or a secret of a delivery, whatever becomes of it.
+"""Neither the log nor the metrics contain a number, a name, a text or a secret from a delivery.
 
-A call's id is told, and words without capitals or digits, which are a provider's vocabulary. What can be kept nowhere
-else is in the log whole, in the lines of one marker.
+They may contain a call's id, and words without capitals or digits, which are a provider's vocabulary. Only an event
+that cannot be stored anywhere else is logged completely, in lines with a marker.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.webhook_functions import FUNCTIONS, Function, raw_body, recordings
 
 SECRETS = (PASSWORD, WEBHOOK_SECRET, TOKEN, SIGNING_KEY, CONSOLE_PASSWORD, JANES_PASSWORD)
 IDS = frozenset({"call_sid", "call", "call_id", "id", "uuid", "callId", "src_hash"})
-"""Members whose values may be ids of calls; they are no secrets, and lead from a line of the log to the call."""
+"""Members whose values may be call ids, which are not secret and connect a log line to its call."""
 
 _VOCABULARY = re.compile(r"[a-z._-]*", re.ASCII)
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()-]{6,}", re.ASCII)
@@ -44,7 +44,7 @@ every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Everything that any library writes where CloudWatch would read it, but for what is kept nowhere else."""
+    """Returns all output that CloudWatch would receive, except for events that could not be stored."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LambdaPowertoolsFormatter())
@@ -61,37 +61,37 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     logging.getLogger().removeHandler(handler)
 
 
-def told_in(event: Event) -> set[str]:
-    """Every text and every number of a delivery that is more than a word, and the digits of what may be a number."""
+def data_in(event: Event) -> set[str]:
+    """Return the texts and numbers of a delivery that are more than a word, and the digits of phone numbers."""
     try:
         document = json.loads(raw_body(event))
     except ValueError:
         document = None
-    whole = {"document": document, "event": {**event, "body": None}}
-    told = set()
-    for path in paths_in(whole):
-        value = at(whole, path)
+    contents = {"document": document, "event": {**event, "body": None}}
+    found = set()
+    for path in paths_in(contents):
+        value = at(contents, path)
         if isinstance(value, dict | list | bool | None) or path[-1] in IDS or path[-1] in ("requestId", "routeKey"):
             continue
         text = str(value)
         if len(text) >= 5 and not _VOCABULARY.fullmatch(text):
-            told |= {text, *(re.sub(r"\D", "", number) for number in _NUMBER.findall(text))}
-    return told - {event["rawPath"]}
+            found |= {text, *(re.sub(r"\D", "", number) for number in _NUMBER.findall(text))}
+    return found - {event["rawPath"]}
 
 
 def assert_silent(written: str, event: Event) -> None:
     assert written, "something is always written"
-    assert [text for text in told_in(event) if text in written] == []
+    assert [text for text in data_in(event) if text in written] == []
     assert [secret for secret in SECRETS if secret in written] == []
-    for proof in ("authorization", "jambonz-signature", "messagebird-signature"):
-        given = event["headers"].get(proof, "\0")
+    for header in CREDENTIAL_HEADERS:
+        given = event["headers"].get(header, "\0")
         assert given not in written
         assert given.rpartition("=v1")[2].rpartition(" ")[2] not in written
 
 
 def refused_by(service: str, event: Event) -> Exception:
-    """A fault whose text repeats what was asked for, as botocore's do."""
-    return ClientError({"Error": {"Code": "Throttled", "Message": f"{told_in(event)} {event['body']}"}}, service)
+    """Return a fault whose text repeats the request, as botocore's errors can."""
+    return ClientError({"Error": {"Code": "Throttled", "Message": f"{data_in(event)} {event['body']}"}}, service)
 
 
 def throttled(function: Function, event: Event) -> Event:
@@ -109,7 +109,7 @@ def cut(function: Function, event: Event) -> Event:
 
 
 def forged(function: Function, event: Event) -> Event:
-    wrong = {name: f"{value}x" for name, value in event["headers"].items() if name in PROOFS}
+    wrong = {name: f"{value}x" for name, value in event["headers"].items() if name in CREDENTIAL_HEADERS}
     parameters = {"token": f"{TOKEN[:-1]}+14155550177"} if "token" in event.get("pathParameters", {}) else {}
     return {**event, "headers": {**event["headers"], **wrong}, "pathParameters": parameters}
 
@@ -119,9 +119,9 @@ def odd(function: Function, event: Event) -> Event:
     return function.sign({**event, "body": json.dumps(document)})
 
 
-PROOFS = ("authorization", "jambonz-signature", "messagebird-signature")
+CREDENTIAL_HEADERS = ("authorization", "jambonz-signature", "messagebird-signature")
 WAYS: dict[str, Callable[[Function, Event], Event]] = {
-    "taken": lambda _, event: event,
+    "accepted": lambda _, event: event,
     "cut": cut,
     "of another shape": odd,
     "forged": forged,
@@ -132,42 +132,40 @@ WAYS: dict[str, Callable[[Function, Event], Event]] = {
 
 @every_function
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_a_delivery_is_written_whatever_becomes_of_it(
-    name: str, way: str, written: Callable[[], str]
-) -> None:
+def test_no_outcome_of_a_delivery_writes_its_data(name: str, way: str, written: Callable[[], str]) -> None:
     for recorded in recordings(name):
         if recorded["requestContext"]["http"]["method"] == "OPTIONS":
-            continue  # is answered to anybody, and not told of
+            continue  # needs no authentication, and is not logged
         function = FUNCTIONS[name]()
         event = WAYS[way](function, function.sign(recorded))
-        function.take(event)
-        function.take(event, elsewhere=True)
+        function.deliver(event)
+        function.deliver(event, new_container=True)
         assert_silent(written(), event)
 
 
 @every_function
-def test_nothing_of_an_event_is_written_by_what_comes_after(name: str, written: Callable[[], str]) -> None:
+def test_the_drainer_and_the_projector_write_no_event_data(name: str, written: Callable[[], str]) -> None:
     for recorded in recordings(name):
         function, world = FUNCTIONS[name](), World()
         event = function.sign(recorded)
-        function.take(event)
+        function.deliver(event)
         items = [item for item in function.items if item["sk"]["S"].startswith("event#")]
         world.table |= {(item["pk"]["S"], item["sk"]["S"]): item for item in items}
         world.stream(items)
         poisoned: Any = [{**item, "kind": item.get("from", {"S": "Jane Doe"})} for item in items]
-        world.take(stream_batch(poisoned))
+        world.project(stream_batch(poisoned))
         table = FakeDynamoDB()
         drainer = SpillDrainer(EventStore(table.as_client(), "events"), FakeQueue().as_client(), SPILL_QUEUE_URL)
-        drainer.take(queue_batch(map(pack_item, items)), lambda: 60)
+        drainer.drain(queue_batch(map(pack_item, items)), lambda: 60)
         table.fault = refused_by("PutItem", event)
-        drainer.take(queue_batch([*map(pack_item, items), event["body"]]), lambda: 60)
+        drainer.drain(queue_batch([*map(pack_item, items), event["body"]]), lambda: 60)
         assert_silent(written(), event)
 
 
 NUMBER, NAME = "+14155550177", "Jane.Doe@example.com"
 
 
-def test_nothing_of_a_question_is_written(written: Callable[[], str]) -> None:
+def test_the_call_log_writes_no_request_data(written: Callable[[], str]) -> None:
     console = Console()
     console.table.put(item_of(a_call("one", from_=NUMBER, to=NAME, caller_name=NAME)))
     signed_in = console.sign_in()
@@ -191,6 +189,6 @@ def test_nothing_of_a_question_is_written(written: Callable[[], str]) -> None:
     console.table.fault = RuntimeError(NUMBER)
     console.get("/calls", number=NUMBER)
     text = written()
-    assert text.count('"message":"answered"') == 14, "every request is told of"
-    for told in (NUMBER, NUMBER[1:], NAME, CONSOLE_PASSWORD, cookie.partition("=")[2], basic().partition(" ")[2]):
-        assert told not in text
+    assert text.count('"message":"answered"') == 14, "every request is logged"
+    for value in (NUMBER, NUMBER[1:], NAME, CONSOLE_PASSWORD, cookie.partition("=")[2], basic().partition(" ")[2]):
+        assert value not in text

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from callhooks.events.event_item import unpack_item
 from callhooks.events.event_table import EventStore
 from callhooks.events.event_writer import UNSTORED_MARKER
-from callhooks.runtime.errors import is_refused_for_good
+from callhooks.runtime.errors import is_permanent_rejection
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from callhooks_tools.recovery.stored_events import age_of
@@ -209,7 +209,7 @@ def bring_in(store: EventStore, logged: Logged) -> Recovered:
         problem = str(error) if isinstance(error, ValueError) else "it is no item of a table"
         return Recovered(logged.event, RecoveryOutcome.UNREADABLE, problem)
     except ClientError as error:
-        if not is_refused_for_good(error):
+        if not is_permanent_rejection(error):
             raise
         return Recovered(logged.event, RecoveryOutcome.UNREADABLE, "the database refuses it")
     return Recovered(logged.event, fate)

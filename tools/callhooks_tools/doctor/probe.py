@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CALL = "call"
 MAX_LOOKS = 5
-SPILLED = '"fate":"spilled"'
+SPILLED = '"outcome":"spilled"'
 EVENT_SPILLED = "EventSpilled"
 REASON_MILLISECONDS = 5_000
 MAX_RUN = timedelta(minutes=15)

@@ -14,7 +14,7 @@ from callhooks.events.event_item import QUARANTINE, Item, answer_of, body_of_ite
 from callhooks.events.event_table import EventStore
 from callhooks.providers.description import Parameters, Quarantined, Route
 from callhooks.providers.registry import find_provider
-from callhooks.runtime.errors import HttpProblem, describe_exception, is_refused_for_good
+from callhooks.runtime.errors import HttpProblem, describe_exception, is_permanent_rejection
 from callhooks.runtime.http import Request, Sender
 
 from callhooks_tools.recovery.workers import at_once
@@ -137,7 +137,7 @@ def store_event(store: EventStore, made: Item) -> bool:
     try:
         return store.put(made)
     except ClientError as error:
-        if is_refused_for_good(error):
+        if is_permanent_rejection(error):
             raise StillNotUnderstood("The database refuses it.") from None
         raise
 

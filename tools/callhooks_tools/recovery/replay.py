@@ -64,7 +64,7 @@ class BusDestination:
 
     def __init__(self, client: EventBridgeClient, name: str, *, sleep: Callable[[float], None]) -> None:
         self._codes: Counter[str] = Counter()
-        self._bus = EventBus(client, name, sleep=sleep, tell_refused=self._codes.update)
+        self._bus = EventBus(client, name, sleep=sleep, on_refused=self._codes.update)
 
     def send(self, entries: Sequence[BusEntry]) -> None:
         """Publish the entries."""

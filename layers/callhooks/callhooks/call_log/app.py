@@ -32,7 +32,7 @@ from callhooks.call_log.session import (
     sign_in,
 )
 from callhooks.calls.call import HintsLookup
-from callhooks.calls.repository import CallStore, CallsUnread
+from callhooks.calls.repository import CallStore, ReadsThrottled
 from callhooks.events.call_event import utc_text
 from callhooks.runtime.errors import CredentialsUnavailable, HttpProblem, Unauthorized, describe_exception
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Request, Response, problem_response
@@ -190,7 +190,7 @@ def _percent_encode(text: str) -> str:
 def _as_problem(error: Exception) -> HttpProblem:
     if isinstance(error, HttpProblem):
         return error
-    if isinstance(error, ClientError | BotoCoreError | CallsUnread | CredentialsUnavailable):
+    if isinstance(error, ClientError | BotoCoreError | ReadsThrottled | CredentialsUnavailable):
         return HttpProblem(503, "Unavailable", "Calls are temporarily unavailable.")
     return HttpProblem(500, "Internal error", "The request failed. The function's log has the reason.")
 

@@ -30,7 +30,7 @@ from unicodedata import category
 from pydantic import BaseModel, ConfigDict, Field
 
 from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, Seconds
-from callhooks.calls.repository import DAY_SHARDS, MAX_AT_ONCE, calls_at, day_shard, summary_of_item
+from callhooks.calls.repository import DAY_SHARDS, MAX_BATCH_KEYS, calls_at, day_shard, summary_of_item
 from callhooks.events.event_item import Item, partition_key, party_key
 from callhooks.runtime.errors import CallhooksError
 
@@ -237,7 +237,7 @@ class CallList:
         """Return the other calls of a call's conversation, oldest first: its legs, or its parent and siblings.
 
         Raises:
-            CallsUnread: DynamoDB is throttled.
+            ReadsThrottled: DynamoDB is throttled.
         """
         conversation = partition_key(call.provider, call.conversation_id)
         reply = self._client.query(
@@ -245,7 +245,7 @@ class CallList:
             IndexName="by_conversation",
             KeyConditionExpression="conversation_id = :conversation",
             ExpressionAttributeValues={":conversation": {"S": conversation}},
-            Limit=MAX_AT_ONCE - 1,
+            Limit=MAX_BATCH_KEYS - 1,
         )
         # A conversation is named after the parent; the parent itself has no entry in the index.
         keys = {conversation, *(entry["pk"]["S"] for entry in reply["Items"])} - {pk}
@@ -260,7 +260,7 @@ class CallList:
 
     def _with_calls(self, entries: Iterator[IndexEntry], batch_size: int) -> Iterator[IndexEntry]:
         """Replace entries that hold only keys with their calls, in the same order."""
-        while batch := list(islice(entries, min(batch_size + 1, MAX_AT_ONCE))):
+        while batch := list(islice(entries, min(batch_size + 1, MAX_BATCH_KEYS))):
             calls = {call["pk"]["S"]: call for call in self._calls(entry["pk"]["S"] for entry in batch)}
             for entry in batch:
                 if entry["pk"]["S"] in calls:

@@ -70,7 +70,7 @@ def read_console_credentials(secrets: Sequence[SecretValue]) -> ConsoleCredentia
         CredentialsUnavailable: a member is missing or has the wrong type, or no password is long enough.
     """
     (secret,) = secrets
-    passwords = secret_texts(secret, "password", shortest=MIN_PASSWORD_CHARACTERS)
+    passwords = secret_texts(secret, "password", min_length=MIN_PASSWORD_CHARACTERS)
     return ConsoleCredentials(secret_text(secret.get("username"), "username"), passwords)
 
 

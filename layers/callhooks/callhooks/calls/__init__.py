@@ -1,4 +1,4 @@
-"""The call that its events make: fold, repository, projector, event bus.
+"""Calls built from their events: fold, repository, projector, event bus.
 
 Imports `events` and `runtime`.
 """

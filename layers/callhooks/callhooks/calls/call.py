@@ -1,9 +1,9 @@
-"""Call: what the events of one call come to. It is the only place that knows what a status means.
+"""Build a call from its events. This is the only module that interprets a status.
 
-Words that only one provider uses come in as its `FoldHints`; they are never stored.
+Words that only one provider uses come from its `FoldHints`, which are never stored.
 
-A call is a function of the set of its events: they are put in order by when they happened, never by when they came, so
-that any order and any repetition make the same call.
+A call is a function of the set of its events. They are sorted by when they happened, not by when they arrived, so that
+late and duplicate events do not change the call.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 
 FOLD_VERSION = 1
-"""Raised with every change of what a call becomes of its events, so that a call item is written again."""
+"""Increase this with every change to the fold, so that call items are written again."""
 
 MAX_TEXT = 500
 MAX_ENTRY = 100
 MAX_ENTRIES = 100
 MAX_CUSTOMER_DATA = 50
-"""With these a call stays well under what an item (400 KB) and an event of the bus (256 KB) may have."""
+"""These limits keep a call well below the size of an item (400 KB) and of an event on the bus (256 KB)."""
 
 
 class CallStatus(StrEnum):
-    """Where a call is: how far it has come, and once it has ended, the last word of its provider."""
+    """Status of a call: its progress, or after its end the final status from the provider."""
 
     INITIATED = "initiated"
     RINGING = "ringing"
@@ -49,9 +49,9 @@ class CallStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a call went, whatever words its provider has for it.
+    """Outcome of a call, in the same words for all providers.
 
-    `CANCELLED` is a caller who gave up before the answer, `MISSED` a user or a queue that did not take the call.
+    `cancelled`: the caller hung up before the answer. `missed`: a user or a queue did not answer the call.
     """
 
     ANSWERED = "answered"
@@ -71,14 +71,14 @@ Seconds = int | float
 
 
 class CallSummary(BaseModel):
-    """A call as a list shows it."""
+    """A call as shown in a list."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     provider: str
     call_id: str = Field(description="The provider's own id of the call")
-    status: CallStatus = Field(description="How far the call has come, or how its provider says that it ended")
-    outcome: Outcome | None = Field(None, description="How the call went; null while it is under way")
+    status: CallStatus = Field(description="Progress of the call, or its final status from the provider")
+    outcome: Outcome | None = Field(None, description="Outcome of the call; null while it is in progress")
     direction: str | None = Field(None, description="inbound or outbound, or another word of the provider")
     from_: str | None = Field(None, alias="from")
     to: str | None = None
@@ -86,40 +86,40 @@ class CallSummary(BaseModel):
     answered_at: Moment | None = None
     ended_at: Moment | None = None
     ring_seconds: Seconds | None = Field(
-        None, description="From the ringing, or the start where no ringing is told, to the answer or the end"
+        None, description="From ringing, or from the start if ringing is unknown, to the answer or the end"
     )
-    talk_seconds: Seconds | None = Field(None, description="From the answer to the end, holding included")
+    talk_seconds: Seconds | None = Field(None, description="From the answer to the end, including time on hold")
     caller_name: str | None = None
     cause: str | None = Field(None, description="Why the call ended, in the provider's words")
-    parent_call_id: str | None = Field(None, description="The call that this one is a leg of")
+    parent_call_id: str | None = Field(None, description="The call that this call is a leg of")
     bridged: bool | None = Field(
-        None, description="Whether the call was connected with somebody, by a dial or in a queue; null if untold"
+        None, description="Whether the call was connected to another party by a dial or a queue; null if unknown"
     )
-    flow: str | None = Field(None, description="The flow of the call plan that the call was in last")
-    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and nobody took it")
+    flow: str | None = Field(None, description="The last flow of the call plan that the call was in")
+    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and was not answered there")
 
 
 class Call(CallSummary):
-    """A call: everything that its events tell. Times are the provider's, as far as it sends them."""
+    """A call with all members. Times are the provider's if it sends them, otherwise the times of arrival."""
 
     ringing_at: Moment | None = None
-    hold_seconds: Seconds | None = Field(None, description="On hold, as far as it is told; null where it never was")
+    hold_seconds: Seconds | None = Field(None, description="Time on hold; null if the call was never on hold")
     cause_code: int | None = Field(None, description="Why the call ended: the Q.850 cause")
     sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
-    ended_by: str | None = Field(None, description="Who ended the call, in the provider's word")
+    ended_by: str | None = Field(None, description="Who ended the call, in the provider's words")
     called_name: str | None = None
     trunk: str | None = None
-    cost: Decimal | None = Field(None, description="What the call cost, a decimal number")
+    cost: Decimal | None = Field(None, description="The price of the call, a decimal number")
     currency: str | None = None
-    dtmf: tuple[str, ...] = Field((), description="Keys that were pressed, in order, collected ones together")
-    machine_detected: bool | None = Field(None, description="Whether a machine answered, where that is told")
+    dtmf: tuple[str, ...] = Field((), description="Pressed keys in order; digits collected together are one entry")
+    machine_detected: bool | None = Field(None, description="Whether a machine answered; null if unknown")
     queue: str | None = None
     conversation_id: str = Field(
-        description="What the legs of one conversation have in common: the parent's id, src_hash, or the call's own id"
+        description="Shared by all legs of a conversation: the parent's id, src_hash, or the call's own id"
     )
     tags: tuple[str, ...] = ()
     customer_data: Mapping[str, str | bool | int] = Field(
-        default_factory=dict, description="What the call was tagged with"
+        default_factory=dict, description="Data the call is tagged with"
     )
     last_event_at: Moment
     event_count: int
@@ -127,22 +127,23 @@ class Call(CallSummary):
 
 
 def position(event: CallEvent) -> tuple[bool, datetime, int, str]:
-    """Where an event stands among those of its call: by when it happened, then by what can only follow what.
+    """Return the sort key of an event within its call: by time, then by the order in which kinds can occur.
 
-    Clocks of one second put several events at one moment. A bill comes last: it may have the date of the call's start.
+    Several events may have the same time, because some clocks have a resolution of one second. A bill sorts last,
+    because it may carry the time of the call's start.
     """
     return event.kind is Kind.BILLED, event.occurred_at, _RANK.get(event.kind, _AMID), event.dedupe_key
 
 
 @dataclass(frozen=True, slots=True)
 class FoldHints:
-    """How one provider's events are to be read, where its words do not say so themselves.
+    """How to interpret one provider's events.
 
-    `repeats_answer_time`: every event repeats when the call was answered, so that a call without that time was not.
-    `kind_of_bill` says what the status of a bill means, for a call whose end no other event tells.
-    `outcome_of_cause` has parts of a cause, in lower case, for a call that was hung up before anybody took it.
-    `currency` is that of `charge`. `queue_context` is the `context` of events about a queue, in lower case.
-    `tag_separator` is what stands between several tags in one text.
+    `repeats_answer_time`: every event repeats the time of the answer, so a call without that time was not answered.
+    `kind_of_bill` maps the status of a bill to a kind, for a call whose end is known only from its bill.
+    `outcome_of_cause` maps parts of a cause, in lower case, to the outcome of a call that ended before it was answered.
+    `currency` is the currency of `charge`. `queue_context` is the `context` of queue events, in lower case.
+    `tag_separator` separates several tags in one text.
     """
 
     repeats_answer_time: bool = False
@@ -154,22 +155,22 @@ class FoldHints:
 
 
 HintsLookup: TypeAlias = Callable[[str], FoldHints]
-"""Gives a provider's hints by its name; for one that it does not know, those of `FoldHints()`."""
+"""Returns a provider's hints by its name; `FoldHints()` for an unknown provider."""
 
 
 def fold(events: Iterable[CallEvent], hints: FoldHints) -> Call:
-    """The call that these events tell of, all of one call; an event that is there twice counts once.
+    """Return the call that these events describe. Duplicates count once.
 
     Args:
-        events: in any order.
-        hints: those of the provider that has sent them.
+        events: all of one call, in any order.
+        hints: the hints of the provider that sent them.
 
     Raises:
-        ValueError: there is no event.
+        ValueError: there are no events.
     """
     known = {event.dedupe_key: event for event in sorted(events, key=position, reverse=True)}
     if not known:
-        raise ValueError("a call has at least one event")
+        raise ValueError("a call needs at least one event")
     return _Fold(sorted(known.values(), key=position), hints).call()
 
 
@@ -191,7 +192,7 @@ _RANK = {
     Kind.BUSY: 12,
     Kind.COMPLETED: 13,
 }
-"""What can only follow what, for events of one moment."""
+"""The order in which kinds can occur, for events with the same time."""
 _WEIGHT = {
     Kind.BILLED: 1,
     Kind.COMPLETED: 2,
@@ -202,9 +203,9 @@ _WEIGHT = {
     Kind.NO_ANSWER: 7,
     Kind.BUSY: 8,
 }
-"""How much an event says of the end of a call that nobody is known to have answered: that it is over says little."""
+"""How specifically an event describes the end of an unanswered call: `COMPLETED` says little."""
 _WEIGHT_OF_ANSWERED = {**_WEIGHT, Kind.MISSED: 0, Kind.COMPLETED: 9}
-"""One that was answered ends when it is over, whoever of a group or a queue has missed it."""
+"""The same for an answered call, which ends with `COMPLETED` even if other phones of a group missed it."""
 _PROGRESS = {
     Kind.INITIATED: CallStatus.INITIATED,
     Kind.RINGING: CallStatus.RINGING,
@@ -228,9 +229,9 @@ _OUTCOME_OF_SIP_STATUS = {
     600: Outcome.BUSY,
     603: Outcome.REJECTED,
 }
-"""What `failed` means by RFC 3261; 603 may also be sent as `busy`."""
+"""Outcomes of `failed` calls by RFC 3261. 603 may also arrive as `busy`."""
 _DAY = timedelta(days=1)
-_LONGEST_SECONDS = 10**9
+_MAX_SECONDS = 10**9
 _ENQUEUE_HOOK = "enqueue.actionHook"
 _NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
 _SIP_DISPLAY_NAME = re.compile(r'\A\s*"([^"]*)"\s*(?:<[^>]*>)?\s*\Z')
@@ -238,7 +239,7 @@ _CUSTOMER_DATA = "customer_data."
 
 
 class _Fold:
-    """The events of a call in their order, asked for what they tell."""
+    """The sorted events of a call, from which each member of the call is computed."""
 
     def __init__(self, events: Sequence[CallEvent], hints: FoldHints) -> None:
         self._events = events
@@ -247,28 +248,28 @@ class _Fold:
         self._live = [event for event in events if event.kind is not Kind.BILLED] or events
         self._bills = [event for event in events if event.kind is Kind.BILLED]
         self._is_answered = bool(
-            self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED} or self._earliest_told("answered_at")
+            self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED} or self._earliest_reported("answered_at")
         )
         self._ends = [event for event in events if self._weight(event)]
 
     def call(self) -> Call:
         call_id = _short(self._events[0].call_id or "")
         end = max(self._ends, key=lambda event: (self._weight(event), position(event)), default=None)
-        status, outcome = self._how_it_stands(end)
+        status, outcome = self._status_and_outcome(end)
         started_at = self._started_at()
-        ringing_at = self._earliest_told("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
-        answered_at = self._earliest_told("answered_at") or self._first(Kind.ANSWERED)
+        ringing_at = self._earliest_reported("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
+        answered_at = self._earliest_reported("answered_at") or self._first(Kind.ANSWERED)
         if answered_at:
             answered_at = max(started_at, answered_at)
         ended_at = self._ended_at(end, answered_at)
         if ended_at:
             ended_at = max(started_at, ended_at)
         if answered_at and ended_at and answered_at > ended_at:
-            # The answer was told late, by a clock that is ours or a hook that had to wait.
+            # The answer was reported late: its time is the time of arrival, or the hook had to wait.
             talked = min(_number(end, "duration_seconds") or 0, _DAY.total_seconds())
             answered_at = max(started_at, ended_at - timedelta(milliseconds=round(1000 * talked)))
-        went_well = outcome is Outcome.ANSWERED
-        ring_end = answered_at or (None if went_well else ended_at)
+        is_answered = outcome is Outcome.ANSWERED
+        ring_end = answered_at or (None if is_answered else ended_at)
         charge = self._bills[-1].details.get("charge") if self._bills else None
         return Call(
             provider=self._events[0].provider,
@@ -286,11 +287,13 @@ class _Fold:
             answered_at=answered_at,
             ended_at=ended_at,
             ring_seconds=_seconds(ringing_at or started_at, ring_end),
-            talk_seconds=_seconds(answered_at, ended_at) if answered_at or not went_well else self._told_duration(end),
+            talk_seconds=_seconds(answered_at, ended_at)
+            if answered_at or not is_answered
+            else self._reported_duration(end),
             hold_seconds=self._hold_seconds(ended_at),
             cause=self._cause(end, outcome),
-            cause_code=_whole(end, "cause_code"),
-            sip_status=_whole(end, "sip_status"),
+            cause_code=_integer(end, "cause_code"),
+            sip_status=_integer(end, "sip_status"),
             ended_by=_text(end, "call_termination_by") or _text(end, "hangup_source"),
             cost=charge if isinstance(charge, Decimal) else Decimal(charge) if type(charge) is int else None,
             currency=self._hints.currency if isinstance(charge, Decimal | int) else None,
@@ -312,17 +315,17 @@ class _Fold:
         )
 
     def _weight(self, event: CallEvent) -> int:
-        """How much an event says of the end; 0 where it tells of none."""
+        """Return how specifically an event describes the end of the call; 0 if it does not end the call."""
         return (_WEIGHT_OF_ANSWERED if self._is_answered else _WEIGHT).get(event.kind, 0)
 
-    def _how_it_stands(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
+    def _status_and_outcome(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
         if end is None:
             return self._progress(), None
         kind = self._billed_as(end) if end.kind is Kind.BILLED else end.kind
         status, outcome = _ENDS[Kind.COMPLETED if end.kind is Kind.BILLED and self._is_answered else kind]
         if self._is_answered:
             return status, Outcome.ANSWERED
-        sip_status = _whole(end, "sip_status")
+        sip_status = _integer(end, "sip_status")
         if end.kind is Kind.COMPLETED:
             return status, self._outcome_of_hangup(end)
         if kind is Kind.NO_ANSWER and sip_status == 487 and _text(end, "call_termination_by") == "caller":
@@ -332,7 +335,7 @@ class _Fold:
         return status, outcome
 
     def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
-        """How a call went that is over, and nothing else is told of it."""
+        """Return the outcome of a call of which only the end is known."""
         if self._bills:
             return _ENDS[self._billed_as(self._bills[-1])][1]
         if not self._hints.repeats_answer_time:
@@ -344,9 +347,9 @@ class _Fold:
         return next((outcome for words, outcome in known if words in cause), Outcome.FAILED)
 
     def _billed_as(self, bill: CallEvent) -> Kind:
-        told = (bill.status or "").lower()
-        unknown = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
-        return self._hints.kind_of_bill.get(told, unknown)
+        status = (bill.status or "").lower()
+        default = Kind.COMPLETED if _number(bill, "duration_seconds") else Kind.NO_ANSWER
+        return self._hints.kind_of_bill.get(status, default)
 
     def _is_about_a_queue(self, event: CallEvent) -> bool:
         context = self._hints.queue_context
@@ -362,8 +365,8 @@ class _Fold:
         return _PROGRESS[furthest]
 
     def _started_at(self) -> datetime:
-        told = (self._earliest_told(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
-        return min([*(event.occurred_at for event in self._live), *(moment for moment in told if moment)])
+        reported = (self._earliest_reported(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
+        return min([*(event.occurred_at for event in self._live), *(moment for moment in reported if moment)])
 
     def _ended_at(self, end: CallEvent | None, answered_at: datetime | None) -> datetime | None:
         if end is None:
@@ -372,12 +375,12 @@ class _Fold:
             live = [event for event in self._ends if event.kind is not Kind.BILLED]
             return max(_moment(event, "ended_at") or event.occurred_at for event in live)
         talked = _number(end, "duration_seconds")
-        told = self._earliest_told("ended_at")
-        if told or answered_at is None or talked is None:
-            return told
+        reported = self._earliest_reported("ended_at")
+        if reported or answered_at is None or talked is None:
+            return reported
         return _later(answered_at, talked)
 
-    def _told_duration(self, end: CallEvent | None) -> Seconds | None:
+    def _reported_duration(self, end: CallEvent | None) -> Seconds | None:
         durations = (_number(event, "duration_seconds") for event in (*self._bills, end))
         return next((_rounded(duration) for duration in durations if duration is not None), None)
 
@@ -395,7 +398,7 @@ class _Fold:
 
     def _cause(self, end: CallEvent | None, outcome: Outcome | None) -> str | None:
         reason = _text(end, "reason")
-        # The SIP reason of a call that went well is always OK.
+        # The SIP reason of an answered call is always OK.
         return reason or (None if outcome is Outcome.ANSWERED else _text(end, "sip_reason"))
 
     def _dtmf(self) -> tuple[str, ...]:
@@ -408,18 +411,18 @@ class _Fold:
         return tuple(islice((_short(key, MAX_ENTRY) for key in keys if key), MAX_ENTRIES))
 
     def _machine_detected(self) -> bool | None:
-        told: set[bool] = set()
+        flags: set[bool] = set()
         for event in self._events:
             flag = event.details.get("machine_detected")
             if isinstance(flag, bool):
-                told.add(flag)
+                flags.add(flag)
             for name in ("answered_by", "amd_result"):
                 word = (_text(event, name) or "").lower()
-                told |= {True} if "machine" in word else {False} if "human" in word else set()
-        return True in told if told else None
+                flags |= {True} if "machine" in word else {False} if "human" in word else set()
+        return True in flags if flags else None
 
     def _queue(self) -> str | None:
-        # The panel of a wrap-up tells whose it is.
+        # In a wrap-up event, the called party is the agent, not the queue.
         called = (
             _text(event, "called_name") or event.to
             for event in self._events
@@ -436,10 +439,10 @@ class _Fold:
         return False if dialled or queued or left else None
 
     def _name(self, member: str) -> str | None:
-        """A name for people: some send what stood in a SIP header, which may be the number alone."""
-        told = self._first_text(member) or ""
-        in_header = _SIP_DISPLAY_NAME.match(told)
-        name = in_header[1].strip() if in_header else told
+        """Return a name without SIP header syntax; `None` if it is only a number."""
+        text = self._first_text(member) or ""
+        in_header = _SIP_DISPLAY_NAME.match(text)
+        name = in_header[1].strip() if in_header else text
         return None if _NUMBER.fullmatch(name) else name or None
 
     def _missed_in_queue(self) -> bool:
@@ -449,9 +452,9 @@ class _Fold:
         return bool(left) and _text(left[-1], "reason") == "abandoned"
 
     def _tags(self) -> tuple[str, ...]:
-        told = (tag for event in self._events if (tag := _text(event, "tag")))
+        texts = (tag for event in self._events if (tag := _text(event, "tag")))
         separator = self._hints.tag_separator
-        each = (tag for text in told for tag in (text.split(separator) if separator else (text,)))
+        each = (tag for text in texts for tag in (text.split(separator) if separator else (text,)))
         tags = dict.fromkeys(_short(tag, MAX_ENTRY) for tag in each if tag)
         return tuple(islice(tags, MAX_ENTRIES))
 
@@ -466,11 +469,11 @@ class _Fold:
     def _first(self, kind: Kind) -> datetime | None:
         return min((event.occurred_at for event in self._events if event.kind is kind), default=None)
 
-    def _earliest_told(self, name: str) -> datetime | None:
+    def _earliest_reported(self, name: str) -> datetime | None:
         return min((moment for event in self._events if (moment := _moment(event, name))), default=None)
 
-    def _first_known(self, told_by: Callable[[CallEvent], str | None]) -> str | None:
-        return next((_short(text) for event in self._events if (text := told_by(event))), None)
+    def _first_known(self, read: Callable[[CallEvent], str | None]) -> str | None:
+        return next((_short(text) for event in self._events if (text := read(event))), None)
 
     def _first_text(self, name: str) -> str | None:
         return self._first_known(lambda event: _text(event, name))
@@ -482,15 +485,15 @@ def _text(event: CallEvent | None, name: str) -> str | None:
 
 
 def _number(event: CallEvent | None, name: str) -> float | None:
-    """A number of seconds; one of decades is a slip, and may have more digits than a table takes."""
+    """Return a number of seconds; `None` for decades, which are a mistake and may exceed what DynamoDB stores."""
     value = event.details.get(name) if event else None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value > _LONGEST_SECONDS:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value > _MAX_SECONDS:
         return None
     return max(float(value), 0)
 
 
-def _whole(event: CallEvent | None, name: str) -> int | None:
-    """A number as SIP and Q.850 have them; some send the SIP status as a text."""
+def _integer(event: CallEvent | None, name: str) -> int | None:
+    """Return a SIP status or Q.850 cause; some providers send the SIP status as text."""
     value = event.details.get(name) if event else None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 3:
         return int(value)
@@ -498,7 +501,7 @@ def _whole(event: CallEvent | None, name: str) -> int | None:
 
 
 def _moment(event: CallEvent, name: str) -> datetime | None:
-    """A moment that an event repeats; one that is days away from the event is a slip of its sender's clock."""
+    """Return a time from an event's details; `None` if it is over a day from the event, which is a clock error."""
     value = event.details.get(name)
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -515,7 +518,7 @@ def _later(moment: datetime, seconds: float) -> datetime | None:
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> Seconds | None:
-    """The time between two moments, none where clocks put the end before the beginning."""
+    """Return the seconds between two times; 0 if clocks put the end before the beginning."""
     if begin is None or end is None:
         return None
     return _rounded(max((end - begin).total_seconds(), 0))
@@ -529,5 +532,5 @@ def _plain(value: Detail) -> str | bool | int:
     return _short(value) if isinstance(value, str) else int(value) if isinstance(value, Decimal) else value
 
 
-def _short(text: str, longest: int = MAX_TEXT) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def _short(text: str, max_length: int = MAX_TEXT) -> str:
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"

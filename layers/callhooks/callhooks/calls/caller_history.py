@@ -1,4 +1,4 @@
-"""The calls of one party, read back from the table of events by the items of the calls."""
+"""Look up the past calls of a caller in the table of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from callhooks.calls.repository import MAX_AT_ONCE, calls_at
+from callhooks.calls.repository import MAX_BATCH_KEYS, calls_at
 from callhooks.events.call_event import OUTBOUND
 from callhooks.events.event_item import party_key
 
@@ -20,7 +20,7 @@ BY_FROM = "by_from"
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call as its item lists it; `started_at` is ISO 8601 in UTC, and `outcome` is in our words."""
+    """A past call: `started_at` is ISO 8601 in UTC, `outcome` a value of `Outcome`."""
 
     call_id: str | None
     started_at: str
@@ -34,17 +34,17 @@ class PastCall:
 
 
 class PastCalls:
-    """Looks calls up by who called, whatever the provider."""
+    """Lookup of calls by caller, across all providers."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
-    def of_caller(self, party: str, *, most: int) -> tuple[PastCall, ...]:
-        """The last calls that a number or a SIP user made, the newest first.
+    def of_caller(self, party: str, *, limit: int) -> tuple[PastCall, ...]:
+        """Return the last calls that a number or a SIP user made, newest first.
 
         Raises:
-            CallsUnread, ClientError, BotoCoreError: the table could not be read.
+            ReadsThrottled, ClientError, BotoCoreError: the table could not be read.
         """
         reply = self._client.query(
             TableName=self._table_name,
@@ -52,13 +52,13 @@ class PastCalls:
             KeyConditionExpression="from_party = :party",
             ExpressionAttributeValues={":party": {"S": party_key(party)}},
             ScanIndexForward=False,
-            Limit=min(2 * most, MAX_AT_ONCE),
+            Limit=min(2 * limit, MAX_BATCH_KEYS),
         )
         found = calls_at(self._client, self._table_name, (entry["pk"]["S"] for entry in reply["Items"]))
         newest_first = sorted(found, key=lambda item: _text(item, "started_at") or "", reverse=True)
-        # A leg that is dialled has its caller's number, and is no call that the caller made.
+        # A dialled leg carries its caller's number, but the caller did not make that call.
         calls = (_past_call(item) for item in newest_first if _text(item, "direction") != OUTBOUND)
-        return tuple(islice(calls, most))
+        return tuple(islice(calls, limit))
 
 
 def _past_call(item: Mapping[str, AttributeValueTypeDef]) -> PastCall:

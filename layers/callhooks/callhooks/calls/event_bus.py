@@ -1,4 +1,4 @@
-"""The event bus: every event with the call that it belongs to, for whoever subscribes."""
+"""The event bus, which carries each event with its call to subscribers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SOURCE_PREFIX = "callhooks."
 MAX_REQUEST_BYTES = 256 * 1024 - 1
 MAX_ENTRIES = 10
 MAX_DETAIL_BYTES = 200 * 1024
-"""A target may take no more than the 256 KB either, and EventBridge adds members of its own."""
+"""Targets may also be limited to 256 KB, and EventBridge adds members."""
 PAUSES = (0.2, 0.8, 3.2)
-"""Seconds before what was refused is sent again."""
+"""Seconds before each retry of refused entries."""
 
-_PASSING = frozenset({"ThrottlingException", "InternalException", "InternalFailure", "ServiceUnavailable"})
-_BYTES_OF_TIME = 14
-_FIRST_CUT = 32 * 1024
-_LAST_CUT = 64
+_TRANSIENT_CODES = frozenset({"ThrottlingException", "InternalException", "InternalFailure", "ServiceUnavailable"})
+_TIME_BYTES = 14
+_FIRST_LIMIT = 32 * 1024
+_LAST_LIMIT = 64
 
 logger = Logger(child=True)
 
 
 class BusEvent(BaseModel):
-    """One delivery of a provider, normalised, as subscribers get it."""
+    """An event in the common vocabulary, as sent to subscribers."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -56,7 +56,7 @@ class BusEvent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BusEntry:
-    """An event as EventBridge takes it; `pk` and `sk` are its key in the table."""
+    """An entry of a PutEvents request; `pk` and `sk` are the event's key in the table."""
 
     pk: str
     sk: str
@@ -64,16 +64,15 @@ class BusEntry:
 
     @property
     def size(self) -> int:
-        """The bytes that EventBridge counts for it."""
+        """Return the size in bytes as EventBridge counts it."""
         texts = (self.request["Source"], self.request["DetailType"], self.request["Detail"])
-        return _BYTES_OF_TIME + sum(len(text.encode("utf-8")) for text in texts)
+        return _TIME_BYTES + sum(len(text.encode("utf-8")) for text in texts)
 
 
 def detail_of(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> str:
-    """The detail of an event on the bus, as JSON of at most 200 KB in UTF-8.
+    """Return the detail of an event on the bus, as JSON of at most 200 KB in UTF-8.
 
-    What would be larger has its longest texts cut, and if need be its longest lists and maps, and says so: it is
-    marked as `truncated`.
+    A larger detail is marked as `truncated`, and its longest texts, lists and maps are cut.
     """
     normalised = BusEvent(
         provider=event.provider,
@@ -88,27 +87,27 @@ def detail_of(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> str:
         received_at=event.received_at,
         details=event.details,
     )
-    told: dict[str, JsonValue] = {
+    parts: dict[str, JsonValue] = {
         "event": normalised.model_dump(mode="json", by_alias=True),
         "call": None if call is None else call.model_dump(mode="json", by_alias=True),
     }
     head: dict[str, JsonValue] = {"id": f"{pk}/{sk.removeprefix(EVENT_PREFIX)}"}
-    detail = _json(head | told)
-    longest = _FIRST_CUT
-    while len(detail.encode("utf-8")) > MAX_DETAIL_BYTES and longest >= _LAST_CUT:
-        detail = _json({**head, **{name: _cut(part, longest) for name, part in told.items()}, "truncated": True})
-        longest //= 2
+    detail = _json(head | parts)
+    limit = _FIRST_LIMIT
+    while len(detail.encode("utf-8")) > MAX_DETAIL_BYTES and limit >= _LAST_LIMIT:
+        detail = _json({**head, **{name: _cut(part, limit) for name, part in parts.items()}, "truncated": True})
+        limit //= 2
     return detail
 
 
-def _cut(value: JsonValue, longest: int) -> JsonValue:
-    """The value with no text, name, list or map in it longer than this."""
+def _cut(value: JsonValue, limit: int) -> JsonValue:
+    """Return the value with each text, name, list and map cut to this length."""
     if isinstance(value, str):
-        return value[:longest]
+        return value[:limit]
     if isinstance(value, list):
-        return [_cut(entry, longest) for entry in value[:longest]]
+        return [_cut(entry, limit) for entry in value[:limit]]
     if isinstance(value, dict):
-        return {name[:longest]: _cut(member, longest) for name, member in list(value.items())[:longest]}
+        return {name[:limit]: _cut(member, limit) for name, member in list(value.items())[:limit]}
     return value
 
 
@@ -117,7 +116,7 @@ def _json(document: Mapping[str, JsonValue]) -> str:
 
 
 def bus_entry(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> BusEntry:
-    """An event with its folded call; `call` is `None` for what belongs to no call."""
+    """Return the bus entry of an event and its call; `call` is `None` for an event without a call."""
     return BusEntry(
         pk,
         sk,
@@ -139,13 +138,13 @@ def log_refused(codes: Mapping[str, int]) -> None:
 
 
 class EventBus:
-    """Puts entries onto an EventBridge bus.
+    """Publishes entries to an EventBridge bus.
 
     Args:
-        client: EventBridge's.
+        client: an EventBridge client.
         name: the bus's name or ARN.
-        sleep: waits so many seconds.
-        tell_refused: is told of each request that was not taken whole: how many entries were refused, by error code.
+        sleep: waits for a number of seconds.
+        on_refused: called after each request with refused entries: their number by error code.
     """
 
     def __init__(
@@ -154,50 +153,50 @@ class EventBus:
         name: str,
         *,
         sleep: Callable[[float], None],
-        tell_refused: Callable[[Mapping[str, int]], None] = log_refused,
+        on_refused: Callable[[Mapping[str, int]], None] = log_refused,
     ) -> None:
         self._client = client
         self._name = name
         self._sleep = sleep
-        self._tell_refused = tell_refused
+        self._on_refused = on_refused
 
     def publish(self, entries: Iterable[BusEntry], *, has_time: Callable[[], bool]) -> tuple[BusEntry, ...]:
-        """Publish each entry, and return those that the bus has not taken.
+        """Publish all entries, and return the entries that the bus refused.
 
-        What is refused is sent again after growing pauses, as long as there is time.
+        Refused entries are retried after growing pauses while there is time.
         """
-        waiting = self._send_all(_groups(entries), has_time)
+        pending = self._send_all(_groups(entries), has_time)
         for pause in PAUSES:
-            if not waiting or not has_time():
+            if not pending or not has_time():
                 break
             self._sleep(pause)
-            waiting = self._send_all(waiting, has_time)
-        return tuple(entry for group in waiting for entry in group)
+            pending = self._send_all(pending, has_time)
+        return tuple(entry for group in pending for entry in group)
 
     def _send_all(self, groups: Iterable[_Group], has_time: Callable[[], bool]) -> list[_Group]:
         return [refused for group in groups for refused in (self._send(group) if has_time() else [group])]
 
     def _send(self, group: _Group) -> list[_Group]:
-        """Send one request, and return what it takes to send again."""
+        """Send one request, and return the groups to retry."""
         try:
             reply = self._client.put_events(Entries=[{**entry.request, "EventBusName": self._name} for entry in group])
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            self._tell_refused({code: len(group)})
-            # One entry that makes EventBridge refuse the request must not take the others along.
-            return [[entry] for entry in group] if code not in _PASSING else [group]
+            self._on_refused({code: len(group)})
+            # If one entry makes EventBridge refuse the request, the others must still be sent.
+            return [[entry] for entry in group] if code not in _TRANSIENT_CODES else [group]
         except BotoCoreError as error:
-            self._tell_refused({type(error).__name__: len(group)})
+            self._on_refused({type(error).__name__: len(group)})
             return [group]
         if not reply["FailedEntryCount"]:
             return []
-        codes = [told.get("ErrorCode") for told in reply["Entries"]]
-        self._tell_refused(Counter(code for code in codes if code))
+        codes = [result.get("ErrorCode") for result in reply["Entries"]]
+        self._on_refused(Counter(code for code in codes if code))
         return [[entry for entry, code in zip(group, codes, strict=True) if code]]
 
 
 def _groups(entries: Iterable[BusEntry]) -> Iterator[_Group]:
-    """As few requests as hold the entries, each within the limits of PutEvents."""
+    """Yield the entries in as few requests as the limits of PutEvents allow."""
     group: list[BusEntry] = []
     room = MAX_REQUEST_BYTES
     for entry in entries:

@@ -1,6 +1,6 @@
-"""What `call_projector` does with new events: fold their calls, keep these, publish the events.
+"""Project new events: fold their calls, store the calls, publish the events.
 
-Events come from the table's stream, or from the retry queue, where those lie that could not be projected.
+Events come from the table's stream, or from the retry queue, which holds events that could not be projected.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 RESERVED_SECONDS = 30.0
-"""What a request that hangs and the retry queue after it may cost; with less, nothing is begun any more."""
+"""The time of a hanging request and the retry queue after it. With less left, no request is started."""
 
 logger = Logger(child=True)
 
 
 class Change(TypedDict, total=False):
-    """What a stream tells of an item; attributes are as in the table, but for binary ones."""
+    """A change to an item in the stream. Attributes are as in the table, except for binary ones."""
 
     Keys: Item
     NewImage: Item
 
 
 class Record(TypedDict, total=False):
-    """A record of the table's stream or a message of the retry queue, as Lambda hands them over."""
+    """A record of the table's stream or a message of the retry queue, as Lambda passes it."""
 
     eventSource: str
     eventName: str
@@ -49,19 +49,19 @@ class Record(TypedDict, total=False):
 
 
 class StreamBatch(TypedDict):
-    """Records of one source."""
+    """Records from one source."""
 
     Records: Sequence[Record]
 
 
 class Failed(TypedDict):
-    """A message that the queue is to keep."""
+    """A message that must stay in the queue."""
 
     itemIdentifier: str
 
 
 class BatchReply(TypedDict):
-    """What Lambda takes for a batch that was only partly done."""
+    """The result of a batch, with the messages that failed."""
 
     batchItemFailures: list[Failed]
 
@@ -76,7 +76,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class EventKey:
-    """Where an event lies in the table."""
+    """The key of an event in the table."""
 
     pk: str
     sk: str
@@ -84,33 +84,33 @@ class EventKey:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event to be projected; `item` is `None` where it has to be read."""
+    """An event to project; `item` is `None` if it must be read from the table."""
 
     key: EventKey
     item: Item | None = None
 
 
 class RetryQueue:
-    """Keys of events that are to be projected later."""
+    """The queue of keys of events to project later."""
 
     def __init__(self, client: SQSClient, url: str) -> None:
         self._client = client
         self._url = url
 
     def put(self, keys: Iterable[EventKey]) -> None:
-        """Put keys into the queue, each in a message of its own.
+        """Put keys into the queue, one message per key.
 
         Raises:
-            ClientError, BotoCoreError: the queue has not taken one of them; those after it were not tried.
+            ClientError, BotoCoreError: the queue rejected a key; the keys after it were not sent.
         """
-        # One by one: a batch is answered 200 though some of it was refused, and this is a rare way.
+        # One by one: a batch request returns 200 even if some messages failed, and this path is rare.
         for key in keys:
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps({"pk": key.pk, "sk": key.sk}))
 
 
 @dataclass(slots=True)
 class _Run:
-    """One batch on its way; `gone` are events that are not in the table any more."""
+    """State of one batch; `gone` counts events that are no longer in the table."""
 
     has_time: Callable[[], bool]
     entries: list[BusEntry] = field(default_factory=list)
@@ -119,25 +119,25 @@ class _Run:
     gone: int = 0
 
     def fail(self, keys: Sequence[EventKey], reason: Reason, failure: str | None = None) -> None:
-        """Give events up for now, and tell of it."""
+        """Record, log and count events that could not be projected."""
         self.failed.update(keys)
         for pk, same_call in groupby(keys, key=lambda key: key.pk):
             provider, _, call_id = pk.partition("#")
             events = [key.sk for key in same_call]
-            told = {"provider": provider, "call_id": call_id, "events": len(events), "reason": reason.value}
-            logger.error("not projected", extra=told | ({"failure": failure} if failure else {}))
+            fields = {"provider": provider, "call_id": call_id, "events": len(events), "reason": reason.value}
+            logger.error("not projected", extra=fields | ({"failure": failure} if failure else {}))
             for _ in events:
                 count("EventNotProjected", provider=provider, reason=reason.value)
 
 
 class Projector:
-    """Projects batches of events. Whatever comes again changes nothing but that it is published again.
+    """Projects batches of events. A duplicate does not change the call, but is published again.
 
     Args:
-        calls: where the events of a call are read and calls are kept.
-        bus: where events are published.
-        retries: takes the keys of what could not be projected.
-        hints_for: how the events of a provider are read.
+        calls: the events and calls in the table.
+        bus: the event bus.
+        retries: the queue for the keys of events that could not be projected.
+        hints_for: returns how to interpret a provider's events.
     """
 
     def __init__(self, calls: CallStore, bus: EventBus, retries: RetryQueue, *, hints_for: HintsLookup) -> None:
@@ -146,68 +146,67 @@ class Projector:
         self._retries = retries
         self._hints_for = hints_for
 
-    def take(self, batch: StreamBatch, seconds_left: Callable[[], float]) -> BatchReply:
-        """Project a batch of either source.
+    def project(self, batch: StreamBatch, seconds_left: Callable[[], float]) -> BatchReply:
+        """Project a batch from either source.
 
-        What fails of a stream's batch goes to the retry queue, and what fails of that queue stays in it.
+        Events of the stream that fail go to the retry queue. Messages of the retry queue that fail stay there.
 
         Args:
-            batch: the records as Lambda hands them over.
-            seconds_left: how long this invocation may still take.
+            batch: the records from Lambda.
+            seconds_left: returns the remaining time of the invocation.
 
         Raises:
-            ClientError, BotoCoreError: the retry queue did not take what has failed: nothing of the batch counts as
-                done.
+            ClientError, BotoCoreError: the retry queue rejected a failed event, so Lambda must retry the whole batch.
         """
         messages = [record for record in batch["Records"] if "messageId" in record]
         if messages:
-            return self._take_messages(messages, seconds_left)
+            return self._project_messages(messages, seconds_left)
         arrivals = [arrival for record in batch["Records"] if (arrival := _arrival(record))]
-        failed = self._project(arrivals, seconds_left)
+        failed = self._project_arrivals(arrivals, seconds_left)
         self._retries.put(sorted(failed))
         return {"batchItemFailures": []}
 
-    def _take_messages(self, messages: Sequence[Record], seconds_left: Callable[[], float]) -> BatchReply:
+    def _project_messages(self, messages: Sequence[Record], seconds_left: Callable[[], float]) -> BatchReply:
         keys = {message["messageId"]: _key_in(message) for message in messages}
-        failed = self._project([Arrival(key) for key in keys.values() if key], seconds_left)
-        kept = [message_id for message_id, key in keys.items() if key is None or key in failed]
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in kept]}
+        failed = self._project_arrivals([Arrival(key) for key in keys.values() if key], seconds_left)
+        unfinished = [message_id for message_id, key in keys.items() if key is None or key in failed]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in unfinished]}
 
-    def _project(self, arrivals: Sequence[Arrival], seconds_left: Callable[[], float]) -> set[EventKey]:
-        """Project events, and return the keys of those that failed."""
+    def _project_arrivals(self, arrivals: Sequence[Arrival], seconds_left: Callable[[], float]) -> set[EventKey]:
+        """Project events, and return the keys of the failed ones."""
         run = _Run(has_time=lambda: seconds_left() > RESERVED_SECONDS)
-        for together in _by_call(arrivals):
-            keys = [arrival.key for arrival in together]
+        for same_call in _by_call(arrivals):
+            keys = [arrival.key for arrival in same_call]
             if not run.has_time():
                 run.fail(keys, Reason.NO_TIME)
                 continue
             try:
-                self._fold(together, run)
+                self._fold(same_call, run)
             except OutOfTime:
                 run.fail(keys, Reason.NO_TIME)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one call may not stop the others
+            except Exception as error:  # noqa: BLE001 - a fault in one call must not stop the others
                 run.fail(keys, Reason.NOT_FOLDED, describe_exception(error))
         refused = self._bus.publish(run.entries, has_time=run.has_time)
         run.fail([EventKey(entry.pk, entry.sk) for entry in refused], Reason.NOT_PUBLISHED)
-        rare = {name: number for name, number in (("failed", len(run.failed)), ("gone", run.gone)) if number}
-        logger.info("projected", extra={"events": len(arrivals), "calls": run.calls, **rare})
+        exceptional = {name: number for name, number in (("failed", len(run.failed)), ("gone", run.gone)) if number}
+        logger.info("projected", extra={"events": len(arrivals), "calls": run.calls, **exceptional})
         return run.failed
 
-    def _fold(self, together: Sequence[Arrival], run: _Run) -> None:
-        """Keep the call of these events, and make their entries for the bus."""
-        pk = together[0].key.pk
+    def _fold(self, arrivals: Sequence[Arrival], run: _Run) -> None:
+        """Store the call of these events, and add their entries for the bus."""
+        pk = arrivals[0].key.pk
         call = None
-        events = [(arrival.key, event) for arrival in together if (event := self._event(arrival))]
+        events = [(arrival.key, event) for arrival in arrivals if (event := self._event(arrival))]
         if events and is_call_partition(pk):
-            told = self._calls.events_of(pk, has_time=run.has_time)
-            if told.events:
-                call = fold(told.events, self._hints_for(told.events[0].provider))
-                self._calls.keep(pk, call, expires_at=told.expires_at)
+            stored = self._calls.events_of(pk, has_time=run.has_time)
+            if stored.events:
+                call = fold(stored.events, self._hints_for(stored.events[0].provider))
+                self._calls.write_if_newer(pk, call, expires_at=stored.expires_at)
                 run.calls += 1
             else:
-                # Forgotten since it came: neither kept nor published again.
+                # Removed since it arrived, so it must not be stored or published again.
                 events = []
-        run.gone += len(together) - len(events)
+        run.gone += len(arrivals) - len(events)
         run.entries += [bus_entry(event, call, pk=key.pk, sk=key.sk) for key, event in events]
 
     def _event(self, arrival: Arrival) -> CallEvent | None:
@@ -217,7 +216,7 @@ class Projector:
 
 
 def _arrival(record: Record) -> Arrival | None:
-    """The new event in a record of the stream; the filter lets nothing else come in."""
+    """Return the new event in a stream record; `None` for any other change, which the stream's filter excludes."""
     item = record.get("dynamodb", {}).get("NewImage")
     if record.get("eventName") != "INSERT" or item is None or not item["sk"]["S"].startswith(EVENT_PREFIX):
         return None
@@ -225,24 +224,24 @@ def _arrival(record: Record) -> Arrival | None:
 
 
 def _key_in(message: Record) -> EventKey | None:
-    """The key in a message; `None`, and it stays in the queue, where it was put there by somebody else."""
+    """Return the key in a message; `None` if the message is not from callhooks, which leaves it in the queue."""
     try:
-        told: Mapping[str, object] = json.loads(message["body"])
-        pk, sk = told["pk"], told["sk"]
+        members: Mapping[str, object] = json.loads(message["body"])
+        pk, sk = members["pk"], members["sk"]
     except (ValueError, KeyError, TypeError) as error:
-        logger.error("not a key of an event", extra={"failure": describe_exception(error)})
+        logger.error("message is not an event key", extra={"failure": describe_exception(error)})
         return None
     if not isinstance(pk, str) or not isinstance(sk, str) or not sk.startswith(EVENT_PREFIX):
-        logger.error("not a key of an event")
+        logger.error("message is not an event key")
         return None
     return EventKey(pk, sk)
 
 
 def _by_call(arrivals: Iterable[Arrival]) -> Iterator[Sequence[Arrival]]:
-    """Each call's events together, in the order in which they came; what belongs to no call is alone."""
-    together: dict[str | EventKey, dict[EventKey, Arrival]] = {}
+    """Yield the events of each call in order of arrival. An event without a call is a group on its own."""
+    groups: dict[str | EventKey, dict[EventKey, Arrival]] = {}
     for arrival in arrivals:
-        about = arrival.key.pk if is_call_partition(arrival.key.pk) else arrival.key
-        together.setdefault(about, {})[arrival.key] = arrival
-    for same in together.values():
-        yield list(same.values())
+        group = arrival.key.pk if is_call_partition(arrival.key.pk) else arrival.key
+        groups.setdefault(group, {})[arrival.key] = arrival
+    for group_arrivals in groups.values():
+        yield list(group_arrivals.values())

@@ -1,6 +1,6 @@
-"""CallStore: the events of a call read back, and the call's own item.
+"""CallStore: read the events of a call, and read and write the call's own item.
 
-A call is a function of its events, so that its item is written over only by one that more events went into.
+A call is a function of its events, so an item is only replaced by one built from more events.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 CALL = "call"
 DAY_SHARDS = 8
-"""How many partitions of the index the calls of a day are spread over.
+"""The number of index partitions for the calls of a day.
 
-A partition takes 1,000 writes a second, and a call costs about four: 2,000 new calls a second in all. A list of a day
-asks each of them.
+A partition accepts 1,000 writes a second, and a call costs about four: 2,000 new calls a second in total. Listing a day
+queries every partition.
 """
 
-MAX_AT_ONCE = 100
-"""What one BatchGetItem takes."""
+MAX_BATCH_KEYS = 100
+"""The limit of one BatchGetItem."""
 
 _ROUNDS = 3
-_READ_OF_AN_EVENT = (
+_EVENT_ATTRIBUTES = (
     "sk",
     "provider",
     "call_id",
@@ -57,64 +57,63 @@ _NEWER = "attribute_not_exists(pk) OR fold_version < :version OR (fold_version =
 
 @dataclass(frozen=True, slots=True)
 class CallEvents:
-    """The events of a call, and the epoch second at which the last of them is forgotten; `None` is never."""
+    """The events of a call, and the epoch second at which the last one expires; `None` if they never expire."""
 
     events: tuple[CallEvent, ...]
     expires_at: int | None
 
 
 class OutOfTime(CallhooksError):
-    """A call has so many events that they could not be read in the time there was."""
+    """The events of a call could not all be read in the remaining time."""
 
 
-class CallsUnread(CallhooksError):
-    """DynamoDB has left out calls that it was asked for, again and again: it is throttled."""
+class ReadsThrottled(CallhooksError):
+    """DynamoDB is throttled: after several attempts, it still returned only some of the calls."""
 
 
 def calls_at(client: DynamoDBClient, table_name: str, keys: Iterable[str]) -> Iterator[Item]:
-    """The items of calls, `MAX_AT_ONCE` at the most, by their partition keys, in any order.
+    """Yield the items of at most `MAX_BATCH_KEYS` calls by their partition keys, in any order.
 
     Raises:
-        CallsUnread: DynamoDB is throttled.
+        ReadsThrottled: DynamoDB is throttled.
         ClientError, BotoCoreError: the table could not be read.
     """
-    wanted: Sequence[Item] = [{"pk": {"S": key}, "sk": {"S": CALL}} for key in sorted(set(keys))]
+    pending: Sequence[Item] = [{"pk": {"S": key}, "sk": {"S": CALL}} for key in sorted(set(keys))]
     for _ in range(_ROUNDS):
-        if not wanted:
+        if not pending:
             return
-        reply = client.batch_get_item(RequestItems={table_name: {"Keys": wanted}})
+        reply = client.batch_get_item(RequestItems={table_name: {"Keys": pending}})
         yield from reply["Responses"].get(table_name, [])
-        left_out = reply.get("UnprocessedKeys", {}).get(table_name)
-        wanted = left_out["Keys"] if left_out else []
-    if wanted:
-        raise CallsUnread
+        unprocessed = reply.get("UnprocessedKeys", {}).get(table_name)
+        pending = unprocessed["Keys"] if unprocessed else []
+    if pending:
+        raise ReadsThrottled
 
 
 class CallStore:
-    """The events and the items of calls in the table of events."""
+    """Access to the calls in the table of events, and to their events."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
     def events_of(self, pk: str, *, has_time: Callable[[], bool] = lambda: True) -> CallEvents:
-        """All events of a call, as they are at this moment. They are read page by page, as long as `has_time`.
+        """Return all events of a call, with consistent reads, page by page while `has_time`.
 
         Raises:
-            OutOfTime: there was no time for all of them.
+            OutOfTime: there was not enough time for all pages.
             ClientError, BotoCoreError: the table could not be read.
-            KeyError, ValueError: an item is no event.
+            KeyError, ValueError: an item is not a valid event.
         """
-        items = list(self._query(pk, _READ_OF_AN_EVENT, has_time))
-        ends = [int(item["expires_at"]["N"]) if "expires_at" in item else None for item in items]
-        forgotten = [end for end in ends if end is not None]
+        items = list(self._query(pk, _EVENT_ATTRIBUTES, has_time))
+        expiries = [int(item["expires_at"]["N"]) for item in items if "expires_at" in item]
         return CallEvents(
             tuple(event_of_item(item) for item in items),
-            max(forgotten) if forgotten and len(forgotten) == len(ends) else None,
+            max(expiries) if expiries and len(expiries) == len(items) else None,
         )
 
     def items_of(self, pk: str) -> Iterator[Item]:
-        """The items of all events of a call, with what was sent and what was answered.
+        """Return the complete items of all events of a call, with body and answer.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
@@ -122,25 +121,25 @@ class CallStore:
         return self._query(pk, (), lambda: True)
 
     def event_at(self, pk: str, sk: str) -> CallEvent | None:
-        """One event by its key; `None` where it is not there any more.
+        """Return an event by its key; `None` if it no longer exists.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
-            KeyError, ValueError: the item is no event.
+            KeyError, ValueError: the item is not a valid event.
         """
         item = self._get(pk, sk)
         return None if item is None else event_of_item(item)
 
     def item_of(self, pk: str) -> Item | None:
-        """The item of a call, where there is one.
+        """Return the item of a call; `None` if there is none.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         return self._get(pk, CALL)
 
-    def keep(self, pk: str, call: Call, *, expires_at: int | None) -> bool:
-        """Write a call's item; `False` where there is one already that as many events went into.
+    def write_if_newer(self, pk: str, call: Call, *, expires_at: int | None) -> bool:
+        """Write a call's item; return `False` if the stored item was built from as many events or more.
 
         Raises:
             ClientError, BotoCoreError: the write failed.
@@ -152,17 +151,17 @@ class CallStore:
         )
 
     def replace(self, pk: str, call: Call, *, expires_at: int | None, seen: Item | None) -> bool:
-        """Write a call's item over the one that was seen; `False` where `keep` has written another one meanwhile.
+        """Replace the call's item that was read; return `False` if it has changed since then.
 
         Raises:
             ClientError, BotoCoreError: the write failed.
         """
-        known = {name: seen[name] for name in _VERSION if name in seen} if seen else {}
-        conditions = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in _VERSION]
+        version = {name: seen[name] for name in _VERSION if name in seen} if seen else {}
+        conditions = [f"{name} = :{name}" if name in version else f"attribute_not_exists({name})" for name in _VERSION]
         return self._put_if(
             call_item(pk, call, expires_at=expires_at),
             " AND ".join(conditions),
-            {f":{name}": value for name, value in known.items()},
+            {f":{name}": value for name, value in version.items()},
         )
 
     def _put_if(self, item: Item, condition: str, values: Item) -> bool:
@@ -208,7 +207,7 @@ class CallStore:
 
 
 def call_item(pk: str, call: Call, *, expires_at: int | None) -> Item:
-    """A call as it is kept: its members as attributes, and the keys of the indexes that list it."""
+    """Return the item of a call: its members as attributes, and the keys of the indexes."""
     members = call.model_dump(by_alias=True, exclude_none=True)
     item: Item = {name: _attribute(value) for name, value in members.items() if value not in ("", (), {})}
     keys = {"pk": pk, "sk": CALL, "day_shard": day_shard(members["started_at"][:10], shard_of(pk))}
@@ -216,7 +215,7 @@ def call_item(pk: str, call: Call, *, expires_at: int | None) -> Item:
         keys["from_party"] = party_key(call.from_)
     if call.to:
         keys["to_party"] = party_key(call.to)
-    # A call that names no other is found by its own key.
+    # A call that is its own conversation is found by its own key.
     item.pop("conversation_id")
     if call.conversation_id != call.call_id:
         keys["conversation_id"] = partition_key(call.provider, call.conversation_id)
@@ -227,21 +226,21 @@ def call_item(pk: str, call: Call, *, expires_at: int | None) -> Item:
 
 
 def summary_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallSummary:
-    """The call of an item, or of its entry in an index.
+    """Return the call in an item or in its index entry.
 
     Raises:
-        ValidationError: it is no such item.
+        ValidationError: the item is not a call.
     """
     return CallSummary.model_validate({name: _plain(item[name]) for name in _SUMMARY_MEMBERS if name in item})
 
 
 def day_shard(day: str, shard: int) -> str:
-    """The partition key of the index of a day: `2026-11-21#3`."""
+    """Return the partition key of the index by day: `2026-11-21#3`."""
     return f"{day}#{shard}"
 
 
 def shard_of(pk: str) -> int:
-    """The shard of a call, always the same."""
+    """Return the shard of a call, which never changes."""
     return zlib.crc32(pk.encode("utf-8")) % DAY_SHARDS
 
 

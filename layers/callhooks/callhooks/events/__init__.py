@@ -1,4 +1,4 @@
-"""One delivery, normalised, and how it is stored once: event, item, table, writer, spill queue.
+"""Deliveries in the common vocabulary, stored exactly once: event, item, table, writer, spill queue.
 
 Imports `runtime`.
 """

@@ -1,4 +1,4 @@
-"""CallEvent: one delivery, normalised, in a vocabulary that no provider owns."""
+"""CallEvent: one delivery in the common vocabulary of all providers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ INBOUND = "inbound"
 OUTBOUND = "outbound"
 
 ONCE_KEYS = ("new-call", "new-call-get")
-"""The dedupe keys of events that a call has once."""
+"""The dedupe keys of events that occur once per call."""
 
 Detail: TypeAlias = str | bool | int | Decimal
 Details: TypeAlias = Mapping[str, Detail]
 
 
 class Kind(StrEnum):
-    """What a delivery tells. A value that no adapter knows becomes `OTHER` and keeps its name beside it."""
+    """Kind of an event. An unknown word of a provider becomes `call.other`, and stays in the event's `name`."""
 
     INITIATED = "call.initiated"
     RINGING = "call.ringing"
@@ -53,12 +53,12 @@ class Kind(StrEnum):
 class CallEvent:
     """One delivery of a provider.
 
-    `call_id` is the provider's own id of the call, as it was sent, `None` where the delivery names none; what tells
-    of an SMS has an `sms_id` instead. `name` and `status` are the provider's own words for what happened and for the
-    state of the call. `from_` and `to` are as they were sent, but trimmed. `sent_at` is the provider's clock, `None`
-    where it sends none; both moments are aware UTC. `details` holds what else was understood: trimmed strings,
-    flags, and numbers, of which none is a float. `once` marks the beginning of a call, of which there is one: a later
-    delivery with its `dedupe_key` is a repeat, even with another body. The key is then one of `ONCE_KEYS`.
+    `call_id` is the provider's own id of the call, as sent; `None` if the delivery names no call. An SMS event has an
+    `sms_id` instead. `name` and `status` are the provider's own words for the event and for the state of the call.
+    `from_` and `to` are as sent, but trimmed. `sent_at` is the provider's clock, `None` if it sends no time; both times
+    are aware UTC. `details` holds everything else that was parsed: trimmed strings, flags and numbers, but no floats.
+    `once` marks an event that occurs once per call, the first one: a later delivery with its `dedupe_key` is a
+    duplicate even if the body differs. The key is then one of `ONCE_KEYS`.
     """
 
     provider: str
@@ -78,14 +78,14 @@ class CallEvent:
 
     @property
     def occurred_at(self) -> datetime:
-        """When it happened: by the provider's clock where it sends one, else by ours."""
+        """Return when it happened: by the provider's clock if it sends a time, otherwise by ours."""
         return self.sent_at or self.received_at
 
 
-class NotUnderstood(NamedTuple):
-    """A proven delivery that is kept in quarantine.
+class QuarantinedDelivery(NamedTuple):
+    """An authenticated delivery to store in quarantine.
 
-    `reason` repeats nothing of what was sent.
+    `reason` contains no data from the request.
     """
 
     provider: str
@@ -94,7 +94,7 @@ class NotUnderstood(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A proven delivery that is acknowledged and not kept, on purpose: a probe, or one that a filter leaves out."""
+    """An authenticated delivery that is acknowledged but not stored: a probe, or one that a filter excludes."""
 
     reason: str
 
@@ -103,7 +103,7 @@ _DIRECTIONS = {"in": INBOUND, "incoming": INBOUND, "out": OUTBOUND, "outgoing": 
 
 
 def direction_of(word: str | None) -> str | None:
-    """`inbound` or `outbound` for any provider's word, or that word in lower case where nobody knows it."""
+    """Return `inbound` or `outbound` for a provider's word, or the word itself in lower case if it is unknown."""
     if not word:
         return None
     lowered = clean_text(word).lower()
@@ -111,7 +111,7 @@ def direction_of(word: str | None) -> str | None:
 
 
 def known_details(members: Mapping[str, Detail | datetime | None]) -> Details:
-    """The members that hold something, their strings trimmed, their moments in the form of `utc_text`."""
+    """Return the members that have a value, with strings trimmed and times formatted by `utc_text`."""
     details: dict[str, Detail] = {}
     for name, value in members.items():
         if isinstance(value, datetime):
@@ -125,20 +125,20 @@ def known_details(members: Mapping[str, Detail | datetime | None]) -> Details:
 
 
 def clean_text(value: str) -> str:
-    """A string that every store takes: trimmed, lone surrogates escaped."""
+    """Return a string that can be stored anywhere: trimmed, with lone surrogates escaped."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8").strip()
 
 
 def cleaned(value: str | None) -> str | None:
-    """`clean_text`, with `None` for what is empty."""
+    """Return `clean_text`, or `None` if that is empty."""
     return (clean_text(value) or None) if value else None
 
 
 def canonical_party(party: str) -> str:
-    """What a number, a SIP user or a SIP URI is compared by.
+    """Return the form of a number, a SIP user or a SIP URI that is compared.
 
-    A phone number becomes its digits alone, since carriers differ in the `+` and in separators; anything else
-    becomes the user part in lower case.
+    A phone number becomes its digits only, because carriers differ in the `+` and in separators. Anything else becomes
+    its user part in lower case.
     """
     user = party.strip().lower()
     for scheme in ("sips:", "sip:", "tel:"):
@@ -152,5 +152,5 @@ _SEPARATORS = str.maketrans("", "", " -.()/\u00a0")
 
 
 def utc_text(moment: datetime) -> str:
-    """A moment as it is stored: ISO 8601 in UTC with milliseconds, so that text order is time order."""
+    """Return a time as it is stored: ISO 8601 in UTC with milliseconds, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

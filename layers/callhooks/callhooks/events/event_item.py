@@ -1,4 +1,4 @@
-"""Items of the table of events: what is kept of a delivery, under which keys, and how it is read back."""
+"""Items of the table of events: their keys and attributes, and the way back from an item to its event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from callhooks.events.call_event import (
     Detail,
     Details,
     Kind,
-    NotUnderstood,
+    QuarantinedDelivery,
     canonical_party,
     clean_text,
     utc_text,
@@ -37,15 +37,15 @@ QUARANTINE = "quarantine#"
 MAX_ID_BYTES = 200
 MAX_DIGITS = 38
 MAX_UNPACKED_BYTES = 4 * 1024 * 1024
-"""An item has at most 400 KB, which JSON makes six times as long at worst."""
+"""An item has at most 400 KB; its JSON is at most six times as long."""
 
 _PLAIN_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~=-]+", re.ASCII)
 _SMALL_BYTES = 4096
 _GZIP = 16
 _HASHED_PREFIX = "sha256-"
 _ONCE_SORT_KEYS = frozenset(f"{EVENT_PREFIX}{key}" for key in ONCE_KEYS)
-_KEPT_HEADERS = ("content-type", "user-agent")
-_OF_A_DELIVERY = (
+_STORED_HEADERS = ("content-type", "user-agent")
+_DELIVERY_ATTRIBUTES = (
     "provider",
     "received_at",
     "body",
@@ -60,11 +60,11 @@ REFUSED_BY_DATABASE = "The database refuses it."
 
 
 def key_part(identifier: str) -> str:
-    """An identifier as a part of a key: as it is where it is short and plain, else hashed.
+    """Return an identifier as part of a key: unchanged if it is short and plain, otherwise hashed.
 
-    DynamoDB refuses keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of our keys; a path
-    cannot end in `.` or `..`. What
-    may be a number in international form or a SIP URI is hashed too, since keys are logged.
+    DynamoDB rejects keys over 2,048 and 1,024 bytes and lone surrogates; `#` separates the parts of a key; a path
+    cannot end in `.` or `..`. Keys are logged, so anything that may be an international number or a SIP URI is hashed
+    as well.
     """
     if (
         len(identifier) <= MAX_ID_BYTES
@@ -80,38 +80,39 @@ def _hashed(identifier: str) -> str:
 
 
 def partition_key(provider: str, call_id: str) -> str:
-    """The partition key of a call: its events and its own item have it."""
+    """Return the partition key of a call, which its events and its own item share."""
     return f"{provider}#{key_part(call_id)}"
 
 
 def is_call_partition(pk: str) -> bool:
-    """Whether a partition key is that of a call: an SMS, what names no call and what is in quarantine have others."""
-    _, _, about = pk.partition("#")
-    return not pk.startswith(QUARANTINE) and not about.startswith(("sms#", "none#"))
+    """Return whether a partition key belongs to a call, not to an SMS, an event without a call, or quarantine."""
+    _, _, subject = pk.partition("#")
+    return not pk.startswith(QUARANTINE) and not subject.startswith(("sms#", "none#"))
 
 
 def event_key(event: CallEvent) -> tuple[str, str]:
-    """The partition key and the sort key of an event: a repeat has the same, whenever it comes."""
+    """Return the partition key and the sort key of an event. A duplicate has the same keys, whenever it arrives."""
     if event.call_id:
-        about = key_part(event.call_id)
+        subject = key_part(event.call_id)
     elif event.sms_id:
-        about = f"sms#{key_part(event.sms_id)}"
+        subject = f"sms#{key_part(event.sms_id)}"
     else:
-        about = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
+        subject = f"none#{event.sent_at:%Y-%m-%d}" if event.sent_at else "none#undated"
     is_reserved = event.dedupe_key in ONCE_KEYS and not event.once
     key = _hashed(event.dedupe_key) if is_reserved else key_part(event.dedupe_key)
-    return f"{event.provider}#{about}", f"{EVENT_PREFIX}{key}"
+    return f"{event.provider}#{subject}", f"{EVENT_PREFIX}{key}"
 
 
 def is_stored_once(item: Item) -> bool:
-    """Return whether an item is the beginning of a call: whatever comes under its key later is a repeat."""
+    """Return whether an item is the first event of a call: any later delivery with its key is a duplicate."""
     return item["sk"]["S"] in _ONCE_SORT_KEYS
 
 
-def is_repeat(item: Item, first: Item) -> bool:
-    """Return whether an item is the delivery that is stored under its key already, and not another one.
+def is_duplicate(item: Item, first: Item) -> bool:
+    """Return whether an item is the same delivery as the stored item with its key.
 
-    A provider may use an id twice, and a signature that nobody can verify may come with another body.
+    Another delivery may have the same key: a provider can reuse an id, and an unverified signature can come with
+    another body.
     """
     if is_stored_once(item) or "body" not in first or first["body"] == item["body"]:
         return True
@@ -122,7 +123,7 @@ def is_repeat(item: Item, first: Item) -> bool:
 
 
 def with_own_key(item: Item) -> Item:
-    """Return an item under a key that no delivery with another body has.
+    """Return the item under a key that includes its body's hash.
 
     Raises:
         KeyError, ValueError: its body cannot be read.
@@ -132,16 +133,16 @@ def with_own_key(item: Item) -> Item:
 
 
 def party_key(party: str) -> str:
-    """What a number, a SIP user or a SIP URI is looked up by, short enough for a key of an index."""
+    """Return the index key for a number, a SIP user or a SIP URI."""
     return key_part(canonical_party(party))
 
 
 def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
-    """Everything that is kept of a delivery, as one item of the events table.
+    """Return the item that stores a delivery in the table of events.
 
-    `body` holds the raw bytes, gzipped where that is shorter (`body_encoding`), and `details` what was understood of
-    them, as JSON that is compressed with the body as its dictionary: DynamoDB asks for a write unit for each KB, and
-    most of what is understood stands in the body already. `retention_days` of 0 keeps it for ever.
+    `body` holds the raw bytes, gzipped if that is shorter (`body_encoding`). `details` holds the parsed members as
+    JSON, compressed with the body as dictionary: DynamoDB bills a write unit for each KB, and most members also occur
+    in the body. With `retention_days` 0 the item never expires.
     """
     pk, sk = event_key(event)
     texts = {
@@ -165,10 +166,10 @@ def event_item(event: CallEvent, request: Request, answer: Response, *, retentio
 
 
 def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
-    """The event that an item keeps, as `event_item` wrote it; what happened when is `sent_at`, whoever told it.
+    """Return the event stored in an item of `event_item`. Its `sent_at` is `occurred_at`, whichever clock that was.
 
     Raises:
-        KeyError, ValueError: it is no such item.
+        KeyError, ValueError: the item is not a valid event.
     """
     return CallEvent(
         provider=item["provider"]["S"],
@@ -187,21 +188,21 @@ def event_of_item(item: Mapping[str, AttributeValueTypeDef]) -> CallEvent:
 
 
 def details_of_item(item: Mapping[str, AttributeValueTypeDef]) -> Details:
-    """What was understood of an event besides its own members.
+    """Return the details of a stored event.
 
     Raises:
-        KeyError, ValueError: the item is none of an event, or is broken.
+        KeyError, ValueError: the item is not a valid event.
     """
     packed = item.get("details", {})
     if "M" in packed:
-        # As it was kept before it was compressed.
+        # The format before compression.
         return {name: _detail(value) for name, value in packed["M"].items()}
     return _unpacked_details(_bytes(packed["B"]), body_of_item(item)) if packed else {}
 
 
 def _packed_details(details: Details, body: bytes) -> bytes:
-    told = {name: _in_json(value) for name, value in details.items() if value not in (None, "")}
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    members = {name: _in_json(value) for name, value in details.items() if value not in (None, "")}
+    text = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     window, memory = _window_for(len(body) + len(text))
     packer = zlib.compressobj(wbits=-window, memLevel=memory, zdict=body)
     return packer.compress(text) + packer.flush()
@@ -214,23 +215,23 @@ def _gzipped(body: bytes) -> bytes:
 
 
 def _window_for(size: int) -> tuple[int, int]:
-    """The window and the memory level for so many bytes: zlib's own take 256 KB, and longer to get than to fill."""
+    """Return zlib's window and memory level for a size. The defaults take 256 KB, which is slow to allocate."""
     return (12, 5) if size <= _SMALL_BYTES else (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
 
 
 def _unpacked_details(packed: bytes, body: bytes) -> Details:
     unpacker = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=body)
     try:
-        told = json.loads(unpacker.decompress(packed, MAX_UNPACKED_BYTES))
+        members = json.loads(unpacker.decompress(packed, MAX_UNPACKED_BYTES))
         return {
-            name: _whole_or(Decimal(value["N"])) if isinstance(value, dict) else value for name, value in told.items()
+            name: _int_if_integral(Decimal(value["N"])) if isinstance(value, dict) else value
+            for name, value in members.items()
         }
     except (zlib.error, ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
         raise ValueError("the details of an event cannot be read") from error
 
 
-def _whole_or(number: Decimal) -> int | Decimal:
-    """A number as an `int` where it is a whole one."""
+def _int_if_integral(number: Decimal) -> int | Decimal:
     return int(number) if number == number.to_integral_value() else number
 
 
@@ -239,20 +240,20 @@ def _in_json(value: Detail) -> object:
         return value
     if not _is_storable(Decimal(value)):
         return str(value)
-    number = _whole_or(Decimal(value))
+    number = _int_if_integral(Decimal(value))
     return number if isinstance(number, int) else {"N": f"{number:f}"}
 
 
 def _bytes(value: bytes | str) -> bytes:
-    """A binary attribute: the table's stream has it as base64."""
+    """Return a binary attribute, which is base64 in the table's stream."""
     return base64.b64decode(value) if isinstance(value, str) else bytes(value)
 
 
 def body_of_item(item: Mapping[str, AttributeValueTypeDef]) -> bytes:
-    """The raw body that an item keeps.
+    """Return the raw body stored in an item.
 
     Raises:
-        KeyError, ValueError: there is none, or it cannot be read.
+        KeyError, ValueError: the body is missing or cannot be read.
     """
     body = _bytes(item["body"]["B"])
     try:
@@ -267,15 +268,17 @@ def _text(item: Mapping[str, AttributeValueTypeDef], name: str) -> str | None:
 
 def _detail(value: AttributeValueTypeDef) -> Detail:
     if "N" in value:
-        return _whole_or(Decimal(value["N"]))
+        return _int_if_integral(Decimal(value["N"]))
     return value["BOOL"] if "BOOL" in value else value["S"]
 
 
-def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response, *, retention_days: float) -> Item:
-    """A delivery of a proven sender that was not understood: all that it takes to try it again later.
+def quarantine_item(
+    delivery: QuarantinedDelivery, request: Request, answer: Response, *, retention_days: float
+) -> Item:
+    """Return the item that quarantines a delivery, with everything needed to retry it later.
 
-    The key holds what distinguishes two hooks with the same body: the sender's mark, the query, and the path where no
-    token is in it.
+    The key includes everything that distinguishes two hooks with the same body: the sender's mark, the query, and the
+    path if it contains no token.
     """
     sender = request.sender
     texts = {
@@ -291,20 +294,20 @@ def quarantine_item(delivery: NotUnderstood, request: Request, answer: Response,
         "sender_mark": clean_text(sender.mark),
         "signed_call": clean_text(sender.call_id or ""),
     }
-    kept = {*_KEPT_HEADERS, *sender.stored_headers}
-    headers = {name: clean_text(value) for name, value in request.headers.items() if name in kept}
+    stored = {*_STORED_HEADERS, *sender.stored_headers}
+    headers = {name: clean_text(value) for name, value in request.headers.items() if name in stored}
     return {
         **_attributes(texts),
         "headers": {"M": _attributes(headers)},
-        "path_parameters": {"M": _attributes(_told_by_path(request))},
+        "path_parameters": {"M": _attributes(_stored_path_parameters(request))},
         **_delivery(request, answer, delivery.received_at, retention_days),
     }
 
 
 def refused_item(item: Item) -> Item:
-    """The form for quarantine of an item that the database refuses for good: the delivery, and not what was made of it.
+    """Return the quarantine item for an event that DynamoDB will never accept: the delivery without its parsed members.
 
-    The same item has the same key, whenever it is made.
+    The key depends only on the item.
     """
     day, key = item["received_at"]["S"][:10], f"{item['pk']['S']}|{item['sk']['S']}"
     texts = {
@@ -312,20 +315,20 @@ def refused_item(item: Item) -> Item:
         "sk": hashlib.sha256(key.encode("utf-8")).hexdigest(),
         "reason": REFUSED_BY_DATABASE,
     }
-    return {**{name: item[name] for name in _OF_A_DELIVERY if name in item}, **_attributes(texts)}
+    return {**{name: item[name] for name in _DELIVERY_ATTRIBUTES if name in item}, **_attributes(texts)}
 
 
 def _quarantine_key(request: Request) -> str:
-    told = {"?": request.raw_query, "mark": request.sender.mark}
+    parts = {"?": request.raw_query, "mark": request.sender.mark}
     if "token" not in request.path_parameters:
-        told |= {"method": request.method, "path": request.path}
-    known = {name: clean_text(text) for name, text in told.items() if text}
-    if not known:
+        parts |= {"method": request.method, "path": request.path}
+    present = {name: clean_text(text) for name, text in parts.items() if text}
+    if not present:
         return request.body_hash
-    return hashlib.sha256(json.dumps([request.body_hash, known], sort_keys=True).encode("utf-8")).hexdigest()
+    return hashlib.sha256(json.dumps([request.body_hash, present], sort_keys=True).encode("utf-8")).hexdigest()
 
 
-def _told_by_path(request: Request) -> dict[str, str]:
+def _stored_path_parameters(request: Request) -> dict[str, str]:
     return {name: clean_text(text) for name, text in request.path_parameters.items() if name != "token"}
 
 
@@ -344,7 +347,7 @@ def _attribute(value: Detail | None) -> AttributeValueTypeDef:
 
 
 def _is_storable(number: Decimal) -> bool:
-    """Whether DynamoDB takes a number: for one that is too long or too large it refuses the whole item."""
+    """Return whether DynamoDB accepts a number. It rejects the whole item if one number is too long or too large."""
     return number.is_finite() and len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) <= MAX_DIGITS
 
 
@@ -365,30 +368,30 @@ def _delivery(request: Request, answer: Response, received_at: datetime, retenti
 
 
 def answer_of(item: Item) -> Response:
-    """The answer that a stored event was given."""
+    """Return the response stored with an event."""
     return Response(int(item["answer_status"]["N"]), item["answer"]["S"])
 
 
 def pack_item(item: Item) -> str:
-    """An item as it waits outside of the table: base64 of its gzipped JSON, bytes in it as `{"base64": "..."}`."""
-    whole = json.dumps(item, default=lambda raw: {"base64": base64.b64encode(raw).decode("ascii")})
-    return base64.b64encode(gzip.compress(whole.encode("utf-8"), mtime=0)).decode("ascii")
+    """Return an item as text: base64 of its gzipped JSON, with bytes as `{"base64": "..."}`."""
+    text = json.dumps(item, default=lambda raw: {"base64": base64.b64encode(raw).decode("ascii")})
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
 
 
 def unpack_item(text: str) -> Item:
-    """The item that `pack_item` has packed.
+    """Return the item that `pack_item` packed.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text is not a packed item.
     """
     try:
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        whole = unzip.decompress(base64.b64decode(text, validate=True), MAX_UNPACKED_BYTES)
-        item = json.loads(whole, object_hook=_bytes_or_mapping)
+        unpacked = unzip.decompress(base64.b64decode(text, validate=True), MAX_UNPACKED_BYTES)
+        item = json.loads(unpacked, object_hook=_bytes_or_mapping)
         if unzip.eof and all(isinstance(item[name]["S"], str) for name in ("pk", "sk")):
             return item  # type: ignore[no-any-return]
     except (zlib.error, binascii.Error, ValueError, LookupError, TypeError, RecursionError) as error:
-        # None of their texts may be told: they repeat what was packed.
+        # Their texts may contain packed data, so only the type is shown.
         raise ValueError(f"not a packed item ({type(error).__name__})") from None
     raise ValueError("not a packed item")
 

@@ -1,7 +1,7 @@
-"""EventStore: one conditional write that keeps an event, its raw body and its answer.
+"""EventStore: one conditional write that stores an event, its raw body and its answer.
 
-The stored event is the idempotency record itself. Powertools' own DynamoDB layer writes a record before and after
-the function; here the answer is known before anything is written, so that a single `PutItem` does both.
+The stored event is the idempotency record. Powertools' own DynamoDB layer writes a record before and after the
+function. Here the answer is known before the write, so a single `PutItem` is enough.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 from botocore.exceptions import ClientError
 
-from callhooks.events.event_item import Item, answer_of, body_of_item, is_repeat, is_stored_once, with_own_key
+from callhooks.events.event_item import Item, answer_of, body_of_item, is_duplicate, is_stored_once, with_own_key
 from callhooks.runtime.http import Response
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class PendingWrite:
-    """An item that is about to be written, and its answer.
+    """An item to write, and its answer.
 
-    Powertools' deep copy of it is itself, since nobody changes it.
+    Immutable, so the deep copy that Powertools takes is the object itself.
     """
 
     __slots__ = ("answer", "item")
@@ -44,16 +44,16 @@ class PendingWrite:
 class EventStore(BasePersistenceLayer):
     """A Powertools persistence layer whose record is the event.
 
-    `idempotent_function` hands `save_inprogress` the item and its answer. A new one is written; a
-    repeat raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without an expiry,
-    so that there is no state in between and a repeat in flight is never an error. A container remembers the last
-    answers it gave and asks the table nothing for them. A delivery whose key is taken by another body is no repeat: it
-    is written under a key of its own.
+    `idempotent_function` passes the item and its answer to `save_inprogress`, which writes a new item. For a duplicate
+    it raises `IdempotencyItemAlreadyExistsError` with the first answer as a completed record without expiry. There is
+    no state in between, so a concurrent duplicate is never an error. A container caches the last answers it gave and
+    serves them without a request. A delivery with the key of another body is not a duplicate: it is written under a
+    separate key.
 
     Args:
-        client: DynamoDB's.
+        client: a DynamoDB client.
         table_name: the table of events.
-        on_reused_key: called with each item that was written because its key was taken by another body.
+        on_reused_key: called with each item that got a separate key, because its own belonged to another body.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class EventStore(BasePersistenceLayer):
         self._on_reused_key = on_reused_key
 
     def holds(self, item: Item) -> bool:
-        """Whether this container knows that this event is kept."""
+        """Return whether this container knows that the event is stored."""
         return self._retrieve_from_cache(_record_key(item)) is not None
 
     def put(self, item: Item) -> bool:
-        """Write an item; return `False` where it was there already.
+        """Write an item; return `False` if it was already stored.
 
         Raises:
             ClientError, BotoCoreError: the write failed.
         """
         return self._put(item) is None
 
-    # Powertools hands on what it was given, and says that it is a dict.
+    # Powertools passes its argument on, although its type says dict.
     def save_inprogress(  # type: ignore[override]
         self,
         data: PendingWrite,
         remaining_time_in_millis: int | None = None,  # noqa: ARG002
     ) -> None:
-        """Write the item unless it is there, in one request; in two where another delivery has its key.
+        """Write the item unless it exists: in one request, or in two if another delivery has its key.
 
         Raises:
-            IdempotencyItemAlreadyExistsError: a repeat; it holds the first answer.
+            IdempotencyItemAlreadyExistsError: the item is a duplicate; the error holds the first answer.
             ClientError, BotoCoreError: the write failed.
         """
         known = self._retrieve_from_cache(_record_key(data.item))
@@ -98,9 +98,9 @@ class EventStore(BasePersistenceLayer):
             raise IdempotencyItemAlreadyExistsError(old_data_record=record)
 
     def _put(self, item: Item) -> Item | None:
-        """Write an item, or return the stored one that it repeats."""
+        """Write an item, or return the stored item of which it is a duplicate."""
         first = self._put_new(item)
-        if first is None or is_repeat(item, first):
+        if first is None or is_duplicate(item, first):
             return first
         first = self._put_new(with_own_key(item))
         if first is None:
@@ -108,7 +108,7 @@ class EventStore(BasePersistenceLayer):
         return first
 
     def _put_new(self, item: Item) -> Item | None:
-        """Write an item where its key is free, or return the one that has it."""
+        """Write an item if its key is free, or return the item that has the key."""
         try:
             self._client.put_item(
                 TableName=self._table_name,
@@ -124,7 +124,7 @@ class EventStore(BasePersistenceLayer):
         return None
 
     def read_body(self, partition_key: str, sort_key: str) -> bytes | None:
-        """The raw body of a stored event; `None` where there is no such event.
+        """Return the raw body of a stored event; `None` if there is no such event.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
@@ -139,13 +139,13 @@ class EventStore(BasePersistenceLayer):
         return None if item is None else body_of_item(item)
 
     def save_success(self, data: PendingWrite, result: object) -> None:  # type: ignore[override]
-        """Nothing is left to do: the item was written whole."""
+        """Do nothing: the item is already complete."""
 
     def delete_record(self, data: PendingWrite, exception: Exception) -> None:  # type: ignore[override]
-        """Nothing is taken back: what was accepted is kept."""
+        """Do nothing: an accepted event is never deleted."""
 
     def remember(self, item: Item, answer: Response) -> DataRecord:
-        """Note that an item is kept, in the table or in the queue: a repeat gets its answer from here."""
+        """Cache the answer of an item stored in the table or the queue, for duplicates."""
         record = DataRecord(
             idempotency_key=_record_key(item),
             status=STATUS_CONSTANTS["COMPLETED"],
@@ -158,14 +158,14 @@ class EventStore(BasePersistenceLayer):
         raise IdempotencyItemNotFoundError(idempotency_key)
 
     def _put_record(self, data_record: DataRecord) -> NoReturn:  # noqa: ARG002
-        raise RuntimeError("save_inprogress writes the item whole")
+        raise RuntimeError("save_inprogress writes the complete item")
 
     _update_record = _delete_record = _put_record
 
 
 def _record_key(item: Item) -> str:
     key = f"{item['pk']['S']}|{item['sk']['S']}"
-    # Python's hash of bytes is keyed at random in each process, and costs nothing the second time.
+    # Python's hash of bytes is randomised per process, and cached after the first call.
     return key if is_stored_once(item) else f"{key}|{hash(bytes(item['body']['B']))}"
 
 

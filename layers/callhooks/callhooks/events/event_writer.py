@@ -13,7 +13,7 @@ from callhooks.events.event_item import Item, pack_item
 from callhooks.events.event_table import EventStore, PendingWrite
 from callhooks.events.spill_queue import SpillQueue
 from callhooks.events.write_result import WriteOutcome, WriteResult
-from callhooks.runtime.errors import error_name, is_refused_for_good
+from callhooks.runtime.errors import error_name, is_permanent_rejection
 from callhooks.runtime.http import HttpPayload, Response
 from callhooks.runtime.metrics import count
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 REPLAYED_HEADER = "idempotent-replayed"
 UNSTORED_MARKER = "CALLHOOKS_UNSTORED_EVENT"
 MAX_LOGGED_PART = 200_000
-"""CloudWatch takes 256 KB at least in one event of the log."""
+"""CloudWatch accepts at least 256 KB in one log event."""
 
 STORE_SECONDS = 4.4
-"""What a write costs at most: two attempts, of which each connects, agrees on TLS and waits, and a second between."""
+"""The longest write: two attempts, each with connection, TLS handshake and response, and a pause of one second."""
 SPILL_SECONDS = 1.8
-"""What a message costs at most: one such attempt."""
+"""The longest queue request: one such attempt."""
 NO_TIME = "no time was left"
 
 logger = Logger(child=True)
@@ -39,38 +39,38 @@ class EventWriter:
 
     Args:
         store: the table of events.
-        spill_queue: where items wait that the table has not taken.
+        spill_queue: the queue for items that DynamoDB rejects.
     """
 
     def __init__(self, store: EventStore, spill_queue: SpillQueue) -> None:
         self._store = store
         self._spill_queue = spill_queue
         idempotency = IdempotencyConfig(use_local_cache=True, response_hook=_mark_as_replayed)
-        # With idempotency switched off Powertools never configures the store, which is asked all the same.
+        # Powertools does not configure the store if idempotency is disabled, but `holds` is called even then.
         store.configure(idempotency)
         self._store_once = idempotent_function(
             _answer, data_keyword_argument="write", persistence_store=store, config=idempotency
         )
 
     def write(self, item: Item, answer: Response, seconds_left: Callable[[], float]) -> WriteResult:
-        """Store an item, in a place that can be reached in the time that is left, and return its answer.
+        """Store an item in the first place that accepts it in the remaining time, and return its answer.
 
-        What the database will never take is `REFUSED` and kept nowhere: the caller may have another form of it.
+        An item that DynamoDB will never accept is `REFUSED` and not stored: the caller may store it in another form.
         """
         payload, failure = answer.as_payload(), NO_TIME
         if seconds_left() >= STORE_SECONDS or self._store.holds(item):
             failure = "the store has not seen it"
             try:
                 payload = self._store_once(write=PendingWrite(item, answer))
-            except Exception as error:  # noqa: BLE001 - whatever the database does, the answer is there
+            except Exception as error:  # noqa: BLE001 - the sender gets its answer even if DynamoDB fails
                 cause = error.__cause__ or error
-                if is_refused_for_good(cause):
-                    logger.error("refused by the database", extra={"failure": error_name(cause)})
+                if is_permanent_rejection(cause):
+                    logger.error("rejected by DynamoDB", extra={"failure": error_name(cause)})
                     return WriteResult(WriteOutcome.REFUSED, payload)
                 failure = error_name(cause)
         if self._store.holds(item):
-            is_repeat = REPLAYED_HEADER in payload["headers"]
-            return WriteResult(WriteOutcome.REPLAYED if is_repeat else WriteOutcome.STORED, payload)
+            is_duplicate = REPLAYED_HEADER in payload["headers"]
+            return WriteResult(WriteOutcome.REPLAYED if is_duplicate else WriteOutcome.STORED, payload)
         if seconds_left() < SPILL_SECONDS:
             logger.error("not spilled", extra={"failure": NO_TIME})
         elif self._spill(item, answer, failure):
@@ -79,7 +79,7 @@ class EventWriter:
         return WriteResult(WriteOutcome.LOGGED, payload)
 
     def log(self, item: Item, failure: str) -> None:
-        """Write all of an item to the log, packed, for `callhooks recover`: the last place there is."""
+        """Write a packed item to the log, from which `callhooks recover` stores it."""
         packed = pack_item(item)
         name = hashlib.sha256(packed.encode("ascii")).hexdigest()[:16]
         slices = [packed[start : start + MAX_LOGGED_PART] for start in range(0, len(packed), MAX_LOGGED_PART)]
@@ -91,7 +91,7 @@ class EventWriter:
     def _spill(self, item: Item, answer: Response, failure: str) -> bool:
         try:
             self._spill_queue.put(item)
-        except Exception as error:  # noqa: BLE001 - whatever the queue does, there is still the log
+        except Exception as error:  # noqa: BLE001 - if the queue fails, the log remains
             logger.error("not spilled", extra={"failure": error_name(error)})
             return False
         self._store.remember(item, answer)

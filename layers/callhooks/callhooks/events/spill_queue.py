@@ -1,4 +1,4 @@
-"""The spill queue: where an event waits that the table has not taken, and how it gets there at last."""
+"""The spill queue, which holds events that DynamoDB rejects, and the drainer, which stores them later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from callhooks.events.event_item import (
     unpack_item,
 )
 from callhooks.events.event_table import EventStore
-from callhooks.runtime.errors import describe_exception, error_name, is_refused_for_good
+from callhooks.runtime.errors import describe_exception, error_name, is_permanent_rejection
 from callhooks.runtime.metrics import EVENT_REPEATED, EVENT_STORED, count, measure
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS = 5
 MAX_PAUSE_SECONDS = 900
 RESERVED_SECONDS = 30.0
-"""What a write that hangs and the pauses after it may cost; with less, nothing is begun any more."""
+"""The time of a hanging write and the requests that delay failed messages. With less left, no write is started."""
 
 logger = Logger(child=True)
 
 
 class SpillQueue:
-    """Takes events that could not be stored.
+    """The queue for events that could not be stored.
 
     Args:
-        new_client: makes SQS's client, once it is needed: nobody waits for that while the table works.
-        url: of the queue.
+        new_client: creates the SQS client on first use, so that no caller waits for it while DynamoDB works.
+        url: the queue's URL.
     """
 
     def __init__(self, new_client: Callable[[], SQSClient], url: str) -> None:
@@ -49,14 +49,14 @@ class SpillQueue:
         """Put an item into the queue.
 
         Raises:
-            ClientError, BotoCoreError: the queue has not taken it.
+            ClientError, BotoCoreError: the queue did not accept the item.
         """
         self._client = self._client or self._new_client()
         self._client.send_message(QueueUrl=self._url, MessageBody=pack_item(item))
 
 
 class Message(TypedDict):
-    """A message of the queue, as Lambda hands it over."""
+    """A message of the queue, as Lambda passes it."""
 
     messageId: str
     receiptHandle: str
@@ -71,29 +71,29 @@ class MessageBatch(TypedDict):
 
 
 class Failed(TypedDict):
-    """A message that the queue is to keep."""
+    """A message that must stay in the queue."""
 
     itemIdentifier: str
 
 
 class BatchReply(TypedDict):
-    """What Lambda takes for a batch that was only partly done."""
+    """The result of a batch, with the messages that failed."""
 
     batchItemFailures: list[Failed]
 
 
-def pause_after(times: int) -> int:
-    """How many seconds a message rests after so many times: short at first, since most outages are."""
-    return min(FIRST_PAUSE_SECONDS << min(times - 1, 10), MAX_PAUSE_SECONDS)
+def pause_after(attempts: int) -> int:
+    """Return how many seconds to delay a message after so many attempts: short at first, because most outages are."""
+    return min(FIRST_PAUSE_SECONDS << min(attempts - 1, 10), MAX_PAUSE_SECONDS)
 
 
 class SpillDrainer:
-    """Stores what waits in the spill queue, by the write that the webhooks use: what is there already stays as it is.
+    """Stores the events of the spill queue with the webhooks' conditional write, which never overwrites an event.
 
     Args:
-        store: where events are kept.
-        client: SQS's.
-        url: of the queue.
+        store: the table of events.
+        client: an SQS client.
+        url: the queue's URL.
     """
 
     def __init__(self, store: EventStore, client: SQSClient, url: str) -> None:
@@ -101,22 +101,22 @@ class SpillDrainer:
         self._client = client
         self._url = url
 
-    def take(self, batch: MessageBatch, seconds_left: Callable[[], float]) -> BatchReply:
-        """Store a batch. What fails stays in the queue, for a while that grows with each time.
+    def drain(self, batch: MessageBatch, seconds_left: Callable[[], float]) -> BatchReply:
+        """Store a batch. A message that fails stays in the queue, with a delay that grows with each attempt.
 
         Args:
-            batch: the messages as Lambda hands them over.
-            seconds_left: how long this invocation may still take.
+            batch: the messages from Lambda.
+            seconds_left: returns the remaining time of the invocation.
         """
-        waiting = list(batch["Records"])
+        pending = list(batch["Records"])
         failed: list[Message] = []
         stored = repeated = 0
-        while waiting:
-            message = waiting.pop(0)
+        while pending:
+            message = pending.pop(0)
             failure = "no time was left"
             if seconds_left() > RESERVED_SECONDS:
                 try:
-                    if self._keep(unpack_item(message["body"])):
+                    if self._store_item(unpack_item(message["body"])):
                         stored += 1
                     else:
                         repeated += 1
@@ -125,22 +125,22 @@ class SpillDrainer:
                     failure = error_name(error)
                 except BotoCoreError as error:
                     failure = error_name(error)
-                    # Who gives no answer to one gives none to the others.
-                    failed, waiting = [*failed, *waiting], []
-                except Exception as error:  # noqa: BLE001 - one broken message may not keep the others waiting
+                    # DynamoDB does not answer, so the remaining messages would fail too.
+                    failed, pending = [*failed, *pending], []
+                except Exception as error:  # noqa: BLE001 - one broken message must not delay the others
                     failure = describe_exception(error)
             logger.error("not drained", extra={"failure": failure, "message_id": message["messageId"]})
             failed.append(message)
-        self._pause(failed)
+        self._delay(failed)
         logger.info("drained", extra={"stored": stored, "repeated": repeated, "failed": len(failed)})
         return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failed]}
 
-    def _keep(self, item: Item) -> bool:
-        """Write an item, and count it; what the database refuses for good goes into quarantine."""
+    def _store_item(self, item: Item) -> bool:
+        """Write an item and count it. An item that DynamoDB will never accept goes into quarantine."""
         try:
             is_new = self._store.put(item)
         except ClientError as error:
-            if not is_refused_for_good(error) or item["pk"]["S"].startswith(QUARANTINE):
+            if not is_permanent_rejection(error) or item["pk"]["S"].startswith(QUARANTINE):
                 raise
         else:
             if item["sk"]["S"].startswith(EVENT_PREFIX):
@@ -151,8 +151,8 @@ class SpillDrainer:
         count("EventQuarantined", provider=provider, reason=REFUSED_BY_DATABASE)
         return self._store.put(refused_item(item))
 
-    def _pause(self, failed: Sequence[Message]) -> None:
-        """Have messages come again after a while of their own."""
+    def _delay(self, failed: Sequence[Message]) -> None:
+        """Set when each message is delivered again."""
         for message in failed:
             pause = pause_after(int(message["attributes"]["ApproximateReceiveCount"]))
             try:
@@ -160,6 +160,6 @@ class SpillDrainer:
                     QueueUrl=self._url, ReceiptHandle=message["receiptHandle"], VisibilityTimeout=pause
                 )
             except (ClientError, BotoCoreError) as error:
-                # Then they come again when the queue's own time-out is over.
-                logger.warning("pause not set", extra={"failure": error_name(error)})
+                # They are delivered again after the queue's own visibility timeout.
+                logger.warning("delay not set", extra={"failure": error_name(error)})
                 return

@@ -1,4 +1,4 @@
-"""What became of an item that was to be stored. A module of its own, so that a refusal imports no botocore."""
+"""The result of a write. A separate module, so that rejecting a request does not import botocore."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from callhooks.runtime.http import HttpPayload
 
 
 class WriteOutcome(StrEnum):
-    """What became of an item."""
+    """Outcome of a write."""
 
     STORED = "stored"
     REPLAYED = "replayed"
     SPILLED = "spilled"
-    REFUSED = "refused by the database"
-    LOGGED = "in the log alone"
+    REFUSED = "rejected by DynamoDB"
+    LOGGED = "only in the log"
 
 
 class WriteResult(NamedTuple):
-    """What became of an item, and the answer: for a repeat, that of the item which was stored first."""
+    """The outcome of a write and the answer to send. A duplicate gets the answer of the first delivery."""
 
     outcome: WriteOutcome
     payload: HttpPayload

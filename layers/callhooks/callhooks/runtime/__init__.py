@@ -1,4 +1,4 @@
-"""What a function runs on: HTTP events, settings, AWS clients, metrics, errors, cold start.
+"""Runtime support for the functions: HTTP events, settings, AWS clients, metrics, errors, cold start.
 
-The lowest floor: imports nothing else of callhooks.
+The lowest layer: imports nothing else from callhooks.
 """

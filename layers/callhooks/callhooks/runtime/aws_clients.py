@@ -1,4 +1,4 @@
-"""AWS clients, made once in a container from one session: for a caller who waits, or for a worker."""
+"""AWS clients with short time-outs for functions whose callers wait, and longer ones for workers."""
 
 from __future__ import annotations
 
@@ -25,79 +25,82 @@ _REPLY_SECONDS = 0.9
 
 
 def _config(attempts: int, *, connect_timeout: float = 1, read_timeout: float = 1) -> Config:
-    # botocore's own time-outs are 60 s; a sender who waits gives up after 10.
+    # botocore's default time-outs are 60 s; a waiting sender gives up after 10 s.
     return Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
         parameter_validation=False,
         tcp_keepalive=True,
-        # Made anew twice for each request, its own text takes botocore a fifth of a put.
+        # botocore builds its default text twice per request, which takes a fifth of a put.
         user_agent=USER_AGENT,
     )
 
 
-def _config_of_waiting_caller(attempts: int) -> Config:
+def _caller_config(attempts: int) -> Config:
     return _config(attempts, connect_timeout=_CONNECT_SECONDS, read_timeout=_REPLY_SECONDS)
 
 
-def _once_more(attempts: int, caught_exception: Exception | None, **_: object) -> Any:
-    """Have a request sent again at once whose connection was closed meanwhile, as happens while a container rests."""
+def _retry_on_closed_connection(attempts: int, caught_exception: Exception | None, **_: object) -> Any:
+    """Retry immediately if an idle connection was closed, as happens while a container is frozen."""
     return 0 if attempts == 1 and isinstance(caught_exception, ConnectionClosedError) else None
 
 
 class CircuitOpenError(BotoCoreError):
-    """DynamoDB is not asked, because it gave no answer a moment ago."""
+    """DynamoDB did not answer a moment ago, so this request was not sent."""
 
-    fmt = "DynamoDB gave no answer a moment ago, and is not asked"
+    fmt = "DynamoDB did not answer a moment ago, so this request was not sent"
 
 
 class CircuitBreaker:
-    """Has a client ask a table nothing for ten seconds after it gave no answer: that costs a container one time-out."""
+    """Circuit breaker around a DynamoDB client.
+
+    After a time-out, requests to that table fail immediately for ten seconds, so that a container waits only once.
+    """
 
     def __init__(self, client: DynamoDBClient, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._ends: dict[object, float] = {}
-        client.meta.events.register("provide-client-params.dynamodb", self._refuse)
-        client.meta.events.register("after-call-error.dynamodb", self._begin)
+        self._open_until: dict[object, float] = {}
+        client.meta.events.register("provide-client-params.dynamodb", self._check)
+        client.meta.events.register("after-call-error.dynamodb", self._open)
 
-    def _refuse(self, params: Mapping[str, object], context: dict[str, object], **_: object) -> None:
+    def _check(self, params: Mapping[str, object], context: dict[str, object], **_: object) -> None:
         table = context[_TABLE] = params.get("TableName")
-        if self._monotonic() < self._ends.get(table, float("-inf")):
+        if self._monotonic() < self._open_until.get(table, float("-inf")):
             raise CircuitOpenError
 
-    def _begin(self, exception: Exception, context: Mapping[str, object], **_: object) -> None:
+    def _open(self, exception: Exception, context: Mapping[str, object], **_: object) -> None:
         if isinstance(exception, ConnectionError | HTTPClientError):
-            self._ends[context[_TABLE]] = self._monotonic() + OPEN_SECONDS
+            self._open_until[context[_TABLE]] = self._monotonic() + OPEN_SECONDS
 
 
 def dynamodb_client(monotonic: Callable[[], float] = time.monotonic) -> DynamoDBClient:
-    """DynamoDB, for a caller who waits.
+    """Return a DynamoDB client for a waiting caller.
 
-    A request that hangs costs less than three seconds: two attempts, and botocore's pause of at most one second. All
-    requests to that table then raise `CircuitOpenError` at once for ten seconds.
+    A hanging request costs less than three seconds: two attempts, with botocore's pause of at most one second between
+    them. All requests to that table then raise `CircuitOpenError` immediately for ten seconds.
     """
-    client = boto3.client("dynamodb", config=_config_of_waiting_caller(attempts=2))
+    client = boto3.client("dynamodb", config=_caller_config(attempts=2))
     CircuitBreaker(client, monotonic)
     return client
 
 
 def reader_dynamodb_client() -> DynamoDBClient:
-    """DynamoDB, for somebody who looks something up: a request that hangs costs about three seconds."""
+    """Return a DynamoDB client for the call log: a hanging request costs about three seconds."""
     return boto3.client("dynamodb", config=_config(attempts=2))
 
 
 def queue_client() -> SQSClient:
-    """SQS, for a caller who waits: a request that hangs costs a second."""
-    client = boto3.client("sqs", config=_config_of_waiting_caller(attempts=1))
-    client.meta.events.register("needs-retry.sqs", _once_more)
+    """Return an SQS client for a waiting caller: a hanging request costs one second."""
+    client = boto3.client("sqs", config=_caller_config(attempts=1))
+    client.meta.events.register("needs-retry.sqs", _retry_on_closed_connection)
     return client
 
 
 def secret_reader() -> Callable[[str], str]:
-    """Reads a secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
-    client = boto3.client("secretsmanager", config=_config_of_waiting_caller(attempts=1))
-    client.meta.events.register("needs-retry.secrets-manager", _once_more)
+    """Return a function that reads a secret's text from Secrets Manager by ARN or name; it raises botocore's errors."""
+    client = boto3.client("secretsmanager", config=_caller_config(attempts=1))
+    client.meta.events.register("needs-retry.secrets-manager", _retry_on_closed_connection)
 
     def read(secret_id: str) -> str:
         return client.get_secret_value(SecretId=secret_id)["SecretString"]
@@ -106,20 +109,20 @@ def secret_reader() -> Callable[[str], str]:
 
 
 def _worker_config() -> Config:
-    """A request that hangs costs at most 15 seconds, the pauses of its three attempts included."""
+    """Return the settings of a worker's clients: a hanging request costs at most 15 s in three attempts."""
     return _config(attempts=3, read_timeout=3)
 
 
 def worker_dynamodb_client() -> DynamoDBClient:
-    """DynamoDB, for a worker."""
+    """Return a DynamoDB client for a worker."""
     return boto3.client("dynamodb", config=_worker_config())
 
 
 def worker_bus_client() -> EventBridgeClient:
-    """EventBridge, for a worker."""
+    """Return an EventBridge client for a worker."""
     return boto3.client("events", config=_worker_config())
 
 
 def worker_queue_client() -> SQSClient:
-    """SQS, for a worker."""
+    """Return an SQS client for a worker."""
     return boto3.client("sqs", config=_worker_config())

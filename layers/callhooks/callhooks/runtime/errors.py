@@ -1,21 +1,21 @@
-"""The exceptions of callhooks, and how an exception may be logged: its text may hold what was sent, its type does not.
+"""The exceptions of callhooks, and how to log an exception: its text may contain request data, its type never does.
 
     CallhooksError
-    ├── HttpProblem              a request ends with an error answer
+    ├── HttpProblem              a request ends with an error response
     │   ├── BadRequest           400
     │   ├── Unauthorized         401
     │   └── BodyTooLarge         413
-    ├── CredentialsUnavailable   the secret store cannot be read, and nothing is cached
-    ├── OutOfTime                too little is left of an invocation's time
-    ├── CallsUnread              DynamoDB left calls unread
+    ├── CredentialsUnavailable   the secret store cannot be read, and no credentials are cached
+    ├── OutOfTime                the invocation has too little time left
+    ├── ReadsThrottled           DynamoDB is throttled and returned only some calls
     ├── InvalidCursor            a cursor is malformed or belongs to another list (also a ValueError)
     ├── PlanUnavailable          the call plan cannot be read
     ├── ClientsUnavailable       SIP clients cannot be looked up
     ├── InvalidTool              a function cannot be a tool
     └── IdempotencyUnavailable   a tool could run twice, because idempotency is off
 
-`CircuitOpenError` is one of botocore's instead, since it stands in for a failed request.
-botocore is not imported here: a request that is refused does not wait for it.
+`CircuitOpenError` is a botocore error instead, because it stands for a failed request.
+botocore is not imported here, so that rejecting a request does not wait for that import.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_REFUSED_FOR_GOOD = ("ValidationException", "SerializationException")
+_PERMANENT_REJECTIONS = ("ValidationException", "SerializationException")
 
 
 class CallhooksError(Exception):
-    """An error that callhooks raises itself."""
+    """Base class of the errors that callhooks raises."""
 
 
 class HttpProblem(CallhooksError):
-    """A request that ends with an error answer.
+    """A request that ends with an error response.
 
-    `detail` goes to the sender and never repeats anything of the request. `reason` is for the log and the metric, one
-    of a few fixed texts; `log_fields` are for the log alone.
+    `detail` goes to the sender and never repeats request data. `reason` goes to the log and the metric; it is one of a
+    few fixed texts. `log_fields` go only to the log.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class BodyTooLarge(HttpProblem):
 
 
 class Unauthorized(HttpProblem):
-    """401: the sender is not authenticated; only the log says which check failed.
+    """401: the sender is not authenticated. Only the log says which check failed.
 
-    `challenge` is the `WWW-Authenticate` header, where there is a scheme to name.
+    `challenge` is the `WWW-Authenticate` header, if there is a scheme to name.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class Unauthorized(HttpProblem):
 
 
 class CredentialsUnavailable(CallhooksError):
-    """The secret store could not be read, and nothing is cached."""
+    """The secret store could not be read, and no credentials are cached."""
 
 
 def describe_exception(error: BaseException) -> str:
-    """The type of an exception, and the lines that it came through."""
+    """Return the type of an exception and the lines of its traceback, without its text."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)  # noqa: PTH119 - no more is imported than is needed
+    place = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)  # noqa: PTH119 - pathlib is not imported for this
     return f"{type(error).__name__} at {place}"
 
 
 def aws_error_code(error: BaseException | None) -> str | None:
-    """What AWS calls a failure, such as `ThrottlingException`, where an AWS service has answered with one.
+    """Return the error code of an AWS response, such as `ThrottlingException`; `None` for any other error.
 
     It is in the `response` of botocore's `ClientError`.
     """
@@ -113,10 +113,10 @@ def aws_error_code(error: BaseException | None) -> str | None:
 
 
 def error_name(error: BaseException) -> str:
-    """What AWS calls a failure, else its type."""
+    """Return the AWS error code of an exception, or its type if it has none."""
     return aws_error_code(error) or type(error).__name__
 
 
-def is_refused_for_good(error: BaseException | None) -> bool:
-    """Whether DynamoDB has said of an item that it would never take it."""
-    return aws_error_code(error) in _REFUSED_FOR_GOOD
+def is_permanent_rejection(error: BaseException | None) -> bool:
+    """Return whether DynamoDB rejected an item that it will never accept."""
+    return aws_error_code(error) in _PERMANENT_REJECTIONS

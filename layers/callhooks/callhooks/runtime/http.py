@@ -1,4 +1,4 @@
-"""HTTP API events (payload format 2.0) as requests, and responses as API Gateway takes them."""
+"""Requests parsed from HTTP API events (payload format 2.0), and responses in API Gateway's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON_CONTENT_TYPE = "application/json"
 
 
 HttpApiEvent: TypeAlias = Mapping[str, object]
-"""An HTTP API event, payload format 2.0. API Gateway makes it, but anybody who may invoke the function can, too."""
+"""An HTTP API event, payload format 2.0: from API Gateway, or from anyone who may invoke the function."""
 
 
 class HttpPayload(TypedDict):
@@ -31,13 +31,13 @@ class HttpPayload(TypedDict):
 
 
 class Sender(NamedTuple):
-    """What a provider's `verify` has established about the sender of a request.
+    """The result of authenticating a request.
 
-    `sent_at` is the sender's clock, aware UTC, where the signature vouches for it. `mark` distinguishes deliveries
-    with the same body; a retry repeats it. `call_id` is the call that the request's URL names, where we have
-    signed it. `url_key` signs the calls in the URLs that we hand out. `lacks_signature` marks a request that was let
-    in without the signature that its provider's other requests must have. `stored_headers` are the provider's own
-    headers, in lower case, that go into quarantine with a delivery: no credential is among them.
+    `sent_at` is the sender's clock, aware UTC, if the signature covers it. `mark` distinguishes deliveries with the
+    same body; a retry repeats it. `call_id` is the call in the request's URL, if callhooks signed that URL. `url_key`
+    signs the calls in the URLs that callhooks sends to the provider. `lacks_signature` marks a request that was
+    accepted without the signature that the provider's other requests must have. `stored_headers` names the provider's
+    headers, in lower case, that are quarantined with a delivery; none of them holds credentials.
     """
 
     sent_at: datetime | None = None
@@ -48,17 +48,17 @@ class Sender(NamedTuple):
     stored_headers: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return a text without the key."""
+        """Return a text that does not contain the key."""
         return f"Sender(sent_at={self.sent_at!r}, mark={self.mark!r}, lacks_signature={self.lacks_signature!r})"
 
 
 class Request(NamedTuple):
     """One HTTP request: header names in lower case, the body as the bytes that were signed.
 
-    `path` and `raw_query` are as they were sent. `route` is the template's own word for the path: unlike the path it
-    holds no token. `source_address` is who connected, as API Gateway saw it. `cookies` are `name=value`: API Gateway
-    takes them out of the headers. `arrived_at` is API Gateway's clock, in milliseconds since 1970; 0 is not told.
-    `sender` is what verification has established.
+    `path` and `raw_query` are as sent. `route` is the path in the template, which never holds a token.
+    `source_address` is the client's address as API Gateway saw it. `cookies` are `name=value`; API Gateway removes
+    them from the headers. `arrived_at` is API Gateway's clock in milliseconds since 1970; 0 if it is unknown. `sender`
+    is the result of authentication.
     """
 
     method: str
@@ -77,53 +77,53 @@ class Request(NamedTuple):
 
     @classmethod
     def from_event(cls, event: HttpApiEvent) -> Request:
-        """Read an HTTP API event; a member of another type than API Gateway's counts as missing.
+        """Read an HTTP API event. A member of an unexpected type counts as missing.
 
         Raises:
-            BadRequest: the body is no text, or is marked as base64 and is not.
+            BadRequest: the body is not text, or is marked as base64 but is not.
         """
         event = _mapping(event)
         context = _mapping(event.get("requestContext"))
         http = _mapping(context.get("http"))
-        headers = {name.lower(): value for name, value in _texts(event.get("headers")).items()}
+        headers = {name.lower(): value for name, value in _strings(event.get("headers")).items()}
         return cls(
-            method=(_text(http.get("method")) or "POST").upper(),
-            path=_text(event.get("rawPath")) or _text(http.get("path")) or "/",
-            raw_query=_text(event.get("rawQueryString")),
+            method=(_string(http.get("method")) or "POST").upper(),
+            path=_string(event.get("rawPath")) or _string(http.get("path")) or "/",
+            raw_query=_string(event.get("rawQueryString")),
             headers=headers,
             body=_body_bytes(event),
-            request_id=_text(context.get("requestId")),
-            host=_text(context.get("domainName")) or headers.get("host", ""),
-            route=_text(context.get("routeKey")) or _text(event.get("routeKey")),
-            path_parameters=_texts(event.get("pathParameters")),
-            source_address=_text(http.get("sourceIp")),
+            request_id=_string(context.get("requestId")),
+            host=_string(context.get("domainName")) or headers.get("host", ""),
+            route=_string(context.get("routeKey")) or _string(event.get("routeKey")),
+            path_parameters=_strings(event.get("pathParameters")),
+            source_address=_string(http.get("sourceIp")),
             cookies=_cookies(event.get("cookies")),
-            arrived_at=_whole_number(context.get("timeEpoch")),
+            arrived_at=_int_or_zero(context.get("timeEpoch")),
         )
 
     @property
     def query(self) -> tuple[tuple[str, str], ...]:
-        """The query's names and values, decoded, in the order in which they were sent."""
+        """Return the decoded names and values of the query, in the order sent."""
         return tuple(parse_qsl(self.raw_query, keep_blank_values=True))
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whatever the case of its name."""
+        """Return the value of a header; the case of its name does not matter."""
         return self.headers.get(name.lower())
 
     @property
     def body_hash(self) -> str:
-        """The SHA-256 of the raw body, in hex: what tells two deliveries apart that have no id of their own."""
+        """Return the SHA-256 of the raw body in hex, which distinguishes deliveries that have no id."""
         return hashlib.sha256(self.body).hexdigest()
 
     def base_url(self, public_url: str = "") -> str:
-        """Where the API is known: `public_url`, or the request's own host, without a slash at the end."""
+        """Return `public_url`, or the request's own host, without a slash at the end."""
         return (public_url or f"https://{self.host}").rstrip("/")
 
     def url(self, public_url: str = "") -> str:
-        """The URL that the sender called.
+        """Return the URL that the sender called.
 
-        `public_url` is the address under which the API is known; without it the request's own host is taken, which
-        API Gateway knows for sure. An API mapping may have put the path of the public address into the request's.
+        `public_url` is the API's public address. Without it, the request's own host is used, which API Gateway sets.
+        An API mapping may have added the path of the public address to the request's path.
         """
         base = self.base_url(public_url)
         mapped = urlsplit(public_url).path.rstrip("/")
@@ -132,7 +132,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """An answer. Some senders read a body only where the content type has `application/json` in it.
+    """An HTTP response. Some senders read a body only if the content type contains `application/json`.
 
     A cookie is the value of a `Set-Cookie` header.
     """
@@ -144,7 +144,7 @@ class Response(NamedTuple):
     cookies: tuple[str, ...] = ()
 
     def as_payload(self) -> HttpPayload:
-        """The answer as API Gateway takes it."""
+        """Return the response in API Gateway's format."""
         payload: HttpPayload = {
             "statusCode": self.status,
             "headers": {"content-type": self.content_type, **self.headers},
@@ -156,7 +156,7 @@ class Response(NamedTuple):
 
 
 def problem_response(problem: HttpProblem) -> Response:
-    """Return a problem as `application/problem+json` (RFC 9457)."""
+    """Return the response for a problem, as `application/problem+json` (RFC 9457)."""
     body = {"status": problem.status, "title": problem.title, "detail": problem.detail}
     return Response(problem.status, json.dumps(body), "application/problem+json", problem.headers)
 
@@ -165,15 +165,15 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _texts(value: object) -> dict[str, str]:
+def _strings(value: object) -> dict[str, str]:
     return {name: text for name, text in _mapping(value).items() if isinstance(text, str)}
 
 
-def _text(value: object) -> str:
+def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _whole_number(value: object) -> int:
+def _int_or_zero(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
@@ -191,5 +191,5 @@ def _body_bytes(event: HttpApiEvent) -> bytes:
             return base64.b64decode(body, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadRequest("The body is marked as base64 and is not.") from error
-    # A lone surrogate stays an invalid byte sequence, for the parser to refuse.
+    # A lone surrogate becomes an invalid byte sequence, which the parser rejects.
     return body.encode("utf-8", "surrogatepass")

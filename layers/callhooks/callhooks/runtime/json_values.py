@@ -1,4 +1,4 @@
-"""JSON as it is really sent: what no store takes as a number stays text, and `NaN` and `Infinity` are absent."""
+"""Lenient JSON parsing: numbers that cannot be stored stay text, and `NaN` and `Infinity` are dropped."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable
 from math import isfinite
 
-MAX_WHOLE_NUMBER = 38
+MAX_INTEGER_DIGITS = 38
 
 _ABSENT = object()
 
 
 def read_json(text: str, *, parse_float: Callable[[str], object] = str) -> object:
-    """Return the JSON value in a text; a number that is no whole one, or a very long one, stays the text that was sent.
+    """Return the JSON value in a text. Fractions and integers of more than 38 digits stay the text that was sent.
 
-    `parse_float` makes something else of numbers that are no whole ones. `NaN`, `Infinity` and `-Infinity`, which are
-    no JSON, are read as absent: a member of this value is left out, and in a list it is `None`.
+    `parse_float` converts fractions to something else. `NaN`, `Infinity` and `-Infinity` are not JSON: an object
+    member with such a value is dropped, and a list element becomes `None`.
 
     Raises:
         ValueError: it is not JSON.
@@ -27,31 +27,31 @@ def read_json(text: str, *, parse_float: Callable[[str], object] = str) -> objec
         constants.append(constant)
         return _ABSENT
 
-    value: object = json.loads(text, parse_int=_whole_number, parse_float=parse_float, parse_constant=absent)
+    value: object = json.loads(text, parse_int=_integer_or_text, parse_float=parse_float, parse_constant=absent)
     return _without_absent(value) if constants else value
 
 
 def finite_float(digits: str) -> float | str:
-    """Return a number as a float, or as the text that was sent where it is too large for one."""
+    """Return a number as a float, or the text that was sent if it is too large for one."""
     number = float(digits)
     return number if isfinite(number) else digits
 
 
 def _without_absent(value: object) -> object:
-    # No recursion: a document may be nested as deeply as the parser takes it.
-    waiting = [value]
-    while waiting:
-        node = waiting.pop()
+    # Not recursive: a document may be as deeply nested as the parser allows.
+    pending = [value]
+    while pending:
+        node = pending.pop()
         if isinstance(node, dict):
             for name in [name for name, member in node.items() if member is _ABSENT]:
                 del node[name]
-            waiting.extend(node.values())
+            pending.extend(node.values())
         elif isinstance(node, list):
             node[:] = [None if element is _ABSENT else element for element in node]
-            waiting.extend(node)
+            pending.extend(node)
     return None if value is _ABSENT else value
 
 
-def _whole_number(digits: str) -> int | str:
-    # Python refuses to convert more than 4,300 digits, and a float would make two identifiers one.
-    return int(digits) if len(digits) <= MAX_WHOLE_NUMBER else digits
+def _integer_or_text(digits: str) -> int | str:
+    # Python does not convert more than 4,300 digits, and a float could merge two identifiers.
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else digits

@@ -1,7 +1,7 @@
-"""What the template tells a function, from its environment.
+"""Settings of the functions, from the environment variables that the template sets.
 
-Every `from_environment` raises `KeyError` for a variable that is missing, and names it, and `ValueError` for a number
-that is none. `credentials` is a secret's ARN, or for `sam local` its JSON value.
+Every `from_environment` raises `KeyError`, with the name, if a variable is missing, and `ValueError` if a number is
+malformed. `credentials` is a secret's ARN; for `sam local` it is the secret's JSON value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 
 class StoreSettings(NamedTuple):
-    """Where events are kept, and for how long; 0 days is for ever."""
+    """The table of events, and how long events are stored; 0 days means indefinitely."""
 
     events_table: str
     retention_days: float
@@ -23,7 +23,7 @@ class StoreSettings(NamedTuple):
 
 
 class SpillSettings(NamedTuple):
-    """Where events wait that could not be stored: a queue's URL."""
+    """The URL of the spill queue, for events that DynamoDB rejects."""
 
     spill_queue_url: str
 
@@ -34,7 +34,7 @@ class SpillSettings(NamedTuple):
 
 
 class ProjectorSettings(NamedTuple):
-    """Where events are published, and where those go that could not be projected: a bus's name, a queue's URL."""
+    """The name of the event bus, and the URL of the retry queue for events that could not be projected."""
 
     call_bus: str
     retry_queue_url: str
@@ -46,7 +46,7 @@ class ProjectorSettings(NamedTuple):
 
 
 class CallLogSettings(NamedTuple):
-    """Settings of the function that shows calls."""
+    """Settings of the call log function."""
 
     credentials: str
     public_url: str

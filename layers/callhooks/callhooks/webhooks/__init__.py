@@ -1,4 +1,4 @@
-"""The pipeline of every webhook, its credentials, and how a function is put together.
+"""The webhook pipeline, its credentials, and the setup of a function.
 
 Imports `events` and `runtime`.
 """

@@ -1,6 +1,6 @@
-"""AwsResources: what a webhook function uses of AWS, made when it is first asked for.
+"""AwsResources: the AWS clients of a webhook function, created on first use.
 
-boto3 takes longer to import than all else together, so nothing here imports it before it is needed.
+Importing boto3 takes longer than all other imports together, so it is only imported when needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = Logger(child=True)
 
 
 class AwsResources:
-    """One client for each service, made once, and what stands on them.
+    """The clients of a function, one for each service, and the objects that use them.
 
     Args:
         events_table: the name of the table of events.
@@ -39,7 +39,7 @@ class AwsResources:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read where they are from the environment.
+        """Read the names from the environment.
 
         Raises:
             KeyError: a variable is missing.
@@ -50,13 +50,13 @@ class AwsResources:
         )
 
     def connect(self) -> Self:
-        """Make the clients now: for a function whose sender waits for its answers."""
+        """Create the clients now, for a function whose sender waits for its answers."""
         _ = self.writer, self._secret_reader
         return self
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
-        """DynamoDB, for a caller who waits."""
+        """A DynamoDB client for a waiting caller."""
         from callhooks.runtime.aws_clients import dynamodb_client  # noqa: PLC0415
 
         return dynamodb_client()
@@ -68,7 +68,7 @@ class AwsResources:
 
     @cached_property
     def writer(self) -> EventWriter:
-        """Where events are written."""
+        """The writer of events."""
         from callhooks.events.event_writer import EventWriter  # noqa: PLC0415
         from callhooks.events.spill_queue import SpillQueue  # noqa: PLC0415
         from callhooks.runtime.aws_clients import queue_client  # noqa: PLC0415
@@ -76,7 +76,7 @@ class AwsResources:
         return EventWriter(self.store, SpillQueue(queue_client, self._spill_queue_url))
 
     def read_secret(self, secret_id: str) -> str:
-        """Return a secret's text from Secrets Manager by its ARN or name; raises what botocore raises."""
+        """Return a secret's text from Secrets Manager by its ARN or name; raises botocore's errors."""
         return self._secret_reader(secret_id)
 
     @cached_property
@@ -87,7 +87,7 @@ class AwsResources:
 
 
 def event_store(client: DynamoDBClient, table_name: str) -> EventStore:
-    """Return the table of events, which counts ids that come again with another body."""
+    """Return the table of events, with a metric for ids that are reused with another body."""
     from callhooks.events.event_table import EventStore  # noqa: PLC0415
 
     return EventStore(client, table_name, on_reused_key=_count_reused_key)
@@ -95,5 +95,5 @@ def event_store(client: DynamoDBClient, table_name: str) -> EventStore:
 
 def _count_reused_key(item: Item) -> None:
     provider = item["provider"]["S"]
-    logger.warning("an id came again with another body", extra={"provider": provider})
+    logger.warning("id reused with another body", extra={"provider": provider})
     count("EventKeyReused", provider=provider)

@@ -1,4 +1,4 @@
-"""How a function is put together: on the real clock, its environment, and AWS."""
+"""Set up a function with the real clock, its environment and AWS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from callhooks.webhooks.webhook import Webhook
 CredentialsT = TypeVar("CredentialsT")
 MessageT = TypeVar("MessageT")
 
-# Each line is billed by its bytes: where in the code it stands can be looked up, and its group is the stack's.
+# Log lines are billed by the byte, so they omit the code location and the service name.
 logger = Logger(location=None, datefmt="%Y-%m-%dT%H:%M:%SZ", utc=True)
 logger.remove_keys(["service"])
 
@@ -37,9 +37,9 @@ def build_receiver(
 
     Args:
         webhook: the webhook.
-        secrets: the secrets that hold its senders' credentials, by ARN.
-        read_credentials: makes the credentials from the secrets' values.
-        aws: the function's resources, where it has them already.
+        secrets: the ARNs of the secrets with its senders' credentials.
+        read_credentials: builds the credentials from the secrets' values.
+        aws: the function's resources, if it has created them already.
 
     Raises:
         KeyError: a variable of the environment is missing.
@@ -59,57 +59,55 @@ def build_credentials(
     read_credentials: Callable[[Sequence[SecretValue]], CredentialsT],
     read_secret: Callable[[str], str],
 ) -> CredentialStore[CredentialsT]:
-    """The credentials in these secrets, by ARN."""
+    """Return the credential store for these secrets, given by ARN."""
     return CredentialStore(secrets, build=read_credentials, read_secret=read_secret, monotonic=time.monotonic)
 
 
 class FallbackReceiver(Generic[CredentialsT, MessageT]):
-    """The receiver of a webhook whose sender must get an answer, even where that receiver cannot be made.
+    """Wrapper for a receiver whose sender must get an answer even if the receiver cannot be built.
 
     Args:
-        new_receiver: makes it; tried when a container starts, and at each event until it succeeds.
-        fallback: the answer meanwhile; nothing is verified for it, and nothing stored.
+        new_receiver: builds the receiver; called at the container's start, then for each event until it succeeds.
+        fallback: the answer until then. The sender is not authenticated, and the event is not stored.
     """
 
     def __init__(self, new_receiver: Callable[[], Receiver[CredentialsT, MessageT]], fallback: Response) -> None:
         self._new_receiver = new_receiver
         self._fallback = fallback
-        self._receiver = self._made()
+        self._receiver = self._try_build()
 
     def receive(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event; never raises."""
-        self._receiver = self._receiver or self._made()
+        self._receiver = self._receiver or self._try_build()
         return self._receiver.receive(event) if self._receiver else fallback_payload(self._fallback)
 
-    def _made(self) -> Receiver[CredentialsT, MessageT] | None:
+    def _try_build(self) -> Receiver[CredentialsT, MessageT] | None:
         try:
             return self._new_receiver()
-        except Exception as error:  # noqa: BLE001 - a call gets an answer, whatever is wrong with the function
-            logger.error(
-                "the function cannot start, every call gets the fallback", extra={"failure": describe_exception(error)}
-            )
+        except Exception as error:  # noqa: BLE001 - a call gets an answer even if the function is broken
+            logger.error("function cannot start, calls get the fallback", extra={"failure": describe_exception(error)})
             return None
 
 
 def utc_now() -> datetime:
-    """The real clock."""
+    """Return the time now, aware UTC."""
     return datetime.now(UTC)
 
 
 def log_invocation(context: object) -> None:
-    """Name the invocation in every line that is logged from here on."""
-    # Powertools' decorator would repeat the function's ARN in every line, and log whole events where it is told to.
+    """Add the id of the invocation to all following log lines."""
+    # Powertools' decorator would add the function's ARN to every line, and can be configured to log whole events.
     logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
 
 
 class LambdaContext(Protocol):
-    """What Lambda tells of an invocation, as far as it is asked."""
+    """The part of Lambda's invocation context that callhooks uses."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the invocation may still take."""
+        """Return the remaining time of the invocation."""
         ...
 
 
 def seconds_left(context: LambdaContext) -> Callable[[], float]:
-    """The clock of an invocation that runs backwards."""
+    """Return a function that returns the remaining seconds of the invocation."""
     return lambda: context.get_remaining_time_in_millis() / 1000

@@ -1,4 +1,4 @@
-"""A provider's secrets, cached in the container; an outage of the secret store does not undo what is cached."""
+"""A provider's credentials, cached in the container so that they survive an outage of Secrets Manager."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = Logger(child=True)
 
 
 class CredentialStore(Generic[CredentialsT]):
-    """Credentials made of one or more secrets, each a JSON object.
+    """Credentials built from one or more secrets, each a JSON object.
 
     Args:
         secret_ids: ARNs or names; a text that begins with `{` is the secret itself (`sam local --env-vars`).
-        build: makes the credentials of the secrets' values, in the order of `secret_ids`.
-        read_secret: gives a secret's text by its ARN or name.
-        monotonic: seconds of a clock that never goes back.
+        build: builds the credentials from the secrets' values, in the order of `secret_ids`.
+        read_secret: returns a secret's text by its ARN or name.
+        monotonic: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -47,33 +47,34 @@ class CredentialStore(Generic[CredentialsT]):
         self._tried_at = float("-inf")
 
     def current(self) -> CredentialsT:
-        """The credentials, read again when they are older than five minutes.
+        """Return the credentials, and refresh them if they are older than five minutes.
 
         Raises:
-            CredentialsUnavailable: they were never read, and cannot be read now.
+            CredentialsUnavailable: they have never been read, and cannot be read now.
         """
         now = self._monotonic()
         if self._cached is None:
             if now - self._tried_at < PAUSE_AFTER_FAILURE_SECONDS:
-                raise CredentialsUnavailable("they could not be read a moment ago")
+                raise CredentialsUnavailable("the last read failed a moment ago")
             return self._read(now)
         if now - self._read_at >= MAX_AGE_SECONDS:
             self._refresh(now)
         return self._cached
 
     def newer(self) -> CredentialsT | None:
-        """Credentials read again, to be tried after a failed check; `None` where it is too early for that.
+        """Return refreshed credentials for a second check; `None` if the last refresh was less than a minute ago.
 
-        At most one read a minute, so that refused requests cannot become load on the secret store.
+        Refreshes at most once a minute, so that rejected requests do not become load on Secrets Manager.
 
         Raises:
-            CredentialsUnavailable: they could not be read for so long that the sender may know newer ones.
+            CredentialsUnavailable: the refresh failed, and the cached credentials are so old that the sender may have
+                newer ones.
         """
         now = self._monotonic()
         if self._refresh(now):
             return self._cached
         if now - self._read_at >= MAX_AGE_SECONDS:
-            raise CredentialsUnavailable("they could not be read again for minutes")
+            raise CredentialsUnavailable("the cached secrets are too old to reject a sender")
         return None
 
     def _refresh(self, now: float) -> bool:
@@ -82,7 +83,7 @@ class CredentialStore(Generic[CredentialsT]):
         try:
             self._read(now)
         except CredentialsUnavailable as error:
-            logger.warning("secrets not refreshed, the cached ones go on", extra={"reason": str(error)})
+            logger.warning("secrets not refreshed, using the cached ones", extra={"reason": str(error)})
             return False
         return True
 
@@ -92,8 +93,8 @@ class CredentialStore(Generic[CredentialsT]):
             self._cached = self._build([self._value(secret_id) for secret_id in self._secret_ids])
         except CredentialsUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - no fault of the secret store may leave a call unanswered
-            # Whatever botocore or a malformed secret raises, only its type is told: its text may hold the value.
+        except Exception as error:  # noqa: BLE001 - a fault of the secret store must not leave a call unanswered
+            # Only the type is reported: the text of the error may contain the secret.
             raise CredentialsUnavailable(type(error).__name__) from None
         self._read_at = now
         return self._cached
@@ -106,51 +107,51 @@ class CredentialStore(Generic[CredentialsT]):
 
 
 def secret_text(value: object, name: str) -> str:
-    """A member of a secret that must be text.
+    """Return a member of a secret that must be text.
 
     Raises:
-        CredentialsUnavailable: it is missing, or is something else.
+        CredentialsUnavailable: the member is missing, or is not text.
     """
-    # A lone surrogate cannot be encoded, so that nothing could be compared with it.
+    # A lone surrogate cannot be encoded, so it could not be compared.
     if not (isinstance(value, str) and value.strip()) or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise CredentialsUnavailable(f"{name} is missing, or is no text")
+        raise CredentialsUnavailable(f"{name} is missing or not text")
     return value
 
 
-def secret_texts(secret: SecretValue, name: str, *, shortest: int = 0) -> tuple[str, ...]:
-    """The generated member of a secret, and those of the list `further_<name>s`, which an operator may have added.
+def secret_texts(secret: SecretValue, name: str, *, min_length: int = 0) -> tuple[str, ...]:
+    """Return the generated member of a secret and the members that an operator added to the list `further_<name>s`.
 
-    What has fewer than `shortest` characters is not used.
+    Members of fewer than `min_length` characters are not used.
 
     Raises:
-        CredentialsUnavailable: the generated member is missing or of a wrong type, or all are too short.
+        CredentialsUnavailable: the generated member is missing or has the wrong type, or all members are too short.
     """
     generated = secret_text(secret.get(name), name)
     further = secret.get(f"further_{name}s", [])
-    added = usable_texts(further if isinstance(further, list) else [further], name, shortest=shortest)
-    if len(generated.strip()) >= shortest:
+    added = usable_texts(further if isinstance(further, list) else [further], name, min_length=min_length)
+    if len(generated.strip()) >= min_length:
         return generated, *added
     if not added:
-        raise CredentialsUnavailable(f"{name} has fewer than {shortest} characters")
-    logger.error("a secret is not used, it is too short", extra={"member": name})
+        raise CredentialsUnavailable(f"{name} has fewer than {min_length} characters")
+    logger.error("secret not used: too short", extra={"member": name})
     return added
 
 
-def usable_texts(values: Iterable[object], name: str, *, shortest: int = 0) -> tuple[str, ...]:
-    """Those of the secrets that an operator has added which are texts, and are not too short.
+def usable_texts(values: Iterable[object], name: str, *, min_length: int = 0) -> tuple[str, ...]:
+    """Return the secrets added by an operator, except non-text and too short ones.
 
-    Blanks at the ends of a text are no characters of it.
+    Spaces at either end do not count towards the length.
     """
     texts = []
     for value in values:
         try:
             text = secret_text(value, name)
         except CredentialsUnavailable:
-            # A slip in what was added must not lock out those who use another one.
-            logger.error("a secret that was added is not used, it is no text", extra={"member": name})
+            # A mistake in one added secret must not lock out senders that use another one.
+            logger.error("added secret not used: not text", extra={"member": name})
             continue
-        if len(text.strip()) < shortest:
-            logger.error("a secret that was added is not used, it is too short", extra={"member": name})
+        if len(text.strip()) < min_length:
+            logger.error("added secret not used: too short", extra={"member": name})
             continue
         texts.append(text)
     return tuple(texts)

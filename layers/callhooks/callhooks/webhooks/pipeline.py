@@ -1,4 +1,4 @@
-"""Webhook pipeline: authenticate, parse, normalise, answer, commit, respond."""
+"""Webhook pipeline: authenticate, parse, normalise, answer, store, respond."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from callhooks.events.call_event import Ignored, NotUnderstood
+from callhooks.events.call_event import Ignored, QuarantinedDelivery
 from callhooks.events.event_item import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 from callhooks.events.write_result import WriteOutcome, WriteResult
 from callhooks.runtime.errors import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 128 * 1024
 MAX_WAIT = timedelta(seconds=30)
-"""API Gateway's own time-out: a sender whose request arrived earlier has stopped waiting."""
+"""API Gateway's time-out: the sender of an earlier request no longer waits."""
 NOT_PROCESSED = "The delivery could not be processed."
 METRIC_OF_OUTCOME = {WriteOutcome.STORED: EVENT_STORED, WriteOutcome.REPLAYED: EVENT_REPEATED}
 
@@ -50,7 +50,7 @@ logger = Logger(child=True)
 
 
 def fallback_payload(fallback: Response) -> HttpPayload:
-    """Return the answer to a call for which there is no better one, and count it: an alarm goes off."""
+    """Return the fallback for a call, and count it for the alarm."""
     _count_fallback()
     return fallback.as_payload()
 
@@ -58,19 +58,19 @@ def fallback_payload(fallback: Response) -> HttpPayload:
 def _count_fallback() -> None:
     try:
         count(CALL_FELL_BACK)
-    except Exception as error:  # noqa: BLE001 - nothing stands between a call and its last resort
+    except Exception as error:  # noqa: BLE001 - a metric must not stop a call from getting its fallback
         logger.error("not counted", extra={"failure": describe_exception(error)})
 
 
 class Receiver(Generic[CredentialsT, MessageT]):
-    """Takes HTTP API events of one webhook.
+    """The pipeline of one webhook.
 
     Args:
-        webhook: the webhook's own methods.
-        credentials: what senders are authenticated with.
-        get_writer: returns where events are written; called once there is something to write.
-        clock: the time now, aware.
-        retention_days: how long events are kept; 0 is for ever.
+        webhook: the steps that differ between webhooks.
+        credentials: the credentials of its senders.
+        get_writer: returns the writer of events; called when there is an event to write.
+        clock: returns the time now, aware.
+        retention_days: how long events are stored; 0 means indefinitely.
     """
 
     def __init__(
@@ -94,18 +94,18 @@ class Receiver(Generic[CredentialsT, MessageT]):
         request: Request | None = None
         try:
             request = Request.from_event(event)
-            open_answer = self._webhook.unauthenticated_response(request)
-            if open_answer is not None:
-                return open_answer.as_payload()
+            unauthenticated = self._webhook.unauthenticated_response(request)
+            if unauthenticated is not None:
+                return unauthenticated.as_payload()
             try:
                 request = request._replace(sender=self._authenticate(request))
             except CredentialsUnavailable as error:
-                logger.error("credentials unavailable, sender not verified", extra={"reason": str(error)})
+                logger.error("credentials unavailable, sender not authenticated", extra={"reason": str(error)})
                 return self._answer_unauthenticated(request, started)
             return self._process(request, started)
         except HttpProblem as problem:
             return self._refuse(problem, request)
-        except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would write what was sent into the log
+        except Exception as error:  # noqa: BLE001 - a caller waits, and Lambda would log the text of the error
             logger.error("failed", extra={"provider": self._webhook.provider, "failure": describe_exception(error)})
             if self._webhook.handles_new_calls and self._webhook.fallback is not None:
                 return self._fall_back(self._webhook.fallback, request, started)
@@ -123,15 +123,15 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._webhook.authenticate(request, newer, now)
 
     def _answer_unauthenticated(self, request: Request, started: datetime) -> HttpPayload:
-        """Give a new call the fallback, which discloses nothing; nothing of an unauthenticated sender is stored."""
+        """Give a new call the fallback, which discloses nothing. An unauthenticated delivery is never stored."""
         webhook = self._webhook
         if webhook.fallback is not None and webhook.handles_new_calls and webhook.is_new_call(self._parse(request)):
             return self._fall_back(webhook.fallback, request, started)
-        raise HttpProblem(503, "Unavailable", "The sender cannot be verified at the moment.")
+        raise HttpProblem(503, "Unavailable", "The sender cannot be authenticated at the moment.")
 
     def _fall_back(self, fallback: Response, request: Request | None, started: datetime) -> HttpPayload:
         payload = fallback_payload(fallback)
-        self._record_latency((), request or Request("POST", "/"), started, {"fate": "fell back"})
+        self._record_latency((), request or Request("POST", "/"), started, {"outcome": "fell back"})
         return payload
 
     def _parse(self, request: Request) -> MessageT:
@@ -156,7 +156,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return self._answer_too_large(request, problem)
         except HttpProblem:
             raise
-        except Exception as error:  # noqa: BLE001 - no fault of ours may lose what an authenticated sender has sent
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not lose an authenticated delivery
             logger.error("not processed", extra={"provider": webhook.provider, "failure": describe_exception(error)})
             if webhook.handles_new_calls:
                 _count_fallback()
@@ -176,12 +176,12 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _record_delivery(
         self, item: Item, outcome: WriteOutcome, message: MessageT, request: Request, started: datetime
     ) -> None:
-        """Write the one line of a delivery: each byte of it is billed a million times for a million events."""
+        """Write the log line of a delivery, which is short because every byte is billed."""
         fields = {"call_id": item["pk"]["S"].partition("#")[2]}
-        counted = METRIC_OF_OUTCOME.get(outcome)
-        if counted is None:
-            fields["fate"] = outcome.value
-        metrics = [counted] if counted else []
+        counter = METRIC_OF_OUTCOME.get(outcome)
+        if counter is None:
+            fields["outcome"] = outcome.value
+        metrics = [counter] if counter else []
         if outcome is not WriteOutcome.REPLAYED and self._webhook.is_new_call(message):
             if self._webhook.uses_builtin_plan:
                 _count_fallback()
@@ -196,20 +196,20 @@ class Receiver(Generic[CredentialsT, MessageT]):
         try:
             emit_delivery_metrics(
                 metrics,
-                waited(request, started, self._clock()),
+                milliseconds_waited(request, started, self._clock()),
                 provider=webhook.provider,
                 caller_waits=webhook.caller_waits,
                 log_fields=log_fields,
             )
-        except Exception as error:  # noqa: BLE001 - the event is stored, and its sender gets the answer
+        except Exception as error:  # noqa: BLE001 - a metric must not stop the sender from getting its answer
             logger.error("not counted", extra={"failure": describe_exception(error)})
 
     def _answer_too_large(self, request: Request, problem: BodyTooLarge) -> HttpPayload:
-        """Answer a sender who waits for it, though what was sent is larger than anything that could be stored."""
+        """Answer a sender who waits, although the body is too large to store."""
         response = self._webhook.too_large_response(problem.detail, request)
         if response is None:
             raise problem
-        logger.warning("not kept", extra={"provider": self._webhook.provider, "reason": problem.reason})
+        logger.warning("not stored", extra={"provider": self._webhook.provider, "reason": problem.reason})
         return response.as_payload()
 
     def _ignore(self, ignored: Ignored) -> HttpPayload:
@@ -220,16 +220,16 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _quarantine(
         self, request: Request, reason: str, deadline: datetime, answer: Response | None = None
     ) -> HttpPayload:
-        """Accept and keep what was not understood; a repeat is the same item."""
+        """Accept a delivery that could not be processed, and store it in quarantine."""
         provider = self._webhook.provider
         answer = answer or self._quarantine_response(reason, request)
-        delivery = NotUnderstood(provider, reason, self._clock())
+        delivery = QuarantinedDelivery(provider, reason, self._clock())
         item = quarantine_item(delivery, request, answer, retention_days=self._retention_days)
         result = self._write(item, answer, deadline)
         if result.outcome is WriteOutcome.REFUSED:
             self._get_writer().log(item, result.outcome.value)
             result = WriteResult(WriteOutcome.LOGGED, result.payload)
-        fields = {"provider": provider, "reason": reason, "hash": item["sk"]["S"], "fate": result.outcome.value}
+        fields = {"provider": provider, "reason": reason, "hash": item["sk"]["S"], "outcome": result.outcome.value}
         logger.warning("quarantined", extra=fields)
         if result.outcome is not WriteOutcome.REPLAYED:
             count("EventQuarantined", provider=provider, reason=reason)
@@ -241,7 +241,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
             return webhook.fallback
         try:
             return webhook.quarantine_response(reason, request)
-        except Exception as error:  # noqa: BLE001 - what made a delivery unreadable may make its answer so
+        except Exception as error:  # noqa: BLE001 - the fault in a delivery may also affect its answer
             logger.error("not answered", extra={"provider": webhook.provider, "failure": describe_exception(error)})
             return webhook.fallback or quarantined(reason)
 
@@ -256,20 +256,20 @@ class Receiver(Generic[CredentialsT, MessageT]):
         return problem_response(problem).as_payload()
 
     def _has_credentials(self, request: Request | None) -> bool:
-        """Return whether a request has credentials or a signature, right or wrong; an empty header is neither."""
+        """Return whether a request has credentials or a signature, valid or not. An empty header counts as neither."""
         names = ("authorization", self._webhook.signature_header)
         return request is not None and any((request.header(name) or "").strip() for name in names if name)
 
     def _respond(self, result: WriteResult) -> HttpPayload:
-        """Answer, but do not acknowledge what is in the log alone to a sender who will send it again."""
+        """Return the answer, or raise 503 for an event that is only in the log if its sender will retry."""
         if result.outcome is WriteOutcome.LOGGED and self._webhook.fallback is None:
             raise HttpProblem(503, "Unavailable", "The event could not be stored.")
         return result.payload
 
 
-def waited(request: Request, started: datetime, now: datetime) -> int:
-    """Return milliseconds since a request reached API Gateway, or since the function took it, if that is unknown."""
-    begun = started.timestamp() * 1000
+def milliseconds_waited(request: Request, started: datetime, now: datetime) -> int:
+    """Return milliseconds since a request reached API Gateway, or the function if API Gateway's time is implausible."""
+    invoked = started.timestamp() * 1000
     arrived = request.arrived_at
-    since = arrived if begun - MAX_WAIT.total_seconds() * 1000 <= arrived <= begun else begun
+    since = arrived if invoked - MAX_WAIT.total_seconds() * 1000 <= arrived <= invoked else invoked
     return round(now.timestamp() * 1000 - since)

@@ -1,4 +1,4 @@
-"""What varies from one webhook to the next: a class whose methods a provider's webhook overrides."""
+"""Base class of all webhooks: its methods are the steps that differ between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from callhooks.events.call_event import CallEvent, Ignored
 from callhooks.runtime.http import Request, Response, Sender
 
 ANSWER_WITHIN = timedelta(seconds=7.8)
-"""A function's own time-out is 8 s, and the callers of hooks with an answer wait 10 s."""
+"""The function's time-out is 8 s, and a sender that needs an answer waits 10 s."""
 STORED = Response(200, '{"status":"stored"}')
 
 CredentialsT = TypeVar("CredentialsT")
@@ -19,21 +19,21 @@ MessageT = TypeVar("MessageT")
 
 
 class Webhook(ABC, Generic[CredentialsT, MessageT]):
-    """One webhook of a provider. The pipeline calls the methods in the order in which they stand here.
+    """One webhook of a provider. The pipeline calls the methods in the order in which they are defined here.
 
     All are pure functions of their arguments, except `decide`.
 
     Attributes:
-        provider: the provider's name, in small letters.
-        signature_header: the header with the sender's signature, where it signs.
-        answer_within: how long after its arrival a request is answered at the latest. What would take longer to
-            store goes to the queue or the log.
-        caller_waits: a person on the telephone hears nothing until the answer is there.
-        fallback: the answer for a sender who must not be left without one. A webhook without a fallback is one of
-            events: the sender sends again what could not be stored.
-        handles_new_calls: calls begin here. A new call gets the fallback even while no sender can be authenticated, and
-            whatever goes wrong; what is no call at all is refused.
-        uses_builtin_plan: new calls are answered by the built-in plan, since there is no other.
+        provider: the provider's name, in lower case.
+        signature_header: the header with the sender's signature, if the provider signs.
+        answer_within: the longest time from a request's arrival to its answer. If storing would take longer, the event
+            goes to the queue or the log.
+        caller_waits: whether a caller hears nothing until the answer arrives.
+        fallback: the answer for a sender that must always get one. A webhook without a fallback receives events that
+            the sender retries if they could not be stored.
+        handles_new_calls: whether calls start here. A new call gets the fallback even if no sender can be authenticated
+            or something else fails; a request that is not a call is rejected.
+        uses_builtin_plan: whether new calls are answered by the built-in plan, because no other plan can be read.
     """
 
     provider: str
@@ -45,12 +45,12 @@ class Webhook(ABC, Generic[CredentialsT, MessageT]):
     uses_builtin_plan: bool = False
 
     def unauthenticated_response(self, request: Request) -> Response | None:  # noqa: ARG002
-        """Return the answer to a request that needs no authentication and is not stored; `None` for all others."""
+        """Return the answer to a request that needs no authentication and is not stored; `None` for any other."""
         return None
 
     @abstractmethod
     def precheck_credentials(self, request: Request, now: datetime) -> None:
-        """Refuse what no secret could make right, before AWS is asked for the secrets.
+        """Reject a request that no secret could authenticate, before the secrets are read from AWS.
 
         Raises:
             Unauthorized: the request has no credentials, or malformed ones.
@@ -58,10 +58,10 @@ class Webhook(ABC, Generic[CredentialsT, MessageT]):
 
     @abstractmethod
     def authenticate(self, request: Request, credentials: CredentialsT, now: datetime) -> Sender:
-        """Check the credentials of a request, and return what they establish about its sender.
+        """Check the credentials of a request, and return its sender.
 
         Raises:
-            Unauthorized: they are wrong.
+            Unauthorized: the credentials are wrong.
         """
 
     @abstractmethod
@@ -69,41 +69,42 @@ class Webhook(ABC, Generic[CredentialsT, MessageT]):
         """Read the body.
 
         Raises:
-            HttpProblem: it cannot be understood.
+            HttpProblem: the body cannot be parsed.
         """
 
     def decide(self, message: MessageT, request: Request, now: datetime) -> MessageT:  # noqa: ARG002
-        """Return the message with what takes more than the message to know.
+        """Return the message, completed with results that need other data, such as a lookup.
 
-        Called once for each authenticated delivery. A method that acts must see to it that a repeat does not act again.
+        Called once for each authenticated delivery. An override with side effects must make sure that a duplicate does
+        not repeat them.
         """
         return message
 
     @abstractmethod
     def normalise(self, message: MessageT, request: Request, now: datetime) -> CallEvent | Ignored:
-        """Return the event in the common vocabulary, or `Ignored` for what is not to be stored.
+        """Return the event in the common vocabulary, or `Ignored` for a delivery that is not stored.
 
         Raises:
-            BadRequest: it is no event.
+            BadRequest: the message is not an event.
         """
 
     def answer(self, message: MessageT, request: Request, now: datetime) -> Response:  # noqa: ARG002
-        """Return what the sender gets."""
+        """Return the response to the sender."""
         return STORED
 
     def is_new_call(self, message: MessageT) -> bool:  # noqa: ARG002
-        """Return whether a call begins with this message."""
+        """Return whether this message starts a call."""
         return False
 
     def quarantine_response(self, reason: str, request: Request) -> Response:  # noqa: ARG002
-        """Return the answer to a delivery in quarantine: accepted, since a refusal only makes the sender repeat it."""
+        """Return the answer to a quarantined delivery: accepted, because a rejection would only cause retries."""
         return quarantined(reason)
 
     def too_large_response(self, reason: str, request: Request) -> Response | None:  # noqa: ARG002
-        """Return the answer to a body over the limit, of which nothing is stored; `None` refuses it with 413."""
+        """Return the answer to a body over the limit, which is not stored; `None` rejects it with 413."""
         return self.fallback
 
 
 def quarantined(reason: str) -> Response:
-    """Return the usual answer to a delivery in quarantine."""
+    """Return the default answer to a quarantined delivery."""
     return Response(202, json.dumps({"status": "quarantined", "reason": reason}, separators=(",", ":")))

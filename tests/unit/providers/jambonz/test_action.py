@@ -34,8 +34,8 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     credential_store,
+    detail_attributes,
     get_writer_of,
-    kept_details,
     signed_event,
     unstored,
     without_header,
@@ -482,7 +482,7 @@ class TestFaults:
 def test_an_event_has_the_digits_and_the_step(phone: Phone) -> None:
     phone.press(phone.call(), "1")
     item = next(item for item in phone.table.items.values() if item["kind"]["S"] == "call.verb")
-    details = kept_details(item)
+    details = detail_attributes(item)
     assert {name: details[name]["S"] for name in ("digits", "reason", "flow", "step")} == {
         "digits": "1",
         "reason": "dtmfDetected",

@@ -24,7 +24,7 @@ from tests.support import (
     WEBHOOK_SECRET,
     FakeDynamoDB,
     FakeSecrets,
-    kept_details,
+    detail_attributes,
     metric_lines,
     recorded,
     resource,
@@ -497,7 +497,7 @@ class TestAnUnauthenticatedRequest:
         assert container.clients.calls == []
         reasons = {line["reason"] for line in metric_lines(capsys.readouterr().out) if "ClientRefused" in line}
         assert reasons == {"sent by GET, which is not signed"}
-        assert {kept_details(item)["reason"]["S"] for item in container.database.items.values()} == reasons
+        assert {detail_attributes(item)["reason"]["S"] for item in container.database.items.values()} == reasons
 
 
 class TestSecrecy:

@@ -24,7 +24,7 @@ from tests.support import (
     WEBHOOK_SECRET,
     Event,
     call_in_url,
-    kept_details,
+    detail_attributes,
     unstored,
     with_header,
     without_header,
@@ -224,7 +224,7 @@ class TestTags:
 
     def test_may_be_numbers_and_flags(self) -> None:
         tags = {"n": 7, "big": 10**50, "part": 1.5, "vip": False, "none": None, "blank": " ", "list": [1]}
-        details = kept_details(jambonz_event().stored(status(customerData=tags)).item)
+        details = detail_attributes(jambonz_event().stored(status(customerData=tags)).item)
         assert {name: value for name, value in details.items() if name.startswith("customer_data.")} == {
             "customer_data.n": {"N": "7"},
             "customer_data.big": {"S": str(10**50)},

@@ -30,7 +30,7 @@ from tests.support import (
     FakeDynamoDB,
     FakeSecrets,
     body_of,
-    kept_details,
+    detail_attributes,
     recorded,
     signed,
     signed_event,
@@ -68,8 +68,8 @@ class TestANewCall:
             "occurred_at": "2026-11-21T06:30:00.000Z",
             "received_at": "2026-11-21T06:30:00.250Z",
         }.items() <= plain.items()
-        assert kept_details(item)["caller_name"] == {"S": "Jane Doe"}
-        assert kept_details(item)["trunk"] == {"S": "example-carrier"}
+        assert detail_attributes(item)["caller_name"] == {"S": "Jane Doe"}
+        assert detail_attributes(item)["trunk"] == {"S": "example-carrier"}
         assert item["expires_at"] == {"N": str(int(NOW.timestamp()) + 90 * 86400)}
 
     def test_with_a_short_body_is_stored_uncompressed(self) -> None:
@@ -88,7 +88,7 @@ class TestANewCall:
     def test_ignores_a_sip_status_that_is_not_a_number(self) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "sip_status": False})
-        assert "sip_status" not in kept_details(container.database.item)
+        assert "sip_status" not in detail_attributes(container.database.item)
 
     def test_requires_only_a_call_sid(self) -> None:
         container = Container()
@@ -152,7 +152,7 @@ class TestANewCall:
     def test_with_a_name_cut_inside_an_emoji_is_stored_with_the_rest(self) -> None:
         container = Container()
         container.receive_call({"call_sid": "abc", "caller_name": "Jane \ud83d", "from": "+1\udc00"})
-        assert kept_details(container.database.item)["caller_name"] == {"S": "Jane \\ud83d"}
+        assert detail_attributes(container.database.item)["caller_name"] == {"S": "Jane \\ud83d"}
         assert container.database.item["from"] == {"S": "+1\\udc00"}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from callhooks.events.call_event import NotUnderstood
+from callhooks.events.call_event import QuarantinedDelivery
 from callhooks.events.event_item import quarantine_item
 from callhooks.providers import bird
 from callhooks.providers.jambonz.authentication import read_signature, sign
@@ -59,7 +59,7 @@ OUTPUTS = stack_outputs(
 EVERY_SECRET = [
     text for value in SECRETS.values() for one in value.values() for text in ([one] if isinstance(one, str) else one)
 ]
-NOBODY_IS_VERIFIED = "The sender cannot be verified at the moment."
+NOBODY_IS_VERIFIED = "The sender cannot be authenticated at the moment."
 NOT_SECRET = ("jambonz", "console")
 
 
@@ -434,7 +434,7 @@ class TestWhoProvesNothing:
 
     def test_is_told_of_a_function_that_cannot_read_its_secrets(self, case: Case) -> None:
         case.api.answers["/webhooks/bird"] = always(
-            lambda: problem(503, "The sender cannot be verified at the moment.")
+            lambda: problem(503, "The sender cannot be authenticated at the moment.")
         )
         finding = only(list(refusal_findings(case.trial)))
         assert "BirdVoiceFunction cannot read the secret store: it can verify nobody (503)." in finding
@@ -465,7 +465,7 @@ class TestADeliveryThatIsNotTaken:
                 "neither in the table nor in the spill queue",
             ),
             (
-                always(lambda: problem(503, "The sender cannot be verified at the moment.")),
+                always(lambda: problem(503, "The sender cannot be authenticated at the moment.")),
                 "cannot read the secret store",
             ),
             (answered(202, {"status": "quarantined"}), "it went into quarantine"),
@@ -615,7 +615,7 @@ class TestWhatIsNotInTheTable:
         def answer(request: httpx.Request) -> httpx.Response:
             came = Request("POST", "/webhooks/call", body=request.content)
             case.api.table.items.append(
-                quarantine_item(NotUnderstood("jambonz", "x", NOW), came, Response(200, "[]"), retention_days=1)
+                quarantine_item(QuarantinedDelivery("jambonz", "x", NOW), came, Response(200, "[]"), retention_days=1)
             )
             return httpx.Response(200, json=VERBS)
 
@@ -663,11 +663,13 @@ class TestWhatIsNotInTheTable:
 
     def test_came_so_fast_through_the_spill_queue_that_only_the_log_tells(self, case: Case) -> None:
         case.logs.lines["wavix-log"] = [
-            '{"call_id":"callhooks-doctor-another","fate":"spilled","AnswerTime":[9.0]}',
+            '{"call_id":"callhooks-doctor-another","outcome":"spilled","AnswerTime":[9.0]}',
             '{"call_id":"callhooks-doctor-ab12","AnswerTime":[9.0]}',
         ]
         assert told(case.tried()) == []
-        case.logs.lines["wavix-log"].append('{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}')
+        case.logs.lines["wavix-log"].append(
+            '{"call_id":"callhooks-doctor-ab12","outcome":"spilled","AnswerTime":[9.0]}'
+        )
         finding = only(case.tried())
         assert finding.startswith(
             "Wavix on-call event: It came into the table through the spill queue: the table refuses"
@@ -691,7 +693,7 @@ class TestWhatIsNotInTheTable:
             "EventSpilled is no JSON here",
             json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": "an older one"}),
             json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": reason}),
-            '{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}',
+            '{"call_id":"callhooks-doctor-ab12","outcome":"spilled","AnswerTime":[9.0]}',
         ]
         finding = only(case.tried())
         assert words in finding

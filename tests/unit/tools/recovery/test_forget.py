@@ -17,16 +17,16 @@ from urllib.parse import quote
 import pytest
 from botocore.exceptions import ClientError
 from callhooks.calls.repository import call_item
-from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
+from callhooks.events.call_event import CallEvent, Kind, QuarantinedDelivery
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.recovery.forget import Found, Holds, Person, Redaction, Removal, find, find_tool_results
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import fold, told
+from tests.calls import fold, make_event
 from tests.decoding import items_with
-from tests.projection import kept
+from tests.projection import stored_item
 from tests.properties import examples
 from tests.support import NOW
 
@@ -36,7 +36,7 @@ OTHER = "+12125550187"
 
 def item_with(body: bytes, event: CallEvent | None = None, *, query: str = "") -> Item:
     request = Request("POST", "/", body=body, raw_query=query)
-    return event_item(event or told(Kind.OTHER), request, Response(200, "[]"), retention_days=90)
+    return event_item(event or make_event(Kind.OTHER), request, Response(200, "[]"), retention_days=90)
 
 
 def answered(event: CallEvent, answer: str = json.dumps([{"verb": "dial", "target": [{"number": NUMBER}]}])) -> Item:
@@ -52,14 +52,20 @@ class TestAParty:
         "written", [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone"]
     )
     def test_is_known_however_it_is_written(self, written: str) -> None:
-        for item in (kept(told(Kind.RINGING, from_=written)), kept(told(Kind.RINGING, to=written))):
+        for item in (
+            stored_item(make_event(Kind.RINGING, from_=written)),
+            stored_item(make_event(Kind.RINGING, to=written)),
+        ):
             assert holds(item) is Holds.PARTY
-        assert holds(kept(told(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
+        assert holds(stored_item(make_event(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
 
     @pytest.mark.parametrize("given", ["0014155550123", "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"])
     def test_may_be_given_with_what_is_dialled_before_a_country_code(self, given: str) -> None:
         assert Person.of(given).canonical == "14155550123"
-        for item in (kept(told(Kind.RINGING, from_=NUMBER)), kept(told(Kind.RINGING, to=given))):
+        for item in (
+            stored_item(make_event(Kind.RINGING, from_=NUMBER)),
+            stored_item(make_event(Kind.RINGING, to=given)),
+        ):
             assert holds(item, given) is holds(item) is Holds.PARTY
 
     @pytest.mark.parametrize(
@@ -77,16 +83,18 @@ class TestAParty:
 
     @pytest.mark.parametrize("other", ["+141555501234", "+1415555012", "4155550123", "+24155550123", "jane", OTHER])
     def test_of_another_number_is_somebody_else(self, other: str) -> None:
-        assert holds(kept(replace(told(Kind.RINGING), from_=other, to=other))) is Holds.NOT
+        assert holds(stored_item(replace(make_event(Kind.RINGING), from_=other, to=other))) is Holds.NOT
 
     @pytest.mark.parametrize("short", ["200", "1", "5550123"])
     def test_with_a_short_number_is_compared_and_not_looked_for(self, short: str) -> None:
-        assert holds(kept(replace(told(Kind.RINGING), to=short)), short) is Holds.PARTY
-        event = told(Kind.RINGING, details={"sip_status": 200, "text": short, "duration_seconds": 1}, status=short)
+        assert holds(stored_item(replace(make_event(Kind.RINGING), to=short)), short) is Holds.PARTY
+        event = make_event(
+            Kind.RINGING, details={"sip_status": 200, "text": short, "duration_seconds": 1}, status=short
+        )
         assert holds(item_with(f'{{"duration": {short}, "from": "{short}"}}'.encode(), event), short) is Holds.NOT
 
     def test_that_is_a_sip_user_is_compared_without_its_realm(self) -> None:
-        registered = kept(replace(told(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
+        registered = stored_item(replace(make_event(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
         assert holds(registered, "jane") is Holds.PARTY
         assert holds(registered, "jan") is Holds.NOT
         assert holds(item_with(b'{"text": "jane"}'), "jane") is Holds.NOT
@@ -117,7 +125,7 @@ class TestAText:
         assert holds(item_with(body.encode())) is Holds.MENTION
         assert holds(item_with(body.encode() + b" " * 2000)) is Holds.MENTION
         assert holds(item_with(b"{}", query=body)) is Holds.MENTION
-        assert holds(kept(told(Kind.MEDIA, details={"text": body}))) is Holds.MENTION
+        assert holds(stored_item(make_event(Kind.MEDIA, details={"text": body}))) is Holds.MENTION
 
     @pytest.mark.parametrize(
         "body",
@@ -132,31 +140,35 @@ class TestAText:
 
     @given(before=st.text(max_size=20), after=st.text(max_size=20), number=st.integers(10**7, 10**14))
     def test_holds_a_number_among_anything_but_digits(self, before: str, after: str, number: int) -> None:
-        item = kept(told(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
+        item = stored_item(make_event(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
         assert holds(item, str(number)) is Holds.MENTION
 
     @pytest.mark.parametrize("number", ["50000100000", "14155001155", "440113456789", "4901112345678"])
     def test_may_hold_zeros_that_are_dialled_elsewhere(self, number: str) -> None:
-        assert holds(kept(told(Kind.RINGING, from_=f"+{number}")), number) is Holds.PARTY
-        assert holds(kept(told(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Holds.NOT
-        assert holds(kept(told(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Holds.MENTION
+        assert holds(stored_item(make_event(Kind.RINGING, from_=f"+{number}")), number) is Holds.PARTY
+        assert holds(stored_item(make_event(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Holds.NOT
+        assert holds(stored_item(make_event(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Holds.MENTION
 
     def test_that_is_no_utf_8_is_looked_at(self) -> None:
         for encoding in ("latin-1", "utf-8"):
             assert holds(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Holds.MENTION
 
     def test_may_be_a_number(self) -> None:
-        assert holds(kept(told(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
-        assert holds(kept(told(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
+        assert holds(stored_item(make_event(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
+        assert holds(stored_item(make_event(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
 
     def test_of_the_answer_is_no_reason_to_remove_it(self) -> None:
-        item = answered(told(Kind.INITIATED))
+        item = answered(make_event(Kind.INITIATED))
         assert holds(item) is Holds.NOT
         assert Person.of(NUMBER).is_named_in(item["answer"]["S"])
 
     @pytest.mark.parametrize("at", ["2026-11-21", "20261121", "1795242600"])
     def test_is_not_looked_for_in_days_and_seconds_of_our_own(self, at: str) -> None:
-        others = [*call("other", from_=OTHER), quarantined(b"{}"), kept(replace(told(Kind.OTHER), call_id=None))]
+        others = [
+            *call("other", from_=OTHER),
+            quarantined(b"{}"),
+            stored_item(replace(make_event(Kind.OTHER), call_id=None)),
+        ]
         assert [holds({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Holds.NOT] * len(others)
 
     def test_in_a_body_that_is_no_gzip_is_looked_for_as_it_is(self) -> None:
@@ -171,7 +183,7 @@ class TestAText:
             {"customer_data.phone": NUMBER},
             {f"customer_data.{NUMBER}": 1},
         ):
-            item = call_item("jambonz#one-call", fold([told(Kind.INITIATED, details=details)]), expires_at=None)
+            item = call_item("jambonz#one-call", fold([make_event(Kind.INITIATED, details=details)]), expires_at=None)
             assert holds(item) is Holds.MENTION
 
     @pytest.mark.parametrize(
@@ -197,9 +209,9 @@ class TestAText:
 def call(call_id: str, *, from_: str | None = None, to: str | None = None, parent: str | None = None) -> list[Item]:
     """A call of two events and its own item; only the first event names the parties and the parent."""
     details = {"parent_call_sid": parent} if parent else {}
-    first = replace(told(Kind.INITIATED, details=details, from_=from_, to=to, key="a"), call_id=call_id)
-    events = [first, replace(told(Kind.COMPLETED, 9, key="b"), call_id=call_id)]
-    return [*map(kept, events), call_item(event_key(first)[0], fold(events), expires_at=None)]
+    first = replace(make_event(Kind.INITIATED, details=details, from_=from_, to=to, key="a"), call_id=call_id)
+    events = [first, replace(make_event(Kind.COMPLETED, 9, key="b"), call_id=call_id)]
+    return [*map(stored_item, events), call_item(event_key(first)[0], fold(events), expires_at=None)]
 
 
 def found(*items: Iterable[Item]) -> Found:
@@ -207,7 +219,7 @@ def found(*items: Iterable[Item]) -> Found:
 
 
 def quarantined(body: bytes) -> Item:
-    delivery = NotUnderstood("wavix", "not JSON", NOW)
+    delivery = QuarantinedDelivery("wavix", "not JSON", NOW)
     return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
 
 
@@ -215,9 +227,12 @@ class TestWhatIsFound:
     def test_are_answers_of_what_stays(self) -> None:
         rejected: Item = {**quarantined(b"{}"), "answer": {"S": f'{{"to": "{NUMBER}"}}'}}
         all_of_it = found(
-            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="theirs")), *call("theirs", from_=NUMBER)],
-            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="leg")), *call("leg", parent="theirs")],
-            [answered(replace(told(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
+            [
+                answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="theirs")),
+                *call("theirs", from_=NUMBER),
+            ],
+            [answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="leg")), *call("leg", parent="theirs")],
+            [answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
             [rejected],
         )
         assert all_of_it.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
@@ -234,7 +249,10 @@ class TestWhatIsFound:
         assert find_tool_results([results[:1], results[1:]], Person.of(NUMBER)) == [{"id": {"S": "tool#1"}}]
 
     def test_are_the_calls_of_a_person_and_nobody_else_s(self) -> None:
-        theirs, mentioned = call("theirs", from_=NUMBER, to=OTHER), [kept(told(Kind.MEDIA, details={"text": NUMBER}))]
+        theirs, mentioned = (
+            call("theirs", from_=NUMBER, to=OTHER),
+            [stored_item(make_event(Kind.MEDIA, details={"text": NUMBER}))],
+        )
         all_of_it = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
         assert all_of_it.calls == {"jambonz#theirs": Holds.PARTY, "jambonz#one-call": Holds.MENTION}
         assert (all_of_it.looked_at, all_of_it.removals) == (7, 2)
@@ -272,11 +290,11 @@ class TestWhatIsFound:
         assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Holds.PARTY}
 
     def test_are_sms_events_without_a_call_and_quarantined_deliveries_alone(self) -> None:
-        sms = replace(told(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
-        client = replace(told(Kind.CLIENT_REFUSED, from_=f"{NUMBER}@sip.example.com", key="theirs"), call_id=None)
-        another = replace(told(Kind.CLIENT_REFUSED, from_="jane@sip.example.com"), call_id=None)
+        sms = replace(make_event(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
+        client = replace(make_event(Kind.CLIENT_REFUSED, from_=f"{NUMBER}@sip.example.com", key="theirs"), call_id=None)
+        another = replace(make_event(Kind.CLIENT_REFUSED, from_="jane@sip.example.com"), call_id=None)
         rejected = quarantined(b"from=%2B14155550123")
-        all_of_it = found(map(kept, (sms, client, another)), [rejected, quarantined(b"from=jane")])
+        all_of_it = found(map(stored_item, (sms, client, another)), [rejected, quarantined(b"from=jane")])
         assert all_of_it.calls == {"voipstudio#sms#77": Holds.PARTY}
         assert all_of_it.alone == [("jambonz#none#2026-11-21", "event#theirs")]
         assert all_of_it.quarantined == [(rejected["pk"]["S"], rejected["sk"]["S"])]
@@ -406,12 +424,12 @@ def encoded(text: str, layers: Iterable[Callable[[str], str]]) -> str:
 
 def places(text: str, data: bytes) -> list[Item]:
     """Items of other people, of which each holds a text or bytes in one place."""
-    event = replace(told(Kind.TOOL_CALLED, key="tool", from_=OTHER), call_id="c")
+    event = replace(make_event(Kind.TOOL_CALLED, key="tool", from_=OTHER), call_id="c")
     items: list[Item] = [
         item_with(data, event),
         item_with(b"{}", event, query=text),
-        kept(replace(event, details={"text": text})),
-        kept(replace(event, name=text)),
+        stored_item(replace(event, details={"text": text})),
+        stored_item(replace(event, name=text)),
         quarantined(data),
         {**quarantined(b"{}"), "headers": {"M": {"user-agent": {"S": text}}}},
         answered(event, json.dumps({"result": json.dumps({"text": text})})),
@@ -450,7 +468,7 @@ def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_a
 
 
 def test_a_redaction_raises_what_the_table_refuses_with() -> None:
-    item = answered(told(Kind.INITIATED))
+    item = answered(make_event(Kind.INITIATED))
 
     class Refusing(Table):
         def update_item(self, **_: object) -> None:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from callhooks.events.call_event import CallEvent, Ignored, Kind, NotUnderstood
+from callhooks.events.call_event import CallEvent, Ignored, Kind, QuarantinedDelivery
 from callhooks.events.event_item import Item, event_item, quarantine_item
 from callhooks.providers import wavix
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.senders import SENDERS, document_of
-from tests.support import EVENTS, NOW, kept_details, template
+from tests.support import EVENTS, NOW, detail_attributes, template
 
 HOW = {"JambonzSignatureHeader": DEFAULT_SIGNATURE_HEADER}
 REASON = "There was a fault."
@@ -39,7 +39,7 @@ WAVIX = Request(
 
 def kept(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
     """A delivery in quarantine."""
-    delivery = NotUnderstood(provider, REASON, NOW)
+    delivery = QuarantinedDelivery(provider, REASON, NOW)
     return quarantine_item(delivery, request, answer or quarantined(REASON), retention_days=90)
 
 
@@ -76,7 +76,7 @@ def test_what_is_understood_now_is_the_event_that_it_would_have_been() -> None:
 
 
 def test_what_is_kept_for_ever_stays_so() -> None:
-    item = quarantine_item(NotUnderstood("wavix", REASON, NOW), WAVIX, Response(202, "{}"), retention_days=0)
+    item = quarantine_item(QuarantinedDelivery("wavix", REASON, NOW), WAVIX, Response(202, "{}"), retention_days=0)
     assert "expires_at" not in read_again(item, HOW)
 
 
@@ -130,7 +130,7 @@ def test_what_nobody_has_mended_is_still_not_understood_for_the_same_reason(prov
 def test_a_client_that_nobody_has_checked_was_refused() -> None:
     made = read_again(kept(client_auth(), refused(REASON), "jambonz"), HOW)
     assert not isinstance(made, Ignored)
-    assert (made["kind"]["S"], kept_details(made)["reason"]) == ("client.refused", {"S": "not checked"})
+    assert (made["kind"]["S"], detail_attributes(made)["reason"]) == ("client.refused", {"S": "not checked"})
 
 
 def test_a_client_that_was_let_in_stays_so() -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from callhooks.events.call_event import CallEvent, Kind, NotUnderstood
+from callhooks.events.call_event import CallEvent, Kind, QuarantinedDelivery
 from callhooks.events.event_item import Item, event_item, pack_item, quarantine_item
 from callhooks.events.event_table import EventStore
 from callhooks.events.event_writer import MAX_LOGGED_PART, UNSTORED_MARKER
@@ -27,7 +27,7 @@ SMALL = event_item(
     retention_days=90,
 )
 IN_QUARANTINE = quarantine_item(
-    NotUnderstood("wavix", "The body is not JSON.", NOW),
+    QuarantinedDelivery("wavix", "The body is not JSON.", NOW),
     Request("POST", "/", body=b"{", route="POST /webhooks/wavix/{token}"),
     Response(202, "{}"),
     retention_days=90,

@@ -34,14 +34,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.call_table import FakeTable
-from tests.calls import fold, told
-from tests.projection import bus_schema, kept
+from tests.calls import fold, make_event
+from tests.projection import bus_schema, stored_item
 from tests.properties import examples
 
-ONE_CALL = [told(Kind.INITIATED, 0, key="a"), told(Kind.ANSWERED, 2, key="b"), told(Kind.COMPLETED, 4, key="c")]
-ANOTHER = [replace(event, call_id="another") for event in (told(Kind.INITIATED, 1), told(Kind.BUSY, 2, key="b"))]
-SMS = replace(told(Kind.SMS_RECEIVED, 3, provider="voipstudio"), call_id=None, sms_id="77")
-CLIENT = replace(told(Kind.CLIENT_REFUSED, 0.5), call_id=None)
+ONE_CALL = [
+    make_event(Kind.INITIATED, 0, key="a"),
+    make_event(Kind.ANSWERED, 2, key="b"),
+    make_event(Kind.COMPLETED, 4, key="c"),
+]
+ANOTHER = [
+    replace(event, call_id="another") for event in (make_event(Kind.INITIATED, 1), make_event(Kind.BUSY, 2, key="b"))
+]
+SMS = replace(make_event(Kind.SMS_RECEIVED, 3, provider="voipstudio"), call_id=None, sms_id="77")
+CLIENT = replace(make_event(Kind.CLIENT_REFUSED, 0.5), call_id=None)
 EVENTS = [*ONE_CALL, *ANOTHER, SMS, CLIENT]
 
 
@@ -104,7 +110,7 @@ def id_of(place: ReplayPosition) -> str:
 
 def table_of(events: Iterable[CallEvent]) -> Table:
     table = Table()
-    table.put(*map(kept, events))
+    table.put(*map(stored_item, events))
     return table
 
 
@@ -223,7 +229,8 @@ def test_wherever_it_fails_and_however_often_it_goes_on_without_a_gap(
     numbers: list[tuple[int, int]], at_once: int, actions: list[tuple[str, int]], rate: float
 ) -> None:
     events = [
-        replace(told(Kind.DTMF, second, key=f"{call}-{second}"), call_id=f"call-{call}") for second, call in numbers
+        replace(make_event(Kind.DTMF, second, key=f"{call}-{second}"), call_id=f"call-{call}")
+        for second, call in numbers
     ]
     with tempfile.TemporaryDirectory() as folder:
         path, table, recorder = Path(folder) / "replay.sqlite", table_of(events), Recorder(at_once, list(actions))

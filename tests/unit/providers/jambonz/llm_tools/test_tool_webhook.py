@@ -27,7 +27,7 @@ from tests.support import (
     Event,
     FakeSecrets,
     call_in_url,
-    kept_details,
+    detail_attributes,
     recorded,
     unstored,
     with_header,
@@ -331,14 +331,14 @@ class TestAToolCall:
         texts = {"provider": "jambonz", "call_id": CALL_SID, "kind": "tool.called", "event_name": "add"}
         assert {name: item[name]["S"] for name in texts} == texts
         assert item["occurred_at"] == {"S": "2026-11-21T06:30:00.000Z"}
-        assert kept_details(item) == {"vendor": {"S": "openai"}, "tool_call_id": {"S": "call_1"}}
+        assert detail_attributes(item) == {"vendor": {"S": "openai"}, "tool_call_id": {"S": "call_1"}}
 
     def test_of_several_tools_names_them_all(self) -> None:
         container = container_with(greet)
         container.receive(tool_event(many_calls({"name": "greet", "id": "1"}, {"name": "other", "id": "2"})))
         item = container.database.item
         assert item["event_name"] == {"S": "greet, other"}
-        assert kept_details(item) == {"vendor": {"S": "google"}, "tool_call_id": {"S": "1, 2"}}
+        assert detail_attributes(item) == {"vendor": {"S": "google"}, "tool_call_id": {"S": "1, 2"}}
 
     @pytest.mark.parametrize(
         "query",

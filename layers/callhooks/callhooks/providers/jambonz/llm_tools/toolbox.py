@@ -133,7 +133,7 @@ class ToolCall:
         party = self.other_party
         if party is None:
             return ()
-        calls = self._past_calls.of_caller(party, most=limit + 1)
+        calls = self._past_calls.of_caller(party, limit=limit + 1)
         return tuple(call for call in calls if call.call_id != self.call_sid)[:limit]
 
 
