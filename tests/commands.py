@@ -1,4 +1,4 @@
-"""What a command printed."""
+"""Output of commands."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typer.testing import Result
 
 
 def done(result: Result) -> str:
-    """What a command printed that succeeded."""
+    """Return the output of a command, which must have succeeded."""
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def failed(result: Result) -> str:
-    """The errors that a command printed that failed."""
+    """Return the errors of a command, which must have failed."""
     assert result.exit_code == 1, result.output
     return result.stderr

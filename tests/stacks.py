@@ -1,4 +1,4 @@
-"""Stacks that nobody has deployed: their outputs, and the credentials of their providers."""
+"""Outputs and credentials of simulated stacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET_IDS = {
     "BirdCredentials": "bird-credentials",
     "VoipstudioCredentials": "voipstudio-credentials",
 }
-"""The secrets of the simulated account, by their names in the template."""
+"""Secret ids of the simulated account, by their names in the template."""
 
 
 def stack_outputs(
@@ -26,16 +26,16 @@ def stack_outputs(
     parameters: Mapping[str, str] = MappingProxyType({}),
     **members: str,
 ) -> StackOutputs:
-    """Outputs that are empty but for some members."""
+    """Return outputs in which all other members are empty."""
     empty = {member.name: "" for member in fields(StackOutputs) if member.name not in ("secrets", "parameters")}
-    known = {**empty, "console_credentials": "console-credentials", **members}
-    return StackOutputs(**known, secrets=secrets, parameters=parameters)
+    outputs = {**empty, "console_credentials": "console-credentials", **members}
+    return StackOutputs(**outputs, secrets=secrets, parameters=parameters)
 
 
 def stack_credentials(
     *, jambonz: Mapping[str, str], wavix: str, bird: str, voipstudio: str, console: ConsoleAccess
 ) -> StackCredentials:
-    """Credentials of all providers: tokens, and the signing key."""
+    """Return credentials of all providers and of the console."""
     return StackCredentials(
         providers={
             "jambonz": jambonz,

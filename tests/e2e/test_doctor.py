@@ -361,7 +361,7 @@ def test_reports_a_stack_that_does_not_exist(deployment: BrokenStack) -> None:
         },
     )
     assert ended.returncode == 1
-    assert "FAILED  stack: The stack elsewhere cannot be read" in ended.stdout
+    assert "FAILED  stack: Cannot read the stack elsewhere" in ended.stdout
     assert "AWS_REGION" in ended.stdout
 
 
@@ -376,9 +376,9 @@ def test_urls_hides_secrets_unless_credentials_is_given(deployment: BrokenStack)
         f"Registration webhook  {base}/webhooks/client-auth\n",
         f"{base}/webhooks/wavix/<token>",
         "Bird accepts only https URLs with a host name and no port. It rejects this URL.",
-        "callhooks urls --credentials shows it whole",
+        "To show them, run: callhooks urls --credentials",
     ):
         assert line in hidden
     revealed = deployment.running.command("urls", "--credentials").stdout
     assert f"{base}/webhooks/wavix/{deployment.running.stack.credentials.of('wavix')['token']}" in revealed
-    assert "shows it whole" not in revealed
+    assert "To show them" not in revealed

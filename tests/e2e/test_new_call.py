@@ -139,4 +139,5 @@ def test_the_command_adds_and_removes_webhook_secrets(running: RunningStack) -> 
     assert running.command("secret", "remove", "jambonz", stdin="wh_secret_another\n").returncode == 0
     assert running.command("secret", "list", "jambonz").stdout.split() == [f"...{secret[-4:]}"]
     missing = running.command("secret", "remove", "jambonz", stdin="wh_secret_another\n")
-    assert (missing.returncode, missing.stderr.strip()) == (1, "That webhook secret is not configured.")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("This webhook secret is not configured.")

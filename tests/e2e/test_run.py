@@ -117,7 +117,8 @@ def test_an_invalid_parameter_is_rejected(parameter: str, tmp_path: Path) -> Non
     ended = subprocess.run(
         [CALLHOOKS, "run", "--parameter", parameter], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert (ended.returncode, ended.stderr.strip()) == (1, f"--parameter takes NAME=VALUE, and not {parameter}")
+    assert ended.returncode == 1
+    assert f"Invalid --parameter {parameter!r}. Use NAME=VALUE" in ended.stderr
 
 
 def test_a_request_to_an_unknown_route_is_logged_without_its_token(running: RunningStack) -> None:
@@ -125,7 +126,7 @@ def test_a_request_to_an_unknown_route_is_logged_without_its_token(running: Runn
     assert httpx.post(f"{running.stack.base_url}/webhooks/wavix/{token}/").status_code == 404
     assert httpx.get(f"{running.stack.base_url}/webhook/call").status_code == 404
     assert httpx.post(f"{running.stack.base_url}/{token}").status_code == 404
-    lines = [line for line in running.output.splitlines() if "no route of the template" in line]
+    lines = [line for line in running.output.splitlines() if "no matching route in template.yaml" in line]
     assert any("POST /webhooks/wavix/.../  404" in line for line in lines)
     assert any("GET /.../call  404" in line for line in lines)
     assert token not in "".join(lines)
@@ -295,7 +296,7 @@ def test_the_keys_of_the_engine_are_new_and_only_in_the_stack_file(
 def test_a_second_stack_in_the_same_folder_is_refused(running: RunningStack) -> None:
     second = running.command("run", "--port", "0")
     assert second.returncode == 1
-    assert "already runs in this folder" in second.stderr
+    assert "already running in this folder" in second.stderr
     assert running.post(running.new_call()).status_code == 200
 
 
@@ -330,7 +331,7 @@ def test_a_port_in_use_is_reported_immediately(tmp_path: Path) -> None:
             [CALLHOOKS, "run", "--port", str(port)], capture_output=True, text=True, env=environment, check=False
         )
     assert ended.returncode == 1
-    assert f"Port {port} cannot be used: Address already in use." in ended.stderr
+    assert f"Cannot listen on port {port}: Address already in use." in ended.stderr
     assert "make run PORT=" in ended.stderr
 
 

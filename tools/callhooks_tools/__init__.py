@@ -1,4 +1,4 @@
-"""The `callhooks` command: floors from `stack` up to `cli`.
+"""The `callhooks` command, in layers from `stack` up to `cli`.
 
-A package imports only from the floors below it; the order is declared in pyproject.toml and checked by `make check`.
+A package imports only from the layers below it. pyproject.toml declares the order; `make check` enforces it.
 """

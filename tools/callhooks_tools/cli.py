@@ -1,4 +1,4 @@
-"""The `callhooks` command: registration of its commands."""
+"""The `callhooks` command: registers all subcommands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from callhooks_tools.commands.urls import urls
 from callhooks_tools.providers import registry
 
 app = typer.Typer(
-    help="Run, try and operate callhooks: every voice webhook answered, verified and kept.",
+    help="Run, test and operate a callhooks stack.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
@@ -34,5 +34,5 @@ registry.register(app)
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command."""
     app()

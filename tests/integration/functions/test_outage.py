@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from callhooks.events.event_item import unpack_item
 from callhooks.runtime.aws_clients import dynamodb_client
-from callhooks_tools.stack.recordings import access_of_env_vars, as_sent_by, read_delivery
+from callhooks_tools.stack.recordings import as_sent_by, credentials_from_env_vars, read_delivery
 
 from tests.integration.conftest import Aws, Handler
 from tests.support import EVENTS, PUBLIC_URL, SPILL_QUEUE_URL, Clock, Event, body_of, recorded, unstored
@@ -138,7 +138,7 @@ EVENT_FUNCTIONS = {
 def sent_now(name: str) -> Event:
     """Return a recorded delivery with the credentials of `sam local`."""
     delivery = read_delivery(EVENTS / f"{name}.json")
-    access = access_of_env_vars(EVENTS / "local-env.json", delivery.provider)
+    access = credentials_from_env_vars(EVENTS / "local-env.json", delivery.provider)
     return dict(as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=PUBLIC_URL).event)
 
 

@@ -361,7 +361,7 @@ class TestTheCommand:
         assert TOKEN not in shown
 
     def test_adds_a_new_auth_token_to_the_old_one(self, command: Command, twilio: Any) -> None:
-        assert "is valid within five minutes" in command("secret", "add", "twilio", stdin="the-next-token\n")
+        assert "takes effect within five minutes" in command("secret", "add", "twilio", stdin="the-next-token\n")
         stored = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=SECRET_ID)["SecretString"])
         assert twilio.read_auth_tokens([stored]).tokens == ("the-next-token", TOKEN)
         assert len(command("secret", "list", "twilio").splitlines()) == 2

@@ -666,16 +666,16 @@ class TestTheStack:
 
     def test_whose_last_deployment_was_taken_back_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), FindingLevel.WARNING)
-        assert "the last deployment failed and was taken back" in warned
+        assert "the last deployment failed and was rolled back" in warned
         assert "describe-stack-events --stack-name callhooks" in warned
 
     @pytest.mark.parametrize(
         ("status", "words"),
         [
-            ("UPDATE_IN_PROGRESS", "a deployment is under way"),
-            ("ROLLBACK_COMPLETE", "did not end well"),
-            ("UPDATE_ROLLBACK_FAILED", "did not end well"),
-            ("DELETE_FAILED", "did not end well"),
+            ("UPDATE_IN_PROGRESS", "a deployment is in progress"),
+            ("ROLLBACK_COMPLETE", "the last deployment failed"),
+            ("UPDATE_ROLLBACK_FAILED", "the last deployment failed"),
+            ("DELETE_FAILED", "the last deployment failed"),
         ],
     )
     def test_that_is_not_finished_is_told(self, status: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -683,7 +683,7 @@ class TestTheStack:
 
     def test_that_is_not_there_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: object) -> str:
-            raise StackUnknown("The stack callhooks cannot be read: it does not exist")
+            raise StackUnknown("Cannot read the stack callhooks: it does not exist")
 
         monkeypatch.setattr("callhooks_tools.stack.deployment.stack_status", unknown)
-        assert "cannot be read" in only(stack_findings(boto3.session.Session(), STACK))
+        assert "Cannot read the stack" in only(stack_findings(boto3.session.Session(), STACK))

@@ -421,7 +421,7 @@ class TestTheCommand:
     def test_removes_nothing_unasked(self, forget: Callable[..., Result], world: World) -> None:
         world.put(of_old([*THEIRS, *NOT_THEIRS]))
         told = failed(forget(NUMBER))
-        assert told == "Remove all of this for good? Nobody can be asked here: --yes does it.\n"
+        assert told == "Remove all of this for good? Not a terminal. Re-run with --yes.\n"
         assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
 
     def test_tells_of_events_that_wait_elsewhere(self, forget: Callable[..., Result]) -> None:

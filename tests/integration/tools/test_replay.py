@@ -279,7 +279,7 @@ def test_more_than_a_thousand_events_are_not_published_unasked(stack: Stack, mon
     stack.keep(EVENTS)
     refused = stack.replay()
     assert (refused.exit_code, stack.ids()) == (1, [])
-    assert refused.stderr == "Publish them? Nobody can be asked here: --yes does it.\n"
+    assert refused.stderr == "Publish them? Not a terminal. Re-run with --yes.\n"
     assert stack.replay("--yes").exit_code == 0
     assert len(stack.ids()) == 6
 

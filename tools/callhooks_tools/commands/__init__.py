@@ -1,4 +1,4 @@
-"""One module for each command of `callhooks` that is not a provider's own.
+"""One module for each command that is not specific to a provider.
 
-Imports every package but `cli`.
+May import every package except `cli`.
 """

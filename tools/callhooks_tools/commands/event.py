@@ -1,4 +1,4 @@
-"""`callhooks event`: a recorded event, signed anew for `sam local`."""
+"""`callhooks event`: print a recorded delivery, signed with the current time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ from callhooks_tools.stack.terminal import running_stack
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 
-EventFile = Annotated[Path, typer.Argument(help="A recorded delivery, such as events/PROVIDER/CASE.json.")]
+EventFile = Annotated[Path, typer.Argument(help="Recorded delivery, for example events/PROVIDER/CASE.json.")]
 
 
 def event(
     file: EventFile,
     env_vars: Annotated[
-        Path, typer.Option(help="Take the credentials from this sam local file.", show_default="events/local-env.json")
+        Path,
+        typer.Option(help="Read the credentials from this sam local file.", show_default="events/local-env.json"),
     ] = LOCAL_ENV_FILE,
-    running: Annotated[bool, typer.Option("--running", help="Take those of the running stack instead.")] = False,
+    running: Annotated[
+        bool, typer.Option("--running", help="Use the credentials of the local stack instead of --env-vars.")
+    ] = False,
 ) -> None:
-    """Print a recorded event as its provider sends it now, to be piped into sam local invoke -e -."""
+    """Print a recorded delivery, signed with the current time, for sam local.
+
+    Pipe the output into sam local invoke FUNCTION -e -
+    """
     with delivery_errors():
         delivery = deliveries.read_delivery(file)
         provider = delivery.provider
         if running:
             stack, credentials = running_stack()
-            access, base_url = credentials.of(provider), stack.base_url
+            provider_credentials, base_url = credentials.of(provider), stack.base_url
         else:
-            access, base_url = deliveries.access_of_env_vars(env_vars, provider), ""
-        sent = deliveries.as_sent_by(provider, delivery, access, datetime.now(UTC), base_url=base_url)
+            provider_credentials, base_url = deliveries.credentials_from_env_vars(env_vars, provider), ""
+        sent = deliveries.as_sent_by(provider, delivery, provider_credentials, datetime.now(UTC), base_url=base_url)
     print(json.dumps(sent.event, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`callhooks run`: the whole application on this machine."""
+"""`callhooks run`: start the local stack."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from callhooks_tools.stack.terminal import console, fail
 
 def run(
     port: Annotated[
-        int, typer.Option(help="Port of the HTTP API on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+        int, typer.Option(help="Port of the HTTP API on 127.0.0.1. 0 picks a free port.", min=0, max=65535)
     ] = 8080,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A parameter of template.yaml, such as RetentionDays=30."),
+        typer.Option(metavar="NAME=VALUE", help="Template parameter, for example RetentionDays=30. Repeatable."),
     ] = None,
 ) -> None:
-    """Start the whole application on this machine, without an AWS account."""
-    # The web server of the front is imported by the one command that needs it.
+    """Start the whole application on this machine. No AWS account needed."""
+    # Imported here because no other command needs the web server.
     from callhooks_tools.local.engine import EngineFailed  # noqa: PLC0415
-    from callhooks_tools.local.run import LocalRunFailed, local_run, prepare_folder  # noqa: PLC0415
+    from callhooks_tools.local.run import LocalStackFailed, prepare_folder, run_local_stack  # noqa: PLC0415
 
     parameters = dict(_parameter(text) for text in parameter or [])
     registry.check_before_run()
@@ -42,33 +42,33 @@ def run(
     started = time.monotonic()
     try:
         logging.basicConfig(filename=prepare_folder(STACK_FILE) / "front.log")
-        with local_run(
+        with run_local_stack(
             port=port,
             parameters=parameters,
             stack_file=STACK_FILE,
             step=_step,
-            on_request=_tell_request,
+            on_request=_print_request,
         ) as stack:
-            _show(stack, time.monotonic() - started)
+            _print_summary(stack, time.monotonic() - started)
             while True:
                 signal.pause()
-    except (LocalRunFailed, EngineFailed) as error:
+    except (LocalStackFailed, EngineFailed) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        console.print("Stopped; nothing is left running.")
+        console.print("Stopped.")
 
 
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isalnum() or '"' in value:
-        fail(f"--parameter takes NAME=VALUE, and not {text}")
+        fail(f"Invalid --parameter {text!r}. Use NAME=VALUE without quotes, for example --parameter RetentionDays=30.")
     return name, value
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    console.print("\nStopping ...")
+    console.print("\nStopping the local stack ...")
     raise KeyboardInterrupt
 
 
@@ -84,24 +84,24 @@ def _step(name: str) -> Iterator[None]:
     console.print(f"{time.monotonic() - started:.1f} s")
 
 
-def _show(stack: LocalStack, seconds: float) -> None:
+def _print_summary(stack: LocalStack, seconds: float) -> None:
     guide = Guide(stack.base_url, stack.stack_name, stack.credentials)
 
-    console.print(f"\nReady after {seconds:.0f} s", style="bold green")
+    console.print(f"\nReady in {seconds:.0f} s", style="bold green")
     urls_command.show(guide.sections())
-    console.print("\nThis run", style="bold")
+    console.print("\nLocal stack", style="bold")
     urls_command.show_fields(
         [
             Setting("AWS endpoint", stack.aws_endpoint_url),
-            Setting("Table of events", stack.events_table),
-            Setting("Logs of the functions", str(STACK_FILE.with_name("run") / "engine.log")),
-            Setting("For programs", str(STACK_FILE)),
+            Setting("Events table", stack.events_table),
+            Setting("Function logs", str(STACK_FILE.with_name("run") / "engine.log")),
+            Setting("Stack file (JSON)", str(STACK_FILE)),
         ]
     )
     for text in registry.first_deliveries(stack, STACK_FILE.parent):
         console.print(f"\n{text}\n")
-    console.print("Ctrl-C stops everything.")
+    console.print("Press Ctrl-C to stop the local stack and delete its data.")
 
 
-def _tell_request(line: str) -> None:
-    console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - the time on the user's own clock
+def _print_request(line: str) -> None:
+    console.print(f"{datetime.now():%H:%M:%S}  {line}")  # noqa: DTZ005 - local time

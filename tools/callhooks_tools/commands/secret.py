@@ -1,4 +1,4 @@
-"""`callhooks secret`: secrets of which several are valid at once."""
+"""`callhooks secret`: list, add and remove secrets. Several of a kind are valid at once."""
 
 from __future__ import annotations
 
@@ -25,82 +25,106 @@ MIN_SECRET_LENGTH = 8
 GENERATED_SECRET_BYTES = 20
 
 secret_app = typer.Typer(
-    help="Secrets of which several are valid at once: webhook secrets, signing keys, tokens in URLs, passwords.",
+    help="Manage webhook secrets, signing keys, URL tokens and passwords. Several of a kind can be valid at once.",
     no_args_is_help=True,
 )
 
 
 def checked_kind(text: str) -> str:
-    """The name of a kind of secrets.
+    """Return the name of a kind of secret.
 
     Raises:
-        BadParameter: there is no such kind; names those that there are.
+        BadParameter: there is no such kind. The message lists all kinds.
     """
     if text not in secret_kinds():
-        raise typer.BadParameter(f"{text} is none of {', '.join(secret_kinds())}.")
+        raise typer.BadParameter(f"{text} is not one of {', '.join(secret_kinds())}.")
     return text
 
 
 KindName = Annotated[
     str,
-    typer.Argument(parser=checked_kind, metavar="KIND", help="Which secrets: a provider's name, or console-password."),
+    typer.Argument(
+        parser=checked_kind,
+        metavar="KIND",
+        help="Kind of secret, such as a provider's name or console-password.",
+    ),
 ]
 
 
 @secret_app.command("list")
 def secret_list(
     kind: KindName,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show them whole.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show full secrets.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Show the ends of the secrets that are valid now, the newest first."""
-    known = _secrets_of(kind, stack_name).read()
-    if not known:
-        console.print(_none_left(kind, "No {words} is configured: {follows}."))
-    for secret in known:
+    """List the valid secrets, newest first. Shows only their last characters."""
+    valid = _secrets_of(kind, stack_name).read()
+    if not valid:
+        console.print(_none_configured(kind))
+    for secret in valid:
         console.print(secret if reveal else masked(secret))
 
 
 @secret_app.command("add")
 def secret_add(
     kind: KindName,
-    generate: Annotated[bool, typer.Option("--generate", help="Make a random one instead of asking.")] = False,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Generate a random secret instead of prompting for one.")
+    ] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Make one more secret valid; asks for it, or reads it from standard input."""
+    """Add a secret. Existing ones stay valid.
+
+    Prompts for the secret, or reads it from standard input.
+    """
     secret_kind = secret_kinds()[kind]
     words = secret_kind.secret.words
     if generate and secret_kind.secret.is_issued_by_provider:
-        fail(f"The {words} is made by {secret_kind.owner}: take it from its portal.")
+        fail(
+            f"{secret_kind.owner} issues the {words}, so it cannot be generated. "
+            f"Copy it from the portal of {secret_kind.owner}, and run the command without --generate."
+        )
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words)
     _check_secret(secret_kind, secret)
     if not _secrets_of(kind, stack_name).add(secret):
-        console.print(f"The {_named(kind)} {masked(secret)} is valid already.")
+        console.print(f"The {_named(kind)} {masked(secret)} is already valid.")
         return
-    console.print(f"The {_named(kind)} {masked(secret)} is valid within five minutes.")
+    console.print(f"The {_named(kind)} {masked(secret)} takes effect within five minutes.")
     if not secret_kind.secret.is_issued_by_provider:
-        users = "those who sign in" if kind == CONSOLE_PASSWORD else "the provider"
+        option = _stack_option(stack_name)
+        users = "everyone who signs in" if kind == CONSOLE_PASSWORD else "the provider"
         console.print(
-            f"callhooks urls --credentials shows it. After those five minutes give it to {users}, then remove the old "
-            f"one, which callhooks secret list {kind} --reveal shows."
+            "\nTo replace the old one:\n"
+            f"  1. Wait five minutes, then give the new one to {users}: callhooks urls --credentials{option}\n"
+            f"  2. Copy the old one: callhooks secret list {kind} --reveal{option}\n"
+            f"  3. Remove the old one: callhooks secret remove {kind}{option}"
         )
 
 
 @secret_app.command("remove")
 def secret_remove(kind: KindName, stack_name: StackName = None) -> None:
-    """Take a secret away; asks for it, or reads it from standard input."""
+    """Remove a secret. It stops working within five minutes.
+
+    Prompts for the secret, or reads it from standard input.
+    """
     words = secret_kinds()[kind].secret.words
     secret = _ask_secret(words)
-    known = _secrets_of(kind, stack_name)
+    valid = _secrets_of(kind, stack_name)
     try:
-        removed = known.remove(secret)
+        removed = valid.remove(secret)
     except LastSecret:
-        fail(f"That is the only {words}: add another one first, or nothing would be let in.")
+        fail(
+            f"Cannot remove the only usable {words}. "
+            f"Add another one first: callhooks secret add {kind}{_stack_option(stack_name)}"
+        )
     if not removed:
-        fail(f"That {words} is not configured.")
-    console.print(f"The {_named(kind)} {masked(secret)} is not valid any more in five minutes.")
-    if not known.read():
-        console.print(_none_left(kind, "No {words} is left: {follows} any more."))
+        fail(
+            f"This {words} is not configured. "
+            f"To list the valid ones, run: callhooks secret list {kind}{_stack_option(stack_name)}"
+        )
+    console.print(f"The {_named(kind)} {masked(secret)} stops working within five minutes.")
+    if not valid.read():
+        console.print(_none_configured(kind))
 
 
 def _secrets_of(kind: str, stack_name: str | None) -> SenderSecrets:
@@ -115,22 +139,29 @@ def _named(kind: str) -> str:
     return f"{kind.partition('-')[0]} {secret_kinds()[kind].secret.words}"
 
 
-def _none_left(kind: str, text: str) -> str:
+def _none_configured(kind: str) -> str:
     secret = secret_kinds()[kind].secret
-    return text.format(words=secret.words, follows=secret.unchecked or "nothing is let in")
+    return f"No {secret.words} is configured: {secret.unchecked or 'all requests are rejected'}."
+
+
+def _stack_option(stack_name: str | None) -> str:
+    return f" --stack {stack_name}" if stack_name else ""
 
 
 def _ask_secret(name: str) -> str:
     text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     secret = str(text).strip()
     if not secret:
-        fail(f"No {name} was given.")
+        fail(f"No {name} given. Enter it at the prompt, or pass it on standard input.")
     return secret
 
 
 def _check_secret(kind: SecretKind, secret: str) -> None:
     if kind.secret.is_in_url and not TOKEN.fullmatch(secret):
-        fail(f"A token stands in a URL: it has at least {MIN_TOKEN_LENGTH} letters, digits or any of . _ ~ -")
-    shortest = kind.shortest or MIN_SECRET_LENGTH
-    if len(secret) < shortest or not secret.isprintable():
-        fail(f"A {kind.secret.words} has at least {shortest} printable characters.")
+        fail(
+            f"Invalid {kind.secret.words}: it is part of a URL. "
+            f"Use at least {MIN_TOKEN_LENGTH} characters: letters, digits and . _ ~ -"
+        )
+    min_length = kind.min_length or MIN_SECRET_LENGTH
+    if len(secret) < min_length or not secret.isprintable():
+        fail(f"Invalid {kind.secret.words}: use at least {min_length} printable characters.")

@@ -1,4 +1,4 @@
-"""`callhooks send`: recorded deliveries, sent as their providers send them."""
+"""`callhooks send`: send recorded deliveries to the local stack."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from callhooks_tools.stack.terminal import console, fail, pretty, running_stack
 
 
 def send(
-    files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, such as events/PROVIDER/CASE.json.")],
+    files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, for example events/PROVIDER/CASE.json.")],
     new_call: Annotated[
         bool,
-        typer.Option("--new-call", help="Give each call an id not seen before, begun now; its events stay together."),
+        typer.Option("--new-call", help="Send as new calls that start now. The events of a call stay together."),
     ] = False,
     body_of: Annotated[
         str | None,
@@ -30,11 +30,11 @@ def send(
             "--as",
             parser=checked_name,
             metavar="PROVIDER",
-            help="The files are bodies alone, to be sent as this provider sends them.",
+            help="The files contain only bodies. Send them as this provider would.",
         ),
     ] = None,
 ) -> None:
-    """Send recorded deliveries to the running stack, signed or addressed for the provider they belong to."""
+    """Send recorded webhooks to the local stack, authenticated as their providers."""
     stack, credentials = running_stack()
     new_ids = deliveries.NewCallIds()
     to_send = []
@@ -45,11 +45,11 @@ def send(
             if new_call:
                 delivery = new_ids.renew(delivery, file)
             to_send.append((file, provider, delivery))
-            # Before anything is sent.
+            # Fail before anything is sent.
             credentials.of(provider)
     if new_call:
-        moved = deliveries.begun(datetime.now(UTC), [delivery for _, _, delivery in to_send])
-        to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, moved, strict=True)]
+        shifted = deliveries.starting_at(datetime.now(UTC), [delivery for _, _, delivery in to_send])
+        to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, shifted, strict=True)]
     failed = False
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
         for file, provider, recorded in to_send:
@@ -67,8 +67,11 @@ def send(
                     content=request.body,
                 )
             except httpx.TransportError as error:
-                fail(f"{stack.base_url} does not answer ({type(error).__name__}). Is make run still running?")
-            replayed = "  (a repeat: the first answer again)" if "idempotent-replayed" in response.headers else ""
+                fail(
+                    f"No response from {stack.base_url} ({type(error).__name__}). "
+                    "If the local stack has stopped, start it with: make run"
+                )
+            replayed = "  (duplicate: got the first response)" if "idempotent-replayed" in response.headers else ""
             console.print(
                 f"{request.method} {recorded.route}  {file.name}  "
                 f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
@@ -82,7 +85,7 @@ def send(
 
 @contextmanager
 def delivery_errors() -> Iterator[None]:
-    """End the command with what is wrong with a recorded delivery."""
+    """End the command with the error of an unusable recorded delivery."""
     try:
         yield
     except (deliveries.DeliveryUnusable, StackUnknown) as error:

@@ -1,4 +1,4 @@
-"""`callhooks urls`: what each provider is to be given, and where calls are shown."""
+"""`callhooks urls`: show the settings for each provider and the address of the console."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ FIELD_INDENT = "    "
 
 def urls(
     show_credentials: Annotated[
-        bool, typer.Option("--credentials", help="Show passwords, tokens and keys, and URLs with a token, whole.")
+        bool, typer.Option("--credentials", help="Show passwords, tokens and keys instead of placeholders.")
     ] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Show what is to be entered at each provider, field by field, and where calls are shown."""
+    """Show the URLs and settings to enter at each provider, and the address of the console."""
     session, outputs = stack_in_aws(stack_name)
     option = f" --stack {stack_name}" if stack_name else ""
     credentials = read_credentials(session, outputs) if show_credentials else None
-    show(Guide(outputs.base_url, outputs.call_bus, credentials, stack_option=option, show_added=masked).sections())
+    show(Guide(outputs.base_url, outputs.call_bus, credentials, stack_option=option, format_added=masked).sections())
     if not show_credentials:
-        console.print(f"\nWhat stands in < > is secret: callhooks urls --credentials{option} shows it whole.")
+        console.print(f"\nValues in < > are secret. To show them, run: callhooks urls --credentials{option}")
 
 
-def show(shown: Sequence[Section]) -> None:
-    """Print sections."""
-    for section in shown:
+def show(sections: Sequence[Section]) -> None:
+    """Print sections with their groups of settings."""
+    for section in sections:
         console.print(f"\n{section.title}", style="bold")
-        for place in section.places:
-            console.print(f"  {place.location}")
-            show_fields(place.fields)
-            for note in place.notes:
+        for group in section.groups:
+            console.print(f"  {group.location}")
+            show_fields(group.fields)
+            for note in group.notes:
                 console.print(f"{FIELD_INDENT}{note}", style="dim")
 
 
 def show_fields(fields: Sequence[Setting]) -> None:
-    """Print fields."""
+    """Print settings, one on each line."""
     for field in fields:
         console.print(f"{FIELD_INDENT}{field.name:<{NAME_WIDTH}} {field.value}")

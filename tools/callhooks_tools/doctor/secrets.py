@@ -200,7 +200,7 @@ def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mappi
             f"An entry of its member {shape.secret.further} is no text, and is not used.",
             "Write the list again with texts alone; docs/operations.md says how.",
         )
-    secret, shortest = shape.secret, shape.kind.shortest
+    secret, shortest = shape.secret, shape.kind.min_length
     if secret.member and any(len(text.strip()) < shortest for text in [value[secret.member], *_usable(added)]):
         yield warning(
             check,

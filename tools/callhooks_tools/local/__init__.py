@@ -1,4 +1,4 @@
-"""The local run: AWS engine, HTTP front, layer build.
+"""The local stack: AWS engine, HTTP front, layer build.
 
-Imports `stack`.
+May import `stack`.
 """

@@ -1,4 +1,4 @@
-"""The output of `sam build` for this machine: one for all runs and tests of the same sources, in `.local/builds`."""
+"""The output of `sam build`, cached in `.local/builds` and shared by all runs and tests of the same sources."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ BUILDS = LOCAL_FOLDER / "builds"
 MAX_BUILDS = 4
 
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "tools/callhooks_tools")
-"""Everything that a build reads: what is deployed, and the programs that prepare the layers."""
+"""Everything that a build reads: the deployed files, and the programs that prepare the layers."""
 _UNFINISHED = "unfinished-"
 
 
 def shared_build(build: Callable[[Path], None], *, root: Path = ROOT, builds: Path = BUILDS) -> Path:
-    """Return the folder of a build of the present sources, which is made only where there is none.
+    """Return a folder with a build of the current sources. Build only if no finished build exists.
 
     Args:
         build: builds the sources into a folder that does not exist yet.
-        root: where the sources are.
-        builds: an existing or new folder for finished builds. Processes that need the same one wait for the first.
+        root: the folder of the sources.
+        builds: the folder of finished builds, created if missing. Processes that need the same build wait for the
+            first one.
 
     Raises:
-        Whatever `build` raises; nothing is kept then.
+        Exception: any exception of `build`. The unfinished build is not used.
     """
     make_private_folder(builds)
     with _locked(builds / "lock"):
         for abandoned in builds.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         while not (finished := builds / build_key(root)).exists():
-            # A name of its own: what builds for a process that was killed may still write.
+            # A separate name for each process: the builder of a killed process may still be writing.
             unfinished = builds / f"{_UNFINISHED}{os.getpid()}"
             shutil.rmtree(unfinished, ignore_errors=True)
             build(unfinished)
-            # Sources that were changed meanwhile may be in it in part.
+            # If the sources changed during the build, it may contain a mixture.
             if builds / build_key(root) == finished:
                 unfinished.rename(finished)
         finished.touch()
@@ -55,10 +56,10 @@ def shared_build(build: Callable[[Path], None], *, root: Path = ROOT, builds: Pa
 
 
 def build_key(root: Path) -> str:
-    """Return a hash of all that a build depends on: its sources, this Python, and the packages that are installed."""
+    """Return a hash of everything that a build depends on: sources, Python, platform and installed packages."""
     digest = hashlib.sha256()
     for part in (*_environment(), *_sources(root)):
-        # With its length, so that no two lists of parts are the same bytes.
+        # The length prefix makes the encoding of the list unambiguous.
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()[:32]
 
@@ -70,7 +71,7 @@ def _environment() -> Iterator[bytes]:
 
 @cache
 def installed_packages() -> list[str]:
-    """Return every package of this environment with its version, such as `pydantic==2.13.0`."""
+    """Return all installed packages with their versions, such as `pydantic==2.13.0`."""
     return sorted(f"{one.name}=={one.version}" for one in distributions())
 
 
@@ -85,7 +86,7 @@ def _files(root: Path) -> Iterator[Path]:
     for source in SOURCES:
         if (root / source).is_file():
             yield root / source
-        # The build follows links as well.
+        # The build follows links too.
         for parent, folders, names in os.walk(root / source, followlinks=True):
             folders[:] = [folder for folder in folders if folder != "__pycache__"]
             yield from (path for name in names if (path := Path(parent, name)).is_file())

@@ -1,4 +1,4 @@
-"""The local AWS engine: ministack, on loopback, in an environment and a process group of its own."""
+"""The local AWS engine: ministack on loopback, in a separate environment and process group."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ START_SECONDS = 60
 
 
 class EngineFailed(Exception):
-    """The engine did not start; says where its log is."""
+    """The engine did not start. The message contains the path of its log."""
 
 
 def _end_with_parent() -> None:
-    # Whoever kills this process with SIGKILL leaves no engine behind either (prctl PR_SET_PDEATHSIG).
+    # prctl PR_SET_PDEATHSIG: the engine ends even if this process gets SIGKILL.
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Engine:
-    """A process of the engine.
+    """The process of the engine.
 
     Args:
-        folder: an existing folder for its log and its temporary files.
+        folder: an existing folder for its log and temporary files.
 
-    `access` is how to reach it.
+    Attributes:
+        access: the address and the keys of the engine.
     """
 
     def __init__(self, folder: Path) -> None:
-        # From here on no other user can take the port and receive the keys.
+        # Bind now, so that no other user can take the port and receive the keys.
         self._listener = socket.create_server((LOOPBACK, 0))
         self._port: int = self._listener.getsockname()[1]
         self.access = EngineAccess.generate(f"http://{LOOPBACK}:{self._port}")
@@ -49,10 +50,10 @@ class Engine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and return when it answers.
+        """Start the engine and wait until it responds.
 
         Raises:
-            EngineFailed: it ended, or did not answer within a minute.
+            EngineFailed: it exited, or did not respond within a minute.
         """
         python = Path(sys.prefix) / "engine" / "bin" / "python"
         with self._listener, self._log.open("wb") as log:
@@ -76,21 +77,21 @@ class Engine:
             except httpx.TransportError:
                 time.sleep(0.1)
         self.stop()
-        raise EngineFailed(f"The local AWS engine did not start. Its log: {self._log}")
+        raise EngineFailed(f"The local AWS engine did not start. Find the cause in its log: {self._log}")
 
     def stop(self) -> None:
-        """End the process and every worker that it has started."""
+        """End the process and all its workers."""
         self._listener.close()
         if self._process is None:
             return
-        # It has nothing to save, and would end its workers one by one, which takes many seconds when there are many.
+        # A graceful stop would end the workers one by one, which takes many seconds. There is nothing to save.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 
     def _environment(self) -> dict[str, str]:
-        # Functions inherit it, so that nothing of the user's may be in it.
+        # Functions inherit this environment, so it must not contain the user's variables.
         return {
             "PATH": os.defpath,
             "HOME": str(self._temporary),

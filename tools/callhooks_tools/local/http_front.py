@@ -1,8 +1,7 @@
 """The HTTP API in front of the local engine.
 
-The engine does not import routes from the `Body` that SAM writes, and answers `OPTIONS` itself. So the routes are read
-from the processed template, which stays the only place where they are written, and functions are called through
-Lambda's Invoke with payload 2.0 events, as API Gateway does.
+The engine does not import routes from the `Body` that SAM writes, and it answers `OPTIONS` itself. The front therefore
+reads the routes from the processed template, and invokes functions with payload 2.0 events, as API Gateway does.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """A method and a path of the HTTP API, and the function behind it."""
+    """A method and a path of the HTTP API, with their function."""
 
     method: str
     path: str
     function_name: str
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
-        """The path parameters where the route takes this request."""
+        """Return the path parameters of a request, or `None` if the route does not match it."""
         if self.method not in (method, "ANY"):
             return None
         found = re.fullmatch(self._pattern, path)
@@ -59,12 +58,12 @@ class ApiRoute:
 
     @property
     def key(self) -> str:
-        """The route key, as API Gateway writes it."""
+        """Return the route key in the form of API Gateway."""
         return f"{self.method} {self.path}"
 
     @property
     def precedence(self) -> tuple[int, int, bool]:
-        """Fewer parameters go first, then greedy ones last, then a method before ANY."""
+        """Return the sort key: fewer parameters first, greedy parameters last, a method before ANY."""
         return self.path.count("{"), self.path.count("+}"), self.method == "ANY"
 
     @property
@@ -77,9 +76,9 @@ class ApiRoute:
 
 
 def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> list[ApiRoute]:
-    """The routes of all HTTP APIs in a processed template, in the order in which they are tried.
+    """Return the routes of all HTTP APIs in a processed template, in the order in which they are matched.
 
-    `function_names` gives a function's name by its logical id.
+    `function_names` maps logical ids to function names.
     """
     return sorted(_routes(template, function_names), key=lambda route: route.precedence)
 
@@ -87,7 +86,7 @@ def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, st
 def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> Iterator[ApiRoute]:
     resources = template["Resources"]
     if not isinstance(resources, dict):
-        raise TypeError("a template has a mapping of resources")
+        raise TypeError("Resources in the template must be a mapping")
     for resource in resources.values():
         if not isinstance(resource, dict) or resource.get("Type") != "AWS::ApiGatewayV2::Api":
             continue
@@ -97,14 +96,14 @@ def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 logical_id = _FUNCTION_IN_URI.search(uri)
                 if logical_id is None:
-                    raise ValueError(f"{method} {path} has no function behind it")
+                    raise ValueError(f"{method} {path} has no function")
                 yield ApiRoute(
                     "ANY" if method == _ANY_METHOD else method.upper(), path, function_names[logical_id.group(1)]
                 )
 
 
 class ProxyResponse(BaseModel):
-    """What a function answers, in payload format 2.0."""
+    """The response of a function, in payload format 2.0."""
 
     status_code: int = Field(alias="statusCode")
     headers: dict[str, str | int | bool] = {}
@@ -114,9 +113,9 @@ class ProxyResponse(BaseModel):
 
 
 class Front:
-    """Serves the routes on a socket that is bound already, in a thread of its own.
+    """HTTP server for the routes, on a bound socket and in a separate thread.
 
-    `on_request` gets a line about each request, which names no token.
+    `on_request` is called with a log line for each request. The line contains no token.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Front:
         listener: socket.socket,
         on_request: Callable[[str], None],
     ) -> None:
-        self._tell_request = on_request
+        self._on_request = on_request
         self._routes = routes
         self._client = client
         self._listener = listener
@@ -136,25 +135,25 @@ class Front:
         self._thread = threading.Thread(target=self._serve, name="front", daemon=True)
 
     def start(self) -> None:
-        """Return when requests are taken.
+        """Start the server and wait until it accepts requests.
 
         Raises:
-            RuntimeError: the thread ended instead; its traceback is on standard error.
+            RuntimeError: the thread ended. Its traceback is on standard error.
         """
         self._thread.start()
         while not self._serving.wait(0.1):
             if not self._thread.is_alive():
-                raise RuntimeError("the front of the HTTP API did not start")
+                raise RuntimeError("the HTTP front did not start")
 
     def stop(self) -> None:
-        """Stop taking requests and end the thread."""
+        """Stop accepting requests and end the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        # API Gateway hands on the bytes that were sent, and a signature is over them.
+        # Like API Gateway, pass on the original bytes, because signatures cover them.
         runner = web.AppRunner(
             self._application(), access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False
         )
@@ -182,37 +181,40 @@ class Front:
                 response = await self._loop.run_in_executor(
                     self._pool, invoke, self._client, route.function_name, event
                 )
-                # The route and not the path, in which a token may be.
-                self._tell_request(
+                # Log the route, because the path may contain a token.
+                self._on_request(
                     f"{request.method} {route.path}  {response.status}  {1000 * (time.monotonic() - started):.0f} ms"
                 )
                 return response
         known = {segment for route in self._routes for segment in route.path.split("/")}
-        told = "/".join(segment if segment in known else "..." for segment in path.split("/"))
-        self._tell_request(f"{request.method} {told}  404: no route of the template has this path and method")
+        masked = "/".join(segment if segment in known else "..." for segment in path.split("/"))
+        self._on_request(f"{request.method} {masked}  404: no matching route in template.yaml")
         return _message(404, "Not Found")
 
 
 def invoke(client: LambdaClient, function_name: str, event: Mapping[str, object]) -> web.Response:
-    """What API Gateway makes of an answer: 500 where it raised or made no sense, 503 where it did not run."""
+    """Invoke a function and return the response that API Gateway would send.
+
+    The status is 500 if the function raised or returned an invalid response, and 503 if it did not run.
+    """
     try:
         reply = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
     except (BotoCoreError, ClientError) as error:
-        logger.warning("%s could not be invoked: %s", function_name, error)
+        logger.warning("cannot invoke %s: %s", function_name, error)
         return _message(503, "Service Unavailable")
     if reply.get("FunctionError"):
         return _message(500, "Internal Server Error")
     try:
-        answer = ProxyResponse.model_validate_json(reply["Payload"].read())
+        proxy_response = ProxyResponse.model_validate_json(reply["Payload"].read())
     except ValidationError:
         return _message(500, "Internal Server Error")
-    headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+    headers = {name.lower(): str(value) for name, value in proxy_response.headers.items()}
     if "www-authenticate" in headers:
         headers["x-amzn-remapped-www-authenticate"] = headers.pop("www-authenticate")
     headers.setdefault("content-type", "text/plain; charset=utf-8")
-    body = base64.b64decode(answer.body) if answer.is_base64_encoded else answer.body.encode()
-    response = web.Response(status=answer.status_code, headers=headers, body=body)
-    for cookie in answer.cookies:
+    body = base64.b64decode(proxy_response.body) if proxy_response.is_base64_encoded else proxy_response.body.encode()
+    response = web.Response(status=proxy_response.status_code, headers=headers, body=body)
+    for cookie in proxy_response.cookies:
         response.headers.add("set-cookie", cookie)
     return response
 

@@ -1,4 +1,4 @@
-"""The whole application on this machine: engine, `sam build`, `sam deploy`, and the front of its HTTP API."""
+"""Start of the local stack: AWS engine, `sam build`, `sam deploy`, and the HTTP front."""
 
 from __future__ import annotations
 
@@ -38,23 +38,24 @@ from callhooks_tools.stack.stack import (
 )
 
 STACK_NAME = "callhooks"
-LAST_PORT = 65535
+MAX_PORT = 65535
 SECRET_BYTES = 20
 
 Step = Callable[[str], AbstractContextManager[None]]
 
 
-class LocalRunFailed(Exception):
-    """The application could not be started; says why and what to do."""
+class LocalStackFailed(Exception):
+    """The local stack did not start. The message contains the reason and the next step."""
 
 
 def prepare_folder(stack_file: Path) -> Path:
-    """Return the folder for a run's logs, and let only its owner read all that this process creates from here on.
+    """Return the folder for the logs of the local stack, readable only by its owner.
 
-    What earlier runs have left there and in `.local` becomes private as well.
+    From now on, all files that this process creates are private. Existing files in the folder and in `.local` become
+    private too.
 
     Raises:
-        LocalRunFailed: with what to do about it.
+        LocalStackFailed: a file belongs to another user.
     """
     os.umask(OTHERS)
     folder = stack_file.with_name("run")
@@ -64,14 +65,14 @@ def prepare_folder(stack_file: Path) -> Path:
             if existing.exists():
                 make_private(existing)
     except PermissionError as error:
-        raise LocalRunFailed(
-            f"{error.filename} cannot be made private: {error.strerror}. If it belongs to another user, remove it."
+        raise LocalStackFailed(
+            f"Cannot make {error.filename} private: {error.strerror}. If it belongs to another user, remove it."
         ) from error
     return folder
 
 
 @contextmanager
-def local_run(
+def run_local_stack(
     *,
     port: int,
     parameters: Mapping[str, str],
@@ -79,18 +80,18 @@ def local_run(
     step: Step,
     on_request: Callable[[str], None],
 ) -> Iterator[LocalStack]:
-    """Start everything, and end it when the block is left.
+    """Run the local stack until the block ends.
 
     Args:
-        port: where the HTTP API listens on loopback; 0 takes any free one.
-        parameters: of the template, where they are not to have their defaults.
-        stack_file: what is written for other programs, and removed at the end. Logs and everything temporary go to the
-            folder of `prepare_folder`.
-        step: opens a named step of the progress.
-        on_request: gets a line about each request.
+        port: the port of the HTTP API on loopback; 0 picks a free one.
+        parameters: template parameters that differ from their defaults.
+        stack_file: the file that describes the stack to other programs, removed at the end. Logs and temporary files
+            go to the folder of `prepare_folder`.
+        step: returns a context manager for a named step of the progress.
+        on_request: called with a log line for each request.
 
     Raises:
-        LocalRunFailed, EngineFailed: with what to do about it.
+        LocalStackFailed, EngineFailed: the stack did not start.
     """
     folder = stack_file.with_name("run")
     with ExitStack() as stack:
@@ -107,15 +108,15 @@ def local_run(
             stack.callback(engine.stop)
             engine.start()
         sam = Sam(folder, engine.access)
-        with step("sam build"):
+        with step("Building (sam build)"):
             build = sam.build()
-        with step("sam deploy"):
+        with step("Deploying (sam deploy)"):
             sam.deploy(build, {"PublicUrl": base_url, **parameters})
-        with step("Opening the HTTP API"):
+        with step("Starting the HTTP API"):
             session = use_local_engine(engine.access)
             outputs = StackOutputs.read(session, STACK_NAME)
             for name, kind in secret_kinds().items():
-                # The engine knows no ExcludePunctuation, which a URL needs; and a provider may have secrets of its own.
+                # The engine ignores ExcludePunctuation, which URL tokens need. Secrets issued by providers are empty.
                 generated = kind.secret.prefix + secrets.token_hex(SECRET_BYTES)
                 SenderSecrets.of(name, session, outputs).replace(generated)
             front = _front(session, listener, on_request)
@@ -140,8 +141,8 @@ class Sam:
     """The SAM CLI, pointed at the local engine.
 
     Args:
-        folder: an existing folder for its log, with a folder `tmp`.
-        engine: `None` where it is only to build.
+        folder: an existing folder for its log, with a subfolder `tmp`.
+        engine: `None` if only `build` is used.
     """
 
     def __init__(self, folder: Path, engine: EngineAccess | None = None) -> None:
@@ -159,18 +160,18 @@ class Sam:
         }
 
     def build(self) -> Path:
-        """Return a folder with the template and its layers, built for this machine's Python."""
+        """Return a folder with the built template and layers, for this machine's Python."""
         return shared_build(self._build_into)
 
     def _build_into(self, folder: Path) -> None:
         self._run("build", "--build-dir", str(folder))
-        # sam parses the template seven times to deploy it, and JSON, which is YAML too, a hundred times as fast.
+        # sam deploy parses the template seven times. JSON is valid YAML, and parses a hundred times as fast.
         template = folder / "template.yaml"
         template.write_text(json.dumps(yaml.safe_load(template.read_text("utf-8"))), "utf-8")
 
     def deploy(self, build: Path, parameters: Mapping[str, str]) -> None:
-        """Deploy a build, with these parameters of the template."""
-        # The engine runs functions in its own interpreter, whatever the parameter says; the default need not be built.
+        """Deploy a build with these template parameters."""
+        # The engine ignores the runtime parameter and runs functions in its own interpreter.
         overrides = [f'{name}="{value}"' for name, value in parameters.items()]
         template = str(build / "template.yaml")
         self._run("deploy", "--config-env", "local", "--template-file", template, "--parameter-overrides", *overrides)
@@ -194,7 +195,7 @@ class Sam:
             raise
         if status != 0:
             tail = "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-20:])
-            raise LocalRunFailed(f"sam {command} failed. The end of {self._log}:\n\n{tail}")
+            raise LocalStackFailed(f"sam {command} failed. The last lines of {self._log}:\n\n{tail}")
 
 
 @contextmanager
@@ -203,8 +204,8 @@ def _sole_run(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise LocalRunFailed(
-                "The application already runs in this folder. Stop it first, or start the second one in another clone."
+            raise LocalStackFailed(
+                "A local stack is already running in this folder. Stop it, or start another one in a second clone."
             ) from error
         yield
 
@@ -218,9 +219,9 @@ def _listener(port: int) -> Iterator[socket.socket]:
         listener.listen(128)
     except (OSError, OverflowError) as error:
         listener.close()
-        raise LocalRunFailed(
-            f"Port {port} cannot be used: {getattr(error, 'strerror', None) or error}. "
-            f"Choose another one: make run PORT={port + 1 if port < LAST_PORT else 8080}"
+        raise LocalStackFailed(
+            f"Cannot listen on port {port}: {getattr(error, 'strerror', None) or error}. "
+            f"Choose another port: make run PORT={port + 1 if port < MAX_PORT else 8080}"
         ) from error
     with listener:
         yield listener

@@ -1,4 +1,4 @@
-"""Where a stack is: its outputs, its secrets, recorded deliveries, the terminal.
+"""Access to a stack: outputs, secrets, recorded deliveries, terminal output.
 
-The lowest floor of the command: imports the layer alone.
+The lowest layer of the command. Imports only the callhooks package.
 """

@@ -1,4 +1,4 @@
-"""What each provider is to be given: which text goes into which field, in the words of its own portal or API."""
+"""The settings to enter at each provider, with the field names of its portal or API."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from callhooks.providers.registry import providers
 
 from callhooks_tools.stack.stack import ConsoleAccess, StackCredentials
 
-HIDDEN = ConsoleAccess(username="<user name>", password="<password>")
+CONSOLE_PLACEHOLDERS = ConsoleAccess(username="<user name>", password="<password>")
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """All that is to be entered at one provider."""
+    """The settings for one provider, in groups."""
 
     title: str
-    places: Sequence[SettingGroup]
+    groups: Sequence[SettingGroup]
 
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What is to be entered where, for one stack.
+    """The settings of one stack, for its providers and its users.
 
-    `credentials` is `None` where anybody may see it: placeholders stand for all that is secret. `show_added` makes a
-    text of a secret that the provider has given to us, not the other way round.
+    Attributes:
+        credentials: the secrets to show; `None` shows placeholders instead.
+        stack_option: the option that selects the stack in commands, such as ` --stack callhooks`.
+        format_added: formats a secret that the provider issued.
     """
 
     base_url: str
     call_bus: str
     credentials: StackCredentials | None = None
     stack_option: str = ""
-    show_added: Callable[[str], str] = str
+    format_added: Callable[[str], str] = str
 
     def sections(self) -> list[Section]:
-        """A section for each provider, the call log and subscribers."""
-        console = self.credentials.console if self.credentials else HIDDEN
+        """Return a section for each provider, the console and the event bus."""
+        console = self.credentials.console if self.credentials else CONSOLE_PLACEHOLDERS
         return [
             *(
                 Section(
                     provider.title,
-                    provider.settings(Setup(self.base_url, self._shown(name, provider.secrets), self.stack_option)),
+                    provider.settings(Setup(self.base_url, self._values(name, provider.secrets), self.stack_option)),
                 )
                 for name, provider in providers().items()
             ),
             Section(
-                "Call log",
+                "Console and call log API",
                 [
                     SettingGroup(
-                        "In a browser, or by programs (docs/call-log.md)",
+                        "Open in a browser, or call the API (docs/call-log.md)",
                         [
                             Setting("Address", f"{self.base_url}/"),
                             Setting("User name", console.username),
@@ -60,12 +62,16 @@ class Guide:
                 ],
             ),
             Section(
-                "Subscribers",
-                [SettingGroup("EventBridge (docs/events.md)", [Setting("Event bus", self.call_bus)])],
+                "Event bus",
+                [
+                    SettingGroup(
+                        "Subscribe with EventBridge rules (docs/events.md)", [Setting("Bus name", self.call_bus)]
+                    )
+                ],
             ),
         ]
 
-    def _shown(self, provider: str, secrets: Sequence[Secret]) -> Credentials:
+    def _values(self, provider: str, secrets: Sequence[Secret]) -> Credentials:
         placeholders: dict[str, str] = {}
         for secret in secrets:
             placeholders |= {name: f"<{PLACEHOLDERS.get(name, name)}>" for name in secret.fixed}
@@ -75,7 +81,7 @@ class Guide:
             return placeholders
         known = self.credentials.providers.get(provider, {})
         added = {
-            secret.credential: self.show_added(known[secret.credential]) if secret.credential in known else "none"
+            secret.credential: self.format_added(known[secret.credential]) if secret.credential in known else "none"
             for secret in secrets
             if secret.member is None
         }

@@ -1,4 +1,4 @@
-"""A deployed stack as `callhooks doctor` looks at it, and the commands that it tells an operator to run."""
+"""A deployed stack, as `callhooks doctor` inspects it, and the commands that it suggests to the operator."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from callhooks_tools.stack.stack import (
 )
 
 IMPATIENT = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 2})
-"""For the clients of a command that has to end."""
+"""Client configuration for commands that must not hang."""
 
 STACK = "stack"
-FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
-TAKEN_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
+COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A stack with its outputs and its resources.
+    """A stack with its outputs and resources.
 
-    `endpoint_url` is where the local engine is, `None` for a stack in AWS.
+    `endpoint_url` is the address of the local AWS engine; `None` for a stack in AWS.
     """
 
     session: Session
@@ -42,10 +42,10 @@ class Deployment:
 
     @classmethod
     def read(cls, session: Session, stack_name: str, endpoint_url: str | None) -> Self:
-        """Ask CloudFormation.
+        """Read the stack from CloudFormation.
 
         Raises:
-            StackUnknown: it is no callhooks stack.
+            StackUnknown: it is not a callhooks stack.
             ClientError, BotoCoreError: its resources cannot be read.
         """
         outputs = StackOutputs.read(session, stack_name)
@@ -53,59 +53,61 @@ class Deployment:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is the local run."""
+        """Return whether this is the local stack."""
         return self.endpoint_url is not None
 
     def all_of(self, resource_type: str) -> list[StackResource]:
-        """The resources of a type, by their names in the template."""
+        """Return the resources of a type, sorted by their names in the template."""
         return sorted((one for one in self.resources if one.type == resource_type), key=lambda one: one.logical_id)
 
     def physical_id(self, logical_id: str) -> str | None:
-        """What AWS knows a resource of the template by; `None` where the stack has none of that name."""
+        """Return the physical id of a resource in the template; `None` if the stack does not have it."""
         return next((one.physical_id for one in self.resources if one.logical_id == logical_id), None)
 
     def callhooks(self, command: str) -> str:
-        """A command of ours about this stack."""
+        """Return a `callhooks` command for this stack."""
         return f"callhooks {command}" + ("" if self.is_local else f" --stack {self.stack_name}")
 
     def aws(self, command: str) -> str:
-        """A command of the AWS CLI about this stack."""
+        """Return an AWS CLI command for this stack."""
         return f"aws {command}" + (f" --endpoint-url {self.endpoint_url}" if self.is_local else "")
 
-    def log_of(self, function: str, tells: str = "") -> str:
-        """How to read the log of a function, by its name in the template.
+    def log_of(self, function: str, contents: str = "") -> str:
+        """Return a sentence with the location of a function's log, for a finding.
 
-        `tells` is what is found in it, such as `names the cause`.
+        Args:
+            function: its name in the template.
+            contents: what the log contains, such as `names the cause`.
         """
-        where = (
+        location = (
             str(STACK_FILE.with_name("run") / "engine.log")
             if self.is_local
             else f"sam logs --stack-name {self.stack_name} --name {function}"
         )
-        return f"The log of {function}{f' {tells}' if tells else ''}: {where}"
+        return f"The log of {function}{f' {contents}' if contents else ''}: {location}"
 
 
 def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
-    """Whether there is such a stack, and whether its last deployment has ended well."""
+    """Check that the stack exists and that its last deployment succeeded."""
     try:
         status = stack_status(session, stack_name)
     except StackUnknown as error:
-        yield failure(STACK, str(error), "Name the stack with --stack, and its region with AWS_REGION.")
+        yield failure(STACK, str(error), "Pass the name of the stack with --stack, and its region in AWS_REGION.")
         return
-    told = f"{stack_name} is {status}"
-    if status in FINISHED:
-        yield fine(STACK, f"{told}.")
-    elif status in TAKEN_BACK:
+    state = f"{stack_name} is {status}"
+    if status in COMPLETE:
+        yield fine(STACK, f"{state}.")
+    elif status in ROLLED_BACK:
         yield warning(
             STACK,
-            f"{told}: the last deployment failed and was taken back. What runs is what was there before.",
-            f"aws cloudformation describe-stack-events --stack-name {stack_name} says why. Mend it and deploy again.",
+            f"{state}: the last deployment failed and was rolled back. The previous version is running.",
+            f"Find the cause, then deploy again: aws cloudformation describe-stack-events --stack-name {stack_name}",
         )
     elif status.endswith("_IN_PROGRESS"):
-        yield failure(STACK, f"{told}: a deployment is under way.", "Run this again when it has ended.")
+        yield failure(STACK, f"{state}: a deployment is in progress.", "Run this command again when it has finished.")
     else:
         yield failure(
             STACK,
-            f"{told}: the last deployment did not end well.",
-            f"aws cloudformation describe-stack-events --stack-name {stack_name} names the cause.",
+            f"{state}: the last deployment failed.",
+            f"Find the cause: aws cloudformation describe-stack-events --stack-name {stack_name}",
         )

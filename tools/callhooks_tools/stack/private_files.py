@@ -11,22 +11,22 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder with those above it that are missing, for their owner alone."""
+    """Create a folder and its missing parents, accessible only to the owner."""
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=stat.S_IRWXU, exist_ok=True)
 
 
 def make_private(folder: Path) -> None:
-    """Take the access of all other users from an existing folder and everything in it.
+    """Remove the access of other users from an existing folder and everything in it.
 
     Raises:
-        PermissionError: something in it belongs to another user.
+        PermissionError: a file in it belongs to another user.
     """
     _narrow(folder)
-    # What a link leads to may be no part of the folder. uv links files of its cache into the build.
+    # Links may point outside of the folder: uv links files of its cache into the build.
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            # Another run or test in it may remove its files meanwhile.
+            # Another run or test may be removing its files at the same time.
             with suppress(FileNotFoundError):
                 _narrow(Path(parent, name))
 

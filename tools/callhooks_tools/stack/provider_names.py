@@ -1,4 +1,4 @@
-"""A provider as an operator names it on the command line."""
+"""Provider names on the command line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from callhooks.providers.registry import providers
 
 
 def checked_name(text: str) -> str:
-    """The name of a provider.
+    """Return the name of a provider.
 
     Raises:
-        BadParameter: there is no such provider; names those that there are.
+        BadParameter: there is no such provider. The message lists all providers.
     """
     if text not in providers():
-        raise typer.BadParameter(f"{text} is none of {', '.join(providers())}.")
+        raise typer.BadParameter(f"{text} is not one of {', '.join(providers())}.")
     return text
 
 
 OfProvider: TypeAlias = Annotated[
     str | None,
-    typer.Option("--provider", parser=checked_name, metavar="PROVIDER", help="Only what this provider has sent."),
+    typer.Option("--provider", parser=checked_name, metavar="PROVIDER", help="Only deliveries from this provider."),
 ]

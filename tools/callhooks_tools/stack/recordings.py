@@ -1,4 +1,4 @@
-"""Recorded deliveries: HTTP API events in `events/`, signed and addressed when they are sent."""
+"""Recorded deliveries: HTTP API events in `events/`, signed when they are sent."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class DeliveryUnusable(Exception):
-    """An event file that cannot be sent; says why."""
+    """A recorded delivery cannot be sent. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A recorded delivery, ready to be sent."""
+    """A recorded delivery."""
 
     event: HttpApiEvent
 
     @property
     def request(self) -> Request:
-        """The HTTP request that the event stands for."""
+        """Return the HTTP request of the event."""
         return Request.from_event(self.event)
 
     @property
     def route(self) -> str:
-        """The path as the template writes it: unlike the path it holds no token."""
+        """Return the path as written in the template. Unlike the real path, it contains no token."""
         return self.request.route.rpartition(" ")[2] or f"/webhooks/{self.provider}"
 
     @property
     def headers_to_send(self) -> dict[str, str]:
-        """The headers, without those that an HTTP client makes itself."""
+        """Return the headers, except the ones that an HTTP client sets itself."""
         return {name: value for name, value in self.request.headers.items() if name not in _NOT_SENT}
 
     @property
     def provider(self) -> str:
-        """Whose webhook it is, by its path.
+        """Return the name of the provider, determined by the path.
 
         Raises:
-            DeliveryUnusable: it is no webhook's.
+            DeliveryUnusable: the path does not belong to a webhook.
         """
         return self.webhook[0].name
 
     @property
     def webhook(self) -> tuple[Provider, Route]:
-        """The webhook that it goes to, and its provider.
+        """Return the provider and the route of the webhook.
 
         Raises:
-            DeliveryUnusable: it is no webhook's.
+            DeliveryUnusable: the path does not belong to a webhook.
         """
         path = self.request.path
         for provider in providers().values():
@@ -74,7 +74,7 @@ class Delivery:
             if route is not None:
                 return provider, route
         known = ", ".join(route.fixed_path for provider in providers().values() for route in provider.routes)
-        raise DeliveryUnusable(f"{path} is no webhook: it must begin with one of {known}")
+        raise DeliveryUnusable(f"{path} is not the path of a webhook. It must begin with one of: {known}")
 
 
 class _Http(BaseModel):
@@ -99,7 +99,7 @@ def read_delivery(path: Path) -> Delivery:
     """Read a recorded delivery.
 
     Raises:
-        DeliveryUnusable: the file is missing, or is no HTTP API event of payload format 2.0.
+        DeliveryUnusable: the file is missing, or is not an HTTP API event of payload format 2.0.
     """
     try:
         document = _EVENT.validate_json(path.read_bytes())
@@ -113,10 +113,10 @@ def read_delivery(path: Path) -> Delivery:
         _ = delivery.request
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        member = ".".join(str(part) for part in first["loc"])
         raise DeliveryUnusable(
-            f"{path}: not an HTTP API event of payload format 2.0 ({where}: {first['msg']}). "
-            "A body alone is sent with --as PROVIDER."
+            f"{path}: not an HTTP API event of payload format 2.0 ({member}: {first['msg']}). "
+            "If the file contains only a body, add --as PROVIDER."
         ) from error
     except HttpProblem as error:
         raise DeliveryUnusable(f"{path}: {error.detail}") from error
@@ -124,10 +124,10 @@ def read_delivery(path: Path) -> Delivery:
 
 
 def delivery_of_body(path: Path, provider: str) -> Delivery:
-    """A file with nothing but a body, as its provider would deliver it.
+    """Return a delivery of the body in a file, as the provider would send it.
 
     Raises:
-        DeliveryUnusable: the file cannot be read, or there is no such provider.
+        DeliveryUnusable: the file cannot be read, or the provider is unknown.
     """
     try:
         body = path.read_bytes()
@@ -151,28 +151,28 @@ def delivery_of_body(path: Path, provider: str) -> Delivery:
 
 
 def provider_named(name: str) -> Provider:
-    """A provider by its name.
+    """Return a provider by its name.
 
     Raises:
-        DeliveryUnusable: there is no such provider.
+        DeliveryUnusable: the provider is unknown.
     """
     provider = find_provider(name)
     if provider is None:
-        raise DeliveryUnusable(f"There is no provider {name}: it is one of {', '.join(providers())}.")
+        raise DeliveryUnusable(f"Unknown provider {name}. Use one of: {', '.join(providers())}.")
     return provider
 
 
 class NewCallIds:
-    """Ids of calls not seen before: the same for the same old one, so that the events of a call stay together."""
+    """Replaces call ids with new ones, always in the same way, so that the events of a call stay together."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def renew(self, delivery: Delivery, path: Path) -> Delivery:
-        """The same delivery for another call, or for another SMS; one that need not name any as it is.
+        """Return the same delivery for a new call or SMS. Return it unchanged if its route needs no call id.
 
         Raises:
-            DeliveryUnusable: neither its body nor its URL names a call.
+            DeliveryUnusable: neither its body nor its URL contains a call id.
         """
         request, (provider, route) = delivery.request, delivery.webhook
         if not request.body or not route.names_call:
@@ -181,7 +181,7 @@ class NewCallIds:
         body = self._renewed_form(request, provider) if is_form else self._renewed_json(request, provider)
         query = tuple((name, str(self._new(value)) if name == "call" else value) for name, value in request.query)
         if body is None and query == request.query:
-            raise DeliveryUnusable(f"{path}: has no call id to renew")
+            raise DeliveryUnusable(f"{path}: contains no call id to replace. Leave out --new-call")
         event: HttpApiEvent = {**delivery.event, "rawQueryString": urlencode(query)}
         return Delivery({**event, "body": body, "isBase64Encoded": False} if body is not None else event)
 
@@ -211,29 +211,29 @@ class NewCallIds:
         return int(new) if isinstance(old, int) else new
 
 
-_MOMENT = re.compile(
+_TIME = re.compile(
     r'"(?P<day>\d{4}-\d\d-\d\d)(?P<t>[T ])(?P<time>\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?(?P<zone>Z|\+00:00)?"',
     re.ASCII,
 )
 
 
-def begun(at: datetime, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The same deliveries at another time: all moments in their bodies moved by as much, the first of them to `at`."""
+def starting_at(start: datetime, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Return the same deliveries, with all times in their bodies shifted so that the earliest one is `start`."""
     bodies = [delivery.request.body.decode("utf-8", "surrogateescape") for delivery in deliveries]
-    told = [_moment(found) for body in bodies for found in _MOMENT.finditer(body)]
-    if not told:
+    times = [_time(found) for body in bodies for found in _TIME.finditer(body)]
+    if not times:
         return list(deliveries)
-    later = at.astimezone(UTC).replace(microsecond=0) - min(told).replace(microsecond=0)
+    shift = start.astimezone(UTC).replace(microsecond=0) - min(times).replace(microsecond=0)
 
-    def moved(found: re.Match[str]) -> str:
-        text = f"{_moment(found) + later:%Y-%m-%d{found['t']}%H:%M:%S}"
+    def shifted(found: re.Match[str]) -> str:
+        text = f"{_time(found) + shift:%Y-%m-%d{found['t']}%H:%M:%S}"
         return f'"{text}{found["fraction"] or ""}{found["zone"] or ""}"'
 
     return [
         Delivery(
             {
                 **delivery.event,
-                "body": base64.b64encode(_MOMENT.sub(moved, body).encode("utf-8", "surrogateescape")).decode("ascii"),
+                "body": base64.b64encode(_TIME.sub(shifted, body).encode("utf-8", "surrogateescape")).decode("ascii"),
                 "isBase64Encoded": True,
             }
         )
@@ -241,16 +241,16 @@ def begun(at: datetime, deliveries: Sequence[Delivery]) -> list[Delivery]:
     ]
 
 
-def _moment(found: re.Match[str]) -> datetime:
+def _time(found: re.Match[str]) -> datetime:
     return datetime.fromisoformat(f"{found['day']}T{found['time']}").replace(tzinfo=UTC)
 
 
 def as_sent_by(
     provider: str, delivery: Delivery, credentials: Credentials, now: datetime, *, base_url: str
 ) -> Delivery:
-    """The delivery as its provider sends it now: with its credentials, signed, or addressed with its token.
+    """Return the delivery as its provider would send it now, with its credentials, signature or URL token.
 
-    `base_url` is where the receiving API believes to be, which some providers sign; empty for the event's own host.
+    `base_url` is the public URL of the receiving API, which some signatures cover; empty for the host in the event.
     """
     request = delivery.request
     sent = provider_named(provider).sign(request, Signing(credentials, now, base_url))
@@ -268,11 +268,11 @@ def as_sent_by(
     return Delivery(event)
 
 
-def access_of_env_vars(path: Path, provider: str) -> Credentials:
-    """A provider's credentials in a `sam local --env-vars` file.
+def credentials_from_env_vars(path: Path, provider: str) -> Credentials:
+    """Return a provider's credentials from a `sam local --env-vars` file.
 
     Raises:
-        DeliveryUnusable: the file has none.
+        DeliveryUnusable: the file does not contain them.
     """
     known = provider_named(provider)
     function = known.routes[0].function
@@ -282,4 +282,4 @@ def access_of_env_vars(path: Path, provider: str) -> Credentials:
     except OSError as error:
         raise DeliveryUnusable(f"{path}: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DeliveryUnusable(f"{path}: has no credentials for {function}") from error
+        raise DeliveryUnusable(f"{path}: contains no credentials for {function}") from error

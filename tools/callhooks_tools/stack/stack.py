@@ -1,4 +1,4 @@
-"""The running stack: where it is and how to prove oneself to it."""
+"""A stack: its address, outputs and credentials, local or in AWS."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ CONSOLE = "console"
 
 
 class StackUnknown(Exception):
-    """There is no such stack; says what to do."""
+    """The stack is missing or unusable. The message contains the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAccess:
-    """The address of the local AWS engine, and the only keys that it takes."""
+    """The address of the local AWS engine, and the only keys that it accepts."""
 
     endpoint_url: str
     access_key_id: str = field(repr=False)
@@ -45,7 +45,7 @@ class EngineAccess:
 
 
 class ConsoleAccess(BaseModel):
-    """Who may look at the call log."""
+    """The user name and password of the console and the call log API."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,7 +54,7 @@ class ConsoleAccess(BaseModel):
 
 
 class StackCredentials(BaseModel):
-    """Credentials by provider, and those of the call log; in JSON all of them are members of one object."""
+    """Credentials by provider, and of the console. In JSON, all of them are members of one object."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,14 +62,16 @@ class StackCredentials(BaseModel):
     console: ConsoleAccess
 
     def of(self, provider: str) -> Credentials:
-        """The credentials of one provider.
+        """Return the credentials of one provider.
 
         Raises:
-            StackUnknown: there are none: the stack knows no such provider.
+            StackUnknown: the stack has none, because it does not know the provider.
         """
         credentials = self.providers.get(provider)
         if credentials is None:
-            raise StackUnknown(f"The stack has no credentials for {provider}. Deploy or start it again.")
+            raise StackUnknown(
+                f"The stack has no credentials for {provider}. Deploy it again, or restart the local stack: make run"
+            )
         return credentials
 
     @model_validator(mode="before")
@@ -87,7 +89,7 @@ class StackCredentials(BaseModel):
 
 
 class LocalStack(BaseModel):
-    """What `.local/stack.json` tells of the stack that `make run` has started."""
+    """The local stack, as described in `.local/stack.json`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -102,27 +104,29 @@ class LocalStack(BaseModel):
 
     @property
     def engine(self) -> EngineAccess:
-        """Return how to reach the local AWS engine."""
+        """Return the address and the keys of the local AWS engine."""
         return EngineAccess(self.aws_endpoint_url, self.aws_access_key_id, self.aws_secret_access_key)
 
     @classmethod
     def read(cls, path: Path = STACK_FILE) -> LocalStack:
-        """Read the file.
+        """Read the stack file.
 
         Raises:
-            StackUnknown: there is none, or it is not such a file; says what to do.
+            StackUnknown: it is missing, or another version wrote it.
         """
         try:
             return cls.model_validate_json(path.read_text("utf-8"))
         except FileNotFoundError:
             raise StackUnknown("No local stack is running. Start one with: make run") from None
         except ValidationError:
-            raise StackUnknown(f"{path} was not written by this version. Start the stack again: make run") from None
+            raise StackUnknown(
+                f"Another version of callhooks wrote {path}. Restart the local stack: make run"
+            ) from None
 
     def write(self, path: Path) -> None:
-        """Write the file, readable by its owner alone."""
+        """Write the stack file, readable only by its owner."""
         make_private_folder(path.parent)
-        # A file that is there already may have been made readable, or belong to somebody else.
+        # An existing file may be readable by others, or belong to another user.
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -131,9 +135,9 @@ class LocalStack(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StackOutputs:
-    """The outputs of a deployed stack, and its parameters.
+    """The outputs and parameters of a deployed stack.
 
-    `secrets` are the ids of the secrets with providers' credentials, by their names in the template.
+    `secrets` maps the names of the providers' secrets in the template to their ids.
     """
 
     stack_name: str
@@ -149,23 +153,23 @@ class StackOutputs:
     retention_days: str
     public_url: str
     tool_calls_table: str = ""
-    """Empty for a stack that was deployed before this was an output."""
+    """Empty for a stack of a version without this output."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, session: Session, stack_name: str) -> StackOutputs:
-        """Ask CloudFormation.
+        """Read outputs and parameters from CloudFormation.
 
         Raises:
-            StackUnknown: there is no such stack, it is not a callhooks stack, or AWS cannot be asked.
+            StackUnknown: the stack does not exist, is not a callhooks stack, or cannot be read.
         """
         try:
             stacks = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
             outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
             secrets = _ids_of_secrets(session, stack_name, outputs)
         except (BotoCoreError, ClientError) as error:
-            raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
+            raise StackUnknown(f"Cannot read the stack {stack_name}: {error}") from error
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stacks[0].get("Parameters", [])}
         try:
             return cls(
@@ -186,25 +190,29 @@ class StackOutputs:
                 parameters=parameters,
             )
         except KeyError as error:
-            raise StackUnknown(f"{stack_name} is not a callhooks stack: it has no {error}.") from None
+            raise StackUnknown(
+                f"{stack_name} is not a callhooks stack: it has no output or parameter {error}."
+            ) from None
 
     def secret_id(self, logical_id: str) -> str:
-        """The id of a secret by its name in the template.
+        """Return the id of a secret by its name in the template.
 
         Raises:
-            StackUnknown: the stack has no such secret.
+            StackUnknown: the stack does not have the secret.
         """
         secret_id = self.secrets.get(logical_id)
         if secret_id is None:
-            raise StackUnknown(f"The stack {self.stack_name} has no secret {logical_id}. Deploy it again.")
+            raise StackUnknown(
+                f"The stack {self.stack_name} has no secret {logical_id}. Deploy the current version: make deploy"
+            )
         return secret_id
 
 
 def _ids_of_secrets(session: Session, stack_name: str, outputs: Mapping[str, str]) -> Mapping[str, str]:
-    """The ids of the providers' secrets that the stack has: an output of the secret's name, else the resource itself.
+    """Return the ids of the providers' secrets, from the stack's outputs, otherwise from its resources.
 
     Raises:
-        ClientError, BotoCoreError: CloudFormation could not be asked.
+        ClientError, BotoCoreError: the request to CloudFormation failed.
     """
     wanted = [secret.logical_id for provider in providers().values() for secret in provider.secrets]
     found = {name: outputs[name] for name in wanted if name in outputs}
@@ -216,7 +224,7 @@ def _ids_of_secrets(session: Session, stack_name: str, outputs: Mapping[str, str
 
 @dataclass(frozen=True, slots=True)
 class StackResource:
-    """A resource of a stack: its type, its name in the template, and the one that AWS knows it by."""
+    """A resource of a stack: its type, its name in the template (logical id) and its physical id."""
 
     type: str
     logical_id: str
@@ -224,22 +232,22 @@ class StackResource:
 
 
 def stack_status(session: Session, stack_name: str) -> str:
-    """What CloudFormation says of a stack, such as `UPDATE_COMPLETE`.
+    """Return the status of a stack, such as `UPDATE_COMPLETE`.
 
     Raises:
-        StackUnknown: there is no such stack, or AWS cannot be asked.
+        StackUnknown: the stack does not exist or cannot be read.
     """
     try:
         return session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
     except (BotoCoreError, ClientError) as error:
-        raise StackUnknown(f"The stack {stack_name} cannot be read: {error}") from error
+        raise StackUnknown(f"Cannot read the stack {stack_name}: {error}") from error
 
 
 def stack_resources(session: Session, stack_name: str) -> list[StackResource]:
-    """All resources of a stack that there are.
+    """Return the existing resources of a stack.
 
     Raises:
-        ClientError, BotoCoreError: CloudFormation could not be asked.
+        ClientError, BotoCoreError: the request to CloudFormation failed.
     """
     pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
     return [
@@ -251,7 +259,7 @@ def stack_resources(session: Session, stack_name: str) -> list[StackResource]:
 
 
 def local_aws_environment(engine: EngineAccess) -> dict[str, str]:
-    """This process's environment with the local engine in place of every AWS setting of the user's."""
+    """Return this process's environment, with the local engine in place of all AWS settings of the user."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return environment | {
         "AWS_ENDPOINT_URL": engine.endpoint_url,
@@ -266,7 +274,7 @@ def local_aws_environment(engine: EngineAccess) -> dict[str, str]:
 
 
 def use_local_engine(engine: EngineAccess) -> Session:
-    """A session on the local engine; from here on this process knows no profile of the user's."""
+    """Return a session for the local engine. Removes the AWS settings of the user from this process."""
     environment = local_aws_environment(engine)
     os.environ.clear()
     os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""What the commands share: the terminal, and the stack that a command is about."""
+"""Terminal output, and the selection of a stack, shared by all commands."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from rich.progress import (
 from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
 
-# No markup and no emoji but where it is written here: passwords and paths may look like either.
+# Markup and emoji are off because passwords and paths can look like either.
 console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 StackName = Annotated[
-    str | None, typer.Option("--stack", help="A stack in AWS, with your own AWS credentials; else the local run.")
+    str | None,
+    typer.Option("--stack", metavar="NAME", help="Stack in AWS, using your AWS credentials. Default: the local stack."),
 ]
 
 
 def local_stack() -> LocalStack:
-    """The local run; ends the command where none is running."""
+    """Return the local stack; end the command if none is running."""
     try:
         return LocalStack.read()
     except StackUnknown as error:
@@ -45,13 +46,13 @@ def local_stack() -> LocalStack:
 
 
 def running_stack() -> tuple[LocalStack, StackCredentials]:
-    """The local run with the credentials that are valid now, and not when it was started."""
+    """Return the local stack with its current credentials, which may have changed after the start."""
     stack = local_stack()
     return stack, read_credentials(*stack_in_aws(None))
 
 
 def stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
-    """A stack in AWS, or the local run where none is named; ends the command where it cannot be read."""
+    """Return a stack in AWS, or the local stack if no name is given; end the command if it cannot be read."""
     session, name, _ = session_of(stack_name)
     try:
         return session, StackOutputs.read(session, name)
@@ -60,7 +61,7 @@ def stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
 
 
 def session_of(stack_name: str | None) -> tuple[Session, str, str | None]:
-    """A session for a stack, its name, and where the local engine is; that is `None` for a stack in AWS."""
+    """Return a session for a stack, its name, and the local engine's address, which is `None` for a stack in AWS."""
     if stack_name is not None:
         return _users_session(), stack_name, None
     local = local_stack()
@@ -69,14 +70,14 @@ def session_of(stack_name: str | None) -> tuple[Session, str, str | None]:
 
 def _users_session() -> Session:
     try:
-        # boto3 itself looks at AWS_DEFAULT_REGION alone, Lambda and other SDKs at AWS_REGION.
+        # boto3 reads only AWS_DEFAULT_REGION; Lambda and other SDKs use AWS_REGION.
         return Session(region_name=os.environ.get("AWS_REGION"))
     except BotoCoreError as error:
-        fail(f"AWS cannot be asked: {error}")
+        fail(f"Invalid AWS configuration: {error}")
 
 
 def pretty(text: str) -> str:
-    """Return JSON with line ends and indents, other text as it is; nothing in it does anything to a terminal."""
+    """Return JSON indented and other text unchanged, both with control characters escaped."""
     try:
         return shown_lines(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
     except ValueError:
@@ -84,42 +85,42 @@ def pretty(text: str) -> str:
 
 
 def agree(question: str, *, yes: bool) -> None:
-    """Ask before something that cannot be taken back, but for `--yes`; ends the command where the answer is no."""
+    """Ask for confirmation unless `--yes` was given; end the command if the answer is no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        fail(f"{question} Nobody can be asked here: --yes does it.")
+        fail(f"{question} Not a terminal. Re-run with --yes.")
     if not typer.confirm(question, err=True):
         raise typer.Exit(1)
 
 
 def shown(text: str) -> str:
-    """Text that was sent, in one line that does nothing to a terminal: what cannot be printed is escaped."""
+    """Return text in one line, with unprintable characters escaped, so that it cannot control the terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def shown_lines(text: str) -> str:
-    """Return text that was sent, in its lines, with what cannot be printed escaped; JSON stays the same JSON."""
+    """Return text in its lines, with unprintable characters escaped. JSON stays equal JSON."""
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 class Advance(Protocol):
-    """Is called after each thing, or after some together."""
+    """Callback that advances a progress bar."""
 
     def __call__(self, number: int = 1) -> None:
-        """Count so many more."""
+        """Add to the number of processed items."""
 
 
 @contextmanager
-def progress(things: str, *, total: int | None = None, done: int = 0) -> Iterator[Advance]:
-    """Count things on standard error, where somebody looks, and tell how long the rest takes where there is a total."""
+def progress(noun: str, *, total: int | None = None, done: int = 0) -> Iterator[Advance]:
+    """Show a counter on standard error if it is a terminal, with the remaining time if the total is known."""
     columns: list[ProgressColumn] = [SpinnerColumn()]
     if total is None:
-        columns += [TextColumn("{task.completed:,}"), TextColumn(things), TimeElapsedColumn()]
+        columns += [TextColumn("{task.completed:,}"), TextColumn(noun), TimeElapsedColumn()]
     else:
-        columns += [BarColumn(), MofNCompleteColumn(), TextColumn(f"{things}, left:"), TimeRemainingColumn()]
+        columns += [BarColumn(), MofNCompleteColumn(), TextColumn(f"{noun}, left:"), TimeRemainingColumn()]
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as shown_progress:
-        task = shown_progress.add_task(things, total=total, completed=done)
+        task = shown_progress.add_task(noun, total=total, completed=done)
 
         def advance(number: int = 1) -> None:
             shown_progress.advance(task, number)

@@ -1,4 +1,4 @@
-"""The build that all runs share: made once for the same sources, and never an old one for new sources."""
+"""The shared build: made once for the same sources, and never reused for changed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import ROOT
 
 @dataclass
 class Repository:
-    """A few sources, a builder that copies one of them, and how often it has built."""
+    """A few sources, a builder that copies one of them, and the number of builds."""
 
     root: Path
     built: int = 0
@@ -41,8 +41,8 @@ class Repository:
         self.built += 1
         folder.mkdir()
         (folder / "plan").write_bytes((self.root / "layers/call_plan/call_plan.yaml").read_bytes())
-        for happening in self.while_building:
-            happening()
+        for action in self.while_building:
+            action()
 
     def shared(self) -> Path:
         return shared_build(self.build, root=self.root, builds=self.root / ".local" / "builds")
@@ -53,7 +53,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path)
 
 
-def test_the_same_sources_are_built_once_by_however_many(repository: Repository) -> None:
+def test_concurrent_runs_build_the_same_sources_once(repository: Repository) -> None:
     with ThreadPoolExecutor(4) as pool:
         folders = set(pool.map(lambda _: repository.shared(), range(8)))
     assert (len(folders), repository.built) == (1, 1)
@@ -89,7 +89,7 @@ def test_a_removed_or_renamed_source_is_built_again(repository: Repository) -> N
     assert len(found) == repository.built == 3
 
 
-def test_a_source_behind_a_link_is_built_again(
+def test_a_changed_source_behind_a_link_is_built_again(
     repository: Repository, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -100,21 +100,21 @@ def test_a_source_behind_a_link_is_built_again(
     assert repository.shared() != before
 
 
-def test_a_source_that_runs_now_is_built_again(repository: Repository) -> None:
+def test_a_source_that_becomes_executable_is_built_again(repository: Repository) -> None:
     before = repository.shared()
     (repository.root / "functions/wavix_call/app.py").chmod(0o755)
     assert repository.shared() != before
 
 
-@pytest.mark.parametrize("part", ["Python", "machine", "package"])
-def test_another_python_machine_or_package_builds_again(
+@pytest.mark.parametrize("part", ["Python", "platform", "package"])
+def test_another_python_platform_or_package_builds_again(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     before = repository.shared()
     match part:
         case "Python":
             monkeypatch.setattr(sys, "version", "3.14.0")
-        case "machine":
+        case "platform":
             monkeypatch.setattr(platform, "platform", lambda: "Linux-aarch64")
         case _:
             installed = builds.installed_packages()
@@ -123,14 +123,14 @@ def test_another_python_machine_or_package_builds_again(
     assert repository.shared() != before
 
 
-def test_bytecode_beside_the_sources_changes_nothing(repository: Repository) -> None:
+def test_bytecode_next_to_the_sources_is_ignored(repository: Repository) -> None:
     before = repository.shared()
     repository.write("functions/wavix_call/__pycache__/app.cpython-313.pyc", "bytecode")
     assert repository.shared() == before
     assert repository.built == 1
 
 
-def test_sources_that_change_while_they_are_built_are_built_again(repository: Repository) -> None:
+def test_sources_that_change_during_the_build_are_built_again(repository: Repository) -> None:
     def edit_once() -> None:
         repository.while_building.clear()
         repository.write("layers/call_plan/call_plan.yaml", "routes: [new]")
@@ -142,7 +142,7 @@ def test_sources_that_change_while_they_are_built_are_built_again(repository: Re
     assert folder.name == build_key(repository.root)
 
 
-def test_nothing_is_kept_of_a_build_that_fails(repository: Repository) -> None:
+def test_a_failed_build_is_discarded(repository: Repository) -> None:
     def fail() -> None:
         raise RuntimeError("no space left")
 
@@ -157,7 +157,7 @@ def test_nothing_is_kept_of_a_build_that_fails(repository: Repository) -> None:
     ]
 
 
-def test_the_latest_builds_stay_and_older_ones_go(repository: Repository) -> None:
+def test_only_the_latest_builds_stay(repository: Repository) -> None:
     folders = []
     for number in range(MAX_BUILDS + 2):
         repository.write("template.yaml", str(number))
@@ -167,6 +167,6 @@ def test_the_latest_builds_stay_and_older_ones_go(repository: Repository) -> Non
     assert [folder.exists() for folder in folders] == [False] * 2 + [True] * MAX_BUILDS
 
 
-def test_it_is_of_everything_that_the_real_build_reads() -> None:
+def test_all_listed_sources_exist() -> None:
     assert all((ROOT / source).exists() for source in SOURCES)
     assert build_key(ROOT) == build_key(ROOT)

@@ -1,4 +1,4 @@
-"""The guard of the local engine passes on only what is signed with a key of this run, and comes from no web page."""
+"""The guard passes on only requests that are signed with a known key and do not come from a web page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from callhooks_tools.local.engine_guard import Guard, GuardRefusal, Message, Receive, Send
+from callhooks_tools.local.engine_guard import Guard, GuardRejection, Message, Receive, Send
 
 KEY = "LOCAL0123456789ABCDEF"
 FUNCTION_KEY = "ASIA0123456789ABCDEF"
@@ -31,21 +31,21 @@ def presigned(key: str = KEY, name: str = "X-Amz-Credential") -> str:
 
 @dataclass
 class Engine:
-    """An ASGI application that takes everything, as the engine does, and lets every web page read its answers."""
+    """ASGI application that accepts every request and sends CORS headers, as the engine does."""
 
     reached: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: Message, _receive: Receive, send: Send) -> None:
         self.reached.append(scope["type"])
         if scope["type"] == "http":
-            headers = [(b"Access-Control-Allow-Origin", b"*"), (b"access-control-max-age", b"1"), (b"x-kept", b"1")]
+            headers = [(b"Access-Control-Allow-Origin", b"*"), (b"access-control-max-age", b"1"), (b"x-other", b"1")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"secrets"})
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was sent to a client, and whether the engine had a part in it."""
+    """The messages that were sent to the client, and the scopes that reached the engine."""
 
     sent: list[Message]
     reached: list[str]
@@ -59,7 +59,7 @@ class Answer:
         return str(self.sent[1]["body"].decode())
 
 
-def ask(
+def request(
     *headers: tuple[str, str], query: str = "", kind: str = "http", method: str = "POST", path: str = "/"
 ) -> Answer:
     engine, sent = Engine(), list[Message]()
@@ -82,8 +82,8 @@ def ask(
 
 
 PASSED: dict[str, tuple[list[tuple[str, str]], str]] = {
-    "this run's key": ([HOST, signed()], ""),
-    "a key of a function": ([HOST, signed(FUNCTION_KEY)], ""),
+    "the key of this stack": ([HOST, signed()], ""),
+    "the key of a function": ([HOST, signed(FUNCTION_KEY)], ""),
     "a presigned URL": ([HOST], presigned()),
     "localhost": ([("host", "localhost:4566"), signed()], ""),
     "localhost, in capitals": ([("Host", "LOCALHOST:4566"), signed()], ""),
@@ -93,31 +93,31 @@ PASSED: dict[str, tuple[list[tuple[str, str]], str]] = {
 
 
 @pytest.mark.parametrize(("headers", "query"), PASSED.values(), ids=list(PASSED))
-def test_requests_with_a_key_of_this_run_reach_the_engine(headers: list[tuple[str, str]], query: str) -> None:
-    answer = ask(*headers, query=query)
+def test_requests_with_a_known_key_reach_the_engine(headers: list[tuple[str, str]], query: str) -> None:
+    answer = request(*headers, query=query)
     assert answer.reached == ["http"]
     assert answer.sent[0]["status"] == 200
     assert answer.body == "secrets"
 
 
-def test_no_web_page_may_read_an_answer() -> None:
-    assert ask(HOST, signed()).headers == {b"x-kept": b"1"}
+def test_cors_headers_are_removed_from_responses() -> None:
+    assert request(HOST, signed()).headers == {b"x-other": b"1"}
 
 
-UNKNOWN_KEY, CREDENTIAL = GuardRefusal.KEY, GuardRefusal.CREDENTIAL
-REFUSED: dict[str, tuple[list[tuple[str, str]], str, GuardRefusal]] = {
+UNKNOWN_KEY, CREDENTIAL = GuardRejection.KEY, GuardRejection.CREDENTIAL
+REJECTED: dict[str, tuple[list[tuple[str, str]], str, GuardRejection]] = {
     "the well-known key": ([HOST, signed("test")], "", UNKNOWN_KEY),
     "the well-known key, presigned": ([HOST], presigned("test"), UNKNOWN_KEY),
     "an account": ([HOST, signed("123456789012")], "", UNKNOWN_KEY),
     "an account, presigned": ([HOST], presigned("000000000000"), UNKNOWN_KEY),
-    "a key of nobody": ([HOST, signed("AKIAIOSFODNN7EXAMPLE")], "", UNKNOWN_KEY),
-    "a part of the key": ([HOST, signed(KEY[:-1])], "", UNKNOWN_KEY),
-    "more than the key": ([HOST, signed(f"{KEY}0")], "", UNKNOWN_KEY),
-    "the key in other letters": ([HOST, signed(KEY.lower())], "", UNKNOWN_KEY),
+    "an unknown key": ([HOST, signed("AKIAIOSFODNN7EXAMPLE")], "", UNKNOWN_KEY),
+    "a prefix of the key": ([HOST, signed(KEY[:-1])], "", UNKNOWN_KEY),
+    "the key with a suffix": ([HOST, signed(f"{KEY}0")], "", UNKNOWN_KEY),
+    "the key in lower case": ([HOST, signed(KEY.lower())], "", UNKNOWN_KEY),
     "no signature": ([HOST], "", CREDENTIAL),
     "no key": ([HOST, signed("")], "", CREDENTIAL),
     "an empty header": ([HOST, ("authorization", "")], "", CREDENTIAL),
-    "a key without an end": ([HOST, authorization(f"Credential={KEY}")], "", CREDENTIAL),
+    "a key without a separator": ([HOST, authorization(f"Credential={KEY}")], "", CREDENTIAL),
     "a very long key": ([HOST, signed("A" * 100_000)], "", CREDENTIAL),
     "a key that is not ASCII": ([HOST, signed("\xe9" * 20)], "", CREDENTIAL),
     "another scheme": ([HOST, ("authorization", f"Bearer {KEY}")], "", CREDENTIAL),
@@ -129,45 +129,47 @@ REFUSED: dict[str, tuple[list[tuple[str, str]], str, GuardRefusal]] = {
         "",
         CREDENTIAL,
     ),
-    "the key behind another": (
+    "the key after another key": (
         [HOST, authorization(f"Credential=test/{SCOPE}, Credential={KEY}/{SCOPE}")],
         "",
         UNKNOWN_KEY,
     ),
-    "the key at another place": ([HOST, authorization(f"Signature=0, Credential={KEY}/{SCOPE}")], "", CREDENTIAL),
+    "the key in another position": ([HOST, authorization(f"Signature=0, Credential={KEY}/{SCOPE}")], "", CREDENTIAL),
     "two headers": ([HOST, signed(), signed("test")], "", CREDENTIAL),
-    "two headers, the other way round": ([HOST, signed("test"), signed()], "", CREDENTIAL),
+    "two headers in reverse order": ([HOST, signed("test"), signed()], "", CREDENTIAL),
     "a header and a query": ([HOST, signed()], presigned("test"), CREDENTIAL),
-    "the query in small letters": ([HOST, signed()], presigned("test", "x-amz-credential"), CREDENTIAL),
+    "the query in lower case": ([HOST, signed()], presigned("test", "x-amz-credential"), CREDENTIAL),
     "a header and an old query": ([HOST, signed()], "AWSAccessKeyId=test", CREDENTIAL),
-    "an empty query beside the header": ([HOST, signed()], "X-Amz-Credential=", CREDENTIAL),
+    "an empty query parameter and a header": ([HOST, signed()], "X-Amz-Credential=", CREDENTIAL),
     "two in the query": ([HOST], f"{presigned('test')}&{presigned()}", CREDENTIAL),
-    "a web page": ([HOST, signed(), ("origin", "https://example.com")], "", GuardRefusal.ORIGIN),
-    "a web page on this machine": ([HOST, signed(), ("Origin", "http://127.0.0.1:4566")], "", GuardRefusal.ORIGIN),
-    "a page that hides itself": ([HOST, signed(), ("origin", "null")], "", GuardRefusal.ORIGIN),
-    "an empty origin": ([HOST, signed(), ("origin", "")], "", GuardRefusal.ORIGIN),
-    "a name that leads here": ([("host", "example.com:4566"), signed()], "", GuardRefusal.HOST),
-    "a name below localhost": ([("host", "abc.execute-api.localhost:4566"), signed()], "", GuardRefusal.HOST),
-    "a name that begins so": ([("host", "127.0.0.1.example.com"), signed()], "", GuardRefusal.HOST),
-    "a name that ends so": ([("host", "example.com@127.0.0.1"), signed()], "", GuardRefusal.HOST),
-    "an address that leads here": ([("host", "0.0.0.0:4566"), signed()], "", GuardRefusal.HOST),
-    "a line break": ([("host", "127.0.0.1\n"), signed()], "", GuardRefusal.HOST),
-    "no host": ([signed()], "", GuardRefusal.HOST),
-    "an empty host": ([("host", ""), signed()], "", GuardRefusal.HOST),
-    "two hosts": ([HOST, ("host", "example.com"), signed()], "", GuardRefusal.HOST),
+    "a web page": ([HOST, signed(), ("origin", "https://example.com")], "", GuardRejection.ORIGIN),
+    "a web page on this machine": ([HOST, signed(), ("Origin", "http://127.0.0.1:4566")], "", GuardRejection.ORIGIN),
+    "a page with a null origin": ([HOST, signed(), ("origin", "null")], "", GuardRejection.ORIGIN),
+    "an empty origin": ([HOST, signed(), ("origin", "")], "", GuardRejection.ORIGIN),
+    "another host name": ([("host", "example.com:4566"), signed()], "", GuardRejection.HOST),
+    "a subdomain of localhost": ([("host", "abc.execute-api.localhost:4566"), signed()], "", GuardRejection.HOST),
+    "a name that begins with the address": ([("host", "127.0.0.1.example.com"), signed()], "", GuardRejection.HOST),
+    "a name that ends with the address": ([("host", "example.com@127.0.0.1"), signed()], "", GuardRejection.HOST),
+    "the unspecified address": ([("host", "0.0.0.0:4566"), signed()], "", GuardRejection.HOST),
+    "a line break": ([("host", "127.0.0.1\n"), signed()], "", GuardRejection.HOST),
+    "no host": ([signed()], "", GuardRejection.HOST),
+    "an empty host": ([("host", ""), signed()], "", GuardRejection.HOST),
+    "two hosts": ([HOST, ("host", "example.com"), signed()], "", GuardRejection.HOST),
 }
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-@pytest.mark.parametrize(("headers", "query", "refusal"), REFUSED.values(), ids=list(REFUSED))
-def test_all_others_are_refused(headers: list[tuple[str, str]], query: str, refusal: GuardRefusal, kind: str) -> None:
-    answer = ask(*headers, query=query, kind=kind)
+@pytest.mark.parametrize(("headers", "query", "rejection"), REJECTED.values(), ids=list(REJECTED))
+def test_all_other_requests_are_rejected(
+    headers: list[tuple[str, str]], query: str, rejection: GuardRejection, kind: str
+) -> None:
+    answer = request(*headers, query=query, kind=kind)
     assert answer.reached == []
     if kind == "websocket":
         assert answer.sent == [{"type": "websocket.close", "code": 1008}]
         return
     assert answer.sent[0]["status"] == 403
-    assert json.loads(answer.body) == {"__type": "AccessDeniedException", "message": refusal.message}
+    assert json.loads(answer.body) == {"__type": "AccessDeniedException", "message": rejection.message}
     assert ".local/stack.json" in answer.body
     assert KEY not in answer.body
 
@@ -185,16 +187,16 @@ def test_all_others_are_refused(headers: list[tuple[str, str]], query: str, refu
         ("GET", "/latest/meta-data/iam/security-credentials/role"),
     ],
 )
-def test_no_path_is_open(method: str, path: str) -> None:
-    assert ask(HOST, method=method, path=path).sent[0]["status"] == 403
+def test_every_path_needs_a_key(method: str, path: str) -> None:
+    assert request(HOST, method=method, path=path).sent[0]["status"] == 403
 
 
-def test_clients_that_read_xml_learn_the_reason_as_well() -> None:
+def test_clients_that_read_xml_get_the_reason_as_xml() -> None:
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-    error = ET.fromstring(ask(HOST, form, signed("test")).body).find("Error")  # noqa: S314 - our own
+    error = ET.fromstring(request(HOST, form, signed("test")).body).find("Error")  # noqa: S314 - our own
     assert error is not None
-    assert (error.findtext("Code"), error.findtext("Message")) == ("AccessDenied", GuardRefusal.KEY.message)
+    assert (error.findtext("Code"), error.findtext("Message")) == ("AccessDenied", GuardRejection.KEY.message)
 
 
-def test_the_engine_is_started_and_ended() -> None:
-    assert ask(kind="lifespan").reached == ["lifespan"]
+def test_lifespan_messages_reach_the_engine() -> None:
+    assert request(kind="lifespan").reached == ["lifespan"]

@@ -1,4 +1,4 @@
-"""The front of the local run does what API Gateway does."""
+"""The HTTP front of the local stack behaves like API Gateway."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_a_request_goes_to_the_function_of_its_most_specific_route(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_front_that_cannot_serve_says_so_and_does_not_wait_for_ever() -> None:
-    nothing: Any = None
+def test_a_front_that_cannot_serve_raises_instead_of_blocking() -> None:
+    missing: Any = None
     with pytest.raises(RuntimeError, match="did not start"):
-        Front([], nothing, nothing, print).start()
+        Front([], missing, missing, print).start()
 
 
-def test_a_function_that_cannot_be_invoked_is_unavailable_as_in_aws() -> None:
+def test_a_function_that_cannot_be_invoked_responds_with_503() -> None:
     class Overloaded:
         def invoke(self, **_: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
@@ -77,5 +77,5 @@ def test_a_function_that_cannot_be_invoked_is_unavailable_as_in_aws() -> None:
     assert invoke(overloaded, "function", {}).status == 503
 
 
-def test_the_dot_of_a_path_is_a_dot() -> None:
+def test_a_dot_in_a_path_matches_only_a_dot() -> None:
     assert ApiRoute("GET", "/a.b", "f").match("GET", "/axb") is None

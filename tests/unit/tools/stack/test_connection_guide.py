@@ -1,4 +1,4 @@
-"""What each provider is to be given, field by field."""
+"""The settings of each provider, field by field."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ CREDENTIALS = stack_credentials(
 SECRETS = ("jambonz-password", "wh_secret_whole", "wavix-token", "bird-key", "voipstudio-token", "console-password")
 
 
-def hidden() -> list[Section]:
+def without_secrets() -> list[Section]:
     return Guide(BASE, "callhooks", stack_option=" --stack callhooks").sections()
 
 
-def shown(base_url: str = BASE) -> list[Section]:
-    """With what is secret, but for the webhook secret, which jambonz has given to us."""
+def with_secrets(base_url: str = BASE) -> list[Section]:
+    """Return the sections with secrets. The webhook secret, which jambonz issued, is masked."""
     guide = Guide(
-        base_url, "callhooks", CREDENTIALS, stack_option=" --stack callhooks", show_added=lambda secret: secret[-4:]
+        base_url, "callhooks", CREDENTIALS, stack_option=" --stack callhooks", format_added=lambda secret: secret[-4:]
     )
     return guide.sections()
 
 
-def places(title: str, base_url: str = BASE) -> list[SettingGroup]:
-    (section,) = [one for one in shown(base_url) if one.title == title]
-    return list(section.places)
+def groups(title: str, base_url: str = BASE) -> list[SettingGroup]:
+    (section,) = [one for one in with_secrets(base_url) if one.title == title]
+    return list(section.groups)
 
 
-def told(sections: list[Section]) -> str:
+def text_of(sections: list[Section]) -> str:
     return "\n".join(
-        [field.value for section in sections for place in section.places for field in place.fields]
-        + [note for section in sections for place in section.places for note in place.notes]
+        [field.value for section in sections for group in section.groups for field in group.fields]
+        + [note for section in sections for group in section.groups for note in group.notes]
     )
 
 
-def test_each_provider_has_its_section() -> None:
-    titles = [section.title for section in hidden()]
-    assert titles == ["Bird", "jambonz", "VoIPstudio", "Wavix", "Call log", "Subscribers"]
+def test_each_provider_has_a_section() -> None:
+    titles = [section.title for section in without_secrets()]
+    assert titles == ["Bird", "jambonz", "VoIPstudio", "Wavix", "Console and call log API", "Event bus"]
 
 
-def test_jambonz_gets_its_retries_by_post_with_basic_in_the_application_and_in_the_account() -> None:
-    application, account, secret = places("jambonz")
+def test_jambonz_hooks_use_post_basic_authentication_and_retries() -> None:
+    application, account, secret = groups("jambonz")
     basic = [Setting("  Method", "POST"), Setting("  Username", "jambonz"), Setting("  Password", "jambonz-password")]
     assert application.location == "Portal: Applications > your application"
     assert application.fields == [
@@ -65,53 +65,53 @@ def test_jambonz_gets_its_retries_by_post_with_basic_in_the_application_and_in_t
     assert account.fields == [
         Setting("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
         *basic,
-        # jambonz does not repeat this one, whatever its URL asks for.
+        # jambonz never retries this one.
         Setting("Registration webhook", f"{BASE}/webhooks/client-auth"),
         *basic,
     ]
     assert secret.fields == [Setting("Run", ADD), Setting("Current", "hole")]
 
 
-def test_wavix_gets_one_url_for_both_kinds_of_events() -> None:
-    (place,) = places("Wavix")
-    assert "https://api.wavix.com/v1/calls/webhooks" in place.location
-    assert place.fields[0] == Setting("url", f"{BASE}/webhooks/wavix/wavix-token")
-    assert all(kind in place.fields[1].value for kind in ("on-call", "post-call"))
+def test_wavix_has_one_url_for_both_event_types() -> None:
+    (group,) = groups("Wavix")
+    assert "https://api.wavix.com/v1/calls/webhooks" in group.location
+    assert group.fields[0] == Setting("url", f"{BASE}/webhooks/wavix/wavix-token")
+    assert all(kind in group.fields[1].value for kind in ("on-call", "post-call"))
 
 
-def test_bird_gets_the_url_and_the_key_for_both_events() -> None:
-    (place,) = places("Bird")
-    assert "/webhook-subscriptions" in place.location
-    assert [field.name for field in place.fields] == ["service", "event", "url", "signingKey"]
-    assert [field.value for field in place.fields][2:] == [f"{BASE}/webhooks/bird", "bird-key"]
-    assert all(event in place.fields[1].value for event in ("voice.inbound", "voice.outbound"))
+def test_bird_has_the_url_and_the_signing_key_for_both_events() -> None:
+    (group,) = groups("Bird")
+    assert "/webhook-subscriptions" in group.location
+    assert [field.name for field in group.fields] == ["service", "event", "url", "signingKey"]
+    assert [field.value for field in group.fields][2:] == [f"{BASE}/webhooks/bird", "bird-key"]
+    assert all(event in group.fields[1].value for event in ("voice.inbound", "voice.outbound"))
 
 
-def test_voipstudio_gets_the_url_and_the_clicks() -> None:
-    (place,) = places("VoIPstudio")
-    assert place.location == "Dashboard: Integrations > Webhooks > Enable > Add Webhook"
-    assert place.fields[0] == Setting("URL", f"{BASE}/webhooks/voipstudio/voipstudio-token")
-    assert "Call State Change" in place.fields[1].value
+def test_voipstudio_has_the_url_and_the_event_to_select() -> None:
+    (group,) = groups("VoIPstudio")
+    assert group.location == "Dashboard: Integrations > Webhooks > Enable > Add Webhook"
+    assert group.fields[0] == Setting("URL", f"{BASE}/webhooks/voipstudio/voipstudio-token")
+    assert "Call State Change" in group.fields[1].value
 
 
-def test_the_call_log_and_the_bus_are_there() -> None:
-    (call_log,), (bus,) = places("Call log"), places("Subscribers")
+def test_the_console_and_the_event_bus_have_sections() -> None:
+    (call_log,), (bus,) = groups("Console and call log API"), groups("Event bus")
     assert [field.value for field in call_log.fields] == [f"{BASE}/", "console", "console-password"]
-    assert bus.fields == [Setting("Event bus", "callhooks")]
+    assert bus.fields == [Setting("Bus name", "callhooks")]
 
 
-def test_nothing_secret_is_shown_unless_it_is_asked_for() -> None:
-    anybody = told(hidden())
-    assert not [secret for secret in SECRETS if secret in anybody]
-    assert f"{BASE}/webhooks/wavix/<token>" in anybody
-    assert f"{BASE}/webhooks/voipstudio/<token>" in anybody
+def test_secrets_are_placeholders_unless_credentials_are_passed() -> None:
+    text = text_of(without_secrets())
+    assert not [secret for secret in SECRETS if secret in text]
+    assert f"{BASE}/webhooks/wavix/<token>" in text
+    assert f"{BASE}/webhooks/voipstudio/<token>" in text
     for placeholder in ("<password>", "<signing key>", "<user name>"):
-        assert placeholder in anybody
-    assert "<" not in told(shown()).replace("/<channel id>", "")
+        assert placeholder in text
+    assert "<" not in text_of(with_secrets()).replace("/<channel id>", "")
 
 
 @pytest.mark.parametrize(
-    ("url", "is_taken"),
+    ("url", "is_accepted"),
     [
         (BASE, True),
         (f"{BASE}/voice", True),
@@ -120,7 +120,7 @@ def test_nothing_secret_is_shown_unless_it_is_asked_for() -> None:
         ("http://127.0.0.1:8080", False),
     ],
 )
-def test_bird_takes_https_and_no_port(url: str, is_taken: bool) -> None:
-    assert (check_url(url) == "") is is_taken
-    (place,) = places("Bird", url)
-    assert ("rejects this URL" in " ".join(place.notes)) is not is_taken
+def test_bird_accepts_only_https_without_a_port(url: str, is_accepted: bool) -> None:
+    assert (check_url(url) == "") is is_accepted
+    (group,) = groups("Bird", url)
+    assert ("rejects this URL" in " ".join(group.notes)) is not is_accepted

@@ -1,4 +1,4 @@
-"""What is private is readable by its owner alone, and nothing outside of it is touched."""
+"""Private files are accessible only to their owner. Files outside of the folder stay unchanged."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_a_folder_is_private_from_the_start_and_so_are_those_above_it_that_were_missing(tmp_path: Path) -> None:
+def test_a_new_folder_and_its_missing_parents_are_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     make_private_folder(tmp_path / "local" / "run")
     make_private_folder(tmp_path / "local" / "run")
     assert [mode_of(tmp_path / name) for name in (".", "local", "local/run")] == [0o755, 0o700, 0o700]
 
 
-def test_what_is_there_becomes_private(tmp_path: Path) -> None:
+def test_existing_files_become_private_but_link_targets_do_not(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()

@@ -1,4 +1,4 @@
-"""Recorded deliveries, and how they are signed and sent."""
+"""Reading, signing and renewing recorded deliveries."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from callhooks.providers.jambonz.llm_tools.toolbox import load_toolbox
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.provider import CLIENT_AUTH_PATH
 from callhooks.runtime.http import Request
-from callhooks_tools.providers.jambonz.commands.tools import TOOLS_FOLDER as OWN_TOOLS
+from callhooks_tools.providers.jambonz.commands.tools import TOOLS_FOLDER as DEPLOYED_TOOLS
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 from callhooks_tools.stack.recordings import (
     Delivery,
     DeliveryUnusable,
     NewCallIds,
-    access_of_env_vars,
     as_sent_by,
-    begun,
+    credentials_from_env_vars,
     delivery_of_body,
     read_delivery,
+    starting_at,
 )
 from callhooks_tools.stack.stack import ConsoleAccess
 
@@ -34,15 +34,15 @@ from tests.tool_caller import ToolContainer
 from tests.unit.providers.jambonz.test_action import Phone
 
 DEFAULT_PLAN = read_plan(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"))
-# What is told to anybody is kept nowhere.
+# jambonz's application variables are served without credentials, so nothing is stored.
 RECORDED = [
     path
     for provider in PROVIDERS
     for path in sorted((EVENTS / provider).glob("*.json"))
     if path.stem != "application_variables"
 ]
-NAMES_NO_CALL = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
-NAMES_NO_CALL += [path for path in RECORDED if path.stem.startswith("client_auth")]
+WITHOUT_CALL_ID = [EVENTS / "jambonz" / f"{name}.json" for name in ("streaming_event", "tokens_result")]
+WITHOUT_CALL_ID += [path for path in RECORDED if path.stem.startswith("client_auth")]
 PROBES = [path for path in RECORDED if path.name.startswith("probe_")]
 CREDENTIALS = stack_credentials(
     jambonz={"username": "jambonz", "password": "s3cr3t", "webhook_secret": WEBHOOK_SECRET},
@@ -63,21 +63,21 @@ def sent(delivery: Delivery) -> Delivery:
 
 
 def container_for(delivery: Delivery) -> Container | ClientContainer | ToolContainer | Phone | Sender:
-    """A container of the function that the delivery goes to."""
+    """Return a container of the function that receives the delivery."""
     if delivery.provider != "jambonz":
         return SENDERS[delivery.provider]()
     path = delivery.request.path
     if path == CLIENT_AUTH_PATH:
         return ClientContainer()
     if path.startswith("/webhooks/tool/"):
-        return ToolContainer(load_toolbox(OWN_TOOLS))
+        return ToolContainer(load_toolbox(DEPLOYED_TOOLS))
     if path.startswith("/webhooks/call/flows/"):
         return Phone(DEFAULT_PLAN)
     return Container() if path == "/webhooks/call" else jambonz_event()
 
 
 def receive(delivery: Delivery) -> tuple[Answer, int]:
-    """The answer of the provider's function, and how many items it leaves."""
+    """Return the response of the function, and the number of items that it stored."""
     container = container_for(delivery)
     answer = container.receive(dict(delivery.event))
     return answer, len(container.database.items)
@@ -85,20 +85,20 @@ def receive(delivery: Delivery) -> tuple[Answer, int]:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 class TestEveryRecordedDelivery:
-    def test_carries_no_frozen_signature(self, path: Path) -> None:
+    def test_contains_no_signature(self, path: Path) -> None:
         assert "signature" not in json.dumps(read_delivery(path).event["headers"]).lower()
 
-    def test_is_taken_when_it_is_sent_now(self, path: Path) -> None:
+    def test_is_accepted_when_signed_now(self, path: Path) -> None:
         answer, items = receive(sent(read_delivery(path)))
         assert (answer.statusCode, items) == (200, 0 if path in PROBES else 1)
 
-    def test_is_refused_as_it_lies_there(self, path: Path) -> None:
+    def test_is_rejected_unsigned(self, path: Path) -> None:
         delivery = read_delivery(path)
-        # A GET of jambonz cannot be held to its signature.
-        refused = delivery.provider != "jambonz" or delivery.request.method != "GET"
-        assert receive(delivery)[0].statusCode == (401 if refused else 200)
+        # The signature of a GET from jambonz cannot be checked.
+        is_rejected = delivery.provider != "jambonz" or delivery.request.method != "GET"
+        assert receive(delivery)[0].statusCode == (401 if is_rejected else 200)
 
-    def test_lies_in_the_folder_of_its_provider(self, path: Path) -> None:
+    def test_is_in_the_folder_of_its_provider(self, path: Path) -> None:
         assert read_delivery(path).provider == path.parent.name
 
     def test_goes_to_a_route_of_the_template(self, path: Path) -> None:
@@ -116,17 +116,17 @@ class TestEveryRecordedDelivery:
         assert (method, route.format(**request.path_parameters)) == (request.method, request.path)
 
 
-def test_headers_of_the_transport_are_left_to_the_client() -> None:
+def test_transport_headers_are_left_to_the_http_client() -> None:
     headers = read_delivery(EVENTS / "jambonz" / "new_call.json").headers_to_send
     assert not {"host", "content-length", "connection"} & set(headers)
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in RECORDED if read_delivery(path).request.body and path not in NAMES_NO_CALL],
+    [path for path in RECORDED if read_delivery(path).request.body and path not in WITHOUT_CALL_ID],
     ids=lambda path: path.stem,
 )
-def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) -> None:
+def test_a_new_call_id_makes_it_a_new_call_and_changes_nothing_else(path: Path) -> None:
     recorded = read_delivery(path)
     renewed = NewCallIds().renew(recorded, path)
     container = container_for(recorded)
@@ -139,23 +139,23 @@ def test_a_new_call_id_makes_another_call_of_it_and_leaves_the_rest(path: Path) 
 
 
 @pytest.mark.parametrize("body", ["{}", '{"event_type": "ringing"}', "not JSON", '{"uuid": ""}'])
-def test_a_body_that_names_no_call_cannot_be_renewed(body: str, tmp_path: Path) -> None:
+def test_a_body_without_a_call_id_cannot_become_a_new_call(body: str, tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_text(changed(body=body))
-    with pytest.raises(DeliveryUnusable, match="has no call id to renew"):
+    with pytest.raises(DeliveryUnusable, match="contains no call id to replace"):
         NewCallIds().renew(read_delivery(path), path)
 
 
 @pytest.mark.parametrize(
     "path",
-    [EVENTS / "jambonz" / "new_call_get.json", EVENTS / "voipstudio" / "probe_post_empty.json", *NAMES_NO_CALL],
+    [EVENTS / "jambonz" / "new_call_get.json", EVENTS / "voipstudio" / "probe_post_empty.json", *WITHOUT_CALL_ID],
     ids=lambda path: path.stem,
 )
-def test_what_need_name_no_call_stays_as_it_is(path: Path) -> None:
+def test_a_delivery_that_needs_no_call_id_stays_unchanged(path: Path) -> None:
     assert NewCallIds().renew(read_delivery(path), path) == read_delivery(path)
 
 
-def test_the_events_of_a_call_stay_together_under_their_new_id() -> None:
+def test_events_of_one_call_get_the_same_new_id() -> None:
     new_ids = NewCallIds()
     for provider, count in (("wavix", 1), ("voipstudio", 1), ("bird", 2)):
         sender = SENDERS[provider]()
@@ -165,13 +165,13 @@ def test_the_events_of_a_call_stay_together_under_their_new_id() -> None:
 
 
 def renewed(new_ids: NewCallIds, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The body and the query of a recording of jambonz under new ids."""
+    """Return the body and the query of a jambonz recording with new ids."""
     path = EVENTS / "jambonz" / f"{name}.json"
     request = new_ids.renew(read_delivery(path), path).request
     return json.loads(request.body), dict(request.query)
 
 
-def test_the_legs_of_a_call_stay_together_under_their_new_ids() -> None:
+def test_legs_of_a_call_stay_linked_under_new_ids() -> None:
     new_ids = NewCallIds()
     call, _ = renewed(new_ids, "new_call")
     leg, _ = renewed(new_ids, "call_status_dial_leg_ringing")
@@ -183,7 +183,7 @@ def test_the_legs_of_a_call_stay_together_under_their_new_ids() -> None:
     assert (query["hook"], vendor["type"]) == ("llm.eventHook", "response.done")
 
 
-def test_the_call_that_took_another_out_of_a_queue_gets_a_new_id_as_well() -> None:
+def test_the_call_that_dequeued_another_gets_a_new_id_too() -> None:
     path = EVENTS / "jambonz" / "queue_event_leave_dequeued.json"
     old = json.loads(read_delivery(path).request.body)
     new, _ = renewed(NewCallIds(), path.stem)
@@ -192,7 +192,7 @@ def test_the_call_that_took_another_out_of_a_queue_gets_a_new_id_as_well() -> No
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_body_alone_is_sent_as_its_provider_sends_it(provider: str, tmp_path: Path) -> None:
+def test_a_bare_body_is_sent_as_its_provider_would_send_it(provider: str, tmp_path: Path) -> None:
     bodies: dict[str, dict[str, object]] = {
         "jambonz": {"call_sid": "1"},
         "wavix": {"uuid": "1", "event_type": "busy"},
@@ -205,9 +205,9 @@ def test_a_body_alone_is_sent_as_its_provider_sends_it(provider: str, tmp_path: 
     assert (answer.statusCode, items) == (200, 1)
 
 
-def test_what_is_no_webhook_cannot_be_sent() -> None:
+def test_a_path_that_is_not_a_webhook_cannot_be_sent() -> None:
     event = {**read_delivery(EVENTS / "wavix" / "ringing.json").event, "rawPath": "/calls"}
-    with pytest.raises(DeliveryUnusable, match="/calls is no webhook"):
+    with pytest.raises(DeliveryUnusable, match="/calls is not the path of a webhook"):
         _ = Delivery(event).provider
 
 
@@ -218,7 +218,7 @@ def test_what_is_no_webhook_cannot_be_sent() -> None:
         ("{", "not a JSON object"),
         ("[]", "not a JSON object"),
         ("{}", "not an HTTP API event"),
-        ('{"event_type": "ringing"}', "A body alone is sent with --as PROVIDER"),
+        ('{"event_type": "ringing"}', "only a body, add --as PROVIDER"),
         (changed(requestContext=None), "requestContext: Input should be"),
         (changed(requestContext={}), "requestContext.http: Field required"),
         (changed(body={"uuid": "1"}), "body: Input should be a valid string"),
@@ -226,7 +226,7 @@ def test_what_is_no_webhook_cannot_be_sent() -> None:
         (changed(headers={"x": "\u00e9"}), "headers.x"),
     ],
 )
-def test_a_file_that_is_no_delivery_is_told(content: str | None, message: str, tmp_path: Path) -> None:
+def test_an_invalid_delivery_file_is_reported(content: str | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     if content is not None:
         path.write_text(content)
@@ -234,24 +234,24 @@ def test_a_file_that_is_no_delivery_is_told(content: str | None, message: str, t
         read_delivery(path)
 
 
-def test_sam_local_gets_only_variables_that_the_template_has() -> None:
-    # sam local ignores all others without a word.
+def test_the_sam_local_file_sets_only_declared_variables() -> None:
+    # sam local silently ignores all others.
     variables = json.loads((EVENTS / "local-env.json").read_text())
     for function, values in variables.items():
         declared = template()["Resources"][function]["Properties"]["Environment"]["Variables"]
         assert set(values) <= set(declared)
 
 
-def test_sam_local_takes_recorded_deliveries_as_they_are() -> None:
-    access = access_of_env_vars(EVENTS / "local-env.json", "jambonz")
+def test_sam_local_credentials_accept_an_unsigned_jambonz_delivery() -> None:
+    access = credentials_from_env_vars(EVENTS / "local-env.json", "jambonz")
     container = Container()
     container.secrets.password = access["password"]
     container.secrets.webhook_secrets = []
     assert container.receive(dict(read_delivery(EVENTS / "jambonz" / "new_call.json").event)).statusCode == 200
 
 
-def test_sam_local_gives_every_function_of_jambonz_the_same_credentials() -> None:
-    # callhooks event takes those of one of them, whichever function the event is for.
+def test_all_jambonz_functions_share_the_sam_local_credentials() -> None:
+    # callhooks event uses the credentials of one function for events of all of them.
     variables = json.loads((EVENTS / "local-env.json").read_text())
     first, *others = [values for function, values in variables.items() if function.startswith("Jambonz")]
     assert "JambonzClientAuthFunction" in variables
@@ -259,36 +259,36 @@ def test_sam_local_gives_every_function_of_jambonz_the_same_credentials() -> Non
 
 
 @pytest.mark.parametrize("name", ["wavix/ringing", "voipstudio/call_ringing", "voipstudio/probe_get"])
-def test_sam_local_has_the_tokens_of_recorded_deliveries(name: str) -> None:
+def test_sam_local_tokens_match_the_recorded_deliveries(name: str) -> None:
     delivery = read_delivery(EVENTS / f"{name}.json")
-    access = access_of_env_vars(EVENTS / "local-env.json", delivery.provider)
+    access = credentials_from_env_vars(EVENTS / "local-env.json", delivery.provider)
     sender = SENDERS[delivery.provider]()
     sender.secrets.text = json.dumps({"token": access["token"]})
     assert sender.receive(dict(delivery.event)).statusCode == 200
 
 
-def test_sam_local_has_a_key_to_sign_bird_s_deliveries_with() -> None:
+def test_sam_local_has_a_signing_key_for_bird() -> None:
     delivery = read_delivery(EVENTS / "bird" / "voice_inbound_ringing.json")
-    access = access_of_env_vars(EVENTS / "local-env.json", "bird")
-    # sam local knows no public URL: what is signed is the host that the event was recorded with.
+    access = credentials_from_env_vars(EVENTS / "local-env.json", "bird")
+    # sam local has no public URL, so the signature covers the host in the recording.
     signed = as_sent_by("bird", delivery, access, NOW, base_url="")
     sender = bird_voice(public_url="", secret={"signing_key": access["signing_key"]})
     assert sender.receive(dict(signed.event)).statusCode == 200
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_env_vars_file_without_credentials_is_told(provider: str, tmp_path: Path) -> None:
+def test_an_env_vars_file_without_credentials_is_reported(provider: str, tmp_path: Path) -> None:
     path = tmp_path / "env.json"
     path.write_text("{}")
     with pytest.raises(DeliveryUnusable, match="no credentials"):
-        access_of_env_vars(path, provider)
+        credentials_from_env_vars(path, provider)
 
 
-def test_a_call_that_begins_now_takes_as_long_as_the_recorded_one() -> None:
+def test_a_shifted_call_keeps_its_duration() -> None:
     names = ("call_setup", "answered", "completed")
     recorded = [read_delivery(EVENTS / "wavix" / f"{name}.json") for name in names]
     now = datetime(2027, 3, 1, 23, 59, 50, 700_000, tzinfo=UTC)
-    documents = [json.loads(delivery.request.body) for delivery in begun(now, recorded)]
+    documents = [json.loads(delivery.request.body) for delivery in starting_at(now, recorded)]
     assert [document["event_time"] for document in documents] == [
         "2027-03-01T23:59:50.118Z",
         "2027-03-01T23:59:56.402Z",
@@ -298,12 +298,14 @@ def test_a_call_that_begins_now_takes_as_long_as_the_recorded_one() -> None:
     assert documents[0]["from"] == json.loads(recorded[0].request.body)["from"]
 
 
-def test_a_moment_keeps_the_form_that_its_provider_gives_it() -> None:
-    (moved,) = begun(datetime(2027, 3, 1, tzinfo=UTC), [read_delivery(EVENTS / "voipstudio" / "call_hold.json")])
-    document = json.loads(moved.request.body)
+def test_a_shifted_time_keeps_its_format() -> None:
+    (shifted,) = starting_at(
+        datetime(2027, 3, 1, tzinfo=UTC), [read_delivery(EVENTS / "voipstudio" / "call_hold.json")]
+    )
+    document = json.loads(shifted.request.body)
     assert (document["start_time"], document["event_time"]) == ("2027-03-01 00:00:00", "2027-03-01 00:00:15")
 
 
-def test_what_tells_no_moment_is_left_as_it_is() -> None:
+def test_a_body_without_times_stays_unchanged() -> None:
     recorded = [read_delivery(EVENTS / "jambonz" / "new_call.json")]
-    assert begun(datetime(2027, 3, 1, tzinfo=UTC), recorded) == recorded
+    assert starting_at(datetime(2027, 3, 1, tzinfo=UTC), recorded) == recorded

@@ -1,4 +1,4 @@
-"""Given stored text that a provider or a caller has sent, commands print it so that it does nothing to a terminal."""
+"""Text from providers and callers cannot control the terminal when commands print it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def recover(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", [rebuild, rebuild_of_one, replay, recover])
-def test_what_is_wrong_with_stored_text_is_told_in_a_line_of_printable_text(
+def test_errors_with_hostile_text_are_one_line_of_printable_text(
     command: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = StringIO()
@@ -61,7 +61,7 @@ def test_what_is_wrong_with_stored_text_is_told_in_a_line_of_printable_text(
 
 
 @pytest.mark.parametrize("text", [json.dumps({"say": HOSTILE}, ensure_ascii=False), f"not JSON: {HOSTILE}"])
-def test_an_answer_is_shown_in_lines_of_printable_text(text: str) -> None:
+def test_a_response_is_shown_in_lines_of_printable_text(text: str) -> None:
     shown = pretty(text)
     assert all(line.isprintable() for line in shown.split("\n"))
     if text.startswith("{"):
