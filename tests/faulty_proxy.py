@@ -1,4 +1,4 @@
-"""A proxy between the deployed functions and the local engine: breaks AWS services at any moment, for a while."""
+"""Proxy between the deployed functions and the local engine that breaks AWS services for a while."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.running_stack import RunningStack
 
 LOOPBACK = "127.0.0.1"
 SERVICES = ("DYNAMODB", "SQS", "SECRETS_MANAGER", "EVENTBRIDGE")
-"""What functions use, as the variables are called that lead them elsewhere."""
+"""AWS services of the functions, as named in the variables `AWS_ENDPOINT_URL_<SERVICE>`."""
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 IDLE_SECONDS = 30.0
-"""The engine closes an idle connection after 75 seconds: by then none is left here."""
+"""Shorter than the 75 seconds after which the engine closes an idle connection."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
 _MADE_BY_CLIENT = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -35,35 +35,35 @@ _THROTTLED = {"DynamoDB": "ProvisionedThroughputExceededException", "AmazonSQS":
 
 
 class Fault(Enum):
-    """What becomes of a request."""
+    """Fault that a request meets."""
 
     HANG = auto()
-    """It is taken, and never answered: until the fault is over, when the connection is closed."""
+    """It is not answered; the connection is closed when the fault ends."""
     ERROR = auto()
-    """500."""
+    """It is answered 500."""
     THROTTLE = auto()
-    """400, as the service writes it."""
+    """It is answered 400 with the throttling error of the service."""
     DENY = auto()
-    """400, AccessDeniedException."""
+    """It is answered 400, AccessDeniedException."""
     REFUSE_FOR_GOOD = auto()
-    """400, ValidationException."""
+    """It is answered 400, ValidationException."""
     UNREACHABLE = auto()
-    """The connection is closed before any answer."""
+    """The connection is closed, and the request is not forwarded."""
     LOSE_REPLY = auto()
-    """It is done, and the connection is closed instead of an answer."""
+    """It is forwarded, and the connection is closed without an answer."""
     KILL = auto()
-    """It is done, and the worker that has sent it is killed before it gets the answer."""
+    """It is forwarded, and the worker that sent it is killed before it gets the answer."""
 
 
 @dataclass
 class Breakage:
-    """A fault as long as it lasts.
+    """Fault in progress.
 
-    `hits` counts the requests that it has met, and `killed` are the workers that it has ended.
+    `hits` counts the requests that met it, and `killed` are the process ids of the killed workers.
     """
 
     fault: Fault
-    what: str
+    target: str
     every: int
     having: str
     hits: int = 0
@@ -72,21 +72,21 @@ class Breakage:
     _turns: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def meets(self, operation: str, body: bytes) -> bool:
-        """Whether a request is one that is to fail."""
-        concerned = operation == self.what or operation.startswith(f"{self.what}.")
-        met = concerned and self.having.encode() in body and next(self._turns) % self.every == 0
+        """Return whether a request must fail, and count it."""
+        is_target = operation == self.target or operation.startswith(f"{self.target}.")
+        met = is_target and self.having.encode() in body and next(self._turns) % self.every == 0
         self.hits += met
         return met
 
 
 class FaultyProxy:
-    """An HTTP proxy on a free port of loopback, in a thread of its own.
+    """HTTP proxy on a free port of the loopback interface, in a separate thread.
 
     Args:
-        upstream_url: the engine.
+        upstream_url: the URL of the engine.
 
     `seen` counts all requests by operation, such as `DynamoDB.PutItem`, `AmazonSQS.SendMessage`,
-    `secretsmanager.GetSecretValue` and `AWSEvents.PutEvents`; `seen_at` is when the last one came, on the clock of
+    `secretsmanager.GetSecretValue` and `AWSEvents.PutEvents`; `seen_at` is the time of the last one, by
     `time.monotonic`.
     """
 
@@ -103,7 +103,7 @@ class FaultyProxy:
         self._upstream: ClientSession
 
     def start(self) -> None:
-        """Return when requests are taken."""
+        """Start the proxy, and return when it accepts requests."""
         self._thread.start()
         while not self._serving.wait(0.1):
             if not self._thread.is_alive():
@@ -115,17 +115,17 @@ class FaultyProxy:
         self._thread.join()
 
     @contextmanager
-    def broken(self, fault: Fault, what: str, *, every: int = 1, having: str = "") -> Iterator[Breakage]:
-        """Have a fault, until the block is left.
+    def broken(self, fault: Fault, target: str, *, every: int = 1, having: str = "") -> Iterator[Breakage]:
+        """Break requests inside the `with` block.
 
         Args:
-            fault: what becomes of the requests.
-            what: a whole service by its name in `seen` (`DynamoDB`), or one operation of it (`DynamoDB.PutItem`).
+            fault: the fault that they meet.
+            target: a service by its name in `seen` (`DynamoDB`), or one of its operations (`DynamoDB.PutItem`).
             every: 2 breaks only every second request, and so on.
-            having: breaks only requests with this text in their body.
+            having: break only requests with this text in their body.
         """
-        breakage = Breakage(fault, what, every, having)
-        # What was broken last goes first.
+        breakage = Breakage(fault, target, every, having)
+        # The latest breakage takes precedence.
         self._breakages = (breakage, *self._breakages)
         try:
             yield breakage
@@ -202,8 +202,8 @@ class FaultyProxy:
         return senders
 
 
-def lead_functions_through(running: RunningStack, proxy: FaultyProxy) -> None:
-    """Have every deployed function reach AWS through the proxy, and return when they do; a deployment undoes it."""
+def route_functions_through(running: RunningStack, proxy: FaultyProxy) -> None:
+    """Route the AWS requests of all deployed functions through the proxy, until the next deployment."""
     cloudformation, client = running.client("cloudformation"), running.client("lambda")
     resources = cloudformation.describe_stack_resources(StackName=running.stack.stack_name)["StackResources"]
     functions = [one["PhysicalResourceId"] for one in resources if one["ResourceType"] == "AWS::Lambda::Function"]
@@ -216,15 +216,15 @@ def lead_functions_through(running: RunningStack, proxy: FaultyProxy) -> None:
 
 
 def operation_of(headers: Mapping[str, str]) -> str:
-    """The operation that a request asks for, without the version of its service: `DynamoDB.PutItem`."""
+    """Return the operation of a request without the API version, such as `DynamoDB.PutItem`."""
     service, _, name = headers.get("X-Amz-Target", "").partition(".")
     return f"{service.partition('_')[0]}.{name}"
 
 
 def _senders(engine_port: int | None, port: int, proxy_port: int) -> list[int]:
-    """Who has a connection from this port to the proxy, of the processes that the engine has started.
+    """Return the ids of the engine's child processes with a connection from this port to the proxy.
 
-    The engine is this process, or one that descends from it.
+    The engine is this process or one of its descendants.
     """
     own = psutil.Process()
     engines = [
@@ -241,17 +241,17 @@ def _senders(engine_port: int | None, port: int, proxy_port: int) -> list[int]:
 
 
 def _ports(process: psutil.Process, state: str) -> list[tuple[int, int | None]]:
-    """A process's ports that are in this state, each with the port at its other end."""
+    """Return the ports of a process in this state, each with the port of its peer."""
     try:
         sockets = [socket for socket in process.net_connections("tcp4") if socket.status == state]
     except psutil.NoSuchProcess:
         return []
-    has_other_end = state == psutil.CONN_ESTABLISHED
-    return [(socket.laddr.port, socket.raddr.port if has_other_end else None) for socket in sockets]
+    has_peer = state == psutil.CONN_ESTABLISHED
+    return [(socket.laddr.port, socket.raddr.port if has_peer else None) for socket in sockets]
 
 
 def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
-    # The host is what the request was signed for, and stays.
+    # The signature covers the host, so it is not changed.
     return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
 
 

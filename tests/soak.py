@@ -32,7 +32,7 @@ from callhooks_tools.stack.terminal import console, errors
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.faulty_proxy import Fault, FaultyProxy, lead_functions_through
+from tests.faulty_proxy import Fault, FaultyProxy, route_functions_through
 from tests.placed_calls import SEQUENCES, PlacedCall, new_call_id, place, recorded_delivery
 from tests.running_stack import RunningStack, start
 from tests.stacks import PROVIDERS
@@ -604,7 +604,7 @@ def main(
         proxy = FaultyProxy(running.stack.aws_endpoint_url)
         proxy.start()
         after.callback(proxy.stop)
-        lead_functions_through(running, proxy)
+        route_functions_through(running, proxy)
         report = soak(running, proxy, deliveries=deliveries, outage_seconds=outage, seed=seed)
         report.checks["jambonz gets its answers in time"] = too_late(report.sent)
         report.show()

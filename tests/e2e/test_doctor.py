@@ -200,36 +200,36 @@ FAULTS: dict[str, tuple[Break, list[str]]] = {
     "the projector gets no events": (
         lambda deployment: deployment.source_switched_off("CallProjectorFunctionNewEvents"),
         [
-            "event source CallProjectorFunctionNewEvents: It is switched off: new events do not reach the projector",
-            "became no call within 30 s: the projector does not run, fails, or is far behind.",
+            "event source CallProjectorFunctionNewEvents: It is disabled: new events do not reach the projector",
+            "did not become calls within 30 s: the projector does not run, fails, or is far behind.",
         ],
     ),
     "the projector may not publish": (
         lambda deployment: deployment.not_publishing(),
         [
-            "role CallProjectorRole: CallProjectorFunction may not do events:PutEvents (Publish) any more.",
-            "projector: It has written",
-            "publishing: Calls are written, but their events were not published (or were not projected)",
-            'The log of CallProjectorFunction has the cause at "not projected": /',
+            "role CallProjectorRole: CallProjectorFunction lacks the permission events:PutEvents (Publish).",
+            "projector: It wrote",
+            "publishing: The calls were written, but their events were not published or not projected",
+            'The log of CallProjectorFunction shows the cause at "not projected": /',
         ],
     ),
     "SIP clients may not be looked up": (
         lambda deployment: deployment.not_permitted("JambonzClientAuthFunction", "FindClients"),
-        ["role JambonzClientAuthRole: JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more."],
+        ["role JambonzClientAuthRole: JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients)."],
     ),
     "a function may not write into the table": (
         lambda deployment: deployment.not_permitted("VoipstudioEventFunction", "StoreEvents"),
-        ["the table refuses VoipstudioEventFunction itself (its permissions, its EVENTS_TABLE)"],
+        ["the table rejects writes from VoipstudioEventFunction (its permissions or its EVENTS_TABLE)"],
     ),
     "a function may not read its secrets": (
         lambda deployment: deployment.not_permitted_from_the_start("BirdVoiceFunction", "ReadCredentials"),
-        ["Bird event: BirdVoiceFunction cannot read the secret store: it can verify nobody (503)."],
+        ["Bird event: BirdVoiceFunction cannot read the secret store, so it cannot authenticate any request (503)."],
     ),
     "new calls get the fallback": (
         lambda deployment: deployment.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
         [
-            "jambonz new call, no credentials: It got the plan's fallback: the function cannot verify anybody",
-            "jambonz new call: It got the plan's fallback, and nothing was stored",
+            "jambonz new call, no credentials: It got the plan's fallback: the function cannot authenticate any",
+            "jambonz new call: It got the plan's fallback and was not stored",
         ],
     ),
 }
@@ -244,18 +244,18 @@ def test_passes_on_a_fresh_stack_and_removes_its_test_events(deployment: BrokenS
         "stack: callhooks is CREATE_COMPLETE",
         "All 6 secrets can be read",
         "functions: All 11 are active",
-        "event sources: All 3 are switched on",
+        "event sources: All 3 are enabled",
         "queues: All 5 are empty",
-        "event bus: It is there",
-        "publishing: The projector has put nothing aside",
-        "leads to this API",
-        "clock: This machine's clock and that of the API agree",
-        "refusals: Whoever does not prove who they are is refused, in 10 ways",
-        "its repeat was known, and got the same answer",
-        "projector: It has written 4 calls",
-        "call log: It shows what was sent for 4 of 4 providers",
-        "items of the test events are removed",
-        "Nothing is wrong",
+        "event bus: It exists",
+        "publishing: The projector sent no event to the retry queue",
+        "reaches this API",
+        "clock: This machine's clock agrees with the API's",
+        "authentication: All 10 unauthenticated requests were rejected",
+        "A duplicate was recognised and got the same answer",
+        "projector: It wrote 4 calls",
+        "call log: It shows the test events of 4 of 4 providers",
+        "items of the test events were removed",
+        "All checks passed",
     ):
         assert line in verdict.output
     assert deployment.remaining_keys() == []
@@ -271,10 +271,10 @@ def test_sends_nothing_with_no_deliveries(deployment: BrokenStack) -> None:
 def test_keep_leaves_the_test_events_until_they_are_forgotten(deployment: BrokenStack) -> None:
     verdict = deployment.doctor("--keep")
     assert verdict.status == 0, verdict.output
-    assert "The test events stay; their calls are callhooks-doctor-" in verdict.output
+    assert "The test events are kept; their call id is callhooks-doctor-" in verdict.output
     assert len(deployment.remaining_keys()) == 9
     found = deployment.running.command("forget", "callhooks-doctor")
-    assert "calls from or to it             4" in found.stdout, found.stdout
+    assert "calls as caller or callee       4" in found.stdout, found.stdout
     deployment.remove_remaining_items()
 
 
@@ -319,7 +319,7 @@ def test_warns_about_alarms_without_actions(deployment: BrokenStack) -> None:
     with deployment.alarm_silenced("UnstoredAlarm"):
         verdict = deployment.doctor(*WITHOUT_DELIVERIES)
     assert verdict.status == 0, verdict.output
-    assert "WARNING alarms: The actions of 1 are switched off: nobody is told." in verdict.output
+    assert "WARNING alarms: 1 alarm cannot notify anyone, because the actions are disabled." in verdict.output
     assert "1 warning." in verdict.output
 
 
@@ -340,7 +340,7 @@ def test_removes_its_test_events_when_interrupted(number: signal.Signals, deploy
         process.send_signal(number)
         output, _ = process.communicate(timeout=DOCTOR_SECONDS)
     assert process.returncode == 130, output
-    assert "items of the test events are removed" in output
+    assert "items of the test events were removed" in output
     assert deployment.remaining_keys() == []
 
 

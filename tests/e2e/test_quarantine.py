@@ -76,7 +76,7 @@ def test_a_quarantined_delivery_is_listed_shown_and_stays_if_unreadable(running:
     assert running.stack.credentials.of("wavix")["token"] not in shown.stdout
 
     retried = running.command("quarantine", "retry", key)
-    assert (retried.returncode, retried.stdout) == (1, "Deliveries: 1 still not understood.\n")
+    assert (retried.returncode, retried.stdout) == (1, "Deliveries: 1 still not parsed.\n")
     assert table_holds(running, f"quarantine#wavix#{key.split('/')[1]}", broken.request.body_hash)
 
 
@@ -109,10 +109,10 @@ def test_events_that_are_only_in_the_log_are_recovered(running: RunningStack) ->
 
     recovered = running.command("recover", "--since", "1h")
     assert recovered.returncode == 0, recovered.stderr
-    assert " brought in" in recovered.stdout
+    assert " recovered" in recovered.stdout
     assert table_holds(running, pk)
     second = running.command("recover", "--since", "1h")
-    assert "brought in" not in second.stdout
-    assert "there already" in second.stdout
+    assert "recovered" not in second.stdout
+    assert "already stored" in second.stdout
     # The sender's own retry is a duplicate.
     assert running.post(lost).headers["idempotent-replayed"] == "true"

@@ -54,7 +54,7 @@ def test_a_replay_publishes_the_same_events_as_the_projector(projection: Project
 
     replayed = projection.running.command("replay", "--provider", "jambonz", "--number", number, "--rate", "100")
     assert replayed.returncode == 0, replayed.stderr
-    assert f"{len(ids)} events published again to the bus" in replayed.stdout
+    assert f"Replayed {len(ids)} events to the bus" in replayed.stdout
     replays = projection.published(pk, len(ids))
     assert sorted(event["detail"]["id"] for event in replays) == ids
     for event in replays:
@@ -119,10 +119,10 @@ def test_a_killed_replay_resumes_without_a_gap(projection: Projection) -> None:
 
         resumed = running.command("replay", "--resume", "--rate", "1000")
         assert resumed.returncode == 0, resumed.stderr
-        assert f"published again to {endpoint.url.partition('/calls')[0]}" in resumed.stdout
+        assert f" to {endpoint.url.partition('/calls')[0]}" in resumed.stdout
         assert "t0ken" not in output + errors + resumed.stdout + resumed.stderr
         second = running.command("replay", "--resume")
-        assert second.stderr == "There is no replay of this stack to go on with.\n"
+        assert second.stderr == "This stack has no replay to resume.\n"
     assert list(dict.fromkeys(endpoint.ids)) == ids
     # Only an event that was in flight may be sent twice.
     assert len(endpoint.ids) <= len(ids) + 1

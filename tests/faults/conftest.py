@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.traffic import Traffic
-from tests.faulty_proxy import FaultyProxy, lead_functions_through
+from tests.faulty_proxy import FaultyProxy, route_functions_through
 from tests.running_stack import RunningStack, deployment_for
 
 
@@ -22,7 +22,7 @@ def proxy(running: RunningStack) -> Iterator[FaultyProxy]:
     """Start the proxy, and send the AWS requests of all functions through it."""
     proxy = FaultyProxy(running.stack.aws_endpoint_url)
     proxy.start()
-    lead_functions_through(running, proxy)
+    route_functions_through(running, proxy)
     yield proxy
     proxy.stop()
 

@@ -18,7 +18,7 @@ from callhooks.events.event_item import body_of_item
 from callhooks.runtime.aws_clients import OPEN_SECONDS
 from callhooks_tools.stack.recordings import Delivery
 
-from tests.faulty_proxy import Breakage, Fault, FaultyProxy, lead_functions_through
+from tests.faulty_proxy import Breakage, Fault, FaultyProxy, route_functions_through
 from tests.placed_calls import SEQUENCES, PlacedCall, place, record_of
 from tests.running_stack import RunningStack
 from tests.stacks import PROVIDERS
@@ -184,7 +184,7 @@ class Traffic:
 
     def force_cold_starts(self) -> None:
         """Force a cold start of every function: no cached secrets, and closed circuit breakers."""
-        lead_functions_through(self.running, self.proxy)
+        route_functions_through(self.running, self.proxy)
 
     def message_count(self, queue: str) -> int:
         """Return the number of messages in a queue of the stack's outputs, including those in flight."""

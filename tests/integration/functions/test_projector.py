@@ -211,7 +211,7 @@ class TestRebuilding:
         assert rebuild_call(calls, PK) == Rebuilt(PK, Result.NEW)
         assert projection.call() == right
         projection.aws.calls.clear()
-        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.SAME)
+        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.UNCHANGED)
 
     @pytest.mark.parametrize(
         "damage",
@@ -250,7 +250,7 @@ class TestRebuilding:
                     projection.project([stored_item(late)])
                 return super().replace(pk, *arguments, **options)
 
-        assert rebuild_call(Racing(projection.aws.dynamodb, TABLE), PK).result is Result.SAME
+        assert rebuild_call(Racing(projection.aws.dynamodb, TABLE), PK).result is Result.UNCHANGED
         call = projection.call()
         assert call is not None
         assert (call["event_count"], call["status"]) == ({"N": "4"}, {"S": "completed"})
@@ -286,7 +286,7 @@ class TestRebuilding:
         found = list(partitions_of_calls(projection.aws.dynamodb, TABLE))
         of_calls = {item["pk"]["S"] for item in items if "call_id" in item and "#sms#" not in item["pk"]["S"]}
         assert sorted(found) == sorted(of_calls)
-        assert {rebuild_call(calls, pk).result for pk in found} == {Result.SAME}
+        assert {rebuild_call(calls, pk).result for pk in found} == {Result.UNCHANGED}
 
 
 def test_an_event_reads_the_same_from_the_stream_and_the_table() -> None:

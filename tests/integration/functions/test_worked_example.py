@@ -31,9 +31,9 @@ from callhooks.runtime.http import Request, Response
 from callhooks.webhooks.credentials import CredentialStore
 from callhooks.webhooks.pipeline import MAX_BODY_BYTES, Receiver
 from callhooks_tools.cli import app
-from callhooks_tools.doctor.deliveries import delivery_findings, refusal_findings
+from callhooks_tools.doctor.deliveries import delivery_findings, rejection_findings
 from callhooks_tools.doctor.probe import Probe
-from callhooks_tools.doctor.resources import functions_of_the_template
+from callhooks_tools.doctor.resources import template_functions
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
 from callhooks_tools.stack import terminal
 from callhooks_tools.stack.deployment import Deployment
@@ -407,39 +407,39 @@ class TestTheDoctor:
             clock=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
             sleep=time.sleep,
-            mark="ab12",
+            run_id="ab12",
         )
 
     def of_twilio(self, findings: Iterator[Finding]) -> list[Finding]:
         return [one for one in findings if one.check.startswith("Twilio")]
 
-    def test_sends_a_test_event_and_finds_it_in_the_table(self, probe: Probe, aws: Aws) -> None:
+    def test_sends_a_test_event_and_finds_it_again(self, probe: Probe, aws: Aws) -> None:
         (finding,) = self.of_twilio(delivery_findings(probe))
-        assert (finding.check, finding.outcome) == ("Twilio status callback", FindingLevel.OK), finding
+        assert (finding.check, finding.level) == ("Twilio status callback", FindingLevel.OK), finding
         (item,) = aws.items()
         assert (item["pk"]["S"], item["from"]["S"]) == ("twilio#callhooks-doctor-ab12", "callhooks-doctor")
 
-    def test_checks_that_a_wrong_auth_token_is_rejected(self, probe: Probe, aws: Aws) -> None:
-        assert self.of_twilio(refusal_findings(probe)) == []
+    def test_finds_that_a_wrong_auth_token_is_refused(self, probe: Probe, aws: Aws) -> None:
+        assert self.of_twilio(rejection_findings(probe)) == []
         assert "/webhooks/twilio" in [one.request.path for one in probe.sent]
         assert aws.items() == []
 
-    def test_reports_a_wrong_public_url(self, probe: Probe) -> None:
-        # Otherwise the doctor would suggest a new secret as the cause.
+    def test_tells_that_public_url_is_another_address(self, probe: Probe) -> None:
+        # Otherwise a new secret would be the likelier reason.
         probe.known.changed_at.clear()
         outputs = replace(probe.deployment.outputs, base_url="https://another.example.com")
         probe.deployment = replace(probe.deployment, outputs=outputs)
         (finding,) = self.of_twilio(delivery_findings(probe))
-        assert "Twilio signs the URL" in finding.words
+        assert "Twilio signs the URL" in finding.message
 
-    def test_reports_an_empty_secret(self, probe: Probe) -> None:
+    def test_tells_that_the_secret_is_still_empty(self, probe: Probe) -> None:
         boto3.client("secretsmanager").put_secret_value(SecretId=SECRET_ID, SecretString="{}")
         wrong = [one for one in secret_findings(probe.deployment, KnownSecrets()) if "Twilio" in one.check]
         assert [one.check for one in wrong] == ["secret TwilioCredentials"]
-        assert "nothing of Twilio is taken" in wrong[0].words
+        assert "all deliveries of Twilio are rejected" in wrong[0].message
 
-    def test_knows_the_function_of_the_template(self, twilio: Any, extended_template: Path) -> None:
-        shape = functions_of_the_template()["TwilioStatusFunction"]
+    def test_knows_the_function_as_the_template_makes_it(self, twilio: Any, extended_template: Path) -> None:
+        shape = template_functions()["TwilioStatusFunction"]
         function = read_template(extended_template)["Resources"]["TwilioStatusFunction"]["Properties"]
         assert list(shape.variables) == list(function["Environment"]["Variables"])
 

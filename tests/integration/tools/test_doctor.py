@@ -1,4 +1,4 @@
-"""What the doctor finds in an account: secrets, functions, event sources, tables, queues and alarms."""
+"""Findings of the doctor in an account: secrets, functions, event sources, tables, queues and alarms."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import pytest
 from botocore.exceptions import ClientError
 from callhooks.providers.registry import providers
 from callhooks_tools.doctor.resources import (
+    ABANDONED_MESSAGES,
     CALLHOOKS_LAYER,
+    COMMON_VARIABLES,
     EVENT_SOURCES,
-    GIVEN_UP,
-    IN_EVERY_FUNCTION,
-    QUEUES_OF_THE_TEMPLATE,
-    STARTS_WITHOUT,
+    OPTIONAL_VARIABLES,
+    TEMPLATE_QUEUES,
     alarm_findings,
     bus_findings,
     function_findings,
-    functions_of_the_template,
     queue_findings,
     source_findings,
     table_findings,
+    template_functions,
 )
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings, secret_shapes
 from callhooks_tools.stack.deployment import Deployment, stack_findings
@@ -41,15 +41,15 @@ from tests.stacks import stack_outputs
 STACK = "callhooks"
 CALL_PLAN_LAYER = "CallPlanLayer"
 SHAPES = secret_shapes()
-FUNCTIONS_OF_THE_TEMPLATE = functions_of_the_template()
+TEMPLATE_FUNCTIONS = template_functions()
 SECRET_IDS = {**SECRETS_OF_PROVIDERS, "ConsoleCredentials": "console-credentials"}
 FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
 EVERY_VARIABLE = [
     (function, variable)
     for function in FUNCTIONS
-    for variable in (*IN_EVERY_FUNCTION, *FUNCTIONS_OF_THE_TEMPLATE[function].variables)
+    for variable in (*COMMON_VARIABLES, *TEMPLATE_FUNCTIONS[function].variables)
 ]
-QUEUES = ("SpillQueue", "ProjectionRetryQueue", *GIVEN_UP)
+QUEUES = ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
 ALARM = "SpilledAlarm"
 ALARM_DESCRIPTION = "Events have waited in the spill queue. Nothing is lost. Look for the cause."
 LONG_TOKEN = "a-token-that-is-long-enough"
@@ -58,7 +58,7 @@ SUFFIX = "0a1b2c3d4e"
 
 @dataclass
 class Account:
-    """A stack in the simulated account, and ways to break it."""
+    """A stack in the simulated account, with methods that break it."""
 
     deployment: Deployment
 
@@ -96,7 +96,7 @@ def archive() -> bytes:
 
 @pytest.fixture
 def bare(aws: Aws) -> Account:
-    """A stack that has nothing but its secrets."""
+    """A stack that has only its secrets."""
     for name in ("wavix-credentials", "voipstudio-credentials"):
         boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps({"token": LONG_TOKEN}))
     outputs = stack_outputs(
@@ -113,7 +113,7 @@ def bare(aws: Aws) -> Account:
 
 @pytest.fixture
 def account(aws: Aws, bare: Account) -> Account:
-    """A stack with what it is made of."""
+    """A stack with all its resources."""
     queues = {name: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
     outputs = replace(
         bare.deployment.outputs,
@@ -170,14 +170,14 @@ def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackR
         "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
     }
     for name in FUNCTIONS:
-        shape = FUNCTIONS_OF_THE_TEMPLATE[name]
+        shape = TEMPLATE_FUNCTIONS[name]
         boto3.client("lambda").create_function(
             FunctionName=name,
             Role=role,
             Runtime="python3.13",
             Handler="app.handler",
             Code={"ZipFile": archive()},
-            Environment={"Variables": {one: variables.get(one, "") for one in (*IN_EVERY_FUNCTION, *shape.variables)}},
+            Environment={"Variables": {one: variables.get(one, "") for one in (*COMMON_VARIABLES, *shape.variables)}},
             Layers=[layers[layer] for layer in (CALLHOOKS_LAYER, *shape.layers)],
         )
         yield StackResource("AWS::Lambda::Function", name, name)
@@ -198,7 +198,7 @@ def _sources(aws: Aws, queues: dict[str, str]) -> Iterator[StackResource]:
 
 
 def _alarm(queue: str) -> StackResource:
-    """An alarm that tells a topic, to which a queue has subscribed."""
+    """An alarm that notifies a topic with a queue as its subscriber."""
     topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
     boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn_of(queue))
     boto3.client("cloudwatch").put_metric_alarm(
@@ -221,16 +221,16 @@ def arn_of(queue: str) -> str:
     return client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
-def told(findings: Iterator[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> list[str]:
-    return [f"{one.check}: {one.words} {one.remedy}" for one in findings if one.outcome is outcome]
+def reported(findings: Iterator[Finding], level: FindingLevel = FindingLevel.FAILURE) -> list[str]:
+    return [f"{one.check}: {one.message} {one.remedy}" for one in findings if one.level is level]
 
 
-def only(findings: Iterator[Finding], outcome: FindingLevel = FindingLevel.FAILURE) -> str:
-    (one,) = told(findings, outcome)
+def only(findings: Iterator[Finding], level: FindingLevel = FindingLevel.FAILURE) -> str:
+    (one,) = reported(findings, level)
     return one
 
 
-def everything(deployment: Deployment) -> list[Finding]:
+def all_findings(deployment: Deployment) -> list[Finding]:
     return [
         *secret_findings(deployment, KnownSecrets()),
         *function_findings(deployment),
@@ -242,9 +242,9 @@ def everything(deployment: Deployment) -> list[Finding]:
     ]
 
 
-def test_all_is_well_in_an_account_as_it_is_deployed(account: Account) -> None:
-    findings = everything(account.deployment)
-    assert {one.outcome for one in findings} == {FindingLevel.OK}, findings
+def test_a_stack_as_deployed_passes_every_check(account: Account) -> None:
+    findings = all_findings(account.deployment)
+    assert {one.level for one in findings} == {FindingLevel.OK}, findings
     assert [one.check for one in findings] == [
         "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
     ]  # fmt: skip
@@ -256,53 +256,53 @@ class TestSecrets:
 
     @pytest.mark.parametrize("member", SHAPES)
     @pytest.mark.parametrize(
-        ("text", "words"),
-        [(" ", "It is empty"), ("no JSON", "It is not JSON"), ("[1]", "It is no JSON object"), ("{}", "is missing")],
+        ("text", "expected"),
+        [(" ", "It is empty"), ("no JSON", "It is not JSON"), ("[1]", "It is not a JSON object"), ("{}", "is missing")],
     )
-    def test_that_cannot_be_used_are_told_with_what_stops(
-        self, member: str, text: str, words: str, bare: Account
+    def test_that_cannot_be_used_are_reported_with_the_impact(
+        self, member: str, text: str, expected: str, bare: Account
     ) -> None:
         bare.put_secret(member, text)
         finding = only(self.findings(bare))
-        assert words in finding
-        assert SHAPES[member].stops in finding
+        assert expected in finding
+        assert SHAPES[member].impact in finding
         assert f"put-secret-value --secret-id {SECRET_IDS[member]}" in finding
 
     @pytest.mark.parametrize("member", SHAPES)
-    def test_that_are_to_be_deleted_are_told(self, member: str, bare: Account) -> None:
+    def test_that_are_scheduled_for_deletion_are_reported(self, member: str, bare: Account) -> None:
         bare.client("secretsmanager").delete_secret(SecretId=SECRET_IDS[member], RecoveryWindowInDays=7)
         finding = only(self.findings(bare))
         assert "It is scheduled for deletion" in finding
         assert f"restore-secret --secret-id {SECRET_IDS[member]}" in finding
 
-    def test_that_are_gone_are_told_with_what_is_left_to_do(self, bare: Account) -> None:
+    def test_that_were_deleted_are_reported_with_the_next_step(self, bare: Account) -> None:
         bare.client("secretsmanager").delete_secret(SecretId="wavix-credentials", ForceDeleteWithoutRecovery=True)
         finding = only(self.findings(bare))
-        assert "It is not there: nothing of Wavix is taken" in finding
+        assert "It does not exist: all deliveries of Wavix are rejected" in finding
         assert "aws secretsmanager restore-secret --secret-id wavix-credentials" in finding
-        assert "Else deploy a new stack (docs/operations.md#remove: tables and their events stay)" in finding
+        assert "After that, deploy a new stack (docs/operations.md#remove; the tables and their events" in finding
 
-    def test_that_have_no_value_are_told_with_the_command_that_gives_one(self, bare: Account) -> None:
+    def test_that_have_no_value_are_reported_with_the_command_that_sets_one(self, bare: Account) -> None:
         bare.client("secretsmanager").create_secret(Name="without-a-value")
         outputs = replace(bare.deployment.outputs, secrets={**SECRET_IDS, "WavixCredentials": "without-a-value"})
         finding = only(secret_findings(replace(bare.deployment, outputs=outputs), KnownSecrets()))
-        assert "It has no value: nothing of Wavix is taken" in finding
+        assert "It has no value: all deliveries of Wavix are rejected" in finding
         assert "put-secret-value --secret-id without-a-value" in finding
 
-    def test_without_a_webhook_secret_are_warned_of_with_the_command_that_mends_it(self, bare: Account) -> None:
+    def test_without_a_webhook_secret_are_a_warning_with_the_command_that_adds_it(self, bare: Account) -> None:
         bare.put_secret("JambonzWebhookSecrets", '{"webhook_secrets": []}')
         warned = only(self.findings(bare), FindingLevel.WARNING)
         assert "its signatures are not checked" in warned
         assert "callhooks secret add jambonz --stack callhooks" in warned
 
     @pytest.mark.parametrize("secrets", ["{}", '{"webhook_secrets": "x"}', '{"webhook_secrets": [1, ""]}'])
-    def test_of_jambonz_that_are_no_list_of_texts_let_nobody_in(self, secrets: str, bare: Account) -> None:
+    def test_of_jambonz_that_are_not_a_list_of_texts_are_reported(self, secrets: str, bare: Account) -> None:
         bare.put_secret("JambonzWebhookSecrets", secrets)
         assert "new calls get the plan's fallback" in only(self.findings(bare))
 
     @pytest.mark.parametrize("member", ["WavixCredentials", "VoipstudioCredentials"])
     @pytest.mark.parametrize("token", ["t0o-sh0rt", "has/a/slash/and/is/long/enough", "has a blank and is long enough"])
-    def test_with_a_token_that_a_url_cannot_hold_are_told(self, member: str, token: str, bare: Account) -> None:
+    def test_with_a_token_that_is_not_valid_in_a_url_are_reported(self, member: str, token: str, bare: Account) -> None:
         bare.put_secret(member, json.dumps({"token": token}))
         finding = only(self.findings(bare))
         assert "a token that is not valid in a URL" in finding
@@ -317,20 +317,22 @@ class TestSecrets:
         "passwords",
         [{"password": "elevenchars"}, {"password": "long-enough-password", "further_passwords": ["elevenchars "]}],
     )
-    def test_with_a_short_password_for_the_call_log_are_warned_of(
+    def test_with_a_short_password_for_the_call_log_are_a_warning(
         self, passwords: dict[str, object], bare: Account
     ) -> None:
         bare.put_secret("ConsoleCredentials", json.dumps({"username": "console", **passwords}))
         warned = only(self.findings(bare), FindingLevel.WARNING)
-        assert "A password in it has fewer than 12 characters" in warned
+        assert "It has a password with fewer than 12 characters" in warned
         assert "callhooks secret add console-password --generate --stack callhooks" in warned
         assert "elevenchars" not in warned
 
-    def test_with_an_entry_that_is_not_used_are_warned_of(self, bare: Account) -> None:
+    def test_with_an_entry_that_is_ignored_are_a_warning(self, bare: Account) -> None:
         bare.put_secret("WavixCredentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
-        assert "An entry of its member further_tokens is no text" in only(self.findings(bare), FindingLevel.WARNING)
+        warned = only(self.findings(bare), FindingLevel.WARNING)
+        assert "An entry of its member further_tokens is not a text" in warned
+        assert "put-secret-value --secret-id wavix-credentials" in warned
 
-    def test_that_are_in_order_are_known_the_newest_of_several(self, bare: Account) -> None:
+    def test_that_can_be_used_give_the_newest_credentials(self, bare: Account) -> None:
         bare.put_secret("JambonzWebhookSecrets", '{"webhook_secrets": [3, "newest-secret", "older-secret"]}')
         bare.put_secret("BirdCredentials", "no JSON")
         known = KnownSecrets()
@@ -346,39 +348,41 @@ class TestSecrets:
 
 
 class TestFunctions:
-    def test_that_never_run_are_told(self, account: Account) -> None:
+    def test_that_never_run_are_reported(self, account: Account) -> None:
         account.client("lambda").put_function_concurrency(
             FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=0
         )
         finding = only(function_findings(account.deployment))
-        assert finding.startswith("function BirdVoiceFunction: Its reserved concurrency is 0: it never runs.")
+        assert finding.startswith("function BirdVoiceFunction: Its reserved concurrency is 0, so it never runs.")
         assert "delete-function-concurrency --function-name BirdVoiceFunction" in finding
 
-    def test_with_some_concurrency_of_their_own_are_in_order(self, account: Account) -> None:
+    def test_with_reserved_concurrency_pass(self, account: Account) -> None:
         account.client("lambda").put_function_concurrency(
             FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=5
         )
-        assert told(function_findings(account.deployment)) == []
+        assert reported(function_findings(account.deployment)) == []
 
-    def test_that_were_deleted_are_told(self, account: Account) -> None:
+    def test_that_were_deleted_are_reported(self, account: Account) -> None:
         account.client("lambda").delete_function(FunctionName="SpillDrainerFunction")
-        assert "function SpillDrainerFunction: It is not there" in only(function_findings(account.deployment))
+        assert "function SpillDrainerFunction: It has been deleted." in only(function_findings(account.deployment))
 
     @pytest.mark.parametrize("variable", ["EVENTS_TABLE", "SPILL_QUEUE", "PUBLIC_URL", "BIRD_CREDENTIALS"])
-    def test_with_another_environment_than_the_stack_are_told(self, variable: str, account: Account) -> None:
+    def test_with_a_variable_that_does_not_match_the_stack_are_reported(self, variable: str, account: Account) -> None:
         account.set_variables("BirdVoiceFunction", **{variable: "elsewhere"})
         finding = only(function_findings(account.deployment))
-        assert f"Its environment has another {variable} than the stack: elsewhere" in finding
+        assert f"The variable {variable} in its environment does not match the stack: it is elsewhere" in finding
 
     @pytest.mark.parametrize(("function", "variable"), EVERY_VARIABLE)
-    def test_whose_environment_lacks_something_are_told(self, function: str, variable: str, account: Account) -> None:
+    def test_without_a_variable_of_the_template_are_reported(
+        self, function: str, variable: str, account: Account
+    ) -> None:
         account.without_variable(function, variable)
         finding = only(function_findings(account.deployment))
-        follows = STARTS_WITHOUT.get(variable, "it cannot start")
-        assert finding.startswith(f"function {function}: Its environment has no {variable}: {follows}.")
+        impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
+        assert finding.startswith(f"function {function}: Its environment has no {variable}: {impact}.")
 
     @pytest.mark.parametrize("left", [(CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()])
-    def test_without_a_layer_of_the_stack_are_told_with_the_command_that_attaches_it(
+    def test_without_a_layer_of_the_stack_are_reported_with_the_fix(
         self, left: tuple[str, ...], account: Account
     ) -> None:
         layers = {
@@ -389,99 +393,100 @@ class TestFunctions:
         )
         finding = only(function_findings(account.deployment))
         missing = " and ".join(layer for layer in layers if layer not in left)
-        assert finding.startswith(f"function JambonzNewCallFunction: It is without the stack's layer {missing}.")
+        assert finding.startswith(f"function JambonzNewCallFunction: It lacks the stack's layer {missing}.")
         assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
 
     @pytest.mark.parametrize(
-        ("told_by_lambda", "words"),
+        ("configuration", "expected"),
         [
             ({"State": "Failed", "StateReason": "No image."}, "Its state is Failed: it does not run. No image."),
             ({"State": "Pending"}, "Its state is Pending"),
             ({"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "No role."}, "Its last update is Failed"),
         ],
     )
-    def test_that_cannot_run_are_told(
-        self, told_by_lambda: dict[str, str], words: str, account: Account, monkeypatch: pytest.MonkeyPatch
+    def test_that_cannot_run_are_reported(
+        self, configuration: dict[str, str], expected: str, account: Account, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        deployment = intercepted(account, "lambda", "GetFunctionConfiguration", told_by_lambda)
-        assert all(words in one for one in told(function_findings(deployment)))
-        assert len(told(function_findings(deployment))) == len(FUNCTIONS)
+        deployment = intercepted(account, "lambda", "GetFunctionConfiguration", configuration)
+        assert all(expected in one for one in reported(function_findings(deployment)))
+        assert len(reported(function_findings(deployment))) == len(FUNCTIONS)
 
-    def test_may_be_missing_altogether(self, account: Account) -> None:
+    def test_that_are_all_missing_are_one_finding(self, account: Account) -> None:
         assert "The stack has no functions" in only(function_findings(replace(account.deployment, resources=[])))
 
 
 class TestEventSources:
     @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
-    def test_that_are_switched_off_are_told_with_what_stops(self, logical_id: str, account: Account) -> None:
+    def test_that_are_disabled_are_reported_with_the_impact(self, logical_id: str, account: Account) -> None:
         uuid = account.deployment.physical_id(logical_id)
         account.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
         finding = only(source_findings(account.deployment))
-        assert f"event source {logical_id}: It is switched off: {EVENT_SOURCES[logical_id]}" in finding
+        assert f"event source {logical_id}: It is disabled: {EVENT_SOURCES[logical_id]}" in finding
         assert f"update-event-source-mapping --uuid {uuid} --enabled" in finding
 
     @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
-    def test_that_are_gone_are_told(self, logical_id: str, account: Account) -> None:
-        assert "It is not there" in only(source_findings(account.without(logical_id)))
+    def test_that_were_deleted_are_reported(self, logical_id: str, account: Account) -> None:
+        assert "It has been deleted" in only(source_findings(account.without(logical_id)))
         account.client("lambda").delete_event_source_mapping(UUID=account.deployment.physical_id(logical_id))
-        assert f"It is not there: {EVENT_SOURCES[logical_id]}" in only(source_findings(account.deployment))
+        assert f"It has been deleted: {EVENT_SOURCES[logical_id]}" in only(source_findings(account.deployment))
 
-    def test_that_meet_a_problem_are_told_with_the_log(self, account: Account) -> None:
+    def test_with_a_failed_batch_are_reported_with_the_log(self, account: Account) -> None:
         deployment = intercepted(
             account, "lambda", "GetEventSourceMapping",
             {"LastProcessingResult": "PROBLEM: Function call failed"},
         )  # fmt: skip
-        findings = told(source_findings(deployment))
+        findings = reported(source_findings(deployment))
         assert len(findings) == 3
-        assert "It met a problem: Function call failed" in findings[0]
+        assert "Its last batch failed: Function call failed" in findings[0]
         assert "sam logs --stack-name callhooks --name CallProjectorFunction" in findings[0]
 
-    def test_that_listen_to_a_table_that_was_made_anew_are_told(self, account: Account) -> None:
+    def test_of_a_table_that_was_recreated_are_reported(self, account: Account) -> None:
         deployment = intercepted(
             account, "dynamodb", "DescribeTable", {"Table": {"LatestStreamArn": "arn:aws:dynamodb:::new"}}
         )
-        assert "listens to a stream that the table of events has no more" in only(source_findings(deployment))
+        assert "It reads an old stream of the table of events" in only(source_findings(deployment))
 
 
 class TestTables:
-    def test_that_were_deleted_are_told(self, account: Account) -> None:
+    def test_that_were_deleted_are_reported(self, account: Account) -> None:
         account.client("dynamodb").delete_table(TableName=CLIENTS_TABLE)
-        assert "table ClientsTable: It is not there" in only(table_findings(account.deployment))
-        assert "table EventsTable: It is not there" in told(table_findings(account.without("EventsTable")))[0]
+        assert "table ClientsTable: It has been deleted." in only(table_findings(account.deployment))
+        assert "table EventsTable: It has been deleted." in reported(table_findings(account.without("EventsTable")))[0]
 
-    def test_that_take_nothing_are_told(self, account: Account) -> None:
+    def test_that_accept_no_items_are_reported(self, account: Account) -> None:
         table = {"Table": {"TableStatus": "ARCHIVED", "GlobalSecondaryIndexes": []}}
         deployment = intercepted(account, "dynamodb", "DescribeTable", table)
-        assert all("It is ARCHIVED: it takes no items." in one for one in told(table_findings(deployment)))
+        assert all("It is ARCHIVED and does not accept items." in one for one in reported(table_findings(deployment)))
 
-    def test_whose_items_do_not_expire_are_told_with_the_command(self, account: Account) -> None:
+    def test_whose_items_do_not_expire_are_reported_with_the_fix(self, account: Account) -> None:
         account.client("dynamodb").update_time_to_live(
             TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
         )
         finding = only(table_findings(account.deployment))
         assert "Its items do not expire" in finding
         assert "update-time-to-live --table-name events" in finding
-        assert told(table_findings(account.local())) == []
+        assert reported(table_findings(account.local())) == []
 
-    def test_that_cannot_be_restored_are_told_with_the_command(self, account: Account) -> None:
+    def test_that_cannot_be_restored_are_reported_with_the_fix(self, account: Account) -> None:
         account.client("dynamodb").update_continuous_backups(
             TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
         )
         finding = only(table_findings(account.deployment))
-        assert "It cannot be restored to a point in time" in finding
+        assert "It has no point-in-time recovery" in finding
         assert "update-continuous-backups --table-name events" in finding
-        assert told(table_findings(account.local())) == []
+        assert reported(table_findings(account.local())) == []
 
 
 class TestQueues:
-    @pytest.mark.parametrize("logical_id", GIVEN_UP)
-    def test_with_what_was_given_up_are_told_with_the_remedy(self, logical_id: str, account: Account) -> None:
+    @pytest.mark.parametrize("logical_id", ABANDONED_MESSAGES)
+    def test_with_abandoned_messages_are_reported_with_the_next_step(self, logical_id: str, account: Account) -> None:
         for _ in range(2):
             account.client("sqs").send_message(
                 QueueUrl=account.deployment.physical_id(logical_id), MessageBody="a secret of a caller"
             )
         finding = only(queue_findings(account.deployment))
-        assert finding.startswith(f"queue {logical_id}: 2 ")
+        assert finding.startswith(f"queue {logical_id}: ")
+        assert "2 batches of" in finding if logical_id == "ProjectionDiscardedQueue" else "2 events" in finding
         assert "docs/operations.md#alarms" in finding
         remedies = {
             "SpillDeadLetterQueue": ("start-message-move-task --source-arn arn:",),
@@ -491,61 +496,61 @@ class TestQueues:
         assert all(remedy in finding for remedy in remedies[logical_id])
         assert "a secret of a caller" not in finding
 
-    def test_in_which_something_waits_are_warned_of(self, account: Account) -> None:
-        waiting = {"Attributes": {"ApproximateNumberOfMessagesNotVisible": "1"}}
-        findings = told(
-            queue_findings(intercepted(account, "sqs", "GetQueueAttributes", waiting)), FindingLevel.WARNING
+    def test_with_waiting_messages_are_a_warning(self, account: Account) -> None:
+        attributes = {"Attributes": {"ApproximateNumberOfMessagesNotVisible": "1"}}
+        findings = reported(
+            queue_findings(intercepted(account, "sqs", "GetQueueAttributes", attributes)), FindingLevel.WARNING
         )
         assert len(findings) == 2
-        assert "queue SpillQueue: 1 event waits for the table" in findings[0]
+        assert "queue SpillQueue: The table has not accepted 1 event yet." in findings[0]
         assert findings[0].endswith(
-            'The log of SpillDrainerFunction has the cause at "not drained": '
+            'The log of SpillDrainerFunction shows the cause at "not drained": '
             "sam logs --stack-name callhooks --name SpillDrainerFunction"
         )
-        assert "queue ProjectionRetryQueue: 1 event could not be projected, and is tried again" in findings[1]
+        assert "queue ProjectionRetryQueue: 1 event could not be projected." in findings[1]
 
-    def test_in_which_something_waits_locally_name_the_log_of_the_engine(self, account: Account) -> None:
-        waiting = {"Attributes": {"ApproximateNumberOfMessages": "1"}}
-        session = intercepted(account, "sqs", "GetQueueAttributes", waiting).session
-        warned = told(queue_findings(replace(account.local(), session=session)), FindingLevel.WARNING)
-        assert 'The log of SpillDrainerFunction has the cause at "not drained": /' in warned[0]
-        assert 'The log of CallProjectorFunction has the cause at "not projected": /' in warned[1]
+    def test_with_waiting_messages_name_the_engine_s_log_on_the_local_stack(self, account: Account) -> None:
+        attributes = {"Attributes": {"ApproximateNumberOfMessages": "1"}}
+        session = intercepted(account, "sqs", "GetQueueAttributes", attributes).session
+        warned = reported(queue_findings(replace(account.local(), session=session)), FindingLevel.WARNING)
+        assert 'The log of SpillDrainerFunction shows the cause at "not drained": /' in warned[0]
+        assert 'The log of CallProjectorFunction shows the cause at "not projected": /' in warned[1]
         assert all(one.endswith("/run/engine.log") for one in warned)
 
     @pytest.mark.parametrize("logical_id", QUEUES)
-    def test_that_were_deleted_are_told_with_the_command_that_makes_them_again(
+    def test_that_were_deleted_are_reported_with_the_command_that_creates_them(
         self, logical_id: str, account: Account
     ) -> None:
         client, url = account.client("sqs"), account.deployment.physical_id(logical_id)
         client.delete_queue(QueueUrl=url)
         finding = only(queue_findings(account.deployment))
-        assert f"queue {logical_id}: It is not there" in finding
-        assert "60 s after it was deleted at the soonest; nothing has to be deployed" in finding
-        words = shlex.split(finding.partition("aws ")[2])
-        assert words[:2] == ["sqs", "create-queue"]
-        attributes = json.loads(words[words.index("--attributes") + 1])
-        made = client.create_queue(QueueName=words[words.index("--queue-name") + 1], Attributes=attributes)
-        assert made["QueueUrl"] == url
-        assert told(queue_findings(account.deployment)) == []
-        shape = QUEUES_OF_THE_TEMPLATE[logical_id]
+        assert f"queue {logical_id}: It has been deleted." in finding
+        assert "at least 60 s after it was deleted (no deployment needed)" in finding
+        arguments = shlex.split(finding.partition("aws ")[2])
+        assert arguments[:2] == ["sqs", "create-queue"]
+        attributes = json.loads(arguments[arguments.index("--attributes") + 1])
+        created = client.create_queue(QueueName=arguments[arguments.index("--queue-name") + 1], Attributes=attributes)
+        assert created["QueueUrl"] == url
+        assert reported(queue_findings(account.deployment)) == []
+        shape = TEMPLATE_QUEUES[logical_id]
         if shape.dead_letter_queue:
             assert json.loads(attributes["RedrivePolicy"]) == {
                 "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
-                "maxReceiveCount": str(shape.most_receipts),
+                "maxReceiveCount": str(shape.max_receives),
             }
 
-    def test_that_the_stack_has_not_are_told(self, account: Account) -> None:
-        assert "The stack has no such queue" in only(queue_findings(account.without("SpillDeadLetterQueue")))
+    def test_that_the_stack_does_not_have_are_reported(self, account: Account) -> None:
+        assert "The stack does not have this queue" in only(queue_findings(account.without("SpillDeadLetterQueue")))
 
 
 class TestTheEventBus:
-    def test_that_was_deleted_is_told_with_the_command_that_makes_it_again(self, account: Account) -> None:
+    def test_that_was_deleted_is_reported_with_the_command_that_creates_it(self, account: Account) -> None:
         account.client("events").delete_event_bus(Name=CALL_BUS)
         finding = only(bus_findings(account.deployment))
-        assert finding.startswith("event bus: It is not there: somebody has deleted it. Subscribers get nothing.")
+        assert finding.startswith("event bus: It has been deleted. Subscribers receive nothing.")
         assert f"aws events create-event-bus --name {CALL_BUS}" in finding
         account.client("events").create_event_bus(Name=CALL_BUS)
-        assert told(bus_findings(account.deployment)) == []
+        assert reported(bus_findings(account.deployment)) == []
 
 
 class TestAlarms:
@@ -554,54 +559,56 @@ class TestAlarms:
             AlarmName="callhooks-SpilledAlarm-1", StateValue=state, StateReason="x"
         )
 
-    def test_that_are_on_are_told_with_the_first_sentence_and_where_to_read(self, account: Account) -> None:
+    def test_that_are_on_are_reported_with_their_first_sentence(self, account: Account) -> None:
         self.set_state(account, "ALARM")
         finding = only(alarm_findings(account.deployment))
         assert finding == (
-            "alarm SpilledAlarm: It is on. Events have waited in the spill queue. What to do: docs/operations.md#alarms"
+            "alarm SpilledAlarm: It is on. Events have waited in the spill queue. "
+            "See docs/operations.md#alarms for the next step."
         )
 
-    def test_that_have_no_data_yet_are_off(self, account: Account) -> None:
+    def test_without_data_pass(self, account: Account) -> None:
         self.set_state(account, "INSUFFICIENT_DATA")
-        assert told(alarm_findings(account.deployment)) == []
+        assert reported(alarm_findings(account.deployment)) == []
 
-    def test_that_were_deleted_are_told(self, account: Account) -> None:
+    def test_that_were_deleted_are_reported(self, account: Account) -> None:
         account.client("cloudwatch").delete_alarms(AlarmNames=["callhooks-SpilledAlarm-1"])
-        assert "alarm SpilledAlarm: It is not there" in only(alarm_findings(account.deployment))
+        assert "alarm SpilledAlarm: It has been deleted." in only(alarm_findings(account.deployment))
 
-    def test_whose_actions_are_off_are_warned_of(self, account: Account) -> None:
+    def test_with_disabled_actions_are_a_warning(self, account: Account) -> None:
         account.client("cloudwatch").disable_alarm_actions(AlarmNames=["callhooks-SpilledAlarm-1"])
         warned = only(alarm_findings(account.deployment), FindingLevel.WARNING)
-        assert "The actions of 1 are switched off: nobody is told." in warned
+        assert "1 alarm cannot notify anyone, because the actions are disabled." in warned
         assert "enable-alarm-actions --alarm-names callhooks-SpilledAlarm-1" in warned
 
-    def test_without_an_action_are_warned_of_but_locally(self, account: Account) -> None:
+    def test_without_an_action_are_a_warning_in_aws_only(self, account: Account) -> None:
         client = account.client("cloudwatch")
         (alarm,) = client.describe_alarms()["MetricAlarms"]
         names = ("AlarmName", "MetricName", "Namespace", "Period", "EvaluationPeriods", "Threshold", "Statistic",
                  "ComparisonOperator")  # fmt: skip
         client.put_metric_alarm(**{name: alarm[name] for name in names})
-        assert "1 have no action: nobody is told." in only(alarm_findings(account.deployment), FindingLevel.WARNING)
-        assert told(alarm_findings(account.local()), FindingLevel.WARNING) == []
+        warned = only(alarm_findings(account.deployment), FindingLevel.WARNING)
+        assert "1 alarm cannot notify anyone, because no action is configured." in warned
+        assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
-    def test_that_nobody_has_subscribed_to_are_warned_of_but_locally(self, account: Account) -> None:
+    def test_without_a_subscriber_are_a_warning_in_aws_only(self, account: Account) -> None:
         client = account.client("sns")
         (subscription,) = client.list_subscriptions()["Subscriptions"]
         client.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
         warned = only(alarm_findings(account.deployment), FindingLevel.WARNING)
-        assert "Nobody has subscribed to the alarms: nobody is told." in warned
+        assert "Nobody has subscribed to the alarms, so alarms notify no one." in warned
         assert "sns subscribe --topic-arn" in warned
-        assert told(alarm_findings(account.local()), FindingLevel.WARNING) == []
+        assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
-    def test_whose_subscription_is_not_confirmed_are_warned_of(self, account: Account) -> None:
+    def test_without_a_confirmed_subscription_are_a_warning(self, account: Account) -> None:
         pending = {"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}
         deployment = intercepted(account, "sns", "ListSubscriptionsByTopic", pending)
         warned = only(alarm_findings(deployment), FindingLevel.WARNING)
-        assert "The subscription waits to be confirmed: nobody is told." in warned
+        assert "The subscription is not confirmed, so alarms notify no one." in warned
 
 
 class TestPermissions:
-    """What the user's own credentials may not look at is a warning, and the rest is looked at all the same."""
+    """A request that the user's own credentials do not allow is a warning, and all other checks still run."""
 
     @pytest.mark.parametrize(
         ("service", "operation", "check"),
@@ -618,13 +625,11 @@ class TestPermissions:
             ("sns", "ListSubscriptionsByTopic", "alarms"),
         ],
     )
-    def test_that_are_missing_are_warned_of(self, service: str, operation: str, check: str, account: Account) -> None:
-        findings = everything(intercepted(account, service, operation, denied(operation)))
-        assert told(iter(findings)) == []
-        warned = told(iter(findings), FindingLevel.WARNING)
-        assert any(
-            one.startswith(f"{check}: could not be looked at: your AWS credentials may not do") for one in warned
-        )
+    def test_that_are_missing_are_a_warning(self, service: str, operation: str, check: str, account: Account) -> None:
+        findings = all_findings(intercepted(account, service, operation, denied(operation)))
+        assert reported(iter(findings)) == []
+        warned = reported(iter(findings), FindingLevel.WARNING)
+        assert any(one.startswith(f"{check}: Not checked: your AWS credentials do not allow") for one in warned)
         assert all(operation in one for one in warned)
 
     def test_another_error_is_a_failure_without_its_text(self, account: Account) -> None:
@@ -632,7 +637,7 @@ class TestPermissions:
         finding = only(
             alarm_findings(intercepted(account, "cloudwatch", "DescribeAlarms", ClientError(fault, "DescribeAlarms")))
         )
-        assert finding.strip() == "alarms: could not be looked at: DescribeAlarms ended with InternalError."
+        assert finding.strip() == "alarms: Not checked: DescribeAlarms failed with InternalError."
 
 
 def denied(operation: str) -> ClientError:
@@ -641,7 +646,7 @@ def denied(operation: str) -> ClientError:
 
 
 def intercepted(account: Account, service: str, operation: str, reply: dict[str, Any] | ClientError) -> Deployment:
-    """The same account, but that one operation answers something else: members of the reply are replaced."""
+    """Return the same deployment with members of one operation's reply replaced, or with an error instead."""
     session = boto3.session.Session()
 
     def answer(parsed: dict[str, Any], **_: object) -> None:
@@ -660,17 +665,17 @@ class TestTheStack:
         return stack_findings(boto3.session.Session(), STACK)
 
     @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
-    def test_is_in_order_when_it_is_finished(self, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_passes_after_a_finished_deployment(self, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (finding,) = self.stack(monkeypatch, status)
-        assert (finding.outcome, finding.words) == (FindingLevel.OK, f"callhooks is {status}.")
+        assert (finding.level, finding.message) == (FindingLevel.OK, f"callhooks is {status}.")
 
-    def test_whose_last_deployment_was_taken_back_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_after_a_rollback_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), FindingLevel.WARNING)
         assert "the last deployment failed and was rolled back" in warned
         assert "describe-stack-events --stack-name callhooks" in warned
 
     @pytest.mark.parametrize(
-        ("status", "words"),
+        ("status", "expected"),
         [
             ("UPDATE_IN_PROGRESS", "a deployment is in progress"),
             ("ROLLBACK_COMPLETE", "the last deployment failed"),
@@ -678,10 +683,12 @@ class TestTheStack:
             ("DELETE_FAILED", "the last deployment failed"),
         ],
     )
-    def test_that_is_not_finished_is_told(self, status: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert words in only(self.stack(monkeypatch, status))
+    def test_that_is_not_finished_is_reported(
+        self, status: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert expected in only(self.stack(monkeypatch, status))
 
-    def test_that_is_not_there_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_that_does_not_exist_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: object) -> str:
             raise StackUnknown("Cannot read the stack callhooks: it does not exist")
 

@@ -1,4 +1,4 @@
-"""What the doctor finds of permissions: those of the template, fewer, more, or none."""
+"""Findings of the doctor about permissions: as in the template, fewer, more, or none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICY = "permissions"
 
 
 class Session(boto3.session.Session):
-    """An account whose CloudFormation has the template."""
+    """Session whose CloudFormation returns the template."""
 
     def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
         return self if service_name == "cloudformation" else super().client(service_name, *args, **kwargs)  # type: ignore[call-overload]
@@ -37,7 +37,7 @@ class Session(boto3.session.Session):
 
 @dataclass
 class Account:
-    """The roles of a stack, and ways to change them."""
+    """The roles of a stack, with methods that change them."""
 
     deployment: Deployment
     iam: Any
@@ -77,69 +77,75 @@ def account() -> Iterator[Account]:
         yield made
 
 
-def test_the_roles_of_the_template_are_fine(account: Account) -> None:
+def test_the_roles_of_the_template_pass(account: Account) -> None:
     (finding,) = account.findings()
-    assert finding.outcome is FindingLevel.OK
-    assert finding.words == "All 11 functions may do what the template says, and nothing besides."
+    assert finding.level is FindingLevel.OK
+    assert finding.message == "All 11 functions have exactly the permissions of the template."
 
 
 @pytest.mark.parametrize(
-    ("role", "sid", "words"),
+    ("role", "sid", "expected"),
     [
-        ("CallProjectorRole", "Publish", "CallProjectorFunction may not do events:PutEvents (Publish) any more."),
+        ("CallProjectorRole", "Publish", "CallProjectorFunction lacks the permission events:PutEvents (Publish)."),
         (
             "JambonzClientAuthRole",
             "FindClients",
-            "JambonzClientAuthFunction may not do dynamodb:GetItem (FindClients) any more.",
+            "JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients).",
         ),
-        ("SpillDrainerRole", "StoreEvents", "SpillDrainerFunction may not do dynamodb:PutItem (StoreEvents) any more."),
-        ("WavixCallRole", "SpillEvents", "WavixCallFunction may not do sqs:SendMessage (SpillEvents) any more."),
-        ("BirdVoiceRole", "WriteLog", "BirdVoiceFunction may not do logs:PutLogEvents (WriteLog) any more."),
+        (
+            "SpillDrainerRole",
+            "StoreEvents",
+            "SpillDrainerFunction lacks the permission dynamodb:PutItem (StoreEvents).",
+        ),
+        ("WavixCallRole", "SpillEvents", "WavixCallFunction lacks the permission sqs:SendMessage (SpillEvents)."),
+        ("BirdVoiceRole", "WriteLog", "BirdVoiceFunction lacks the permission logs:PutLogEvents (WriteLog)."),
     ],
 )
-def test_a_permission_that_was_taken_away_is_named(role: str, sid: str, words: str, account: Account) -> None:
+def test_a_missing_permission_is_named(role: str, sid: str, expected: str, account: Account) -> None:
     account.put(role, [one for one in account.statements(role) if one["Sid"] != sid])
     (finding,) = account.findings()
-    assert (finding.check, finding.outcome, finding.words) == (f"role {role}", FindingLevel.FAILURE, words)
-    assert "put back what template.yaml has" in finding.remedy
+    assert (finding.check, finding.level, finding.message) == (f"role {role}", FindingLevel.FAILURE, expected)
+    assert "Restore the policy that template.yaml has" in finding.remedy
 
 
-def test_a_permission_that_was_added_is_named(account: Account) -> None:
+def test_an_additional_permission_is_named(account: Account) -> None:
     further = {"Sid": "More", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "*"}
     account.put("WavixCallRole", [*account.statements("WavixCallRole"), further])
     (finding,) = account.findings()
-    assert finding.outcome is FindingLevel.WARNING
-    assert finding.words == "WavixCallFunction may do more than the template says: s3:GetObject, s3:PutObject (More)."
+    assert finding.level is FindingLevel.WARNING
+    assert finding.message == (
+        "WavixCallFunction has a permission that is not in the template: s3:GetObject, s3:PutObject (More)."
+    )
 
 
-def test_what_is_denied_besides_is_named(account: Account) -> None:
+def test_an_additional_denial_is_named(account: Account) -> None:
     denied = {"Sid": "Freeze", "Effect": "Deny", "Action": "dynamodb:PutItem", "Resource": "*"}
     account.put("WavixCallRole", [*account.statements("WavixCallRole"), denied])
     (finding,) = account.findings()
-    assert (finding.outcome, finding.words) == (
+    assert (finding.level, finding.message) == (
         FindingLevel.FAILURE,
         "WavixCallFunction is denied dynamodb:PutItem (Freeze).",
     )
 
 
-def test_a_further_policy_is_named(account: Account) -> None:
+def test_an_additional_policy_is_named(account: Account) -> None:
     arn = account.iam.create_policy(PolicyName="anything", PolicyDocument=ANYTHING)["Policy"]["Arn"]
     account.iam.attach_role_policy(RoleName="BirdVoiceRole", PolicyArn=arn)
     account.iam.put_role_policy(RoleName="BirdVoiceRole", PolicyName="by-hand", PolicyDocument=ANYTHING)
     (finding,) = account.findings()
-    assert finding.outcome is FindingLevel.WARNING
-    assert finding.words == "BirdVoiceFunction may do more than the template says, by by-hand, anything."
+    assert finding.level is FindingLevel.WARNING
+    assert finding.message == "BirdVoiceFunction has policies that are not in the template: by-hand, anything."
 
 
-def test_a_policy_that_is_gone_is_named(account: Account) -> None:
+def test_a_deleted_policy_is_named(account: Account) -> None:
     account.iam.delete_role_policy(RoleName="JambonzNewCallRole", PolicyName=POLICY)
     (finding,) = account.findings()
-    assert (finding.check, finding.outcome) == ("role JambonzNewCallRole", FindingLevel.FAILURE)
-    assert finding.words == "Its policy, or all of it, is not there: JambonzNewCallFunction may do nothing."
+    assert (finding.check, finding.level) == ("role JambonzNewCallRole", FindingLevel.FAILURE)
+    assert finding.message == "The role or its policy does not exist, so JambonzNewCallFunction has no permissions."
 
 
 def test_a_role_that_the_stack_does_not_have_is_named(account: Account) -> None:
     left = [one for one in account.deployment.resources if one.logical_id != "CallLogRole"]
     account.deployment = Deployment(account.deployment.session, "callhooks", None, account.deployment.outputs, left)
     (finding,) = account.findings()
-    assert (finding.check, finding.words) == ("role CallLogRole", "The stack has no such role.")
+    assert (finding.check, finding.message) == ("role CallLogRole", "The stack does not have this role.")

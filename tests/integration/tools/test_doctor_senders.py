@@ -1,4 +1,4 @@
-"""What the doctor finds in the deliveries that jambonz has really sent."""
+"""Findings of the doctor about deliveries that jambonz has sent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def call(call_sid: str) -> Event:
 
 
 def projected(aws: Aws, handler: Handler, *events: Event) -> None:
-    """Deliver, and keep the calls as the projector does."""
+    """Deliver events, and store their calls as the projector does."""
     for event in events:
         assert handler(event).statusCode == 200
     store = CallStore(aws.dynamodb, TABLE)
@@ -78,44 +78,46 @@ class TestSignatures:
         text = json.dumps({"webhook_secrets": []})
         boto3.client("secretsmanager").put_secret_value(SecretId="webhook-secrets", SecretString=text)
 
-    def test_that_arrive_are_no_finding(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+    def test_that_arrive_give_no_finding(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
         projected(aws, new_container("jambonz_new_call"), call("call-1"))
         assert findings(deployment) == []
 
     @pytest.mark.usefixtures("without_secret")
-    def test_that_do_not_arrive_are_warned_of(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+    def test_that_do_not_arrive_are_a_warning(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
         unsigned = (without_header(call(f"call-{number}"), "jambonz-signature") for number in range(3))
         projected(aws, new_container("jambonz_new_call"), *unsigned)
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (FindingLevel.WARNING, "jambonz signatures")
-        assert "stored as one event" in finding.words
+        assert (finding.level, finding.check) == (FindingLevel.WARNING, "jambonz signatures")
+        assert "stored as one event" in finding.message
         assert "JambonzSignatureHeader (currently Jambonz-Signature)" in finding.remedy
 
     @pytest.mark.usefixtures("without_secret")
-    def test_that_arrive_without_a_secret_to_verify_them_are_no_finding_here(
+    def test_that_cannot_be_verified_without_a_secret_give_no_finding_here(
         self, aws: Aws, deployment: Deployment, new_container: Any
     ) -> None:
         projected(aws, new_container("jambonz_new_call"), call("call-1"))
         assert findings(deployment) == []
 
     @pytest.mark.usefixtures("without_secret")
-    def test_of_the_doctor_itself_are_not_looked_at(self, aws: Aws, deployment: Deployment, new_container: Any) -> None:
+    def test_of_the_doctor_s_own_deliveries_are_ignored(
+        self, aws: Aws, deployment: Deployment, new_container: Any
+    ) -> None:
         unsigned = without_header(call("callhooks-doctor-1"), "jambonz-signature")
         projected(aws, new_container("jambonz_new_call"), unsigned)
         assert findings(deployment) == []
 
-    def test_that_are_missing_where_a_secret_is_set_have_refused_callers(
+    def test_that_are_missing_although_a_secret_is_set_are_a_failure(
         self, aws: Aws, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
     ) -> None:
         renamed = without_header(call("call-1"), "jambonz-signature")
         assert new_container("jambonz_new_call")(renamed).statusCode == 401
         log_lines(log)
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz signatures")
-        assert "without the header Jambonz-Signature were rejected (401) by JambonzNewCallFunction" in finding.words
+        assert (finding.level, finding.check) == (FindingLevel.FAILURE, "jambonz signatures")
+        assert "without the header Jambonz-Signature were rejected (401) by JambonzNewCallFunction" in finding.message
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 
-    def test_that_were_missing_before_the_function_was_changed_are_no_finding(
+    def test_that_were_missing_before_the_function_changed_give_no_finding(
         self, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
     ) -> None:
         assert new_container("jambonz_new_call")(without_header(call("call-1"), "jambonz-signature")).statusCode == 401
@@ -123,11 +125,11 @@ class TestSignatures:
         boto3.client("lambda").update_function_configuration(FunctionName=FUNCTION, MemorySize=512)
         assert findings(deployment) == []
 
-    def test_that_are_missing_beside_a_wrong_password_are_no_finding(
+    def test_that_are_missing_along_with_a_wrong_password_give_no_finding(
         self, aws: Aws, deployment: Deployment, new_container: Callable[..., Handler], log: io.StringIO
     ) -> None:
-        stranger = {**call("call-1"), "headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}
-        assert new_container("jambonz_new_call")(stranger).statusCode == 401
+        unauthenticated = {**call("call-1"), "headers": {"authorization": "Basic d3Jvbmc6d3Jvbmc="}}
+        assert new_container("jambonz_new_call")(unauthenticated).statusCode == 401
         log_lines(log)
         assert findings(deployment) == []
 
@@ -137,18 +139,18 @@ class TestRegistrations:
     def handler(self, aws: Aws, new_container: Callable[..., Handler]) -> Handler:
         return new_container("jambonz_client_auth")
 
-    def test_by_get_are_named_with_the_remedy(self, deployment: Deployment, handler: Handler) -> None:
+    def test_by_get_are_reported_with_the_remedy(self, deployment: Deployment, handler: Handler) -> None:
         for number in range(2):
             query = f"method=REGISTER&username=jane&realm=r&nonce=n{number}&uri=u&response=x"
             event = signed_event("", path="/webhooks/client-auth", method="GET", query=query, request_id=f"{number}")
             assert json.loads(handler(event).body) == {"status": "fail"}
         (finding,) = findings(deployment)
-        assert (finding.outcome, finding.check) == (FindingLevel.FAILURE, "jambonz registration hook")
-        assert "GET, which jambonz does not sign: 2 SIP clients" in finding.words
+        assert (finding.level, finding.check) == (FindingLevel.FAILURE, "jambonz registration hook")
+        assert "GET, which jambonz does not sign: 2 SIP clients" in finding.message
         assert "to POST" in finding.remedy
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 
-    def test_by_post_are_no_finding_even_where_they_fail(self, deployment: Deployment, handler: Handler) -> None:
+    def test_by_post_give_no_finding_even_if_they_fail(self, deployment: Deployment, handler: Handler) -> None:
         event = signed_event(attempt(password="wrong"), path="/webhooks/client-auth", now=datetime.now(UTC))
         assert json.loads(handler(event).body) == {"status": "fail"}
         assert findings(deployment) == []

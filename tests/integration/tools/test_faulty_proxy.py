@@ -1,4 +1,4 @@
-"""The proxy of the fault tests breaks what it is told to break, and nothing else."""
+"""The proxy of the fault tests breaks only the requests that a test chooses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SENDERS = 32
 
 
 class Engine(ThreadingHTTPServer):
-    """Answers with what it was sent, and remembers it."""
+    """Engine that echoes and records requests."""
 
     daemon_threads = True
     request_queue_size = SENDERS
@@ -45,7 +45,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing: the tests ask what was received."""
+        """Log nothing; the tests read `received`."""
 
 
 @pytest.fixture
@@ -71,7 +71,9 @@ def client(proxy: FaultyProxy) -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(client: httpx.Client, operation: str = "DynamoDB_20120810.PutItem", body: bytes = b"{}") -> httpx.Response:
+def send_request(
+    client: httpx.Client, operation: str = "DynamoDB_20120810.PutItem", body: bytes = b"{}"
+) -> httpx.Response:
     return client.post("/", content=body, headers={"X-Amz-Target": operation})
 
 
@@ -83,7 +85,7 @@ def test_a_request_and_its_answer_go_through_unchanged(client: httpx.Client, eng
 
 def test_requests_are_counted_by_operation(client: httpx.Client, proxy: FaultyProxy) -> None:
     for target in ("DynamoDB_20120810.PutItem", "AmazonSQS.SendMessage", "DynamoDB_20120810.PutItem"):
-        ask(client, target)
+        send_request(client, target)
     assert proxy.seen == {"DynamoDB.PutItem": 2, "AmazonSQS.SendMessage": 1}
 
 
@@ -97,61 +99,59 @@ def test_requests_are_counted_by_operation(client: httpx.Client, proxy: FaultyPr
         (Fault.REFUSE_FOR_GOOD, "DynamoDB_20120810.PutItem", "DynamoDB#ValidationException"),
     ],
 )
-def test_an_error_is_answered_in_the_words_of_the_service(
+def test_an_error_has_the_format_of_the_service(
     client: httpx.Client, proxy: FaultyProxy, fault: Fault, target: str, error: str
 ) -> None:
     with proxy.broken(fault, error.partition("#")[0]) as breakage:
-        answer = ask(client, target)
+        answer = send_request(client, target)
     assert json.loads(answer.content)["__type"] == error
     assert answer.status_code == (500 if fault is Fault.ERROR else 400)
     assert breakage.hits == 1
 
 
 @pytest.mark.parametrize(("fault", "received"), [(Fault.UNREACHABLE, 0), (Fault.LOSE_REPLY, 1)])
-def test_a_connection_is_closed_with_and_without_the_request_done(
+def test_a_connection_is_closed_before_or_after_the_request_is_forwarded(
     client: httpx.Client, proxy: FaultyProxy, engine: Engine, fault: Fault, received: int
 ) -> None:
     with proxy.broken(fault, "DynamoDB"), pytest.raises(httpx.RemoteProtocolError):
-        ask(client)
+        send_request(client)
     assert len(engine.received) == received
-    assert ask(client).status_code == 200
+    assert send_request(client).status_code == 200
 
 
-def test_what_hangs_is_let_go_when_the_fault_is_over(client: httpx.Client, proxy: FaultyProxy, engine: Engine) -> None:
+def test_a_hanging_request_ends_with_the_fault(client: httpx.Client, proxy: FaultyProxy, engine: Engine) -> None:
     with ThreadPoolExecutor() as pool:
         with proxy.broken(Fault.HANG, "DynamoDB") as breakage:
-            hanging = pool.submit(ask, client)
-            # Another service goes on meanwhile.
+            hanging = pool.submit(send_request, client)
+            # Another service still works.
             while not breakage.hits:
-                assert ask(client, "AmazonSQS.SendMessage").status_code == 200
+                assert send_request(client, "AmazonSQS.SendMessage").status_code == 200
             assert not hanging.done()
         assert isinstance(hanging.exception(5), httpx.RemoteProtocolError)
     assert all(body == b"{}" for _, _, body in engine.received)
-    assert ask(client).status_code == 200
+    assert send_request(client).status_code == 200
 
 
-def test_a_service_an_operation_every_second_request_or_one_item_can_be_broken(
-    client: httpx.Client, proxy: FaultyProxy
-) -> None:
+def test_faults_can_target_a_service_an_operation_or_some_requests(client: httpx.Client, proxy: FaultyProxy) -> None:
     with proxy.broken(Fault.DENY, "DynamoDB.GetItem"):
-        assert ask(client).status_code == 200
-        assert ask(client, "DynamoDB_20120810.GetItem").status_code == 400
+        assert send_request(client).status_code == 200
+        assert send_request(client, "DynamoDB_20120810.GetItem").status_code == 400
     with proxy.broken(Fault.DENY, "DynamoDB", every=2):
-        assert [ask(client).status_code for _ in range(4)] == [200, 400, 200, 400]
+        assert [send_request(client).status_code for _ in range(4)] == [200, 400, 200, 400]
     with proxy.broken(Fault.DENY, "DynamoDB", having="event#1"):
-        assert [ask(client, body=body).status_code for body in (b"event#1", b"event#2")] == [400, 200]
+        assert [send_request(client, body=body).status_code for body in (b"event#1", b"event#2")] == [400, 200]
 
 
-def test_of_two_faults_the_later_one_goes_first(client: httpx.Client, proxy: FaultyProxy) -> None:
+def test_the_latest_fault_takes_precedence(client: httpx.Client, proxy: FaultyProxy) -> None:
     with proxy.broken(Fault.DENY, "DynamoDB"):
         with proxy.broken(Fault.ERROR, "DynamoDB"):
-            assert ask(client).status_code == 500
-        assert ask(client).status_code == 400
-    assert ask(client).status_code == 200
+            assert send_request(client).status_code == 500
+        assert send_request(client).status_code == 400
+    assert send_request(client).status_code == 200
 
 
-def test_a_worker_is_killed_after_its_request_was_done_and_no_other_one(proxy: FaultyProxy, engine: Engine) -> None:
-    # This process is the engine here, and these are two of its workers.
+def test_only_the_worker_that_sent_the_request_is_killed(proxy: FaultyProxy, engine: Engine) -> None:
+    # In this test, this process is the engine, and these are two of its workers.
     program = """
 import sys, urllib.request
 ask = lambda: urllib.request.urlopen(urllib.request.Request(sys.argv[1], b"{}", {"X-Amz-Target": sys.argv[2]}))
@@ -171,7 +171,7 @@ print(ask().status)
     with proxy.broken(Fault.KILL, "DynamoDB.PutItem") as breakage:
         assert not killed.communicate("\n", timeout=30)[0]
     assert killed.returncode == -SIGKILL
-    # The proxy notes it after it has happened.
+    # The proxy records the kill afterwards.
     deadline = time.monotonic() + 10
     while not breakage.killed and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -180,13 +180,13 @@ print(ask().status)
     assert len(engine.received) == 2
 
 
-def test_many_connections_are_served_at_once(client: httpx.Client, proxy: FaultyProxy) -> None:
+def test_many_connections_are_served_concurrently(client: httpx.Client, proxy: FaultyProxy) -> None:
     together = threading.Barrier(SENDERS)
 
     def send(number: int) -> bytes:
         with httpx.Client(base_url=proxy.url, timeout=10, trust_env=False) as own:
             together.wait(30)
-            return b"".join(ask(own, body=b"%d " % number).content for _ in range(5))
+            return b"".join(send_request(own, body=b"%d " % number).content for _ in range(5))
 
     with ThreadPoolExecutor(SENDERS) as pool:
         assert list(pool.map(send, range(SENDERS))) == [b"%d " % number * 5 for number in range(SENDERS)]

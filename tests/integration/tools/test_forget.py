@@ -1,4 +1,4 @@
-"""`callhooks forget` on a table as the template describes it, and the projector beside it."""
+"""`callhooks forget` on the table of the template, with the projector running alongside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from callhooks.providers.jambonz.tool_hook import ToolHook, tool_response
 from callhooks.runtime.http import Request, Response
 from callhooks_tools.cli import app
 from callhooks_tools.commands import forget as forget_command
-from callhooks_tools.recovery.forget import PROJECTION_SECONDS, Person, Removal, StillComing, find
+from callhooks_tools.recovery.forget import PROJECTION_SECONDS, EventsStillArriving, Person, Removal, find
 from callhooks_tools.recovery.stored_events import scan
 from typer.testing import CliRunner, Result
 
@@ -45,7 +45,7 @@ class Killed(BaseException):
 
 
 def call(call_id: str, *, from_: str = OTHER, parent: str | None = None) -> list[Item]:
-    """A call's items. Of its events only one names a party, and its own item does as well."""
+    """Return the items of a call. Its own item and only one of its events have caller and callee."""
     events = [
         replace(make_event(Kind.RINGING, key="ringing"), call_id=call_id),
         replace(make_event(Kind.INITIATED, key="initiated", from_=from_, to=OTHER), call_id=call_id),
@@ -72,7 +72,7 @@ def quarantined(body: bytes, answer: str = "") -> Item:
 
 
 def tool_call(call_id: str, result: object) -> Item:
-    """What a tool was asked for in another caller's call, and what the model was told."""
+    """Return the event of a tool call in another person's call, with the result in its answer."""
     hook = ToolHook("openai", call_id, (ToolRequest("who_answers", {}, "call_1"),), (ToolOutcome(result),))
     event = replace(make_event(Kind.TOOL_CALLED, key="tool", from_=None), call_id=call_id)
     request = Request("POST", "/", body=b'{"name": "who_answers"}')
@@ -115,7 +115,7 @@ assert len(LONGER) == 1
 
 @dataclass
 class World:
-    """The table, and what removes from it; `sleeps` are done in turn when it waits."""
+    """The table, with a removal; each wait runs the next of `sleeps`."""
 
     aws: Aws
     now: datetime = LATER
@@ -140,7 +140,7 @@ class World:
         removal = Removal(client or self.aws.dynamodb, TABLE, person, lambda: self.now, self.sleep)
         removal.remove(found, lambda: None)
         if removal.recent:
-            removal.remove_what_came_back()
+            removal.remove_reappeared()
         return removal
 
 
@@ -165,7 +165,7 @@ def openai(output: str) -> object:
 
 
 class TestForgetting:
-    def test_leaves_the_digits_nowhere_in_the_table_and_of_others_changes_answers_alone(self, world: World) -> None:
+    def test_removes_all_digits_and_changes_only_the_answers_of_others(self, world: World) -> None:
         world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
         assert items_with(DIGITS, ANSWERS) == sorted(keys_of(ANSWERS), key=list(map(key_of, ANSWERS)).index)
         removal = world.forget()
@@ -182,11 +182,11 @@ class TestForgetting:
             openai('{"vcard": "***", "link": "/?to=***&a=1"}'),
             [{"verb": "dial", "target": [{"type": "phone", "number": "***"}]}],
         ]
-        again = world.forget()
-        assert (again.items, again.redacted) == (0, 0)
+        second = world.forget()
+        assert (second.items, second.redacted) == (0, 0)
         assert {key_of(item): item for item in world.aws.items()} == left
 
-    def test_gives_a_repeat_the_redacted_answer(self, world: World) -> None:
+    def test_gives_a_duplicate_the_redacted_answer(self, world: World) -> None:
         world.put(ANSWERS[:1])
         world.forget()
         store = EventStore(world.aws.dynamodb, TABLE)
@@ -196,12 +196,12 @@ class TestForgetting:
         assert "Ring ***, or ***." in str(repeat.value.old_data_record.response_data)
 
     @pytest.mark.parametrize("meanwhile", ["gone", "changed"])
-    def test_leaves_alone_what_has_changed_since_it_was_read(self, meanwhile: str, world: World) -> None:
+    def test_does_not_overwrite_an_answer_that_has_changed(self, meanwhile: str, world: World) -> None:
         world.put(ANSWERS[:1])
         changed: list[Item] = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
 
         class Racing:
-            """DynamoDB, where something happens between the read and the write."""
+            """DynamoDB where the item changes between the read and the write."""
 
             get_item = world.aws.dynamodb.get_item
             get_paginator = world.aws.dynamodb.get_paginator
@@ -214,11 +214,11 @@ class TestForgetting:
         assert world.forget(Racing()).redacted == 0
         assert world.aws.items() == changed
 
-    def test_of_a_call_whose_events_never_end_gives_up(self, world: World) -> None:
+    def test_gives_up_on_a_call_that_keeps_getting_events(self, world: World) -> None:
         world.put(call("theirs", from_=NUMBER))
 
         class Busy:
-            """DynamoDB, where an event comes in after each that is removed."""
+            """DynamoDB where a new event arrives after each removal."""
 
             get_paginator = world.aws.dynamodb.get_paginator
             removed = 0
@@ -229,13 +229,13 @@ class TestForgetting:
                 world.put([stored_item(replace(make_event(Kind.DTMF, key=f"late-{self.removed}"), call_id="theirs"))])
 
         busy = Busy()
-        with pytest.raises(StillComing):
+        with pytest.raises(EventsStillArriving):
             world.forget(busy)
         assert busy.removed < 100
 
 
 class Mortal:
-    """DynamoDB, which is gone after so many writes."""
+    """DynamoDB that kills the process after a number of writes."""
 
     def __init__(self, aws: Aws, writes: int) -> None:
         self._client = aws.dynamodb
@@ -254,7 +254,7 @@ class Mortal:
 
 
 @pytest.mark.parametrize("writes", [*range(0, len(THEIRS), 5), *range(len(THEIRS), len(THEIRS) + len(ANSWERS))])
-def test_wherever_it_is_killed_the_next_run_ends_right(writes: int, world: World) -> None:
+def test_a_run_after_a_kill_at_any_write_completes_the_removal(writes: int, world: World) -> None:
     world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
     with pytest.raises(Killed):
         world.forget(Mortal(world.aws, writes))
@@ -266,7 +266,7 @@ def test_wherever_it_is_killed_the_next_run_ends_right(writes: int, world: World
 
 
 class TestTheProjector:
-    """It may have read a call before it was forgotten, be told of it later, or try it again."""
+    """The projector may have read a call before its removal, receive its events later, or retry them."""
 
     @pytest.fixture
     def projector(self, world: World) -> Callable[[Any], Any]:
@@ -280,12 +280,12 @@ class TestTheProjector:
         handler = loaded_handler("call_projector")
         return lambda batch: handler(batch, Invocation())
 
-    def waiting(self, queue: str) -> int:
+    def queue_depth(self, queue: str) -> int:
         sqs = boto3.client("sqs")
         return len(sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"]).get("Messages", []))
 
     @pytest.mark.parametrize("batch_of", [stream_batch, lambda items: queue_batch(map(key_message, items))])
-    def test_that_is_told_of_the_events_later_brings_nothing_back(
+    def test_that_receives_the_events_later_restores_nothing(
         self, batch_of: Callable[[list[Item]], Any], world: World, projector: Callable[[Any], Any]
     ) -> None:
         items = call("theirs", from_=NUMBER)
@@ -293,9 +293,9 @@ class TestTheProjector:
         world.forget()
         assert projector(batch_of(items[:3])) == {"batchItemFailures": []}
         assert world.keys() == set()
-        assert (self.waiting("subscriber"), self.waiting("retries")) == (0, 0)
+        assert (self.queue_depth("subscriber"), self.queue_depth("retries")) == (0, 0)
 
-    def test_that_had_read_the_call_before_brings_it_back_for_a_minute_at_most(self, world: World) -> None:
+    def test_that_had_read_the_call_restores_it_for_at_most_a_minute(self, world: World) -> None:
         items = call("theirs", from_=NUMBER)
         world.put(items[:3])
         calls = CallStore(world.aws.dynamodb, TABLE)
@@ -306,25 +306,25 @@ class TestTheProjector:
         assert world.slept == [PROJECTION_SECONDS]
         assert (world.keys(), removal.items) == (set(), 4)
 
-    def test_is_told_nothing_of_a_redaction(self, world: World, projector: Callable[[Any], Any]) -> None:
+    def test_ignores_a_redaction(self, world: World, projector: Callable[[Any], Any]) -> None:
         world.put(ANSWERS)
         world.forget()
         assert projector(stream_batch(world.aws.items(), name="MODIFY")) == {"batchItemFailures": []}
         assert world.keys() == keys_of(ANSWERS)
-        assert (self.waiting("subscriber"), self.waiting("retries")) == (0, 0)
+        assert (self.queue_depth("subscriber"), self.queue_depth("retries")) == (0, 0)
 
-    def test_is_not_waited_for_where_the_events_are_days_old(self, world: World) -> None:
+    def test_is_not_waited_for_if_the_events_are_days_old(self, world: World) -> None:
         world.put(call("theirs", from_=NUMBER))
         world.forget()
         assert world.slept == []
 
-    def test_that_writes_the_call_while_its_events_are_removed_does_not_keep_it(self, world: World) -> None:
+    def test_that_writes_the_call_during_its_removal_does_not_restore_it(self, world: World) -> None:
         items = call("theirs", from_=NUMBER)
         world.put(items)
         calls = CallStore(world.aws.dynamodb, TABLE)
 
         class Racing:
-            """DynamoDB, where the projector writes a call of what is left after each removal."""
+            """DynamoDB where the projector writes the call from the remaining events after each removal."""
 
             get_paginator = world.aws.dynamodb.get_paginator
 
@@ -339,13 +339,13 @@ class TestTheProjector:
 
 
 def write_back(world: World, calls: CallStore, events: tuple[CallEvent, ...]) -> None:
-    """What a slow projector does at last; by then nothing is left."""
+    """Write the call as a slow projector would, after everything has been removed."""
     assert world.keys() == set()
     assert calls.write_if_newer("jambonz#theirs", fold(events), expires_at=None)
 
 
-def of_old(items: Iterable[Item]) -> list[Item]:
-    """The items as they were received long ago by the command's own clock, which no test sets."""
+def received_long_ago(items: Iterable[Item]) -> list[Item]:
+    """Return the items with an old time of receipt, because the command uses the real clock."""
     return [{**item, "received_at": {"S": "2020-11-21T06:30:00.000Z"}} for item in items]
 
 
@@ -363,27 +363,25 @@ class TestTheCommand:
             app, ["forget", *arguments], env={"COLUMNS": "200", **environment}, input=stdin
         )
 
-    def test_shows_what_it_has_found_and_removes_it(self, forget: Callable[..., Result], world: World) -> None:
-        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+    def test_shows_the_matches_and_removes_them(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(received_long_ago([*THEIRS, *NOT_THEIRS]))
         forgotten = forget(NUMBER, "--yes")
         assert done(forgotten).splitlines() == [
-            f"Of jambonz, voipstudio, wavix, from 2020-11-21 to 2026-11-21, in {len(THEIRS) + len(NOT_THEIRS)} items:",
-            "  calls from or to it             1",
-            "  calls that mention it           1",
+            f"Matches in {len(THEIRS) + len(NOT_THEIRS)} items (jambonz, voipstudio, wavix, 2020-11-21 to 2026-11-21):",
+            "  calls as caller or callee       1",
+            "  calls with a mention            1",
             "  legs of these calls             2",
             "  SMS                             1",
             "  events without a call           1",
             "  deliveries in quarantine        4",
-            f"Removed {len(THEIRS)} items. docs/personal-data.md says what lies elsewhere, and for how long.",
+            f"Removed {len(THEIRS)} items. docs/personal-data.md lists where else data is stored, and for how long.",
         ]
         assert "555" not in forgotten.output
         assert world.keys() == keys_of(NOT_THEIRS)
-        assert done(forget(NUMBER, "--yes")) == f"Nothing is stored of it, in {len(NOT_THEIRS)} items.\n"
+        assert done(forget(NUMBER, "--yes")) == f"No matches in {len(NOT_THEIRS)} items.\n"
 
-    def test_shows_answers_and_results_of_tools_and_redacts_them(
-        self, forget: Callable[..., Result], world: World
-    ) -> None:
-        world.put(of_old([*NOT_THEIRS, *ANSWERS]))
+    def test_shows_answers_and_tool_results_and_redacts_them(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(received_long_ago([*NOT_THEIRS, *ANSWERS]))
         for number, result in enumerate((NUMBER, {"rings": ["+1 (415) 555-0123", OTHER]}, OTHER)):
             record = {
                 "id": {"S": f"tool#{number}"},
@@ -392,15 +390,18 @@ class TestTheCommand:
                 "data": {"S": json.dumps([{"value": result, "is_error": False}])},
             }
             world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
-        begun = {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}}
-        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=begun)
+        in_progress = {"id": {"S": "tool#3"}, "status": {"S": "INPROGRESS"}}
+        world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=in_progress)
         forgotten = forget(NUMBER, "--yes")
         assert done(forgotten).splitlines() == [
-            f"Of jambonz, wavix, from 2020-11-21 to 2026-11-21, in {len(NOT_THEIRS) + len(ANSWERS)} items:",
-            "  answers to others               4",
-            "  results of tools                2",
-            "Answers and results stay, with *** in place of the number.",
-            "Removed 0 items and redacted 6 answers. docs/personal-data.md says what lies elsewhere, and for how long.",
+            f"Matches in {len(NOT_THEIRS) + len(ANSWERS)} items (jambonz, wavix, 2020-11-21 to 2026-11-21):",
+            "  answers to other people         4",
+            "  tool results                    2",
+            "Answers and tool results are not removed; *** replaces the number in them.",
+            (
+                "Removed 0 items and redacted 6 answers. "
+                "docs/personal-data.md lists where else data is stored, and for how long."
+            ),
         ]
         assert "555" not in forgotten.output
         records = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
@@ -409,48 +410,48 @@ class TestTheCommand:
             record["id"]["S"]: json.loads(record["data"]["S"])[0]["value"] for record in records if "data" in record
         } == {"tool#0": "***", "tool#1": {"rings": ["***", OTHER]}, "tool#2": OTHER}
         assert items_with(DIGITS, world.aws.items()) == LONGER
-        assert forget(NUMBER, "--yes").stdout.startswith("Nothing is stored of it")
+        assert forget(NUMBER, "--yes").stdout.startswith("No matches in ")
 
-    def test_redacts_results_of_tools_alone(self, forget: Callable[..., Result], world: World) -> None:
+    def test_redacts_tool_results_if_nothing_else_matches(self, forget: Callable[..., Result], world: World) -> None:
         record = {"id": {"S": "tool#1"}, "data": {"S": f'[{{"value": {NUMBER[1:]}}}]'}}
         world.aws.dynamodb.put_item(TableName=TOOL_CALLS_TABLE, Item=record)
-        assert forget(NUMBER, "--yes").stdout.startswith("In 0 items:\n  results of tools                1\n")
+        assert forget(NUMBER, "--yes").stdout.startswith("Matches in 0 items:\n  tool results                    1\n")
         (left,) = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
         assert left == {**record, "data": {"S": '[{"value": "***"}]'}}
 
-    def test_removes_nothing_unasked(self, forget: Callable[..., Result], world: World) -> None:
-        world.put(of_old([*THEIRS, *NOT_THEIRS]))
-        told = failed(forget(NUMBER))
-        assert told == "Remove all of this for good? Not a terminal. Re-run with --yes.\n"
+    def test_removes_nothing_without_confirmation(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(received_long_ago([*THEIRS, *NOT_THEIRS]))
+        message = failed(forget(NUMBER))
+        assert message == "Permanently remove all of this? Not a terminal. Re-run with --yes.\n"
         assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
 
-    def test_tells_of_events_that_wait_elsewhere(self, forget: Callable[..., Result]) -> None:
+    def test_warns_of_events_in_the_spill_queues(self, forget: Callable[..., Result]) -> None:
         sqs = boto3.client("sqs")
         for name in ("queue", "dead_letter_queue"):
             sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody="packed")
-        told_of = forget(NUMBER, "--yes")
-        assert told_of.exit_code == 0
-        assert "2 events are in the spill queues, not to be looked into, and may be of it" in told_of.stderr
+        forgotten = forget(NUMBER, "--yes")
+        assert forgotten.exit_code == 0
+        assert "2 events in the spill queues cannot be searched and may match." in forgotten.stderr
 
-    def test_says_what_a_short_number_is_compared_with(self, forget: Callable[..., Result], world: World) -> None:
-        world.put(of_old(call("theirs", from_="200")))
+    def test_says_that_a_short_number_is_only_compared(self, forget: Callable[..., Result], world: World) -> None:
+        world.put(received_long_ago(call("theirs", from_="200")))
         forgotten = forget("200", "--yes")
-        assert "compared with from and to, and not looked for in texts" in forgotten.stdout
+        assert "is only compared with from and to. Texts are not searched." in forgotten.stdout
         assert world.keys() == set()
 
-    def test_shows_on_a_terminal_alone_what_it_looks_for(self, forget: Callable[..., Result]) -> None:
+    def test_shows_the_number_on_a_terminal_only(self, forget: Callable[..., Result]) -> None:
         for given in ("0014155550123", "+1 (0) 415 555-0123"):
-            assert "Looking for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout
-            assert "Looking" not in forget(given, "--yes").output
+            assert "Searching for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout
+            assert "Searching" not in forget(given, "--yes").output
 
     def test_reads_the_number_from_standard_input(self, forget: Callable[..., Result], world: World) -> None:
-        world.put(of_old([*THEIRS, *NOT_THEIRS]))
+        world.put(received_long_ago([*THEIRS, *NOT_THEIRS]))
         assert forget("-", "--yes", stdin=f"{NUMBER}\n").exit_code == 0
         assert world.keys() == keys_of(NOT_THEIRS)
-        assert forget("-", "--yes").stderr == "A number with its country code is wanted, or a SIP user.\n"
+        assert forget("-", "--yes").stderr == "Give a number with its country code, or a SIP user.\n"
 
-    def test_says_how_to_go_on_where_aws_refuses(self, forget: Callable[..., Result], world: World) -> None:
+    def test_says_how_to_continue_after_an_aws_error(self, forget: Callable[..., Result], world: World) -> None:
         world.aws.dynamodb.delete_table(TableName=TABLE)
-        told = failed(forget(NUMBER, "--yes"))
-        assert "ResourceNotFoundException" in told
-        assert told.endswith("Run it again: it finds what is left.\n")
+        message = failed(forget(NUMBER, "--yes"))
+        assert "ResourceNotFoundException" in message
+        assert message.endswith("Run the command again to remove the rest.\n")

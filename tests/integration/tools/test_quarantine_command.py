@@ -1,4 +1,4 @@
-"""`callhooks quarantine` and `callhooks recover`, on the simulated account in place of a stack."""
+"""`callhooks quarantine` and `callhooks recover`, with the simulated account as a stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.cli import app
 from callhooks_tools.commands import quarantine as quarantine_command
 from callhooks_tools.commands import recover as recover_command
-from callhooks_tools.recovery.quarantine import read_again
+from callhooks_tools.recovery.quarantine import reparse
 from callhooks_tools.stack.recordings import read_delivery
 from callhooks_tools.stack.stack import StackResource
 from typer.testing import CliRunner, Result
@@ -63,7 +63,7 @@ def command(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Command:
         monkeypatch.setattr(module, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs))
     groups = [StackResource("AWS::Logs::LogGroup", "", name) for name in LOG_GROUPS]
     monkeypatch.setattr(recover_command, "stack_resources", lambda _session, _stack_name: groups)
-    # Clients of the default session tell of every call, and can be made to fail.
+    # The fixture records the calls of clients of the default session, and tests can make them fail.
     monkeypatch.setattr(boto3.session, "Session", lambda: boto3.DEFAULT_SESSION)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
@@ -78,7 +78,7 @@ def bird(name: str) -> Request:
     return Request("POST", "/webhooks/bird", body=body, route="POST /webhooks/bird")
 
 
-def put_aside(
+def quarantine(
     aws: Aws,
     request: Request,
     *,
@@ -87,7 +87,7 @@ def put_aside(
     sent_ahead: timedelta | None = None,
     reason: str = REASON,
 ) -> str:
-    """Put a delivery into quarantine, and return its whole key."""
+    """Put a delivery into quarantine, and return its full key."""
     now = datetime.now(UTC) - age
     if sent_ahead is not None:
         request = request._replace(sender=Sender(now + sent_ahead))
@@ -99,12 +99,12 @@ def put_aside(
 
 
 def short(key: str) -> str:
-    """A key as a list shows it."""
+    """Return a key as the list shows it."""
     return key[: key.rindex("/") + 9]
 
 
 def kinds(aws: Aws) -> list[str]:
-    """What lies in the table: the kinds of events, and `quarantine`."""
+    """Return the kinds of the events in the table, and `quarantine` for each delivery there."""
     return sorted(item["kind"]["S"] if "kind" in item else "quarantine" for item in aws.items())
 
 
@@ -113,48 +113,48 @@ def rows(result: Result) -> list[list[str]]:
 
 
 class TestTheList:
-    def test_it_shows_the_newest_first_and_counts_reasons(self, aws: Aws, command: Command) -> None:
-        old = put_aside(aws, wavix("busy"), age=timedelta(days=2))
-        new = put_aside(aws, wavix("ringing"), reason="The body is not JSON.")
-        middle = put_aside(aws, bird("voice_inbound_busy"), provider="bird", age=timedelta(days=1))
+    def test_shows_the_newest_first_and_counts_reasons(self, aws: Aws, command: Command) -> None:
+        old = quarantine(aws, wavix("busy"), age=timedelta(days=2))
+        new = quarantine(aws, wavix("ringing"), reason="The body is not JSON.")
+        middle = quarantine(aws, bird("voice_inbound_busy"), provider="bird", age=timedelta(days=1))
         listed = command("quarantine", "list")
         shown = rows(listed)
         assert [row[0] for row in shown] == [short(key) for key in (new, middle, old)]
         assert shown[0][3].split("  ") == ["POST /webhooks/wavix/{token}", "The body is not JSON."]
         assert listed.stdout.splitlines()[-2:] == [f"     2  {REASON}", "     1  The body is not JSON."]
 
-    def test_it_can_be_held_to_a_provider_and_to_days(self, aws: Aws, command: Command) -> None:
-        old = put_aside(aws, wavix("busy"), age=timedelta(days=40))
-        put_aside(aws, bird("voice_inbound_busy"), provider="bird")
+    def test_can_be_limited_to_a_provider_and_to_days(self, aws: Aws, command: Command) -> None:
+        old = quarantine(aws, wavix("busy"), age=timedelta(days=40))
+        quarantine(aws, bird("voice_inbound_busy"), provider="bird")
         assert rows(command("quarantine", "list", "--provider", "wavix")) == []
         (found,) = rows(command("quarantine", "list", "--provider", "wavix", "--days", "41"))
         assert old.startswith(found[0])
 
-    def test_it_has_what_the_senders_clock_puts_ahead(self, aws: Aws, command: Command) -> None:
-        ahead = put_aside(aws, bird("voice_inbound_busy"), provider="bird", sent_ahead=timedelta(days=7))
+    def test_includes_deliveries_with_a_signature_from_the_future(self, aws: Aws, command: Command) -> None:
+        ahead = quarantine(aws, bird("voice_inbound_busy"), provider="bird", sent_ahead=timedelta(days=7))
         (found,) = rows(command("quarantine", "list", "--days", "1"))
         assert ahead.startswith(found[0])
 
-    def test_it_asks_for_keys_and_never_for_the_whole_table(self, aws: Aws, command: Command) -> None:
-        put_aside(aws, wavix())
+    def test_queries_by_key_and_never_scans_the_table(self, aws: Aws, command: Command) -> None:
+        quarantine(aws, wavix())
         aws.calls.clear()
         assert len(rows(command("quarantine", "list"))) == 1
         assert set(aws.calls) == {"Query"}
 
-    def test_nothing_is_told_as_nothing(self, command: Command) -> None:
-        assert command("quarantine", "list").output == "Nothing is in quarantine.\n"
+    def test_says_that_there_are_no_deliveries(self, command: Command) -> None:
+        assert command("quarantine", "list").output == "No deliveries in quarantine.\n"
 
 
-class TestOne:
-    def test_it_is_shown_as_it_came(self, aws: Aws, command: Command) -> None:
+class TestShow:
+    def test_shows_the_delivery_and_its_answer(self, aws: Aws, command: Command) -> None:
         request = wavix(uuid="call-1\u202e")._replace(
             raw_query="a=1", headers={"user-agent": "Wavix\x1b[2J", "authorization": "Basic secret"}
         )
-        key = put_aside(aws, request)
+        key = quarantine(aws, request)
         (row,) = rows(command("quarantine", "list"))
         shown = command("quarantine", "show", row[0]).stdout
         assert shown.splitlines()[0] == key
-        for told in (
+        for line in (
             f"reason       {REASON}",
             "route        POST /webhooks/wavix/{token}",
             "query        a=1",
@@ -164,53 +164,53 @@ class TestOne:
             "answered: 202",
             '    "status": "quarantined",',
         ):
-            assert told in shown.splitlines()
+            assert line in shown.splitlines()
         assert "secret" not in shown
 
-    def test_a_body_that_is_no_text_is_shown_as_bytes(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, wavix()._replace(body=b"\x1f\x8b\x00{"))
+    def test_shows_a_binary_body_as_bytes(self, aws: Aws, command: Command) -> None:
+        key = quarantine(aws, wavix()._replace(body=b"\x1f\x8b\x00{"))
         assert "body: 4 bytes, not UTF-8\n  \\x1f\\x8b\\x00{\n" in command("quarantine", "show", key).stdout
 
     @pytest.mark.parametrize("verb", ["show", "retry"])
-    def test_it_has_to_be_named_and_to_be_there(self, aws: Aws, command: Command, verb: str) -> None:
+    def test_needs_the_key_of_a_delivery_in_quarantine(self, aws: Aws, command: Command, verb: str) -> None:
         for name in ("wavix", "Telco/2026-11-21/aa", "wavix/2026-11-21/", "wavix/2026-11-21/xyz", "wavix//aa"):
             assert "PROVIDER/DAY/HASH" in failed(command("quarantine", verb, name))
-        told = failed(command("quarantine", verb, "wavix/2026-11-21/aa"))
-        assert told == "wavix/2026-11-21/aa is not in quarantine.\n"
+        message = failed(command("quarantine", verb, "wavix/2026-11-21/aa"))
+        assert message == "wavix/2026-11-21/aa is not in quarantine.\n"
 
-    def test_a_name_that_means_several_is_told(self, aws: Aws, command: Command) -> None:
-        keys = [put_aside(aws, wavix(uuid=f"call-{number}")) for number in range(17)]
+    def test_rejects_an_ambiguous_key(self, aws: Aws, command: Command) -> None:
+        keys = [quarantine(aws, wavix(uuid=f"call-{number}")) for number in range(17)]
         starts = [key[: key.rindex("/") + 2] for key in keys]
         ambiguous = next(start for start in starts if starts.count(start) > 1)
-        assert f"{ambiguous} may be any of " in failed(command("quarantine", "show", ambiguous))
+        assert f"{ambiguous} is ambiguous. It matches " in failed(command("quarantine", "show", ambiguous))
 
 
-class TestTheRetry:
-    def test_what_is_understood_now_is_stored_and_taken_out(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, wavix(), age=timedelta(days=3))
-        (aside,) = aws.items()
+class TestRetry:
+    def test_a_delivery_that_parses_now_is_stored_and_removed(self, aws: Aws, command: Command) -> None:
+        key = quarantine(aws, wavix(), age=timedelta(days=3))
+        (delivery,) = aws.items()
         assert command("quarantine", "retry", key).output == "Deliveries: 1 stored.\n"
         (item,) = aws.items()
         assert item["kind"]["S"] == "call.ringing"
-        for kept in ("received_at", "answer", "answer_status", "body", "expires_at"):
-            assert item[kept] == aside[kept]
-        assert command("quarantine", "retry", "--all").output == "Nothing is in quarantine.\n"
+        for attribute in ("received_at", "answer", "answer_status", "body", "expires_at"):
+            assert item[attribute] == delivery[attribute]
+        assert command("quarantine", "retry", "--all").output == "No deliveries in quarantine.\n"
 
-    def test_of_an_id_with_several_bodies_the_first_gets_the_key_of_the_id(self, aws: Aws, command: Command) -> None:
+    def test_of_several_bodies_with_one_id_the_first_gets_the_key(self, aws: Aws, command: Command) -> None:
         event = document_of("voipstudio", "call_connected")
         for age in (1, 3, 2):
             body = json.dumps({**event, "delivered": 4 - age}).encode()
             request = Request("POST", "/webhooks/voipstudio/t", body=body, route="POST /webhooks/voipstudio/{token}")
-            put_aside(aws, request, provider="voipstudio", age=timedelta(hours=age))
+            quarantine(aws, request, provider="voipstudio", age=timedelta(hours=age))
         retried = [json.loads(body_of_item(item))["delivered"] for item in aws.items()]
         assert sorted(retried) == [1, 2, 3]
 
-        held_up: list[float] = []
+        delays: list[float] = []
 
         def slow(**_: object) -> None:
-            # The first to write is the last to be done, where others do not wait for it.
-            held_up.append(0.3 - 0.1 * len(held_up))
-            time.sleep(max(0, held_up[-1]))
+            # The first write is the slowest; the others must wait for it.
+            delays.append(0.3 - 0.1 * len(delays))
+            time.sleep(max(0, delays[-1]))
 
         boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.PutItem", slow)  # type: ignore[union-attr]
         assert command("quarantine", "retry", "--all").output == "Deliveries: 3 stored.\n"
@@ -218,54 +218,54 @@ class TestTheRetry:
         assert sorted(stored.values()) == [1, 2, 3]
         assert stored[f"event#{event['id']}"] == 1
 
-    def test_what_was_stored_before_is_only_taken_out(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, wavix())
+    def test_a_delivery_that_is_already_stored_is_only_removed(self, aws: Aws, command: Command) -> None:
+        key = quarantine(aws, wavix())
         command("quarantine", "retry", key)
         stored = aws.items()
-        put_aside(aws, wavix())
-        assert command("quarantine", "retry", "--all").output == "Deliveries: 1 stored before.\n"
+        quarantine(aws, wavix())
+        assert command("quarantine", "retry", "--all").output == "Deliveries: 1 already stored.\n"
         assert aws.items() == stored
 
-    def test_what_is_still_not_understood_stays_and_is_told(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, wavix()._replace(body=b"{"))
-        put_aside(aws, wavix())
-        tried = command("quarantine", "retry", "--all")
-        assert failed(tried) == f"{short(key)}: The body is not JSON.\n"
-        assert tried.stdout == "Deliveries: 1 stored, 1 still not understood.\n"
+    def test_a_delivery_that_still_does_not_parse_stays(self, aws: Aws, command: Command) -> None:
+        key = quarantine(aws, wavix()._replace(body=b"{"))
+        quarantine(aws, wavix())
+        retried = command("quarantine", "retry", "--all")
+        assert failed(retried) == f"{short(key)}: The body is not JSON.\n"
+        assert retried.stdout == "Deliveries: 1 stored, 1 still not parsed.\n"
         assert kinds(aws) == ["call.ringing", "quarantine"]
 
-    def test_what_a_filter_leaves_out_now_is_removed_and_told(self, aws: Aws, command: Command) -> None:
-        key = put_aside(aws, bird("voice_inbound_busy"), provider="bird")
-        put_aside(aws, bird("voice_inbound_completed"), provider="bird")
-        tried = command("quarantine", "retry", "--all", "--provider", "bird")
-        assert tried.stdout == "Deliveries: 1 stored, 1 ignored now and removed.\n"
-        assert tried.stderr == f"{short(key)}: ignored now and removed (filtered)\n"
+    def test_a_delivery_that_a_filter_now_excludes_is_removed(self, aws: Aws, command: Command) -> None:
+        key = quarantine(aws, bird("voice_inbound_busy"), provider="bird")
+        quarantine(aws, bird("voice_inbound_completed"), provider="bird")
+        retried = command("quarantine", "retry", "--all", "--provider", "bird")
+        assert retried.stdout == "Deliveries: 1 stored, 1 ignored and removed.\n"
+        assert retried.stderr == f"{short(key)}: ignored and removed (filtered)\n"
         assert kinds(aws) == ["call.completed"]
 
-    def test_only_what_is_chosen_is_tried(self, aws: Aws, command: Command) -> None:
-        put_aside(aws, wavix("busy"), age=timedelta(days=40))
-        put_aside(aws, bird("voice_inbound_completed"), provider="bird")
-        put_aside(aws, wavix("ringing"))
+    def test_only_chosen_deliveries_are_retried(self, aws: Aws, command: Command) -> None:
+        quarantine(aws, wavix("busy"), age=timedelta(days=40))
+        quarantine(aws, bird("voice_inbound_completed"), provider="bird")
+        quarantine(aws, wavix("ringing"))
         command("quarantine", "retry", "--all", "--provider", "wavix")
         assert kinds(aws) == ["call.ringing", "quarantine", "quarantine"]
 
-    def test_many_are_tried(self, aws: Aws, command: Command) -> None:
+    def test_many_deliveries_are_retried(self, aws: Aws, command: Command) -> None:
         for number in range(60):
-            put_aside(aws, wavix(uuid=f"call-{number}"))
+            quarantine(aws, wavix(uuid=f"call-{number}"))
         assert command("quarantine", "retry", "--all").output == "Deliveries: 60 stored.\n"
         assert kinds(aws) == ["call.ringing"] * 60
 
     @pytest.mark.parametrize("arguments", [[], ["--all", "wavix/2026-11-21/aa"]])
-    def test_something_has_to_be_chosen(self, command: Command, arguments: list[str]) -> None:
-        assert command("quarantine", "retry", *arguments).stderr == "Name deliveries, or take --all.\n"
+    def test_either_keys_or_all_must_be_given(self, command: Command, arguments: list[str]) -> None:
+        assert command("quarantine", "retry", *arguments).stderr == "Give either the keys of deliveries or --all.\n"
 
     @pytest.mark.parametrize("operation", ["Query", "GetItem", "PutItem", "DeleteItem"])
     @pytest.mark.parametrize("moment", ["before-call", "after-call"])
     @pytest.mark.parametrize("fault", [KeyboardInterrupt(), EndpointConnectionError(endpoint_url="http://database")])
-    def test_wherever_it_is_stopped_nothing_is_lost_and_a_second_run_ends_right(
+    def test_a_second_run_completes_a_retry_interrupted_at_any_request(
         self, aws: Aws, command: Command, operation: str, moment: str, fault: BaseException
     ) -> None:
-        key = put_aside(aws, wavix())
+        key = quarantine(aws, wavix())
 
         def stop(**_: object) -> None:
             raise fault
@@ -277,8 +277,8 @@ class TestTheRetry:
         assert stopped.exit_code != 0
         assert "call.ringing" in kinds(aws) or "quarantine" in kinds(aws)
 
-        again = command("quarantine", "retry", "--all", "--provider", "wavix")
-        assert again.exit_code == 0, again.output
+        second = command("quarantine", "retry", "--all", "--provider", "wavix")
+        assert second.exit_code == 0, second.output
         assert kinds(aws) == ["call.ringing"]
 
 
@@ -296,8 +296,8 @@ RECORDED = [
 ]
 
 
-def proven(request: Request, provider: str) -> Request:
-    """A request with what verification establishes about its sender."""
+def authenticated(request: Request, provider: str) -> Request:
+    """Return a request with the sender that authentication establishes."""
     now = datetime.now(UTC)
     if provider == "jambonz":
         credentials = JambonzCredentials(USERNAME, (PASSWORD,), (WEBHOOK_SECRET,))
@@ -309,7 +309,7 @@ def proven(request: Request, provider: str) -> Request:
 
 
 @pytest.mark.parametrize("folder", sorted({FUNCTIONS[delivery.route] for delivery in RECORDED}))
-def test_a_retry_makes_the_very_event_that_the_function_makes(
+def test_a_retry_stores_the_same_event_as_the_function(
     folder: str, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     handler, requests = new_container(folder), dict[str, Request]()
@@ -317,25 +317,25 @@ def test_a_retry_makes_the_very_event_that_the_function_makes(
         if FUNCTIONS[delivery.route] == folder:
             event = sent_now(delivery)
             handler(event)
-            request = proven(Request.from_event(event), delivery.provider)
-            # Some are repeats of others.
+            request = authenticated(Request.from_event(event), delivery.provider)
+            # Some are duplicates of others.
             requests.setdefault(request.request_id, request)
     items = aws.items()
     assert items
     for item in items:
         request = requests[item["request_id"]["S"]]
-        delivery_aside = QuarantinedDelivery(
+        not_parsed = QuarantinedDelivery(
             item["provider"]["S"], REASON, datetime.fromisoformat(item["received_at"]["S"])
         )
-        aside = quarantine_item(delivery_aside, request, answer_of(item), retention_days=90)
-        made = read_again(aside, {})
+        aside = quarantine_item(not_parsed, request, answer_of(item), retention_days=90)
+        made = reparse(aside, {})
         assert isinstance(made, dict)
-        understood, understood_now = detail_attributes(item), detail_attributes(made)
+        stored, reparsed = detail_attributes(item), detail_attributes(made)
         if folder == "jambonz_client_auth":
-            # No client is checked twice.
-            assert understood.pop("reason")["S"] in ("unknown client", "sent by GET, which is not signed")
-            assert understood_now.pop("reason") == {"S": "not checked"}
-        assert understood_now == understood
+            # A retry does not check the client again.
+            assert stored.pop("reason")["S"] in ("unknown client", "sent by GET, which is not signed")
+            assert reparsed.pop("reason") == {"S": "not checked"}
+        assert reparsed == stored
         assert plain({**made, "details": {"NULL": True}}) == plain({**item, "details": {"NULL": True}})
 
 
@@ -343,7 +343,7 @@ def plain(item: Item) -> object:
     return TypeDeserializer().deserialize({"M": item})
 
 
-class TestTheRecovery:
+class TestRecover:
     @pytest.fixture
     def logs(self, aws: Aws) -> Any:
         logs = boto3.client("logs")
@@ -360,7 +360,7 @@ class TestTheRecovery:
 
     @staticmethod
     def logged(log: io.StringIO, request: Request, *, age: timedelta = timedelta(0)) -> list[str]:
-        """The lines of a delivery that was not understood and could be kept nowhere."""
+        """Return the log lines of a delivery that could be stored neither in the table nor in the queue."""
         log.seek(0)
         log.truncate()
         delivery = QuarantinedDelivery("wavix", REASON, datetime.now(UTC) - age)
@@ -369,45 +369,45 @@ class TestTheRecovery:
         writer_of(FakeDynamoDB(), FakeQueue()).log(item, "ThrottlingException")
         return log.getvalue().splitlines()
 
-    def test_it_reads_every_log_and_may_be_run_again(
-        self, aws: Aws, command: Command, logs: Any, log: io.StringIO
-    ) -> None:
+    def test_reads_every_log_and_can_be_repeated(self, aws: Aws, command: Command, logs: Any, log: io.StringIO) -> None:
         self.write(logs, ["START RequestId: 1", *self.logged(log, wavix("busy")), "END RequestId: 1"])
         self.write(logs, self.logged(log, wavix("ringing")), group=LOG_GROUPS[1])
-        assert command("recover").output == "Deliveries: 2 brought in.\n"
+        assert command("recover").output == "Deliveries: 2 recovered.\n"
         assert kinds(aws) == ["quarantine", "quarantine"]
-        assert command("recover").output == "Deliveries: 2 there already.\n"
+        assert command("recover").output == "Deliveries: 2 already stored.\n"
         assert command("quarantine", "retry", "--all").output == "Deliveries: 2 stored.\n"
 
-    def test_of_the_same_delivery_twice_the_first_one_is_brought_in_wherever_it_stands(
+    def test_of_duplicates_in_several_logs_the_earliest_is_recovered(
         self, aws: Aws, command: Command, logs: Any, log: io.StringIO
     ) -> None:
         newer, older = (self.logged(log, wavix("busy"), age=timedelta(hours=hours)) for hours in (1, 2))
         self.write(logs, newer)
         self.write(logs, older, group=LOG_GROUPS[1])
-        assert command("recover").output == "Deliveries: 1 brought in, 1 there already.\n"
+        assert command("recover").output == "Deliveries: 1 recovered, 1 already stored.\n"
         (item,) = aws.items()
         assert datetime.fromisoformat(item["received_at"]["S"]) < datetime.now(UTC) - timedelta(minutes=90)
 
-    def test_it_can_be_held_to_the_last_hours(self, aws: Aws, command: Command, logs: Any, log: io.StringIO) -> None:
+    def test_can_be_limited_to_the_last_hours(self, aws: Aws, command: Command, logs: Any, log: io.StringIO) -> None:
         self.write(logs, self.logged(log, wavix("busy")), age=timedelta(days=2))
-        told = "The logs hold nothing that was not stored.\n"
-        assert (command("recover", "--since", "47h").output, kinds(aws)) == (told, [])
-        assert command("recover", "--since", "3d").output == "Deliveries: 1 brought in.\n"
+        nothing = "No deliveries to recover in the logs.\n"
+        assert (command("recover", "--since", "47h").output, kinds(aws)) == (nothing, [])
+        assert command("recover", "--since", "3d").output == "Deliveries: 1 recovered.\n"
 
-    def test_what_cannot_be_read_is_named(self, aws: Aws, command: Command, logs: Any, log: io.StringIO) -> None:
+    def test_reports_deliveries_that_cannot_be_read(
+        self, aws: Aws, command: Command, logs: Any, log: io.StringIO
+    ) -> None:
         (line,) = self.logged(log, wavix("busy"))
         part = {"message": UNSTORED_MARKER, "event": "0123456789abcdef", "part": 1, "parts": 2, "delivery": "H4sI"}
         self.write(logs, [line[:-9], json.dumps(part), *self.logged(log, wavix("ringing"))])
         recovered = command("recover")
-        cut, incomplete = failed(recovered).splitlines()
-        assert recovered.stdout == "Deliveries: 1 brought in, 2 not to be read.\n"
-        assert cut.startswith(f"{LOG_GROUPS[0]} stream 20")
-        assert cut.endswith("Z: its JSON is cut off or broken")
-        assert incomplete == "0123456789abcdef: 1 of 2 parts are there"
+        truncated, incomplete = failed(recovered).splitlines()
+        assert recovered.stdout == "Deliveries: 1 recovered, 2 unreadable.\n"
+        assert truncated.startswith(f"{LOG_GROUPS[0]} stream 20")
+        assert truncated.endswith("Z: its JSON is truncated or invalid")
+        assert incomplete == "0123456789abcdef: only 1 of 2 parts found"
         assert kinds(aws) == ["quarantine"]
 
-    def test_a_database_that_is_still_down_is_told(
+    def test_reports_that_the_database_is_still_down(
         self, aws: Aws, command: Command, logs: Any, log: io.StringIO
     ) -> None:
         self.write(logs, self.logged(log, wavix("busy")))
@@ -418,9 +418,11 @@ class TestTheRecovery:
         boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.PutItem", fail)  # type: ignore[union-attr]
         recovered = command("recover")
         assert (recovered.exit_code, recovered.stdout) == (1, "")
-        assert recovered.stderr.startswith("Not everything was read or stored, run it again: ")
+        assert recovered.stderr.startswith("Not all deliveries were recovered. Run the command again. Cause: ")
 
     @pytest.mark.parametrize("since", ["yesterday", "7", "h", "-1h", "0h", "1y"])
-    def test_it_says_how_a_time_is_given(self, command: Command, since: str) -> None:
-        told = failed(command("recover", f"--since={since}"))
-        assert told == f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {since}\n"
+    def test_rejects_an_invalid_age(self, command: Command, since: str) -> None:
+        message = failed(command("recover", f"--since={since}"))
+        assert message == (
+            f"Invalid --since {since}. Use minutes, hours, days or weeks, for example 30m, 12h, 7d or 2w.\n"
+        )

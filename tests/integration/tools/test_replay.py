@@ -1,4 +1,4 @@
-"""`callhooks replay` on a table as the template describes it, and a bus with a subscriber."""
+"""`callhooks replay` on the table of the template, with a bus and a subscriber."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ EVENTS = [*CALL, BILL, SMS, CLIENT]
 
 @dataclass
 class Stack:
-    """The simulated account as a stack, `callhooks replay` on it, and a subscriber of everything on its bus.
+    """The simulated account as a stack, with `callhooks replay` and a subscriber of all events.
 
-    `interruptions` counts the requests to the bus before the one at which somebody presses Ctrl-C.
+    `interruptions` is the number of requests to the bus before Ctrl-C.
     """
 
     aws: Aws
     session: boto3.session.Session
     interruptions: list[int] = field(default_factory=list)
 
-    def keep(self, events: Iterable[CallEvent]) -> None:
+    def store(self, events: Iterable[CallEvent]) -> None:
         for event in events:
             self.aws.dynamodb.put_item(TableName=TABLE, Item=stored_item(event))
 
@@ -119,20 +119,20 @@ SELECTIONS: dict[str, tuple[Selection, Sequence[CallEvent]]] = {
 
 class TestASelection:
     @pytest.mark.parametrize(("selection", "chosen"), SELECTIONS.values(), ids=SELECTIONS)
-    def test_finds_these_events_and_no_items_of_calls(
+    def test_finds_the_chosen_events_and_no_calls(
         self, selection: Selection, chosen: Sequence[CallEvent], stack: Stack
     ) -> None:
-        stack.keep(EVENTS)
+        stack.store(EVENTS)
         CallStore(stack.aws.dynamodb, TABLE).write_if_newer("jambonz#one-call", fold(CALL), expires_at=None)
         pages = list(selection.pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["sk"]["S"] for page in pages for item in page.items) == sorted(
             event_key(event)[1] for event in chosen
         )
-        assert sum(page.looked_at for page in pages) == len(EVENTS) + 1
+        assert sum(page.scanned for page in pages) == len(EVENTS) + 1
 
     def test_finds_each_event_once_in_a_table_of_many_pages(self, stack: Stack) -> None:
         large = [replace(make_event(Kind.MEDIA, details={"text": LONG_TEXT}), call_id=f"call-{n}") for n in range(150)]
-        stack.keep(large)
+        stack.store(large)
         pages = list(Selection().pages(stack.aws.dynamodb, TABLE))
         assert sorted(item["pk"]["S"] for page in pages for item in page.items) == sorted(
             f"jambonz#call-{n}" for n in range(150)
@@ -142,22 +142,22 @@ class TestASelection:
 
 class TestTheBus:
     def test_gets_each_event_in_order_as_the_projector_publishes_it(self, stack: Stack) -> None:
-        stack.keep(EVENTS)
-        told_of = done(stack.replay())
+        stack.store(EVENTS)
+        output = done(stack.replay())
         published = stack.published()
         assert [event["detail"]["id"] for event in published] == [id_of(event) for event in EVENTS]
         for event in published:
             bus_schema().validate(event["detail"])
         assert published[0]["detail"]["call"] == fold(CALL).model_dump(mode="json", by_alias=True)
-        assert told_of.endswith(f"6 events published again to the bus {CALL_BUS}.\n")
+        assert output.endswith(f"Replayed 6 events to the bus {CALL_BUS}.\n")
 
-    def test_gets_nothing_in_a_dry_run_that_tells_what_there_is(self, stack: Stack, tmp_path: Path) -> None:
-        stack.keep(EVENTS)
-        told_of = stack.replay("--provider", "jambonz", "--dry-run")
-        assert (told_of.exit_code, stack.ids()) == (0, [])
-        first, *kinds = told_of.stdout.splitlines()
+    def test_gets_nothing_in_a_dry_run_which_shows_the_events(self, stack: Stack, tmp_path: Path) -> None:
+        stack.store(EVENTS)
+        shown = stack.replay("--provider", "jambonz", "--dry-run")
+        assert (shown.exit_code, stack.ids()) == (0, [])
+        first, *kinds = shown.stdout.splitlines()
         span = "2026-11-21T06:30:00.000Z to 2026-11-22T06:30:00.000Z"
-        assert first == f"4 events from {span}, 0:00:00 at 1000 a second, to the bus {CALL_BUS}:"
+        assert first == f"4 events from {span}, 0:00:00 at 1000 per second, to the bus {CALL_BUS}:"
         assert kinds == [
             "  jambonz     call.answered              1",
             "  jambonz     call.completed             1",
@@ -166,64 +166,64 @@ class TestTheBus:
         ]
         assert not list((tmp_path / "replay").iterdir())
 
-    def test_gets_what_the_options_choose(self, stack: Stack) -> None:
-        stack.keep(EVENTS)
+    def test_gets_the_events_that_the_options_choose(self, stack: Stack) -> None:
+        stack.store(EVENTS)
         chosen = ("--from", "2026-11-21T06:30:05Z", "--to", "2026-11-21", "--number", "+1 415 555-0123")
         assert stack.replay(*chosen, "--kind", "call.answered", "--kind", "call.billed").exit_code == 0
         assert stack.ids() == [id_of(CALL[1]), id_of(BILL)]
 
 
-class TestAReplayThatDoesNotComeToItsEnd:
-    def test_goes_on_after_ctrl_c_where_it_was(self, stack: Stack) -> None:
-        stack.keep(EVENTS)
+class TestAnInterruptedReplay:
+    def test_continues_after_ctrl_c_at_the_same_event(self, stack: Stack) -> None:
+        stack.store(EVENTS)
         stack.interruptions.append(1)
         stopped = stack.replay("--rate", "4")
         assert stopped.exit_code == 130
-        assert stopped.stderr == "Stopped after 4 of 6 events: interrupted. Go on with: callhooks replay --resume\n"
+        assert stopped.stderr == "Stopped after 4 of 6 events: interrupted. To continue: callhooks replay --resume\n"
         assert stack.ids() == [id_of(event) for event in EVENTS[:4]]
         resumed = stack.replay("--resume")
-        assert (resumed.exit_code, resumed.stdout) == (0, f"2 events published again to the bus {CALL_BUS}.\n")
+        assert (resumed.exit_code, resumed.stdout) == (0, f"Replayed 2 events to the bus {CALL_BUS}.\n")
         assert stack.ids() == [id_of(event) for event in EVENTS[4:]]
 
-    def test_names_the_stack_to_go_on_with(self, stack: Stack) -> None:
-        stack.keep(EVENTS)
+    def test_shows_the_command_with_its_stack(self, stack: Stack) -> None:
+        stack.store(EVENTS)
         stack.interruptions.append(0)
         stopped = stack.replay("--stack", "production")
-        assert "Go on with: callhooks replay --resume --stack production\n" in stopped.stderr
+        assert "To continue: callhooks replay --resume --stack production\n" in stopped.stderr
 
-    def test_is_not_dropped_in_silence(self, stack: Stack) -> None:
-        stack.keep(EVENTS)
+    def test_is_not_discarded_without_confirmation(self, stack: Stack) -> None:
+        stack.store(EVENTS)
         stack.interruptions.append(0)
         stack.replay()
-        told = failed(stack.replay("--provider", "wavix"))
-        assert "A replay with 6 events left has not come to its end (callhooks replay --resume). Drop it?" in told
+        message = failed(stack.replay("--provider", "wavix"))
+        assert "An interrupted replay has 6 events left (callhooks replay --resume). Discard it?" in message
         assert stack.replay("--dry-run").exit_code == 0
         assert stack.replay("--provider", "wavix", "--yes").exit_code == 0
         assert stack.ids() == [id_of(BILL)]
-        assert stack.replay("--resume").stderr == "There is no replay of this stack to go on with.\n"
+        assert stack.replay("--resume").stderr == "This stack has no replay to resume.\n"
 
-    def test_is_stopped_where_the_bus_is_gone(self, stack: Stack) -> None:
-        stack.keep(CALL)
+    def test_stops_if_the_bus_is_gone(self, stack: Stack) -> None:
+        stack.store(CALL)
         stack.session.events.register("before-call.events.PutEvents", refuse)
         assert failed(stack.replay()) == (
-            "Stopped after 0 of 3 events: the bus refuses them: EndpointConnectionError. "
-            "Go on with: callhooks replay --resume\n"
+            "Stopped after 0 of 3 events: the bus rejects events: EndpointConnectionError. "
+            "To continue: callhooks replay --resume\n"
         )
         stack.session.events.unregister("before-call.events.PutEvents", refuse)
         assert stack.replay("--resume").exit_code == 0
         assert stack.ids() == [id_of(event) for event in CALL]
 
-    def test_is_stopped_soon_where_the_bus_hangs(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_stops_soon_if_the_bus_hangs(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         clients: list[Any] = []
-        stack.keep(CALL)
+        stack.store(CALL)
         create = stack.session.client
 
-        def noted(name: str, **options: Any) -> Any:
+        def recorded(name: str, **options: Any) -> Any:
             client: Any = create(name, **options)  # type: ignore[call-overload]
             clients.append(client)
             return client
 
-        monkeypatch.setattr(stack.session, "client", noted)
+        monkeypatch.setattr(stack.session, "client", recorded)
         assert stack.replay().exit_code == 0
         (config,) = (client.meta.config for client in clients if client.meta.service_model.service_name == "events")
         assert (config.connect_timeout, config.read_timeout) == (1, 3)
@@ -234,59 +234,62 @@ def refuse(**_: object) -> None:
     raise EndpointConnectionError(endpoint_url="")
 
 
-def test_an_event_that_cannot_be_read_is_named_and_left_out(stack: Stack) -> None:
-    stack.keep(EVENTS)
+def test_an_event_that_cannot_be_read_is_reported_and_skipped(stack: Stack) -> None:
+    stack.store(EVENTS)
     stack.aws.dynamodb.put_item(TableName=TABLE, Item={**stored_item(SMS), "kind": {"S": "sms.unheard_of"}})
     replayed = stack.replay()
-    problem = "voipstudio/sms#77: an item is no event (ValueError: 'sms.unheard_of' is not a valid Kind)"
+    problem = "voipstudio/sms#77: an item is not a valid event (ValueError: 'sms.unheard_of' is not a valid Kind)"
     assert problem in failed(replayed)
-    assert replayed.stdout.endswith("5 events published again to the bus calls, 1 unreadable.\n")
+    assert replayed.stdout.endswith("Replayed 5 events to the bus calls, 1 unreadable.\n")
     assert len(stack.ids()) == 5
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        (["--from", "tomorrow"], "tomorrow is no moment: write 2026-11-21"),
+        (["--from", "tomorrow"], "tomorrow is not a valid time. Use 2026-11-21"),
         (["--from", "2026-11-22", "--to", "2026-11-21"], "--to 2026-11-21 is not after --from 2026-11-22."),
         (["--from", "1h", "--to", "1h"], "--to 1h is not after --from 1h."),
-        (["--kind", "answered"], "There is no kind answered. Is it one of call.answered"),
-        (["--kind", "call.compleated"], "Is it one of call.completed"),
-        (["--kind", "xyz"], "Is it one of call.initiated, call.ringing"),
-        (["--number", " "], "--number takes a number with its country code, or a SIP user."),
-        (["--url", "ftp://jane:s3cr3t@example.com"], "an address that begins with https:// or http://"),
-        (["--url", "https://"], "an address that begins with https:// or http://"),
-        (["--url", "https://jane:s3cr3t@example.com:port/"], "--url takes an address such as https://crm.example.com"),
-        (["--url", "http://crm.example.com/calls?key=s3cr3t"], "--url takes http:// on this machine alone"),
-        (["--url", "http://127.0.0.1.example.com/"], "--url takes http:// on this machine alone"),
-        (["--url", "http://10.0.0.1/"], "--url takes http:// on this machine alone"),
-        (["--url", "http://[2001:db8::1]/"], "--url takes http:// on this machine alone"),
-        (["--provider", "bird"], "No stored event is like that."),
-        (["--resume", "--provider", "bird"], "--resume goes on with what was chosen"),
-        (["--resume"], "There is no replay of this stack to go on with."),
+        (["--kind", "answered"], "Unknown kind answered. Did you mean call.answered"),
+        (["--kind", "call.compleated"], "Did you mean call.completed"),
+        (["--kind", "xyz"], "Unknown kind xyz. Allowed: call.initiated, call.ringing"),
+        (["--number", " "], "Invalid --number. Use a number with its country code, or a SIP user."),
+        (["--url", "ftp://jane:s3cr3t@example.com"], "an address that starts with https:// or http://"),
+        (["--url", "https://"], "an address that starts with https:// or http://"),
+        (
+            ["--url", "https://jane:s3cr3t@example.com:port/"],
+            "Invalid --url. Use an address such as https://crm.example.com",
+        ),
+        (["--url", "http://crm.example.com/calls?key=s3cr3t"], "--url allows http:// only on this machine."),
+        (["--url", "http://127.0.0.1.example.com/"], "--url allows http:// only on this machine."),
+        (["--url", "http://10.0.0.1/"], "--url allows http:// only on this machine."),
+        (["--url", "http://[2001:db8::1]/"], "--url allows http:// only on this machine."),
+        (["--provider", "bird"], "No stored events match these options."),
+        (["--resume", "--provider", "bird"], "--resume continues an interrupted replay and can only be combined with"),
+        (["--resume"], "This stack has no replay to resume."),
     ],
 )
-def test_what_cannot_be_done_is_said(arguments: list[str], says: str, stack: Stack) -> None:
-    stack.keep(EVENTS)
+def test_invalid_options_are_rejected_with_the_reason(arguments: list[str], message: str, stack: Stack) -> None:
+    stack.store(EVENTS)
     refused = stack.replay(*arguments)
-    assert says in failed(refused)
+    assert message in failed(refused)
     assert "s3cr3t" not in refused.output
     assert stack.ids() == []
 
 
-def test_more_than_a_thousand_events_are_not_published_unasked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_command, "ASKED_ABOVE", 5)
-    stack.keep(EVENTS)
+def test_more_than_a_thousand_events_need_confirmation(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_command, "CONFIRM_ABOVE", 5)
+    stack.store(EVENTS)
     refused = stack.replay()
     assert (refused.exit_code, stack.ids()) == (1, [])
-    assert refused.stderr == "Publish them? Not a terminal. Re-run with --yes.\n"
+    assert refused.stderr == "Publish these events? Not a terminal. Re-run with --yes.\n"
     assert stack.replay("--yes").exit_code == 0
     assert len(stack.ids()) == 6
 
 
 @contextmanager
 def listening(host: str) -> Iterator[tuple[str, list[Any]]]:
-    """An endpoint on this machine that takes every event, and whose answers are broken; its address, and what came."""
+    """Run an endpoint that accepts every event with a broken body; yield its URL and the received events."""
     received: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -299,7 +302,7 @@ def listening(host: str) -> Iterator[tuple[str, list[Any]]]:
             self.wfile.write(b"hello")
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever).start()
@@ -312,7 +315,7 @@ def listening(host: str) -> Iterator[tuple[str, list[Any]]]:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_an_address_on_this_machine_gets_the_events_without_tls(host: str, stack: Stack) -> None:
-    stack.keep(EVENTS)
+    stack.store(EVENTS)
     with listening(host) as (url, received):
         replayed = stack.replay("--url", url)
     assert replayed.exit_code == 0, replayed.output

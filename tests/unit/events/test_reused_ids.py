@@ -14,7 +14,7 @@ from callhooks.events.event_table import EventStore
 from callhooks.events.spill_queue import SpillDrainer
 from callhooks.events.write_result import WriteOutcome
 from callhooks.runtime.http import Request, Response
-from callhooks_tools.commands.recover import Logged, bring_in
+from callhooks_tools.commands.recover import Logged, recover_delivery
 from callhooks_tools.commands.recover import RecoveryOutcome as Recovered
 from callhooks_tools.recovery.quarantine import store_event
 from hypothesis import given
@@ -149,7 +149,7 @@ class TestEveryPathIntoTheTable:
         assert unstored(log.getvalue()) == [item_of(b"other")]
         logged = Logged("1", json.loads(line)["delivery"])
         store = EventStore(table.as_client(), "events")
-        assert [bring_in(store, logged).fate for _ in range(2)] == [Recovered.STORED, Recovered.KNOWN]
+        assert [recover_delivery(store, logged).outcome for _ in range(2)] == [Recovered.STORED, Recovered.KNOWN]
         assert bodies(table) == [b"other", b"{}"]
 
     def test_from_quarantine_stores_it(self, table: FakeDynamoDB) -> None:

@@ -1,4 +1,4 @@
-"""`callhooks doctor`: check a deployment, and say what is wrong in words."""
+"""`callhooks doctor`: check a deployment, and explain what is wrong."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import httpx
 import typer
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
+from callhooks.providers.description import TEST_SENDER
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from callhooks_tools.doctor.deliveries import (
     call_log_findings,
-    cleaning_findings,
+    cleanup_findings,
     delivery_findings,
     projection_findings,
     publishing_findings,
-    refusal_findings,
+    rejection_findings,
     spill_findings,
     url_findings,
 )
@@ -46,88 +47,92 @@ from callhooks_tools.stack.terminal import shown as escaped
 
 INTERRUPTED = 130
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MARK_BYTES = 6
+RUN_ID_BYTES = 6
 HTTP_TIMEOUT = httpx.Timeout(30, connect=5)
-"""API Gateway's own is 30 s."""
-MARKS = {
+"""API Gateway's own timeout is 30 s."""
+LABELS = {
     FindingLevel.OK: ("ok", "green"),
     FindingLevel.WARNING: ("WARNING", "yellow"),
     FindingLevel.FAILURE: ("FAILED", "bold red"),
 }
-MARK_WIDTH = 8
+LABEL_WIDTH = 8
 
 
 def doctor(
     no_deliveries: Annotated[
-        bool, typer.Option("--no-deliveries", help="Only look; send nothing, and store nothing.")
+        bool, typer.Option("--no-deliveries", help="Only inspect the stack; do not send test events.")
     ] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the test events where they are.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Do not remove the test events.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Check a deployment: its parts, its secrets, and a test event of each provider through the public URL."""
+    """Check a stack: its resources, its secrets, and a test event from each provider through the public URL."""
     session, name, endpoint_url = session_of(stack_name)
     tally: dict[FindingLevel, int] = dict.fromkeys(FindingLevel, 0)
-    _show(stack_findings(session, name), "the stack", tally)
+    _show(stack_findings(session, name), "stack", tally)
     if tally[FindingLevel.FAILURE]:
         _end(tally)
     deployment = _read(session, name, endpoint_url)
     known = KnownSecrets()
-    found_wrong: set[str] = set()
-    for what, findings in (
+    flagged_checks: set[str] = set()
+    for subject, findings in (
         ("secrets", secret_findings(deployment, known)),
         ("functions", function_findings(deployment)),
         ("permissions", role_findings(deployment)),
         ("event sources", source_findings(deployment)),
         ("tables", table_findings(deployment)),
         ("queues", queue_findings(deployment)),
-        ("the event bus", bus_findings(deployment)),
+        ("event bus", bus_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
-        ("what providers have sent", sender_findings(deployment, datetime.now(UTC))),
+        ("recent deliveries", sender_findings(deployment, datetime.now(UTC))),
     ):
-        found_wrong |= _show(findings, what, tally)
+        flagged_checks |= _show(findings, subject, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
-        trial = Probe(
+        probe = Probe(
             deployment,
             known,
             client,
             clock=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
             sleep=time.sleep,
-            mark=secrets.token_hex(MARK_BYTES),
-            found_wrong=frozenset(found_wrong),
+            run_id=secrets.token_hex(RUN_ID_BYTES),
+            flagged_checks=frozenset(flagged_checks),
         )
-        _show(url_findings(trial), "the public URL", tally)
-        if trial.is_reachable and not no_deliveries:
+        _show(url_findings(probe), "public URL", tally)
+        if probe.is_reachable and not no_deliveries:
             with _stopped_by_signals():
-                _try(trial, tally, keep=keep)
+                _run_probe(probe, tally, keep=keep)
     _end(tally)
 
 
-def _try(trial: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> None:
-    """Send, and clean up afterwards, however it ends."""
+def _run_probe(probe: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> None:
+    """Send test deliveries, and always remove them afterwards unless `keep` is set."""
     try:
-        for what, findings in (
-            ("wrong credentials", refusal_findings(trial)),
-            ("test events", delivery_findings(trial)),
-            ("the projector", projection_findings(trial)),
-            ("the call log", call_log_findings(trial)),
-            ("the logs", spill_findings(trial)),
-            ("the retry queue", publishing_findings(trial)),
+        for subject, findings in (
+            ("authentication", rejection_findings(probe)),
+            ("test events", delivery_findings(probe)),
+            ("projector", projection_findings(probe)),
+            ("call log", call_log_findings(probe)),
+            ("logs", spill_findings(probe)),
+            ("retry queue", publishing_findings(probe)),
         ):
-            _show(findings, what, tally)
+            _show(findings, subject, tally)
     except KeyboardInterrupt:
         errors.print("Interrupted.", style="red")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         if keep:
-            console.print(f"  The test events stay; their calls are {trial.call_id}.")
+            forget = probe.deployment.callhooks(f"forget {TEST_SENDER}")
+            console.print(f"  The test events are kept; their call id is {probe.call_id}. To remove them: {forget}")
         else:
-            _show(cleaning_findings(trial), "what was sent, to remove it", tally)
+            _show(cleanup_findings(probe), "cleanup", tally)
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """A pipeline that is cancelled ends its commands by SIGTERM, and may start them with Ctrl-C ignored."""
+    """Raise `KeyboardInterrupt` on SIGTERM and SIGHUP as well.
+
+    A cancelled pipeline sends SIGTERM, and may have started the command with Ctrl-C ignored.
+    """
     before = {number: signal.signal(number, signal.default_int_handler) for number in STOPPING}
     try:
         yield
@@ -142,35 +147,32 @@ def _read(session: Session, stack_name: str, endpoint_url: str | None) -> Deploy
     except StackUnknown as error:
         fail(str(error))
     except (BotoCoreError, ClientError) as error:
-        fail(f"AWS refuses to tell what is in the stack {stack_name}: {error}")
+        fail(f"The resources of the stack {stack_name} cannot be read: {error}")
 
 
-def _show(findings: Iterator[Finding], what: str, tally: dict[FindingLevel, int]) -> set[str]:
-    """Print each finding as it comes, and return the checks that are not fine.
-
-    Where somebody looks, tell what is being looked at.
-    """
-    found_wrong: set[str] = set()
+def _show(findings: Iterator[Finding], subject: str, tally: dict[FindingLevel, int]) -> set[str]:
+    """Print each finding as it arrives, and return the checks with a warning or a failure."""
+    flagged_checks: set[str] = set()
     while True:
-        with _looking(what):
+        with _spinner(subject):
             finding = next(findings, None)
         if finding is None:
-            return found_wrong
-        if finding.outcome is not FindingLevel.OK:
-            found_wrong.add(finding.check)
-        tally[finding.outcome] += 1
-        mark, style = MARKS[finding.outcome]
-        console.print(f"{mark:<{MARK_WIDTH}}", style=style, end="")
-        console.print(f"{finding.check}: {escaped(finding.words)}")
+            return flagged_checks
+        if finding.level is not FindingLevel.OK:
+            flagged_checks.add(finding.check)
+        tally[finding.level] += 1
+        label, style = LABELS[finding.level]
+        console.print(f"{label:<{LABEL_WIDTH}}", style=style, end="")
+        console.print(f"{finding.check}: {escaped(finding.message)}")
         if finding.remedy:
-            console.print(f"{'':<{MARK_WIDTH}}{escaped(finding.remedy)}")
+            console.print(f"{'':<{LABEL_WIDTH}}{escaped(finding.remedy)}")
 
 
 @contextmanager
-def _looking(what: str) -> Iterator[None]:
-    columns = (SpinnerColumn(), TextColumn(f"Looking at {what}"))
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as shown:
-        shown.add_task(what, total=None)
+def _spinner(subject: str) -> Iterator[None]:
+    columns = (SpinnerColumn(), TextColumn(f"Checking {subject}"))
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as spinner:
+        spinner.add_task(subject, total=None)
         yield
 
 
@@ -179,9 +181,9 @@ def _end(tally: dict[FindingLevel, int]) -> None:
     if failed:
         console.print(f"\n{_counted(failed, 'check')} failed, {_counted(warned, 'warning')}.", style="bold red")
         raise typer.Exit(1)
-    console.print(f"\nNothing is wrong, {_counted(warned, 'warning')}.", style="bold green")
+    console.print(f"\nAll checks passed, {_counted(warned, 'warning')}.", style="bold green")
     raise typer.Exit(0)
 
 
-def _counted(number: int, thing: str) -> str:
-    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`callhooks quarantine`: deliveries that were not understood, and bringing them in once they are."""
+"""`callhooks quarantine`: list, show and retry deliveries that could not be parsed."""
 
 from __future__ import annotations
 
@@ -25,137 +25,137 @@ from rich.table import Table
 from callhooks_tools.recovery.quarantine import (
     Quarantine,
     QuarantinedDelivery,
-    StillNotUnderstood,
-    read_again,
+    StillNotParsed,
+    reparse,
     store_event,
 )
-from callhooks_tools.recovery.workers import at_once, at_once_by_key
+from callhooks_tools.recovery.workers import map_concurrently, map_concurrently_by_key
 from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.stack import StackOutputs
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
-quarantine_app = typer.Typer(help="Deliveries of proven senders that were not understood.", no_args_is_help=True)
+quarantine_app = typer.Typer(help="Authenticated deliveries that could not be parsed.", no_args_is_help=True)
 
 MAX_DAYS = 3660
 DAYS_AHEAD = 8
-"""A key may have the day of a sender's clock, whose signatures may be taken for up to a week to come."""
-WIDTH_OF_NO_TERMINAL = 250
-DEEPEST_INDENT = 20
+"""A key may have the day of a signature, which is accepted up to a week in the future."""
+NON_TERMINAL_WIDTH = 250
+MAX_INDENT = 20
 NAME = re.compile(r"[a-z]+/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{1,64}", re.ASCII)
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+')
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The delivery, as callhooks quarantine list names it.")]
-Days = Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Only of so many days.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Key of the delivery, as shown by callhooks quarantine list.")]
+Days = Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Only deliveries of this many days.")]
 
 
 class RetryOutcome(StrEnum):
-    """What becomes of a delivery that is tried again."""
+    """Outcome of the retry of a delivery."""
 
     STORED = "stored"
-    KNOWN = "stored before"
-    IGNORED = "ignored now and removed"
-    GONE = "gone meanwhile"
-    NOT_UNDERSTOOD = "still not understood"
+    KNOWN = "already stored"
+    IGNORED = "ignored and removed"
+    GONE = "gone"
+    NOT_PARSED = "still not parsed"
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A delivery that was tried again, and why it was not stored."""
+class RetryResult:
+    """Result of the retry of a delivery; `reason` is why it was not stored."""
 
-    kept: QuarantinedDelivery
-    fate: RetryOutcome
+    delivery: QuarantinedDelivery
+    outcome: RetryOutcome
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """A delivery as it is read now: the item of its event."""
+class ParsedDelivery:
+    """Delivery that was parsed, with the item of its event."""
 
-    kept: QuarantinedDelivery
-    made: Item
+    delivery: QuarantinedDelivery
+    item: Item
 
     @property
     def key(self) -> tuple[str, str]:
         """The key of its event."""
-        return self.made["pk"]["S"], self.made["sk"]["S"]
+        return self.item["pk"]["S"], self.item["sk"]["S"]
 
 
 @dataclass(frozen=True, slots=True)
-class Retrial:
-    """Brings deliveries in: each is stored first, and taken out of quarantine only then.
+class Retrier:
+    """Retries deliveries: each event is stored before the delivery is removed from quarantine.
 
-    Both steps may be done any number of times, and stopped anywhere; both raise what botocore raises.
+    Both steps can be repeated, and interrupted at any point; both raise the exceptions of botocore.
     """
 
     quarantine: Quarantine
     store: EventStore
     parameters: Parameters
 
-    def read(self, kept: QuarantinedDelivery) -> Understood | Tried:
-        """Read a delivery again; it is `Tried` where there is no event to store."""
-        item = self.quarantine.read(kept)
+    def parse(self, delivery: QuarantinedDelivery) -> ParsedDelivery | RetryResult:
+        """Parse a delivery again; return a `RetryResult` if there is no event to store."""
+        item = self.quarantine.read(delivery)
         if item is None:
-            return Tried(kept, RetryOutcome.GONE)
+            return RetryResult(delivery, RetryOutcome.GONE)
         try:
-            made = read_again(item, self.parameters)
-        except StillNotUnderstood as problem:
-            return Tried(kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
-        if isinstance(made, Ignored):
-            self.quarantine.remove(kept)
-            return Tried(kept, RetryOutcome.IGNORED, made.reason)
-        return Understood(kept, made)
+            parsed = reparse(item, self.parameters)
+        except StillNotParsed as problem:
+            return RetryResult(delivery, RetryOutcome.NOT_PARSED, str(problem))
+        if isinstance(parsed, Ignored):
+            self.quarantine.remove(delivery)
+            return RetryResult(delivery, RetryOutcome.IGNORED, parsed.reason)
+        return ParsedDelivery(delivery, parsed)
 
-    def bring_in(self, read: Understood | Tried) -> Tried:
-        """Store the event of a delivery, where there is one, and take the delivery out."""
-        if isinstance(read, Tried):
-            return read
+    def complete(self, parsed: ParsedDelivery | RetryResult) -> RetryResult:
+        """Store the event of a parsed delivery, and remove the delivery from quarantine."""
+        if isinstance(parsed, RetryResult):
+            return parsed
         try:
-            fate = RetryOutcome.STORED if store_event(self.store, read.made) else RetryOutcome.KNOWN
-        except StillNotUnderstood as problem:
-            return Tried(read.kept, RetryOutcome.NOT_UNDERSTOOD, str(problem))
-        self.quarantine.remove(read.kept)
-        return Tried(read.kept, fate)
+            outcome = RetryOutcome.STORED if store_event(self.store, parsed.item) else RetryOutcome.KNOWN
+        except StillNotParsed as problem:
+            return RetryResult(parsed.delivery, RetryOutcome.NOT_PARSED, str(problem))
+        self.quarantine.remove(parsed.delivery)
+        return RetryResult(parsed.delivery, outcome)
 
-    def of_all(self, chosen: Iterable[QuarantinedDelivery]) -> Iterator[Tried]:
-        """Try deliveries again, several at once. Of those of the same event the first one is stored."""
-        read = at_once(self.read, chosen)
-        return at_once_by_key(
-            self.bring_in, read, key=lambda one: one.key if isinstance(one, Understood) else one.kept.name
+    def retry_all(self, deliveries: Iterable[QuarantinedDelivery]) -> Iterator[RetryResult]:
+        """Retry deliveries concurrently. If several are the same event, the first one is stored."""
+        parsed = map_concurrently(self.parse, deliveries)
+        return map_concurrently_by_key(
+            self.complete, parsed, key=lambda one: one.key if isinstance(one, ParsedDelivery) else one.delivery.name
         )
 
 
 @quarantine_app.command("list")
 def quarantine_list(provider: OfProvider = None, days: Days = 30, stack_name: StackName = None) -> None:
-    """Show what lies in quarantine, the newest first."""
+    """List deliveries in quarantine, the newest first, and count them by reason."""
     with _quarantine(stack_name) as (quarantine, _):
         found = _found(quarantine, provider, days)
     if not found:
-        console.print("Nothing is in quarantine.")
+        console.print("No deliveries in quarantine.")
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("key", no_wrap=True)
     table.add_column("received (UTC)", no_wrap=True)
     table.add_column("route", overflow="fold")
     table.add_column("reason", overflow="fold")
-    for kept in found:
-        table.add_row(*map(shown, (kept.name, kept.received_at[:19].replace("T", " "), kept.route, kept.reason)))
-    # In a file or a pipe each row is a line, whatever its length.
-    (console if console.is_terminal else Console(width=WIDTH_OF_NO_TERMINAL, markup=False, emoji=False)).print(table)
+    for one in found:
+        table.add_row(*map(shown, (one.name, one.received_at[:19].replace("T", " "), one.route, one.reason)))
+    # In a file or a pipe, each row is a single line.
+    (console if console.is_terminal else Console(width=NON_TERMINAL_WIDTH, markup=False, emoji=False)).print(table)
     console.print()
-    for reason, number in Counter(kept.reason for kept in found).most_common():
+    for reason, number in Counter(one.reason for one in found).most_common():
         console.print(f"{number:>6}  {shown(reason)}")
 
 
 @quarantine_app.command("show")
 def quarantine_show(key: Key, stack_name: StackName = None) -> None:
-    """Show a delivery in quarantine as it came, and what it was answered. Prints numbers and names of people."""
+    """Show a delivery in quarantine and its answer. The output contains numbers and names of people."""
     with _quarantine(stack_name) as (quarantine, _):
-        kept = _named(quarantine, key)
-        item = quarantine.read(kept)
+        delivery = _named(quarantine, key)
+        item = quarantine.read(delivery)
     if item is None:
-        fail(f"{key} is not in quarantine any more.")
-    for line in _told(kept, item):
+        fail(f"{key} is no longer in quarantine.")
+    for line in _detail_lines(delivery, item):
         console.print(shown(line))
 
 
@@ -163,41 +163,43 @@ def quarantine_show(key: Key, stack_name: StackName = None) -> None:
 def quarantine_retry(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY...", help="Deliveries, as callhooks quarantine list names them."),
+        typer.Argument(metavar="KEY...", help="Keys of deliveries, as shown by callhooks quarantine list."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that callhooks quarantine list shows.")] = False,
+    retry_all: Annotated[
+        bool, typer.Option("--all", help="Retry all deliveries that callhooks quarantine list shows.")
+    ] = False,
     provider: OfProvider = None,
     days: Days = 30,
     stack_name: StackName = None,
 ) -> None:
-    """Read deliveries again with the code of this clone, and store those that are understood now."""
-    if bool(keys) == everything:
-        fail("Name deliveries, or take --all.")
+    """Parse deliveries again with the code of this clone, and store their events."""
+    if bool(keys) == retry_all:
+        fail("Give either the keys of deliveries or --all.")
     if keys and provider:
-        fail("--provider goes with --all.")
+        fail("--provider can only be used with --all.")
     counts: Counter[RetryOutcome] = Counter()
     try:
         with _quarantine(stack_name) as (quarantine, outputs):
-            chosen = _found(quarantine, provider, days) if everything else _all_named(quarantine, keys or [])
-            # What came first is what a repeat is answered.
-            chosen.sort(key=lambda kept: kept.received_at)
+            chosen = _found(quarantine, provider, days) if retry_all else _all_named(quarantine, keys or [])
+            # Duplicates get the answer of the delivery that is stored first, so store the earliest first.
+            chosen.sort(key=lambda one: one.received_at)
             with progress("deliveries", total=len(chosen)) as advance:
-                for tried in _retrial(quarantine, outputs).of_all(chosen):
-                    counts[tried.fate] += 1
-                    _tell(tried)
+                for result in _retrier(quarantine, outputs).retry_all(chosen):
+                    counts[result.outcome] += 1
+                    _report(result)
                     advance()
     finally:
-        told = ", ".join(f"{counts[fate]} {fate}" for fate in RetryOutcome if counts[fate])
-        if told:
-            console.print(f"Deliveries: {told}.")
+        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RetryOutcome if counts[outcome])
+        if summary:
+            console.print(f"Deliveries: {summary}.")
     if not counts:
-        console.print("Nothing is in quarantine.")
-    if counts[RetryOutcome.NOT_UNDERSTOOD]:
+        console.print("No deliveries in quarantine.")
+    if counts[RetryOutcome.NOT_PARSED]:
         raise typer.Exit(1)
 
 
 def readable(raw: bytes) -> list[str]:
-    """A body in lines: JSON indented, every token as it was sent; bytes that are not UTF-8 as `\\xNN`."""
+    """Return the lines of a body: JSON indented with its original tokens, bytes that are not UTF-8 as `\\xNN`."""
     text = raw.decode("utf-8", "backslashreplace")
     try:
         json.loads(text)
@@ -214,14 +216,14 @@ def _indented(document: str) -> list[str]:
         lines[-1] += f"{token} " if token == ":" else token
         is_empty = token in ("{", "[") and following in ("}", "]")
         if (token in ("{", "[", ",") or following in ("}", "]")) and not is_empty:
-            lines.append("  " * min(depth, DEEPEST_INDENT))
+            lines.append("  " * min(depth, MAX_INDENT))
     return lines
 
 
-def _told(kept: QuarantinedDelivery, item: Item) -> Iterator[str]:
+def _detail_lines(delivery: QuarantinedDelivery, item: Item) -> Iterator[str]:
     answer, body = answer_of(item), body_of_item(item)
     texts = {name: value["S"] for name, value in item.items() if "S" in value}
-    yield f"{kept.name.rpartition('/')[0]}/{kept.sk}"
+    yield f"{delivery.name.rpartition('/')[0]}/{delivery.sk}"
     yield ""
     for name in ("reason", "received_at", "route", "method", "path", "query", "request_id"):
         if name in texts:
@@ -242,15 +244,15 @@ def _told(kept: QuarantinedDelivery, item: Item) -> Iterator[str]:
     yield from (f"  {line}" for line in readable(answer.body.encode("utf-8")))
 
 
-def _tell(tried: Tried) -> None:
-    if tried.fate is RetryOutcome.NOT_UNDERSTOOD:
-        errors.print(f"{tried.kept.name}: {shown(tried.reason)}", style="red")
-    elif tried.fate is RetryOutcome.IGNORED:
-        errors.print(f"{tried.kept.name}: {tried.fate} ({shown(tried.reason)})")
+def _report(result: RetryResult) -> None:
+    if result.outcome is RetryOutcome.NOT_PARSED:
+        errors.print(f"{result.delivery.name}: {shown(result.reason)}", style="red")
+    elif result.outcome is RetryOutcome.IGNORED:
+        errors.print(f"{result.delivery.name}: {result.outcome} ({shown(result.reason)})")
 
 
-def _retrial(quarantine: Quarantine, outputs: StackOutputs) -> Retrial:
-    return Retrial(quarantine, EventStore(quarantine.client, quarantine.table_name), outputs.parameters)
+def _retrier(quarantine: Quarantine, outputs: StackOutputs) -> Retrier:
+    return Retrier(quarantine, EventStore(quarantine.client, quarantine.table_name), outputs.parameters)
 
 
 def _found(quarantine: Quarantine, provider: str | None, days: int) -> list[QuarantinedDelivery]:
@@ -265,12 +267,12 @@ def _all_named(quarantine: Quarantine, keys: Sequence[str]) -> list[QuarantinedD
 
 def _named(quarantine: Quarantine, key: str) -> QuarantinedDelivery:
     if not NAME.fullmatch(key):
-        fail(f"A delivery is named PROVIDER/DAY/HASH, as callhooks quarantine list shows it, and not {shown(key)}")
+        fail(f"Invalid key {shown(key)}. Use PROVIDER/DAY/HASH, as shown by callhooks quarantine list.")
     found = quarantine.named(key)
     if not found:
         fail(f"{key} is not in quarantine.")
     if len(found) > 1:
-        fail(f"{key} may be any of {', '.join(kept.name for kept in found)}.")
+        fail(f"{key} is ambiguous. It matches {', '.join(one.name for one in found)}.")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""`callhooks rebuild`: fold calls again from their events."""
+"""`callhooks rebuild`: rebuild call records from stored events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.event_item import Item, is_call_partition, partition_key
 from callhooks.providers.registry import hints_for, providers
 
-from callhooks_tools.recovery.workers import at_once
+from callhooks_tools.recovery.workers import map_concurrently
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
 if TYPE_CHECKING:
@@ -27,23 +27,23 @@ MAX_ATTEMPTS = 5
 HASHED = "sha256-"
 
 
-class Busy(Exception):
-    """Events of this call came in faster than it could be folded."""
+class CallBusy(Exception):
+    """Events of this call arrived faster than it could be folded."""
 
 
 class Result(StrEnum):
-    """What became of a call."""
+    """Result for a call."""
 
     NEW = "new"
     CHANGED = "changed"
-    SAME = "the same"
+    UNCHANGED = "unchanged"
     WITHOUT_EVENTS = "without events"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A call that was folded again; `problem` is for the one who asked for it, and may hold what was sent."""
+    """Result for a call; `problem` is shown to the user only, because it may quote the events."""
 
     pk: str
     result: Result
@@ -54,12 +54,12 @@ def rebuild(
     call: Annotated[
         str | None,
         typer.Option(
-            metavar="PROVIDER/CALL_ID", help="Only this call: its provider and its id, or its path in the call log."
+            metavar="PROVIDER/CALL_ID", help="Only this call: its provider and id, or its path in the call log."
         ),
     ] = None,
     stack_name: StackName = None,
 ) -> None:
-    """Make calls again from their events: after a new version, or when the projector was broken. Publishes nothing."""
+    """Rebuild call records from stored events, after a new version or a projector failure. It publishes nothing."""
     only = None if call is None else _partition_of(call)
     session, outputs = stack_in_aws(stack_name)
     client = session.client("dynamodb")
@@ -68,7 +68,7 @@ def rebuild(
     try:
         partitions = [only] if only else partitions_of_calls(client, outputs.events_table)
         with progress("calls") as advance:
-            for rebuilt in at_once(lambda pk: rebuild_call(calls, pk), partitions):
+            for rebuilt in map_concurrently(lambda pk: rebuild_call(calls, pk), partitions):
                 counts[rebuilt.result] += 1
                 if rebuilt.problem:
                     errors.print(shown(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}"), style="red")
@@ -76,15 +76,15 @@ def rebuild(
     except (BotoCoreError, ClientError) as error:
         fail(f"The table of events cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
-        fail(f"There are no events of {shown(str(call))}.")
-    told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    console.print(f"Calls: {told}." if told else "There are no calls.")
+        fail(f"No events found for {shown(str(call))}.")
+    summary = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+    console.print(f"Calls: {summary}." if summary else "No calls found.")
     if counts[Result.FAILED]:
         raise typer.Exit(1)
 
 
 def partitions_of_calls(client: DynamoDBClient, table_name: str) -> Iterator[str]:
-    """The partition keys of all calls; a scan gives the items of one partition together.
+    """Yield the partition keys of all calls; a scan returns the items of a partition together.
 
     Raises:
         ClientError, BotoCoreError: the table could not be read.
@@ -95,38 +95,38 @@ def partitions_of_calls(client: DynamoDBClient, table_name: str) -> Iterator[str
 
 
 def rebuild_call(calls: CallStore, pk: str) -> Rebuilt:
-    """Fold one call again, and write it where that makes a difference; never raises for what is wrong with it."""
+    """Rebuild one call, and write it if it has changed. Never raises: a problem with the call is its result."""
     try:
         return Rebuilt(pk, _rebuild(calls, pk))
-    except Exception as error:  # noqa: BLE001 - one call may not stop the others, and is named
+    except Exception as error:  # noqa: BLE001 - a problem with one call must not stop the others
         if isinstance(error, KeyError | ValueError | TypeError):
-            return Rebuilt(pk, Result.FAILED, f"an item is no event ({type(error).__name__}: {error})")
+            return Rebuilt(pk, Result.FAILED, f"an item is not a valid event ({type(error).__name__}: {error})")
         return Rebuilt(pk, Result.FAILED, f"{type(error).__name__}: {error}")
 
 
 def _rebuild(calls: CallStore, pk: str) -> Result:
     for _ in range(MAX_ATTEMPTS):
-        # First the item, then the events: what was written in between is newer than what is made of them.
+        # Read the item before the events, so that a concurrent write is newer than the rebuilt call.
         seen = calls.item_of(pk)
-        told = calls.events_of(pk)
-        if not told.events:
+        stored = calls.events_of(pk)
+        if not stored.events:
             return Result.WITHOUT_EVENTS
-        call = fold(told.events, hints_for(told.events[0].provider))
-        if seen and _plain(seen) == _plain(call_item(pk, call, expires_at=told.expires_at)):
-            return Result.SAME
-        if calls.replace(pk, call, expires_at=told.expires_at, seen=seen):
+        call = fold(stored.events, hints_for(stored.events[0].provider))
+        if seen and _plain(seen) == _plain(call_item(pk, call, expires_at=stored.expires_at)):
+            return Result.UNCHANGED
+        if calls.replace(pk, call, expires_at=stored.expires_at, seen=seen):
             return Result.CHANGED if seen else Result.NEW
-    raise Busy("its events come in too fast, try again")
+    raise CallBusy("its events arrive too fast; try again later")
 
 
 def _plain(item: Item) -> object:
-    """An item to be compared: DynamoDB writes numbers in a way of its own."""
+    """Return an item in a form that can be compared, because DynamoDB normalises numbers."""
     return TypeDeserializer().deserialize({"M": item})
 
 
 def _partition_of(call: str) -> str:
     provider, slash, call_id = call.removeprefix("/calls/").partition("/")
     if provider not in providers() or not slash or not call_id:
-        fail(f"--call takes PROVIDER/CALL_ID with one of {', '.join(providers())}, and not {shown(call)}")
-    # Logs name a call by its key, which is a hash for an odd id.
+        fail(f"Invalid --call {shown(call)}. Use PROVIDER/CALL_ID, with one of the providers {', '.join(providers())}.")
+    # Logs name a call by its key, which is a hash if the id has unusual characters.
     return f"{provider}#{call_id}" if call_id.startswith(HASHED) else partition_key(provider, call_id)

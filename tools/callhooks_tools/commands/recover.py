@@ -1,10 +1,10 @@
-"""`callhooks recover`: bring in what only the log has kept, since neither the table nor the queue would take it."""
+"""`callhooks recover`: store deliveries that are only in the logs, because both table and queue were down."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,37 +21,37 @@ from callhooks.events.event_writer import UNSTORED_MARKER
 from callhooks.runtime.errors import is_permanent_rejection
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from callhooks_tools.recovery.stored_events import age_of
-from callhooks_tools.recovery.workers import at_once_by_key
+from callhooks_tools.recovery.stored_events import parse_age
+from callhooks_tools.recovery.workers import map_concurrently_by_key
 from callhooks_tools.stack.stack import stack_resources
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
 Since = Annotated[
     str | None,
     typer.Option(
-        "--since", metavar="AGE", help="Only what was logged since then: 30m, 12h, 7d. Else all that the logs hold."
+        "--since", metavar="AGE", help="Only read logs of the last AGE: 30m, 12h, 7d. By default, read all logs."
     ),
 ]
 
 
 class RecoveryOutcome(StrEnum):
-    """What becomes of a delivery in the log."""
+    """Outcome for a delivery in the log."""
 
-    STORED = "brought in"
-    KNOWN = "there already"
-    UNREADABLE = "not to be read"
+    STORED = "recovered"
+    KNOWN = "already stored"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of the log with the marker, and where it stands."""
+    """Line of a log with the marker; `source` is its log group, stream and time."""
 
-    place: str
+    source: str
     message: str
 
 
 class Part(BaseModel):
-    """A part of a delivery: `delivery` is a slice of the packed item, `event` the same for all its `parts`."""
+    """Part of a delivery: `delivery` is a slice of the packed item, `event` is the same in all its `parts`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,7 +63,7 @@ class Part(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A whole delivery of the log: its name there, and the packed item."""
+    """Complete delivery from the log: its name there, and the packed item."""
 
     event: str
     packed: str
@@ -71,7 +71,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, order=True)
 class DeliveryKey:
-    """When a delivery came, and its key in the table."""
+    """Time of receipt of a delivery, and its key in the table."""
 
     received_at: str
     key: tuple[str, str]
@@ -79,51 +79,53 @@ class DeliveryKey:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What has become of a delivery, and why it could not be brought in."""
+    """Outcome for a delivery; `problem` is why it could not be stored."""
 
     event: str
-    fate: RecoveryOutcome
+    outcome: RecoveryOutcome
     problem: str = ""
 
 
 @dataclass(slots=True)
 class Joiner:
-    """Joins parts, in whatever order and however often they come; `unreadable` names lines that are no parts."""
+    """Joins the parts of deliveries, in any order and with duplicates; `unreadable` has lines that are not parts."""
 
     unreadable: list[Recovered] = field(default_factory=list)
-    _waiting: dict[str, dict[int, Part]] = field(default_factory=dict)
-    _done: set[str] = field(default_factory=set)
+    _partial: dict[str, dict[int, Part]] = field(default_factory=dict)
+    _complete: set[str] = field(default_factory=set)
 
-    def whole(self, lines: Iterable[LogLine]) -> Iterator[Logged]:
-        """The deliveries of which every part is there, each as soon as it is whole."""
+    def join(self, lines: Iterable[LogLine]) -> Iterator[Logged]:
+        """Yield each delivery as soon as all its parts have been read."""
         for line in lines:
             try:
-                part = part_of(line.message)
+                part = parse_part(line.message)
             except ValueError as error:
-                self.unreadable.append(Recovered(line.place, RecoveryOutcome.UNREADABLE, str(error)))
+                self.unreadable.append(Recovered(line.source, RecoveryOutcome.UNREADABLE, str(error)))
                 continue
-            if part.event in self._done:
+            if part.event in self._complete:
                 continue
-            parts = self._waiting.setdefault(part.event, {})
+            parts = self._partial.setdefault(part.event, {})
             parts[part.part] = part
             if len(parts) >= part.parts:
-                self._done.add(part.event)
-                del self._waiting[part.event]
+                self._complete.add(part.event)
+                del self._partial[part.event]
                 yield Logged(part.event, "".join(parts[number].delivery for number in sorted(parts)))
 
     @property
     def incomplete(self) -> list[Recovered]:
-        """The deliveries of which parts are missing."""
+        """The deliveries with missing parts."""
         return [
             Recovered(
-                event, RecoveryOutcome.UNREADABLE, f"{len(parts)} of {next(iter(parts.values())).parts} parts are there"
+                event,
+                RecoveryOutcome.UNREADABLE,
+                f"only {len(parts)} of {next(iter(parts.values())).parts} parts found",
             )
-            for event, parts in self._waiting.items()
+            for event, parts in self._partial.items()
         ]
 
 
 def recover(since: Since = None, stack_name: StackName = None) -> None:
-    """Store the deliveries that are in the logs alone, since database and queue were down. May be run again."""
+    """Store deliveries that are only in the logs, because database and queue were down. It can be run repeatedly."""
     begin = None if since is None else _begin(since)
     session, outputs = stack_in_aws(stack_name)
     store = EventStore(session.client("dynamodb"), outputs.events_table)
@@ -134,21 +136,23 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
             resources = stack_resources(session, outputs.stack_name)
             groups = [one.physical_id for one in resources if one.type == "AWS::Logs::LogGroup"]
             lines = marked_lines(session, groups, begin, advance)
-            # What came first is what a repeat is answered, and a log need not have it first.
-            found = sorted(((place_of(logged), logged) for logged in joiner.whole(lines)), key=itemgetter(0))
-            brought = at_once_by_key(lambda one: bring_in(store, one[1]), found, key=lambda one: one[0].key)
-            for recovered in brought:
-                counts[recovered.fate] += 1
-                _tell(recovered)
+            # Duplicates get the answer of the delivery that is stored first, so store the earliest first.
+            found = sorted(((sort_key(logged), logged) for logged in joiner.join(lines)), key=itemgetter(0))
+            results = map_concurrently_by_key(
+                lambda one: recover_delivery(store, one[1]), found, key=lambda one: one[0].key
+            )
+            for recovered in results:
+                counts[recovered.outcome] += 1
+                _report(recovered)
     except (BotoCoreError, ClientError) as error:
-        _sum_up(counts)
-        fail(f"Not everything was read or stored, run it again: {error}")
+        _show_summary(counts)
+        fail(f"Not all deliveries were recovered. Run the command again. Cause: {error}")
     for recovered in (*joiner.unreadable, *joiner.incomplete):
-        counts[recovered.fate] += 1
-        _tell(recovered)
-    _sum_up(counts)
+        counts[recovered.outcome] += 1
+        _report(recovered)
+    _show_summary(counts)
     if not counts:
-        console.print("The logs hold nothing that was not stored.")
+        console.print("No deliveries to recover in the logs.")
     if counts[RecoveryOutcome.UNREADABLE]:
         raise typer.Exit(1)
 
@@ -156,7 +160,7 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
 def marked_lines(
     session: Session, groups: Iterable[str], begin: datetime | None, read: Callable[[], None]
 ) -> Iterator[LogLine]:
-    """The lines with the marker, of each log group in turn; `read` is called for each.
+    """Yield the lines with the marker, one log group after the other; call `read` for each line.
 
     Raises:
         ClientError, BotoCoreError: the logs could not be read.
@@ -164,7 +168,7 @@ def marked_lines(
     pages = session.client("logs").get_paginator("filter_log_events")
     since = 0 if begin is None else int(begin.timestamp() * 1000)
     for group in groups:
-        # Quoted, it is looked for in lines of JSON and of plain text alike.
+        # A quoted pattern matches lines of JSON and of plain text.
         for page in pages.paginate(logGroupName=group, filterPattern=f'"{UNSTORED_MARKER}"', startTime=since):
             for event in page["events"]:
                 read()
@@ -172,23 +176,23 @@ def marked_lines(
                 yield LogLine(f"{group} {event['logStreamName']} {logged_at:%Y-%m-%dT%H:%M:%S}Z", event["message"])
 
 
-def part_of(message: str) -> Part:
-    """The part in a line of the log, whatever was put around it.
+def parse_part(message: str) -> Part:
+    """Parse the part in a log message, with or without an envelope.
 
     Raises:
-        ValueError: it cannot be read; the text repeats nothing of the line.
+        ValueError: it cannot be parsed; the text does not quote the message.
     """
     try:
-        part = Part.model_validate(_marked(message))
+        part = Part.model_validate(_marked_object(message))
     except ValidationError:
-        raise ValueError("members are missing or of a wrong type") from None
+        raise ValueError("members are missing or have the wrong type") from None
     if part.part > part.parts:
-        raise ValueError("its part is beyond the last one")
+        raise ValueError("its part number is too high")
     return part
 
 
-def place_of(logged: Logged) -> DeliveryKey:
-    """Where a delivery belongs among the others; one that cannot be read comes first, and alone."""
+def sort_key(logged: Logged) -> DeliveryKey:
+    """Return the position of a delivery by time of receipt; an unreadable one comes first, under a key of its own."""
     try:
         item = unpack_item(logged.packed)
         return DeliveryKey(str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"]))
@@ -196,27 +200,31 @@ def place_of(logged: Logged) -> DeliveryKey:
         return DeliveryKey("", (logged.event, ""))
 
 
-def bring_in(store: EventStore, logged: Logged) -> Recovered:
-    """Store a delivery unless it is there.
+def recover_delivery(store: EventStore, logged: Logged) -> Recovered:
+    """Store a delivery unless it is already stored.
 
     Raises:
-        ClientError, BotoCoreError: the database has failed.
+        ClientError, BotoCoreError: the database failed.
     """
     try:
-        fate = RecoveryOutcome.STORED if store.put(unpack_item(logged.packed)) else RecoveryOutcome.KNOWN
+        outcome = RecoveryOutcome.STORED if store.put(unpack_item(logged.packed)) else RecoveryOutcome.KNOWN
     except (ValueError, ParamValidationError) as error:
-        # The text of a validation repeats what was sent.
-        problem = str(error) if isinstance(error, ValueError) else "it is no item of a table"
+        # The text of a validation error quotes the delivery.
+        problem = str(error) if isinstance(error, ValueError) else "it is not a valid table item"
         return Recovered(logged.event, RecoveryOutcome.UNREADABLE, problem)
     except ClientError as error:
         if not is_permanent_rejection(error):
             raise
-        return Recovered(logged.event, RecoveryOutcome.UNREADABLE, "the database refuses it")
-    return Recovered(logged.event, fate)
+        return Recovered(logged.event, RecoveryOutcome.UNREADABLE, "the database rejects it")
+    return Recovered(logged.event, outcome)
 
 
-def _marked(message: str) -> object:
-    """The object of JSON with the marker as its `message`: the line itself, or in an envelope of Lambda's."""
+def _total(parts: Mapping[int, Part]) -> int:
+    return next(iter(parts.values())).parts
+
+
+def _marked_object(message: str) -> object:
+    """Return the JSON object with the marker as its `message`: the line itself, or inside an envelope of Lambda."""
     inner: object = message
     while isinstance(inner, str):
         begin = inner.find("{")
@@ -225,29 +233,29 @@ def _marked(message: str) -> object:
         try:
             inner, _ = json.JSONDecoder().raw_decode(inner, begin)
         except (ValueError, RecursionError):
-            raise ValueError("its JSON is cut off or broken") from None
+            raise ValueError("its JSON is truncated or invalid") from None
         while isinstance(inner, dict):
             if inner.get("message") == UNSTORED_MARKER:
                 return inner
             inner = inner.get("message")
-    raise ValueError("there is no JSON with the marker")
+    raise ValueError("it has no JSON with the marker")
 
 
 def _begin(since: str) -> datetime:
     begin: datetime | None = None
     with suppress(OverflowError):
-        begin = datetime.now(UTC) - age if (age := age_of(since)) else None
+        begin = datetime.now(UTC) - age if (age := parse_age(since)) else None
     if begin is None:
-        fail(f"--since takes minutes, hours, days or weeks, such as 30m, 12h, 7d or 2w, and not {shown(since)}")
+        fail(f"Invalid --since {shown(since)}. Use minutes, hours, days or weeks, for example 30m, 12h, 7d or 2w.")
     return begin
 
 
-def _tell(recovered: Recovered) -> None:
-    if recovered.fate is RecoveryOutcome.UNREADABLE:
+def _report(recovered: Recovered) -> None:
+    if recovered.outcome is RecoveryOutcome.UNREADABLE:
         errors.print(shown(f"{recovered.event}: {recovered.problem}"), style="red")
 
 
-def _sum_up(counts: Counter[RecoveryOutcome]) -> None:
-    told = ", ".join(f"{counts[fate]} {fate}" for fate in RecoveryOutcome if counts[fate])
-    if told:
-        console.print(f"Deliveries: {told}.")
+def _show_summary(counts: Counter[RecoveryOutcome]) -> None:
+    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RecoveryOutcome if counts[outcome])
+    if summary:
+        console.print(f"Deliveries: {summary}.")

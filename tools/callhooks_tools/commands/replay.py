@@ -34,23 +34,23 @@ from callhooks_tools.recovery.replay import (
     origin_of,
 )
 from callhooks_tools.recovery.replay_state import Order, ReplayPosition, ReplayState, StateUnusable
-from callhooks_tools.recovery.stored_events import Selection, moment_of, text_of, watched
+from callhooks_tools.recovery.stored_events import Selection, parse_time, text_of, with_progress
 from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
 from callhooks_tools.stack.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
 
 DEFAULT_RATE = 10.0
-SLOWEST = 0.1
-ASKED_ABOVE = 1000
+MIN_RATE = 0.1
+CONFIRM_ABOVE = 1000
 API_KEY_VARIABLE = "CALLHOOKS_REPLAY_API_KEY"
 INTERRUPTED = 130
 BUS_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1, "mode": "standard"})
-"""The bus's client tries once: what it publishes through tries again itself."""
+"""The client of the bus does not retry, because `EventBus` does."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """The stack that a replay is about; `name` is `None` for the local run."""
+    """Stack of a replay; `name` is `None` for the local stack."""
 
     name: str | None
     session: Session
@@ -66,43 +66,41 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         str | None,
         typer.Option(
             "--from",
-            metavar="MOMENT",
-            help="Only what happened from then on: 2026-11-21, 2026-11-21T06:30Z, yesterday, 2h.",
+            metavar="TIME",
+            help="Only events from this time on: 2026-11-21, 2026-11-21T06:30Z, yesterday, or an age such as 2h.",
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", metavar="MOMENT", help="Only what happened before; a day is taken whole.")
+        str | None, typer.Option("--to", metavar="TIME", help="Only events before this time; a day is included whole.")
     ] = None,
     received: Annotated[
         bool,
-        typer.Option("--received", help="--from and --to are about when events came in, and not when they happened."),
+        typer.Option("--received", help="Apply --from and --to to the time of receipt, not the time of the event."),
     ] = False,
     provider: OfProvider = None,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Only this kind, such as call.completed; may be repeated.")
+        list[str] | None, typer.Option(metavar="KIND", help="Only this kind, such as call.completed; can be repeated.")
     ] = None,
-    number: Annotated[str | None, typer.Option(help="Only calls from or to this number or SIP user.")] = None,
+    number: Annotated[str | None, typer.Option(help="Only events from or to this number or SIP user.")] = None,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Post the events to this address instead of publishing them on the bus."),
+        typer.Option(metavar="URL", help="Post the events to this URL instead of publishing them on the bus."),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(metavar="EVENTS", help="Events a second.", min=SLOWEST, show_default=f"{DEFAULT_RATE:g}"),
+        typer.Option(metavar="EVENTS", help="Events per second.", min=MIN_RATE, show_default=f"{DEFAULT_RATE:g}"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how many events there are, of which kinds.")
+        bool, typer.Option("--dry-run", help="Show the number of events by kind; publish nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the replay that has not come to its end.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted replay.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Publish stored events again, in the order in which they happened, each with its call as it is now."""
+    """Publish stored events again, in the order in which they happened, each with its call in its present state."""
     chosen = (since, until, received, provider, kind, number, url)
     if resume and (dry_run or any(chosen)):
-        fail("--resume goes on with what was chosen: it takes only --rate and --stack.")
+        fail("--resume continues an interrupted replay and can only be combined with --rate and --stack.")
     selection = replace(_selection(since, until, provider, kind or (), number), by_arrival=received)
     address = None if url is None else _address(url)
     stack = _Stack(stack_name, *stack_in_aws(stack_name))
@@ -110,19 +108,17 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         unfinished = state.ordered()
         if resume:
             if unfinished is None:
-                fail("There is no replay of this stack to go on with.")
+                fail("This stack has no replay to resume.")
             _publish(state, unfinished, rate or unfinished.rate, stack)
             return
         if unfinished is not None and not dry_run:
-            agree(
-                f"A replay with {_events(state.left)} left has not come to its end ({stack.resume}). Drop it?", yes=yes
-            )
+            agree(f"An interrupted replay has {_events(state.left)} left ({stack.resume}). Discard it?", yes=yes)
         _collect(state, stack, selection)
-        _tell(state, stack, rate or DEFAULT_RATE, address)
+        _show_summary(state, stack, rate or DEFAULT_RATE, address)
         if dry_run:
             return
-        if state.left > ASKED_ABOVE:
-            agree("Publish them?", yes=yes)
+        if state.left > CONFIRM_ABOVE:
+            agree("Publish these events?", yes=yes)
         order = state.order(url=None if address is None else str(address), rate=rate or DEFAULT_RATE)
         _publish(state, order, order.rate, stack)
 
@@ -132,15 +128,15 @@ def _selection(
 ) -> Selection:
     now = datetime.now(UTC)
     try:
-        first = None if since is None else moment_of(since, now)
-        end = None if until is None else moment_of(until, now, end=True)
+        first = None if since is None else parse_time(since, now)
+        end = None if until is None else parse_time(until, now, end=True)
     except ValueError as error:
         fail(str(error))
     if first and end and first >= end:
         fail(f"--to {until} is not after --from {since}.")
     canonical = None if number is None else canonical_party(number)
     if canonical == "":
-        fail("--number takes a number with its country code, or a SIP user.")
+        fail("Invalid --number. Use a number with its country code, or a SIP user.")
     return Selection(first, end, provider, tuple(map(_kind, kinds)), canonical)
 
 
@@ -148,20 +144,21 @@ def _kind(word: str) -> Kind:
     try:
         return Kind(word)
     except ValueError:
-        near = get_close_matches(word, list(Kind), n=3) or list(Kind)
-        fail(f"There is no kind {word}. Is it one of {', '.join(near)}?")
+        if similar := get_close_matches(word, list(Kind), n=3):
+            fail(f"Unknown kind {shown(word)}. Did you mean {' or '.join(similar)}?")
+        fail(f"Unknown kind {shown(word)}. Allowed: {', '.join(Kind)}.")
 
 
 def _address(url: str) -> httpx.URL:
-    """An address to post to; what is wrong with it is said without repeating it."""
+    """Parse the URL to post to. Errors do not quote it, because it may contain a secret."""
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL:
-        fail("--url takes an address such as https://crm.example.com/calls.")
+        fail("Invalid --url. Use an address such as https://crm.example.com/calls.")
     if address.scheme not in {"http", "https"} or not address.host:
-        fail("--url takes an address that begins with https:// or http://.")
+        fail("Invalid --url. Use an address that starts with https:// or http://.")
     if address.scheme == "http" and not is_loopback(address.host):
-        fail("--url takes http:// on this machine alone: else numbers and the API key could be read on their way.")
+        fail("--url allows http:// only on this machine. Use https://, so that numbers and the API key are encrypted.")
     return address
 
 
@@ -174,15 +171,15 @@ def _opened_state(stack: _Stack) -> Iterator[ReplayState]:
     except StateUnusable as error:
         fail(str(error))
     except (sqlite3.Error, OSError) as error:
-        fail(f"{path} cannot be used ({error}).")
+        fail(f"The file {path} cannot be used: {error}")
 
 
 def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
     state.begin_collecting()
     pages = selection.pages(stack.session.client("dynamodb"), stack.outputs.events_table)
     try:
-        for items in watched(pages):
-            # One that lacks a time or a kind is no event; it is named where it is read.
+        for items in with_progress(pages):
+            # An item without a time or a kind is not a valid event; it is reported when it is read.
             state.add(
                 (ReplayPosition(text_of(item, "occurred_at"), item["pk"]["S"], item["sk"]["S"]), text_of(item, "kind"))
                 for item in items
@@ -190,14 +187,14 @@ def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
     except (BotoCoreError, ClientError) as error:
         fail(f"The table of events cannot be read: {error}")
     if not state.left:
-        fail("No stored event is like that.")
+        fail("No stored events match these options.")
 
 
-def _tell(state: ReplayState, stack: _Stack, rate: float, address: httpx.URL | None) -> None:
+def _show_summary(state: ReplayState, stack: _Stack, rate: float, address: httpx.URL | None) -> None:
     first, last = state.span()
     console.print(
         f"{_events(state.left)} from {first} to {last}, "
-        f"{timedelta(seconds=round(state.left / rate))} at {rate:g} a second, to {_target(stack, address)}:"
+        f"{timedelta(seconds=round(state.left / rate))} at {rate:g} per second, to {_target(stack, address)}:"
     )
     for count in state.kinds():
         console.print(f"  {count.provider:<11} {count.kind:<18} {count.events:>9,}")
@@ -231,10 +228,10 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
     address = None if order.url is None else httpx.URL(order.url)
     calls = CallStore(stack.session.client("dynamodb"), stack.outputs.events_table)
 
-    def stopped(why: str, status: int = 1) -> NoReturn:
+    def stopped(reason: str, status: int = 1) -> NoReturn:
         done = order.events - state.left
         errors.print(
-            f"Stopped after {done:,} of {_events(order.events)}: {why}. Go on with: {stack.resume}", style="red"
+            f"Stopped after {done:,} of {_events(order.events)}: {reason}. To continue: {stack.resume}", style="red"
         )
         raise typer.Exit(status)
 
@@ -243,7 +240,7 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
             _destination(stack, address) as destination,
             progress("events", total=order.events, done=order.events - state.left) as advance,
         ):
-            run = Replay(state, calls, destination, Pacer(rate, time.monotonic, time.sleep), _tell_problem, advance)
+            run = Replay(state, calls, destination, Pacer(rate, time.monotonic, time.sleep), _report_problem, advance)
             run.run()
     except EntriesRejected as error:
         stopped(str(error))
@@ -251,16 +248,16 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
         stopped(f"the table of events cannot be read: {error}")
     except KeyboardInterrupt:
         stopped("interrupted", INTERRUPTED)
-    told = [f"{_events(run.outcomes[ReplayOutcome.PUBLISHED])} published again to {_target(stack, address)}"]
-    told += [
-        f"{run.outcomes[what]:,} {what}"
-        for what in (ReplayOutcome.GONE, ReplayOutcome.UNREADABLE)
-        if run.outcomes[what]
+    summary = [f"Replayed {_events(run.outcomes[ReplayOutcome.PUBLISHED])} to {_target(stack, address)}"]
+    summary += [
+        f"{run.outcomes[outcome]:,} {outcome}"
+        for outcome in (ReplayOutcome.GONE, ReplayOutcome.UNREADABLE)
+        if run.outcomes[outcome]
     ]
-    console.print(f"{', '.join(told)}.")
+    console.print(f"{', '.join(summary)}.")
     if run.outcomes[ReplayOutcome.UNREADABLE]:
         raise typer.Exit(1)
 
 
-def _tell_problem(place: ReplayPosition, problem: str) -> None:
-    errors.print(shown(f"{place.pk.replace('#', '/', 1)}: {problem}"), style="red")
+def _report_problem(position: ReplayPosition, problem: str) -> None:
+    errors.print(shown(f"{position.pk.replace('#', '/', 1)}: {problem}"), style="red")

@@ -1,4 +1,4 @@
-"""What `callhooks doctor` looks at.
+"""Checks of a deployed stack: `callhooks doctor`.
 
 Imports `providers` and `stack`.
 """

@@ -1,7 +1,7 @@
-"""Test deliveries as each provider sends them, through the public URL and back out of the table.
+"""Test deliveries as each provider sends them: sent to the public URL, then read back from the table.
 
-Every id in them begins with `callhooks-doctor-`, and the caller is `callhooks-doctor`, so that nobody takes them for
-calls and `callhooks forget callhooks-doctor` finds what was left.
+All their ids begin with `callhooks-doctor-`, and the caller is `callhooks-doctor`. This distinguishes them from real
+calls, and `callhooks forget callhooks-doctor` removes any that are left.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 CALL = "call"
-MAX_LOOKS = 5
+MAX_PASSES = 5
 SPILLED = '"outcome":"spilled"'
 EVENT_SPILLED = "EventSpilled"
-REASON_MILLISECONDS = 5_000
+REASON_WINDOW_MILLISECONDS = 5_000
 MAX_RUN = timedelta(minutes=15)
 
 
 class NoAnswer(Exception):
-    """No answer came from the public URL; says why, and what to do."""
+    """The public URL did not answer; has the cause and the remedy."""
 
-    def __init__(self, words: str, remedy: str) -> None:
-        super().__init__(words)
-        self.words, self.remedy = words, remedy
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message, self.remedy = message, remedy
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered, and after how long."""
+    """Response to a request, and the seconds it took."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,7 +53,7 @@ class Answer:
 
     @property
     def document(self) -> object:
-        """The body as JSON; `None` where it is none."""
+        """The body as JSON, or `None` if it is not JSON."""
         try:
             document: object = json.loads(self.text)
         except ValueError:
@@ -62,12 +62,12 @@ class Answer:
 
     @property
     def is_json(self) -> bool:
-        """Whether it says of itself that it is JSON."""
+        """True if its content type is JSON."""
         return "application/json" in self.headers.get("content-type", "")
 
     @property
     def detail(self) -> str:
-        """Our own words of a problem; empty where another has answered."""
+        """The detail of a problem document from callhooks; empty if something else answered."""
         document = self.document
         is_ours = "application/problem+json" in self.headers.get("content-type", "")
         return str(document.get("detail", "")) if is_ours and isinstance(document, dict) else ""
@@ -75,9 +75,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TestDelivery:
-    """A delivery that a provider could have sent: a sample, and the request that was made of it."""
+    """A delivery that a provider could have sent: a sample, and its request."""
 
-    __test__ = False  # for pytest it is no test
+    __test__ = False  # pytest must not collect it
 
     provider: Provider
     sample: Sample
@@ -86,49 +86,49 @@ class TestDelivery:
 
     @property
     def name(self) -> str:
-        """The provider and what it tells."""
+        """The provider and the kind of delivery, such as `jambonz new call`."""
         return f"{self.provider.title} {self.sample.title}"
 
     @property
     def function(self) -> str:
-        """The function that takes it, by its name in the template."""
+        """The function that receives it, by its name in the template."""
         route = self.provider.route_of(self.sample.request.path)
         if route is None:
-            raise LookupError(f"{self.name} is for no route of its provider")
+            raise LookupError(f"{self.name} matches no route of its provider")
         return route.function
 
     @property
-    def shown_path(self) -> str:
-        """Its path, without a token in it."""
+    def redacted_path(self) -> str:
+        """Its path, with a placeholder for the token."""
         has_token = any(secret.is_in_url for secret in self.provider.secrets)
         return f"{self.sample.request.path}{'/<token>' if has_token else ''}"
 
     @property
     def pk(self) -> str:
-        """The partition key of the call that it tells of."""
+        """The partition key of its call."""
         return partition_key(self.provider.name, self.call_id)
 
     @classmethod
     def unsigned(cls, provider: Provider, sample: Sample, call_id: str) -> Self:
-        """A sample as nobody sends it: without credentials."""
+        """Return a sample without credentials."""
         return cls(provider, sample, sample.request, call_id)
 
     @classmethod
     def signed(cls, provider: Provider, sample: Sample, call_id: str, signing: Signing) -> Self:
-        """A sample as its provider sends it now."""
+        """Return a sample, signed as its provider would sign it now."""
         return cls(provider, sample, provider.sign(sample.request, signing), call_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Spill:
-    """Something went into the spill queue; `reason` is what the table was like, empty where the log does not tell."""
+    """An event that went to the spill queue; `reason` is empty if the log does not have it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class _LogLine:
-    """`at` is in milliseconds since 1970."""
+    """A line of a log; `at` is in milliseconds since 1970."""
 
     at: int
     text: str
@@ -136,12 +136,16 @@ class _LogLine:
 
 @dataclass
 class Probe:
-    """What one run of the doctor sends, and finds again.
+    """Test deliveries of one run of the doctor, and their traces in the stack.
 
-    `mark` is random, a part of every id; `taken` are the deliveries that were stored; `spilled_by` are
-    the functions that could not store theirs. `found_wrong` are the checks before it that found something,
-    `retries_before` is what the retry queue held before anything was sent, `None` where that is not known;
-    `projected_at` is when, by `monotonic`, all of it had become calls, `None` where it has not.
+    Attributes:
+        run_id: random, part of every id that is sent.
+        sent: all deliveries that were sent.
+        accepted: the deliveries that were stored.
+        spilling_functions: functions that sent an event to the spill queue.
+        flagged_checks: earlier checks with a warning or a failure.
+        retries_before: messages in the retry queue before the first delivery; `None` if unknown.
+        projected_at: when, by `monotonic`, all events had become calls; `None` if they have not.
     """
 
     deployment: Deployment
@@ -150,24 +154,24 @@ class Probe:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
-    mark: str = field(repr=False)
+    run_id: str = field(repr=False)
     is_reachable: bool = False
-    taken: list[TestDelivery] = field(default_factory=list)
+    accepted: list[TestDelivery] = field(default_factory=list)
     sent: list[TestDelivery] = field(default_factory=list)
-    spilled_by: set[str] = field(default_factory=set)
-    found_wrong: frozenset[str] = frozenset()
+    spilling_functions: set[str] = field(default_factory=set)
+    flagged_checks: frozenset[str] = frozenset()
     retries_before: int | None = None
     projected_at: float | None = None
     _table: DynamoDBClient | None = None
 
     @property
     def call_id(self) -> str:
-        """The id of the calls that are sent."""
-        return f"{TEST_SENDER}-{self.mark}"
+        """The call id of all valid test deliveries."""
+        return f"{TEST_SENDER}-{self.run_id}"
 
     @property
-    def refused_call_id(self) -> str:
-        """That of calls which nobody may get in."""
+    def rejected_call_id(self) -> str:
+        """The call id of all test deliveries that must be rejected."""
         return f"{self.call_id}-refused"
 
     @property
@@ -178,10 +182,10 @@ class Probe:
         return self._table
 
     def send(self, delivery: TestDelivery) -> Answer:
-        """Deliver, and remember that it has to be looked for.
+        """Send a delivery, and note it for the cleanup.
 
         Raises:
-            NoAnswer: none came.
+            NoAnswer: the public URL did not answer.
         """
         self.sent.append(delivery)
         sent = delivery.request
@@ -196,10 +200,10 @@ class Probe:
         content: bytes = b"",
         basic: tuple[str, str] | None = None,
     ) -> Answer:
-        """Ask the public URL, with a user name and a password where it wants Basic authentication.
+        """Send a request to the public URL; `basic` is a user name and password for Basic authentication.
 
         Raises:
-            NoAnswer: none came.
+            NoAnswer: the public URL did not answer.
         """
         base_url = self.deployment.outputs.base_url
         started = self.monotonic()
@@ -210,32 +214,32 @@ class Probe:
             raise _no_answer(error, base_url, self.monotonic() - started) from None
         return Answer(response.status_code, response.headers, response.text, self.monotonic() - started)
 
-    def stored(self, delivery: TestDelivery) -> bool:
-        """Whether the table has the delivery as an event.
+    def is_stored(self, delivery: TestDelivery) -> bool:
+        """Return whether the table has the delivery as an event.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         return any(_has_body(item, delivery.request.body) for item in self._items(delivery.pk, EVENT_PREFIX))
 
-    def events_of(self, pk: str) -> int:
-        """How many events the table has of a call.
+    def event_count(self, pk: str) -> int:
+        """Return the number of events of a call in the table.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         return len(self._items(pk, EVENT_PREFIX))
 
-    def projected(self, pk: str) -> int:
-        """Of how many events the item of a call was made; 0 where there is none.
+    def projected_event_count(self, pk: str) -> int:
+        """Return the number of events in a call's item; 0 if there is no item.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         return next((int(item["event_count"]["N"]) for item in self._items(pk, CALL)), 0)
 
-    def quarantined(self, delivery: TestDelivery) -> Item | None:
-        """The delivery where it lies in quarantine.
+    def find_quarantined(self, delivery: TestDelivery) -> Item | None:
+        """Return the delivery's item in quarantine, or `None`.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
@@ -243,19 +247,19 @@ class Probe:
         day = f"{QUARANTINE}{delivery.provider.name}#{self.clock().astimezone(UTC):%Y-%m-%d}"
         return next((item for item in self._items(day, "") if _has_body(item, delivery.request.body)), None)
 
-    def spilled(self) -> int:
-        """About how many events wait in the spill queue.
+    def spill_queue_depth(self) -> int:
+        """Return the approximate number of events in the spill queue.
 
         Raises:
-            ClientError, BotoCoreError: the queue could not be asked.
+            ClientError, BotoCoreError: the queue could not be queried.
         """
         return self._messages(self.deployment.outputs.spill_queue)
 
-    def retried(self) -> int:
-        """About how many events wait in the retry queue of the projector.
+    def retry_queue_depth(self) -> int:
+        """Return the approximate number of events in the projector's retry queue.
 
         Raises:
-            ClientError, BotoCoreError: the queue could not be asked.
+            ClientError, BotoCoreError: the queue could not be queried.
         """
         return self._messages(self.deployment.outputs.projection_retry_queue)
 
@@ -270,8 +274,11 @@ class Probe:
         )
         return sum(int(reply["Attributes"].get(name, "0")) for name in names)
 
-    def spill(self, function: str) -> Spill | None:
-        """What the log of a function, by its name in the template, says of something sent that went into the queue.
+    def find_spill(self, function: str) -> Spill | None:
+        """Return the spill of a test event that a function has logged, or `None`.
+
+        Args:
+            function: its name in the template.
 
         Raises:
             ClientError, BotoCoreError: the log could not be read.
@@ -280,8 +287,8 @@ class Probe:
         at = next((line.at for line in lines if SPILLED in line.text), None)
         if at is None:
             return None
-        # The reason is counted just before, in a line that names no call.
-        counted = self._lines(function, EVENT_SPILLED, at - REASON_MILLISECONDS)
+        # The reason is in the metric's line just before, which has no call id.
+        counted = self._lines(function, EVENT_SPILLED, at - REASON_WINDOW_MILLISECONDS)
         reasons = [reason for line in counted if line.at <= at and (reason := _reason_in(line.text))]
         return Spill(reasons[-1] if reasons else "")
 
@@ -300,18 +307,18 @@ class Probe:
 
     @property
     def _log_start(self) -> int:
-        """In milliseconds since 1970; the clock may be some minutes wrong."""
+        """In milliseconds since 1970; early enough for a clock that is a few minutes off."""
         return int((self.clock() - MAX_RUN).timestamp() * 1000)
 
     def clean(self) -> int:
-        """Remove all that was sent, with the calls that were made of it, and return how many items there were.
+        """Remove all test deliveries and their calls, and return the number of removed items.
 
         Raises:
-            ClientError, BotoCoreError: the table refuses.
+            ClientError, BotoCoreError: the table rejected a request.
         """
         removed = 0
         for pk in sorted({delivery.pk for delivery in self.sent}):
-            for _ in range(MAX_LOOKS):
+            for _ in range(MAX_PASSES):
                 items = self._items(pk, "")
                 for item in items:
                     self._remove(item)
@@ -319,7 +326,7 @@ class Probe:
                 if not items:
                     break
         for delivery in self.sent:
-            quarantined = self.quarantined(delivery)
+            quarantined = self.find_quarantined(delivery)
             if quarantined is not None:
                 self._remove(quarantined)
                 removed += 1
@@ -342,7 +349,7 @@ class Probe:
 
 
 def _reason_in(line: str) -> str:
-    """The reason in a line of the metric; empty where there is none."""
+    """Return the reason in a line of the metric; empty if it has none."""
     try:
         document: object = json.loads(line)
     except ValueError:
@@ -359,7 +366,7 @@ def _has_body(item: Item, body: bytes) -> bool:
 
 
 def _no_answer(error: Exception, base_url: str, seconds: float) -> NoAnswer:
-    """Why no answer came: the exceptions of the HTTP client have the cause somewhere below them."""
+    """Return why no answer came, from the chain of causes below an exception of the HTTP client."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -368,21 +375,21 @@ def _no_answer(error: Exception, base_url: str, seconds: float) -> NoAnswer:
     host = httpx.URL(base_url).host if not isinstance(error, httpx.InvalidURL) else base_url
     if any(isinstance(one, socket.gaierror) for one in causes):
         return NoAnswer(
-            f"{host} is not a known name.",
-            "Look at the DNS record of the custom domain, and at the parameter PublicUrl.",
+            f"The name {host} cannot be resolved.",
+            "Check the DNS record of the custom domain and the parameter PublicUrl.",
         )
     for one in causes:
         if isinstance(one, ssl.SSLCertVerificationError):
-            why = getattr(one, "verify_message", "it cannot be verified")
+            reason = getattr(one, "verify_message", "it cannot be verified")
             return NoAnswer(
-                f"The certificate of {host} is not valid ({why}): no provider calls it.",
-                "Look at the certificate of the custom domain (AWS Certificate Manager): whether it names this host.",
+                f"The certificate of {host} is not valid ({reason}), so providers do not call it.",
+                "Check that the certificate of the custom domain covers this host (AWS Certificate Manager).",
             )
     if any(isinstance(one, ssl.SSLError) for one in causes):
-        return NoAnswer(f"{host} does not speak TLS as it should.", "Look at what stands before the API.")
+        return NoAnswer(f"The TLS handshake with {host} failed.", "Check any proxy or CDN in front of the API.")
     if isinstance(error, httpx.TimeoutException):
-        return NoAnswer(f"{host} gave no answer within {seconds:.0f} s.", "Look at what stands before the API.")
+        return NoAnswer(f"{host} did not answer within {seconds:.0f} s.", "Check any proxy or CDN in front of the API.")
     return NoAnswer(
         f"{base_url} does not answer ({type(error).__name__}).",
-        "Look whether it is the right address (PublicUrl), and whether this machine may reach it.",
+        "Check that the address is right (parameter PublicUrl), and that this machine can reach it.",
     )

@@ -1,4 +1,4 @@
-"""Whether what a stack is made of is in order: functions, event sources, tables, queues, the event bus, alarms."""
+"""Checks of a stack's resources: functions, event sources, tables, queues, the event bus, alarms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callhooks.providers.description import variable_of
 from callhooks.providers.registry import providers
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, ok, warning
 from callhooks_tools.stack.stack import StackOutputs, StackResource
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
 )
 OPERATIONS = "docs/operations.md#alarms"
 EVENT_SOURCES = {
-    "CallProjectorFunctionNewEvents": "new events do not reach the projector: no call is written, nothing is published",
-    "CallProjectorFunctionRetries": "what could not be projected is not tried again",
-    "SpillDrainerFunctionSpilled": "events that wait in the spill queue are not stored",
+    "CallProjectorFunctionNewEvents": "new events do not reach the projector, so no call is written or published",
+    "CallProjectorFunctionRetries": "events that could not be projected are not retried",
+    "SpillDrainerFunctionSpilled": "events in the spill queue are not stored",
 }
-"""What does not work without each of the event sources of the template."""
-IN_EVERY_FUNCTION = (
+"""The consequence if an event source of the template does not work."""
+COMMON_VARIABLES = (
     "EVENTS_TABLE",
     "RETENTION_DAYS",
     "SPILL_QUEUE",
@@ -45,24 +45,24 @@ IN_EVERY_FUNCTION = (
     "PYDANTIC_DISABLE_PLUGINS",
     "PUBLIC_URL",
 )
-STARTS_WITHOUT = {
-    "POWERTOOLS_SERVICE_NAME": "no alarm counts what it measures",
+OPTIONAL_VARIABLES = {
+    "POWERTOOLS_SERVICE_NAME": "alarms do not see its metrics",
     "PYDANTIC_DISABLE_PLUGINS": "it starts more slowly",
     "PYTHONTZPATH": "it starts more slowly",
 }
-"""What follows where a variable is missing that a function can start without."""
+"""The consequence if a variable is missing that a function does not need to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionShape:
-    """What the template gives a function besides what every function has."""
+    """Variables and layers of a function in the template, in addition to the common ones."""
 
     variables: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
 
 
 CALLHOOKS_LAYER = "CallhooksLayer"
-OF_NO_PROVIDER = {
+SHARED_FUNCTIONS = {
     "SpillDrainerFunction": FunctionShape(),
     "CallProjectorFunction": FunctionShape(("CALL_BUS", "PROJECTION_RETRY_QUEUE")),
     "CallLogFunction": FunctionShape(("CONSOLE_CREDENTIALS",)),
@@ -71,26 +71,26 @@ MAX_ALARMS_AT_ONCE = 100
 CONFIRMED = "arn:"
 
 
-def functions_of_the_template() -> Mapping[str, FunctionShape]:
-    """What the template gives each function, by the function's name."""
+def template_functions() -> Mapping[str, FunctionShape]:
+    """Return each function's shape in the template, by its name there."""
     routes = (route for provider in providers().values() for route in provider.routes)
-    return {**{route.function: FunctionShape(route.variables, route.layers) for route in routes}, **OF_NO_PROVIDER}
+    return {**{route.function: FunctionShape(route.variables, route.layers) for route in routes}, **SHARED_FUNCTIONS}
 
 
 def function_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether every function can run, and has the environment that the template gives it."""
+    """Check that every function can run, with the environment and the layers of the template."""
     client = deployment.session.client("lambda", config=IMPATIENT)
     functions = deployment.all_of("AWS::Lambda::Function")
     found = [
         finding
         for function in functions
-        for finding in looked_at(f"function {function.logical_id}", _function(deployment, client, function))
+        for finding in catch_aws_errors(f"function {function.logical_id}", _function(deployment, client, function))
     ]
     yield from found
     if not functions:
-        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy it.")
+        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy the stack.")
     elif not found:
-        yield fine(FUNCTIONS, f"All {len(functions)} are active, and none is held back.")
+        yield ok(FUNCTIONS, f"All {len(functions)} are active and configured as in the template.")
 
 
 def _function(deployment: Deployment, client: LambdaClient, function: StackResource) -> Iterator[Finding]:
@@ -100,73 +100,73 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        yield failure(check, "It is not there: somebody has deleted it.", "Delete the stack, and deploy it anew.")
+        yield failure(check, "It has been deleted.", "Delete the stack, and deploy it again.")
         return
     state = configuration.get("State", "Active")
     if state not in ("Active", "Inactive"):
         yield failure(
             check,
             f"Its state is {state}: it does not run. {configuration.get('StateReason', '')}".strip(),
-            "Wait where it is Pending; else deploy again.",
+            "If it is Pending, wait; otherwise deploy again.",
         )
     update = configuration.get("LastUpdateStatus", "Successful")
     if update != "Successful":
         yield failure(
             check,
-            f"Its last update is {update}: it may run with older code. "
+            f"Its last update is {update}: it may run older code. "
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
-            "Wait where it is InProgress; else deploy again.",
+            "If it is InProgress, wait; otherwise deploy again.",
         )
-    shape = functions_of_the_template().get(function.logical_id, FunctionShape())
+    shape = template_functions().get(function.logical_id, FunctionShape())
     variables = configuration.get("Environment", {}).get("Variables", {})
     yield from _environment(deployment, check, name, shape, variables)
     attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
     yield from _layers(deployment, check, name, shape, attached)
     reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
     if reserved == 0:
-        free = deployment.aws(f"lambda delete-function-concurrency --function-name {name}")
-        yield failure(check, "Its reserved concurrency is 0: it never runs.", f"Take that away: {free}")
+        remove = deployment.aws(f"lambda delete-function-concurrency --function-name {name}")
+        yield failure(check, "Its reserved concurrency is 0, so it never runs.", f"Remove the limit: {remove}")
 
 
 def _environment(
     deployment: Deployment, check: str, name: str, shape: FunctionShape, variables: Mapping[str, str]
 ) -> Iterator[Finding]:
-    mend = f"Set it back (Lambda's console, {name}, Configuration, Environment variables): a deployment leaves it."
-    for variable in (*IN_EVERY_FUNCTION, *shape.variables):
+    fix = f"Restore it (Lambda console, {name}, Configuration, Environment variables); a deployment does not reset it."
+    for variable in (*COMMON_VARIABLES, *shape.variables):
         if variable not in variables:
-            follows = STARTS_WITHOUT.get(variable, "it cannot start")
-            yield failure(check, f"Its environment has no {variable}: {follows}.", mend)
+            impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
+            yield failure(check, f"Its environment has no {variable}: {impact}.", fix)
     for variable, expected in _expected_variables(deployment).items():
         if variable in variables and variables[variable] != expected:
             yield failure(
                 check,
-                f"Its environment has another {variable} than the stack: "
-                f"{variables[variable] or 'nothing'}, and not {expected or 'nothing'}.",
-                mend,
+                f"The variable {variable} in its environment does not match the stack: it is "
+                f"{variables[variable] or 'empty'} instead of {expected or 'empty'}.",
+                fix,
             )
 
 
 def _layers(
     deployment: Deployment, check: str, name: str, shape: FunctionShape, attached: Sequence[str]
 ) -> Iterator[Finding]:
-    """Whether a function has the layers of the stack, whose names SAM lengthens at each change."""
+    """Check a function's layers; SAM appends a hash to the name of each layer version."""
     versions = deployment.all_of("AWS::Lambda::LayerVersion")
-    wanted = {
+    expected = {
         layer: version.physical_id
         for layer in (CALLHOOKS_LAYER, *shape.layers)
         for version in versions
         if version.logical_id.startswith(layer)
     }
-    missing = [layer for layer, version in wanted.items() if version not in attached]
+    missing = [layer for layer, version in expected.items() if version not in attached]
     if missing:
         attach = deployment.aws(
-            f"lambda update-function-configuration --function-name {name} --layers {' '.join(wanted.values())}"
+            f"lambda update-function-configuration --function-name {name} --layers {' '.join(expected.values())}"
         )
-        yield failure(check, f"It is without the stack's layer {' and '.join(missing)}.", f"Attach it: {attach}")
+        yield failure(check, f"It lacks the stack's layer {' and '.join(missing)}.", f"Attach it: {attach}")
 
 
 def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
-    """What the template makes of outputs and parameters; ids and settings, and no secrets."""
+    """Return the variables that the template sets from outputs and parameters: ids and settings, never secrets."""
     outputs = deployment.outputs
     expected = {
         "EVENTS_TABLE": outputs.events_table,
@@ -177,59 +177,63 @@ def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
         "PUBLIC_URL": outputs.public_url,
         "RETENTION_DAYS": outputs.retention_days,
         "CONSOLE_CREDENTIALS": outputs.console_credentials,
-        **_of_providers(outputs),
+        **_provider_variables(outputs),
     }
     tool_calls = deployment.physical_id("ToolCallsTable")
     return expected if tool_calls is None else {**expected, "TOOL_CALLS_TABLE": tool_calls}
 
 
-def _of_providers(outputs: StackOutputs) -> Mapping[str, str]:
-    """The variables that hold a secret's id or a parameter: they have its name in the template."""
+def _provider_variables(outputs: StackOutputs) -> Mapping[str, str]:
+    """Return the variables named after a secret or a parameter in the template."""
     known = {variable_of(name): value for name, value in {**outputs.parameters, **outputs.secrets}.items()}
     routes = (route for provider in providers().values() for route in provider.routes)
     return {name: known[name] for route in routes for name in route.variables if name in known}
 
 
 def source_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether what calls the projector and the drainer is there, switched on, and meets no problem."""
+    """Check that the event sources of the projector and the drainer exist, are enabled, and have no errors."""
     client = deployment.session.client("lambda", config=IMPATIENT)
     found = [
         finding
-        for logical_id, stops in EVENT_SOURCES.items()
-        for finding in looked_at(
+        for logical_id, impact in EVENT_SOURCES.items()
+        for finding in catch_aws_errors(
             f"event source {logical_id}",
-            _source(deployment, client, logical_id, stops),
+            _source(deployment, client, logical_id, impact),
         )
     ]
     yield from found
     if not found:
-        yield fine(SOURCES, f"All {len(EVENT_SOURCES)} are switched on, and none met a problem.")
+        yield ok(SOURCES, f"All {len(EVENT_SOURCES)} are enabled, without errors.")
 
 
-def _source(deployment: Deployment, client: LambdaClient, logical_id: str, stops: str) -> Iterator[Finding]:
+def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impact: str) -> Iterator[Finding]:
     check, uuid = f"event source {logical_id}", deployment.physical_id(logical_id)
-    gone = failure(check, f"It is not there: {stops}.", "Deploy the stack again; where that does not help, anew.")
+    missing = failure(
+        check,
+        f"It has been deleted: {impact}.",
+        "Deploy the stack again. If that does not help, delete the stack and deploy it again.",
+    )
     if uuid is None:
-        yield gone
+        yield missing
         return
     try:
         source = client.get_event_source_mapping(UUID=uuid)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        yield gone
+        yield missing
         return
     state = source.get("State", "")
     if state in ("Disabled", "Disabling"):
         enable = deployment.aws(f"lambda update-event-source-mapping --uuid {uuid} --enabled")
-        yield failure(check, f"It is switched off: {stops}.", f"Switch it on: {enable}")
+        yield failure(check, f"It is disabled: {impact}.", f"Enable it: {enable}")
     elif state not in ("Enabled", "Enabling", "Creating", "Updating"):
-        yield failure(check, f"Its state is {state}: {stops}.", "Deploy the stack again.")
+        yield failure(check, f"Its state is {state}: {impact}.", "Deploy the stack again.")
     result = source.get("LastProcessingResult", "")
     if result.upper().startswith("PROBLEM"):
         yield failure(
             check,
-            f"It met a problem: {result.partition(':')[2].strip() or result}",
+            f"Its last batch failed: {result.partition(':')[2].strip() or result}",
             deployment.log_of(logical_id.partition("Function")[0] + "Function"),
         )
     stream = source.get("EventSourceArn", "")
@@ -240,21 +244,21 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, stops
         if table.get("LatestStreamArn", stream) != stream:
             yield failure(
                 check,
-                f"It listens to a stream that the table of events has no more: {stops}.",
-                "The table was made anew beside the stack. Delete the stack, and deploy it again.",
+                f"It reads an old stream of the table of events: {impact}.",
+                "The table was recreated outside the stack. Delete the stack, and deploy it again.",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class TableShape:
-    """What a table of the template has: the attribute by which items expire, and whether it can be restored."""
+    """Table of the template: its TTL attribute, and whether it has point-in-time recovery."""
 
     logical_id: str
-    expires_by: str
+    ttl_attribute: str
     is_restorable: bool
 
 
-TABLES_OF_THE_TEMPLATE = (
+TEMPLATE_TABLES = (
     TableShape("EventsTable", "expires_at", is_restorable=True),
     TableShape("ClientsTable", "expires_at", is_restorable=True),
     TableShape("ToolCallsTable", "expiration", is_restorable=False),
@@ -262,26 +266,26 @@ TABLES_OF_THE_TEMPLATE = (
 
 
 def table_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether the tables take items; in AWS also whether items expire and whether a table can be restored."""
+    """Check that the tables accept items and, in AWS, that items expire and tables can be restored."""
     found = [
         finding
-        for shape in TABLES_OF_THE_TEMPLATE
-        for finding in looked_at(f"table {shape.logical_id}", _table(deployment, shape))
+        for shape in TEMPLATE_TABLES
+        for finding in catch_aws_errors(f"table {shape.logical_id}", _table(deployment, shape))
     ]
     yield from found
     if not found:
-        yield fine(TABLES, f"All {len(TABLES_OF_THE_TEMPLATE)} are active.")
+        yield ok(TABLES, f"All {len(TEMPLATE_TABLES)} are active.")
 
 
 def _table(deployment: Deployment, shape: TableShape) -> Iterator[Finding]:
     check, name = f"table {shape.logical_id}", deployment.physical_id(shape.logical_id)
-    gone = failure(
+    missing = failure(
         check,
-        "It is not there: somebody has deleted it.",
-        "Restore it from its point in time under the same name, or delete the stack and deploy it anew.",
+        "It has been deleted.",
+        "Restore it to a point in time under the same name, or delete the stack and deploy it again.",
     )
     if name is None:
-        yield gone
+        yield missing
         return
     client = deployment.session.client("dynamodb", config=IMPATIENT)
     try:
@@ -289,31 +293,34 @@ def _table(deployment: Deployment, shape: TableShape) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        yield gone
+        yield missing
         return
     status = table["TableStatus"]
     if status not in ("ACTIVE", "UPDATING"):
-        yield failure(check, f"It is {status}: it takes no items.", "Wait, and run this again.")
+        yield failure(check, f"It is {status} and does not accept items.", "Wait, and run this command again.")
     indexes = [
         (one.get("IndexName", ""), one.get("IndexStatus", "ACTIVE")) for one in table.get("GlobalSecondaryIndexes", [])
     ]
     for index, state in indexes:
         if state not in ("ACTIVE", "UPDATING"):
-            yield warning(check, f"Its index {index} is {state}: the call log does not find all calls.", "Wait.")
+            yield warning(check, f"Its index {index} is {state}: the call log does not show all calls.", "Wait.")
     if not deployment.is_local:
-        yield from _kept_as_promised(deployment, shape, name)
+        yield from _retention_check(deployment, shape, name)
 
 
-def _kept_as_promised(deployment: Deployment, shape: TableShape, name: str) -> Iterator[Finding]:
+def _retention_check(deployment: Deployment, shape: TableShape, name: str) -> Iterator[Finding]:
     check = f"table {shape.logical_id}"
     client = deployment.session.client("dynamodb", config=IMPATIENT)
     expiry = client.describe_time_to_live(TableName=name).get("TimeToLiveDescription", {})
-    if expiry.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or expiry.get("AttributeName") != shape.expires_by:
+    is_enabled = expiry.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    if not is_enabled or expiry.get("AttributeName") != shape.ttl_attribute:
         enable = deployment.aws(
             f"dynamodb update-time-to-live --table-name {name} "
-            f"--time-to-live-specification Enabled=true,AttributeName={shape.expires_by}"
+            f"--time-to-live-specification Enabled=true,AttributeName={shape.ttl_attribute}"
         )
-        yield failure(check, "Its items do not expire: more is kept of people than was promised.", enable)
+        yield failure(
+            check, "Its items do not expire: personal data is stored longer than configured.", f"Enable TTL: {enable}"
+        )
     if shape.is_restorable:
         backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
@@ -322,56 +329,60 @@ def _kept_as_promised(deployment: Deployment, shape: TableShape, name: str) -> I
                 f"dynamodb update-continuous-backups --table-name {name} "
                 "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
             )
-            yield failure(check, "It cannot be restored to a point in time: a slip would be for good.", enable)
+            yield failure(
+                check,
+                "It has no point-in-time recovery: deleted data cannot be restored.",
+                f"Enable it: {enable}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class QueueShape:
-    """What a queue of the template is made with: its attributes, and after how many receipts a message goes where."""
+    """Queue of the template: its attributes, and its dead-letter queue with the number of receives before it."""
 
     attributes: Mapping[str, str]
     dead_letter_queue: str = ""
-    most_receipts: int = 0
+    max_receives: int = 0
 
 
-KEPT_AND_ENCRYPTED = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"}
-QUEUES_OF_THE_TEMPLATE = {
-    "SpillQueue": QueueShape({**KEPT_AND_ENCRYPTED, "VisibilityTimeout": "360"}, "SpillDeadLetterQueue", 100),
-    "SpillDeadLetterQueue": QueueShape(KEPT_AND_ENCRYPTED),
+RETAINED_AND_ENCRYPTED = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"}
+TEMPLATE_QUEUES = {
+    "SpillQueue": QueueShape({**RETAINED_AND_ENCRYPTED, "VisibilityTimeout": "360"}, "SpillDeadLetterQueue", 100),
+    "SpillDeadLetterQueue": QueueShape(RETAINED_AND_ENCRYPTED),
     "ProjectionRetryQueue": QueueShape(
-        {**KEPT_AND_ENCRYPTED, "VisibilityTimeout": "360", "DelaySeconds": "30"}, "ProjectionDeadLetterQueue", 10
+        {**RETAINED_AND_ENCRYPTED, "VisibilityTimeout": "360", "DelaySeconds": "30"}, "ProjectionDeadLetterQueue", 10
     ),
-    "ProjectionDeadLetterQueue": QueueShape(KEPT_AND_ENCRYPTED),
-    "ProjectionDiscardedQueue": QueueShape(KEPT_AND_ENCRYPTED),
+    "ProjectionDeadLetterQueue": QueueShape(RETAINED_AND_ENCRYPTED),
+    "ProjectionDiscardedQueue": QueueShape(RETAINED_AND_ENCRYPTED),
 }
 
 
 def queue_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether anything waits, or was given up."""
+    """Check that no message waits in a queue or has been given up."""
     found = [
         finding
-        for logical_id in ("SpillQueue", "ProjectionRetryQueue", *GIVEN_UP)
-        for finding in looked_at(f"queue {logical_id}", _queue(deployment, logical_id))
+        for logical_id in ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
+        for finding in catch_aws_errors(f"queue {logical_id}", _queue(deployment, logical_id))
     ]
     yield from found
     if not found:
-        yield fine(QUEUES, "All 5 are empty.")
+        yield ok(QUEUES, "All 5 are empty.")
 
 
-GIVEN_UP = {
-    "SpillDeadLetterQueue": "{number} could not be stored for a day, and are forgotten in thirteen more.",
-    "ProjectionDeadLetterQueue": "{number} could not be projected for an hour: their calls are out of date, and "
-    "subscribers have not got them.",
-    "ProjectionDiscardedQueue": "{number} of the table's stream were given up: their calls are out of date, and "
-    "subscribers have not got their events.",
+ABANDONED_MESSAGES = {
+    "SpillDeadLetterQueue": "{number} could not be stored for a day. SQS deletes them after 13 more days.",
+    "ProjectionDeadLetterQueue": "{number} could not be projected for an hour. Calls are out of date, and subscribers "
+    "have not received these events.",
+    "ProjectionDiscardedQueue": "Lambda gave up on {number} of the table's stream. Calls are out of date, and "
+    "subscribers have not received the events.",
 }
-"""What lies in each queue whose messages nobody receives."""
+"""Messages in each queue that no function receives from."""
 
 
 def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     check, url = f"queue {logical_id}", deployment.physical_id(logical_id)
     if url is None:
-        yield failure(check, "The stack has no such queue.", "Deploy it again.")
+        yield failure(check, "The stack does not have this queue.", "Deploy the stack again.")
         return
     client = deployment.session.client("sqs", config=IMPATIENT)
     names: list[QueueAttributeNameType] = [
@@ -387,9 +398,9 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
             raise
         yield failure(
             check,
-            "It is not there: somebody has deleted it.",
-            "Make it again under its name, 60 s after it was deleted at the soonest; nothing has to be deployed: "
-            f"{_made_again(deployment, client, logical_id, url)}",
+            "It has been deleted.",
+            "Create it again with the same name, at least 60 s after it was deleted (no deployment needed): "
+            f"{_recreate_command(deployment, client, logical_id, url)}",
         )
         return
     number = sum(int(attributes.get(name, "0")) for name in names[:3])
@@ -398,35 +409,35 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     if logical_id == "SpillQueue":
         yield warning(
             check,
-            f"{_counted(number, 'event')} waits for the table; once the cause is mended, all goes in by itself.",
-            deployment.log_of("SpillDrainerFunction", 'has the cause at "not drained"'),
+            f"The table has not accepted {_counted(number, 'event')} yet. The drainer keeps retrying.",
+            deployment.log_of("SpillDrainerFunction", 'shows the cause at "not drained"'),
         )
     elif logical_id == "ProjectionRetryQueue":
         yield warning(
             check,
-            f"{_counted(number, 'event')} could not be projected, and is tried again for an hour.",
-            deployment.log_of("CallProjectorFunction", 'has the cause at "not projected"'),
+            f"{_counted(number, 'event')} could not be projected. The projector retries for an hour.",
+            deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
         )
     else:
         yield failure(
             check,
-            GIVEN_UP[logical_id].format(
+            ABANDONED_MESSAGES[logical_id].format(
                 number=_counted(number, "batch" if logical_id == "ProjectionDiscardedQueue" else "event")
             ),
-            _brought_back(deployment, logical_id, url, attributes.get("QueueArn", "")),
+            _recovery_steps(deployment, logical_id, url, attributes.get("QueueArn", "")),
         )
 
 
-def _made_again(deployment: Deployment, client: SQSClient, logical_id: str, url: str) -> str:
-    """The command that makes a queue as the template does, with the URL and the ARN that it had."""
-    shape = QUEUES_OF_THE_TEMPLATE[logical_id]
+def _recreate_command(deployment: Deployment, client: SQSClient, logical_id: str, url: str) -> str:
+    """Return the command that creates a queue as the template does, with its old URL and ARN."""
+    shape = TEMPLATE_QUEUES[logical_id]
     attributes = dict(shape.attributes)
     dead_letters = deployment.physical_id(shape.dead_letter_queue)
     if dead_letters is not None:
         account, name = dead_letters.split("/")[-2:]
         policy = {
             "deadLetterTargetArn": f"arn:{client.meta.partition}:sqs:{client.meta.region_name}:{account}:{name}",
-            "maxReceiveCount": str(shape.most_receipts),
+            "maxReceiveCount": str(shape.max_receives),
         }
         attributes["RedrivePolicy"] = json.dumps(policy)
     return deployment.aws(
@@ -434,24 +445,24 @@ def _made_again(deployment: Deployment, client: SQSClient, logical_id: str, url:
     )
 
 
-def _brought_back(deployment: Deployment, logical_id: str, url: str, arn: str) -> str:
+def _recovery_steps(deployment: Deployment, logical_id: str, url: str, arn: str) -> str:
     move = deployment.aws(f"sqs start-message-move-task --source-arn {arn}")
     return {
-        "SpillDeadLetterQueue": f"Mend the cause, then bring them in: {move} ({OPERATIONS})",
-        "ProjectionDeadLetterQueue": f"Mend the cause, then {deployment.callhooks('rebuild')} for the calls, and to "
-        f"publish the events: {move} ({OPERATIONS})",
-        "ProjectionDiscardedQueue": f"Mend the cause, then {deployment.callhooks('rebuild')}, and at last "
-        f"{deployment.aws(f'sqs purge-queue --queue-url {url}')} ({OPERATIONS})",
+        "SpillDeadLetterQueue": f"Fix the cause, then store them: {move} (see {OPERATIONS})",
+        "ProjectionDeadLetterQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. To "
+        f"publish the events: {move} (see {OPERATIONS})",
+        "ProjectionDiscardedQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. Then "
+        f"empty the queue: {deployment.aws(f'sqs purge-queue --queue-url {url}')} (see {OPERATIONS})",
     }[logical_id]
 
 
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}{'es' if thing == 'batch' else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun == 'batch' else 's'}"
 
 
 def bus_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether the event bus is there, on which subscribers get events."""
-    yield from looked_at(BUS, _bus(deployment))
+    """Check that the event bus exists."""
+    yield from catch_aws_errors(BUS, _bus(deployment))
 
 
 def _bus(deployment: Deployment) -> Iterator[Finding]:
@@ -461,18 +472,18 @@ def _bus(deployment: Deployment) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        make = deployment.aws(f"events create-event-bus --name {name}")
+        create = deployment.aws(f"events create-event-bus --name {name}")
         yield failure(
             BUS,
-            "It is not there: somebody has deleted it. Subscribers get nothing.",
-            f"Make it again: {make}. Then subscribers make their rules again (docs/events.md).",
+            "It has been deleted. Subscribers receive nothing.",
+            f"Create it again: {create}. Then create the rules of all subscribers again (docs/events.md#the-bus).",
         )
         return
-    yield fine(BUS, "It is there.")
+    yield ok(BUS, "It exists.")
 
 
 class Alarm(TypedDict, total=False):
-    """What CloudWatch tells of an alarm, as far as it is asked."""
+    """Alarm in CloudWatch, with the members that the doctor reads."""
 
     AlarmName: str
     AlarmDescription: str
@@ -482,48 +493,48 @@ class Alarm(TypedDict, total=False):
 
 
 class AlarmReply(TypedDict, total=False):
-    """The answer of `describe_alarms`."""
+    """Response of `describe_alarms`."""
 
     MetricAlarms: list[Alarm]
     CompositeAlarms: list[Alarm]
 
 
 class CloudWatch(Protocol):
-    """What is asked of CloudWatch."""
+    """Client of CloudWatch, as far as the doctor uses it."""
 
     def describe_alarms(self, *, AlarmNames: Sequence[str], AlarmTypes: Sequence[str]) -> AlarmReply:  # noqa: N803
-        """Alarms by their names."""
+        """Return alarms by their names."""
         ...
 
 
 class Subscription(TypedDict):
-    """What SNS tells of a subscription: no ARN, but a word, where it is not confirmed."""
+    """Subscription in SNS. Until it is confirmed, its ARN is the word `PendingConfirmation`."""
 
     SubscriptionArn: str
 
 
 class SubscriptionReply(TypedDict, total=False):
-    """The answer of `list_subscriptions_by_topic`."""
+    """Response of `list_subscriptions_by_topic`."""
 
     Subscriptions: list[Subscription]
     NextToken: str
 
 
 class Topics(Protocol):
-    """What is asked of SNS."""
+    """Client of SNS, as far as the doctor uses it."""
 
     def list_subscriptions_by_topic(self, *, TopicArn: str, NextToken: str = "") -> SubscriptionReply:  # noqa: N803
-        """Who is told of what is published."""
+        """Return one page of a topic's subscriptions."""
         ...
 
 
 def alarm_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether an alarm is on, and whether anybody would be told."""
+    """Check that no alarm is on, and that alarms notify someone."""
     resources = [
         *deployment.all_of("AWS::CloudWatch::Alarm"),
         *deployment.all_of("AWS::CloudWatch::CompositeAlarm"),
     ]
-    yield from looked_at(ALARMS, _alarms(deployment, resources))
+    yield from catch_aws_errors(ALARMS, _alarms(deployment, resources))
 
 
 def _alarms(deployment: Deployment, resources: Sequence[StackResource]) -> Iterator[Finding]:
@@ -532,41 +543,45 @@ def _alarms(deployment: Deployment, resources: Sequence[StackResource]) -> Itera
     for start in range(0, len(resources), MAX_ALARMS_AT_ONCE):
         names = [one.physical_id for one in resources[start : start + MAX_ALARMS_AT_ONCE]]
         reply = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        told = [*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", [])]
-        alarms |= {alarm["AlarmName"]: alarm for alarm in told}
+        described = [*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", [])]
+        alarms |= {alarm["AlarmName"]: alarm for alarm in described}
     found = [finding for one in resources for finding in _alarm(one, alarms.get(one.physical_id))]
     yield from found
     if not found:
-        yield fine(ALARMS, f"None of {len(resources)} is on.")
-    yield from _told(deployment, list(alarms.values()))
+        yield ok(ALARMS, f"None of the {len(resources)} alarms is on.")
+    yield from _notification_findings(deployment, list(alarms.values()))
 
 
 def _alarm(resource: StackResource, alarm: Alarm | None) -> Iterator[Finding]:
     check = f"alarm {resource.logical_id}"
     if alarm is None:
-        yield failure(check, "It is not there: somebody has deleted it.", "Deploy the stack anew under another name.")
+        yield failure(check, "It has been deleted.", "Deploy a new stack under another name.")
     elif alarm.get("StateValue") == "ALARM":
         first = re.split(r"(?<=[.])\s", alarm.get("AlarmDescription", "").strip())[0]
-        yield failure(check, f"It is on. {first}".strip(), f"What to do: {OPERATIONS}")
+        yield failure(check, f"It is on. {first}".strip(), f"See {OPERATIONS} for the next step.")
 
 
-def _told(deployment: Deployment, alarms: Sequence[Alarm]) -> Iterator[Finding]:
+def _notification_findings(deployment: Deployment, alarms: Sequence[Alarm]) -> Iterator[Finding]:
     silent = [alarm["AlarmName"] for alarm in alarms if not alarm.get("ActionsEnabled", True)]
     if silent:
         enable = deployment.aws(f"cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}")
-        yield warning(ALARMS, f"The actions of {len(silent)} are switched off: nobody is told.", enable)
+        yield warning(
+            ALARMS,
+            f"{_counted(len(silent), 'alarm')} cannot notify anyone, because the actions are disabled.",
+            f"Enable them: {enable}",
+        )
     if deployment.is_local:
         return
     without = [alarm["AlarmName"] for alarm in alarms if not alarm.get("AlarmActions")]
     if without:
         yield warning(
             ALARMS,
-            f"{len(without)} have no action: nobody is told.",
-            "Deploy this version, whose alarms have one, with the parameter AlarmAddress.",
+            f"{_counted(len(without), 'alarm')} cannot notify anyone, because no action is configured.",
+            "Deploy this version with the parameter AlarmAddress.",
         )
     topics = {action for alarm in alarms for action in alarm.get("AlarmActions", []) if ":sns:" in action}
     for topic in sorted(topics):
-        yield from looked_at(ALARMS, _subscribed(deployment, topic))
+        yield from catch_aws_errors(ALARMS, _subscribed(deployment, topic))
 
 
 def _subscribed(deployment: Deployment, topic: str) -> Iterator[Finding]:
@@ -578,14 +593,14 @@ def _subscribed(deployment: Deployment, topic: str) -> Iterator[Finding]:
         subscriptions += reply.get("Subscriptions", [])
     if any(one["SubscriptionArn"].startswith(CONFIRMED) for one in subscriptions):
         return
-    pending = "The subscription waits to be confirmed" if subscriptions else "Nobody has subscribed to the alarms"
+    problem = "The subscription is not confirmed" if subscriptions else "Nobody has subscribed to the alarms"
     subscribe = deployment.aws(
         f"sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOU@EXAMPLE.COM"
     )
     yield warning(
         ALARMS,
-        f"{pending}: nobody is told.",
-        "Confirm it by the link that was sent."
+        f"{problem}, so alarms notify no one.",
+        "Confirm it with the link that AWS sent."
         if subscriptions
-        else f"Deploy with AlarmAddress=YOU@EXAMPLE.COM, or {subscribe}; then confirm it.",
+        else f"Deploy with AlarmAddress=YOU@EXAMPLE.COM, or subscribe: {subscribe}. Then confirm it.",
     )

@@ -1,4 +1,4 @@
-"""Whether every function may do what the template says, and nothing besides."""
+"""Check that every function has exactly the permissions of the template."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, ok, warning
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
 ROLES = "permissions"
 ROLE = "AWS::IAM::Role"
-NOT_THERE = "NoSuchEntity"
+NO_SUCH_ENTITY = "NoSuchEntity"
 
 
 class Statement(BaseModel):
-    """A statement of a policy, as far as it is compared: resources are ARNs in one place and names in the other."""
+    """Statement of a policy, without its resources: the template has names where IAM has ARNs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class Statement(BaseModel):
 
 
 class PolicyDocument(BaseModel):
-    """A policy's statements."""
+    """Document of a policy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,7 @@ class PolicyDocument(BaseModel):
 
 
 class Policy(BaseModel):
-    """A policy in a role of the template."""
+    """Inline policy of a role in the template."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ class Policy(BaseModel):
 
 
 class RoleProperties(BaseModel):
-    """A role of the template."""
+    """Properties of a role in the template."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class RoleProperties(BaseModel):
 
 
 class Resource(BaseModel):
-    """A resource of the template."""
+    """Resource in the template."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,7 +67,7 @@ class Resource(BaseModel):
 
 
 class Template(BaseModel):
-    """What CloudFormation has made of the template."""
+    """The template as CloudFormation has processed it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ class Template(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a statement allows, or denies."""
+    """Actions that a statement allows or denies."""
 
     sid: str
     effect: str
@@ -87,8 +87,8 @@ class Permission:
 
 
 def role_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Whether the roles of the functions are those of the template."""
-    yield from looked_at(ROLES, _roles(deployment))
+    """Check that the functions' roles match the template."""
+    yield from catch_aws_errors(ROLES, _roles(deployment))
 
 
 def _roles(deployment: Deployment) -> Iterator[Finding]:
@@ -97,11 +97,11 @@ def _roles(deployment: Deployment) -> Iterator[Finding]:
     found = [
         finding
         for logical_id, policies in expected.items()
-        for finding in looked_at(f"role {logical_id}", _role(deployment, client, logical_id, policies))
+        for finding in catch_aws_errors(f"role {logical_id}", _role(deployment, client, logical_id, policies))
     ]
     yield from found
     if not found:
-        yield fine(ROLES, f"All {len(expected)} functions may do what the template says, and nothing besides.")
+        yield ok(ROLES, f"All {len(expected)} functions have exactly the permissions of the template.")
 
 
 def _policies_of_template(deployment: Deployment) -> Mapping[str, Sequence[Policy]]:
@@ -120,42 +120,46 @@ def _policies_of_template(deployment: Deployment) -> Mapping[str, Sequence[Polic
 def _role(deployment: Deployment, client: IAMClient, logical_id: str, policies: Sequence[Policy]) -> Iterator[Finding]:
     check, name = f"role {logical_id}", deployment.physical_id(logical_id)
     function = f"{logical_id.removesuffix('Role')}Function"
-    mend = (
-        f"Somebody has changed the role {name}, and a deployment leaves it so: put back what template.yaml has under "
-        f"{logical_id} (IAM's console, Roles)."
+    fix = (
+        f"Someone has changed the role {name}, and a deployment does not undo that. Restore the policy that "
+        f"template.yaml has under {logical_id} (IAM console, Roles)."
     )
     if name is None:
-        yield failure(check, "The stack has no such role.", "Deploy it again.")
+        yield failure(check, "The stack does not have this role.", "Deploy the stack again.")
         return
     try:
         for policy in policies:
-            there = set(_permissions(_document(client.get_role_policy(RoleName=name, PolicyName=policy.name))))
-            wanted = set(_permissions(policy.document))
-            for permission in sorted(wanted - there, key=str):
-                yield failure(check, f"{function} may not do {permission} any more.", mend)
-            for permission in sorted(there - wanted, key=str):
-                yield _more(check, function, permission, mend)
+            actual = set(_permissions(_document(client.get_role_policy(RoleName=name, PolicyName=policy.name))))
+            expected = set(_permissions(policy.document))
+            for permission in sorted(expected - actual, key=str):
+                yield failure(check, f"{function} lacks the permission {permission}.", fix)
+            for permission in sorted(actual - expected, key=str):
+                yield _unexpected_permission(check, function, permission, fix)
         known = {policy.name for policy in policies}
-        further = [one for one in client.list_role_policies(RoleName=name)["PolicyNames"] if one not in known]
+        added = [one for one in client.list_role_policies(RoleName=name)["PolicyNames"] if one not in known]
         attached = [one["PolicyName"] for one in client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
     except ClientError as error:
-        if error.response["Error"]["Code"] != NOT_THERE:
+        if error.response["Error"]["Code"] != NO_SUCH_ENTITY:
             raise
-        yield failure(check, f"Its policy, or all of it, is not there: {function} may do nothing.", mend)
+        yield failure(check, f"The role or its policy does not exist, so {function} has no permissions.", fix)
         return
-    if further or attached:
-        names = ", ".join([*further, *attached])
-        yield warning(check, f"{function} may do more than the template says, by {names}.", "Take that away.")
+    if added or attached:
+        names = ", ".join([*added, *attached])
+        yield warning(
+            check,
+            f"{function} has policies that are not in the template: {names}.",
+            f"Remove them from the role {name} (IAM console, Roles).",
+        )
 
 
-def _more(check: str, function: str, permission: Permission, mend: str) -> Finding:
+def _unexpected_permission(check: str, function: str, permission: Permission, fix: str) -> Finding:
     if permission.effect == "Deny":
-        return failure(check, f"{function} is denied {permission}.", mend)
-    return warning(check, f"{function} may do more than the template says: {permission}.", mend)
+        return failure(check, f"{function} is denied {permission}.", fix)
+    return warning(check, f"{function} has a permission that is not in the template: {permission}.", fix)
 
 
 def _document(reply: Mapping[str, object]) -> PolicyDocument:
-    """The document of a policy: an object from boto3, percent-encoded JSON from IAM itself."""
+    """Return the document of a policy: an object from boto3, percent-encoded JSON from IAM itself."""
     document = reply["PolicyDocument"]
     try:
         return PolicyDocument.model_validate_json(

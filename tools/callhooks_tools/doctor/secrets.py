@@ -1,4 +1,4 @@
-"""Whether the secrets of a stack can be read, and hold what the functions look for in them."""
+"""Check that a stack's secrets can be read and have the members that the functions use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from callhooks.runtime.errors import CredentialsUnavailable
 from callhooks.webhooks.credentials import SecretValue, secret_text
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, failure, fine, looked_at, warning
+from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, ok, warning
 from callhooks_tools.stack.secrets import (
     CONSOLE_PASSWORD,
     MIN_TOKEN_LENGTH,
@@ -34,14 +34,16 @@ NEW_STACK = "docs/operations.md#remove"
 
 @dataclass(frozen=True, slots=True)
 class SecretShape:
-    """What a secret holds, and what does not work while it is not so.
+    """Expected shape of a secret.
 
-    `owner` is who proves themselves with it: the name before a placeholder in the example of its value.
+    Attributes:
+        owner: the user name in the example of its value.
+        impact: the consequence while the secret cannot be used.
     """
 
     kind: SecretKind
     owner: str
-    stops: str
+    impact: str
 
     @property
     def secret(self) -> Secret:
@@ -55,46 +57,48 @@ class SecretShape:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The members that must be there."""
+        """The required members."""
         return (*self.secret.fixed, *([self.secret.member] if self.secret.member else []))
 
     @property
     def example(self) -> str:
-        """A value that is right but for what is secret."""
+        """A valid value with a placeholder for the secret."""
         if self.secret.member is None:
             return json.dumps({self.secret.further: []})
         return json.dumps({**dict.fromkeys(self.secret.fixed, self.owner), self.secret.member: "..."})
 
 
 def secret_shapes() -> Mapping[str, SecretShape]:
-    """What each secret holds, by its name in the template."""
+    """Return the expected shape of each secret, by its name in the template."""
     kinds = secret_kinds()
     of_providers = [
         SecretShape(
-            kinds[secret.kind], provider.name, provider.without_credentials or f"nothing of {provider.title} is taken"
+            kinds[secret.kind],
+            provider.name,
+            provider.without_credentials or f"all deliveries of {provider.title} are rejected",
         )
         for provider in providers().values()
         for secret in provider.secrets
     ]
-    console = SecretShape(kinds[CONSOLE_PASSWORD], CONSOLE, "nobody can look at the call log")
+    console = SecretShape(kinds[CONSOLE_PASSWORD], CONSOLE, "nobody can sign in to the call log")
     return {shape.name: shape for shape in (*of_providers, console)}
 
 
 @dataclass
 class KnownSecrets:
-    """What the secrets that are in order hold, the newest of several, and when each was changed."""
+    """Values of the usable secrets, and when each was changed."""
 
     values: dict[str, SecretValue] = field(default_factory=dict, repr=False)
     changed_at: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def console(self) -> ConsoleAccess | None:
-        """Who may look at the call log."""
+        """The user name and password of the call log, or `None` if its secret cannot be used."""
         value = self.values.get(CONSOLE_SECRET)
         return None if value is None else ConsoleAccess.model_validate(value)
 
     def credentials_of(self, provider: Provider) -> Credentials | None:
-        """What a provider proves itself with; `None` where one of its secrets is not in order."""
+        """Return a provider's newest credentials, or `None` if one of its secrets cannot be used."""
         known = [(secret, self.values.get(secret.logical_id)) for secret in provider.secrets]
         values = [
             (secret, {**value, secret.further: _usable(value.get(secret.further, []))})
@@ -105,19 +109,21 @@ class KnownSecrets:
 
 
 def secret_findings(deployment: Deployment, known: KnownSecrets) -> Iterator[Finding]:
-    """Look at every secret; `known` is told what is in those that are in order."""
+    """Check every secret, and add the values of the usable ones to `known`."""
     before, shapes = len(known.values), secret_shapes()
     ids = {**deployment.outputs.secrets, CONSOLE_SECRET: deployment.outputs.console_credentials}
     for name, shape in shapes.items():
         if name in ids:
-            yield from looked_at(f"secret {name}", _look(deployment, known, shape, ids[name]))
+            yield from catch_aws_errors(f"secret {name}", _secret(deployment, known, shape, ids[name]))
         else:
-            yield failure(f"secret {name}", f"The stack has no such secret: {shape.stops}.", "Deploy the stack again.")
+            yield failure(
+                f"secret {name}", f"The stack does not have this secret: {shape.impact}.", "Deploy the stack again."
+            )
     if len(known.values) - before == len(shapes):
-        yield fine(CHECK, f"All {len(shapes)} secrets can be read and hold what they should.")
+        yield ok(CHECK, f"All {len(shapes)} secrets can be read and have the required members.")
 
 
-def _look(deployment: Deployment, known: KnownSecrets, shape: SecretShape, secret_id: str) -> Iterator[Finding]:
+def _secret(deployment: Deployment, known: KnownSecrets, shape: SecretShape, secret_id: str) -> Iterator[Finding]:
     check = f"secret {shape.name}"
     client = deployment.session.client("secretsmanager", config=IMPATIENT)
     try:
@@ -129,18 +135,18 @@ def _look(deployment: Deployment, known: KnownSecrets, shape: SecretShape, secre
     if problem or value is None:
         yield failure(
             check,
-            f"{problem}: {shape.stops} by containers that start from now on.",
-            f"Put it right: {_put(deployment, shape, secret_id)}",
+            f"{problem}. In containers that start from now on, {shape.impact}.",
+            f"To replace its value: {_put_command(deployment, shape, secret_id)}",
         )
         return
     known.values[shape.name] = value
-    yield from _doubts(deployment, check, shape, value)
+    yield from _warnings(deployment, check, shape, value, secret_id)
     changed_at = client.describe_secret(SecretId=secret_id).get("LastChangedDate")
     if changed_at is not None:
         known.changed_at[shape.name] = changed_at
 
 
-def _put(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:
+def _put_command(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:
     return deployment.aws(f"secretsmanager put-secret-value --secret-id {secret_id} --secret-string '{shape.example}'")
 
 
@@ -148,22 +154,24 @@ def _unreadable(error: ClientError, deployment: Deployment, check: str, shape: S
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code == "InvalidRequestException" and re.search("delet", text, re.IGNORECASE):
         restore = deployment.aws(f"secretsmanager restore-secret --secret-id {secret_id}")
-        return failure(check, f"It is scheduled for deletion: {shape.stops}.", f"Take that back: {restore}")
+        return failure(check, f"It is scheduled for deletion: {shape.impact}.", f"To cancel the deletion: {restore}")
     if code == "ResourceNotFoundException" and "value" in text:
-        return failure(check, f"It has no value: {shape.stops}.", f"Give it one: {_put(deployment, shape, secret_id)}")
+        put = _put_command(deployment, shape, secret_id)
+        return failure(check, f"It has no value: {shape.impact}.", f"To set its value: {put}")
     if code == "ResourceNotFoundException":
         restore = deployment.aws(f"secretsmanager restore-secret --secret-id {secret_id}")
         return failure(
             check,
-            f"It is not there: {shape.stops}.",
-            f"Restore it while it is in its recovery window: {restore}. Else deploy a new stack ({NEW_STACK}: tables "
-            "and their events stay): a new secret of this name has another ARN, which the functions do not know.",
+            f"It does not exist: {shape.impact}.",
+            f"Within its recovery window, restore it: {restore}. After that, deploy a new stack ({NEW_STACK}; the "
+            "tables and their events remain). A new secret with this name would have a different ARN, which the "
+            "functions do not know.",
         )
     raise error
 
 
 def _read(text: str, shape: SecretShape) -> tuple[str, SecretValue | None]:
-    """What is wrong with the text of a secret, and its value where it can be read. No word of it is repeated."""
+    """Return the problem with a secret's text and its value, one of them empty. The problem never quotes the text."""
     if not text.strip():
         return "It is empty", None
     try:
@@ -171,12 +179,12 @@ def _read(text: str, shape: SecretShape) -> tuple[str, SecretValue | None]:
     except ValueError:
         return "It is not JSON", None
     if not isinstance(value, dict):
-        return "It is no JSON object", None
-    problem = _missing(value, shape)
+        return "It is not a JSON object", None
+    problem = _member_problem(value, shape)
     return problem, None if problem else value
 
 
-def _missing(value: Mapping[str, object], shape: SecretShape) -> str:
+def _member_problem(value: Mapping[str, object], shape: SecretShape) -> str:
     try:
         for name in shape.texts:
             secret_text(value.get(name), name)
@@ -184,44 +192,59 @@ def _missing(value: Mapping[str, object], shape: SecretShape) -> str:
         return f"Its member {problem}"
     added = value.get(shape.secret.further)
     if not shape.texts and not isinstance(added, list):
-        return f"Its member {shape.secret.further} is missing, or is no list"
+        return f"Its member {shape.secret.further} is missing or not a list"
     if not shape.texts and added and not _usable(added):
-        return f"No entry of its member {shape.secret.further} is a text"
+        return f"Its member {shape.secret.further} has no entry that is a text"
     return ""
 
 
-def _doubts(deployment: Deployment, check: str, shape: SecretShape, value: Mapping[str, Any]) -> Iterator[Finding]:
+def _warnings(
+    deployment: Deployment, check: str, shape: SecretShape, value: Mapping[str, Any], secret_id: str
+) -> Iterator[Finding]:
     added = value.get(shape.secret.further) or []
     if not isinstance(added, list):
         added = [added]
     if len(_usable(added)) < len(added):
         yield warning(
             check,
-            f"An entry of its member {shape.secret.further} is no text, and is not used.",
-            "Write the list again with texts alone; docs/operations.md says how.",
+            f"An entry of its member {shape.secret.further} is not a text and is ignored.",
+            _edit_list(deployment, shape, secret_id),
         )
     secret, shortest = shape.secret, shape.kind.min_length
     if secret.member and any(len(text.strip()) < shortest for text in [value[secret.member], *_usable(added)]):
         yield warning(
             check,
-            f"A {secret.words} in it has fewer than {shortest} characters, and is not used.",
-            f"Make another one, and remove the short one: "
-            f"{deployment.callhooks(f'secret add {secret.kind} --generate')}",
+            f"It has a {secret.words} with fewer than {shortest} characters, which is ignored.",
+            _replace_command(deployment, secret.kind),
         )
     if secret.member is None and not added:
         yield warning(
             check,
             f"No {secret.words} of {shape.kind.owner} is configured: its {secret.unchecked}.",
-            f"Take it from its portal (callhooks urls says where): {deployment.callhooks(f'secret add {secret.kind}')}",
+            f"Copy it from the portal (callhooks urls shows where), then add it: "
+            f"{deployment.callhooks(f'secret add {secret.kind}')}",
         )
     tokens = [value[secret.member], *_usable(added)] if secret.is_in_url and secret.member else []
     if not all(TOKEN.fullmatch(token) for token in tokens):
         yield failure(
             check,
             f"It has a token that is not valid in a URL or is shorter than {MIN_TOKEN_LENGTH} characters.",
-            f"Make another one, give the provider its URL, and remove the old one: "
-            f"{deployment.callhooks(f'secret add {secret.kind} --generate')}",
+            _replace_command(deployment, secret.kind, then=", enter the new URL at the provider"),
         )
+
+
+def _replace_command(deployment: Deployment, kind: str, *, then: str = "") -> str:
+    add = deployment.callhooks(f"secret add {kind} --generate")
+    return f"Add another one: {add}{then}. Then remove the old one: {deployment.callhooks(f'secret remove {kind}')}"
+
+
+def _edit_list(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:
+    get = f"secretsmanager get-secret-value --secret-id {secret_id} --query SecretString --output text"
+    put = f"secretsmanager put-secret-value --secret-id {secret_id} --secret-string file://value.json"
+    return (
+        f"Save the value: {deployment.aws(get)} > value.json. Remove the entry from {shape.secret.further}, then store "
+        f"the value and delete the file: {deployment.aws(put)}"
+    )
 
 
 def _usable(values: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""Replay, quarantine, forgetting: what becomes of stored events later.
+"""Work on stored events: replay, quarantine, removal of personal data.
 
 Imports `providers` and `stack`.
 """

@@ -1,7 +1,7 @@
-"""Find a number in text and bytes however they are encoded, and redact it in a text.
+"""Find a number in encoded text and bytes, and redact it in text.
 
-Reads escapes (JSON, URLs, HTML), digits of other scripts, base64, gzip, zlib, deflate and UTF-16, each inside the
-others. What a sender made to be slow is read up to the bounds below.
+Decodes escapes (JSON, URLs, HTML), digits of other scripts, base64, gzip, zlib, deflate and UTF-16, nested in any
+order. The limits below bound the time for hostile input.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from itertools import islice
 from typing import NamedTuple
 
 MARK = "***"
-"""Replaces what is redacted: no longer than any number, and without need of an escape in JSON, URLs and HTML."""
+"""Replacement for a number: never longer than the number, and without characters that JSON, URLs or HTML escape."""
 MAX_LAYERS = 10
-"""How many layers of base64 and compression are read."""
+"""Maximum depth of base64 and compression."""
 MAX_ESCAPES = 8
-"""How many layers of escapes are read."""
+"""Maximum depth of escapes."""
 MAX_DECODED_BYTES = 8 * 1024 * 1024
-"""How much is decoded for one item in all: more than Lambda takes of a request."""
+"""Maximum number of bytes that are decoded for one item: more than Lambda accepts in a request."""
 
-_FEWEST_DIGITS = 8
+_MIN_DIGITS = 8
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _GZIP_START = re.compile(rb"\x1f\x8b\x08")
 _MAX_MEMBERS = 100
 _GZIP, _ZLIB, _DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _DEFLATED = (0b010, 0b100)
-"""The types of a first block of raw deflate, which has no other mark; the third is not compressed."""
+"""Types of the first block of raw deflate, which has no magic number. The third type is not compressed."""
 _STEP_BYTES = 1024
-"""Compressed bytes that are unpacked at once: what comes before a fault is kept but for the last of these."""
+"""Compressed bytes per decompression step. In damaged data, only the step with the error is lost."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]+)*={0,2}", re.ASCII)
-"""Base64 of eight bytes or more, in lines or not."""
+"""Base64 of at least eight bytes, with or without line breaks."""
 _MIN_BASE64 = 11
 _BREAK = re.compile(r"[\s/]")
 _DASH = re.compile("[-_]")
 _MAX_PREFIXES = 8
 _LINE_OR_SEGMENT = re.compile(r"[^\s/]{11,}")
 _JSON_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL | re.ASCII)
-"""A string or a number of a valid JSON document."""
+"""A string or a number in a valid JSON document."""
 _JSON_ESCAPES = dict(zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True))
 
 
 class _Escape(NamedTuple):
-    """A way to escape characters; a text without `sign` has none of it."""
+    """Escape syntax. A text without its `marker` contains no such escape."""
 
-    sign: str
+    marker: str
     pattern: re.Pattern[str]
     decode: Callable[[re.Match[str]], str]
 
@@ -64,7 +64,7 @@ _ESCAPES = (
     ),
     _Escape(
         "%",
-        # The bytes of one character together, where they are UTF-8.
+        # All bytes of a UTF-8 character together.
         re.compile(
             "%[cd]x%xx|%ex(?:%xx){2}|%fx(?:%xx){3}|%xx".replace("x", "[0-9a-f]"),
             re.IGNORECASE | re.ASCII,
@@ -78,9 +78,9 @@ _ESCAPES = (
 
 
 class NumberPattern(NamedTuple):
-    """A number of eight digits or more, and the ways to write it.
+    """Number of at least eight digits, with all its notations.
 
-    `optional` matches what has digits of its own and may stand within the number.
+    `optional` matches a part with digits that may occur within the number.
     """
 
     digits: str
@@ -88,31 +88,31 @@ class NumberPattern(NamedTuple):
     optional: re.Pattern[str]
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Give where the number is in a text without escapes."""
-        # Most texts have other digits, which is seen a hundred times faster than by the pattern.
+        """Yield the spans of the number in a text without escapes."""
+        # Most texts do not contain the digits; this check is a hundred times faster than the pattern.
         digits = text.encode("utf-8", "surrogatepass").translate(None, _NO_DIGITS)
         if self.digits.encode("ascii") in digits or self.optional.search(text):
             yield from (found.span() for found in self.pattern.finditer(text))
 
 
-def is_held_by(number: NumberPattern, *texts: str | bytes) -> bool:
-    """Return whether one of the texts holds a number, however it is encoded there."""
+def contains_number(number: NumberPattern, *texts: str | bytes) -> bool:
+    """Return whether one of the texts contains a number in any supported encoding."""
     reader = _Reader(number)
     return any(reader.is_in_text(text) if isinstance(text, str) else reader.is_in_bytes(text) for text in texts)
 
 
 def redact(number: NumberPattern, text: str) -> str:
-    """Return a text with `MARK` in place of a number, wherever it is, and all else as it was.
+    """Return a text with `MARK` in place of each occurrence of a number, otherwise unchanged.
 
-    JSON stays JSON, with the same members, and a number in it becomes a string. Base64 that hides the number becomes
-    `MARK` whole.
+    JSON stays JSON with the same members; a number without quotes becomes a string. Base64 that contains the number is
+    replaced as a whole.
     """
     redacted = _Reader(number).redact(text)
     return json.dumps(MARK) if _is_json(text) and not _is_json(redacted) else redacted
 
 
 class _Reader:
-    """Reads the texts of one item, as far as the bounds allow."""
+    """Decoder for the texts of one item, within the limits."""
 
     def __init__(self, number: NumberPattern) -> None:
         self._number = number
@@ -120,11 +120,11 @@ class _Reader:
         self._known: dict[tuple[str, int], bool] = {}
 
     def is_in_text(self, text: str, layers: int = MAX_LAYERS) -> bool:
-        """Return whether a text holds the number."""
+        """Return whether a text contains the number."""
         return any(True for reading, _ in _readings(text) for _ in self._spans(reading, layers))
 
     def is_in_bytes(self, data: bytes, layers: int = MAX_LAYERS) -> bool:
-        """Return whether bytes hold the number: as text in some encoding, or compressed."""
+        """Return whether bytes contain the number, as text in some encoding or compressed."""
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             return False
@@ -133,7 +133,7 @@ class _Reader:
         return layers > 0 and any(self.is_in_bytes(unpacked, layers - 1) for unpacked in self._unpacked(data))
 
     def redact(self, text: str) -> str:
-        """Return a text that does not hold the number any more."""
+        """Return a text without the number."""
         if not self.is_in_text(text):
             return text
         if text.lstrip().startswith(("{", "[", '"')) and _is_json(text):
@@ -147,7 +147,7 @@ class _Reader:
         redacted = self.redact(string)
         if redacted == string:
             return scalar
-        # A lone surrogate, which no store takes, becomes its escape.
+        # A lone surrogate cannot be stored, so it is escaped.
         return json.dumps(redacted, ensure_ascii=scalar.isascii()).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def _redacted_spans(self, text: str) -> str:
@@ -164,7 +164,7 @@ class _Reader:
         return "".join((*parts, text[done:]))
 
     def _spans(self, text: str, layers: int) -> Iterator[tuple[int, int]]:
-        """Give where the number is in a text without escapes, and the base64 that hides it."""
+        """Yield the spans of the number in a text without escapes, and of base64 that contains it."""
         yield from self._number.spans(text)
         for run in _BASE64.finditer(text) if layers else ():
             if self._is_in_base64(run[0], layers - 1):
@@ -186,7 +186,7 @@ class _Reader:
             yield self._inflated(data, _DEFLATE)
 
     def _inflated(self, data: bytes | memoryview, window: int) -> bytes:
-        """Unpack as much as is sound, and as there is room for."""
+        """Decompress until the first error or the limit."""
         unpacker, unpacked = zlib.decompressobj(window), bytearray()
         try:
             for start in range(0, len(data), _STEP_BYTES):
@@ -195,22 +195,22 @@ class _Reader:
                     break
                 unpacked += unpacker.decompress(data[start : start + _STEP_BYTES], room)
         except zlib.error:
-            # Broken, or never compressed: what came before stays.
+            # Damaged, or not compressed at all; the output so far is still used.
             pass
         return bytes(unpacked)
 
 
 def _readings(text: str, *, traced: bool = False) -> Iterator[tuple[str, Sequence[int]]]:
-    """Give the text, and what its escapes stand for, one layer after the other.
+    """Yield the text, then the text after each layer of unescaping.
 
-    `traced` readings come with where in the text each of their characters begins, and where the last one ends.
+    If `traced`, each reading comes with the position in the original text of each of its characters, and of its end.
     """
     origins: Sequence[int] = range(len(text) + 1) if traced else ()
     yield _with_ascii_digits(text), origins
     for _ in range(MAX_ESCAPES):
         before = text
         for escape in _ESCAPES:
-            if escape.sign in text and (unescaped := escape.pattern.sub(escape.decode, text)) != text:
+            if escape.marker in text and (unescaped := escape.pattern.sub(escape.decode, text)) != text:
                 if traced:
                     origins = _origins_unescaped(text, origins, escape)
                 text = unescaped
@@ -235,24 +235,24 @@ def _with_ascii_digits(text: str) -> str:
 
 
 def _texts_in(data: bytes) -> Iterator[str]:
-    """Give the texts that bytes may be; none for noise, which most identifiers are if they are taken for base64."""
+    """Yield the possible texts of bytes; none for random bytes, which identifiers become if decoded as base64."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         yield data.decode("utf-16", "replace")
-    if len(data.translate(None, _NO_DIGITS)) >= _FEWEST_DIGITS or _is_utf_8(data):
+    if len(data.translate(None, _NO_DIGITS)) >= _MIN_DIGITS or _is_utf_8(data):
         yield data.decode("utf-8", "surrogateescape")
         if b"\0" in data:
-            # UTF-16 and UTF-32 without a mark at the beginning, as far as it is ASCII.
+            # ASCII text in UTF-16 or UTF-32 without a byte order mark.
             yield data.replace(b"\0", b"").decode("utf-8", "surrogateescape")
 
 
 def _decoded_base64(run: str) -> Iterator[bytes]:
-    """Give the bytes that a run may stand for: whole, by its lines, by the segments of a path, and behind a prefix."""
-    behind = [run[dash.end() :] for dash in islice(_DASH.finditer(run), _MAX_PREFIXES)]
+    """Yield the possible bytes of a run: as a whole, by line, by path segment, and after a prefix."""
+    suffixes = [run[dash.end() :] for dash in islice(_DASH.finditer(run), _MAX_PREFIXES)]
     parts = {"".join(run.split()), *_LINE_OR_SEGMENT.findall(run)} if _BREAK.search(run) else {run}
-    for text in parts.union(one for one in behind if len(one) >= _MIN_BASE64):
-        plain = text.rstrip("=").replace("-", "+").replace("_", "/")
-        whole = plain[: len(plain) - (len(plain) % 4 == 1)]
-        yield binascii.a2b_base64(whole + "===")
+    for text in parts.union(one for one in suffixes if len(one) >= _MIN_BASE64):
+        unpadded = text.rstrip("=").replace("-", "+").replace("_", "/")
+        decodable = unpadded[: len(unpadded) - (len(unpadded) % 4 == 1)]
+        yield binascii.a2b_base64(decodable + "===")
 
 
 def _is_zlib(data: bytes) -> bool:
@@ -269,7 +269,7 @@ def _is_utf_8(data: bytes) -> bool:
 
 def _is_json(text: str) -> bool:
     try:
-        # Python refuses to make an int of more than 4,300 digits.
+        # Python cannot convert more than 4,300 digits to an int.
         json.loads(text, parse_int=str)
     except (ValueError, RecursionError):
         return False

@@ -1,4 +1,4 @@
-"""Quarantine as its operator sees it: what lies there, and what it becomes when the code of this clone reads it."""
+"""Deliveries in quarantine: find them, parse them again with the code of this clone, and store their events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from callhooks.providers.registry import find_provider
 from callhooks.runtime.errors import HttpProblem, describe_exception, is_permanent_rejection
 from callhooks.runtime.http import Request, Sender
 
-from callhooks_tools.recovery.workers import at_once
+from callhooks_tools.recovery.workers import map_concurrently
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,13 +27,13 @@ MIN_HASH_LENGTH = 8
 _LISTED = ("pk", "sk", "received_at", "route", "reason")
 
 
-class StillNotUnderstood(Exception):
-    """A delivery has to stay in quarantine; says why, without anything that was sent."""
+class StillNotParsed(Exception):
+    """A delivery must stay in quarantine; the text has the reason, and no data of the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedDelivery:
-    """A delivery in quarantine as it is listed; `name` is as much of its key as tells it from the others."""
+    """Delivery in quarantine, as listed; `name` is the shortest unique form of its key."""
 
     name: str
     pk: str
@@ -50,30 +50,30 @@ class QuarantinedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The deliveries in quarantine. Every method raises what botocore raises."""
+    """Deliveries in quarantine. Every method raises the exceptions of botocore."""
 
     client: DynamoDBClient
     table_name: str
 
     def find(self, providers: Iterable[str], days: Sequence[str]) -> list[QuarantinedDelivery]:
-        """What the providers have sent on some days (`YYYY-MM-DD`), the newest first."""
+        """Return the deliveries of providers on certain days (`YYYY-MM-DD`), the newest first."""
         keys = [(provider, day) for provider in providers for day in days]
-        kept = [one for found in at_once(lambda key: self._of_day(*key), keys) for one in found]
-        return sorted(kept, key=lambda one: one.received_at, reverse=True)
+        deliveries = [one for found in map_concurrently(lambda key: self._of_day(*key), keys) for one in found]
+        return sorted(deliveries, key=lambda one: one.received_at, reverse=True)
 
     def named(self, name: str) -> list[QuarantinedDelivery]:
-        """All that a name may mean: `<provider>/<day>/<first characters of the hash>`."""
+        """Return all deliveries that match a name: `<provider>/<day>/<first characters of the hash>`."""
         provider, _, rest = name.partition("/")
         day, _, start = rest.partition("/")
         return self._of_day(provider, day, start)
 
-    def read(self, kept: QuarantinedDelivery) -> Item | None:
-        """All that is kept of a delivery; `None` where it is there no more."""
-        return self.client.get_item(TableName=self.table_name, Key=kept.key, ConsistentRead=True).get("Item")
+    def read(self, delivery: QuarantinedDelivery) -> Item | None:
+        """Return the complete item of a delivery, or `None` if it is gone."""
+        return self.client.get_item(TableName=self.table_name, Key=delivery.key, ConsistentRead=True).get("Item")
 
-    def remove(self, kept: QuarantinedDelivery) -> None:
-        """Take a delivery out."""
-        self.client.delete_item(TableName=self.table_name, Key=kept.key)
+    def remove(self, delivery: QuarantinedDelivery) -> None:
+        """Remove a delivery from quarantine."""
+        self.client.delete_item(TableName=self.table_name, Key=delivery.key)
 
     def _of_day(self, provider: str, day: str, start: str = "") -> list[QuarantinedDelivery]:
         condition, values = "#pk = :pk", {":pk": {"S": f"{QUARANTINE}{provider}#{day}"}}
@@ -89,27 +89,26 @@ class Quarantine:
             ConsistentRead=True,
         )
         items = [{name: _text(item, name) for name in _LISTED} for page in pages for item in page["Items"]]
-        shown = shortest([item["sk"] for item in items], at_least=max(MIN_HASH_LENGTH, len(start)))
-        return [QuarantinedDelivery(name=f"{provider}/{day}/{shown[item['sk']]}", **item) for item in items]
+        names = short_names([item["sk"] for item in items], min_length=max(MIN_HASH_LENGTH, len(start)))
+        return [QuarantinedDelivery(name=f"{provider}/{day}/{names[item['sk']]}", **item) for item in items]
 
 
-def shortest(hashes: Iterable[str], *, at_least: int) -> Mapping[str, str]:
-    """As much of each hash as tells it from all others."""
-    found: dict[str, str] = {}
-    for start, alike in groupby(sorted(hashes), lambda one: one[:at_least]):
-        same = list(alike)
-        found |= {same[0]: start} if len(same) == 1 else shortest(same, at_least=at_least + 1)
-    return found
+def short_names(hashes: Iterable[str], *, min_length: int) -> Mapping[str, str]:
+    """Return the shortest unique prefix of each hash, with at least `min_length` characters."""
+    prefixes: dict[str, str] = {}
+    for prefix, group in groupby(sorted(hashes), lambda one: one[:min_length]):
+        similar = list(group)
+        prefixes |= {similar[0]: prefix} if len(similar) == 1 else short_names(similar, min_length=min_length + 1)
+    return prefixes
 
 
-def read_again(item: Item, parameters: Parameters) -> Item | Ignored:
-    """The item of the event that a delivery in quarantine is understood as now, on a stack with these parameters.
+def reparse(item: Item, parameters: Parameters) -> Item | Ignored:
+    """Parse a delivery in quarantine on a stack with these parameters, and return the item of its event.
 
-    What a webhook decides, it has decided when the delivery came. It is received when the delivery was, answered as
-    that was, and kept as long as that would have been.
+    The event has the delivery's time of receipt, answer and expiry. No decision of the webhook is made again.
 
     Raises:
-        StillNotUnderstood: with the reason.
+        StillNotParsed: the delivery still cannot be processed.
     """
     try:
         request, answer = request_of(item), answer_of(item)
@@ -117,36 +116,36 @@ def read_again(item: Item, parameters: Parameters) -> Item | Ignored:
         event = _route_of(item, request).read(Quarantined(request, answer, received_at, parameters))
         if isinstance(event, Ignored):
             return event
-        made = event_item(event, request, answer, retention_days=0)
+        parsed = event_item(event, request, answer, retention_days=0)
     except HttpProblem as problem:
-        raise StillNotUnderstood(problem.reason) from None
-    except StillNotUnderstood:
+        raise StillNotParsed(problem.reason) from None
+    except StillNotParsed:
         raise
     except Exception as error:
-        raise StillNotUnderstood(f"It could not be processed: {describe_exception(error)}.") from error
-    return {**made, "expires_at": item["expires_at"]} if "expires_at" in item else made
+        raise StillNotParsed(f"It could not be processed: {describe_exception(error)}.") from error
+    return {**parsed, "expires_at": item["expires_at"]} if "expires_at" in item else parsed
 
 
-def store_event(store: EventStore, made: Item) -> bool:
-    """Store an event; `False` where it is there already.
+def store_event(store: EventStore, item: Item) -> bool:
+    """Store an event; return `False` if it is already stored.
 
     Raises:
-        StillNotUnderstood: the database will never take it.
+        StillNotParsed: the database permanently rejects it.
         ClientError, BotoCoreError: the write failed.
     """
     try:
-        return store.put(made)
+        return store.put(item)
     except ClientError as error:
         if is_permanent_rejection(error):
-            raise StillNotUnderstood("The database refuses it.") from None
+            raise StillNotParsed("The database rejects it.") from None
         raise
 
 
 def request_of(item: Item) -> Request:
-    """The request that a delivery in quarantine was, without what proved its sender.
+    """Return the request of a delivery in quarantine, without its credentials.
 
     Raises:
-        KeyError, ValueError: it is no such item.
+        KeyError, ValueError: the item is not a delivery in quarantine.
     """
     route = _text(item, "route")
     return Request(
@@ -170,7 +169,7 @@ def _route_of(item: Item, request: Request) -> Route:
     provider = find_provider(_text(item, "provider"))
     route = provider.route_of(request.route.partition(" ")[2]) if provider else None
     if route is None:
-        raise StillNotUnderstood("No webhook has its route.")
+        raise StillNotParsed("No webhook has this route.")
     return route
 
 

@@ -1,4 +1,4 @@
-"""Stored events published again, in the order in which they happened, at a steady rate, and never with a gap."""
+"""Replay of stored events: in the order in which they happened, at a steady rate, and without a gap."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from callhooks.events.event_item import EVENT_PREFIX, is_call_partition
 from callhooks.providers.registry import hints_for
 
 from callhooks_tools.recovery.replay_state import ReplayPosition, ReplayState
-from callhooks_tools.recovery.workers import at_once
+from callhooks_tools.recovery.workers import map_concurrently
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 READ_AHEAD = 100
 POST_SECONDS = 10.0
-"""Seconds for a whole request, until the status of its answer is there."""
+"""Timeout in seconds for a whole request, until the status of the response has arrived."""
 POST_PAUSES = (1.0, 4.0, 16.0)
-"""Seconds before what was not taken is posted again."""
+"""Seconds before each retry of a rejected event."""
 API_KEY_HEADER = "x-api-key"
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_PASSING_STATUSES = frozenset({408, 425, 429})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 class EntriesRejected(Exception):
-    """A destination has not taken these events; the text says why, and holds nothing that was sent."""
+    """A destination has rejected these events; the text has the reason, and no data of the events."""
 
-    def __init__(self, why: str, refused: Sequence[BusEntry]) -> None:
-        super().__init__(why)
-        self.refused = frozenset((entry.pk, entry.sk) for entry in refused)
+    def __init__(self, reason: str, rejected: Sequence[BusEntry]) -> None:
+        super().__init__(reason)
+        self.rejected = frozenset((entry.pk, entry.sk) for entry in rejected)
 
 
 class Destination(Protocol):
-    """Where events are published again."""
+    """Receiver of a replay."""
 
-    at_once: int
-    """How many it takes in one request."""
+    batch_size: int
+    """Maximum number of events in a request."""
 
     def send(self, entries: Sequence[BusEntry]) -> None:
         """Publish the entries.
 
         Raises:
-            EntriesRejected: some of them, after a few attempts; all others are taken.
+            EntriesRejected: some were rejected after all retries; all others were accepted.
         """
 
 
 class BusDestination:
     """The stack's own event bus."""
 
-    at_once = MAX_ENTRIES
+    batch_size = MAX_ENTRIES
 
     def __init__(self, client: EventBridgeClient, name: str, *, sleep: Callable[[float], None]) -> None:
         self._codes: Counter[str] = Counter()
@@ -69,14 +69,14 @@ class BusDestination:
     def send(self, entries: Sequence[BusEntry]) -> None:
         """Publish the entries."""
         self._codes.clear()
-        if refused := self._bus.publish(entries, has_time=lambda: True):
-            raise EntriesRejected(f"the bus refuses them: {', '.join(sorted(self._codes))}", refused)
+        if rejected := self._bus.publish(entries, has_time=lambda: True):
+            raise EntriesRejected(f"the bus rejects events: {', '.join(sorted(self._codes))}", rejected)
 
 
 class UrlDestination:
-    """An HTTP endpoint, which gets each event as the bus would deliver it."""
+    """HTTP endpoint that gets each event in the format of an API destination of the bus."""
 
-    at_once = 1
+    batch_size = 1
 
     def __init__(
         self, client: httpx.AsyncClient, url: httpx.URL, *, runner: asyncio.Runner, sleep: Callable[[float], None]
@@ -89,34 +89,34 @@ class UrlDestination:
     def send(self, entries: Sequence[BusEntry]) -> None:
         """Post the entries, one by one."""
         for number, entry in enumerate(entries):
-            if why := self._post(envelope_of(entry)):
-                told = f"{origin_of(self._url)} {why} to {id_of(entry)} of {entry.request['Time']:{_TIME}}"
-                raise EntriesRejected(told, entries[number:])
+            if problem := self._post(envelope_of(entry)):
+                event = f"{id_of(entry)} of {entry.request['Time']:{_TIME}}"
+                raise EntriesRejected(f"{origin_of(self._url)} {problem} for event {event}", entries[number:])
 
     def _post(self, envelope: bytes) -> str | None:
-        """Why it was not taken; `None` where it was."""
+        """Post an event with retries; return the problem, or `None` if it was accepted."""
         for pause in (*POST_PAUSES, None):
             try:
                 status = self._runner.run(self._status(envelope))
             except TimeoutError:
-                why = f"does not answer within {POST_SECONDS:g} seconds"
+                problem = f"did not answer within {POST_SECONDS:g} seconds"
             except httpx.RequestError as error:
                 # The text of an error may hold the address.
-                why = f"does not answer ({type(error).__name__})"
+                problem = f"did not answer ({type(error).__name__})"
             else:
                 if httpx.codes.is_success(status):
                     return None
-                why = f"answers {status}"
-                if not httpx.codes.is_server_error(status) and status not in _PASSING_STATUSES:
-                    return why
+                problem = f"answered {status}"
+                if not httpx.codes.is_server_error(status) and status not in _RETRYABLE_STATUSES:
+                    return problem
             if pause is not None:
                 self._sleep(pause)
-        return why
+        return problem
 
     async def _status(self, envelope: bytes) -> int:
-        """Post once. The body of the answer is not read: it may be broken, or have no end."""
+        """Post once, and return the status. The response body is not read, because it may be broken or endless."""
         headers = {"content-type": "application/json"}
-        # httpx's own time-outs begin anew with every byte that comes.
+        # httpx's own timeouts restart with every byte received.
         async with (
             asyncio.timeout(POST_SECONDS),
             self._client.stream("POST", self._url, content=envelope, headers=headers, timeout=None) as response,
@@ -125,13 +125,13 @@ class UrlDestination:
 
 
 def id_of(entry: BusEntry) -> str:
-    """The event's id on the bus."""
+    """Return the event's id on the bus."""
     event_id: str = json.loads(entry.request["Detail"])["id"]
     return event_id
 
 
 def envelope_of(entry: BusEntry) -> bytes:
-    """An event as EventBridge delivers it to an HTTP endpoint; its `id` is that of the detail, and always the same."""
+    """Return an event as EventBridge delivers it to an HTTP endpoint, with the constant `id` of its detail."""
     request = entry.request
     detail = json.loads(request["Detail"])
     envelope = {
@@ -146,13 +146,13 @@ def envelope_of(entry: BusEntry) -> bytes:
 
 
 def origin_of(url: httpx.URL) -> str:
-    """As much of a URL as may be shown: what follows the host may hold a secret, and so may what stands before it."""
+    """Return the part of a URL that may be shown. User info, path and query may contain secrets."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 @dataclass
 class Pacer:
-    """Keeps a rate, in events a second. Time that was lost is not made up for: subscribers get no burst."""
+    """Limit on the rate, in events a second. It does not catch up on lost time, so that subscribers get no burst."""
 
     rate: float
     monotonic: Callable[[], float]
@@ -160,7 +160,7 @@ class Pacer:
     _due: float = float("-inf")
 
     def wait(self, events: int) -> None:
-        """Return when it is time for so many events."""
+        """Sleep until this number of events is due."""
         now = self.monotonic()
         if self._due > now:
             self.sleep(self._due - now)
@@ -168,7 +168,7 @@ class Pacer:
 
 
 class ReplayOutcome(StrEnum):
-    """What became of an event."""
+    """Outcome of the replay of an event."""
 
     PUBLISHED = "published"
     GONE = "gone"
@@ -177,9 +177,9 @@ class ReplayOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """An event that was read again, as it is to be published; without an entry it is gone, or `problem` says why."""
+    """Event that was read from the table. Without an entry, it is gone or has a `problem`."""
 
-    place: ReplayPosition
+    position: ReplayPosition
     entry: BusEntry | None = None
     problem: str = ""
 
@@ -192,59 +192,66 @@ class _Read:
 
 @dataclass
 class Replay:
-    """One run of a replay, from what is left in its state to the end, or to the first event that is not taken.
+    """One run of a replay, from the events left in its state until the end or the first rejected event.
 
-    `tell_problem` is told of events that cannot be read, which are left out, and `advance` of how many are done.
+    `report_problem` is called for each event that cannot be read and is skipped, `advance` with the number of events
+    that are done.
     """
 
     state: ReplayState
     calls: CallStore
     destination: Destination
     pacer: Pacer
-    tell_problem: Callable[[ReplayPosition, str], None]
+    report_problem: Callable[[ReplayPosition, str], None]
     advance: Callable[[int], None]
     outcomes: Counter[ReplayOutcome] = field(default_factory=Counter)
 
     def run(self) -> None:
-        """Publish all that is left. What is struck off was taken; what was taken just before a failure may not be.
+        """Publish all events that are left. Events accepted just before a failure may still be in the state.
 
         Raises:
-            EntriesRejected: the destination refuses.
+            EntriesRejected: the destination rejected an event.
             ClientError, BotoCoreError: the table could not be read.
         """
-        # No more than a second's worth is sent or read at once.
+        # At most a second's worth of events is read or sent at a time.
         second = max(1, int(self.pacer.rate))
-        together, ahead = min(self.destination.at_once, second), min(READ_AHEAD, second)
-        while places := self.state.next(ahead):
-            read = self._read(places)
-            for start in range(0, len(read), together):
-                self._send(read[start : start + together])
+        batch_size, read_ahead = min(self.destination.batch_size, second), min(READ_AHEAD, second)
+        while positions := self.state.next(read_ahead):
+            read = self._read(positions)
+            for start in range(0, len(read), batch_size):
+                self._send(read[start : start + batch_size])
 
-    def _read(self, places: Sequence[ReplayPosition]) -> list[_Read]:
-        """Read events again, each call once."""
-        of_call: dict[str, list[ReplayPosition]] = {}
-        for place in places:
-            of_call.setdefault(place.pk, []).append(place)
-        found = {one.place: one for many in at_once(self._read_partition, of_call.values()) for one in many}
-        return [found[place] for place in places]
+    def _read(self, positions: Sequence[ReplayPosition]) -> list[_Read]:
+        """Read events from the table, each call once."""
+        by_partition: dict[str, list[ReplayPosition]] = {}
+        for position in positions:
+            by_partition.setdefault(position.pk, []).append(position)
+        results = map_concurrently(self._read_partition, by_partition.values())
+        found = {one.position: one for result in results for one in result}
+        return [found[position] for position in positions]
 
-    def _read_partition(self, places: Sequence[ReplayPosition]) -> list[_Read]:
+    def _read_partition(self, positions: Sequence[ReplayPosition]) -> list[_Read]:
         try:
-            entries = self._entries(places)
+            entries = self._entries(positions)
         except (BotoCoreError, ClientError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one call may not stop the others
-            return [_Read(place, problem=f"an item is no event ({type(error).__name__}: {error})") for place in places]
-        return [_Read(place, entries.get(place)) for place in places]
+        except Exception as error:  # noqa: BLE001 - a problem with one call must not stop the others
+            problem = f"an item is not a valid event ({type(error).__name__}: {error})"
+            return [_Read(position, problem=problem) for position in positions]
+        return [_Read(position, entries.get(position)) for position in positions]
 
-    def _entries(self, places: Sequence[ReplayPosition]) -> Mapping[ReplayPosition, BusEntry]:
-        pk = places[0].pk
+    def _entries(self, positions: Sequence[ReplayPosition]) -> Mapping[ReplayPosition, BusEntry]:
+        pk = positions[0].pk
         if not is_call_partition(pk):
-            alone = ((place, self.calls.event_at(pk, place.sk)) for place in places)
-            return {place: bus_entry(event, None, pk=pk, sk=place.sk) for place, event in alone if event}
+            stored = ((position, self.calls.event_at(pk, position.sk)) for position in positions)
+            return {position: bus_entry(event, None, pk=pk, sk=position.sk) for position, event in stored if event}
         events = {EVENT_PREFIX + event.dedupe_key: event for event in self.calls.events_of(pk).events}
         call = fold(tuple(events.values()), hints_for(pk.partition("#")[0])) if events else None
-        return {place: bus_entry(events[place.sk], call, pk=pk, sk=place.sk) for place in places if place.sk in events}
+        return {
+            position: bus_entry(events[position.sk], call, pk=pk, sk=position.sk)
+            for position in positions
+            if position.sk in events
+        }
 
     def _send(self, read: Sequence[_Read]) -> None:
         entries = [one.entry for one in read if one.entry is not None]
@@ -253,14 +260,14 @@ class Replay:
                 self.pacer.wait(len(entries))
                 self.destination.send(entries)
         except EntriesRejected as error:
-            self._strike_off([one for one in read if (one.place.pk, one.place.sk) not in error.refused])
+            self._mark_done([one for one in read if (one.position.pk, one.position.sk) not in error.rejected])
             raise
-        self._strike_off(read)
+        self._mark_done(read)
 
-    def _strike_off(self, done: Sequence[_Read]) -> None:
-        self.state.taken([one.place for one in done])
+    def _mark_done(self, done: Sequence[_Read]) -> None:
+        self.state.remove([one.position for one in done])
         for one in done:
             self.outcomes[one.outcome] += 1
             if one.problem:
-                self.tell_problem(one.place, one.problem)
+                self.report_problem(one.position, one.problem)
         self.advance(len(done))

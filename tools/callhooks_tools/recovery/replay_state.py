@@ -1,4 +1,4 @@
-"""What a replay has still to publish, in a file: it goes on from there, whatever ended it."""
+"""File with the events that a replay still has to publish, so that it can resume after any interruption."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from callhooks_tools.stack.private_files import make_private_folder
 _EVENTS = """
 CREATE TABLE events (occurred_at TEXT, pk TEXT, sk TEXT, kind TEXT, PRIMARY KEY (occurred_at, pk, sk)) WITHOUT ROWID
 """
-_REPLAY = "CREATE TABLE replay (told TEXT)"
+_REPLAY = "CREATE TABLE replay (parameters TEXT)"
 
 
 class StateUnusable(Exception):
-    """The file cannot be used; says why."""
+    """The file cannot be used; the text has the cause."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReplayPosition:
-    """Where an event lies, in time and in the table; they are replayed in this order."""
+    """Time and key of an event. Events are replayed in this order."""
 
     occurred_at: str
     pk: str
@@ -34,7 +34,7 @@ class ReplayPosition:
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """How many events of one kind a provider has sent."""
+    """Number of a provider's events of one kind."""
 
     provider: str
     kind: str
@@ -42,7 +42,7 @@ class KindCount:
 
 
 class Order(BaseModel):
-    """How a replay was asked for. The bus where there is no `url`; `rate` is in events a second."""
+    """Destination and rate of a replay. Without a `url` it publishes on the bus; `rate` is in events a second."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,17 +52,17 @@ class Order(BaseModel):
 
 
 class ReplayState:
-    """Places of events in a file that one process at a time has open.
+    """Positions of events in a file that only one process can open at a time.
 
-    It holds keys and times, so that neither memory nor the file grows with what was sent. Every method but the
-    constructor raises `sqlite3.Error` where the disk is full or broken.
+    The file has only keys and times, so that its size does not depend on the size of the events. All methods except
+    the constructor raise `sqlite3.Error` if the disk is full or broken.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or begin an empty one, readable by its owner alone.
+        """Open the file, or create an empty one that only its owner can read.
 
         Raises:
-            StateUnusable: another process has it open, or it is no such file.
+            StateUnusable: another process has it open, or it is not a state file.
         """
         make_private_folder(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -80,10 +80,10 @@ class ReplayState:
             raise StateUnusable(f"Another replay of this stack is running ({error}).") from error
         except sqlite3.DatabaseError as error:
             self._database.close()
-            raise StateUnusable(f"{path} is broken ({error}): remove it.") from error
+            raise StateUnusable(f"{path} is damaged ({error}). Delete it and start the replay again.") from error
 
     def close(self) -> None:
-        """Let another process have the file; without anything ordered and left in it, it is removed."""
+        """Release the file, and remove it if no replay is in progress."""
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
         if self.ordered() is None or not self.left:
@@ -91,64 +91,66 @@ class ReplayState:
         self._database.close()
 
     def begin_collecting(self) -> None:
-        """Forget what is there; nothing is written for good before `order`."""
+        """Discard the previous replay; nothing is committed before `order`."""
         self._database.execute("BEGIN")
         self._database.execute("DELETE FROM events")
         self._database.execute("DELETE FROM replay")
 
-    def add(self, places: Iterable[tuple[ReplayPosition, str]]) -> None:
-        """Add events with their kinds; one that is there is there once."""
-        rows = [(place.occurred_at, place.pk, place.sk, kind) for place, kind in places]
+    def add(self, events: Iterable[tuple[ReplayPosition, str]]) -> None:
+        """Add events with their kinds; an event is added only once."""
+        rows = [(position.occurred_at, position.pk, position.sk, kind) for position, kind in events]
         self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", rows)
 
     def order(self, *, url: str | None, rate: float) -> Order:
-        """Write down what is asked for, of all that was added."""
+        """Commit the added events with the destination and the rate."""
         order = Order(url=url, rate=rate, events=self.left)
         self._database.execute("INSERT INTO replay VALUES (?)", (order.model_dump_json(),))
         self._database.execute("COMMIT")
         return order
 
     def ordered(self) -> Order | None:
-        """What was asked for; `None` where nothing was.
+        """Return the replay in progress, or `None`.
 
         Raises:
-            StateUnusable: another version has written it.
+            StateUnusable: another version has written the file.
         """
-        row = self._database.execute("SELECT told FROM replay").fetchone()
+        row = self._database.execute("SELECT * FROM replay").fetchone()
         try:
             return None if row is None else Order.model_validate_json(row[0])
         except ValidationError:
-            raise StateUnusable(f"{self._path} was not written by this version: remove it.") from None
+            raise StateUnusable(
+                f"{self._path} was written by another version. Delete it and start the replay again."
+            ) from None
 
     @property
     def left(self) -> int:
-        """How many events are left."""
+        """The number of events that are left."""
         (number,) = self._database.execute("SELECT count(*) FROM events").fetchone()
         return int(number)
 
     def span(self) -> tuple[str, str]:
-        """When the first and the last event happened of those that are left, of which there must be one."""
+        """Return the times of the first and the last event that are left; at least one must be."""
         first, last = self._database.execute("SELECT min(occurred_at), max(occurred_at) FROM events").fetchone()
         return str(first), str(last)
 
     def kinds(self) -> list[KindCount]:
-        """What is left, by provider and kind."""
+        """Return the number of events that are left, by provider and kind."""
         rows = self._database.execute(
             "SELECT substr(pk, 1, instr(pk, '#') - 1) AS provider, kind, count(*) FROM events "
             "GROUP BY provider, kind ORDER BY provider, kind"
         )
         return [KindCount(*row) for row in rows]
 
-    def next(self, most: int) -> list[ReplayPosition]:
-        """The first so many events that are left."""
+    def next(self, limit: int) -> list[ReplayPosition]:
+        """Return the first events that are left, at most `limit`."""
         rows = self._database.execute(
-            "SELECT occurred_at, pk, sk FROM events ORDER BY occurred_at, pk, sk LIMIT ?", (most,)
+            "SELECT occurred_at, pk, sk FROM events ORDER BY occurred_at, pk, sk LIMIT ?", (limit,)
         )
         return [ReplayPosition(*row) for row in rows]
 
-    def taken(self, places: Sequence[ReplayPosition]) -> None:
-        """Strike these off, for good."""
-        rows = [(place.occurred_at, place.pk, place.sk) for place in places]
+    def remove(self, positions: Sequence[ReplayPosition]) -> None:
+        """Remove events that were published."""
+        rows = [(position.occurred_at, position.pk, position.sk) for position in positions]
         self._database.execute("BEGIN")
         try:
             self._database.executemany("DELETE FROM events WHERE (occurred_at, pk, sk) = (?, ?, ?)", rows)

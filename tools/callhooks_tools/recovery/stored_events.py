@@ -1,4 +1,4 @@
-"""What lies in the table of events, for the commands that look at all of it."""
+"""Scans of the table of events, and the selection of stored events by time, provider, kind or number."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef, ScanOutputTypeDef
 
 SEGMENTS = 4
-"""How many parts of the table are read at once."""
+"""Number of segments that are scanned in parallel."""
 
-_AGO = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
+_AGE = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """What one request of a scan brought: the items that pass its filter, and how many there were to look at."""
+    """Page of a scan: the items that pass its filter, and the number of items that were scanned."""
 
     items: Sequence[Item]
-    looked_at: int
+    scanned: int
 
 
 def scan(client: DynamoDBClient, request: ScanInputTypeDef) -> Iterator[ScanPage]:
-    """All pages of a table, several parts of which are read at once. What is written meanwhile may be in it or not.
+    """Yield all pages of a table, with several segments scanned in parallel. Concurrent writes may be missing.
 
     Raises:
         ClientError, BotoCoreError: the table could not be read.
@@ -58,25 +58,28 @@ def scan(client: DynamoDBClient, request: ScanInputTypeDef) -> Iterator[ScanPage
             starts = following
 
 
-def watched(pages: Iterable[ScanPage]) -> Iterator[Sequence[Item]]:
-    """The items of each page; a line on the terminal counts what was looked at."""
-    with progress("items looked at") as advance:
+def with_progress(pages: Iterable[ScanPage]) -> Iterator[Sequence[Item]]:
+    """Yield the items of each page, and show the number of scanned items on the terminal."""
+    with progress("items scanned") as advance:
         for page in pages:
-            advance(page.looked_at)
+            advance(page.scanned)
             yield page.items
 
 
 def text_of(item: Item, name: str) -> str:
-    """A text of an item; empty where it has none of that name."""
+    """Return a text attribute of an item; empty if it has none of that name."""
     return item.get(name, {}).get("S", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events are meant: those that are as every member says that is not empty.
+    """Filter for stored events; an event must match every member that is not empty.
 
-    `since` is the first moment and `until` the first one after it, by when an event happened, or with `by_arrival` by
-    when it came in; `number` is canonical.
+    Attributes:
+        since: the earliest time, inclusive.
+        until: the latest time, exclusive.
+        number: a canonical number or SIP user, in `from` or `to`.
+        by_arrival: whether `since` and `until` apply to the time of receipt instead of the time of the event.
     """
 
     since: datetime | None = None
@@ -87,13 +90,13 @@ class Selection:
     by_arrival: bool = False
 
     def pages(self, client: DynamoDBClient, table_name: str) -> Iterator[ScanPage]:
-        """Pages of them, with their keys, kinds and times.
+        """Yield pages of matching events, with their keys, kinds and times.
 
         Raises:
             ClientError, BotoCoreError: the table could not be read.
         """
         for page in scan(client, self._request(table_name)):
-            yield ScanPage([item for item in page.items if self._is_of_number(item)], page.looked_at)
+            yield ScanPage([item for item in page.items if self._is_of_number(item)], page.scanned)
 
     def _is_of_number(self, item: Item) -> bool:
         parties = (canonical_party(text_of(item, name)) for name in ("from", "to"))
@@ -102,12 +105,12 @@ class Selection:
     def _request(self, table_name: str) -> ScanInputTypeDef:
         values = {":events": EVENT_PREFIX}
         conditions = ["begins_with(sk, :events)"]
-        moment = "#received_at" if self.by_arrival else "#occurred_at"
+        time_attribute = "#received_at" if self.by_arrival else "#occurred_at"
         if self.since is not None:
-            conditions.append(f"{moment} >= :since")
+            conditions.append(f"{time_attribute} >= :since")
             values[":since"] = utc_text(self.since)
         if self.until is not None:
-            conditions.append(f"{moment} < :until")
+            conditions.append(f"{time_attribute} < :until")
             values[":until"] = utc_text(self.until)
         if self.provider is not None:
             conditions.append("#provider = :provider")
@@ -117,29 +120,29 @@ class Selection:
             conditions.append(f"#kind IN ({', '.join(kinds)})")
             values |= kinds
         condition = " AND ".join(conditions)
-        shown = "pk, sk, #occurred_at, #kind, #from, #to"
+        projection = "pk, sk, #occurred_at, #kind, #from, #to"
         return {
             "TableName": table_name,
             "FilterExpression": condition,
-            "ProjectionExpression": shown,
-            "ExpressionAttributeNames": {name: name[1:] for name in re.findall(r"#\w+", f"{condition} {shown}")},
+            "ProjectionExpression": projection,
+            "ExpressionAttributeNames": {name: name[1:] for name in re.findall(r"#\w+", f"{condition} {projection}")},
             "ExpressionAttributeValues": {name: {"S": value} for name, value in values.items()},
         }
 
 
-def moment_of(text: str, now: datetime, *, end: bool = False) -> datetime:
-    """A moment as a user writes it: ISO 8601, `today`, `yesterday`, or `2h` for so long ago.
+def parse_time(text: str, now: datetime, *, end: bool = False) -> datetime:
+    """Parse a time as a user writes it: ISO 8601, `today`, `yesterday`, or an age such as `2h`.
 
-    It is UTC where it has no offset. A day is its first moment, or with `end` the first one after it.
+    A time without an offset is in UTC. A day stands for its start, or with `end` for the start of the next day.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is none of these.
     """
     word = text.strip().lower()
     today = now.astimezone(UTC).date()
     try:
-        if ago := age_of(word):
-            return now - ago
+        if age := parse_age(word):
+            return now - age
         if day := {"today": today, "yesterday": today - timedelta(days=1)}.get(word) or _day_of(word):
             start = datetime(day.year, day.month, day.day, tzinfo=UTC)
             return start + timedelta(days=1) if end else start
@@ -147,15 +150,15 @@ def moment_of(text: str, now: datetime, *, end: bool = False) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text} is no moment: write 2026-11-21, 2026-11-21T06:30Z, today, yesterday, or 2h for two hours ago "
+            f"{text} is not a valid time. Use 2026-11-21, 2026-11-21T06:30Z, today, yesterday, or an age such as 2h "
             "(30m, 7d, 2w)."
         ) from None
 
 
-def age_of(word: str) -> timedelta | None:
-    """How long `30m`, `2h`, `7d` or `2w` is; `None` for any other word."""
-    ago = _AGO.fullmatch(word)
-    return int(ago[1]) * _UNITS[ago[2]] if ago else None
+def parse_age(word: str) -> timedelta | None:
+    """Parse `30m`, `2h`, `7d` or `2w`; return `None` for any other word."""
+    age = _AGE.fullmatch(word)
+    return int(age[1]) * _UNITS[age[2]] if age else None
 
 
 def _day_of(word: str) -> date | None:

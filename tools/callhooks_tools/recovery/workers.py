@@ -1,4 +1,4 @@
-"""Requests to AWS, several at once."""
+"""Concurrent requests to AWS."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-AT_ONCE = 8
-AHEAD = 200
+MAX_WORKERS = 8
+READ_AHEAD = 200
 
-ThingT = TypeVar("ThingT")
+ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def at_once(work: Callable[[ThingT], ResultT], things: Iterable[ThingT]) -> Iterator[ResultT]:
-    """Do the same with each thing, several at once, and give the results in the things' order.
+def map_concurrently(work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iterator[ResultT]:
+    """Apply `work` to several items at a time, and yield the results in the order of the items.
 
-    What `work` raises ends it; at most `AHEAD` things more are then still done.
+    An exception in `work` ends the iteration, after at most `READ_AHEAD` further items have been processed.
     """
-    ahead = iter(things)
-    with ThreadPoolExecutor(AT_ONCE) as workers:
-        while some := list(islice(ahead, AHEAD)):
-            yield from workers.map(work, some)
+    remaining = iter(items)
+    with ThreadPoolExecutor(MAX_WORKERS) as workers:
+        while batch := list(islice(remaining, READ_AHEAD)):
+            yield from workers.map(work, batch)
 
 
-def at_once_by_key(
-    work: Callable[[ThingT], ResultT], things: Iterable[ThingT], key: Callable[[ThingT], Hashable]
+def map_concurrently_by_key(
+    work: Callable[[ItemT], ResultT], items: Iterable[ItemT], key: Callable[[ItemT], Hashable]
 ) -> Iterator[ResultT]:
-    """Do the same with each thing, several at once, but one after the other with those of a key, in the things' order.
+    """Apply `work` to several items at a time, but to items with the same key one after the other, in their order.
 
-    The results come in no certain order. What `work` raises ends it, as it ends `at_once`.
+    The order of the results is undefined. An exception in `work` ends the iteration, as in `map_concurrently`.
     """
-    ahead = iter(things)
-    while some := list(islice(ahead, AHEAD)):
-        of_key: dict[Hashable, list[ThingT]] = {}
-        for thing in some:
-            of_key.setdefault(key(thing), []).append(thing)
-        for results in at_once(lambda alike: [work(thing) for thing in alike], of_key.values()):
+    remaining = iter(items)
+    while batch := list(islice(remaining, READ_AHEAD)):
+        by_key: dict[Hashable, list[ItemT]] = {}
+        for item in batch:
+            by_key.setdefault(key(item), []).append(item)
+        for results in map_concurrently(lambda group: [work(item) for item in group], by_key.values()):
             yield from results

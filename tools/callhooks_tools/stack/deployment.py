@@ -9,7 +9,7 @@ from typing import Self
 from boto3.session import Session
 from botocore.config import Config
 
-from callhooks_tools.stack.findings import Finding, failure, fine, warning
+from callhooks_tools.stack.findings import Finding, failure, ok, warning
 from callhooks_tools.stack.stack import (
     STACK_FILE,
     StackOutputs,
@@ -96,7 +96,7 @@ def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
         return
     state = f"{stack_name} is {status}"
     if status in COMPLETE:
-        yield fine(STACK, f"{state}.")
+        yield ok(STACK, f"{state}.")
     elif status in ROLLED_BACK:
         yield warning(
             STACK,

@@ -1,4 +1,4 @@
-"""What `callhooks doctor` finds: how each check ended, in words, and what to do about it."""
+"""Findings of `callhooks doctor`: the result of each check, and the next step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-DENIED = frozenset(
+ACCESS_DENIED_CODES = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
@@ -17,11 +17,11 @@ DENIED = frozenset(
         "UnauthorizedOperation",
     }
 )
-"""Codes by which AWS says that the user's own credentials may not do something."""
+"""AWS error codes for a request that the user's own credentials do not allow."""
 
 
 class FindingLevel(StrEnum):
-    """How a check ended; a warning is nothing that keeps deliveries from being taken."""
+    """Severity of a finding. Deliveries are still accepted after a warning."""
 
     OK = "ok"
     WARNING = "warning"
@@ -30,45 +30,46 @@ class FindingLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one check ended. No secret, no token and no URL with one in it is ever in a text.
+    """Result of one check. No text contains a secret, a token or a URL with a token.
 
-    `words` say what there is, or what is wrong; `remedy` says what to do about it, empty where there is nothing to do.
+    `message` describes what was found; `remedy` is the next step, empty if there is nothing to do.
     """
 
     check: str
-    outcome: FindingLevel
-    words: str
+    level: FindingLevel
+    message: str
     remedy: str = ""
 
 
-def fine(check: str, words: str) -> Finding:
-    """All is as it should be."""
-    return Finding(check, FindingLevel.OK, words)
+def ok(check: str, message: str) -> Finding:
+    """Return the finding of a check that passed."""
+    return Finding(check, FindingLevel.OK, message)
 
 
-def warning(check: str, words: str, remedy: str = "") -> Finding:
-    """Something that the operator should know."""
-    return Finding(check, FindingLevel.WARNING, words, remedy)
+def warning(check: str, message: str, remedy: str = "") -> Finding:
+    """Return a finding that the operator should know about."""
+    return Finding(check, FindingLevel.WARNING, message, remedy)
 
 
-def failure(check: str, words: str, remedy: str = "") -> Finding:
-    """Something that is wrong."""
-    return Finding(check, FindingLevel.FAILURE, words, remedy)
+def failure(check: str, message: str, remedy: str = "") -> Finding:
+    """Return the finding of a check that failed."""
+    return Finding(check, FindingLevel.FAILURE, message, remedy)
 
 
-def looked_at(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """What a look at AWS finds, which is taken as it is asked for; where AWS refuses it, that is a finding itself."""
+def catch_aws_errors(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings while AWS is queried for them; an error from AWS becomes the last finding."""
     try:
         yield from findings
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in DENIED:
+        if code in ACCESS_DENIED_CODES:
             yield warning(
                 check,
-                f"could not be looked at: your AWS credentials may not do {error.operation_name}.",
-                "Run it with credentials that may: docs/operations.md has the list.",
+                f"Not checked: your AWS credentials do not allow {error.operation_name}.",
+                "Run this command with credentials that allow it; docs/operations.md#check-a-deployment lists the "
+                "permissions.",
             )
         else:
-            yield failure(check, f"could not be looked at: {error.operation_name} ended with {code}.")
+            yield failure(check, f"Not checked: {error.operation_name} failed with {code}.")
     except BotoCoreError as error:
-        yield failure(check, f"could not be looked at: AWS does not answer ({type(error).__name__}).")
+        yield failure(check, f"Not checked: AWS does not answer ({type(error).__name__}).")

@@ -25,6 +25,9 @@ import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
 
+CANNOT_AUTHENTICATE = "The sender cannot be authenticated at the moment."
+CANNOT_STORE = "The event could not be stored."
+"""Details of the two 503 answers, which `callhooks doctor` tells apart."""
 _PERMANENT_REJECTIONS = ("ValidationException", "SerializationException")
 
 

@@ -13,6 +13,8 @@ from callhooks.events.call_event import Ignored, QuarantinedDelivery
 from callhooks.events.event_item import REFUSED_BY_DATABASE, Item, event_item, quarantine_item
 from callhooks.events.write_result import WriteOutcome, WriteResult
 from callhooks.runtime.errors import (
+    CANNOT_AUTHENTICATE,
+    CANNOT_STORE,
     BadRequest,
     BodyTooLarge,
     CredentialsUnavailable,
@@ -127,7 +129,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         webhook = self._webhook
         if webhook.fallback is not None and webhook.handles_new_calls and webhook.is_new_call(self._parse(request)):
             return self._fall_back(webhook.fallback, request, started)
-        raise HttpProblem(503, "Unavailable", "The sender cannot be authenticated at the moment.")
+        raise HttpProblem(503, "Unavailable", CANNOT_AUTHENTICATE)
 
     def _fall_back(self, fallback: Response, request: Request | None, started: datetime) -> HttpPayload:
         payload = fallback_payload(fallback)
@@ -263,7 +265,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
     def _respond(self, result: WriteResult) -> HttpPayload:
         """Return the answer, or raise 503 for an event that is only in the log if its sender will retry."""
         if result.outcome is WriteOutcome.LOGGED and self._webhook.fallback is None:
-            raise HttpProblem(503, "Unavailable", "The event could not be stored.")
+            raise HttpProblem(503, "Unavailable", CANNOT_STORE)
         return result.payload
 
 

@@ -1,4 +1,4 @@
-"""What belongs to a person: numbers however they are written, calls, their legs, and nobody else's."""
+"""A person's items are found by any notation of a number, with call legs, and without other people's calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from callhooks.calls.repository import call_item
 from callhooks.events.call_event import CallEvent, Kind, QuarantinedDelivery
 from callhooks.events.event_item import Item, event_item, event_key, quarantine_item
 from callhooks.runtime.http import Request, Response
-from callhooks_tools.recovery.forget import Found, Holds, Person, Redaction, Removal, find, find_tool_results
+from callhooks_tools.recovery.forget import Match, Person, Redaction, Removal, SearchResult, find, find_tool_results
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,30 +43,30 @@ def answered(event: CallEvent, answer: str = json.dumps([{"verb": "dial", "targe
     return event_item(event, Request("POST", "/", body=b"{}"), Response(200, answer), retention_days=90)
 
 
-def holds(item: Item, number: str = NUMBER) -> Holds:
-    return Person.of(number).held_by(item)
+def match(item: Item, number: str = NUMBER) -> Match:
+    return Person.of(number).match(item)
 
 
 class TestAParty:
     @pytest.mark.parametrize(
         "written", [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone"]
     )
-    def test_is_known_however_it_is_written(self, written: str) -> None:
+    def test_matches_in_any_notation(self, written: str) -> None:
         for item in (
             stored_item(make_event(Kind.RINGING, from_=written)),
             stored_item(make_event(Kind.RINGING, to=written)),
         ):
-            assert holds(item) is Holds.PARTY
-        assert holds(stored_item(make_event(Kind.RINGING, to=NUMBER)), written) is Holds.PARTY
+            assert match(item) is Match.PARTY
+        assert match(stored_item(make_event(Kind.RINGING, to=NUMBER)), written) is Match.PARTY
 
     @pytest.mark.parametrize("given", ["0014155550123", "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"])
-    def test_may_be_given_with_what_is_dialled_before_a_country_code(self, given: str) -> None:
+    def test_can_be_given_with_an_international_prefix(self, given: str) -> None:
         assert Person.of(given).canonical == "14155550123"
         for item in (
             stored_item(make_event(Kind.RINGING, from_=NUMBER)),
             stored_item(make_event(Kind.RINGING, to=given)),
         ):
-            assert holds(item, given) is holds(item) is Holds.PARTY
+            assert match(item, given) is match(item) is Match.PARTY
 
     @pytest.mark.parametrize(
         ("given", "canonical"),
@@ -78,31 +78,31 @@ class TestAParty:
             ("jane(0)-", "jane(0)-"),
         ],
     )
-    def test_is_looked_for_by_its_digits(self, given: str, canonical: str) -> None:
+    def test_is_searched_by_its_digits(self, given: str, canonical: str) -> None:
         assert Person.of(given).canonical == canonical
 
     @pytest.mark.parametrize("other", ["+141555501234", "+1415555012", "4155550123", "+24155550123", "jane", OTHER])
-    def test_of_another_number_is_somebody_else(self, other: str) -> None:
-        assert holds(stored_item(replace(make_event(Kind.RINGING), from_=other, to=other))) is Holds.NOT
+    def test_with_another_number_does_not_match(self, other: str) -> None:
+        assert match(stored_item(replace(make_event(Kind.RINGING), from_=other, to=other))) is Match.NONE
 
     @pytest.mark.parametrize("short", ["200", "1", "5550123"])
-    def test_with_a_short_number_is_compared_and_not_looked_for(self, short: str) -> None:
-        assert holds(stored_item(replace(make_event(Kind.RINGING), to=short)), short) is Holds.PARTY
+    def test_with_a_short_number_is_compared_but_not_searched(self, short: str) -> None:
+        assert match(stored_item(replace(make_event(Kind.RINGING), to=short)), short) is Match.PARTY
         event = make_event(
             Kind.RINGING, details={"sip_status": 200, "text": short, "duration_seconds": 1}, status=short
         )
-        assert holds(item_with(f'{{"duration": {short}, "from": "{short}"}}'.encode(), event), short) is Holds.NOT
+        assert match(item_with(f'{{"duration": {short}, "from": "{short}"}}'.encode(), event), short) is Match.NONE
 
     def test_that_is_a_sip_user_is_compared_without_its_realm(self) -> None:
         registered = stored_item(replace(make_event(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
-        assert holds(registered, "jane") is Holds.PARTY
-        assert holds(registered, "jan") is Holds.NOT
-        assert holds(item_with(b'{"text": "jane"}'), "jane") is Holds.NOT
+        assert match(registered, "jane") is Match.PARTY
+        assert match(registered, "jan") is Match.NONE
+        assert match(item_with(b'{"text": "jane"}'), "jane") is Match.NONE
 
-    @pytest.mark.parametrize("nobody", ["", " ", "sip:", "@sip.example.com"])
-    def test_must_be_somebody(self, nobody: str) -> None:
-        with pytest.raises(ValueError, match="A number with its country code is wanted"):
-            Person.of(nobody)
+    @pytest.mark.parametrize("party", ["", " ", "sip:", "@sip.example.com"])
+    def test_must_not_be_empty(self, party: str) -> None:
+        with pytest.raises(ValueError, match="Give a number with its country code"):
+            Person.of(party)
 
 
 MENTIONS = [
@@ -121,11 +121,11 @@ MENTIONS = [
 
 class TestAText:
     @pytest.mark.parametrize("body", MENTIONS)
-    def test_holds_a_number_however_it_is_written(self, body: str) -> None:
-        assert holds(item_with(body.encode())) is Holds.MENTION
-        assert holds(item_with(body.encode() + b" " * 2000)) is Holds.MENTION
-        assert holds(item_with(b"{}", query=body)) is Holds.MENTION
-        assert holds(stored_item(make_event(Kind.MEDIA, details={"text": body}))) is Holds.MENTION
+    def test_matches_a_number_in_any_notation(self, body: str) -> None:
+        assert match(item_with(body.encode())) is Match.MENTION
+        assert match(item_with(body.encode() + b" " * 2000)) is Match.MENTION
+        assert match(item_with(b"{}", query=body)) is Match.MENTION
+        assert match(stored_item(make_event(Kind.MEDIA, details={"text": body}))) is Match.MENTION
 
     @pytest.mark.parametrize(
         "body",
@@ -135,56 +135,56 @@ class TestAText:
             '{"cost": 0.14155550123}', '{"cost": 12.14155550123}', "",
         ],
     )  # fmt: skip
-    def test_with_other_digits_does_not(self, body: str) -> None:
-        assert holds(item_with(body.encode())) is Holds.NOT
+    def test_with_other_digits_does_not_match(self, body: str) -> None:
+        assert match(item_with(body.encode())) is Match.NONE
 
     @given(before=st.text(max_size=20), after=st.text(max_size=20), number=st.integers(10**7, 10**14))
-    def test_holds_a_number_among_anything_but_digits(self, before: str, after: str, number: int) -> None:
+    def test_matches_a_number_next_to_any_text(self, before: str, after: str, number: int) -> None:
         item = stored_item(make_event(Kind.MEDIA, details={"text": f"{before}+{number} {after}"}))
-        assert holds(item, str(number)) is Holds.MENTION
+        assert match(item, str(number)) is Match.MENTION
 
     @pytest.mark.parametrize("number", ["50000100000", "14155001155", "440113456789", "4901112345678"])
-    def test_may_hold_zeros_that_are_dialled_elsewhere(self, number: str) -> None:
-        assert holds(stored_item(make_event(Kind.RINGING, from_=f"+{number}")), number) is Holds.PARTY
-        assert holds(stored_item(make_event(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Holds.NOT
-        assert holds(stored_item(make_event(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Holds.MENTION
+    def test_matches_numbers_with_zeros_that_resemble_prefixes(self, number: str) -> None:
+        assert match(stored_item(make_event(Kind.RINGING, from_=f"+{number}")), number) is Match.PARTY
+        assert match(stored_item(make_event(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Match.NONE
+        assert match(stored_item(make_event(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Match.MENTION
 
-    def test_that_is_no_utf_8_is_looked_at(self) -> None:
+    def test_that_is_not_utf_8_is_searched(self) -> None:
         for encoding in ("latin-1", "utf-8"):
-            assert holds(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Holds.MENTION
+            assert match(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Match.MENTION
 
-    def test_may_be_a_number(self) -> None:
-        assert holds(stored_item(make_event(Kind.MEDIA, details={"number": 14155550123}))) is Holds.MENTION
-        assert holds(stored_item(make_event(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Holds.NOT
+    def test_can_be_a_json_number(self) -> None:
+        assert match(stored_item(make_event(Kind.MEDIA, details={"number": 14155550123}))) is Match.MENTION
+        assert match(stored_item(make_event(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Match.NONE
 
-    def test_of_the_answer_is_no_reason_to_remove_it(self) -> None:
+    def test_in_the_answer_only_does_not_match_the_item(self) -> None:
         item = answered(make_event(Kind.INITIATED))
-        assert holds(item) is Holds.NOT
+        assert match(item) is Match.NONE
         assert Person.of(NUMBER).is_named_in(item["answer"]["S"])
 
     @pytest.mark.parametrize("at", ["2026-11-21", "20261121", "1795242600"])
-    def test_is_not_looked_for_in_days_and_seconds_of_our_own(self, at: str) -> None:
+    def test_in_days_and_seconds_set_by_callhooks_is_not_searched(self, at: str) -> None:
         others = [
             *call("other", from_=OTHER),
             quarantined(b"{}"),
             stored_item(replace(make_event(Kind.OTHER), call_id=None)),
         ]
-        assert [holds({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Holds.NOT] * len(others)
+        assert [match({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Match.NONE] * len(others)
 
-    def test_in_a_body_that_is_no_gzip_is_looked_for_as_it_is(self) -> None:
+    def test_in_a_body_that_is_not_valid_gzip_is_searched(self) -> None:
         broken: Item = {**item_with(b"{}"), "body": {"B": b"\xff 14155550123"}, "body_encoding": {"S": "gzip"}}
-        assert holds(broken) is Holds.MENTION
+        assert match(broken) is Match.MENTION
         cut: Item = {**broken, "body": {"B": gzip.compress(b"x" * 5000)[:-9]}}
-        assert holds(cut) is Holds.NOT
+        assert match(cut) is Match.NONE
 
-    def test_of_a_call_s_item_is_looked_at(self) -> None:
+    def test_in_a_call_s_item_is_searched(self) -> None:
         for details in (
             {"caller_name": f"Jane {NUMBER}"},
             {"customer_data.phone": NUMBER},
             {f"customer_data.{NUMBER}": 1},
         ):
             item = call_item("jambonz#one-call", fold([make_event(Kind.INITIATED, details=details)]), expires_at=None)
-            assert holds(item) is Holds.MENTION
+            assert match(item) is Match.MENTION
 
     @pytest.mark.parametrize(
         "attributes",
@@ -200,21 +200,21 @@ class TestAText:
             {"more": {"N": "14155550123"}},
         ],
     )
-    def test_is_looked_for_in_every_attribute(self, attributes: Item) -> None:
+    def test_is_searched_in_every_attribute(self, attributes: Item) -> None:
         item: Item = {"pk": {"S": "wavix#1"}, "sk": {"S": "event#1"}, "flag": {"BOOL": True}, "none": {"NULL": True}}
-        assert holds(item) is Holds.NOT
-        assert holds({**item, **attributes}) is Holds.MENTION
+        assert match(item) is Match.NONE
+        assert match({**item, **attributes}) is Match.MENTION
 
 
 def call(call_id: str, *, from_: str | None = None, to: str | None = None, parent: str | None = None) -> list[Item]:
-    """A call of two events and its own item; only the first event names the parties and the parent."""
+    """Return two events and the item of a call; only the first event has the parties and the parent."""
     details = {"parent_call_sid": parent} if parent else {}
     first = replace(make_event(Kind.INITIATED, details=details, from_=from_, to=to, key="a"), call_id=call_id)
     events = [first, replace(make_event(Kind.COMPLETED, 9, key="b"), call_id=call_id)]
     return [*map(stored_item, events), call_item(event_key(first)[0], fold(events), expires_at=None)]
 
 
-def found(*items: Iterable[Item]) -> Found:
+def found(*items: Iterable[Item]) -> SearchResult:
     return find([list(many) for many in items], Person.of(NUMBER))
 
 
@@ -223,10 +223,10 @@ def quarantined(body: bytes) -> Item:
     return quarantine_item(delivery, Request("POST", "/", body=body), Response(202, ""), retention_days=90)
 
 
-class TestWhatIsFound:
-    def test_are_answers_of_what_stays(self) -> None:
+class TestFind:
+    def test_finds_answers_of_items_that_stay(self) -> None:
         rejected: Item = {**quarantined(b"{}"), "answer": {"S": f'{{"to": "{NUMBER}"}}'}}
-        all_of_it = found(
+        result = found(
             [
                 answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="theirs")),
                 *call("theirs", from_=NUMBER),
@@ -235,12 +235,12 @@ class TestWhatIsFound:
             [answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
             [rejected],
         )
-        assert all_of_it.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
-        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [["jambonz#leg"]])
-        assert (all_of_it.removals, all_of_it.things) == (2, 4)
-        assert all_of_it.days == {"2026-11-21"}
+        assert result.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert (set(result.calls), result.legs) == ({"jambonz#theirs"}, [["jambonz#leg"]])
+        assert (result.removals, result.total) == (2, 4)
+        assert result.days == {"2026-11-21"}
 
-    def test_are_the_results_of_tools(self) -> None:
+    def test_finds_the_results_of_tools(self) -> None:
         results: list[Item] = [
             {"id": {"S": "tool#1"}, "data": {"S": json.dumps([{"value": NUMBER, "is_error": False}])}},
             {"id": {"S": "tool#2"}, "data": {"S": json.dumps([{"value": OTHER, "is_error": False}])}},
@@ -248,17 +248,17 @@ class TestWhatIsFound:
         ]
         assert find_tool_results([results[:1], results[1:]], Person.of(NUMBER)) == [{"id": {"S": "tool#1"}}]
 
-    def test_are_the_calls_of_a_person_and_nobody_else_s(self) -> None:
+    def test_finds_only_the_calls_of_the_person(self) -> None:
         theirs, mentioned = (
             call("theirs", from_=NUMBER, to=OTHER),
             [stored_item(make_event(Kind.MEDIA, details={"text": NUMBER}))],
         )
-        all_of_it = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
-        assert all_of_it.calls == {"jambonz#theirs": Holds.PARTY, "jambonz#one-call": Holds.MENTION}
-        assert (all_of_it.looked_at, all_of_it.removals) == (7, 2)
-        assert (all_of_it.providers, all_of_it.days) == ({"jambonz"}, {"2026-11-21"})
+        result = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
+        assert result.calls == {"jambonz#theirs": Match.PARTY, "jambonz#one-call": Match.MENTION}
+        assert (result.scanned, result.removals) == (7, 2)
+        assert (result.providers, result.days) == ({"jambonz"}, {"2026-11-21"})
 
-    def test_are_the_legs_of_their_calls_and_the_legs_of_these_in_any_order(self) -> None:
+    def test_finds_call_legs_and_their_legs_in_any_order(self) -> None:
         items = [
             call("leg-of-leg", from_=OTHER, parent="leg"),
             call("leg", from_=OTHER, parent="theirs"),
@@ -269,53 +269,53 @@ class TestWhatIsFound:
         for order in (items, items[::-1]):
             assert found(*order).legs == [["jambonz#leg"], ["jambonz#leg-of-leg"]]
 
-    def test_is_no_call_that_has_dialled_them_beside_others(self) -> None:
-        all_of_it = found(
+    def test_does_not_find_the_call_that_dialled_the_person(self) -> None:
+        result = found(
             call("other", from_=OTHER),
             call("theirs", from_=OTHER, to=NUMBER, parent="other"),
             call("sibling", from_=OTHER, to="+12125550100", parent="other"),
         )
-        assert (set(all_of_it.calls), all_of_it.legs) == ({"jambonz#theirs"}, [])
+        assert (set(result.calls), result.legs) == ({"jambonz#theirs"}, [])
 
-    def test_are_calls_that_name_each_other_as_their_parents_once(self) -> None:
-        all_of_it = found(
+    def test_finds_calls_in_a_cycle_of_parents_once(self) -> None:
+        result = found(
             call("theirs", from_=NUMBER, parent="second"),
             call("second", parent="third"),
             call("third", parent="theirs"),
         )
-        assert all_of_it.legs == [["jambonz#third"], ["jambonz#second"]]
-        assert all_of_it.removals == 3
+        assert result.legs == [["jambonz#third"], ["jambonz#second"]]
+        assert result.removals == 3
 
-    def test_is_the_item_of_a_call_whose_events_are_gone(self) -> None:
-        assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Holds.PARTY}
+    def test_finds_the_item_of_a_call_without_events(self) -> None:
+        assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Match.PARTY}
 
-    def test_are_sms_events_without_a_call_and_quarantined_deliveries_alone(self) -> None:
+    def test_finds_sms_events_without_a_call_and_quarantined_deliveries(self) -> None:
         sms = replace(make_event(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
         client = replace(make_event(Kind.CLIENT_REFUSED, from_=f"{NUMBER}@sip.example.com", key="theirs"), call_id=None)
         another = replace(make_event(Kind.CLIENT_REFUSED, from_="jane@sip.example.com"), call_id=None)
         rejected = quarantined(b"from=%2B14155550123")
-        all_of_it = found(map(stored_item, (sms, client, another)), [rejected, quarantined(b"from=jane")])
-        assert all_of_it.calls == {"voipstudio#sms#77": Holds.PARTY}
-        assert all_of_it.alone == [("jambonz#none#2026-11-21", "event#theirs")]
-        assert all_of_it.quarantined == [(rejected["pk"]["S"], rejected["sk"]["S"])]
-        assert all_of_it.providers == {"jambonz", "voipstudio", "wavix"}
+        result = found(map(stored_item, (sms, client, another)), [rejected, quarantined(b"from=jane")])
+        assert result.calls == {"voipstudio#sms#77": Match.PARTY}
+        assert result.events_without_call == [("jambonz#none#2026-11-21", "event#theirs")]
+        assert result.quarantined == [(rejected["pk"]["S"], rejected["sk"]["S"])]
+        assert result.providers == {"jambonz", "voipstudio", "wavix"}
 
-    def test_may_be_items_that_are_no_events(self) -> None:
+    def test_finds_items_that_are_not_valid_events(self) -> None:
         odd: Any = {
             "pk": {"S": "jambonz#1"},
             "sk": {"S": "event#1"},
             "details": {"M": {"list": {"L": [{"S": NUMBER}]}}},
         }
-        assert found([odd]).calls == {"jambonz#1": Holds.MENTION}
+        assert found([odd]).calls == {"jambonz#1": Match.MENTION}
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The process is killed."""
 
 
 @dataclass
 class Table:
-    """DynamoDB, as far as it is asked, until it has written so often."""
+    """DynamoDB that kills the process after a number of writes."""
 
     items: dict[tuple[str, str], Item]
     removals: Iterator[int] = field(default_factory=lambda: iter(()))
@@ -327,7 +327,7 @@ class Table:
     def paginate(self, *, ExpressionAttributeValues: Any, ConsistentRead: bool, **_: object) -> Any:  # noqa: N803
         assert ConsistentRead
         pk = ExpressionAttributeValues[":pk"]["S"]
-        return [{"Items": [item for (of, _), item in sorted(self.items.items()) if of == pk]}]
+        return [{"Items": [item for (key, _), item in sorted(self.items.items()) if key == pk]}]
 
     def delete_item(self, *, Key: Any, **_: object) -> None:  # noqa: N803
         if next(self.removals, None) is None:
@@ -354,7 +354,7 @@ class Table:
     removals=st.lists(st.integers(0, 12), max_size=4),
 )
 @examples(100)
-def test_wherever_it_is_killed_the_next_run_ends_right_however_calls_hang_together(
+def test_a_run_after_any_kill_completes_the_removal_for_any_call_tree(
     parent_of: dict[int, int], theirs: set[int], unfolded: set[int], removals: list[int]
 ) -> None:
     def is_theirs(number: int | None, seen: frozenset[int] = frozenset()) -> bool:
@@ -423,7 +423,7 @@ def encoded(text: str, layers: Iterable[Callable[[str], str]]) -> str:
 
 
 def places(text: str, data: bytes) -> list[Item]:
-    """Items of other people, of which each holds a text or bytes in one place."""
+    """Return items of other people, each with a text or bytes in one place."""
     event = replace(make_event(Kind.TOOL_CALLED, key="tool", from_=OTHER), call_id="c")
     items: list[Item] = [
         item_with(data, event),
@@ -445,7 +445,7 @@ def places(text: str, data: bytes) -> list[Item]:
     packed=st.sampled_from(IN_BYTES),
 )
 @examples(100)
-def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_as_they_were(
+def test_an_encoded_number_is_removed_everywhere_and_other_items_are_unchanged(
     written: str, layers: list[Callable[[str], str]], packed: Callable[[bytes], bytes]
 ) -> None:
     theirs, others = (
@@ -464,10 +464,10 @@ def test_however_a_number_is_hidden_no_item_holds_it_afterwards_and_others_are_a
     redacted = [item for item in left if item not in others]
     assert [{**item, "answer": None} for item in redacted] == [{**item, "answer": None} for item in theirs[6:8]]
     assert [json.loads(item["answer"]["S"]) for item in redacted]
-    assert not found(left).things
+    assert not found(left).total
 
 
-def test_a_redaction_raises_what_the_table_refuses_with() -> None:
+def test_a_redaction_raises_the_error_of_the_table() -> None:
     item = answered(make_event(Kind.INITIATED))
 
     class Refusing(Table):

@@ -1,4 +1,4 @@
-"""What lies in quarantine, read again."""
+"""Deliveries in quarantine are parsed again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from callhooks.providers.registry import providers
 from callhooks.runtime.http import Request, Response, Sender
 from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.commands.quarantine import readable
-from callhooks_tools.recovery.quarantine import StillNotUnderstood, read_again, request_of, shortest
+from callhooks_tools.recovery.quarantine import StillNotParsed, reparse, request_of, short_names
 from callhooks_tools.stack.terminal import shown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +37,8 @@ WAVIX = Request(
 )
 
 
-def kept(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
-    """A delivery in quarantine."""
+def quarantined_item(request: Request, answer: Response | None = None, provider: str = "wavix") -> Item:
+    """Return the item of a delivery in quarantine."""
     delivery = QuarantinedDelivery(provider, REASON, NOW)
     return quarantine_item(delivery, request, answer or quarantined(REASON), retention_days=90)
 
@@ -48,13 +48,13 @@ def client_auth() -> Request:
     return Request.from_event(event)._replace(route="POST /webhooks/client-auth", request_id="request-1")
 
 
-def why_not(item: Item) -> str:
-    with pytest.raises(StillNotUnderstood) as problem:
-        read_again(item, HOW)
+def problem_of(item: Item) -> str:
+    with pytest.raises(StillNotParsed) as problem:
+        reparse(item, HOW)
     return str(problem.value)
 
 
-def test_every_route_of_a_webhook_is_read() -> None:
+def test_every_webhook_route_is_known() -> None:
     functions: Any = template()["Resources"]
     paths = {
         event["Properties"]["Path"]
@@ -66,18 +66,18 @@ def test_every_route_of_a_webhook_is_read() -> None:
     assert {route.path for provider in providers().values() for route in provider.routes} == paths
 
 
-def test_what_is_understood_now_is_the_event_that_it_would_have_been() -> None:
+def test_a_delivery_that_parses_now_gives_the_original_event() -> None:
     answer = quarantined(REASON)
-    made = read_again(kept(WAVIX, answer), HOW)
+    made = reparse(quarantined_item(WAVIX, answer), HOW)
     event = wavix.normalise(wavix.parse_event(WAVIX), WAVIX, NOW)
     assert isinstance(event, CallEvent)
     assert event.kind is Kind.RINGING
     assert made == event_item(event, WAVIX, answer, retention_days=90)
 
 
-def test_what_is_kept_for_ever_stays_so() -> None:
+def test_an_item_without_expiry_gives_an_event_without_expiry() -> None:
     item = quarantine_item(QuarantinedDelivery("wavix", REASON, NOW), WAVIX, Response(202, "{}"), retention_days=0)
-    assert "expires_at" not in read_again(item, HOW)
+    assert "expires_at" not in reparse(item, HOW)
 
 
 @given(
@@ -86,7 +86,7 @@ def test_what_is_kept_for_ever_stays_so() -> None:
     st.text("abc=&%2B+", max_size=20),
     st.dictionaries(st.sampled_from(["flow", "step"]), st.text("a1.-", min_size=1)),
 )
-def test_a_request_comes_back_as_it_was(method: str, body: bytes, query: str, parameters: dict[str, str]) -> None:
+def test_a_request_is_restored(method: str, body: bytes, query: str, parameters: dict[str, str]) -> None:
     request = Request(
         method,
         "/webhooks/call/flows/a/b",
@@ -99,11 +99,11 @@ def test_a_request_comes_back_as_it_was(method: str, body: bytes, query: str, pa
         sender=Sender(NOW, "1795242600.5e88", "call-1", stored_headers=("messagebird-request-id",)),
     )
     sender = request.sender._replace(stored_headers=())
-    assert request_of(kept(request, provider="jambonz")) == request._replace(sender=sender)
+    assert request_of(quarantined_item(request, provider="jambonz")) == request._replace(sender=sender)
 
 
-def test_no_token_comes_back() -> None:
-    assert "tok3n" not in repr(request_of(kept(WAVIX)))
+def test_a_token_is_not_restored() -> None:
+    assert "tok3n" not in repr(request_of(quarantined_item(WAVIX)))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_no_token_comes_back() -> None:
         if (provider, body) != ("voipstudio", "")
     ],
 )
-def test_what_nobody_has_mended_is_still_not_understood_for_the_same_reason(provider: str, body: str) -> None:
+def test_an_unfixed_delivery_stays_for_the_same_reason(provider: str, body: str) -> None:
     sender = SENDERS[provider]()
     event = sender.event(body)
     route = {"wavix": "/webhooks/wavix/{token}", "bird": "/webhooks/bird", "voipstudio": "/webhooks/voipstudio/{token}"}
@@ -124,32 +124,32 @@ def test_what_nobody_has_mended_is_still_not_understood_for_the_same_reason(prov
     answer = json.loads(sender.receive(event).body)
     assert answer["status"] == "quarantined"
     (item,) = sender.items
-    assert why_not(item) == answer["reason"] == item["reason"]["S"]
+    assert problem_of(item) == answer["reason"] == item["reason"]["S"]
 
 
-def test_a_client_that_nobody_has_checked_was_refused() -> None:
-    made = read_again(kept(client_auth(), refused(REASON), "jambonz"), HOW)
+def test_a_client_that_was_not_checked_was_refused() -> None:
+    made = reparse(quarantined_item(client_auth(), refused(REASON), "jambonz"), HOW)
     assert not isinstance(made, Ignored)
     assert (made["kind"]["S"], detail_attributes(made)["reason"]) == ("client.refused", {"S": "not checked"})
 
 
-def test_a_client_that_was_let_in_stays_so() -> None:
+def test_a_client_that_was_registered_stays_registered() -> None:
     request = client_auth()
     attempt = parse_client_auth(request).attempt
     answer = auth_response(ClientAuth(attempt, Client(attempt.username, attempt.realm, ha1="00")))
-    made = read_again(kept(request, answer, "jambonz"), HOW)
+    made = reparse(quarantined_item(request, answer, "jambonz"), HOW)
     assert not isinstance(made, Ignored)
     assert (made["kind"]["S"], made["answer"]["S"]) == ("client.registered", answer.body)
 
 
-def test_what_a_filter_leaves_out_now_is_told_so() -> None:
+def test_a_delivery_that_a_filter_now_excludes_is_ignored() -> None:
     how = {"BirdStatuses": "completed"}
     body = json.dumps(document_of("bird", "voice_inbound_busy")).encode()
-    item = kept(Request("POST", "/webhooks/bird", body=body, route="POST /webhooks/bird"), provider="bird")
-    assert read_again(item, how) == Ignored("filtered")
+    item = quarantined_item(Request("POST", "/webhooks/bird", body=body, route="POST /webhooks/bird"), provider="bird")
+    assert reparse(item, how) == Ignored("filtered")
 
 
-def test_the_signature_that_an_earlier_version_has_kept_is_found_under_its_configured_name() -> None:
+def test_a_signature_stored_by_an_earlier_version_is_found_by_its_header() -> None:
     request = Request(
         "POST",
         "/webhooks/call/events",
@@ -158,54 +158,54 @@ def test_the_signature_that_an_earlier_version_has_kept_is_found_under_its_confi
         route="POST /webhooks/call/events",
     )
     header = {"graine-signature": {"S": request.headers["graine-signature"]}}
-    item: Item = {**kept(request, provider="jambonz"), "headers": {"M": header}}
+    item: Item = {**quarantined_item(request, provider="jambonz"), "headers": {"M": header}}
     how = {"JambonzSignatureHeader": "Graine-Signature"}
-    by_its_name, by_another = read_again(item, how), read_again(item, HOW)
+    by_its_name, by_another = reparse(item, how), reparse(item, HOW)
     assert not isinstance(by_its_name, Ignored)
     assert not isinstance(by_another, Ignored)
     assert by_its_name["occurred_at"]["S"] == "2026-11-21T06:30:00.000Z"
     assert by_its_name["sk"] != by_another["sk"]
 
 
-def test_what_an_earlier_version_has_kept_is_read_where_that_is_enough() -> None:
-    older = kept(WAVIX)
+def test_a_delivery_stored_by_an_earlier_version_is_parsed_if_possible() -> None:
+    older = quarantined_item(WAVIX)
     del older["method"]
-    assert read_again(older, HOW) == read_again(kept(WAVIX), HOW)
+    assert reparse(older, HOW) == reparse(quarantined_item(WAVIX), HOW)
 
     hook = Request("POST", "/webhooks/call/events", body=b"{}", route="POST /webhooks/call/events")
-    older = kept(hook, provider="jambonz")
+    older = quarantined_item(hook, provider="jambonz")
     del older["path"]
-    assert why_not(older) == "An earlier version of callhooks stored this delivery without its path and signature."
+    assert problem_of(older) == "An earlier version of callhooks stored this delivery without its path and signature."
 
 
 @pytest.mark.parametrize("missing", ["received_at", "body", "answer"])
-def test_a_damaged_item_stays_and_its_place_is_told(missing: str) -> None:
-    item = kept(WAVIX)
+def test_a_damaged_item_stays_and_the_error_is_located(missing: str) -> None:
+    item = quarantined_item(WAVIX)
     del item[missing]
-    assert re.match(r"It could not be processed: KeyError at \w+\.py:", why_not(item))
+    assert re.match(r"It could not be processed: KeyError at \w+\.py:", problem_of(item))
 
 
-def test_what_came_by_a_route_that_is_gone_stays() -> None:
-    assert why_not(kept(WAVIX._replace(route="POST /webhooks/telco"))) == "No webhook has its route."
+def test_a_delivery_of_a_removed_route_stays() -> None:
+    assert problem_of(quarantined_item(WAVIX._replace(route="POST /webhooks/telco"))) == "No webhook has this route."
 
 
 @given(st.sets(HASHES, min_size=1, max_size=50), st.integers(1, 8))
-def test_a_name_is_as_long_as_it_has_to_be(hashes: set[str], at_least: int) -> None:
-    found = shortest(hashes, at_least=at_least)
+def test_a_name_is_the_shortest_unique_prefix(hashes: set[str], min_length: int) -> None:
+    found = short_names(hashes, min_length=min_length)
     assert set(found) == hashes
-    for whole, start in found.items():
-        assert [one for one in hashes if one.startswith(start)] == [whole]
-        if len(start) > at_least:
-            assert len([one for one in hashes if one.startswith(start[:-1])]) > 1
+    for full, prefix in found.items():
+        assert [one for one in hashes if one.startswith(prefix)] == [full]
+        if len(prefix) > min_length:
+            assert len([one for one in hashes if one.startswith(prefix[:-1])]) > 1
 
 
-def test_names_grow_where_hashes_begin_alike() -> None:
+def test_names_are_longer_for_similar_hashes() -> None:
     hashes = ["aaaa0", "aaaa1", "ab", "b"]
-    assert shortest(hashes, at_least=1) == {"aaaa0": "aaaa0", "aaaa1": "aaaa1", "ab": "ab", "b": "b"}
+    assert short_names(hashes, min_length=1) == {"aaaa0": "aaaa0", "aaaa1": "aaaa1", "ab": "ab", "b": "b"}
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_no_body_does_anything_to_a_terminal(body: bytes) -> None:
+def test_a_body_cannot_control_the_terminal(body: bytes) -> None:
     assert all(shown(line).isprintable() for line in readable(body))
 
 
@@ -216,12 +216,12 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_is_indented_and_says_the_same(document: object) -> None:
+def test_indented_json_is_the_same_document(document: object) -> None:
     # NaN is not equal to itself, but is written the same.
     assert json.dumps(json.loads("\n".join(readable(json.dumps(document).encode())))) == json.dumps(document)
 
 
-def test_json_is_shown_as_it_was_sent() -> None:
+def test_json_keeps_its_original_tokens() -> None:
     body = '{"id": 1.10, "id": 1e999, "list": [], "none": {},\n"text": "a\u202eb\x7f", "deep": [{"a": [1, 2]}]}'
     assert [shown(line) for line in readable(body.encode())] == [
         "{",
@@ -242,9 +242,9 @@ def test_json_is_shown_as_it_was_sent() -> None:
     ]
 
 
-def test_what_is_no_json_is_shown_as_it_was_sent() -> None:
+def test_a_body_that_is_not_json_is_shown_unchanged() -> None:
     assert [shown(line) for line in readable(b'{"id": \x1b[2J\r\n\xff\xfe')] == ['{"id": \\x1b[2J\\r', "\\xff\\xfe"]
 
 
-def test_nested_json_is_no_endless_page() -> None:
+def test_deeply_nested_json_has_a_bounded_length() -> None:
     assert len("".join(readable(b"[" * 60_000 + b"]" * 60_000))) < 10_000_000

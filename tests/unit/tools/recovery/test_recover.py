@@ -1,4 +1,4 @@
-"""What only the log has kept: its parts are found in whatever stands around them, and joined."""
+"""Deliveries that are only in the log: their parts are found in any envelope, and joined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callhooks.events.event_item import Item, event_item, pack_item, quarantine_
 from callhooks.events.event_table import EventStore
 from callhooks.events.event_writer import MAX_LOGGED_PART, UNSTORED_MARKER
 from callhooks.runtime.http import Request, Response
-from callhooks_tools.commands.recover import Joiner, LogLine, Recovered, RecoveryOutcome, bring_in, part_of
+from callhooks_tools.commands.recover import Joiner, LogLine, Recovered, RecoveryOutcome, parse_part, recover_delivery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,17 +35,17 @@ IN_QUARANTINE = quarantine_item(
 
 
 def large_item() -> Item:
-    """An item of which the log needs two parts."""
+    """Return an item that takes two parts in the log."""
     answer = base64.b64encode(incompressible(MAX_LOGGED_PART)).decode()
     return SMALL | {"answer": {"S": answer}}
 
 
 @pytest.fixture
 def logged(log: io.StringIO) -> list[str]:
-    """The lines of the log of two deliveries that could be kept nowhere, of which one is large."""
-    keeper = writer_of(FakeDynamoDB(), FakeQueue())
-    keeper.log(large_item(), "ThrottlingException")
-    keeper.log(IN_QUARANTINE, "ThrottlingException")
+    """Return the log lines of two deliveries that could not be stored elsewhere; one is large."""
+    writer = writer_of(FakeDynamoDB(), FakeQueue())
+    writer.log(large_item(), "ThrottlingException")
+    writer.log(IN_QUARANTINE, "ThrottlingException")
     lines = [line for line in log.getvalue().splitlines() if UNSTORED_MARKER in line]
     assert len(lines) == 3
     return lines
@@ -57,15 +57,15 @@ def lines_of(messages: list[str]) -> list[LogLine]:
 
 def recovered(joiner: Joiner, messages: list[str], database: FakeDynamoDB) -> list[Recovered]:
     store = EventStore(database.as_client(), "events")
-    return [bring_in(store, logged) for logged in joiner.whole(lines_of(messages))]
+    return [recover_delivery(store, logged) for logged in joiner.join(lines_of(messages))]
 
 
-def fates(found: list[Recovered]) -> list[RecoveryOutcome]:
-    return [one.fate for one in found]
+def outcomes(found: list[Recovered]) -> list[RecoveryOutcome]:
+    return [one.outcome for one in found]
 
 
-AROUND: dict[str, Callable[[str], str]] = {
-    "as it is": lambda line: line,
+ENVELOPES: dict[str, Callable[[str], str]] = {
+    "no envelope": lambda line: line,
     "in plain text": lambda line: f"[ERROR]\t2026-11-21T06:30:00.250Z\t970af256-8d3a-41e8-9b7f-740a0b9202ac\t{line}\n",
     "as text in an envelope": lambda line: json.dumps({"timestamp": "2026-11-21T06:30:00Z", "message": line}),
     "as an object in an envelope": lambda line: json.dumps({"level": "ERROR", "message": json.loads(line)}),
@@ -73,17 +73,17 @@ AROUND: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("around", AROUND)
-def test_what_was_logged_is_brought_in_once_whatever_stands_around_it(around: str, logged: list[str]) -> None:
-    messages, database = [AROUND[around](line) for line in logged], FakeDynamoDB()
-    assert fates(recovered(Joiner(), messages, database)) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]
-    assert fates(recovered(Joiner(), messages, database)) == [RecoveryOutcome.KNOWN, RecoveryOutcome.KNOWN]
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_a_logged_delivery_is_recovered_once_from_any_envelope(envelope: str, logged: list[str]) -> None:
+    messages, database = [ENVELOPES[envelope](line) for line in logged], FakeDynamoDB()
+    assert outcomes(recovered(Joiner(), messages, database)) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]
+    assert outcomes(recovered(Joiner(), messages, database)) == [RecoveryOutcome.KNOWN, RecoveryOutcome.KNOWN]
     assert len(database.items) == 2
     assert database.items[IN_QUARANTINE["pk"]["S"], IN_QUARANTINE["sk"]["S"]] == IN_QUARANTINE
 
 
 @given(st.data())
-def test_parts_come_in_any_order_and_any_number_of_times(data: st.DataObject) -> None:
+def test_parts_are_joined_in_any_order_and_with_duplicates(data: st.DataObject) -> None:
     texts = {name: pack_item(SMALL | {"answer": {"S": name}}) for name in ("one", "two", "three")}
     parts = [
         json.dumps({"message": UNSTORED_MARKER, "event": name, "part": part, "parts": 5, "delivery": delivery})
@@ -92,43 +92,43 @@ def test_parts_come_in_any_order_and_any_number_of_times(data: st.DataObject) ->
     ]
     messages = data.draw(st.permutations(parts + data.draw(st.lists(st.sampled_from(parts)))))
     joiner = Joiner()
-    assert {one.event: one.packed for one in joiner.whole(lines_of(messages))} == texts
+    assert {one.event: one.packed for one in joiner.join(lines_of(messages))} == texts
     assert (joiner.unreadable, joiner.incomplete) == ([], [])
 
 
-def test_what_is_incomplete_is_named(logged: list[str]) -> None:
+def test_an_incomplete_delivery_is_reported(logged: list[str]) -> None:
     joiner, database = Joiner(), FakeDynamoDB()
-    assert fates(recovered(joiner, logged[1:], database)) == [RecoveryOutcome.STORED]
+    assert outcomes(recovered(joiner, logged[1:], database)) == [RecoveryOutcome.STORED]
     event = json.loads(logged[0])["event"]
-    assert joiner.incomplete == [Recovered(event, RecoveryOutcome.UNREADABLE, "1 of 2 parts are there")]
+    assert joiner.incomplete == [Recovered(event, RecoveryOutcome.UNREADABLE, "only 1 of 2 parts found")]
 
 
-def test_a_line_that_is_no_part_is_named_by_its_place_and_holds_up_nothing(logged: list[str]) -> None:
+def test_an_invalid_line_is_reported_by_its_source_and_skipped(logged: list[str]) -> None:
     joiner, database = Joiner(), FakeDynamoDB()
     assert len(recovered(joiner, [logged[2][:-9], *logged], database)) == 2
     assert joiner.unreadable == [
-        Recovered("group stream 0", RecoveryOutcome.UNREADABLE, "its JSON is cut off or broken")
+        Recovered("group stream 0", RecoveryOutcome.UNREADABLE, "its JSON is truncated or invalid")
     ]
 
 
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
-        (UNSTORED_MARKER, "there is no JSON with the marker"),
-        (json.dumps({"message": f"grep {UNSTORED_MARKER}"}), "there is no JSON with the marker"),
-        ('{"message":' * 50_000, "its JSON is cut off or broken"),
+        (UNSTORED_MARKER, "it has no JSON with the marker"),
+        (json.dumps({"message": f"grep {UNSTORED_MARKER}"}), "it has no JSON with the marker"),
+        ('{"message":' * 50_000, "its JSON is truncated or invalid"),
         (json.dumps({"message": UNSTORED_MARKER, "delivery": "+14155550123"}),
-         "members are missing or of a wrong type"),
+         "members are missing or have the wrong type"),
         (json.dumps({"message": UNSTORED_MARKER, "event": "1", "part": 3, "parts": 2, "delivery": ""}),
-         "its part is beyond the last one"),
+         "its part number is too high"),
     ],
 )  # fmt: skip
-def test_what_is_no_part_is_told_and_not_repeated(message: str, problem: str) -> None:
+def test_an_error_describes_a_line_without_quoting_it(message: str, problem: str) -> None:
     with pytest.raises(ValueError, match=rf"\A{problem}\Z"):
-        part_of(message)
+        parse_part(message)
 
 
-def test_what_is_no_item_or_refused_for_good_is_named(logged: list[str]) -> None:
+def test_an_invalid_or_rejected_item_is_reported(logged: list[str]) -> None:
     too_large = pack_item(SMALL | {"answer": {"S": "a" * 410_000}})
     messages = [
         json.dumps({"message": UNSTORED_MARKER, "event": event, "part": 1, "parts": 1, "delivery": delivery})
@@ -137,6 +137,6 @@ def test_what_is_no_item_or_refused_for_good_is_named(logged: list[str]) -> None
     found = recovered(Joiner(), [*messages, *logged], FakeDynamoDB())
     assert found[:2] == [
         Recovered("broken", RecoveryOutcome.UNREADABLE, "not a packed item (JSONDecodeError)"),
-        Recovered("too large", RecoveryOutcome.UNREADABLE, "the database refuses it"),
+        Recovered("too large", RecoveryOutcome.UNREADABLE, "the database rejects it"),
     ]
-    assert fates(found[2:]) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]
+    assert outcomes(found[2:]) == [RecoveryOutcome.STORED, RecoveryOutcome.STORED]

@@ -1,4 +1,4 @@
-"""Stored events published again: in order, at a rate, and after whatever went wrong without a gap."""
+"""Replay of stored events: in order, at a steady rate, and without a gap after any failure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EVENTS = [*ONE_CALL, *ANOTHER, SMS, CLIENT]
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The process is killed."""
 
 
 class Table(FakeTable):
@@ -66,46 +66,46 @@ class Table(FakeTable):
 
 @dataclass
 class Recorder:
-    """A destination that keeps what it has taken, and does what a test tells it to at each request.
+    """Destination that records accepted entries, and performs one action for each request.
 
-    An action is a number of entries to take and, where that is less than all, what becomes of it: `refuse` takes no
-    more, `die before` and `die after` end the process before or after so many were taken.
+    An action is a name and a number of entries: `take` accepts all, `refuse` accepts the number and rejects the rest,
+    `die` accepts the number and kills the process.
     """
 
-    at_once: int = 10
+    batch_size: int = 10
     actions: list[tuple[str, int]] = field(default_factory=list)
-    taken: list[BusEntry] = field(default_factory=list)
+    accepted: list[BusEntry] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
     repeatable: set[str] = field(default_factory=set)
 
     def send(self, entries: Sequence[BusEntry]) -> None:
         self.requests.append(len(entries))
-        what, number = self.actions.pop(0) if self.actions else ("take", 0)
-        if what == "take":
-            self.taken += entries
+        action, number = self.actions.pop(0) if self.actions else ("take", 0)
+        if action == "take":
+            self.accepted += entries
             return
-        self.taken += entries[:number]
-        if what == "refuse" and entries[number:]:
-            raise EntriesRejected("the bus refuses them", entries[number:])
-        if what == "die":
+        self.accepted += entries[:number]
+        if action == "refuse" and entries[number:]:
+            raise EntriesRejected("the bus rejects events", entries[number:])
+        if action == "die":
             self.repeatable |= set(ids(entries[:number]))
             raise Killed
 
     @property
     def ids(self) -> list[str]:
-        return ids(self.taken)
+        return ids(self.accepted)
 
 
 def ids(entries: Iterable[BusEntry]) -> list[str]:
     return [json.loads(entry.request["Detail"])["id"] for entry in entries]
 
 
-def place_of(event: CallEvent) -> ReplayPosition:
+def position_of(event: CallEvent) -> ReplayPosition:
     return ReplayPosition(utc_text(event.occurred_at), *event_key(event))
 
 
-def id_of(place: ReplayPosition) -> str:
-    return f"{place.pk}/{place.sk.removeprefix('event#')}"
+def id_of(position: ReplayPosition) -> str:
+    return f"{position.pk}/{position.sk.removeprefix('event#')}"
 
 
 def table_of(events: Iterable[CallEvent]) -> Table:
@@ -115,10 +115,10 @@ def table_of(events: Iterable[CallEvent]) -> Table:
 
 
 def collected(path: Path, events: Iterable[CallEvent]) -> Order:
-    """Write down a replay of these events, as the command does before it begins."""
+    """Create the state of a replay of these events, as the command does."""
     state = ReplayState(path)
     state.begin_collecting()
-    state.add((place_of(event), event.kind.value) for event in events)
+    state.add((position_of(event), event.kind.value) for event in events)
     order = state.order(url=None, rate=10)
     state.close()
     return order
@@ -126,7 +126,7 @@ def collected(path: Path, events: Iterable[CallEvent]) -> Order:
 
 @dataclass
 class Clock:
-    """Time that passes only where somebody sleeps, or loses it."""
+    """Clock that advances only by sleeping, or when a test sets it."""
 
     now: float = 100.0
     pauses: list[float] = field(default_factory=list)
@@ -142,7 +142,7 @@ class Clock:
 def run(
     path: Path, table: Table, destination: Recorder, *, rate: float = 1000, problems: list[str] | None = None
 ) -> Replay:
-    """One run of the command on what is left; `problems` gets what it tells."""
+    """Run a replay of the events that are left; `problems` collects its reports."""
     state = ReplayState(path)
     clock, problems = Clock(), [] if problems is None else problems
     replay = Replay(
@@ -150,7 +150,7 @@ def run(
         CallStore(table.as_client(), "events"),
         destination,
         Pacer(rate, clock.monotonic, clock.sleep),
-        lambda place, problem: problems.append(f"{place.pk} {problem}"),
+        lambda position, problem: problems.append(f"{position.pk} {problem}"),
         lambda _: None,
     )
     try:
@@ -166,24 +166,26 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestAReplay:
-    def test_publishes_what_the_projector_would_with_the_call_as_it_is_now_or_none(self, path: Path) -> None:
+    def test_publishes_what_the_projector_would_with_the_present_call(self, path: Path) -> None:
         collected(path, [ONE_CALL[0], SMS, CLIENT])
         recorder = Recorder()
         run(path, table_of(EVENTS), recorder)
-        of_call, *of_no_call = sorted(recorder.taken, key=lambda entry: "one-call" not in entry.request["Detail"])
+        with_call, *without_call = sorted(
+            recorder.accepted, key=lambda entry: "one-call" not in entry.request["Detail"]
+        )
         pk, sk = event_key(ONE_CALL[0])
-        assert of_call == bus_entry(ONE_CALL[0], fold(ONE_CALL), pk=pk, sk=sk)
-        bus_schema().validate(json.loads(of_call.request["Detail"]))
-        assert [json.loads(entry.request["Detail"])["call"] for entry in of_no_call] == [None, None]
+        assert with_call == bus_entry(ONE_CALL[0], fold(ONE_CALL), pk=pk, sk=sk)
+        bus_schema().validate(json.loads(with_call.request["Detail"]))
+        assert [json.loads(entry.request["Detail"])["call"] for entry in without_call] == [None, None]
 
-    def test_passes_over_what_was_forgotten_since(self, path: Path) -> None:
+    def test_skips_events_that_were_removed_since(self, path: Path) -> None:
         collected(path, EVENTS)
         recorder = Recorder()
         replay = run(path, table_of([*ONE_CALL[1:], SMS]), recorder)
-        assert recorder.ids == [id_of(place) for place in sorted(map(place_of, [*ONE_CALL[1:], SMS]))]
+        assert recorder.ids == [id_of(position) for position in sorted(map(position_of, [*ONE_CALL[1:], SMS]))]
         assert replay.outcomes == {ReplayOutcome.PUBLISHED: 3, ReplayOutcome.GONE: 4}
 
-    def test_leaves_out_and_names_a_call_that_cannot_be_read_and_goes_on(self, path: Path) -> None:
+    def test_reports_and_skips_a_call_that_cannot_be_read(self, path: Path) -> None:
         collected(path, EVENTS)
         table, recorder = table_of(EVENTS), Recorder()
         table.items[event_key(ONE_CALL[1])]["kind"] = {"S": "call.unheard_of"}
@@ -191,23 +193,23 @@ class TestAReplay:
         replay = run(path, table, recorder, problems=problems)
         assert replay.outcomes == {ReplayOutcome.PUBLISHED: 4, ReplayOutcome.UNREADABLE: 3}
         assert not [key for key in recorder.ids if "one-call" in key]
-        problem = "jambonz#one-call an item is no event (ValueError: 'call.unheard_of' is not a valid Kind)"
+        problem = "jambonz#one-call an item is not a valid event (ValueError: 'call.unheard_of' is not a valid Kind)"
         assert problems == [problem] * 3
 
-    def test_reads_each_call_once_for_what_is_sent_together(self, path: Path) -> None:
+    def test_reads_each_call_once_per_batch(self, path: Path) -> None:
         collected(path, EVENTS)
         table = table_of(EVENTS)
         run(path, table, Recorder())
         assert table.queries == 2
 
     @pytest.mark.parametrize(("rate", "requests"), [(0.5, [1] * 7), (3, [3, 3, 1]), (1000, [7])])
-    def test_sends_no_more_than_a_second_s_worth_at_once(self, rate: float, requests: list[int], path: Path) -> None:
+    def test_sends_at_most_a_second_s_worth_in_a_request(self, rate: float, requests: list[int], path: Path) -> None:
         collected(path, EVENTS)
         recorder = Recorder()
         run(path, table_of(EVENTS), recorder, rate=rate)
         assert recorder.requests == requests
 
-    def test_stops_where_the_table_cannot_be_read_and_loses_nothing(self, path: Path) -> None:
+    def test_stops_without_loss_if_the_table_cannot_be_read(self, path: Path) -> None:
         collected(path, EVENTS)
         table = table_of(EVENTS)
         table.fault = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
@@ -215,25 +217,25 @@ class TestAReplay:
             run(path, table, Recorder())
         table.fault, recorder = None, Recorder()
         run(path, table, recorder)
-        assert len(recorder.taken) == len(EVENTS)
+        assert len(recorder.accepted) == len(EVENTS)
 
 
 @given(
     numbers=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), min_size=1, max_size=40, unique=True),
-    at_once=st.integers(1, 10),
+    batch_size=st.integers(1, 10),
     actions=st.lists(st.tuples(st.sampled_from(["take", "refuse", "die"]), st.integers(0, 10)), max_size=12),
     rate=st.sampled_from([0.5, 4, 1000]),
 )
 @examples(40)
-def test_wherever_it_fails_and_however_often_it_goes_on_without_a_gap(
-    numbers: list[tuple[int, int]], at_once: int, actions: list[tuple[str, int]], rate: float
+def test_a_replay_continues_without_a_gap_after_any_failures(
+    numbers: list[tuple[int, int]], batch_size: int, actions: list[tuple[str, int]], rate: float
 ) -> None:
     events = [
         replace(make_event(Kind.DTMF, second, key=f"{call}-{second}"), call_id=f"call-{call}")
         for second, call in numbers
     ]
     with tempfile.TemporaryDirectory() as folder:
-        path, table, recorder = Path(folder) / "replay.sqlite", table_of(events), Recorder(at_once, list(actions))
+        path, table, recorder = Path(folder) / "replay.sqlite", table_of(events), Recorder(batch_size, list(actions))
         collected(path, events)
         runs = 0
         while path.exists():
@@ -243,66 +245,66 @@ def test_wherever_it_fails_and_however_often_it_goes_on_without_a_gap(
                 run(path, table, recorder, rate=rate)
             except (EntriesRejected, Killed):
                 continue
-    in_order = [id_of(place) for place in sorted(map(place_of, events))]
+    in_order = [id_of(position) for position in sorted(map(position_of, events))]
     assert list(dict.fromkeys(recorder.ids)) == in_order
-    # Only what was under way when it was killed comes again.
+    # Only events in flight during a kill are sent twice.
     assert {key for key in recorder.ids if recorder.ids.count(key) > 1} <= recorder.repeatable
 
 
 class TestTheState:
-    def test_is_for_its_owner_alone(self, path: Path) -> None:
+    def test_is_readable_only_by_its_owner(self, path: Path) -> None:
         collected(path, EVENTS)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
-    def test_holds_nothing_of_what_was_sent(self, path: Path) -> None:
+    def test_contains_no_data_of_the_events(self, path: Path) -> None:
         collected(path, [replace(event, from_="+14155550123", to="jane") for event in EVENTS])
         assert b"4155550123" not in path.read_bytes()
         assert b"jane" not in path.read_bytes()
 
-    def test_is_removed_when_nothing_is_left(self, path: Path) -> None:
+    def test_is_removed_with_the_last_event(self, path: Path) -> None:
         collected(path, EVENTS)
         run(path, table_of(EVENTS), Recorder())
         assert not path.exists()
 
-    def test_keeps_what_was_asked_for(self, path: Path) -> None:
+    def test_stores_the_destination_and_the_rate(self, path: Path) -> None:
         state = ReplayState(path)
         state.begin_collecting()
-        state.add([(place_of(SMS), "sms.received")] * 2)
+        state.add([(position_of(SMS), "sms.received")] * 2)
         state.order(url="https://crm.example.com/?key=s3cr3t", rate=0.5)
         state.close()
-        again = ReplayState(path)
-        assert again.ordered() == Order(url="https://crm.example.com/?key=s3cr3t", rate=0.5, events=1)
-        again.close()
+        reopened = ReplayState(path)
+        assert reopened.ordered() == Order(url="https://crm.example.com/?key=s3cr3t", rate=0.5, events=1)
+        reopened.close()
 
-    def test_of_a_replay_that_was_never_ordered_takes_the_place_of_none(self, path: Path) -> None:
+    def test_of_a_replay_that_never_started_does_not_replace_another(self, path: Path) -> None:
         order = collected(path, EVENTS)
         state = ReplayState(path)
         state.begin_collecting()
-        state.add([(place_of(SMS), "sms.received")])
+        state.add([(position_of(SMS), "sms.received")])
         state.close()
-        again = ReplayState(path)
-        assert (again.ordered(), again.left) == (order, len(EVENTS))
-        again.close()
+        reopened = ReplayState(path)
+        assert (reopened.ordered(), reopened.left) == (order, len(EVENTS))
+        reopened.close()
 
-    def test_is_used_by_one_replay_at_a_time(self, path: Path) -> None:
+    def test_can_be_open_in_one_replay_only(self, path: Path) -> None:
         state = ReplayState(path)
         with pytest.raises(StateUnusable, match="Another replay of this stack is running"):
             ReplayState(path)
         state.close()
         ReplayState(path).close()
 
-    def test_that_is_broken_is_refused_with_what_to_do(self, path: Path) -> None:
+    def test_that_is_damaged_is_rejected_with_the_next_step(self, path: Path) -> None:
         path.parent.mkdir()
         path.write_bytes(b"this is no database, but a text that is long enough" * 100)
-        with pytest.raises(StateUnusable, match=r"is broken .* remove it"):
+        with pytest.raises(StateUnusable, match=r"is damaged .* Delete it and start the replay again"):
             ReplayState(path)
 
-    def test_of_another_version_is_refused_with_what_to_do(self, path: Path) -> None:
+    def test_of_another_version_is_rejected_with_the_next_step(self, path: Path) -> None:
         collected(path, EVENTS)
         state = ReplayState(path)
-        state._database.execute("UPDATE replay SET told = '{}'")  # noqa: SLF001 - as another version would write it
-        with pytest.raises(StateUnusable, match="not written by this version: remove it"):
+        state._database.execute("UPDATE replay SET parameters = '{}'")  # noqa: SLF001 - as another version would write it
+        with pytest.raises(StateUnusable, match="was written by another version"):
             state.ordered()
         state._database.close()  # noqa: SLF001
 
@@ -312,7 +314,7 @@ class TestThePacer:
         rate=st.floats(0.1, 1000),
         waits=st.lists(st.tuples(st.integers(1, 10), st.floats(0, 5)), min_size=2, max_size=30),
     )
-    def test_never_goes_faster_however_long_a_request_takes(self, rate: float, waits: list[tuple[int, float]]) -> None:
+    def test_never_exceeds_the_rate_after_slow_requests(self, rate: float, waits: list[tuple[int, float]]) -> None:
         clock = Clock()
         pacer = Pacer(rate, clock.monotonic, clock.sleep)
         starts = []
@@ -323,7 +325,7 @@ class TestThePacer:
         for (events, _), start, following in zip(waits, starts, starts[1:], strict=False):
             assert following - start >= events / rate - 1e-6
 
-    def test_keeps_the_rate_where_requests_take_no_time(self) -> None:
+    def test_keeps_the_rate_with_fast_requests(self) -> None:
         clock = Clock()
         pacer = Pacer(10, clock.monotonic, clock.sleep)
         for _ in range(101):
@@ -338,7 +340,7 @@ URL = "https://jane:s3cr3t@crm.example.com:8443/calls?token=t0ken"
 
 @dataclass
 class Endpoint:
-    """An HTTP endpoint; it answers with these, or does not answer, and then with 200."""
+    """HTTP endpoint that gives these answers or errors first, and then 200."""
 
     answers: list[int | Exception | httpx.Response] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
@@ -361,7 +363,7 @@ class Endpoint:
 
 
 class Body(httpx.AsyncByteStream):
-    """A body without an end; `closed` says that it was given up."""
+    """Endless body; `closed` is set when the client aborts it."""
 
     closed = False
 
@@ -374,7 +376,7 @@ class Body(httpx.AsyncByteStream):
         self.closed = True
 
 
-class TestAnAddress:
+class TestAUrl:
     def test_gets_each_event_as_the_bus_would_deliver_it(self) -> None:
         endpoint = Endpoint()
         endpoint.send(ENTRY, SECOND)
@@ -396,7 +398,7 @@ class TestAnAddress:
         endpoint.send(ENTRY)
         assert [request.content for request in endpoint.requests] == [envelope_of(ENTRY)] * 2
 
-    def test_is_given_the_user_name_and_the_query_of_the_url(self) -> None:
+    def test_gets_the_user_name_and_the_query_of_the_url(self) -> None:
         endpoint = Endpoint()
         endpoint.send(ENTRY)
         (request,) = endpoint.requests
@@ -404,45 +406,47 @@ class TestAnAddress:
         assert request.url.params["token"] == "t0ken"
 
     @pytest.mark.parametrize("answer", [500, 503, 408, 425, 429, httpx.ReadTimeout(URL), httpx.ConnectError(URL)])
-    def test_that_fails_for_a_moment_is_tried_again(self, answer: int | Exception) -> None:
+    def test_that_fails_briefly_is_retried(self, answer: int | Exception) -> None:
         endpoint = Endpoint([answer, answer])
         endpoint.send(ENTRY)
         assert (len(endpoint.requests), endpoint.pauses) == (3, list(POST_PAUSES[:2]))
 
     @pytest.mark.parametrize(
-        ("answer", "why"), [(503, "answers 503"), (httpx.ConnectTimeout(URL), "does not answer (ConnectTimeout)")]
+        ("answer", "problem"), [(503, "answered 503"), (httpx.ConnectTimeout(URL), "did not answer (ConnectTimeout)")]
     )
-    def test_that_goes_on_failing_is_given_up(self, answer: int | Exception, why: str) -> None:
+    def test_that_fails_every_retry_stops_the_replay(self, answer: int | Exception, problem: str) -> None:
         endpoint = Endpoint([answer] * 9)
-        with pytest.raises(EntriesRejected) as refused:
+        with pytest.raises(EntriesRejected) as rejected:
             endpoint.send(ENTRY, SECOND)
-        assert str(refused.value).startswith(f"https://crm.example.com:8443 {why} to jambonz#one-call/a of 2")
+        assert str(rejected.value).startswith(
+            f"https://crm.example.com:8443 {problem} for event jambonz#one-call/a of 2"
+        )
         assert (len(endpoint.requests), endpoint.pauses) == (1 + len(POST_PAUSES), list(POST_PAUSES))
-        assert refused.value.refused == {("jambonz#one-call", "event#a"), ("jambonz#one-call", "event#b")}
+        assert rejected.value.rejected == {("jambonz#one-call", "event#a"), ("jambonz#one-call", "event#b")}
 
     @pytest.mark.parametrize("status", [302, 400, 401, 404, 410])
-    def test_that_refuses_is_not_asked_again(self, status: int) -> None:
+    def test_that_rejects_an_event_is_not_retried(self, status: int) -> None:
         endpoint = Endpoint([200, status])
-        with pytest.raises(EntriesRejected, match=f"https://crm.example.com:8443 answers {status}") as refused:
+        with pytest.raises(EntriesRejected, match=f"https://crm.example.com:8443 answered {status}") as rejected:
             endpoint.send(ENTRY, SECOND)
         assert (len(endpoint.requests), endpoint.pauses) == (2, [])
-        assert refused.value.refused == {("jambonz#one-call", "event#b")}
+        assert rejected.value.rejected == {("jambonz#one-call", "event#b")}
 
     @pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["endless", "broken"])
-    def test_has_taken_an_event_when_it_says_so_whatever_body_comes_then(self, headers: dict[str, str]) -> None:
+    def test_has_accepted_an_event_whatever_its_response_body_is(self, headers: dict[str, str]) -> None:
         body = Body()
         endpoint = Endpoint([httpx.Response(200, headers=headers, stream=body)])
         endpoint.send(ENTRY)
         assert (len(endpoint.requests), endpoint.pauses, body.closed) == (1, [], True)
 
-    def test_whose_answer_cannot_be_read_is_given_up(self) -> None:
+    def test_whose_response_cannot_be_read_stops_the_replay(self) -> None:
         endpoint = Endpoint([httpx.DecodingError("of +14155550123")] * 9)
         with pytest.raises(
-            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 does not answer \(DecodingError\) to "
+            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 did not answer \(DecodingError\) for event "
         ):
             endpoint.send(ENTRY)
 
-    def test_that_begins_an_answer_and_never_ends_it_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_that_never_completes_its_response_stops_the_replay(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def silent(_: httpx.Request) -> httpx.Response:
             await asyncio.Event().wait()
             return httpx.Response(200)
@@ -450,7 +454,7 @@ class TestAnAddress:
         monkeypatch.setattr(replay_module, "POST_SECONDS", 0.01)
         endpoint = Endpoint()
         with pytest.raises(
-            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 does not answer within 0.01 seconds to "
+            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 did not answer within 0.01 seconds for event "
         ):
             endpoint.send(ENTRY, transport=httpx.MockTransport(silent))
         assert endpoint.pauses == list(POST_PAUSES)
@@ -458,34 +462,36 @@ class TestAnAddress:
 
 @dataclass
 class Bus:
-    """EventBridge's PutEvents, which refuses all, or these ids."""
+    """EventBridge's PutEvents, which rejects all events, or these ids."""
 
     code: str | None = None
-    refuses: frozenset[str] = frozenset()
+    rejected_ids: frozenset[str] = frozenset()
 
     def put_events(self, *, Entries: Sequence[Any]) -> dict[str, Any]:  # noqa: N803
         if self.code:
             raise ClientError({"Error": {"Code": self.code, "Message": "of +14155550123"}}, "PutEvents")
-        refused = [json.loads(entry["Detail"])["id"] in self.refuses for entry in Entries]
+        rejected = [json.loads(entry["Detail"])["id"] in self.rejected_ids for entry in Entries]
         return {
-            "FailedEntryCount": sum(refused),
-            "Entries": [{"ErrorCode": "ThrottlingException"} if no else {"EventId": "1"} for no in refused],
+            "FailedEntryCount": sum(rejected),
+            "Entries": [
+                {"ErrorCode": "ThrottlingException"} if is_rejected else {"EventId": "1"} for is_rejected in rejected
+            ],
         }
 
 
 class TestTheBus:
     def send(self, bus: Bus) -> EntriesRejected:
         client: Any = bus
-        with pytest.raises(EntriesRejected) as refused:
+        with pytest.raises(EntriesRejected) as rejected:
             BusDestination(client, "calls", sleep=lambda _: None).send([ENTRY, SECOND])
-        return refused.value
+        return rejected.value
 
-    def test_that_refuses_all_is_named_by_its_error_code_alone(self, capfd: pytest.CaptureFixture[str]) -> None:
-        refused = self.send(Bus("AccessDeniedException"))
-        assert str(refused) == "the bus refuses them: AccessDeniedException"
-        assert len(refused.refused) == 2
+    def test_that_rejects_all_events_is_reported_by_error_code(self, capfd: pytest.CaptureFixture[str]) -> None:
+        rejection = self.send(Bus("AccessDeniedException"))
+        assert str(rejection) == "the bus rejects events: AccessDeniedException"
+        assert len(rejection.rejected) == 2
         assert capfd.readouterr() == ("", "")
 
-    def test_that_refuses_one_event_has_taken_the_others(self) -> None:
-        refused = self.send(Bus(refuses=frozenset({"jambonz#one-call/b"})))
-        assert refused.refused == {("jambonz#one-call", "event#b")}
+    def test_that_rejects_one_event_has_accepted_the_others(self) -> None:
+        rejection = self.send(Bus(rejected_ids=frozenset({"jambonz#one-call/b"})))
+        assert rejection.rejected == {("jambonz#one-call", "event#b")}

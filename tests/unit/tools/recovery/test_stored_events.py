@@ -1,4 +1,4 @@
-"""Which stored events are meant: moments as a user writes them, and what is asked of the table."""
+"""Selection of stored events: times as a user writes them, and the request to the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from callhooks.events.call_event import Kind
-from callhooks_tools.recovery.stored_events import SEGMENTS, ScanPage, Selection, moment_of
+from callhooks_tools.recovery.stored_events import SEGMENTS, ScanPage, Selection, parse_time
 
 from tests.support import NOW
 
@@ -29,21 +29,21 @@ from tests.support import NOW
         ("2w", "2026-11-07T06:30:00.250", "2026-11-07T06:30:00.250"),
     ],
 )
-def test_a_moment_is_read_and_a_day_is_taken_whole(text: str, first: str, end: str) -> None:
-    assert moment_of(text, NOW) == datetime.fromisoformat(first).replace(tzinfo=UTC)
-    assert moment_of(text, NOW, end=True) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+def test_a_time_is_parsed_and_a_day_is_included_whole(text: str, first: str, end: str) -> None:
+    assert parse_time(text, NOW) == datetime.fromisoformat(first).replace(tzinfo=UTC)
+    assert parse_time(text, NOW, end=True) == datetime.fromisoformat(end).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2 hours", "2026-13-01", "2026-11-21T25:00", "-2h", "999999w", "9999-12-31", "0001-01-01T00:00+10:00"],
 )
-def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="is no moment: write 2026-11-21"):
-        moment_of(text, NOW, end=True)
+def test_an_invalid_time_is_rejected_with_examples(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a valid time\. Use 2026-11-21"):
+        parse_time(text, NOW, end=True)
 
 
-def test_only_what_is_chosen_is_asked_for() -> None:
+def test_the_filter_contains_only_the_chosen_conditions() -> None:
     client = FakeScan([])
     assert list(Selection().pages(client.as_client(), "events")) == [ScanPage([], 0)] * SEGMENTS
     assert client.requests[-1]["FilterExpression"] == "begins_with(sk, :events)"
@@ -67,14 +67,14 @@ def test_only_what_is_chosen_is_asked_for() -> None:
         ({}, None, True),
     ],
 )
-def test_a_number_is_found_however_it_was_sent(item: dict[str, Any], number: str | None, is_chosen: bool) -> None:
+def test_a_number_is_found_in_any_notation(item: dict[str, Any], number: str | None, is_chosen: bool) -> None:
     pages = Selection(number=number).pages(FakeScan([item]).as_client(), "events")
     assert [len(page.items) for page in pages] == [is_chosen] * SEGMENTS
 
 
 @dataclass
 class FakeScan:
-    """DynamoDB's Scan, of which every segment brings the same items."""
+    """DynamoDB's Scan; every segment returns the same items."""
 
     items: list[dict[str, Any]]
     requests: list[dict[str, Any]] = field(default_factory=list)

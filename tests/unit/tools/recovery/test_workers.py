@@ -1,34 +1,34 @@
-"""Requests to AWS, several at once: those of a key wait for each other."""
+"""Concurrent requests to AWS: items with the same key wait for each other."""
 
 from __future__ import annotations
 
 import threading
 
 import pytest
-from callhooks_tools.recovery.workers import AHEAD, at_once_by_key
+from callhooks_tools.recovery.workers import READ_AHEAD, map_concurrently_by_key
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties import examples
 
 
-@given(st.lists(st.integers(0, 5), max_size=3 * AHEAD))
+@given(st.lists(st.integers(0, 5), max_size=3 * READ_AHEAD))
 @examples(20)
-def test_those_of_a_key_are_done_in_their_order_and_each_once(keys: list[int]) -> None:
+def test_items_with_the_same_key_are_processed_once_and_in_order(keys: list[int]) -> None:
     done: list[tuple[int, int]] = []
-    things = list(enumerate(keys))
+    items = list(enumerate(keys))
 
-    def work(thing: tuple[int, int]) -> tuple[int, int]:
-        done.append(thing)
-        return thing
+    def work(item: tuple[int, int]) -> tuple[int, int]:
+        done.append(item)
+        return item
 
-    results = list(at_once_by_key(work, iter(things), key=lambda thing: thing[1]))
-    assert sorted(results) == things
+    results = list(map_concurrently_by_key(work, iter(items), key=lambda item: item[1]))
+    assert sorted(results) == items
     for key in set(keys):
-        assert [thing for thing in done if thing[1] == key] == [thing for thing in things if thing[1] == key]
+        assert [item for item in done if item[1] == key] == [item for item in items if item[1] == key]
 
 
-def test_a_slow_one_holds_up_those_of_its_key_alone() -> None:
+def test_a_slow_item_delays_only_items_with_the_same_key() -> None:
     done: list[str] = []
     other_done = threading.Event()
 
@@ -39,11 +39,11 @@ def test_a_slow_one_holds_up_those_of_its_key_alone() -> None:
         if name == "b1":
             other_done.set()
 
-    list(at_once_by_key(work, ["a1", "a2", "b1"], key=lambda name: name[0]))
+    list(map_concurrently_by_key(work, ["a1", "a2", "b1"], key=lambda name: name[0]))
     assert done == ["b1", "a1", "a2"]
 
 
-def test_what_is_raised_ends_it_before_the_next_of_its_key() -> None:
+def test_an_exception_ends_the_iteration_before_the_next_item_of_the_key() -> None:
     done: list[int] = []
 
     def work(number: int) -> None:
@@ -52,5 +52,5 @@ def test_what_is_raised_ends_it_before_the_next_of_its_key() -> None:
             raise KeyError
 
     with pytest.raises(KeyError):
-        list(at_once_by_key(work, [0, 1, 2], key=lambda _: "one"))
+        list(map_concurrently_by_key(work, [0, 1, 2], key=lambda _: "one"))
     assert done == [0, 1]

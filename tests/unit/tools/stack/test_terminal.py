@@ -25,7 +25,7 @@ ESCAPED = r"\x1b[2J\x1b]0;title\x07\r\n\x08\x85\x9b31m\xad\u061c\u200b\u200d\u20
 
 
 def rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = Rebuilt(f"wavix#{HOSTILE}", Result.FAILED, f"an item is no event (ValueError: {HOSTILE})")
+    failed = Rebuilt(f"wavix#{HOSTILE}", Result.FAILED, f"an item is not a valid event (ValueError: {HOSTILE})")
     table = SimpleNamespace(events_table="events"), SimpleNamespace(client=lambda _: None)
     monkeypatch.setattr(rebuild_command, "stack_in_aws", lambda _: table[::-1])
     monkeypatch.setattr(rebuild_command, "partitions_of_calls", lambda *_: [failed.pk])
@@ -39,11 +39,11 @@ def rebuild_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replay(monkeypatch: pytest.MonkeyPatch) -> None:
     place = ReplayPosition("", f"wavix#{HOSTILE}", "e")
-    replay_command._tell_problem(place, f"an item is no event (ValueError: {HOSTILE})")  # noqa: SLF001
+    replay_command._report_problem(place, f"an item is not a valid event (ValueError: {HOSTILE})")  # noqa: SLF001
 
 
 def recover(monkeypatch: pytest.MonkeyPatch) -> None:
-    recover_command._tell(Recovered(HOSTILE, RecoveryOutcome.UNREADABLE, f"no item: {HOSTILE}"))  # noqa: SLF001
+    recover_command._report(Recovered(HOSTILE, RecoveryOutcome.UNREADABLE, f"no item: {HOSTILE}"))  # noqa: SLF001
 
 
 @pytest.mark.parametrize("command", [rebuild, rebuild_of_one, replay, recover])

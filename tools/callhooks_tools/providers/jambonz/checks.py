@@ -15,7 +15,7 @@ from callhooks.providers.jambonz.client_auth import ClientRefusal
 from callhooks.providers.jambonz.hook import PROVIDER
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, failure, looked_at, warning
+from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, warning
 
 SIGNATURES = "jambonz signatures"
 REGISTRATIONS = "jambonz registration hook"
@@ -28,8 +28,8 @@ FUNCTIONS = ("JambonzNewCallFunction", "JambonzEventFunction", "JambonzActionFun
 
 def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     """Check the last day's deliveries: whether jambonz signs them, and whether the registration hook uses POST."""
-    yield from looked_at(SIGNATURES, _signatures(deployment, now))
-    yield from looked_at(REGISTRATIONS, _registrations(deployment, now))
+    yield from catch_aws_errors(SIGNATURES, _signatures(deployment, now))
+    yield from catch_aws_errors(REGISTRATIONS, _registrations(deployment, now))
 
 
 def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
