@@ -232,7 +232,7 @@ def test_nothing_is_animated_with_reduced_motion(double: CallLogDouble, visitor:
 
 def test_the_keyboard_shortcuts_are_listed(visitor: Visitor, call: StoredCall) -> None:
     page = open_ladder(visitor, call)
-    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("button", name="Shortcuts").click()
     keys = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(keys).to_contain_text("search for a number")
     page.keyboard.press("Escape")

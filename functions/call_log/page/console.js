@@ -19,6 +19,8 @@ const MAX_INDENT = 40;
 const SETTLED_MS = 60_000;
 const SETTLED_POLL_MS = 30_000;
 
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
 // Providers that the filter always offers; others are added once they have calls.
 const PROVIDERS = ["jambonz", "wavix", "bird", "voipstudio"];
 const DIRECTIONS = { inbound: ["↘", "in"], outbound: ["↗", "out"] };
@@ -123,7 +125,7 @@ const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 const today = () => dayOf(now());
 const dayAfter = (day, days) => dayOf(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000);
 
-/** Return whether a text is a real date: a browser reads 31 February as a day in March. */
+/** Return whether a string is a real date: a browser reads 31 February as a day in March. */
 function isDay(text) {
   const moment = /^\d{4}-\d\d-\d\d$/.test(text ?? "") ? Date.parse(`${text}T00:00:00Z`) : NaN;
   return !Number.isNaN(moment) && dayOf(moment) === text;
@@ -564,7 +566,7 @@ function describe() {
 
   const shown = dayShown();
   find("day-heading").replaceChildren(
-    ...(isAllDays() ? ["Calls of one number"] : [shown === today() ? "Today, " : "", dayText(shown), " ", h("small", {}, "UTC")]),
+    ...(isAllDays() ? ["Calls from or to one number"] : [shown === today() ? "Today, " : "", dayText(shown), " ", h("small", {}, "UTC")]),
   );
   if (find("day").dataset.shown !== shown) {
     // Only if it has changed: the user may be typing another date.
@@ -616,8 +618,10 @@ function emptyText() {
   if (dayShown() !== today()) return [h("h3", {}, "No calls on this day"), h("p", {}, "Older calls may have expired (RetentionDays).")];
   return [
     h("h3", {}, "No calls yet today"),
-    h("p", {}, "Calls appear here as they arrive. Send a recorded call:"),
-    h("code", {}, "callhooks send events/jambonz/new_call.json --new-call"),
+    h("p", {}, "Calls appear here as they arrive."),
+    ...(LOOPBACK.has(location.hostname)
+      ? [h("p", {}, "Send a recorded call:"), h("code", {}, "callhooks send events/jambonz/new_call.json --new-call")]
+      : [h("p", {}, "If you expected calls, run:"), h("code", {}, "callhooks doctor --stack NAME")]),
   ];
 }
 
@@ -1113,7 +1117,7 @@ function gistOfCall(call) {
   return [
     outcomeLabel(call),
     h("span", {}, ...directionText(call.direction)),
-    h("span", {}, h("span", { class: "what" }, "by "), call.provider),
+    h("span", {}, h("span", { class: "what" }, "via "), call.provider),
     ...parts.map(([name, seconds]) => h("span", { "data-span": name }, h("span", { class: "what" }, `${name} `), minutes(seconds))),
   ];
 }
@@ -1129,7 +1133,7 @@ function causeOf(call) {
 
 function factsOf({ call, isWhole }) {
   const started = Date.parse(call.started_at);
-  const machine = call.machine_detected === null || call.machine_detected === undefined ? null : call.machine_detected ? "A machine" : "No machine detected";
+  const machine = call.machine_detected === null || call.machine_detected === undefined ? null : call.machine_detected ? "Yes" : "No";
   const queue = call.queue && (call.missed_in_queue ? `${call.queue}, not answered` : call.queue);
   const facts = [
     ["Started", h("time", { datetime: call.started_at, title: `${localText(started)} (your time)` }, utcText(started, isWhole))],
@@ -1138,7 +1142,7 @@ function factsOf({ call, isWhole }) {
     ["Ended by", call.ended_by],
     ["Cost", call.cost && [call.cost, call.currency].filter(Boolean).join(" ")],
     ["Keys", call.dtmf?.length ? h("span", { class: "keys" }, call.dtmf.join(" ")) : null],
-    ["Answered by", machine],
+    ["Answering machine", machine],
     ["Queue", queue ?? (call.missed_in_queue ? "Not answered" : null)],
     ["Trunk", call.trunk],
     ["Tags", call.tags?.length ? h("span", {}, call.tags.map((tag) => h("span", { class: "tag" }, tag))) : null],

@@ -37,7 +37,7 @@ VOIPSTUDIO = rows("VoIPstudio")
 OF_SMS = VOIPSTUDIO.pop("sms.received")
 BIRD = [(event, *row) for event in ("voice.inbound", "voice.outbound") for row in (rows("Bird") | UNKNOWN).items()]
 NO_WORDS_OF_AN_EVENT = ("intent", "userMessage", "join", "response.done", "amd_teleported", "teleported")
-JAMBONZ_WORDS = rows("jambonz: by a word") | dict.fromkeys(NO_WORDS_OF_AN_EVENT, "call.other")
+JAMBONZ_WORDS = rows("jambonz: named events") | dict.fromkeys(NO_WORDS_OF_AN_EVENT, "call.other")
 JAMBONZ_MEMBERS = {
     ("error", "invalid actionHook response"): "invalid actionHook response",
     ("completion_reason", "normal conversation end"): "normal conversation end",
@@ -115,7 +115,7 @@ def test_jambonz_by_a_value(member: str, word: str) -> None:
 @pytest.mark.parametrize(
     ("recording", "events"),
     [
-        ("queue_event_join", rows("jambonz: by the event of a queue") | UNKNOWN),
+        ("queue_event_join", rows("jambonz: queue events") | UNKNOWN),
         (
             "conference_status_join",
             dict.fromkeys(["start", "end", "join", "leave", "start-talking", "stop-talking", "teleport"], "call.verb"),
@@ -132,7 +132,7 @@ def test_jambonz_by_the_event_of_a_queue_or_a_conference(recording: str, events:
 def test_jambonz_by_a_member(member: str, value: str) -> None:
     content = json.loads(value) if value.startswith("{") else value
     document = {**document_of("jambonz", "call_status_inbound_in_progress"), member: content}
-    expected = rows("jambonz: by a member")[member], JAMBONZ_MEMBERS[member, value]
+    expected = rows("jambonz: unnamed deliveries")[member], JAMBONZ_MEMBERS[member, value]
     assert normalised("jambonz", document)[:2] == expected
 
 
@@ -144,16 +144,16 @@ class TestThePage:
             ("Bird", bird.KIND_OF_STATUS),
             ("VoIPstudio", voipstudio.KIND_OF_EVENT_NAME),
             ("jambonz", KIND_OF_STATUS),
-            ("jambonz: by a word", KIND_OF_WORD),
-            ("jambonz: by the event of a queue", KIND_OF_QUEUE_EVENT),
-            ("jambonz: by a member", KIND_OF_MEMBER),
+            ("jambonz: named events", KIND_OF_WORD),
+            ("jambonz: queue events", KIND_OF_QUEUE_EVENT),
+            ("jambonz: unnamed deliveries", KIND_OF_MEMBER),
         ],
     )
     def test_lists_every_known_word(self, heading: str, kinds: Mapping[str, Kind]) -> None:
         assert rows(heading) == {word: kind.value for word, kind in kinds.items()}
 
     def test_lists_the_members_of_jambonz_in_order_of_precedence(self) -> None:
-        assert list(rows("jambonz: by a member")) == list(KIND_OF_MEMBER)
+        assert list(rows("jambonz: unnamed deliveries")) == list(KIND_OF_MEMBER)
         assert {member for member, _ in JAMBONZ_MEMBERS} == KIND_OF_MEMBER.keys()
 
     def test_lists_the_outcomes_of_client_authentication(self) -> None:

@@ -329,7 +329,9 @@ def openapi_text() -> str:
         version="1",
         description="Calls built from their providers' webhooks: lists, timelines and counts. All times are UTC.",
         security_schemes={
-            "basic": HTTPBase(scheme="basic", description="Run `callhooks urls --credentials` to see the credentials"),
+            "basic": HTTPBase(
+                scheme="basic", description="To get the credentials, run `callhooks urls --credentials --stack NAME`"
+            ),
             "session": APIKey(
                 in_=APIKeyIn.cookie,
                 name=SECURE_COOKIE,
