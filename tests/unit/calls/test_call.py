@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, position
@@ -16,77 +17,103 @@ from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.calls import SEQUENCES, START, delivered, fold, make_event, of
+from tests.calls import SEQUENCES, START, delivered, fold, make_event
 from tests.support import NOW, size_of
 
-NO_ANSWER: dict[str, Detail] = {"reason": "No Answer"}
+A_CALL = "d2515c3b-b79a-41a2-971a-445e769c823c"
 
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-class TestEachProvider:
-    def test_wavix(self) -> None:
-        call = fold(delivered("wavix"))
-        assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "inbound")
-        assert (call.from_, call.to) == ("+12125550187", "14155550123")
-        assert (call.started_at, call.ringing_at) == (at(0.118), at(0.731))
-        assert (call.answered_at, call.ended_at) == (at(6.402), at(48.9))
-        assert (call.ring_seconds, call.talk_seconds) == (5.671, 42.498)
-        assert call.dtmf == ("1234",)
-        assert call.machine_detected is False
+ANSWERED = {"status": "completed", "outcome": Outcome.ANSWERED, "direction": "inbound"}
 
-    def test_a_wavix_bill_adds_the_cost_and_changes_no_times(self) -> None:
-        events = delivered("wavix")
-        bill = make_event(
-            Kind.BILLED, 0, {"charge": Decimal("0.0095"), "duration_seconds": 42}, provider="wavix", status="answered"
+
+@pytest.mark.parametrize(
+    ("sequence", "members"),
+    [
+        (
+            "wavix",
+            {
+                "from_": "+12125550187", "to": "14155550123", "started_at": at(0.118), "ringing_at": at(0.731),
+                "answered_at": at(6.402), "ended_at": at(48.9), "ring_seconds": 5.671, "talk_seconds": 42.498,
+                "dtmf": ("1234",), "machine_detected": False,
+            },
+        ),
+        (
+            "bird",
+            {
+                "started_at": at(0), "ringing_at": at(1.5), "answered_at": at(6), "ended_at": at(48),
+                "ring_seconds": 4.5, "talk_seconds": 42, "cause_code": 16, "sip_status": 200,
+            },
+        ),
+        (
+            "voipstudio",
+            {
+                "started_at": at(0), "answered_at": at(6), "ended_at": at(48), "talk_seconds": 42, "hold_seconds": 10,
+                "cause": "Normal Clearing", "called_name": "John Smith", "dtmf": ("*",), "queue": None,
+                "conversation_id": "9a3f5cefbc82fc4e924bdaa21342a49c18c5dd90",
+            },
+        ),
+        (
+            "jambonz",
+            {
+                "ring_seconds": 4, "talk_seconds": 14, "hold_seconds": 2, "ended_by": "caller", "cause_code": 16,
+                "cause": None, "queue": "support", "missed_in_queue": True, "machine_detected": True,
+                "customer_data": {"orderId": "A-1001", "customerTier": "gold"}, "conversation_id": A_CALL,
+            },
+        ),
+        (
+            "jambonz leg",
+            {
+                "direction": "outbound", "ring_seconds": 4, "talk_seconds": 4, "parent_call_id": A_CALL,
+                "conversation_id": A_CALL,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_the_recorded_events_of_each_provider_give_a_call(sequence: str, members: dict[str, object]) -> None:
+    call = fold(delivered(sequence))
+    expected = {**ANSWERED, **members}
+    assert {name: getattr(call, name) for name in expected} == expected
+
+
+def test_a_wavix_bill_adds_the_cost_and_changes_no_times() -> None:
+    events = delivered("wavix")
+    details: dict[str, Detail] = {"charge": Decimal("0.0095"), "duration_seconds": 42}
+    billed = fold([*events, make_event(Kind.BILLED, 0, details, provider="wavix", status="answered")])
+    assert (billed.cost, billed.currency) == (Decimal("0.0095"), "USD")
+    unmoved = billed.model_copy(update={"cost": None, "currency": None, "event_count": len(events)})
+    assert unmoved == fold(events)
+
+
+VOIPSTUDIO_CAUSES = {
+    "Normal Clearing": Outcome.NO_ANSWER,
+    "User busy": Outcome.BUSY,
+    "No Answer": Outcome.NO_ANSWER,
+    "Call Rejected": Outcome.REJECTED,
+    "Originator Cancel": Outcome.CANCELLED,
+    "Network out of order": Outcome.FAILED,
+    "": Outcome.NO_ANSWER,
+}
+DISPOSITIONS = {
+    "answered": (CallStatus.COMPLETED, Outcome.ANSWERED, 42),
+    "noanswer": (CallStatus.NO_ANSWER, Outcome.NO_ANSWER, None),
+    "busy": (CallStatus.BUSY, Outcome.BUSY, None),
+    "failed": (CallStatus.FAILED, Outcome.FAILED, None),
+    "teleported": (CallStatus.COMPLETED, Outcome.ANSWERED, 42),
+}
+YEARS_AGO = "2023-11-21T06:30:00.000Z"
+BILL: dict[str, Detail] = {"duration_seconds": 42}
+
+CALLS: dict[str, tuple[str, list[Any], dict[str, object]]] = {
+    **{
+        f"the SIP status of jambonz refines the outcome: {kind} {details}": (
+            "jambonz", [(Kind.INITIATED, 0), (kind, 9, details)],
+            {"status": kind.removeprefix("call."), "outcome": outcome},
         )
-        billed = fold([*events, bill])
-        assert (billed.cost, billed.currency) == (Decimal("0.0095"), "USD")
-        unmoved = billed.model_copy(update={"cost": None, "currency": None, "event_count": len(events)})
-        assert unmoved == fold(events)
-
-    def test_bird(self) -> None:
-        call = fold(delivered("bird"))
-        assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "inbound")
-        assert (call.started_at, call.ringing_at) == (at(0), at(1.5))
-        assert (call.answered_at, call.ended_at) == (at(6), at(48))
-        assert (call.ring_seconds, call.talk_seconds) == (4.5, 42)
-        assert (call.cause_code, call.sip_status) == (16, 200)
-
-    def test_voipstudio(self) -> None:
-        call = fold(delivered("voipstudio"))
-        assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "inbound")
-        assert (call.started_at, call.answered_at, call.ended_at) == (at(0), at(6), at(48))
-        assert call.talk_seconds == 42
-        assert call.hold_seconds == 10
-        assert (call.cause, call.called_name) == ("Normal Clearing", "John Smith")
-        assert call.conversation_id == "9a3f5cefbc82fc4e924bdaa21342a49c18c5dd90"
-        assert call.dtmf == ("*",)
-        assert call.queue is None
-
-    def test_jambonz(self) -> None:
-        call = fold(delivered("jambonz"))
-        assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "inbound")
-        assert (call.ring_seconds, call.talk_seconds, call.hold_seconds) == (4, 14, 2)
-        assert (call.ended_by, call.cause_code, call.cause) == ("caller", 16, None)
-        assert (call.queue, call.missed_in_queue) == ("support", True)
-        assert call.machine_detected is True
-        assert call.customer_data["orderId"] == "A-1001"
-        assert call.conversation_id == call.call_id
-
-    def test_a_jambonz_dialled_leg(self) -> None:
-        call = fold(delivered("jambonz leg"))
-        assert (call.status, call.outcome, call.direction) == (CallStatus.COMPLETED, Outcome.ANSWERED, "outbound")
-        assert (call.ring_seconds, call.talk_seconds) == (4, 4)
-        assert call.parent_call_id == call.conversation_id == "d2515c3b-b79a-41a2-971a-445e769c823c"
-
-
-class TestOutcome:
-    @pytest.mark.parametrize(
-        ("kind", "details", "outcome"),
-        [
+        for kind, details, outcome in [
             (Kind.COMPLETED, {}, Outcome.ANSWERED),
             (Kind.BUSY, {"sip_status": 486}, Outcome.BUSY),
             (Kind.BUSY, {"sip_status": 603}, Outcome.REJECTED),
@@ -96,206 +123,155 @@ class TestOutcome:
             (Kind.FAILED, {"sip_status": 603}, Outcome.REJECTED),
             (Kind.FAILED, {"sip_status": 480}, Outcome.NO_ANSWER),
             (Kind.FAILED, {}, Outcome.FAILED),
-        ],
-    )
-    def test_the_sip_status_of_jambonz_refines_the_outcome(
-        self, kind: Kind, details: dict[str, Detail], outcome: Outcome
-    ) -> None:
-        call = fold([make_event(Kind.INITIATED), make_event(kind, 9, details)])
-        assert (f"call.{call.status}", call.outcome) == (kind, outcome)
-
-    @pytest.mark.parametrize(
-        ("cause", "outcome"),
-        [
-            ("Normal Clearing", Outcome.NO_ANSWER),
-            ("User busy", Outcome.BUSY),
-            ("No Answer", Outcome.NO_ANSWER),
-            ("Call Rejected", Outcome.REJECTED),
-            ("Originator Cancel", Outcome.CANCELLED),
-            ("Network out of order", Outcome.FAILED),
-            ("", Outcome.NO_ANSWER),
-        ],
-    )
-    def test_the_cause_gives_the_outcome_of_an_unanswered_voipstudio_call(self, cause: str, outcome: Outcome) -> None:
-        call = fold(of("voipstudio", make_event(Kind.RINGING, 1), make_event(Kind.COMPLETED, 9, {"reason": cause})))
-        assert (call.status, call.outcome) == (CallStatus.COMPLETED, outcome)
-        assert (call.ring_seconds, call.talk_seconds) == (8, None)
-
-    def test_a_missed_voipstudio_call_stays_missed_after_the_hangup(self) -> None:
-        missed, hung_up = make_event(Kind.MISSED, 30, NO_ANSWER), make_event(Kind.COMPLETED, 31, NO_ANSWER)
-        assert fold(of("voipstudio", missed)).status is CallStatus.MISSED
-        call = fold(of("voipstudio", missed, hung_up))
-        assert (call.status, call.outcome, call.ended_at) == (CallStatus.MISSED, Outcome.MISSED, at(31))
-
-    @pytest.mark.parametrize("answered_after", [5, 10, 20])
-    def test_a_call_missed_on_one_phone_and_answered_on_another_is_answered(self, answered_after: float) -> None:
-        rang = of(
-            "voipstudio",
-            make_event(Kind.RINGING, 1),
-            make_event(Kind.MISSED, 10),
-            make_event(Kind.ANSWERED, answered_after),
-        )
-        call = fold(rang)
-        assert (call.status, call.outcome, call.ended_at) == (CallStatus.ANSWERED, None, None)
-        over = fold([*rang, *of("voipstudio", make_event(Kind.COMPLETED, 60))])
-        assert (over.status, over.outcome, over.talk_seconds) == (
-            CallStatus.COMPLETED,
-            Outcome.ANSWERED,
-            60 - answered_after,
-        )
-
-    @pytest.mark.parametrize("provider", ["wavix", "bird", "jambonz", "voipstudio"])
-    @pytest.mark.parametrize(
-        ("kind", "outcome"),
-        [(Kind.BUSY, Outcome.BUSY), (Kind.CANCELLED, Outcome.CANCELLED), (Kind.FAILED, Outcome.FAILED)],
-    )
-    def test_completed_does_not_turn_an_unanswered_call_into_an_answered_one(
-        self, provider: str, kind: Kind, outcome: Outcome
-    ) -> None:
-        call = fold(of(provider, make_event(Kind.RINGING, 1), make_event(kind, 9), make_event(Kind.COMPLETED, 9.5)))
-        assert (call.status.value, call.outcome) == (kind.removeprefix("call."), outcome)
-        assert (call.answered_at, call.talk_seconds) == (None, None)
-
-    def test_a_wavix_call_with_an_empty_answer_time_is_unanswered(self) -> None:
-        call = fold(of("wavix", make_event(Kind.RINGING, 1), make_event(Kind.COMPLETED, 30)))
-        assert (call.outcome, call.ring_seconds) == (Outcome.NO_ANSWER, 29)
-
-    def test_a_call_with_several_ends_ended_with_the_last(self) -> None:
-        call = fold(
-            of(
-                "voipstudio",
-                make_event(Kind.COMPLETED, 10),
-                make_event(Kind.ANSWERED, 12),
-                make_event(Kind.COMPLETED, 60),
-            )
-        )
-        assert (call.ended_at, call.talk_seconds) == (at(60), 48)
-
-    def test_an_answer_reported_after_the_end_is_moved_before_it(self) -> None:
-        late = [
-            make_event(Kind.INITIATED),
-            make_event(Kind.COMPLETED, 63, {"duration_seconds": 60}),
-            make_event(Kind.ANSWERED, 66),
         ]
-        call = fold(late)
-        assert (call.answered_at, call.ring_seconds, call.talk_seconds) == (at(3), 3, 60)
-
-    def test_a_time_days_away_from_its_event_is_ignored(self) -> None:
-        reported_at = "2023-11-21T06:30:00.000Z"
-        call = fold(
-            [
-                make_event(Kind.ANSWERED, 6, {"started_at": reported_at, "answered_at": reported_at}),
-                make_event(Kind.COMPLETED, 9),
-            ]
+    },
+    **{
+        f"the cause gives the outcome of an unanswered VoIPstudio call: {cause}": (
+            "voipstudio", [(Kind.RINGING, 1), (Kind.COMPLETED, 9, {"reason": cause})],
+            {"status": "completed", "outcome": outcome, "ring_seconds": 8, "talk_seconds": None},
         )
-        assert (call.started_at, call.talk_seconds) == (at(6), 3)
-
-    def test_a_hangup_with_the_answer_time_is_enough(self) -> None:
-        hung_up = make_event(Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"}, provider="voipstudio")
-        call = fold([hung_up])
-        assert (call.outcome, call.answered_at, call.talk_seconds) == (Outcome.ANSWERED, at(6), 42)
-
-    @pytest.mark.parametrize(
-        ("disposition", "status", "outcome", "talked"),
-        [
-            ("answered", CallStatus.COMPLETED, Outcome.ANSWERED, 42),
-            ("noanswer", CallStatus.NO_ANSWER, Outcome.NO_ANSWER, None),
-            ("busy", CallStatus.BUSY, Outcome.BUSY, None),
-            ("failed", CallStatus.FAILED, Outcome.FAILED, None),
-            ("teleported", CallStatus.COMPLETED, Outcome.ANSWERED, 42),
-        ],
-    )
-    def test_a_bill_alone_gives_the_outcome(
-        self, disposition: str, status: CallStatus, outcome: Outcome, talked: int | None
-    ) -> None:
-        call = fold([make_event(Kind.BILLED, 0, {"duration_seconds": 42}, provider="wavix", status=disposition)])
-        assert (call.status, call.outcome, call.talk_seconds) == (status, outcome, talked)
-
-    def test_a_bill_does_not_shorten_a_call(self) -> None:
-        call = fold([make_event(Kind.BILLED, 0, {"duration_seconds": -5}, provider="wavix", status="answered")])
-        assert call.talk_seconds == 0
-
-    def test_a_contradicting_bill_does_not_undo_an_answer(self) -> None:
-        call = fold(
-            [make_event(Kind.ANSWERED, 6), make_event(Kind.BILLED, 0, {"duration_seconds": 42}, status="noanswer")]
+        for cause, outcome in VOIPSTUDIO_CAUSES.items()
+    },
+    **{
+        f"completed does not make an unanswered call an answered one: {provider} {outcome}": (
+            provider, [(Kind.RINGING, 1), (Kind(f"call.{outcome}"), 9), (Kind.COMPLETED, 9.5)],
+            {"status": outcome.value, "outcome": outcome, "answered_at": None, "talk_seconds": None},
         )
-        assert (call.status, call.outcome, call.talk_seconds) == (CallStatus.COMPLETED, Outcome.ANSWERED, 42)
-
-    def test_a_bill_ends_a_call_without_an_end_event(self) -> None:
-        call = fold(
-            [make_event(Kind.ANSWERED, 6), make_event(Kind.BILLED, 0, {"duration_seconds": 42}, status="answered")]
+        for provider in ("wavix", "bird", "jambonz", "voipstudio")
+        for outcome in (Outcome.BUSY, Outcome.CANCELLED, Outcome.FAILED)
+    },
+    **{
+        f"a bill alone gives the outcome: {disposition}": (
+            "wavix", [(Kind.BILLED, 0, BILL, disposition)],
+            {"status": status, "outcome": outcome, "talk_seconds": talked},
         )
-        assert (call.ended_at, call.talk_seconds) == (at(48), 42)
-
-    def test_the_switch_takes_precedence_over_the_bill(self) -> None:
-        call = fold([make_event(Kind.CANCELLED, 20), make_event(Kind.BILLED, 0, {"charge": 0}, status="noanswer")])
-        assert (call.status, call.outcome, call.cost) == (CallStatus.CANCELLED, Outcome.CANCELLED, Decimal(0))
-
-    def test_a_call_in_progress_has_no_outcome(self) -> None:
-        call = fold([make_event(Kind.INITIATED), make_event(Kind.RINGING, 1), make_event(Kind.ANSWERED, 5)])
-        assert (call.status, call.outcome) == (CallStatus.ANSWERED, None)
-        assert (call.ring_seconds, call.talk_seconds, call.ended_at) == (4, None, None)
-
-    def test_a_call_on_hold_is_held_until_it_is_resumed(self) -> None:
-        held = [make_event(Kind.ANSWERED), make_event(Kind.HELD, 5)]
-        assert fold(held).status is CallStatus.HELD
-        assert fold([*held, make_event(Kind.RESUMED, 8)]).status is CallStatus.ANSWERED
-
-    @pytest.mark.parametrize(
-        "held", [[make_event(Kind.HELD, 5), make_event(Kind.RESUMED, 99)], [make_event(Kind.HELD, 5)]]
-    )
-    def test_hold_ends_with_the_call(self, held: list[CallEvent]) -> None:
-        assert fold([make_event(Kind.ANSWERED), *held, make_event(Kind.COMPLETED, 12)]).hold_seconds == 7
-
-    def test_a_rejected_action_hook_is_not_an_answer(self) -> None:
-        call = fold([make_event(Kind.INITIATED), make_event(Kind.VERB, 3, status="in-progress")])
-        assert (call.status, call.answered_at) == (CallStatus.INITIATED, None)
-
-    def test_without_an_answer_time_the_reported_duration_is_used(self) -> None:
-        call = fold([make_event(Kind.INITIATED), make_event(Kind.COMPLETED, 70, {"duration_seconds": 64})])
-        assert (call.talk_seconds, call.ring_seconds) == (64, None)
-
-    def test_an_unanswered_queue_call_was_missed_in_the_queue(self) -> None:
-        missed = make_event(Kind.MISSED, 30, {"context": "QUEUE", "called_name": "Support"}, provider="voipstudio")
-        call = fold([missed])
-        assert (call.missed_in_queue, call.queue) == (True, "Support")
-
-    @pytest.mark.parametrize("clock", [-30, 0])
-    def test_clocks_that_disagree_give_no_negative_duration(self, clock: float) -> None:
-        call = fold(
-            [make_event(Kind.RINGING, 5), make_event(Kind.ANSWERED, 5 + clock), make_event(Kind.COMPLETED, 1 + clock)]
+        for disposition, (status, outcome, talked) in DISPOSITIONS.items()
+    },
+    **{
+        f"a call missed on one phone and answered on another is answered: after {after}": (
+            "voipstudio", [(Kind.RINGING, 1), (Kind.MISSED, 10), (Kind.ANSWERED, after), (Kind.COMPLETED, 60)],
+            {"status": "completed", "outcome": Outcome.ANSWERED, "talk_seconds": 60 - after},
         )
-        assert (call.ring_seconds, call.talk_seconds) == (0, 0)
-
-    @pytest.mark.parametrize(
-        ("details", "machine"),
-        [
-            ({"machine_detected": True}, True),
-            ({"answered_by": "machine"}, True),
-            ({"answered_by": "human"}, False),
-            ({"amd_result": "MACHINE_END_BEEP"}, True),
-            ({}, None),
-        ],
-    )
-    def test_every_word_for_a_machine_or_a_person_is_recognised(
-        self, details: dict[str, Detail], machine: bool | None
-    ) -> None:
-        assert fold([make_event(Kind.ANSWERED, 1, details)]).machine_detected is machine
-
-    def test_tags_appear_once_and_customer_data_with_the_last_value(self) -> None:
-        events = [
-            make_event(Kind.INITIATED, 0, {"tag": "reminder", "customer_data.order": "A-1", "customer_data.tries": 1}),
-            make_event(Kind.ANSWERED, 1, {"tag": "reminder", "customer_data.order": "A-2"}),
-            make_event(Kind.COMPLETED, 2, {"tag": "paid"}),
+        for after in (5, 10, 20)
+    },
+    "a call missed on one phone and answered on another goes on": (
+        "voipstudio", [(Kind.RINGING, 1), (Kind.MISSED, 10), (Kind.ANSWERED, 20)],
+        {"status": "answered", "outcome": None, "ended_at": None},
+    ),
+    "a missed VoIPstudio call is missed": ("voipstudio", [(Kind.MISSED, 30)], {"status": "missed"}),
+    "a missed VoIPstudio call stays missed after the hangup": (
+        "voipstudio", [(Kind.MISSED, 30, {"reason": "No Answer"}), (Kind.COMPLETED, 31, {"reason": "No Answer"})],
+        {"status": "missed", "outcome": Outcome.MISSED, "ended_at": at(31)},
+    ),
+    "a Wavix call with an empty answer time is unanswered": (
+        "wavix", [(Kind.RINGING, 1), (Kind.COMPLETED, 30)], {"outcome": Outcome.NO_ANSWER, "ring_seconds": 29},
+    ),
+    "a call with several ends ended with the last": (
+        "voipstudio", [(Kind.COMPLETED, 10), (Kind.ANSWERED, 12), (Kind.COMPLETED, 60)],
+        {"ended_at": at(60), "talk_seconds": 48},
+    ),
+    "an answer reported after the end is moved before it": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.COMPLETED, 63, {"duration_seconds": 60}), (Kind.ANSWERED, 66)],
+        {"answered_at": at(3), "ring_seconds": 3, "talk_seconds": 60},
+    ),
+    "a time days away from its event is ignored": (
+        "jambonz",
+        [(Kind.ANSWERED, 6, {"started_at": YEARS_AGO, "answered_at": YEARS_AGO}), (Kind.COMPLETED, 9)],
+        {"started_at": at(6), "talk_seconds": 3},
+    ),
+    "a hangup with the answer time is enough": (
+        "voipstudio", [(Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"})],
+        {"outcome": Outcome.ANSWERED, "answered_at": at(6), "talk_seconds": 42},
+    ),
+    "a bill does not shorten a call": (
+        "wavix", [(Kind.BILLED, 0, {"duration_seconds": -5}, "answered")], {"talk_seconds": 0},
+    ),
+    "a contradicting bill does not undo an answer": (
+        "jambonz", [(Kind.ANSWERED, 6), (Kind.BILLED, 0, BILL, "noanswer")],
+        {"status": "completed", "outcome": Outcome.ANSWERED, "talk_seconds": 42},
+    ),
+    "a bill ends a call without an end event": (
+        "jambonz", [(Kind.ANSWERED, 6), (Kind.BILLED, 0, BILL, "answered")], {"ended_at": at(48), "talk_seconds": 42},
+    ),
+    "the switch takes precedence over the bill": (
+        "jambonz", [(Kind.CANCELLED, 20), (Kind.BILLED, 0, {"charge": 0}, "noanswer")],
+        {"status": "cancelled", "outcome": Outcome.CANCELLED, "cost": 0},
+    ),
+    "a call in progress has no outcome": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.RINGING, 1), (Kind.ANSWERED, 5)],
+        {"status": "answered", "outcome": None, "ring_seconds": 4, "talk_seconds": None, "ended_at": None},
+    ),
+    "a call on hold is held": ("jambonz", [(Kind.ANSWERED, 0), (Kind.HELD, 5)], {"status": "held"}),
+    "a resumed call is answered": (
+        "jambonz", [(Kind.ANSWERED, 0), (Kind.HELD, 5), (Kind.RESUMED, 8)], {"status": "answered"},
+    ),
+    "hold ends with the call": (
+        "jambonz", [(Kind.ANSWERED, 0), (Kind.HELD, 5), (Kind.COMPLETED, 12)], {"hold_seconds": 7},
+    ),
+    "hold ends with the call and not with a later resumption": (
+        "jambonz", [(Kind.ANSWERED, 0), (Kind.HELD, 5), (Kind.RESUMED, 99), (Kind.COMPLETED, 12)], {"hold_seconds": 7},
+    ),
+    "a rejected action hook is not an answer": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.VERB, 3, {}, "in-progress")],
+        {"status": "initiated", "answered_at": None},
+    ),
+    "without an answer time the reported duration is used": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.COMPLETED, 70, {"duration_seconds": 64})],
+        {"talk_seconds": 64, "ring_seconds": None},
+    ),
+    "an unanswered queue call was missed in the queue": (
+        "voipstudio", [(Kind.MISSED, 30, {"context": "QUEUE", "called_name": "Support"})],
+        {"missed_in_queue": True, "queue": "Support"},
+    ),
+    **{
+        f"clocks that disagree give no negative duration: {clock}": (
+            "jambonz", [(Kind.RINGING, 5), (Kind.ANSWERED, 5 + clock), (Kind.COMPLETED, 1 + clock)],
+            {"ring_seconds": 0, "talk_seconds": 0},
+        )
+        for clock in (-30, 0)
+    },
+    **{
+        f"every word for a machine or a person is recognised: {details}": (
+            "jambonz", [(Kind.ANSWERED, 1, details)], {"machine_detected": machine},
+        )
+        for details, machine in [
+            ({"machine_detected": True}, True), ({"answered_by": "machine"}, True), ({"answered_by": "human"}, False),
+            ({"amd_result": "MACHINE_END_BEEP"}, True), ({}, None),
         ]
-        call = fold(events)
-        assert call.tags == ("reminder", "paid")
-        assert fold(of("bird", make_event(Kind.INITIATED, 0, {"tag": "vip, gold"}))).tags == ("vip", "gold")
-        assert call.customer_data == {"order": "A-2", "tries": 1}
+    },
+    "tags appear once and customer data with the last value": (
+        "jambonz",
+        [
+            (Kind.INITIATED, 0, {"tag": "reminder", "customer_data.order": "A-1", "customer_data.tries": 1}),
+            (Kind.ANSWERED, 1, {"tag": "reminder", "customer_data.order": "A-2"}),
+            (Kind.COMPLETED, 2, {"tag": "paid"}),
+        ],
+        {"tags": ("reminder", "paid"), "customer_data": {"order": "A-2", "tries": 1}},
+    ),
+    "the tags of Bird are separated by commas": (
+        "bird", [(Kind.INITIATED, 0, {"tag": "vip, gold"})], {"tags": ("vip", "gold")},
+    ),
+}  # fmt: skip
+"""For each promise: the provider of a call, its events, and members of the call.
 
-    def test_a_call_needs_at_least_one_event(self) -> None:
-        with pytest.raises(ValueError, match="at least one event"):
-            fold([])
+An event is its kind, its seconds from the start of the call, its details and its status.
+"""
+
+
+@pytest.mark.parametrize("promise", CALLS)
+def test_a_call_is_built_as_promised(promise: str) -> None:
+    provider, steps, members = CALLS[promise]
+    events = [
+        make_event(kind, after, *rest[:1], provider=provider, status=rest[1] if rest[1:] else None)
+        for kind, after, *rest in steps
+    ]
+    call = fold(events)
+    assert {name: getattr(call, name) for name in members} == members
+
+
+def test_a_call_needs_at_least_one_event() -> None:
+    with pytest.raises(ValueError, match="at least one event"):
+        fold([])
 
 
 DELIVERED = {sequence: delivered(sequence) for sequence in SEQUENCES}

@@ -6,13 +6,10 @@ import base64
 import gzip
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from callhooks.calls.event_bus import MAX_REQUEST_BYTES
-from callhooks.events.event_item import is_call_partition, pack_item, unpack_item
-from callhooks.events.event_table import EventStore
-from callhooks.events.spill_queue import SpillDrainer
+from callhooks.events.event_item import is_call_partition, pack_item
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +18,8 @@ from tests.hostile import as_json, at, bodies, changed, in_bounded_time, mutated
 from tests.limits import assert_storable
 from tests.projection import bus_schema, queue_batch, stored_item, stream_batch
 from tests.properties import examples
-from tests.support import SPILL_QUEUE_URL, FakeDynamoDB, FakeQueue
 from tests.unit.calls.test_projector import ANSWERED_CALL, World
+from tests.unit.events.test_spill_queue import Drain
 from tests.webhook_functions import FUNCTIONS, raw_body, recordings
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -108,21 +105,6 @@ def test_only_an_invalid_key_stays_in_the_retry_queue(body: str) -> None:
     assert world.call() is not None
 
 
-class Drain:
-    """The drainer with a table."""
-
-    def __init__(self) -> None:
-        self.table = FakeDynamoDB()
-        self._drainer = SpillDrainer(
-            EventStore(self.table.as_client(), "events"), FakeQueue().as_client(), SPILL_QUEUE_URL
-        )
-
-    def run(self, *bodies: str) -> list[str]:
-        """Drain messages, and return the ids of the messages that stay in the queue."""
-        batch: Any = queue_batch(bodies)
-        return [one["itemIdentifier"] for one in self._drainer.drain(batch, lambda: 60)["batchItemFailures"]]
-
-
 def packed(raw: bytes) -> str:
     return base64.b64encode(gzip.compress(raw)).decode()
 
@@ -139,15 +121,8 @@ def test_only_an_invalid_item_stays_in_the_spill_queue(body: str) -> None:
     drain = Drain()
     first, second = (pack_item(stored_item(event)) for event in ANSWERED_CALL[:2])
     with in_bounded_time():
-        assert drain.run(first, body, second) == ["message-1"]
+        assert drain.run(queue_batch([first, body, second])) == ["message-1"]
     assert len(drain.table.items) == 2
-
-
-@given(body=texts | values.map(as_json).map(packed))
-@examples(60)
-def test_the_error_of_an_invalid_packed_item_shows_none_of_it(body: str) -> None:
-    with in_bounded_time(), pytest.raises(ValueError, match=r"\Anot a packed item( \([A-Za-z]+\))?\Z"):
-        unpack_item(body)
 
 
 @every_function
@@ -159,5 +134,5 @@ def test_any_item_leaves_the_spill_queue_unchanged(name: str, data: st.DataObjec
     body = data.draw(bodies([raw_body(event)]))
     function.deliver(function.sign({**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}))
     drain = Drain()
-    assert drain.run(*map(pack_item, function.items), *map(pack_item, function.items)) == []
+    assert drain.run(queue_batch([pack_item(item) for item in function.items * 2])) == []
     assert drain.table.items == function.table.items

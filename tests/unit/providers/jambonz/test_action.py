@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from callhooks.events.event_item import Item
 from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
@@ -30,7 +31,6 @@ from tests.support import (
     Clock,
     Container,
     Event,
-    FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
     credential_store,
@@ -40,6 +40,7 @@ from tests.support import (
     unstored,
     without_header,
 )
+from tests.tool_caller import FakeEvents
 
 MENU = """
 variables:
@@ -101,6 +102,20 @@ FIRST = {
     "sip": {"headers": {"X-Account": "42"}},
     "env_vars": {"SALES": "+14155550177", "RING_SECONDS": "30"},
 }
+INJECTION = """
+variables: {SALES: {type: string, description: Sales, default: "+14155550100"}}
+routes: [{flow: first}]
+fallback: sorry
+flows:
+  first:
+    - {verb: say, text: "Hello {caller_name} from {from}"}
+    - {verb: gather, input: [digits], next: second}
+  second:
+    - {verb: say, text: "{digits} {speech}"}
+    - {verb: play, url: "https://media.example.com/{digits}{speech}"}
+    - {verb: dial, target: [{type: sip, sipUri: "sip:{digits}{speech}@pbx.example.com"}]}
+  sorry: [{verb: hangup}]
+"""
 REQUESTS = itertools.count()
 SORRY = [{"verb": "say", "text": "Sorry"}, {"verb": "hangup"}]
 
@@ -110,26 +125,33 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan_of(MENU, tmp_path_factory.mktemp("plan"))
 
 
+@pytest.fixture(scope="module")
+def injection(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return plan_of(INJECTION, tmp_path_factory.mktemp("plan"))
+
+
 def plan_of(text: str, folder: Path) -> Plan:
     file = folder / "call_plan.yaml"
     file.write_text(text, "utf-8")
     return read_plan(read_plan_file(file))
 
 
-@dataclass
-class Table(FakeDynamoDB):
-    """Fake table that can also read the first webhook."""
+def plan_with(verb: str, folder: Path) -> Plan:
+    """Return the plan with a first flow that consists of this verb."""
+    text = MENU.replace("flows:\n", f"flows:\n  first: [{verb}]\n")
+    return plan_of(text.replace("- {flow: menu}", "- {flow: first}"), folder)
 
-    reads: int = 0
+
+@dataclass
+class Table(FakeEvents):
+    """Table of events from which the first webhook cannot be read if there is a `read_fault`."""
+
     read_fault: Exception | None = None
 
-    def get_item(self, *, Key: Any, ConsistentRead: bool, **_: object) -> Mapping[str, object]:  # noqa: N803
-        assert ConsistentRead
-        self.reads += 1
+    def get_item(self, **key: Any) -> dict[str, Item]:
         if self.read_fault is not None:
             raise self.read_fault
-        item = self.items.get((Key["pk"]["S"], Key["sk"]["S"]))
-        return {} if item is None else {"Item": item}
+        return super().get_item(**key)
 
 
 @dataclass
@@ -158,10 +180,6 @@ class Phone:
         )
         self.new_calls = Container(self.table, self.secrets, self.clock, self.plan)
 
-    @property
-    def database(self) -> Table:
-        return self.table
-
     def receive(self, event: Event) -> Answer:
         """Deliver an action hook unchanged."""
         return Answer(**self.receiver.receive(event))
@@ -172,7 +190,7 @@ class Phone:
 
     def post(self, url: str, members: Mapping[str, object], *, base: Mapping[str, object] = CALL) -> Answer:
         """Call a hook from an earlier response."""
-        return Answer(**self.receiver.receive(self.event(url, {**base, **members})))
+        return self.receive(self.event(url, {**base, **members}))
 
     def event(self, url: str, body: object) -> Event:
         parts = urlsplit(url)
@@ -215,18 +233,30 @@ def phone(plan: Plan) -> Phone:
     return Phone(plan)
 
 
+def said(transcript: str, reason: str = "speechDetected") -> dict[str, object]:
+    return {"reason": reason, "speech": {"is_final": True, "alternatives": [{"transcript": transcript}]}}
+
+
 class TestTheNextVerbs:
-    @pytest.mark.parametrize("digits", ["5", "6", "7"])
-    def test_a_dial_pattern_matches_several_keys(self, phone: Phone, digits: str) -> None:
-        assert spoken(phone.press(phone.call(), digits)).startswith(digits)
-
-    def test_a_key_leads_to_its_flow(self, phone: Phone) -> None:
-        assert phone.press(phone.call(), "1")[0]["verb"] == "dial"
-
-    def test_end_hangs_up_and_continue_has_no_verbs(self, phone: Phone) -> None:
-        verbs = phone.call()
-        assert phone.press(verbs, "3") == [{"verb": "hangup"}]
-        assert phone.press(verbs, "4") == []
+    @pytest.mark.parametrize(
+        ("outcome", "verbs"),
+        [
+            ({"reason": "dtmfDetected", "digits": "1"}, ["dial"]),
+            ({"reason": "dtmfDetected", "digits": "3"}, ["hangup"]),
+            ({"reason": "dtmfDetected", "digits": "4"}, []),
+            *(({"reason": "dtmfDetected", "digits": digit}, ["say", "enqueue"]) for digit in "567"),
+            (said("I have a NEW order, please"), ["dial"]),
+            (said("Sales!"), ["say", "enqueue"]),
+            (said("wholesales"), ["gather", "hangup"]),
+            (said(""), ["gather", "hangup"]),
+            (said("new order", "stt-low-confidence"), ["say", "hangup"]),
+            ({"reason": "error", "details": "no recognizer"}, ["gather", "hangup"]),
+        ],
+    )
+    def test_are_those_of_the_branch_or_otherwise(
+        self, phone: Phone, outcome: dict[str, object], verbs: list[str]
+    ) -> None:
+        assert [verb["verb"] for verb in phone.post_to_hook(phone.call(), **outcome)] == verbs
 
     def test_the_next_flow_can_depend_on_a_calendar(self, phone: Phone) -> None:
         assert phone.press(phone.call(), "2")[0]["verb"] == "dial"
@@ -234,36 +264,20 @@ class TestTheNextVerbs:
         assert phone.press(phone.call(), "2") == SORRY
 
     @pytest.mark.parametrize(
-        ("transcript", "verb"),
+        ("status", "sip_status", "verbs"),
         [
-            ("I have a NEW order, please", "dial"),
-            ("Sales!", "say"),
-            ("wholesales", "menu"),
-            ("", "menu"),
+            ("completed", 200, []),
+            # a time-out while ringing, and a dial that was not confirmed
+            ("ringing", 180, ["say", "enqueue"]),
+            ("in-progress", 200, ["say", "enqueue"]),
         ],
     )
-    def test_a_phrase_matches_within_the_transcript(self, phone: Phone, transcript: str, verb: str) -> None:
-        speech = {"is_final": True, "alternatives": [{"transcript": transcript, "confidence": 0.9}]}
-        verbs = phone.post_to_hook(phone.call(), reason="speechDetected", speech=speech)
-        assert verbs[0]["verb"] == ("gather" if verb == "menu" else verb)
-
-    def test_an_outcome_without_a_branch_uses_otherwise(self, phone: Phone) -> None:
-        verbs = phone.post_to_hook(phone.call(), reason="error", details="no recognizer")
-        assert verbs[0]["verb"] == "gather"
-        assert phone.post_to_hook(verbs, reason="something new") == [{"verb": "hangup"}]
-
-    def test_an_outcome_without_a_branch_or_otherwise_continues(self, phone: Phone) -> None:
+    def test_a_dial_without_an_answer_leads_to_no_answer(
+        self, phone: Phone, status: str, sip_status: int, verbs: list[str]
+    ) -> None:
         dial = phone.press(phone.call(), "1")
-        assert phone.post_to_hook(dial, dial_call_status="completed") == []
-
-    def test_a_ring_time_out_counts_as_no_answer(self, phone: Phone) -> None:
-        dial = phone.press(phone.call(), "1")
-        assert phone.post_to_hook(dial, dial_call_status="ringing", dial_sip_status=180)[1]["verb"] == "enqueue"
-
-    def test_an_unconfirmed_dial_counts_as_no_answer(self, phone: Phone) -> None:
-        dial = phone.press(phone.call(), "1")
-        verbs = phone.post_to_hook(dial, dial_call_status="in-progress", dial_sip_status=200)
-        assert verbs[1]["verb"] == "enqueue", "the flow for no answer"
+        answer = phone.post_to_hook(dial, dial_call_status=status, dial_sip_status=sip_status)
+        assert [verb["verb"] for verb in answer] == verbs
 
     def test_a_wait_hook_is_answered_each_time(self, phone: Phone) -> None:
         hook = hook_of(phone.press(phone.call(), "5"), "waitHook")
@@ -279,31 +293,16 @@ class TestTheNextVerbs:
         assert verbs_of(phone.post(hook, {"queue_position": 1})) == [{"verb": "leave"}]
 
     def test_an_interim_transcript_has_no_verbs(self, tmp_path: Path) -> None:
-        transcribe = "    - {verb: transcribe, next: {speech: {help: sales}, otherwise: sorry}}\n"
-        phone = Phone(
-            plan_of(
-                MENU.replace("  sales:\n", f"  spoken:\n{transcribe}  sales:\n").replace(
-                    "- {flow: menu}", "- {flow: spoken}"
-                ),
-                tmp_path,
-            )
-        )
+        phone = Phone(plan_with("{verb: transcribe, next: {speech: {help: sales}, otherwise: sorry}}", tmp_path))
         hook = hook_of(phone.call(), "transcriptionHook")
         speech = {"alternatives": [{"transcript": "help me"}]}
         assert verbs_of(phone.post(hook, {"speech": {**speech, "is_final": False}})) == []
         assert verbs_of(phone.post(hook, {"speech": {**speech, "is_final": True}}))[0]["verb"] == "dial"
         assert verbs_of(phone.post(hook, {"speech": {"is_final": True, "alternatives": []}})) == SORRY
 
-    def test_a_phrase_with_low_confidence_does_not_match(self, phone: Phone) -> None:
-        speech = {"is_final": True, "alternatives": [{"transcript": "new order", "confidence": 0.1}]}
-        assert phone.post_to_hook(phone.call(), reason="stt-low-confidence", speech=speech) == SORRY
-
     def test_a_bot_s_event_belongs_to_the_signed_call_in_its_url(self, tmp_path: Path) -> None:
-        bot = (
-            "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}\n"
-        )
-        text = MENU.replace("  sales:\n", f"  bot:\n{bot}  sales:\n").replace("- {flow: menu}", "- {flow: bot}")
-        phone = Phone(plan_of(text, tmp_path))
+        bot = "{verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}"
+        phone = Phone(plan_with(bot, tmp_path))
         hook = hook_of(phone.call(), "eventHook")
         dial = verbs_of(phone.post(hook, {"event": "intent", "data": {}}, base={}))
         assert dial[0]["timeout"] == 30, "a variable from the first webhook"
@@ -337,11 +336,6 @@ class TestRepeats:
         assert verbs[0]["verb"] == "gather"
         assert phone.press(verbs, "9") == [{"verb": "hangup"}]
 
-    @pytest.mark.parametrize("repeated", ["", "-1", "x", "9" * 30, "\u0661"])
-    def test_in_a_malformed_url_count_as_zero(self, phone: Phone, repeated: str) -> None:
-        hook = hook_of(phone.call()).replace("hop=1", f"hop=1&repeated={repeated}")
-        assert phone.post(hook, {"reason": "timeout"}).statusCode == 200
-
 
 def test_a_bare_get_uses_the_last_route_regardless_of_calendars(tmp_path: Path) -> None:
     text = MENU.replace("  - {flow: menu}", "  - {during: office, flow: menu}\n  - {flow: sorry}")
@@ -369,16 +363,6 @@ class TestHooks:
             verbs = phone.press(verbs, "*")
         assert phone.events.count("gather.actionHook dtmfDetected") == 3
 
-    def test_a_retry_is_one_event_and_gets_the_first_answer(self, phone: Phone) -> None:
-        hook = hook_of(phone.call())
-        pressed = {"reason": "dtmfDetected", "digits": "5"}
-        first = phone.post(hook, pressed)
-        duplicate = Phone(phone.plan, phone.table, clock=phone.clock).post(hook, pressed)
-        assert duplicate.body == first.body
-        assert duplicate.replayed
-        assert not first.replayed
-        assert len(phone.table.items) == 2
-
     def test_after_a_plan_change_in_mid_call_the_step_is_found_by_its_id(self, phone: Phone, tmp_path: Path) -> None:
         hook = hook_of(phone.call())
         changed = MENU.replace('    - {verb: say, text: "Hello {caller_name|stranger}"}\n', "").replace(
@@ -387,23 +371,24 @@ class TestHooks:
         after = Phone(plan_of(changed, tmp_path), phone.table)
         assert spoken(verbs_of(after.post(hook, {"reason": "dtmfDetected", "digits": "1"}))).startswith("1")
 
-    @pytest.mark.parametrize("path", ["flows/gone/choice", "flows/menu/gone", "flows/five/choice"])
-    def test_a_removed_flow_or_step_continues_the_call(self, phone: Phone, path: str) -> None:
-        hook = hook_of(phone.call()).replace("flows/menu/choice", path)
-        assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
-
-    def test_an_unknown_hook_of_the_verb_continues_the_call(self, phone: Phone) -> None:
-        hook = hook_of(phone.call()).replace("gather.actionHook", "gather.otherHook")
+    @pytest.mark.parametrize(
+        ("known", "gone"),
+        [
+            *(("flows/menu/choice", path) for path in ("flows/gone/choice", "flows/menu/gone", "flows/five/choice")),
+            ("gather.actionHook", "gather.otherHook"),
+        ],
+    )
+    def test_of_a_removed_flow_or_step_or_an_unknown_kind_continue_the_call(
+        self, phone: Phone, known: str, gone: str
+    ) -> None:
+        hook = hook_of(phone.call()).replace(known, gone)
         assert verbs_of(phone.post(hook, {"reason": "timeout"})) == []
 
 
 class TestTheFirstWebhook:
-    def test_is_not_read_if_the_hook_has_enough_data(self, phone: Phone) -> None:
-        phone.press(phone.call(), "*")
+    def test_is_read_once_and_only_for_data_that_only_it_has(self, phone: Phone) -> None:
         phone.press(phone.call(call_sid="other"), "5")
-        assert phone.table.reads == 1, "only for the caller's name"
-
-    def test_is_read_once_for_data_that_only_it_has(self, phone: Phone) -> None:
+        assert phone.table.reads == 0
         dial = phone.press(phone.call(), "1")
         assert dial[0]["timeout"] == 30
         assert dial[0]["target"] == [{"type": "phone", "number": "+14155550177"}]
@@ -431,26 +416,15 @@ class TestTheFirstWebhook:
 
 
 class TestFaults:
-    def test_an_event_that_cannot_be_stored_is_answered_and_spilled(self, phone: Phone) -> None:
-        verbs = phone.call()
-        phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
-        assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
-        assert [item["kind"] for item in phone.queue.items] == [{"S": "call.verb"}]
-
-    def test_an_event_that_cannot_be_stored_or_spilled_is_answered_and_logged(
-        self, phone: Phone, log: io.StringIO
+    @pytest.mark.parametrize("queue_fault", [None, EndpointConnectionError(endpoint_url="https://sqs")])
+    def test_an_event_that_cannot_be_stored_is_answered_and_spilled_or_logged(
+        self, phone: Phone, queue_fault: Exception | None, log: io.StringIO
     ) -> None:
         verbs = phone.call()
         phone.table.fault = EndpointConnectionError(endpoint_url="https://dynamodb")
-        phone.queue.fault = EndpointConnectionError(endpoint_url="https://sqs")
+        phone.queue.fault = queue_fault
         assert phone.press(verbs, "5")[1]["verb"] == "enqueue"
-        assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.verb"}]
-
-    def test_a_wrong_signature_is_rejected(self, phone: Phone) -> None:
-        event = phone.event(hook_of(phone.call()), {**CALL, "reason": "timeout"})
-        event["headers"]["jambonz-signature"] = "t=1,v1=00"
-        assert Answer(**phone.receiver.receive(event)).statusCode == 401
-        assert len(phone.table.items) == 1
+        assert [item["kind"] for item in [*phone.queue.items, *unstored(log.getvalue())]] == [{"S": "call.verb"}]
 
     def test_an_unsigned_get_is_rejected(self, phone: Phone) -> None:
         event = without_header(phone.event(hook_of(phone.call()), CALL), "jambonz-signature")
@@ -458,25 +432,14 @@ class TestFaults:
         assert phone.receive(event).statusCode == 401
         assert len(phone.table.items) == 1
 
-    @pytest.mark.parametrize("body", ["", "[]", "{", '"text"', b"\xff"])
-    def test_a_malformed_body_goes_to_quarantine_and_the_call_continues(self, phone: Phone, body: str | bytes) -> None:
-        answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), body)))
+    def test_a_malformed_body_goes_to_quarantine_and_the_call_continues(self, phone: Phone) -> None:
+        answer = phone.receive(phone.event(hook_of(phone.call()), "[]"))
         assert answer.statusCode == 202, "jambonz continues the call"
         assert any(key[0].startswith("quarantine#jambonz#") for key in phone.table.items)
 
-    def test_a_body_that_is_too_large_continues_the_call(self, phone: Phone) -> None:
-        answer = phone.post(hook_of(phone.call()), {"reason": "timeout", "extra": "x" * 140_000})
-        assert verbs_of(answer) == []
-        assert len(phone.table.items) == 1
-
     def test_a_body_of_null_is_a_hook_without_data(self, phone: Phone) -> None:
-        answer = Answer(**phone.receiver.receive(phone.event(hook_of(phone.call()), "null")))
+        answer = phone.receive(phone.event(hook_of(phone.call()), "null"))
         assert verbs_of(answer)[0]["verb"] == "gather"
-
-    def test_unreadable_secrets_make_jambonz_retry(self, phone: Phone) -> None:
-        hook = hook_of(phone.call())
-        cold = Phone(phone.plan, phone.table, FakeSecrets(fault=RuntimeError("down")))
-        assert cold.post(hook, {"reason": "timeout"}).statusCode == 503
 
 
 def test_an_event_has_the_digits_and_the_step(phone: Phone) -> None:
@@ -498,8 +461,10 @@ TEXTS = st.text(max_size=40) | st.sampled_from(
 
 
 @given(name=TEXTS, digits=TEXTS, speech=TEXTS)
-def test_caller_input_never_becomes_a_verb_a_url_or_a_placeholder(name: str, digits: str, speech: str) -> None:
-    phone = Phone(INJECTION)
+def test_caller_input_never_becomes_a_verb_a_url_or_a_placeholder(
+    injection: Plan, name: str, digits: str, speech: str
+) -> None:
+    phone = Phone(injection)
     verbs = phone.call(caller_name=name, **{"from": digits})
     members = {"is_final": True, "alternatives": [{"transcript": speech}]}
     answered = phone.post(hook_of(verbs), {"digits": digits, "reason": "dtmfDetected", "speech": members})
@@ -514,27 +479,3 @@ def test_caller_input_never_becomes_a_verb_a_url_or_a_placeholder(name: str, dig
             assert not set("<>{}") & set(verb["text"])
         if verb["verb"] == "dial":
             assert urlsplit(f"//{verb['target'][0]['sipUri'].removeprefix('sip:')}").hostname == "pbx.example.com"
-
-
-def _injection() -> Plan:
-    import tempfile  # noqa: PLC0415
-
-    text = """
-variables: {SALES: {type: string, description: Sales, default: "+14155550100"}}
-routes: [{flow: first}]
-fallback: sorry
-flows:
-  first:
-    - {verb: say, text: "Hello {caller_name} from {from}"}
-    - {verb: gather, input: [digits], next: second}
-  second:
-    - {verb: say, text: "{digits} {speech}"}
-    - {verb: play, url: "https://media.example.com/{digits}{speech}"}
-    - {verb: dial, target: [{type: sip, sipUri: "sip:{digits}{speech}@pbx.example.com"}]}
-  sorry: [{verb: hangup}]
-"""
-    with tempfile.TemporaryDirectory() as folder:
-        return plan_of(text, Path(folder))
-
-
-INJECTION = _injection()

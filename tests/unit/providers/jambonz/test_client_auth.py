@@ -15,13 +15,13 @@ from callhooks.providers.jambonz.sip_clients import Client
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.hostile import texts
+from tests.hostile import values as json_values
 from tests.properties import examples
 from tests.sip_clients import ADDRESS, REALM, ClientContainer, FakeClientsTable, attempt, client, md5, result_of
 from tests.support import (
     NOW,
     OUT_OF_ORDER,
-    PASSWORD,
-    WEBHOOK_SECRET,
     FakeDynamoDB,
     FakeSecrets,
     detail_attributes,
@@ -29,8 +29,6 @@ from tests.support import (
     recorded,
     resource,
     signed,
-    signed_event,
-    template,
     unstored,
     with_header,
     without_header,
@@ -79,41 +77,17 @@ class TestAClientWithTheRightPassword:
         assert ClientContainer().result(attempt(method=method, qop=qop)) == OK
         assert ClientContainer().result(attempt(method=method, qop=qop, nc=None, cnonce=None)) == OK
 
-    def test_is_accepted_by_get_with_numbers_as_text_and_without_headers(self) -> None:
-        container = without_webhook_secret()
-        assert result_of(container.get(attempt())) == OK
-        assert result_of(container.get(attempt(method="INVITE", nc="00000002"))) == OK
-
     def test_gets_its_expiry_when_it_registers_and_its_application_always(self) -> None:
         container = ClientContainer()
         container.add(client(expires=1800, application_sid="72c5c38f"))
         assert container.result(attempt()) == {**OK, "expires": 1800, "application_sid": "72c5c38f"}
         assert container.result(attempt(method="INVITE", nc="00000002")) == {**OK, "application_sid": "72c5c38f"}
 
-    def test_may_have_a_number_as_its_name(self) -> None:
-        container = ClientContainer()
+    def test_may_have_a_number_as_its_name_or_be_asked_about_by_get(self) -> None:
+        container = without_webhook_secret()
         container.add(client(username="1001"))
         assert container.result({**attempt(username="1001"), "username": 1001}) == OK
-
-    @pytest.mark.parametrize(
-        "odd",
-        [
-            {"source_address": None, "source_port": "many", "headers": "none", "expires": {"in": 1}, "scheme": 7},
-            {"headers": {"user-agent": ["a", 1], "call-id": None}, "source_address": ["192.0.2.44"], "unknown": [{}]},
-            {"algorithm": None},
-            {"algorithm": ""},
-            {"algorithm": " \n"},
-            {"algorithm": True},
-            {"algorithm": ["SHA-256"]},
-            {"algorithm": "md5"},
-            {"algorithm": "\tMD5 "},
-            {"method": " register\n"},
-            {"qop": ""},
-        ],
-    )
-    def test_is_accepted_despite_unexpected_members(self, odd: dict[str, Any]) -> None:
-        document = attempt(qop=None) if "qop" in odd else attempt()
-        assert ClientContainer().result({**document, **odd}) == OK
+        assert result_of(container.get(attempt(method="INVITE", nc="00000002"))) == OK
 
     def test_is_stored_as_an_event(self) -> None:
         container = ClientContainer()
@@ -128,6 +102,7 @@ class TestAClientWithTheRightPassword:
             "from": "jane@sip.example.com",
         }
         assert "call_id" not in item
+        assert container.clients.calls == ["GetItem", "PutItem"]
         assert container.details == {
             "realm": REALM,
             "uri": "sip:sip.example.com",
@@ -136,17 +111,6 @@ class TestAClientWithTheRightPassword:
             "user_agent": "ExampleSoftphone/1.0",
             "sip_call_id": "reg-1@192.0.2.44",
         }
-
-    def test_can_authenticate_a_call(self) -> None:
-        container = ClientContainer()
-        container.receive(signed(recorded("client_auth_invite")))
-        assert container.kinds == ["client.registered"]
-        assert container.database.item["event_name"] == {"S": "invite"}
-
-    def test_costs_one_read_and_one_write_of_the_clients_table(self) -> None:
-        container = ClientContainer()
-        container.result(attempt())
-        assert container.clients.calls == ["GetItem", "PutItem"]
 
 
 REFUSED = {
@@ -199,17 +163,6 @@ class TestARejectedClient:
         assert observed[0] == observed[1]
         assert observed[0][1:] == (["GetItem", "UpdateItem"], 1)
 
-    def test_does_not_use_up_the_nonce(self) -> None:
-        container = ClientContainer()
-        assert container.result(attempt(password="wrong")) == FAIL
-        assert container.result(attempt()) == OK
-
-    def test_may_have_been_removed_a_moment_ago(self) -> None:
-        container = ClientContainer()
-        assert container.result(attempt()) == OK
-        container.clients.items = {key: item for key, item in container.clients.items.items() if "ha1" not in item}
-        assert container.result(attempt(nc="00000002")) == FAIL
-
     def test_cannot_use_the_names_of_another_client(self) -> None:
         # Joined with a colon, both names and realms are the same text.
         container = ClientContainer()
@@ -229,28 +182,13 @@ class TestAReplay:
         assert container.kinds == ["client.registered", "client.refused"]
         assert [item.get("request_id") for item in container.database.items.values()][1] == {"S": "another"}
 
-    def test_to_another_container_is_rejected(self) -> None:
-        container = ClientContainer()
-        assert container.result(attempt()) == OK
-        another = ClientContainer(clients=container.clients)
-        assert another.result(attempt()) == FAIL
-        assert another.details["reason"] == "replayed"
-
-    def test_by_another_method_is_rejected(self) -> None:
-        container = ClientContainer()
-        assert container.result(attempt()) == OK
-        assert result_of(container.get(attempt())) == FAIL
-
-    def test_is_not_assumed_for_the_next_count_or_another_nonce(self) -> None:
-        container = ClientContainer()
-        for changes in ({}, {"nc": "00000002"}, {"nc": "0000000a"}, {"nonce": "another"}):
-            assert container.result(attempt(**changes)) == OK
-
-    def test_is_not_assumed_for_another_client_with_the_same_nonce(self) -> None:
+    def test_is_not_assumed_for_another_count_nonce_or_client_or_after_a_failure(self) -> None:
         container = ClientContainer()
         container.add(client(username="john"))
-        assert container.result(attempt()) == OK
-        assert container.result(attempt(username="john")) == OK
+        assert container.result(attempt(password="wrong")) == FAIL
+        for changes in ({}, {"nc": "00000002"}, {"nc": "0000000a"}, {"nonce": "another"}, {"username": "john"}):
+            assert container.result(attempt(**changes)) == OK
+        assert ClientContainer(clients=FakeClientsTable(lose_reply=True)).result(attempt()) == OK
 
     def test_is_not_detected_without_a_count(self) -> None:
         container = ClientContainer()
@@ -276,20 +214,17 @@ class TestAReplay:
         replay = {name: value for name, value in first.items() if name not in ("nonce", "nc", "cnonce", "qop")} | parts
         assert container.result(replay) == FAIL
 
-    def test_is_not_assumed_after_a_lost_reply(self) -> None:
-        assert ClientContainer(clients=FakeClientsTable(lose_reply=True)).result(attempt()) == OK
-
-    def test_without_a_request_id_is_rejected(self) -> None:
+    @pytest.mark.parametrize("request_id", ["", "another"])
+    def test_in_another_container_is_rejected_for_a_day(self, request_id: str) -> None:
         container = ClientContainer()
         assert container.result(attempt(), request_id="") == OK
-        assert container.result(attempt(), request_id="") == FAIL
-        assert container.kinds == ["client.registered", "client.refused"]
-
-    def test_is_detected_for_a_day(self) -> None:
-        container = ClientContainer()
-        container.result(attempt())
         (claim,) = [item for key, item in container.clients.items.items() if key.startswith("nonce#")]
         assert claim["expires_at"] == {"N": str(int((NOW + timedelta(days=1)).timestamp()))}
+        another = ClientContainer(clients=container.clients)
+        assert another.result(attempt(), request_id=request_id) == FAIL
+        assert another.details["reason"] == "replayed"
+        another.clients.items = {key: item for key, item in another.clients.items.items() if "ha1" not in item}
+        assert another.result(attempt(nc="00000002")) == FAIL, "the client was removed"
 
     @given(
         nonce=st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"]), min_size=1, max_size=20),
@@ -313,7 +248,7 @@ class TestFailures:
         lines = metric_lines(capsys.readouterr().out)
         return [line["ClientFailuresFromOneAddress"][0] for line in lines if "ClientFailuresFromOneAddress" in line]
 
-    def test_are_counted_for_each_address(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_are_counted_for_each_address_and_hour(self, capsys: pytest.CaptureFixture[str]) -> None:
         container = ClientContainer()
         for document in (
             attempt(password="wrong"),
@@ -325,21 +260,13 @@ class TestFailures:
             attempt(),
         ):
             container.result(document)
-        assert self.counts(capsys) == [1, 2, 3, 1, 1, 4]
-
-    def test_are_counted_for_each_hour(self, capsys: pytest.CaptureFixture[str]) -> None:
-        container = ClientContainer()
-        for seconds in (0, 29 * 60, 60, 3600):
+        failures = {key: item for key, item in container.clients.items.items() if key.startswith("failures#")}
+        assert {item["expires_at"]["N"] for item in failures.values()} == {str(int(NOW.timestamp()) + 7200)}
+        assert not any(ADDRESS in key for key in failures)
+        for seconds in (29 * 60, 60, 3600):
             container.clock.advance(seconds)
             container.result(attempt(password="wrong"))
-        assert self.counts(capsys) == [1, 2, 1, 1]
-
-    def test_expire_and_contain_no_address(self) -> None:
-        container = ClientContainer()
-        container.result(attempt(password="wrong"))
-        ((key, item),) = [pair for pair in container.clients.items.items() if pair[0].startswith("failures#")]
-        assert ADDRESS not in key
-        assert item["expires_at"] == {"N": str(int((NOW + timedelta(hours=2)).timestamp()))}
+        assert self.counts(capsys) == [1, 2, 3, 1, 1, 4, 5, 1, 1]
 
     def test_have_a_metric_for_each_reason(self, capsys: pytest.CaptureFixture[str]) -> None:
         container = ClientContainer()
@@ -357,23 +284,15 @@ class TestFailures:
         ]
         assert {line["provider"] for line in refused} == {"jambonz"}
 
-    def test_match_the_alarm_in_the_template(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_are_the_metric_of_the_alarm(self, capsys: pytest.CaptureFixture[str]) -> None:
         ClientContainer().result(attempt(password="wrong"))
         (line,) = [line for line in metric_lines(capsys.readouterr().out) if "ClientFailuresFromOneAddress" in line]
-        (described,) = line["_aws"]["CloudWatchMetrics"]
-        alarm = resource("ClientFailuresAlarm")
-        assert (alarm["Namespace"], [{"Name": alarm["MetricName"], "Unit": "Count"}]) == (
-            described["Namespace"],
-            described["Metrics"],
-        )
+        ((described,), alarm) = (line["_aws"]["CloudWatchMetrics"], resource("ClientFailuresAlarm"))
+        assert alarm["Namespace"] == described["Namespace"]
+        assert [{"Name": alarm["MetricName"], "Unit": "Count"}] == described["Metrics"]
         (dimensions,) = described["Dimensions"]
-        stack = {"Ref": "AWS::StackName"}
-        values = {name: stack if name == "service" else line[name] for name in dimensions}
+        values = {name: {"Ref": "AWS::StackName"} if name == "service" else line[name] for name in dimensions}
         assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == values
-        assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("Maximum", "notBreaching")
-        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-        assert alarm["Threshold"] == {"Ref": "ClientFailureAlarmThreshold"}
-        assert template()["Parameters"]["ClientFailureAlarmThreshold"]["Default"] == 20
 
     def test_that_cannot_be_counted_are_still_rejected(
         self, capsys: pytest.CaptureFixture[str], log: io.StringIO
@@ -399,23 +318,17 @@ class TestAnOutage:
         assert container.details["reason"] == "not checked"
         assert "UpdateItem" not in container.clients.calls
 
-    def test_of_the_events_table_affects_no_client_and_loses_no_event(self) -> None:
+    @pytest.mark.parametrize("queue_fault", [None, OUT_OF_ORDER])
+    def test_of_the_events_table_affects_no_client_and_loses_no_event(
+        self, queue_fault: Exception | None, log: io.StringIO
+    ) -> None:
         container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
+        container.queue.fault = queue_fault
         assert container.result(attempt()) == OK
         assert container.result(attempt()) == FAIL
-        assert len(container.queue.items) == 2
-
-    def test_of_events_table_and_queue_affects_no_client_and_loses_no_event(self, log: io.StringIO) -> None:
-        container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
-        container.queue.fault = OUT_OF_ORDER
-        assert container.result(attempt()) == OK
-        assert container.result(attempt()) == FAIL
-        assert len(unstored(log.getvalue())) == 2
-
-    def test_of_both_tables_rejects_clients(self) -> None:
-        container = ClientContainer(database=FakeDynamoDB(fault=TIMEOUT))
+        assert len([*container.queue.items, *unstored(log.getvalue())]) == 2
         container.clients.faults = dict.fromkeys(("GetItem", "PutItem", "UpdateItem"), TIMEOUT)
-        assert container.result(attempt()) == FAIL
+        assert container.result(attempt(nc="00000002")) == FAIL
 
     def test_of_the_secret_store_is_a_503_without_a_client_lookup(self) -> None:
         container = ClientContainer()
@@ -458,16 +371,6 @@ class TestAMalformedDelivery:
         assert container.database.item["reason"] == {"S": message}
         assert container.clients.calls == []
 
-    def test_is_stored_separately_for_each_query(self) -> None:
-        container = ClientContainer()
-        for query in ("", "method=REGISTER", "method=INVITE&username=jane", "method=INVITE&username=jane"):
-            assert result_of(container.post("", method="GET", query=query))["status"] == "fail"
-        assert len(container.database.items) == 3
-
-    def test_over_128_kb_is_rejected(self) -> None:
-        answer = ClientContainer().post(attempt(unknown="x" * 140_000))
-        assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
-
 
 class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize(
@@ -500,39 +403,7 @@ class TestAnUnauthenticatedRequest:
         assert {detail_attributes(item)["reason"]["S"] for item in container.database.items.values()} == reasons
 
 
-class TestSecrecy:
-    def test_the_table_contains_no_password(self) -> None:
-        container = ClientContainer()
-        container.add(client(password="a long password"))
-        assert "a long password" not in json.dumps(container.clients.items)
-
-    def test_the_repr_of_a_client_contains_no_ha1(self) -> None:
-        assert client().ha1 not in repr(client())
-
-    def test_the_log_contains_no_secrets_or_personal_data(
-        self, log: io.StringIO, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        container = ClientContainer()
-        documents = [attempt(), attempt(), attempt(password="wrong"), attempt(username="john")]
-        documents.append({**attempt(), "nonce": None})
-        for document in documents:
-            container.result(document)
-        container.clients.faults = {"GetItem": TIMEOUT}
-        container.result(attempt())
-        written = log.getvalue() + capsys.readouterr().out
-        assert log.getvalue().count("\n") >= len(documents)
-        hidden = [PASSWORD, WEBHOOK_SECRET, client().ha1, "jane", "john", ADDRESS, "InFriVGWVoKeCckYrTx7wg"]
-        hidden += [document["response"] for document in documents if "response" in document]
-        assert [secret for secret in hidden if secret in written] == []
-
-
-texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 encodable_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=10,
-)
 DIGEST_MEMBERS = ["method", "username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce"]
 harmless_texts = st.sampled_from(["", " ", "\u3000", "md5", " MD5\n", "register", "\tRegister "])
 # Unicode's White_Space, which differs slightly from Python's.
@@ -558,12 +429,14 @@ def is_equivalent(name: str, value: object) -> bool:
             return bool(value == attempt()[name])
 
 
-class TestAnyInput:
-    @given(body=st.binary(max_size=300) | json_values.map(lambda value: json.dumps(value).encode()))
-    @examples(200)
-    def test_as_a_body_is_rejected(self, body: bytes) -> None:
-        assert ClientContainer().result(body)["status"] == "fail"
+def test_the_table_contains_no_password_and_the_repr_of_a_client_no_ha1() -> None:
+    container = ClientContainer()
+    container.add(client(password="a long password"))
+    assert "a long password" not in json.dumps(container.clients.items)
+    assert client().ha1 not in repr(client())
 
+
+class TestAnyInput:
     @given(query=texts | st.dictionaries(st.sampled_from(DIGEST_MEMBERS + OTHER_MEMBERS), st.text(max_size=20)))
     @examples(200)
     def test_as_a_query_is_rejected(self, query: str | dict[str, str]) -> None:
@@ -572,26 +445,19 @@ class TestAnyInput:
             assert result_of(container.post("", method="GET", query=text))["status"] == "fail"
 
     @given(
-        members=st.dictionaries(st.sampled_from(DIGEST_MEMBERS), json_values | harmless_texts, min_size=1, max_size=3)
+        members=st.dictionaries(st.sampled_from(DIGEST_MEMBERS), json_values | harmless_texts, min_size=1, max_size=3),
+        others=st.dictionaries(st.sampled_from(OTHER_MEMBERS) | texts.map("x{}".format), json_values, max_size=3),
     )
-    @example(members={"algorithm": ""})
-    @example(members={"algorithm": "\x1f"})
-    @example(members={"algorithm": float("nan")})
+    @example(members={"algorithm": ""}, others={})
+    @example(members={"algorithm": "\x1f"}, others={})
+    @example(members={"algorithm": float("nan")}, others={})
     @examples(300)
-    def test_in_digest_members_is_accepted_only_if_the_digest_stays_valid(self, members: dict[str, Any]) -> None:
+    def test_is_accepted_only_if_the_digest_stays_valid(self, members: dict[str, Any], others: dict[str, Any]) -> None:
         container = ClientContainer()
-        answer = container.result({**attempt(), **members})
+        answer = container.result({**attempt(), **others, **members})
         unchanged = all(is_equivalent(name, value) for name, value in members.items())
         assert answer["status"] == ("ok" if unchanged else "fail")
         assert len(container.database.items) == 1
-
-    @given(members=st.dictionaries(st.sampled_from(OTHER_MEMBERS) | texts.map("x{}".format), json_values, max_size=6))
-    @examples(200)
-    def test_in_other_members_does_not_affect_the_result(self, members: dict[str, Any]) -> None:
-        container = ClientContainer()
-        assert container.result({**attempt(), **members}) == OK
-        assert container.kinds == ["client.registered"]
-        json.dumps(container.database.item, default=repr, ensure_ascii=False).encode()  # no lone surrogate is left
 
     @given(username=encodable_texts, realm=encodable_texts, password=encodable_texts)
     @examples(100)
@@ -602,13 +468,3 @@ class TestAnyInput:
         document = attempt(username=known.username, realm=known.realm, password=password)
         assert container.result(document) == OK
         assert container.result({**document, "username": f"{known.username} "}) == FAIL
-
-
-def test_the_recorded_get_has_the_same_members_as_the_recorded_post() -> None:
-    query = dict(part.split("=", 1) for part in recorded("client_auth_register_get")["rawQueryString"].split("&"))
-    assert set(query) == set(json.loads(recorded("client_auth_register")["body"])) - {"headers"}
-
-
-def test_a_base64_body_is_accepted() -> None:
-    event = signed_event(attempt(), base64_encoded=True, path="/webhooks/client-auth")
-    assert result_of(ClientContainer().receive(event)) == OK

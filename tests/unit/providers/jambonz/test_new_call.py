@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import json
@@ -28,6 +27,7 @@ from tests.support import (
     Clock,
     Container,
     FakeDynamoDB,
+    FakeQueue,
     FakeSecrets,
     body_of,
     detail_attributes,
@@ -43,14 +43,10 @@ CALL = {"call_sid": "d2515c3b", "from": "+12125550187", "to": "+14155550123", "c
 
 
 class TestANewCall:
-    def test_gets_the_verbs_of_the_first_matching_route(self) -> None:
-        answer = Container().receive(signed(recorded("new_call")))
-        assert answer.statusCode == 200
-        assert answer.verbs == RECEPTION
-
     def test_is_stored_with_raw_body_answer_and_normalised_members(self) -> None:
         container = Container()
         answer = container.receive(signed(recorded("new_call")))
+        assert (answer.statusCode, answer.verbs) == (200, RECEPTION)
         item = container.database.item
         assert item["pk"] == {"S": "jambonz#d2515c3b-b79a-41a2-971a-445e769c823c"}
         assert item["sk"] == {"S": "event#new-call"}
@@ -72,82 +68,38 @@ class TestANewCall:
         assert detail_attributes(item)["trunk"] == {"S": "example-carrier"}
         assert item["expires_at"] == {"N": str(int(NOW.timestamp()) + 90 * 86400)}
 
-    def test_with_a_short_body_is_stored_uncompressed(self) -> None:
+    @pytest.mark.parametrize(
+        ("body", "verbs"),
+        [
+            ({"call_sid": "abc"}, VOICEMAIL),
+            ({"call_sid": "abc", "call_status": "TRYING"}, VOICEMAIL),
+            ({"call_sid": "abc", "call_status": "Trying", "sip_status": False}, VOICEMAIL),
+            ({"call_sid": "abc", "to": 14155550123}, RECEPTION),
+            ('{"call_sid": "abc", "n": ' + "9" * 5000 + "}", VOICEMAIL),
+            ('\ufeff{"call_sid": "abc"}', VOICEMAIL),
+            ('{"call_sid": "abc", "call_sid": "abc"}', VOICEMAIL),
+        ],
+    )
+    def test_requires_only_a_call_sid(self, body: object, verbs: object) -> None:
         container = Container()
-        container.receive_call(CALL)
+        assert container.receive_call(body).verbs == verbs
+        item = container.database.item
+        assert (item["sk"], item["kind"]) == ({"S": "event#new-call"}, {"S": "call.initiated"})
+        assert "sip_status" not in detail_attributes(item)
+
+    def test_may_have_a_base64_body_and_header_names_in_any_case(self) -> None:
+        container = Container()
+        event = signed_event(CALL, base64_encoded=True)
+        event["headers"] = {name.title(): value for name, value in event["headers"].items()}
+        assert container.receive(event).verbs == RECEPTION
         assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
         assert container.database.item["body_encoding"] == {"S": "identity"}
-
-    @pytest.mark.parametrize("status", ["TRYING", "Trying", "trying"])
-    def test_may_have_a_status_in_any_case(self, status: str) -> None:
-        container = Container()
-        container.receive_call({"call_sid": "abc", "call_status": status})
-        assert container.database.item["sk"] == {"S": "event#new-call"}
-        assert container.database.item["kind"] == {"S": "call.initiated"}
-
-    def test_ignores_a_sip_status_that_is_not_a_number(self) -> None:
-        container = Container()
-        container.receive_call({"call_sid": "abc", "sip_status": False})
-        assert "sip_status" not in detail_attributes(container.database.item)
-
-    def test_requires_only_a_call_sid(self) -> None:
-        container = Container()
-        assert container.receive_call({"call_sid": "abc"}).verbs == VOICEMAIL
-        assert container.database.item["sk"] == {"S": "event#new-call"}
-
-    @pytest.mark.parametrize("name", ["new_call", "new_call_outbound", "new_call_siprec", "redirect_to_call_hook"])
-    def test_in_every_recorded_delivery_is_answered_and_stored(self, name: str) -> None:
-        container = Container()
-        assert container.receive(signed(recorded(name))).statusCode == 200
-        assert container.database.item["call_id"]["S"] == body_of(name)["call_sid"]
 
     def test_created_by_rest_is_an_answered_outbound_call(self) -> None:
         container = Container()
         container.receive(signed(recorded("new_call_outbound")))
         assert container.database.item["kind"] == {"S": "call.answered"}
         assert container.database.item["direction"] == {"S": "outbound"}
-
-    @pytest.mark.parametrize(
-        "odd",
-        [
-            {"from": {"user": "x"}, "to": [1], "direction": 7, "sip": "INVITE", "defaults": [], "env_vars": "no"},
-            {"sip_status": "many", "has_recording": "perhaps", "call_status": {"is": "trying"}, "participants": 1},
-            {"caller_name": "\ud83d", "from": "\udc00", "to": "  ", "unknown": {"deep": [None]}},
-            {"sip": {"headers": {"X-CID": 5, "via": None}, "payload": [1, {"type": []}]}},
-            {"from": 12125550187, "to": 14155550123, "sip_status": 1e400},
-            {"sip_status": float("nan"), "env_vars": {"KEY": float("inf")}, "customerData": {"a": 10**4000}},
-        ],
-    )
-    def test_with_members_of_unexpected_types_is_answered_and_stored(self, odd: dict[str, Any]) -> None:
-        container = Container()
-        answer = container.receive_call({"call_sid": "abc", **odd})
-        assert answer.statusCode == 200
-        assert answer.verbs
-        json.dumps(container.database.item, default=repr).encode()
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            '{"call_sid": "abc", "n": ' + "9" * 5000 + "}",
-            '\ufeff{"call_sid": "abc"}',
-            '{"call_sid": "abc", "call_sid": "abc"}',
-        ],
-    )
-    def test_in_unusual_json_is_answered(self, body: str) -> None:
-        assert Container().receive_call(body).verbs == VOICEMAIL
-
-    def test_may_have_a_phone_number_as_a_number(self) -> None:
-        assert Container().receive_call({"call_sid": "abc", "to": 14155550123}).verbs == RECEPTION
-
-    def test_in_a_base64_body_is_decoded_before_the_signature_check(self) -> None:
-        container = Container()
-        assert container.receive_call(CALL, base64_encoded=True).verbs == RECEPTION
-        assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
-
-    def test_may_have_header_names_in_any_case(self) -> None:
-        event = signed_event(CALL)
-        event["headers"] = {name.title(): value for name, value in event["headers"].items()}
-        assert Container().receive(event).verbs == RECEPTION
 
     def test_with_a_name_cut_inside_an_emoji_is_stored_with_the_rest(self) -> None:
         container = Container()
@@ -157,74 +109,46 @@ class TestANewCall:
 
 
 class TestDuplicatesAndLaterRequests:
-    def test_a_duplicate_is_stored_once_and_gets_the_first_answer(self) -> None:
+    def test_a_duplicate_gets_the_first_answer_for_one_write_at_most(self) -> None:
         container = Container()
         first = container.receive_call(CALL)
         container.clock.advance(1)
-        duplicate = container.receive_call(CALL, request_id="request-2")
-        assert (duplicate.statusCode, duplicate.body) == (first.statusCode, first.body)
-        assert (first.replayed, duplicate.replayed) == (False, True)
-        assert len(container.database.items) == 1
-
-    def test_a_duplicate_gets_the_first_answer_after_a_change_of_the_plan(self) -> None:
-        database = FakeDynamoDB()
-        first = Container(database).receive_call(CALL)
-        changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
-        duplicate = Container(database, plan=changed).receive_call(CALL, request_id="request-2")
-        assert duplicate.body == first.body
-        assert duplicate.replayed
-
-    def test_a_duplicate_costs_one_write_in_another_container_and_none_in_the_same(self) -> None:
-        container = Container()
-        container.receive_call(CALL)
-        assert container.database.calls == 1
-        container.receive_call(CALL, request_id="request-2")
+        again = container.receive_call(CALL, request_id="request-2")
+        assert (first.replayed, again.replayed, again.statusCode, again.body) == (False, True, 200, first.body)
         assert container.database.calls == 1
         Container(container.database).receive_call(CALL, request_id="request-3")
-        assert container.database.calls == 2
+        assert (container.database.calls, len(container.database.items)) == (2, 1)
+
+    # A recording that is sent twice has the request id of the first delivery, as after a lost reply.
+    @pytest.mark.parametrize(("first_id", "second_id"), [("request-1", "request-2"), ("request-1",) * 2, ("", "")])
+    def test_a_duplicate_gets_the_first_answer_after_a_change_of_the_plan(self, first_id: str, second_id: str) -> None:
+        database = FakeDynamoDB()
+        first = Container(database).receive_call(CALL, request_id=first_id)
+        changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
+        duplicate = Container(database, plan=changed).receive_call(CALL, request_id=second_id)
+        assert (duplicate.body, duplicate.replayed) == (first.body, True)
+
+    def test_a_later_request_for_verbs_is_a_separate_event_and_stored_once(self) -> None:
+        container = Container()
+        redirect = signed(recorded("redirect_to_call_hook"))
+        requests = [
+            signed(recorded("new_call")),
+            redirect,
+            redirect,
+            {**redirect, "rawQueryString": "again=1"},
+            signed(recorded("redirect_to_call_hook"), now=NOW.replace(second=1)),
+            # before the answer
+            signed_event({**body_of("redirect_to_call_hook"), "call_status": "trying", "sip_status": 100}),
+        ]
+        assert [container.receive(one).replayed for one in requests] == [False, False, True, False, False, False]
+        kinds = [item["kind"]["S"] for item in container.database.items.values()]
+        assert kinds == ["call.initiated", *["call.verb"] * 3, kinds[4]]
 
     def test_a_lost_reply_does_not_make_a_call_a_duplicate(self) -> None:
         container = Container(FakeDynamoDB(lose_reply=True))
         answer = container.receive_call(CALL)
         assert answer.verbs == RECEPTION
         assert not answer.replayed
-
-    def test_a_later_request_for_verbs_is_a_separate_event(self) -> None:
-        container = Container()
-        container.receive(signed(recorded("new_call")))
-        container.receive(signed(recorded("redirect_to_call_hook")))
-        kinds = {key[1]: item["kind"]["S"] for key, item in container.database.items.items()}
-        assert kinds.pop("event#new-call") == "call.initiated"
-        assert list(kinds.values()) == ["call.verb"]
-
-    def test_a_later_request_is_stored_once_and_a_new_one_separately(self) -> None:
-        container = Container()
-        redirect = signed(recorded("redirect_to_call_hook"))
-        container.receive(redirect)
-        container.receive(redirect)
-        assert len(container.database.items) == 1
-        container.receive({**redirect, "rawQueryString": "again=1"})
-        container.receive(signed(recorded("redirect_to_call_hook"), now=NOW.replace(second=1)))
-        assert len(container.database.items) == 3
-
-    def test_a_recording_that_is_sent_twice_gets_the_stored_answer(self) -> None:
-        # It has the request id of the first delivery, as after a lost reply, but the plan has changed.
-        database = FakeDynamoDB()
-        first = Container(database).receive_call(CALL)
-        changed = Plan(routes=(Route("new"),), flows={"new": Flow([{"verb": "hangup"}])}, fallback=APOLOGY)
-        assert Container(database, plan=changed).receive_call(CALL).body == first.body
-
-    def test_a_duplicate_may_have_no_request_id(self) -> None:
-        database = FakeDynamoDB()
-        Container(database).receive_call(CALL, request_id="")
-        assert Container(database).receive_call(CALL, request_id="").replayed
-
-    def test_a_redirect_before_the_answer_is_a_separate_event(self) -> None:
-        container = Container()
-        container.receive(signed(recorded("new_call")))
-        redirect = {**body_of("redirect_to_call_hook"), "call_status": "trying", "sip_status": 100}
-        assert not container.receive_call(redirect).replayed
-        assert len(container.database.items) == 2
 
 
 class TestAMalformedLambdaEvent:
@@ -243,36 +167,17 @@ class TestAMalformedLambdaEvent:
         ],
     )
     def test_is_processed_as_far_as_possible(self, changes: dict[str, Any]) -> None:
-        container = Container()
-        assert container.receive({**signed_event(CALL), **changes}).verbs == RECEPTION
-        redirect = signed_event(body_of("redirect_to_call_hook"))
-        assert container.receive({**redirect, **changes}).verbs == RECEPTION
-
-    @pytest.mark.parametrize(
-        ("changes", "status"),
-        [
-            ({"headers": None}, 401),
-            ({"headers": ["a"]}, 401),
-            ({"headers": {"authorization": 5, "jambonz-signature": ["x"]}}, 401),
-            ({"body": {}, "isBase64Encoded": True}, 401),
-            ({"body": {"call_sid": "abc"}}, 400),
-            ({"body": 5}, 400),
-            ({"body": None}, 401),
-        ],
-    )
-    def test_without_credentials_or_body_is_rejected(self, changes: dict[str, Any], status: int) -> None:
-        assert Container().receive({**signed_event(CALL), **changes}).statusCode == status
-
-    def test_that_is_empty_is_rejected(self) -> None:
-        assert Container().receive({}).statusCode == 401
+        for body in (CALL, body_of("redirect_to_call_hook")):
+            assert Container().receive({**signed_event(body), **changes}).verbs == RECEPTION
 
 
 class TestAGet:
     def test_without_parameters_is_answered_by_the_last_route_and_stored(self) -> None:
-        container = Container()
-        event = signed(recorded("new_call_get"))
+        container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
+        event = signed(recorded("new_call_get"), now=container.clock.now)
         assert container.receive(event).verbs == VOICEMAIL
-        assert container.receive(event).replayed
+        container.clock.advance(2)
+        assert container.receive(event).replayed, "after midnight too"
         assert container.database.item["pk"] == {"S": "jambonz#none#undated"}
 
     def test_without_a_signature_is_stored_for_each_request(self) -> None:
@@ -327,66 +232,36 @@ class TestAGet:
         assert (item["pk"], item["occurred_at"]) == ({"S": "jambonz#none#undated"}, item["received_at"])
         assert "call_id" not in item
 
-    def test_retried_after_midnight_is_a_duplicate(self) -> None:
-        container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
-        event = signed_event("", method="GET", now=container.clock.now)
-        container.receive(event)
-        container.clock.advance(2)
-        assert container.receive(event).replayed
 
-    def test_is_accepted_with_a_wrong_signature(self) -> None:
-        event = signed_event("", method="GET", secret="another")
-        assert Container().receive(event).statusCode == 200
-
-    def test_requires_the_basic_credentials(self) -> None:
-        event = without_header(signed_event("", method="GET"), "authorization")
-        assert Container().receive(event).statusCode == 401
+TIME = int(NOW.timestamp())
 
 
 class TestAnUnauthenticatedRequest:
     @pytest.mark.parametrize(
-        "authorization",
-        [None, "", "Basic", "Basic !!!", "Basic d3Jvbmc=", "Bearer abc", "Basic amFtYm9uejp3cm9uZw==", "Basic \u00e9"],
-    )
-    def test_with_missing_or_wrong_basic_credentials_is_rejected(self, authorization: str | None) -> None:
-        event = without_header(signed_event(CALL), "authorization")
-        if authorization is not None:
-            event = with_header(event, "authorization", authorization)
-        self.assert_rejected(event)
-
-    @pytest.mark.parametrize("authorization", [None, "", "Basic !!!", "Bearer abc"])
-    def test_without_credentials_is_rejected_before_a_secret_is_read(self, authorization: str | None) -> None:
-        container = Container()
-        container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
-        event = without_header(signed_event(CALL), "authorization")
-        if authorization is not None:
-            event = with_header(event, "authorization", authorization)
-        assert container.receive(event).statusCode == 401
-        assert container.secrets.reads == 0
-
-    @pytest.mark.parametrize(
-        "signature",
+        ("header", "value", "is_prechecked"),
         [
-            None,
-            "",
-            "t=1,v1=",
-            "garbage",
-            "v1=00",
-            f"t={int(NOW.timestamp())}",
-            f"t={int(NOW.timestamp())},v1=\u00e9\u0000",
-            f"t={int(NOW.timestamp())},v1={'0' * 64}",
-            f"t={'9' * 5000},v1={'0' * 64}",
-            "t=\u0661\u0662,v1=00",
+            *(("authorization", value, True) for value in (None, "", "Basic !!!", "Bearer x", "Basic \u00e9")),
+            *(("authorization", value, False) for value in ("Basic", "Basic d3Jvbmc=", "Basic amFtYm9uejp3cm9uZw==")),
+            *(
+                ("jambonz-signature", value, False)
+                for value in (
+                    None, "", "t=1,v1=", "garbage", "v1=00", f"t={TIME}", f"t={TIME},v1=\u00e9\u0000",
+                    f"t={TIME},v1={'0' * 64}", f"t={'9' * 5000},v1={'0' * 64}", "t=\u0661\u0662,v1=00",
+                    signed_event({**CALL, "to": "+19005550000"})["headers"]["jambonz-signature"],
+                )
+            ),
         ],
-    )
-    def test_with_a_missing_or_wrong_signature_is_rejected(self, signature: str | None) -> None:
-        event = without_header(signed_event(CALL), "jambonz-signature")
-        if signature is not None:
-            event = with_header(event, "jambonz-signature", signature)
-        self.assert_rejected(event)
-
-    def test_with_a_changed_body_is_rejected(self) -> None:
-        self.assert_rejected({**signed_event(CALL), "body": json.dumps({**CALL, "to": "+19005550000"})})
+    )  # fmt: skip
+    def test_with_a_missing_or_wrong_header_is_rejected(
+        self, header: str, value: str | None, is_prechecked: bool
+    ) -> None:
+        container = Container()
+        event = without_header(signed_event(CALL), header)
+        answer = container.receive(event if value is None else with_header(event, header, value))
+        assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
+        assert "www-authenticate" in answer.headers
+        assert container.database.calls == 0
+        assert (container.secrets.reads == 0) is is_prechecked
 
     @pytest.mark.parametrize(("seconds", "status"), [(-301, 401), (-299, 200), (299, 200), (301, 401)])
     def test_with_a_signature_more_than_five_minutes_off_is_rejected(self, seconds: int, status: int) -> None:
@@ -395,26 +270,37 @@ class TestAnUnauthenticatedRequest:
         container.clock.advance(seconds)
         assert container.receive(event).statusCode == status
 
-    def assert_rejected(self, event: Any) -> None:
-        container = Container()
-        answer = container.receive(event)
-        assert answer.statusCode == 401
-        assert answer.problem["title"] == "Unauthorized"
-        assert "www-authenticate" in answer.headers
-        assert container.database.calls == 0
-
 
 class TestSecrets:
-    def test_allow_several_webhook_secrets_at_once(self) -> None:
+    @pytest.mark.parametrize("others", [["new"], ["", "\ud800"], ["pasted with its newline\n"]])
+    def test_may_be_several_of_which_any_valid_one_is_accepted(self, others: list[str]) -> None:
         container = Container()
-        container.secrets.webhook_secrets = ["new", WEBHOOK_SECRET]
-        for secret in ("new", WEBHOOK_SECRET):
-            assert container.receive_call(CALL, secret=secret).statusCode == 200
+        container.secrets.webhook_secrets = [*others, WEBHOOK_SECRET]
+        for secret in {"new", WEBHOOK_SECRET} & {*others, WEBHOOK_SECRET}:
+            assert container.receive_call(CALL, secret=secret).verbs == RECEPTION
 
-    def test_that_are_invalid_do_not_affect_the_others(self) -> None:
+    @pytest.mark.parametrize(("seconds", "secret", "status"), [(61, "rotated", 200), (301, WEBHOOK_SECRET, 401)])
+    def test_that_rotate_are_read_again_after_a_failed_check_or_five_minutes(
+        self, seconds: float, secret: str, status: int
+    ) -> None:
         container = Container()
-        container.secrets.webhook_secrets = ["", WEBHOOK_SECRET, "\ud800"]
-        assert container.receive_call(CALL).verbs == RECEPTION
+        container.receive_call(CALL)
+        container.secrets.webhook_secrets = ["rotated"]
+        container.clock.advance(seconds)
+        assert container.receive_call(CALL, secret=secret).statusCode == status
+
+    @pytest.mark.parametrize(
+        "broken", [{"fault": ReadTimeoutError(endpoint_url="https://secretsmanager")}, {"webhook_secrets": ["\ud800"]}]
+    )
+    def test_stay_in_use_while_they_cannot_be_read_again(self, broken: dict[str, Any]) -> None:
+        container = Container()
+        container.receive_call(CALL)
+        vars(container.secrets).update(broken)
+        container.clock.advance(3600)
+        assert container.receive_call({"call_sid": "later"}).statusCode == 200
+        reads = container.secrets.reads
+        container.receive_call({"call_sid": "much later"})
+        assert container.secrets.reads == reads
 
     def test_that_change_during_an_outage_leave_calls_the_fallback(self) -> None:
         container = Container()
@@ -436,7 +322,7 @@ class TestSecrets:
         container.secrets.fault = ReadTimeoutError(endpoint_url="https://secretsmanager")
         for _ in range(5):
             assert container.receive_call(CALL).verbs == APOLOGY
-        assert container.secrets.reads == 1
+        assert (container.secrets.reads, container.database.calls) == (1, 0)
         container.secrets.fault = None
         container.clock.advance(1.1)
         assert container.receive_call(CALL).verbs == RECEPTION
@@ -447,11 +333,6 @@ class TestSecrets:
         for password, status in (("new", 200), (PASSWORD, 200), ("old", 401), ("", 401)):
             event = with_header(signed_event(CALL), "authorization", basic_header_value(USERNAME, password))
             assert container.receive(event).statusCode == status
-
-    def test_with_a_trailing_newline_do_not_affect_the_others(self) -> None:
-        container = Container()
-        container.secrets.webhook_secrets = ["pasted with its newline\n", WEBHOOK_SECRET]
-        assert container.receive_call(CALL).verbs == RECEPTION
 
     def test_match_any_of_several_digests(self) -> None:
         event = signed_event(CALL)
@@ -464,12 +345,6 @@ class TestSecrets:
         container.secrets.webhook_secrets = []
         assert container.receive(without_header(signed_event(CALL), "jambonz-signature")).statusCode == 200
 
-    def test_are_read_once(self) -> None:
-        container = Container()
-        for number in range(3):
-            container.receive_call({"call_sid": f"call-{number}"})
-        assert container.secrets.reads == 2
-
     def test_are_read_again_at_most_once_a_minute_after_rejections(self) -> None:
         container = Container()
         wrong = signed_event(CALL, secret="wrong")
@@ -480,30 +355,6 @@ class TestSecrets:
         for _ in range(5):
             container.receive(wrong)
         assert container.secrets.reads == 4
-
-    def test_are_read_again_when_a_check_fails_after_a_rotation(self) -> None:
-        container = Container()
-        container.receive_call(CALL)
-        container.secrets.webhook_secrets = ["rotated"]
-        container.clock.advance(61)
-        assert container.receive_call(CALL, secret="rotated").statusCode == 200
-
-    def test_that_were_removed_stop_working_after_five_minutes(self) -> None:
-        container = Container()
-        container.receive_call(CALL)
-        container.secrets.webhook_secrets = ["rotated"]
-        container.clock.advance(301)
-        assert container.receive_call(CALL, secret=WEBHOOK_SECRET).statusCode == 401
-
-    def test_stay_in_use_while_they_cannot_be_read_again(self) -> None:
-        container = Container()
-        container.receive_call(CALL)
-        container.secrets.fault = ReadTimeoutError(endpoint_url="https://secretsmanager")
-        container.clock.advance(3600)
-        assert container.receive_call({"call_sid": "later"}).statusCode == 200
-        reads = container.secrets.reads
-        container.receive_call({"call_sid": "much later"})
-        assert container.secrets.reads == reads
 
     @pytest.mark.parametrize(
         "value",
@@ -523,25 +374,12 @@ class TestSecrets:
         container.secrets.text = value
         assert container.receive_call(CALL).verbs == APOLOGY
 
-    def test_that_become_invalid_leave_the_cached_ones_in_use(self) -> None:
-        container = Container()
-        container.receive_call(CALL)
-        container.secrets.webhook_secrets = ["\ud800"]
-        container.clock.advance(301)
-        assert container.receive_call(CALL).statusCode == 200
-
 
 class TestAMalformedBody:
     @pytest.mark.parametrize(
         ("body", "detail"),
         [
             ("", "The body is not JSON."),
-            ("call_sid=abc", "The body is not JSON."),
-            ('{"call_sid": "abc"', "The body is not JSON."),
-            ("[" * 100_000, "The body is nested too deeply."),
-            (b'{"call_sid": "\xff"}', "The body is not valid UTF-8."),
-            ("null", "The body is not a JSON object."),
-            ("[]", "The body is not a JSON object."),
             ('"call_sid"', "The body is not a JSON object."),
             ("{}", "call_sid is missing or empty."),
             ('{"call_sid": ""}', "call_sid is missing or empty."),
@@ -555,8 +393,7 @@ class TestAMalformedBody:
     def test_gets_400_with_the_reason(self, body: str | bytes, detail: str) -> None:
         container = Container()
         answer = container.receive_call(body)
-        assert answer.statusCode == 400
-        assert answer.problem["detail"] == detail
+        assert (answer.statusCode, answer.problem["detail"]) == (400, detail)
         assert container.database.calls == 0
 
     def test_in_broken_base64_gets_400(self) -> None:
@@ -613,25 +450,19 @@ class TestADatabaseOutage:
             ClientError(THROTTLED, "PutItem"),
             ClientError(DENIED, "PutItem"),
             ConnectTimeoutError(endpoint_url="https://dynamodb"),
-            ReadTimeoutError(endpoint_url="https://dynamodb"),
             RuntimeError("unexpected"),
         ],
     )
-    def test_sends_the_event_to_the_queue_and_the_call_gets_its_verbs(self, fault: Exception, log: io.StringIO) -> None:
-        container = Container(FakeDynamoDB(fault=fault))
-        answer = container.receive_call(CALL)
-        assert answer.verbs == RECEPTION
-        (item,) = container.queue.items
-        assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
-        assert unstored(log.getvalue()) == []
-
-    def test_with_a_queue_outage_logs_the_event_and_the_call_gets_its_verbs(self, log: io.StringIO) -> None:
-        container = Container(FakeDynamoDB(fault=ClientError(DENIED, "PutItem")))
-        container.queue.fault = OUT_OF_ORDER
+    @pytest.mark.parametrize("queue_fault", [None, OUT_OF_ORDER])
+    def test_sends_the_event_to_the_queue_or_the_log_and_the_call_gets_its_verbs(
+        self, fault: Exception, queue_fault: Exception | None, log: io.StringIO
+    ) -> None:
+        container = Container(FakeDynamoDB(fault=fault), queue=FakeQueue(fault=queue_fault))
         assert container.receive_call(CALL).verbs == RECEPTION
-        (item,) = unstored(log.getvalue())
+        queued, logged = container.queue.items, unstored(log.getvalue())
+        assert (len(queued), len(logged)) == ((0, 1) if queue_fault else (1, 0))
+        (item,) = queued or logged
         assert (item["call_id"], json.loads(item["answer"]["S"])) == ({"S": CALL["call_sid"]}, RECEPTION)
-        assert '"failure":"AccessDeniedException"' in log.getvalue()
 
     def test_does_not_stop_requests_for_the_next_delivery(self) -> None:
         container = Container(FakeDynamoDB(fault=ClientError(THROTTLED, "PutItem")))
@@ -663,13 +494,6 @@ class TestADatabaseOutage:
 
 
 class TestTheFallback:
-    def test_answers_a_call_if_the_secret_store_fails_on_a_cold_start(self) -> None:
-        container = Container()
-        container.secrets.fault = ConnectTimeoutError(endpoint_url="https://secretsmanager")
-        answer = container.receive_call(CALL)
-        assert (answer.statusCode, answer.verbs) == (200, APOLOGY)
-        assert container.database.calls == 0
-
     @pytest.mark.parametrize(
         ("body", "status"),
         [("not JSON", 400), ("{}", 400), (" " * 140_000, 413), (json.dumps(body_of("redirect_to_call_hook")), 503)],
@@ -718,24 +542,7 @@ class TestTheFallback:
 
 
 class TestTheLog:
-    def test_contains_no_secrets_or_personal_data(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-        container = Container()
-        container.receive(signed(recorded("new_call")))
-        container.receive(signed_event(CALL, secret="wrong"))
-        container.receive_call('{"call_sid": 5, "from": "+12125550187"}')
-        container.secrets.fault = RuntimeError(WEBHOOK_SECRET)
-        container.clock.advance(3600)
-        container.receive_call(CALL)
-        written = log.getvalue() + capsys.readouterr().out
-        assert written.count("\n") >= 4
-        for hidden in ("2125550187", "4155550123", "Jane", "s3cr3t", "amFtYm9uejpzM2NyM3Q", WEBHOOK_SECRET):
-            assert hidden not in written
-
     def test_has_one_line_for_a_call(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
         Container().receive_call(CALL)
         (line,) = [*log.getvalue().splitlines(), *capsys.readouterr().out.splitlines()]
         assert json.loads(line)["call_id"] == CALL["call_sid"]
-
-
-def unpack(packed: str) -> bytes:
-    return gzip.decompress(base64.b64decode(packed))

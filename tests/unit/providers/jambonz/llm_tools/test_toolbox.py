@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import io
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -12,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 from callhooks.events.event_item import Item
 from callhooks.providers.jambonz.llm_tools.toolbox import (
@@ -122,23 +124,10 @@ class TestAFunction:
         assert schema["properties"]["few"] == {
             "default": 1, "description": "How many.", "minimum": 1, "maximum": 10, "type": "integer",
         }  # fmt: skip
-
-    def test_has_a_schema_without_references_and_titles(self) -> None:
-        schema: Any = tool_of(order).parameters
         assert schema["properties"]["size"] == {"default": "small", "enum": ["small", "large"], "type": "string"}
         address = schema["properties"]["address"]["anyOf"][0]
         assert address["properties"] == {"street": {"type": "string"}, "title": {"default": "", "type": "string"}}
         assert "$ref" not in json.dumps(schema)
-
-    def test_may_have_no_parameters(self) -> None:
-        assert tool_of(do_nothing).parameters == {"additionalProperties": False, "properties": {}, "type": "object"}
-
-    def test_may_have_keyword_only_parameters(self) -> None:
-        def keyword(*, number: int) -> int:
-            """Count."""
-            return number
-
-        assert checked({"number": "7"}, keyword) == {"number": 7}
 
     @pytest.mark.parametrize(
         ("code", "why"),
@@ -158,10 +147,6 @@ class TestAFunction:
         ],
     )
     def test_is_not_a_tool_if_a_model_could_not_use_it(self, code: str, why: str) -> None:
-        import threading  # noqa: PLC0415
-
-        import pydantic  # noqa: PLC0415
-
         namespace: dict[str, Any] = {"threading": threading, "pydantic": pydantic}
         exec(code, namespace)  # noqa: S102
         function = next(value for name, value in namespace.items() if name.startswith(("f", "g")) and callable(value))
@@ -170,6 +155,11 @@ class TestAFunction:
 
 
 class TestArguments:
+    @pytest.mark.parametrize("given", [None, {}, "", "{}"])
+    def test_may_be_missing_if_the_tool_has_none(self, given: object) -> None:
+        assert tool_of(do_nothing).parameters == {"additionalProperties": False, "properties": {}, "type": "object"}
+        assert checked(given, do_nothing) == {}
+
     @pytest.mark.parametrize(
         ("given", "name", "expected"),
         [
@@ -186,10 +176,6 @@ class TestArguments:
     )
     def test_are_converted_if_the_intention_is_clear(self, given: object, name: str, expected: object) -> None:
         assert checked(given)[name] == expected
-
-    @pytest.mark.parametrize("given", [None, {}, "", "{}"])
-    def test_may_be_missing_if_the_tool_has_none(self, given: object) -> None:
-        assert checked(given, do_nothing) == {}
 
     @pytest.mark.parametrize(
         ("given", "message"),
@@ -236,6 +222,10 @@ class TestArguments:
         assert error_of(outcome) == "There is no tool with this name. There are no tools."
 
 
+CIRCLE: list[object] = []
+CIRCLE.append(CIRCLE)
+
+
 @dataclass
 class Row:
     moment: datetime
@@ -257,22 +247,13 @@ class TestAResult:
             }
         )
 
-    @pytest.mark.parametrize("result", [object(), float("nan"), b"\xff", lambda: 1, {"a": {1, object()}}])
+    @pytest.mark.parametrize("result", [object(), float("nan"), b"\xff", lambda: 1, {"a": {1, object()}}, CIRCLE])
     def test_without_a_json_form_is_an_error(self, result: object) -> None:
         def odd() -> object:
             """Be odd."""
             return result
 
         assert error_of(run(odd)) == "The tool's result cannot be returned."
-
-    def test_that_contains_itself_is_an_error(self) -> None:
-        def endless() -> object:
-            """Never end."""
-            circle: list[object] = []
-            circle.append(circle)
-            return circle
-
-        assert error_of(run(endless)) == "The tool's result cannot be returned."
 
     @pytest.mark.parametrize(("size", "is_error"), [(MAX_RESULT_BYTES - 2, False), (MAX_RESULT_BYTES, True)])
     def test_may_have_64_kilobytes(self, size: int, is_error: bool) -> None:
@@ -323,10 +304,11 @@ class TestTheContextOfATool:
 
 
 class TestTheFolder:
-    def test_of_the_project_has_tools_and_no_problems(self) -> None:
+    def test_of_the_project_has_tools_and_a_missing_one_has_none(self, tmp_path: Path) -> None:
         toolbox = load_toolbox(OWN_TOOLS)
         assert toolbox.problems == ()
         assert list(toolbox.tools) == ["last_calls", "opening_hours", "who_answers"]
+        assert load_toolbox(tmp_path / "nowhere") == Toolbox()
 
     def test_may_have_several_tools_in_a_module_and_share_code(self, tmp_path: Path) -> None:
         (tmp_path / "_shared.py").write_text("def helper() -> int:\n    'Help.'\n    return 7\n")
@@ -369,19 +351,11 @@ class TestTheFolder:
             (tmp_path / f"{name}.py").write_text(f"def same() -> int:\n    'Same.'\ndef {name}() -> int:\n    'Own.'\n")
         toolbox = load_toolbox(tmp_path)
         assert list(toolbox.tools) == ["first", "second"]
+        (tmp_path / "third.py").write_text("def third() -> int:\n    'Third.'\n")
+        assert list(load_toolbox(tmp_path).tools) == ["first", "second", "third"], "read again each time"
         assert toolbox.problems == (
             "first.py and second.py each define a tool same: none of them is used; rename all but one",
         )
-
-    def test_is_read_again_each_time(self, tmp_path: Path) -> None:
-        for number in (1, 2):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            (folder / "tool.py").write_text(f"def tool_{number}() -> int:\n    'Same.'\n")
-            assert list(load_toolbox(folder).tools) == [f"tool_{number}"]
-
-    def test_that_does_not_exist_has_no_tools(self, tmp_path: Path) -> None:
-        assert load_toolbox(tmp_path / "nowhere") == Toolbox()
 
 
 def own(name: str, arguments: object = None, **context: Any) -> Any:
@@ -419,8 +393,6 @@ class TestOpeningHours:
             },
             {"calendar": "always", "open": True, "closes": None},
         ]
-
-    def test_are_empty_if_the_plan_has_no_calendars(self) -> None:
         assert own("opening_hours")["calendars"] == []
 
 
@@ -431,8 +403,6 @@ class TestWhoAnswers:
             "rings": ["+14155550100", "queue support"],
             "description": "The flow reception takes a call to +14155550123. It may ring +14155550100, queue support.",
         }
-
-    def test_says_so_if_the_flow_rings_nobody(self) -> None:
         answer = own("who_answers", {"number": "100"}, plan=FakePlan(answering=Answering("closed", ())))
         assert answer["description"].endswith("It may ring nobody.")
 
@@ -449,40 +419,32 @@ def call_item(call_id: str, **members: str) -> Item:
 
 
 class TestLastCalls:
-    def test_belong_to_the_caller_of_this_call(self) -> None:
-        database = FakeEvents(calls_found=[call_item("1", outcome="answered") | {"talk_seconds": {"N": "31"}}])
-        assert own("last_calls", database=database) == {
+    @pytest.mark.parametrize(
+        "parties",
+        [
+            Parties("+12125550187", "+14155550123", "inbound"),
+            Parties("+14155550123", "+12125550187", "outbound"),
+        ],
+    )
+    def test_belong_to_the_other_party_and_leave_out_dialled_legs(self, parties: Parties) -> None:
+        answered = call_item("1", direction="inbound", outcome="answered") | {"talk_seconds": {"N": "31"}}
+        database = FakeEvents(calls_found=[call_item("leg", direction="outbound"), answered])
+        assert own("last_calls", database=database, parties=parties) == {
             "calls": [
                 {"started_at": "2026-11-20T10:00:00.000Z", "to": "+1415", "outcome": "answered", "talk_seconds": 31}
             ]
         }
-        (query,) = database.queries
-        assert query["ExpressionAttributeValues"] == {":party": {"S": "12125550187"}}
+        assert [query["ExpressionAttributeValues"] for query in database.queries] == [{":party": {"S": "12125550187"}}]
 
-    def test_in_an_outbound_call_belong_to_the_called_party(self) -> None:
-        database = FakeEvents()
-        own("last_calls", database=database, parties=Parties("+14155550123", "+12125550187", "outbound"))
-        assert database.queries[0]["ExpressionAttributeValues"] == {":party": {"S": "12125550187"}}
+    @pytest.mark.parametrize("arguments", [*({"limit": limit} for limit in (0, 11, "all")), {"number": "+14155550199"}])
+    def test_are_one_to_ten_of_no_other_number(self, arguments: dict[str, object]) -> None:
+        assert isinstance(load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", arguments)), ToolOutcome)
 
     def test_leave_this_call_out_and_respect_the_limit(self) -> None:
         database = FakeEvents(calls_found=[call_item(CALL_SID), *(call_item(str(number)) for number in range(20))])
         assert len(own("last_calls", {"limit": 3}, database=database)["calls"]) == 3
         database.calls_found.pop(0)
         assert len(own("last_calls", {"limit": "10"}, database=database)["calls"]) == 10
-
-    def test_are_inbound_calls_without_the_legs_dialled_for_them(self) -> None:
-        items = [call_item("leg", direction="outbound"), call_item("1", direction="inbound", outcome="answered")]
-        (call,) = own("last_calls", database=FakeEvents(calls_found=items))["calls"]
-        assert call["outcome"] == "answered"
-
-    @pytest.mark.parametrize("limit", [0, 11, "all"])
-    def test_are_one_to_ten(self, limit: object) -> None:
-        assert isinstance(load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"limit": limit})), ToolOutcome)
-
-    def test_cannot_be_requested_for_another_number(self) -> None:
-        outcome = load_toolbox(OWN_TOOLS).prepare(ToolRequest("last_calls", {"number": "+14155550199"}))
-        assert isinstance(outcome, ToolOutcome)
-        assert error_of(outcome) == "Wrong arguments. number: is unknown."
 
     @pytest.mark.parametrize("parties", [Parties(), Parties("anonymous", "+14155550123", "inbound")])
     def test_are_empty_if_the_number_is_withheld(self, parties: Parties) -> None:

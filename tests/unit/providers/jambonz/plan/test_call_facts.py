@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from unittest.mock import Mock
 
 import pytest
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
@@ -16,47 +17,23 @@ FIRST: Mapping[str, object] = {
 }
 
 
-class InitialWebhook:
-    """Loader of the first webhook that counts its calls."""
-
-    def __init__(self, document: Mapping[str, object] | None = FIRST) -> None:
-        self.times = 0
-        self._document = document
-
-    def __call__(self) -> Mapping[str, object] | None:
-        self.times += 1
-        return self._document
-
-
-def test_the_first_webhook_is_loaded_once() -> None:
-    initial = InitialWebhook()
-    facts = CallFacts({"call_sid": "a"}, initial)
-    assert facts.fact("caller_name") == "Jane Doe"
-    assert facts.fact("from") == "+12125550187"
-    assert facts.header("x-account") == "42"
-    assert facts.env_vars() == {"SALES": "+14155550177"}
-    assert initial.times == 1
+def test_the_first_webhook_is_loaded_once_and_only_for_facts_that_the_hook_lacks() -> None:
+    load = Mock(return_value=FIRST)
+    facts = CallFacts({"call_sid": "a", "digits": "5", "customerData": {"a": "b"}}, load)
+    assert (facts.fact("digits"), facts.fact("customerData.a")) == ("5", "b")
+    assert (facts.fact("customerData.b"), facts.fact("queue_position"), facts.fact("unknown")) == (None, None, None)
+    assert CallFacts({"sip": {}}, load).fact("caller_name") is None, "the hook is the first webhook itself"
+    load.assert_not_called()
+    assert (facts.fact("caller_name"), facts.fact("from")) == ("Jane Doe", "+12125550187")
+    assert (facts.header("x-account"), facts.env_vars()) == ("42", {"SALES": "+14155550177"})
+    load.assert_called_once()
 
 
 def test_a_missing_first_webhook_is_requested_only_once() -> None:
-    initial = InitialWebhook(None)
-    facts = CallFacts({}, initial)
+    load = Mock(return_value=None)
+    facts = CallFacts({}, load)
     assert (facts.fact("from"), facts.fact("caller_name"), facts.env_vars()) == (None, None, {})
-    assert initial.times == 1
-
-
-def test_facts_of_the_hook_do_not_load_the_first_webhook() -> None:
-    initial = InitialWebhook()
-    facts = CallFacts({"from": "1", "digits": "5", "customerData": {"a": "b"}}, initial)
-    assert (facts.fact("from"), facts.fact("digits"), facts.fact("customerData.a")) == ("1", "5", "b")
-    assert (facts.fact("customerData.b"), facts.fact("queue_position"), facts.fact("unknown")) == (None, None, None)
-    assert initial.times == 0
-
-
-def test_the_first_webhook_itself_loads_nothing() -> None:
-    initial = InitialWebhook()
-    assert CallFacts({"sip": {}}, initial).fact("caller_name") is None
-    assert initial.times == 0
+    load.assert_called_once()
 
 
 @pytest.mark.parametrize("name", ["sip.X-Account", "sip.x-account", "sip.X-ACCOUNT"])

@@ -84,28 +84,17 @@ def test_the_outcome_is_read_from_the_real_members(hook: str, document: dict[str
         assert set(names) <= set(OUTCOMES[hook]), "a plan could not name it"
 
 
-@pytest.mark.parametrize(
-    ("hook", "document"),
-    [
-        ("transcribe.transcriptionHook", {"speech": {**SPEECH, "is_final": False}}),
-        ("transcribe.transcriptionHook", {"speech_event": {"type": "start-of-speech"}}),
-        ("config.sipRequestWithinDialogHook", {"sip_method": "INVITE", "event": "hold", "on_hold": True}),
-    ],
-)
-def test_an_interim_result_is_marked(hook: str, document: dict[str, Any]) -> None:
-    assert outcome_of(hook, document).is_interim
-
-
-def test_digits_and_transcripts_are_returned() -> None:
-    gather = "gather.actionHook"
+def test_digits_and_transcripts_are_returned_and_interim_results_marked() -> None:
+    gather, transcribe = "gather.actionHook", "transcribe.transcriptionHook"
     assert outcome_of(gather, {"reason": "dtmfDetected", "digits": "12#"}).digits == "12#"
     assert outcome_of(gather, {"reason": "dtmfDetected", "digits": 12}).digits == "12"
     assert outcome_of(gather, {"reason": "speechDetected", "speech": SPEECH}).speech == ("sales please", "sails")
+    assert outcome_of(gather, {"reason": "stt-low-confidence", "speech": SPEECH}).speech == (), "matches no phrase"
     assert outcome_of("listen.actionHook", {"dial_call_duration": 3, "digits": "#"}).digits == "#"
-
-
-def test_a_low_confidence_result_matches_no_phrase() -> None:
-    assert outcome_of("gather.actionHook", {"reason": "stt-low-confidence", "speech": SPEECH}).speech == ()
+    assert outcome_of(transcribe, {"speech": {**SPEECH, "is_final": False}}).is_interim
+    assert outcome_of(transcribe, {"speech_event": {"type": "start-of-speech"}}).is_interim
+    hold = {"sip_method": "INVITE", "event": "hold", "on_hold": True}
+    assert outcome_of("config.sipRequestWithinDialogHook", hold).is_interim
 
 
 @pytest.mark.parametrize(
@@ -122,9 +111,8 @@ def test_a_member_of_another_hook_is_ignored() -> None:
     assert outcome_of("gather.actionHook", {**stray, "reason": "dtmfDetected", "digits": "1"}).digits == "1"
     refer = {"refer_status": 202, "final_referred_call_status": None, "reason": "timeout"}
     assert outcome_of("sip:refer.actionHook", refer).names == ("completed",)
-    assert (
-        outcome_of("dial.actionHook", {"dial_call_status": "failed", "dial_sip_status": "603"}).names[0] == "declined"
-    )
+    failed = {"dial_call_status": "failed", "dial_sip_status": "603"}
+    assert outcome_of("dial.actionHook", failed).names[0] == "declined"
 
 
 JSON = st.recursive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pytest
 from callhooks.providers.jambonz.plan.placeholders import (
@@ -19,21 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-@dataclass
 class Known:
     """Values of placeholders."""
 
-    call: Mapping[str, str] = field(default_factory=dict)
-    variables: Mapping[str, Value] = field(default_factory=dict)
-
-    def variable(self, name: str) -> Value | None:
-        return self.variables.get(name)
-
-    def fact(self, name: str) -> str | None:
-        return self.call.get(name)
+    def __init__(self, call: Mapping[str, str] = MappingProxyType({}), **variables: Value) -> None:
+        self.fact = call.get
+        self.variable = variables.get
 
 
-JANE = Known({"caller_name": "Jane Doe", "from": "+12125550187", "sip.X-Account": "42"}, {"COMPANY": "Smith & Sons"})
+JANE = Known({"caller_name": "Jane Doe", "from": "+12125550187", "sip.X-Account": "42"}, COMPANY="Smith & Sons")
 
 
 @pytest.mark.parametrize(
@@ -57,15 +51,12 @@ def test_a_placeholder_becomes_its_value(text: str, filled: str) -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(25, "25"), (2.5, "2.5"), (True, "true"), (False, "false")])
 def test_a_text_that_consists_of_a_variable_keeps_its_type(value: Value, text: str) -> None:
-    known = Known(variables={"RING_SECONDS": value})
+    known = Known(RING_SECONDS=value)
     assert fill_in("{RING_SECONDS}", TextContext.PLAIN, known) is value
     assert fill_in("{RING_SECONDS} s", TextContext.PLAIN, known) == f"{text} s"
     assert fill_in("{RING_SECONDS}", TextContext.SPEECH, known) == text
     assert fill_in("{RING_SECONDS}", TextContext.DIALLED, known) == text
-
-
-def test_control_characters_are_removed_from_a_text_variable() -> None:
-    assert fill_in("{COMPANY}", TextContext.PLAIN, Known(variables={"COMPANY": "a\r\nb"})) == "a b"
+    assert fill_in("{COMPANY}", TextContext.PLAIN, Known(COMPANY="a\r\nb")) == "a b"
 
 
 class TestACallersInput:
@@ -86,13 +77,18 @@ class TestACallersInput:
             (TextContext.JSON, 'a "b" \\', 'a \\"b\\" \\\\'),
             (TextContext.PLAIN, "a\r\nX-Evil: b\x00", "a X-Evil: b"),
             (TextContext.PLAIN, "half \ud83d", "half"),
+            (TextContext.SPEECH, "a" * 10_000, "a" * 500),
         ],
     )
     def test_becomes_harmless_in_its_context(self, place: TextContext, value: str, filled: str) -> None:
         assert fill_in("{digits}", place, Known({"digits": value})) == filled
 
+    def test_in_a_sip_uri_becomes_its_user_part(self) -> None:
+        known = Known({"to": "sip:+14155550123@carrier.example"})
+        assert fill_in("sip:{to}@pbx.example", TextContext.ADDRESS, known) == "sip:+14155550123@pbx.example"
+
     def test_is_escaped_in_markup(self) -> None:
-        known = Known({"caller_name": "</speak>& 'co' \"x\""}, {"COMPANY": "Smith & <b>"})
+        known = Known({"caller_name": "</speak>& 'co' \"x\""}, COMPANY="Smith & <b>")
         text = "<speak>{caller_name}, {COMPANY}</speak>"
         assert "&amp;" in str(fill_in(f"<?xml version='1.0'?>{text}", TextContext.SPEECH, known))
         assert fill_in(text, TextContext.SPEECH, known) == (
@@ -100,11 +96,8 @@ class TestACallersInput:
         )
 
     def test_is_not_searched_for_placeholders(self) -> None:
-        known = Known({"caller_name": "{PASSWORD}", "from": "{caller_name}"}, {"PASSWORD": "s3cr3t"})
+        known = Known({"caller_name": "{PASSWORD}", "from": "{caller_name}"}, PASSWORD="s3cr3t")
         assert fill_in("{caller_name} {from}", TextContext.PLAIN, known) == "{PASSWORD} {caller_name}"
-
-    def test_is_cut_at_500_characters(self) -> None:
-        assert len(str(fill_in("{speech}", TextContext.SPEECH, Known({"speech": "a" * 10_000})))) == 500
 
 
 @given(st.text(), st.sampled_from(TextContext))
@@ -124,19 +117,11 @@ def test_no_value_opens_a_tag_a_brace_or_a_line(value: str, place: TextContext) 
     json.dumps(filled).encode()
 
 
-def test_a_sip_uri_in_a_sip_uri_becomes_its_user_part() -> None:
-    known = Known({"to": "sip:+14155550123@carrier.example"})
-    assert fill_in("sip:{to}@pbx.example", TextContext.ADDRESS, known) == "sip:+14155550123@pbx.example"
-
-
-@pytest.mark.parametrize("text", ["{caller-name}", "{ from }", "{from", "say {from:}", "50% { off }"])
-def test_a_malformed_placeholder_is_found(text: str) -> None:
-    assert list(stray_braces(text))
-
-
-@pytest.mark.parametrize("text", ["{from}", "{{from}}", '{"type": "object"}', "{}", "a {1} b", "{caller_name|you}"])
-def test_other_braces_are_not_malformed_placeholders(text: str) -> None:
-    assert list(stray_braces(text)) == []
+def test_malformed_placeholders_are_found_and_other_braces_are_not() -> None:
+    for malformed in ("{caller-name}", "{ from }", "{from", "say {from:}", "50% { off }"):
+        assert list(stray_braces(malformed)), malformed
+    for text in ("{from}", "{{from}}", '{"type": "object"}', "{}", "a {1} b", "{caller_name|you}"):
+        assert list(stray_braces(text)) == [], text
 
 
 @given(st.text(alphabet="{}ab:|. "))
