@@ -39,28 +39,20 @@ def limited_by(parameter: str) -> Mapping[str, object]:
     return {"ThrottlingRateLimit": {"Ref": parameter}, "ThrottlingBurstLimit": {"Ref": parameter}}
 
 
-class TestLimits:
-    @pytest.mark.parametrize("of_webhooks", [True, False])
-    def test_apply_to_existing_routes(self, of_webhooks: bool) -> None:
-        assert limits(of_webhooks=of_webhooks).keys() <= routes()
+@pytest.mark.parametrize("of_webhooks", [True, False])
+def test_limits_apply_to_existing_routes_except_webhooks_that_answer_calls(of_webhooks: bool) -> None:
+    assert "DefaultRouteSettings" not in stage()
+    limited = limits(of_webhooks=of_webhooks)
+    assert limited.keys() <= routes()
+    assert not [route for route in limited if re.search(r" /(webhooks/(call|client-auth|tool)|adulting)", route)]
 
-    @pytest.mark.parametrize("of_webhooks", [True, False])
-    def test_never_apply_to_webhooks_that_answer_calls(self, of_webhooks: bool) -> None:
-        assert "DefaultRouteSettings" not in stage()
-        limited = limits(of_webhooks=of_webhooks)
-        assert not [route for route in limited if re.search(r" /(webhooks/(call|client-auth|tool)|adulting)", route)]
 
-    def test_always_apply_to_the_call_log(self) -> None:
-        shown = {route for route in routes() if re.fullmatch(r"ANY /(calls.*|stats|session|openapi.json)?", route)}
-        assert set(limits(of_webhooks=False)) == shown
-        assert all(limit == limited_by("ConsoleRateLimit") for limit in limits(of_webhooks=False).values())
-
-    def test_apply_to_webhooks_of_events_if_configured(self) -> None:
-        webhooks = {route for route in routes() if re.search(r"(POST|ANY) /webhooks/(wavix|bird|voipstudio)", route)}
-        limited, always = limits(of_webhooks=True), limits(of_webhooks=False)
-        assert limited.keys() - always.keys() == webhooks
-        assert all(limited[route] == limited_by("WebhookRateLimit") for route in webhooks)
-        assert {route: limited[route] for route in always} == always
+def test_limits_always_apply_to_the_call_log_and_to_webhooks_of_events_if_configured() -> None:
+    shown = {route for route in routes() if re.fullmatch(r"ANY /(calls.*|stats|session|openapi.json)?", route)}
+    webhooks = {route for route in routes() if re.search(r"(POST|ANY) /webhooks/(wavix|bird|voipstudio)", route)}
+    always = dict.fromkeys(shown, limited_by("ConsoleRateLimit"))
+    assert limits(of_webhooks=False) == always
+    assert limits(of_webhooks=True) == {**always, **dict.fromkeys(webhooks, limited_by("WebhookRateLimit"))}
 
 
 def test_options_requests_reach_the_function() -> None:
@@ -69,43 +61,13 @@ def test_options_requests_reach_the_function() -> None:
     assert "OPTIONS /webhooks/call" in routes()
 
 
-class TestAccessLogs:
-    def test_contain_neither_paths_nor_queries(self) -> None:
-        condition, settings, disabled = stage()["AccessLogSettings"]["Fn::If"]
-        assert (condition, disabled) == ("KeepsAccessLogs", {"Ref": "AWS::NoValue"})
-        assert set(re.findall(r"\$context\.([A-Za-z.]+)", settings["Format"])) == HARMLESS
-        assert settings["Format"].count("$") == len(HARMLESS)
-
-    def test_go_to_a_log_group_with_retention(self) -> None:
-        _, settings, _ = stage()["AccessLogSettings"]["Fn::If"]
-        assert settings["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
-        assert resources("AWS::Logs::LogGroup")["AccessLogGroup"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
-
-
-class TestCustomDomain:
-    def test_is_mapped_to_the_api_if_configured(self) -> None:
-        processed = processed_template()["Resources"]
-        assert {name: processed[name]["Condition"] for name in ("CustomDomain", "CustomDomainMapping")} == {
-            "CustomDomain": "HasDomain",
-            "CustomDomainMapping": "HasDomain",
-        }
-        assert processed["CustomDomainMapping"]["Properties"] == {
-            "ApiId": {"Ref": "Api"},
-            "DomainName": {"Ref": "CustomDomain"},
-            "Stage": {"Ref": "ApiApiGatewayDefaultStage"},
-        }
-
-    def test_gets_a_dns_record_if_a_hosted_zone_is_configured(self) -> None:
-        record = processed_template()["Resources"]["CustomDomainRecord"]
-        assert record["Condition"] == "HasHostedZone"
-        assert processed_template()["Conditions"]["HasHostedZone"]["Fn::And"][0] == {"Condition": "HasDomain"}
-        assert record["Properties"]["AliasTarget"]["DNSName"] == {"Fn::GetAtt": ["CustomDomain", "RegionalDomainName"]}
-
-    def test_requires_a_certificate(self) -> None:
-        rule = processed_template()["Rules"]["ADomainNeedsACertificate"]
-        assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
-        (assertion,) = rule["Assertions"]
-        assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}
+def test_access_logs_contain_neither_paths_nor_queries_and_have_retention() -> None:
+    condition, settings, disabled = stage()["AccessLogSettings"]["Fn::If"]
+    assert (condition, disabled) == ("KeepsAccessLogs", {"Ref": "AWS::NoValue"})
+    assert set(re.findall(r"\$context\.([A-Za-z.]+)", settings["Format"])) == HARMLESS
+    assert settings["Format"].count("$") == len(HARMLESS)
+    assert settings["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
+    assert resources("AWS::Logs::LogGroup")["AccessLogGroup"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
 
 
 URLS = {

@@ -12,7 +12,6 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from callhooks.call_log.listing import MAX_LISTED
 from callhooks.call_log.routes import METHODS, PUBLIC_ROUTES
 from callhooks.calls.call import CallStatus, Outcome
 from callhooks.events.call_event import Kind
@@ -21,7 +20,7 @@ from callhooks.runtime.http import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.call_table import FakeTable, a_call, item_of, newest_first, path_of, table_of
+from tests.call_table import FakeTable, a_call, newest_first, path_of, table_of
 from tests.calls import SEQUENCES, delivered_items, make_event
 from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, api_event, basic, cookie_in
 from tests.support import NOW, Answer
@@ -68,18 +67,12 @@ def test_data_requires_credentials(path: str) -> None:
     assert console.get(path).statusCode == 200
 
 
-@every_data_path
-def test_a_request_of_the_page_gets_no_basic_challenge(path: str) -> None:
+def test_a_request_of_the_page_gets_no_basic_challenge() -> None:
     # A browser would open its own prompt on top of the page's form.
-    console = Console()
     for cookies in [(), ("__Host-callhooks_session=1.2.3",)]:
-        answer = console.with_cookies(path, *cookies)
+        answer = Console().with_cookies("/calls", *cookies)
         assert answer.statusCode == 401
         assert "www-authenticate" not in answer.headers
-
-
-def test_basic_credentials_set_no_cookie() -> None:
-    assert Console().get("/calls").cookies == []
 
 
 def test_signing_in_sets_a_cookie_that_gives_access() -> None:
@@ -88,6 +81,7 @@ def test_signing_in_sets_a_cookie_that_gives_access() -> None:
     assert (answer.statusCode, answer.body) == (204, "")
     assert answer.cookies[0].endswith("; Path=/; Max-Age=3599; HttpOnly; Secure; SameSite=Strict")
     assert [console.with_cookies(path, cookie_in(answer)).statusCode for path in DATA] == [200, 200, 200]
+    assert console.get("/calls").cookies == []
 
 
 LOCAL_STACK = "http://127.0.0.1:8080"
@@ -107,7 +101,6 @@ def test_the_cookie_of_a_local_stack_needs_no_tls() -> None:
 def test_over_tls_a_cookie_planted_by_a_sibling_subdomain_is_rejected(public_url: str) -> None:
     console = Console(public_url=public_url)
     genuine = cookie_in(console.sign_in())
-    assert genuine.startswith("__Host-")
     planted = genuine.removeprefix("__Host-")
     assert console.with_cookies("/calls", planted).statusCode == 401
     assert console.with_cookies("/calls", planted, genuine).statusCode == 200
@@ -169,7 +162,9 @@ def test_signing_out_removes_the_cookie() -> None:
         assert ("; Secure" in answer.cookies[0]) is secure
 
 
-@pytest.mark.parametrize(("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("\ud800", PASSWORD)])
+@pytest.mark.parametrize(
+    ("username", "password"), [(USERNAME, "wrong"), ("x", PASSWORD), ("Console", PASSWORD), ("\ud800", "\udfff")]
+)
 def test_a_wrong_password_is_rejected_and_counted(
     username: str, password: str, log: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,9 +179,7 @@ def test_a_wrong_password_is_rejected_and_counted(
     assert json.dumps(password) not in log.getvalue()
 
 
-def test_wrong_basic_credentials_are_counted_and_expired_sessions_are_not(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_wrong_basic_credentials_are_counted_and_expired_sessions_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
     console.with_cookies("/calls", "__Host-callhooks_session=1.2.3")
     console.answer(api_event("/calls"))
@@ -213,14 +206,6 @@ def test_rejected_requests_put_no_load_on_the_secret_store() -> None:
     assert console.secret.reads <= 2
 
 
-def test_further_passwords_are_valid_in_addition_to_the_first() -> None:
-    console = Console()
-    console.secret.further = ["added-password", "elevenchars"]
-    assert console.with_cookies("/calls", cookie_in(console.sign_in("added-password"))).statusCode == 200
-    assert console.sign_in().statusCode == 204
-    assert console.sign_in("elevenchars").statusCode == 401
-
-
 def test_without_the_secret_store_the_page_loads_and_data_is_unavailable(log: io.StringIO) -> None:
     console = Console()
     console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
@@ -233,7 +218,7 @@ def test_without_the_secret_store_the_page_loads_and_data_is_unavailable(log: io
 def test_cached_credentials_survive_an_outage_of_the_secret_store() -> None:
     console = Console()
     cookie = cookie_in(console.sign_in())
-    console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
+    console.secret.fault = RuntimeError()
     console.clock.advance(600)
     assert console.with_cookies("/calls", cookie).statusCode == 200
 
@@ -261,38 +246,24 @@ def test_every_route_of_the_api_is_described() -> None:
             assert "422" not in operation["responses"]
 
 
-def test_calls_of_an_added_provider_are_listed_counted_and_read() -> None:
-    listed = Console(table_of([a_call("a"), a_call("b", provider="telco")]))
-    assert [call["path"] for call in listed.json("/calls", provider="telco")["calls"]] == ["/calls/telco/b"]
-    assert [count["provider"] for count in listed.json("/stats")["counts"]] == ["jambonz", "telco"]
-    stored = Console(events("one-call", b"{}", provider="telco"))
-    assert stored.json("/calls/telco/one-call")["call"]["provider"] == "telco"
-
-
-@pytest.mark.parametrize(
-    "path", ["/calls/quarantine/one-call", "/calls/Jambonz/one-call", "/calls/jambonz%23/one-call"]
-)
-def test_only_calls_are_looked_up_in_the_table(path: str) -> None:
+def test_only_calls_are_looked_up_in_the_table() -> None:
     console = Console(events("one-call", b"{}", provider="quarantine"))
-    assert console.get(path).statusCode == 404
+    odd = [
+        "/calls/quarantine/one-call",
+        "/calls/Jambonz/one-call",
+        "/calls/jambonz%23/one-call",
+        "/calls/",
+        "/calls//x",
+    ]
+    for path in (*odd, "/call", "/calls/jambonz", "/calls/jambonz/", "/session/", "//", "/favicon.ico"):
+        assert console.get(path).statusCode == 404
     assert console.table.queries == 0
 
 
 @pytest.mark.parametrize(
-    "path", ["/call", "/calls/", "/calls/jambonz", "/calls/jambonz/", "/calls//x", "/session/", "//", "/favicon.ico"]
-)
-def test_other_paths_are_not_found(path: str) -> None:
-    assert Console().answer(api_event(path)).statusCode == 404
-
-
-@pytest.mark.parametrize(
     ("path", "method", "allowed"),
-    [("/session", "GET", "POST, DELETE")]
-    + [
-        (path, method, "GET, HEAD")
-        for path in ("/", "/openapi.json", *DATA)
-        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
-    ],
+    [("/session", "GET", "POST, DELETE"), *((path, "PUT", "GET, HEAD") for path in ("/", "/openapi.json", *DATA))]
+    + [("/calls", method, "GET, HEAD") for method in ("POST", "DELETE", "OPTIONS", "PATCH", "TRACE")],
 )
 def test_other_methods_are_rejected_with_the_allowed_ones(path: str, method: str, allowed: str) -> None:
     answer = Console().answer(api_event(path, method=method, headers=WITH_BASIC))
@@ -303,8 +274,7 @@ def test_other_methods_are_rejected_with_the_allowed_ones(path: str, method: str
 @pytest.mark.parametrize("path", ["/", "/openapi.json", *DATA])
 def test_head_is_get_without_the_body(path: str) -> None:
     console = Console(events("one-call", b"{}"))
-    head = console.answer(api_event(path, method="HEAD", headers=WITH_BASIC))
-    get = console.get(path)
+    head, get = console.answer(api_event(path, method="HEAD", headers=WITH_BASIC)), console.get(path)
     assert (head.statusCode, head.headers, head.body) == (get.statusCode, get.headers, "")
 
 
@@ -336,8 +306,7 @@ def test_without_a_day_or_a_number_the_calls_of_today_are_listed() -> None:
 
 
 def test_a_listed_call_has_all_members_even_if_they_are_unknown() -> None:
-    console = Console(table_of([a_call("one")]))
-    (call,) = console.json("/calls")["calls"]
+    (call,) = Console(table_of([a_call("one")])).json("/calls")["calls"]
     unknown = (
         "outcome", "answered_at", "ended_at", "ring_seconds", "talk_seconds", "caller_name", "cause", "parent_call_id",
         "bridged", "flow",
@@ -353,47 +322,39 @@ def test_a_listed_call_has_all_members_even_if_they_are_unknown() -> None:
 def test_legs_can_be_left_out_of_lists_and_counts() -> None:
     calls = [a_call("parent"), a_call("leg", milliseconds=5, parent_call_id="parent", bridged=True, flow="sales")]
     console = Console(table_of(calls))
-    assert [call["call_id"] for call in console.json("/calls")["calls"]] == ["leg", "parent"]
-    assert [call["call_id"] for call in console.json("/calls", legs="false")["calls"]] == ["parent"]
-    assert [count["calls"] for count in console.json("/stats")["counts"]] == [2]
-    assert [count["calls"] for count in console.json("/stats", legs="false")["counts"]] == [1]
-    (leg, _) = console.json("/calls", legs="true")["calls"]
+    for query, ids in (({}, ["leg", "parent"]), ({"legs": "true"}, ["leg", "parent"]), ({"legs": "false"}, ["parent"])):
+        assert [call["call_id"] for call in console.json("/calls", **query)["calls"]] == ids
+        assert [count["calls"] for count in console.json("/stats", **query)["counts"]] == [len(ids)]
+    (leg, _) = console.json("/calls")["calls"]
     assert (leg["parent_call_id"], leg["bridged"], leg["flow"]) == ("parent", True, "sales")
     assert console.problem("/calls", legs="some") == (400, "legs must be true or false.")
     cursor = console.json("/calls", limit="1")["cursor"]
     assert console.problem("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
 
 
-def test_every_filter_narrows_the_list() -> None:
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("provider=wavix", "b"), ("status=completed", "a"), ("outcome=busy", "b"), ("outcome=under_way", "c"),
+        ("direction=inbound", "ac"), ("direction=inbound&provider=jambonz&outcome=answered", "a"),
+        ("day=2026-11-20", ""),
+    ],
+)  # fmt: skip
+def test_every_filter_narrows_the_list(query: str, ids: str) -> None:
     calls = [
         a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED),
         a_call("b", provider="wavix", status=CallStatus.BUSY, outcome=Outcome.BUSY, direction="outbound"),
         a_call("c", provider="bird"),
     ]
-    console = Console(table_of(calls))
-
-    def listed(**query: str) -> list[str]:
-        return sorted(call["call_id"] for call in console.json("/calls", **query)["calls"])
-
-    assert listed(provider="wavix") == ["b"]
-    assert listed(status="completed") == ["a"]
-    assert listed(outcome="busy") == ["b"]
-    assert listed(outcome="under_way") == ["c"]
-    assert listed(direction="inbound") == ["a", "c"]
-    assert listed(direction="inbound", provider="jambonz", outcome="answered") == ["a"]
-    assert listed(day="2026-11-20") == []
+    answer = Console(table_of(calls)).answer(api_event("/calls", raw_query=query, headers=WITH_BASIC))
+    assert sorted(call["call_id"] for call in json.loads(answer.body)["calls"]) == list(ids)
 
 
-@pytest.mark.parametrize("number", ["+14155550100", " 14155550100", "1 (415) 555-0100", "14155550100"])
-def test_a_number_is_found_in_any_notation(number: str) -> None:
+@pytest.mark.parametrize("query", [f"number={CALLER}", "number=%2B14155550100", "number=1+(415)+555-0100"])
+def test_a_number_is_found_in_any_notation_and_encoding(query: str) -> None:
     console = Console(table_of([a_call("one"), a_call("other", from_=CALLED), a_call("back", from_=CALLED, to=CALLER)]))
-    assert sorted(call["call_id"] for call in console.json("/calls", number=number)["calls"]) == ["back", "one"]
-
-
-def test_a_number_is_found_with_an_unencoded_plus() -> None:
-    console = Console(table_of([a_call("one")]))
-    answer = console.answer(api_event("/calls", raw_query=f"number={CALLER}", headers=WITH_BASIC))
-    assert len(json.loads(answer.body)["calls"]) == 1
+    answer = console.answer(api_event("/calls", raw_query=query, headers=WITH_BASIC))
+    assert sorted(call["call_id"] for call in json.loads(answer.body)["calls"]) == ["back", "one"]
 
 
 def test_a_party_name_can_contain_a_comma() -> None:
@@ -415,11 +376,8 @@ def test_the_next_page_continues_the_list_even_after_midnight() -> None:
 def test_the_cursor_of_another_list_is_rejected() -> None:
     console = Console(table_of(a_call(f"call-{number}") for number in range(5)))
     cursor = console.json("/calls", limit=3)["cursor"]
-    assert console.json("/calls", limit=1, cursor=cursor)["calls"]
     wrong = (400, "cursor does not belong to this list. Leave it out to start again.")
     assert console.problem("/calls", cursor=cursor, provider="wavix") == wrong
-    assert console.problem("/calls", cursor=cursor, day="2026-11-20") == wrong
-    assert console.problem("/calls", cursor=cursor, number=CALLER) == wrong
     assert console.problem("/stats", cursor="x") == wrong
 
 
@@ -462,30 +420,22 @@ def test_an_invalid_parameter_is_rejected_with_an_explanation(name: str, values:
     assert [Console().problem("/calls", **{name: value}) for value in values] == [(400, detail)] * len(values)
 
 
-def test_an_empty_parameter_is_ignored() -> None:
+def test_an_empty_parameter_is_ignored_and_a_repeated_one_is_rejected() -> None:
     console = Console()
     assert console.json("/calls", day="", number="", provider="", cursor="") == console.json("/calls")
-
-
-def test_a_repeated_parameter_is_rejected() -> None:
-    answer = Console().answer(api_event("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
+    answer = console.answer(api_event("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
     assert (answer.statusCode, answer.problem["detail"]) == (400, "Give each parameter only once.")
 
 
 def test_paths_without_parameters_reject_them() -> None:
     console = Console(events("one-call", b"{}"))
-    detail = "Unknown parameter 'day'. This path takes no parameters."
-    assert console.problem("/calls/jambonz/one-call", day="2026-11-21") == (400, detail)
-    detail = "Unknown parameter 'provider'. Allowed: cursor, day, legs."
-    assert console.problem("/stats", provider="wavix") == (400, detail)
+    assert console.problem("/calls/jambonz/one-call", day="2026-11-21") == (
+        400, "Unknown parameter 'day'. This path takes no parameters.",
+    )  # fmt: skip
+    assert console.problem("/stats", provider="wavix") == (
+        400, "Unknown parameter 'provider'. Allowed: cursor, day, legs.",
+    )  # fmt: skip
     assert console.answer(api_event("/", raw_query="utm_source=mail")).statusCode == 200
-
-
-def test_a_page_is_bounded_and_continues_from_its_cursor() -> None:
-    console = Console(table_of(a_call(f"call-{number}", milliseconds=number) for number in range(MAX_LISTED + 9)))
-    answer = console.json("/calls", outcome="busy")
-    assert answer["calls"] == []
-    assert console.json("/calls", outcome="busy", cursor=answer["cursor"]) == {"calls": [], "cursor": None}
 
 
 # One call.
@@ -536,17 +486,13 @@ def test_any_body_is_returned_unchanged(body: bytes) -> None:
     assert (base64.b64decode(text) if event["body_is_base64"] else text.encode()) == body
 
 
-def test_a_call_is_folded_when_it_is_requested() -> None:
-    console = Console(events("one-call", b"{}"))
+def test_a_call_is_folded_when_it_is_requested_and_has_its_legs() -> None:
     stale = a_call("one-call", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED)
-    console.table.put(item_of(stale))
-    assert console.json("/calls/jambonz/one-call")["call"]["outcome"] is None
-
-
-def test_a_call_has_its_legs() -> None:
-    console = Console(table_of([a_call("parent"), a_call("leg", milliseconds=5, conversation_id="parent")]))
-    put_events(console.table, "parent", b"{}")
-    assert [leg["path"] for leg in console.json("/calls/jambonz/parent")["legs"]] == ["/calls/jambonz/leg"]
+    console = Console(table_of([stale, a_call("leg", milliseconds=5, conversation_id="one-call")]))
+    put_events(console.table, "one-call", b"{}")
+    document = console.json("/calls/jambonz/one-call")
+    assert document["call"]["outcome"] is None
+    assert [leg["path"] for leg in document["legs"]] == ["/calls/jambonz/leg"]
 
 
 ODD_IDS = ["a/b", f"{CALLER}@sip.example.com", "x" * 300, "a b?c#d%2Fe", "é", "sha256-" + "0" * 64, "..%2f", "a//b/"]
@@ -613,9 +559,7 @@ def test_a_call_with_very_many_events_counts_the_omitted_ones() -> None:
 # Sign-in with JSON or a form.
 
 
-@pytest.mark.parametrize(
-    "content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"]
-)
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp"])
 def test_other_content_types_are_rejected(content_type: str | None) -> None:
     answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD}), content_type)
     assert (answer.statusCode, answer.cookies) == (415, [])
@@ -642,9 +586,6 @@ def test_a_malformed_sign_in_is_rejected(body: str | bytes) -> None:
     answer = Console().post(body)
     expected = "The body must be a JSON object or a form with username and password."
     assert (answer.statusCode, answer.problem["detail"]) == (400, expected)
-
-
-def test_a_large_body_is_rejected() -> None:
     assert Console().post(json.dumps({"username": "x" * 5000, "password": "x"})).statusCode == 413
 
 
@@ -704,6 +645,5 @@ def test_passwords_and_cookies_are_not_logged(log: io.StringIO) -> None:
     cookie = cookie_in(console.sign_in())
     console.with_cookies("/calls", cookie)
     console.get("/calls")
-    assert not any(
-        secret in log.getvalue() for secret in (PASSWORD, cookie, basic().partition(" ")[2], "callhooks_session")
-    )
+    secrets = (PASSWORD, cookie, basic().partition(" ")[2], "callhooks_session")
+    assert not [secret for secret in secrets if secret in log.getvalue()]

@@ -186,29 +186,18 @@ def test_a_cursor_is_accepted_for_its_own_query() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [
-        CallQuery(day="2026-11-22"),
-        CallQuery(number=CALLER),
-        CallQuery(day=TODAY, number=CALLER),
-        CallQuery(day=TODAY, provider="jambonz"),
-        CallQuery(day=TODAY, status=CallStatus.BUSY),
-        CallQuery(day=TODAY, outcome=Outcome.BUSY),
-        CallQuery(day=TODAY, direction="inbound"),
-    ],
-)
-def test_the_cursor_of_another_query_is_rejected(other: CallQuery) -> None:
+    [{"day": "2026-11-22"}, {"day": None, "number": CALLER}, {"number": CALLER}, {"provider": "jambonz"},
+     {"status": CallStatus.BUSY}, {"outcome": Outcome.BUSY}, {"direction": "inbound"}],
+)  # fmt: skip
+def test_the_cursor_of_another_query_is_rejected(other: dict[str, Any]) -> None:
     with pytest.raises(InvalidCursor):
-        Cursor.parse(str(a_cursor)).position_for(other)
+        Cursor.parse(str(a_cursor)).position_for(CallQuery(**{"day": TODAY, **other}))
 
 
-def test_the_next_page_accepts_the_number_in_another_notation() -> None:
+def test_a_cursor_accepts_the_number_in_another_notation_and_does_not_contain_it() -> None:
     cursor = Cursor.at(a_cursor.after, CallQuery(number="+1 415 555-0100"))
     assert cursor.position_for(CallQuery(number="14155550100")) == a_cursor.after
-
-
-def test_a_cursor_does_not_contain_the_number() -> None:
-    text = str(Cursor.at(a_cursor.after, CallQuery(number=CALLER)))
-    assert b"4155550100" not in base64.urlsafe_b64decode(text)
+    assert b"4155550100" not in base64.urlsafe_b64decode(str(cursor))
 
 
 @given(index=st.integers(0, len(str(a_cursor)) - 1), letter=st.characters())
@@ -228,12 +217,16 @@ json_values = st.recursive(
 )
 
 
+def encoded(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).decode()
+
+
 @given(
     st.text(max_size=60)
-    | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
-    | json_values.map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode())
-    | st.lists(json_values, min_size=4, max_size=4).map(
-        lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+    | st.binary(max_size=60).map(encoded)
+    | (json_values | st.lists(json_values, min_size=4, max_size=4)).map(
+        lambda value: encoded(json.dumps(value).encode())
     )
 )
 def test_arbitrary_text_is_not_accepted_as_a_cursor(text: str) -> None:
@@ -257,24 +250,17 @@ def paths_of_legs(table: FakeTable, call: Call) -> list[str]:
     return [leg.path for leg in list_of(table).legs(partition_key(call.provider, call.call_id), call)]
 
 
-def test_a_call_has_its_legs_oldest_first() -> None:
+def test_a_call_has_its_legs_oldest_first_and_a_leg_its_parent_and_siblings() -> None:
     table, parent, legs = conversation()
     assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
-
-
-def test_a_leg_has_its_parent_and_siblings() -> None:
-    table, parent, legs = conversation()
     assert paths_of_legs(table, legs[1]) == [path_of(call) for call in (parent, legs[0], legs[2])]
 
 
 def test_calls_that_share_a_conversation_need_no_parent() -> None:
     legs = [a_call(str(number), provider="voipstudio", conversation_id="5a1b") for number in (1, 2)]
     assert paths_of_legs(table_of(legs), legs[0]) == [path_of(legs[1])]
-
-
-def test_a_single_call_has_no_legs() -> None:
-    call = a_call("alone")
-    assert paths_of_legs(table_of([call]), call) == []
+    alone = a_call("alone")
+    assert paths_of_legs(table_of([alone]), alone) == []
 
 
 def test_legs_are_limited_to_one_batch_request() -> None:
@@ -283,14 +269,10 @@ def test_legs_are_limited_to_one_batch_request() -> None:
     assert len(paths_of_legs(table, legs[0])) == MAX_BATCH_KEYS - 1
 
 
-def test_legs_that_dynamodb_leaves_unprocessed_are_requested_again() -> None:
+def test_legs_that_dynamodb_leaves_unprocessed_are_requested_again_or_raise() -> None:
     table, parent, legs = conversation()
     table.unprocessed = 2
     assert paths_of_legs(table, parent) == [path_of(leg) for leg in legs]
-
-
-def test_a_throttled_table_raises_instead_of_dropping_legs() -> None:
-    table, parent, _ = conversation()
     table.unprocessed = 1000
     table.put(*(item_of(a_call(f"more-{number}", conversation_id="parent")) for number in range(9)))
     with pytest.raises(ReadsThrottled):

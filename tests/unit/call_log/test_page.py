@@ -39,28 +39,19 @@ def test_style_and_script_are_inlined_and_allowed_by_their_hashes(tmp_path: Path
     assert policy["script-src"] == allowed("say('é');\n")
 
 
-def test_the_policy_forbids_other_sources_forms_and_frames(tmp_path: Path) -> None:
-    policy = policy_of(page_of(tmp_path))
+def test_the_page_has_security_headers_and_forbids_other_sources(tmp_path: Path) -> None:
+    page = page_of(tmp_path)
+    policy = policy_of(page)
     del policy["style-src"], policy["script-src"]
     assert policy == {
-        "default-src": "'none'",
-        "connect-src": "'self'",
-        "img-src": "data:",
-        "form-action": "'self'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-        "require-trusted-types-for": "'script'",
+        "default-src": "'none'", "connect-src": "'self'", "img-src": "data:", "form-action": "'self'",
+        "base-uri": "'none'", "frame-ancestors": "'none'", "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
-    }
-
-
-def test_the_page_has_its_security_headers(tmp_path: Path) -> None:
-    page = page_of(tmp_path)
+    }  # fmt: skip
     assert page.headers["content-security-policy"] == page.content_security_policy
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.headers["x-content-type-options"] == "nosniff"
-    assert page.headers["referrer-policy"] == "no-referrer"
-    assert page.headers["cache-control"] == "no-cache"
+    expected = ("text/html; charset=utf-8", "nosniff", "no-referrer", "no-cache")
+    names = ("content-type", "x-content-type-options", "referrer-policy", "cache-control")
+    assert tuple(page.headers[name] for name in names) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties import FIXED, FUZZ, FUZZ_FACTOR, examples
@@ -41,24 +41,13 @@ class TestExamplesOfMakeTest:
         __import__("full_of_constants")
         assert drawn_examples() == first
 
-    def test_have_no_time_limit(self) -> None:
-        profile = settings.get_profile(FIXED)
-        assert (profile.deadline, profile.database) == (None, None)
-        assert HealthCheck.too_slow in profile.suppress_health_check
-
 
 @pytest.mark.parametrize(("profile", "number"), [(FIXED, 30), (FUZZ, 30 * FUZZ_FACTOR)])
-def test_make_fuzz_multiplies_the_number_of_examples(profile: str, number: int) -> None:
+def test_make_fuzz_multiplies_the_number_of_random_examples(profile: str, number: int) -> None:
     usual = settings.get_current_profile_name()
     settings.load_profile(profile)
     try:
         assert examples(30).max_examples == number
+        assert settings.get_profile(profile).derandomize is (profile == FIXED)
     finally:
         settings.load_profile(usual)
-
-
-def test_make_fuzz_draws_random_examples() -> None:
-    profile = settings.get_profile(FUZZ)
-    assert not profile.derandomize
-    assert profile.print_blob
-    assert profile.max_examples >= 5 * settings.get_profile(FIXED).max_examples

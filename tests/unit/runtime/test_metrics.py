@@ -24,6 +24,7 @@ from tests.support import (
     PLAN,
     Clock,
     Container,
+    Event,
     FakeDynamoDB,
     FakeQueue,
     FakeSecrets,
@@ -43,6 +44,7 @@ EVENT_OF = {
 }
 ALL_SENDERS: dict[str, Callable[[], Sender]] = {**SENDERS, "jambonz": jambonz_event}
 CALL = {"call_sid": "d2515c3b", "call_status": "trying"}
+BY_REASON = [{"service"}, {"service", "provider", "reason"}]
 
 
 @pytest.fixture(params=ALL_SENDERS)
@@ -95,16 +97,10 @@ class TestADelivery:
         first = lines.one()
         assert counted(first) == {"EventStored", "AnswerTime"}
         assert (first["provider"], dimensions(first)) == (sender.provider, [{"service", "provider"}])
+        assert first.keys() == {"_aws", "service", "provider", "EventStored", "AnswerTime", "call_id"}
         sender.send(document)
         sender.another_container().send(document)
         assert [counted(line) for line in lines.all()] == [{"EventRepeated", "AnswerTime"}] * 2
-
-    def test_is_logged_with_its_call_id_and_nothing_else(
-        self, sender: Sender, document: dict[str, Any], lines: Lines
-    ) -> None:
-        sender.send(document)
-        extra = lines.one().keys() - {"_aws", "service", "provider", "EventStored", "AnswerTime"}
-        assert extra == {"call_id"}
 
     def test_that_is_spilled_is_not_counted_as_stored(
         self, sender: Sender, document: dict[str, Any], lines: Lines
@@ -112,21 +108,17 @@ class TestADelivery:
         sender.database.fault = RuntimeError("odd")
         sender.send(document)
         spilled, answered = lines.all()
-        assert counted(spilled) == {"EventSpilled"}
-        assert dimensions(spilled) == [{"service"}, {"service", "provider", "reason"}]
+        assert (counted(spilled), dimensions(spilled)) == ({"EventSpilled"}, BY_REASON)
         assert (counted(answered), answered["outcome"]) == ({"AnswerTime"}, "spilled")
 
-    def test_that_is_rejected_is_counted_by_reason_and_for_the_stack(self, sender: Sender, lines: Lines) -> None:
+    def test_that_is_rejected_or_cannot_be_parsed_is_counted_by_reason(self, sender: Sender, lines: Lines) -> None:
         sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
         refused = lines.one()
         assert (counted(refused), refused["provider"]) == ({"WebhookRefused"}, sender.provider)
-        assert dimensions(refused) == [{"service"}, {"service", "provider", "reason"}]
-
-    def test_that_cannot_be_parsed_is_counted_as_quarantined(self, sender: Sender, lines: Lines) -> None:
         sender.send("not JSON")
         quarantined = lines.one()
         assert counted(quarantined) == {"EventQuarantined"}
-        assert dimensions(quarantined) == [{"service"}, {"service", "provider", "reason"}]
+        assert dimensions(refused) == dimensions(quarantined) == BY_REASON
 
     def test_that_dynamodb_will_never_accept_is_counted_as_quarantined(
         self, sender: Sender, document: dict[str, Any], lines: Lines
@@ -150,7 +142,13 @@ class TestANewCall:
     def test_is_counted_as_answered_once(self, lines: Lines) -> None:
         container = Container()
         container.receive_call(CALL)
-        assert counted(lines.one()) == {"CallAnswered", "EventStored", "AnswerTime", "CallAnswerTime"}
+        answered = lines.one()
+        assert counted(answered) == {"CallAnswered", "EventStored", "AnswerTime", "CallAnswerTime"}
+        (described,) = answered["_aws"]["CloudWatchMetrics"]
+        assert {metric["Name"]: metric["Unit"] for metric in described["Metrics"]} == {
+            "EventStored": "Count", "CallAnswered": "Count", "AnswerTime": "Milliseconds",
+            "CallAnswerTime": "Milliseconds",
+        }  # fmt: skip
         container.receive_call(CALL)
         assert counted(lines.one()) == {"EventRepeated", "AnswerTime", "CallAnswerTime"}
 
@@ -163,12 +161,12 @@ class TestANewCall:
         assert counted(answered) == {"CallAnswered", "AnswerTime", "CallAnswerTime"}
 
     def test_that_gets_the_fallback_is_not_counted_as_answered(self, lines: Lines) -> None:
-        container = Container()
-        container.secrets.fault = RuntimeError("down")
-        container.receive_call(CALL)
+        Container(secrets=FakeSecrets(fault=RuntimeError("down"))).receive_call(CALL)
         fell_back, waited = lines.all()
         assert (counted(fell_back), counted(waited)) == ({"CallFellBack"}, {"AnswerTime", "CallAnswerTime"})
         assert waited["outcome"] == "fell back"
+        Container(plan=PLAN._replace(routes=())).receive_call(CALL)
+        assert "CallFellBack" in set().union(*map(counted, lines.all()))
 
     def test_answered_by_the_builtin_plan_counts_as_fallback_each_time(self, lines: Lines) -> None:
         plan = PLAN._replace(uses_builtin_plan=True)
@@ -180,53 +178,49 @@ class TestANewCall:
             {"EventStored", "AnswerTime", "CallAnswerTime"},
         ] * 2
 
-    def test_with_a_broken_flow_counts_as_fallback(self, lines: Lines) -> None:
-        container = Container(plan=PLAN._replace(routes=()))
-        container.receive_call(CALL)
-        assert "CallFellBack" in set().union(*map(counted, lines.all()))
-
-    @pytest.mark.parametrize("body", ["not JSON", '{"from": "+12125550187"}'])
-    def test_with_an_invalid_body_is_counted_for_the_alarm(self, body: str, lines: Lines) -> None:
-        Container().receive(signed({**recorded("new_call"), "body": body}))
+    @pytest.mark.parametrize(
+        "event",
+        [
+            signed({**recorded("new_call"), "body": "not JSON"}),
+            signed({**recorded("new_call"), "body": '{"from": "+12125550187"}'}),
+            signed_event(CALL, secret="wrong"),
+        ],
+        ids=["not JSON", "no call id", "a wrong signature"],
+    )
+    def test_that_is_rejected_is_counted_for_the_alarm(self, event: Event, lines: Lines) -> None:
+        Container().receive(event)
         refused, of_call_hook = lines.all()
         assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {"CallRefused"})
         assert dimensions(of_call_hook) == [{"service"}]
 
-    def test_with_a_wrong_signature_is_counted_for_the_alarm(self, lines: Lines) -> None:
-        Container().receive(signed_event(CALL, secret="wrong"))
-        assert [counted(line) for line in lines.all()] == [{"WebhookRefused"}, {"CallRefused"}]
-
     @pytest.mark.parametrize(
-        ("headers", "metric"),
+        ("headers", "is_anonymous"),
         [
-            ({}, "CallRefusedAnonymous"),
-            ({"content-type": "application/json", "user-agent": "scan", "cookie": "a=b"}, "CallRefusedAnonymous"),
-            ({"authorization": ""}, "CallRefusedAnonymous"),
-            ({"Authorization": " \t "}, "CallRefusedAnonymous"),
-            ({"authorization": "", "jambonz-signature": " "}, "CallRefusedAnonymous"),
-            ({"proxy-authorization": "Basic YTpi", "x-jambonz-signature": "t=1,v1=00"}, "CallRefusedAnonymous"),
-            ({"authorization": "Basic YTpi"}, "CallRefused"),
-            ({"AUTHORIZATION": "Basic YTpi"}, "CallRefused"),
-            ({"Authorization": "Bearer x"}, "CallRefused"),
-            ({"authorization": "Basic"}, "CallRefused"),
-            ({"authorization": "\u00e9"}, "CallRefused"),
-            ({"jambonz-signature": "t=1,v1=00"}, "CallRefused"),
-            ({"Jambonz-Signature": "odd"}, "CallRefused"),
-            ({"authorization": "", "JAMBONZ-SIGNATURE": "odd"}, "CallRefused"),
+            ({}, True),
+            ({"content-type": "application/json", "user-agent": "scan", "cookie": "a=b"}, True),
+            ({"Authorization": " \t "}, True),
+            ({"authorization": "", "jambonz-signature": " "}, True),
+            ({"proxy-authorization": "Basic YTpi", "x-jambonz-signature": "t=1,v1=00"}, True),
+            ({"authorization": "Basic YTpi"}, False),
+            ({"AUTHORIZATION": "Basic YTpi"}, False),
+            ({"Authorization": "Bearer x"}, False),
+            ({"authorization": "Basic"}, False),
+            ({"authorization": "\u00e9"}, False),
+            ({"jambonz-signature": "t=1,v1=00"}, False),
+            ({"authorization": "", "JAMBONZ-SIGNATURE": "odd"}, False),
         ],
     )
     def test_without_credentials_and_signature_has_its_own_metric(
-        self, headers: dict[str, str], metric: str, lines: Lines
+        self, headers: dict[str, str], is_anonymous: bool, lines: Lines
     ) -> None:
         container = Container()
         answer = container.receive({**signed_event(CALL), "headers": headers})
-        assert (answer.statusCode, answer.problem["title"]) == (401, "Unauthorized")
+        assert (answer.statusCode, container.database.calls) == (401, 0)
         refused, of_call_hook = lines.all()
-        assert (counted(refused), counted(of_call_hook)) == ({"WebhookRefused"}, {metric})
+        assert counted(refused) == {"WebhookRefused"}
+        assert counted(of_call_hook) == {"CallRefusedAnonymous" if is_anonymous else "CallRefused"}
         assert dimensions(of_call_hook) == [{"service"}]
-        assert container.database.calls == 0
-        if metric == "CallRefusedAnonymous":
-            assert container.secrets.reads == 0
+        assert container.secrets.reads == (0 if is_anonymous else container.secrets.reads)
 
     def test_that_cannot_be_read_counts_as_anonymous(self, lines: Lines) -> None:
         Container().receive({**signed_event(CALL), "body": "%", "isBase64Encoded": True})
@@ -245,10 +239,6 @@ class TestANewCall:
             own.receive({**signed_event(CALL), "headers": {name: "t=1,v1=00"}})
         assert [counted(line) for line in lines.all()][1::2] == [{"CallRefused"}, {"CallRefusedAnonymous"}]
 
-    def test_metrics_do_not_count_rejections_by_other_webhooks(self, sender: Sender, lines: Lines) -> None:
-        sender.receive({**sender.event("{}"), "headers": {}, "pathParameters": {}})
-        assert counted(lines.one()) == {"WebhookRefused"}
-
 
 class Slow(Clock):
     """A clock that advances with each reading."""
@@ -257,18 +247,6 @@ class Slow(Clock):
         now = super().__call__()
         self.advance(0.1)
         return now
-
-
-def test_times_are_in_milliseconds_and_other_metrics_are_counts(lines: Lines) -> None:
-    Container().receive_call(CALL)
-    (described,) = lines.one()["_aws"]["CloudWatchMetrics"]
-    units = {metric["Name"]: metric["Unit"] for metric in described["Metrics"]}
-    assert units == {
-        "EventStored": "Count",
-        "CallAnswered": "Count",
-        "AnswerTime": "Milliseconds",
-        "CallAnswerTime": "Milliseconds",
-    }
 
 
 class TestTheAnswerTime:

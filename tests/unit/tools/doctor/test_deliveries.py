@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -37,8 +38,9 @@ from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackResource
 
+from tests.console import basic
 from tests.stacks import stack_outputs
-from tests.support import NOW
+from tests.support import NOW, Clock
 
 BASE = "https://hooks.example.com"
 RETRY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/retries"
@@ -67,7 +69,7 @@ NOT_SECRET = ("jambonz", "console")
 class FakeTable:
     """Table of events with the requests that the doctor makes; `fault` makes it fail."""
 
-    items: list[dict[str, Any]] = field(default_factory=list)
+    items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     fault: Exception | None = None
 
     def get_paginator(self, name: str) -> FakeTable:
@@ -79,15 +81,16 @@ class FakeTable:
         if self.fault is not None:
             raise self.fault
         pk, sk = ExpressionAttributeValues[":pk"]["S"], ExpressionAttributeValues.get(":sk", {"S": ""})["S"]
-        yield {"Items": [one for one in self.items if one["pk"]["S"] == pk and one["sk"]["S"].startswith(sk)]}
+        yield {"Items": [one for key, one in self.items.items() if key[0] == pk and key[1].startswith(sk)]}
 
     def delete_item(self, *, TableName: str, Key: dict[str, Any]) -> None:  # noqa: N803
-        self.items = [one for one in self.items if (one["pk"], one["sk"]) != (Key["pk"], Key["sk"])]
+        self.items.pop((Key["pk"]["S"], Key["sk"]["S"]), None)
+
+    def put(self, item: dict[str, Any]) -> None:
+        self.items.setdefault((item["pk"]["S"], item["sk"]["S"]), item)
 
     def store(self, pk: str, sk: str, body: bytes = b"", **members: Any) -> None:
-        item = {"pk": {"S": pk}, "sk": {"S": sk}, "body": {"B": body}, "body_encoding": {"S": "identity"}, **members}
-        if (pk, sk) not in [(one["pk"]["S"], one["sk"]["S"]) for one in self.items]:
-            self.items.append(item)
+        self.put({"pk": {"S": pk}, "sk": {"S": sk}, "body": {"B": body}, "body_encoding": {"S": "identity"}, **members})
 
 
 @dataclass
@@ -110,7 +113,7 @@ class FakeQueue:
 class FakeLogs:
     """Lines of each log group."""
 
-    lines: dict[str, list[str]] = field(default_factory=dict)
+    lines: dict[str, list[str]]
 
     def get_paginator(self, name: str) -> FakeLogs:
         assert name == "filter_log_events"
@@ -121,33 +124,6 @@ class FakeLogs:
         text = filterPattern.strip('"')
         at = int(NOW.timestamp() * 1000)
         yield {"events": [{"timestamp": at, "message": one} for one in self.lines.get(logGroupName, []) if text in one]}
-
-
-@dataclass
-class FakeSession:
-    table: FakeTable
-    queue: FakeQueue
-    logs: FakeLogs
-
-    def client(self, service: str, **_: object) -> Any:
-        return {"dynamodb": self.table, "sqs": self.queue, "logs": self.logs}[service]
-
-
-@dataclass
-class FakeTime:
-    """Clock that advances only when something sleeps."""
-
-    now: datetime = NOW
-    slept: float = 0.0
-
-    def clock(self) -> datetime:
-        return self.now + timedelta(seconds=self.slept)
-
-    def sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-    def monotonic(self) -> float:
-        return self.slept
 
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -161,7 +137,7 @@ class Api:
     """
 
     table: FakeTable
-    time: FakeTime
+    clock: Clock
     answers: dict[str, Handler] = field(default_factory=dict)
     unprotected: tuple[str, ...] = ()
     requests: list[httpx.Request] = field(default_factory=list)
@@ -171,7 +147,7 @@ class Api:
         self.requests.append(request)
         handler = self.answers.get(request.url.path) or self.answers.get(prefix_of(request.url.path))
         response = handler(request) if handler else self.healthy(request)
-        response.headers.setdefault("date", format_datetime(self.time.clock(), usegmt=True))
+        response.headers.setdefault("date", format_datetime(self.clock(), usegmt=True))
         return response
 
     def healthy(self, request: httpx.Request) -> httpx.Response:
@@ -182,11 +158,9 @@ class Api:
             return problem(401, "The credentials or the signature of this request are missing or wrong.")
         if path.startswith("/calls"):
             pk = "#".join(path.split("/")[2:])
-            return httpx.Response(
-                200, json={"timeline": [one["sk"] for one in self.table.items if one["pk"]["S"] == pk]}
-            )
+            return httpx.Response(200, json={"timeline": [key[1] for key in self.table.items if key[0] == pk]})
         pk, sk = key_of(request)
-        headers = {"idempotent-replayed": "true"} if self.has(pk, sk) else {}
+        headers = {"idempotent-replayed": "true"} if (pk, sk) in self.table.items else {}
         self.table.store(pk, sk, request.content)
         if self.projects:
             self.project(pk)
@@ -195,12 +169,9 @@ class Api:
             answer = VERBS if path == "/webhooks/call" else []
         return httpx.Response(200, json=answer, headers=headers)
 
-    def has(self, pk: str, sk: str) -> bool:
-        return any((one["pk"]["S"], one["sk"]["S"]) == (pk, sk) for one in self.table.items)
-
     def project(self, pk: str) -> None:
-        self.table.items = [one for one in self.table.items if (one["pk"]["S"], one["sk"]["S"]) != (pk, "call")]
-        number = len([one for one in self.table.items if one["pk"]["S"] == pk])
+        self.table.items.pop((pk, "call"), None)
+        number = len([key for key in self.table.items if key[0] == pk])
         self.table.store(pk, "call", event_count={"N": str(number)})
 
     def is_authenticated(self, request: httpx.Request) -> bool:
@@ -212,13 +183,12 @@ class Api:
         if path.startswith(("/webhooks/wavix", "/webhooks/voipstudio")):
             return path.rpartition("/")[2] in EVERY_SECRET
         if path.startswith("/calls"):
-            return request.headers["authorization"] == httpx.BasicAuth("console", "console-password")._auth_header  # noqa: SLF001
+            return request.headers["authorization"] == basic("console", "console-password")
         signature = read_signature(request.headers.get("jambonz-signature"))
         if signature is None:
             return False
         is_signed = signature.digests == (sign("wh_secret_cJqgtMDPzDhhnjmaJH6Mtk", signature.timestamp, body),)
-        basic = httpx.BasicAuth("jambonz", "s3cr3t-password")._auth_header  # noqa: SLF001
-        return is_signed and request.headers["authorization"] == basic
+        return is_signed and request.headers["authorization"] == basic("jambonz", "s3cr3t-password")
 
 
 def prefix_of(path: str) -> str:
@@ -238,13 +208,20 @@ def problem(status: int, detail: str) -> httpx.Response:
     return httpx.Response(status, json={"detail": detail}, headers={"content-type": "application/problem+json"})
 
 
-def always(response: Callable[[], httpx.Response]) -> Handler:
-    return lambda _request: response()
+def rejected(status: int, detail: str) -> Handler:
+    return lambda _request: problem(status, detail)
 
 
 def answered(status: int, document: Any = None, **headers: str) -> Handler:
     body = {"message": "x"} if document is None else document
-    return always(lambda: httpx.Response(status, json=body, headers=headers))
+    return lambda _request: httpx.Response(status, json=body, headers=headers)
+
+
+def failing(error: Exception, cause: Exception | None = None) -> Handler:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise error from cause
+
+    return fail
 
 
 @dataclass
@@ -253,15 +230,23 @@ class Case:
 
     api: Api
     queue: FakeQueue
-    logs: FakeLogs
+    logs: dict[str, list[str]]
     probe: Probe
 
     def all_findings(self) -> list[Finding]:
         return [*url_findings(self.probe), *rejection_findings(self.probe), *self.after_sending()]
 
+    def deliver(self) -> list[Finding]:
+        return list(delivery_findings(self.probe))
+
+    def deliver_with(self, path: str, answer: Handler) -> list[Finding]:
+        """Return the findings of the deliveries if the API answers a path like this."""
+        self.api.answers[path] = answer
+        return self.deliver()
+
     def after_sending(self) -> list[Finding]:
         return [
-            *delivery_findings(self.probe),
+            *self.deliver(),
             *projection_findings(self.probe),
             *call_log_findings(self.probe),
             *spill_findings(self.probe),
@@ -275,138 +260,135 @@ class Case:
         self.probe.deployment = replace(self.probe.deployment, outputs=outputs)
         return self
 
+    def while_waiting(self, action: Callable[[], object]) -> None:
+        """Do this each time the doctor waits."""
+
+        def sleep(seconds: float) -> None:
+            self.api.clock.advance(seconds)
+            action()
+
+        self.probe.sleep = sleep
+
+    @property
+    def slept(self) -> float:
+        return (self.api.clock.now - NOW).total_seconds()
+
 
 @pytest.fixture
 def case() -> Case:
-    table, queue, logs, time = FakeTable(), FakeQueue(), FakeLogs(), FakeTime()
-    api = Api(table, time)
-    session: Any = FakeSession(table, queue, logs)
+    table, queue, clock, lines = FakeTable(), FakeQueue(), Clock(), dict[str, list[str]]()
+    api = Api(table, clock)
+    clients = {"dynamodb": table, "sqs": queue, "logs": FakeLogs(lines)}
+    session: Any = SimpleNamespace(client=lambda service, **_: clients[service])
     known = KnownSecrets(dict(SECRETS), dict.fromkeys(SECRETS, NOW - timedelta(days=3)))
-    client = httpx.Client(transport=httpx.MockTransport(api))
+    resources = [StackResource("AWS::Logs::LogGroup", "WavixCallLogGroup", "wavix-log")]
     probe = Probe(
-        Deployment(
-            session,
-            "callhooks",
-            None,
-            OUTPUTS,
-            [StackResource("AWS::Logs::LogGroup", "WavixCallLogGroup", "wavix-log")],
-        ),
+        Deployment(session, "callhooks", None, OUTPUTS, resources),
         known,
-        client,
-        time.clock,
-        time.monotonic,
-        time.sleep,
+        httpx.Client(transport=httpx.MockTransport(api)),
+        clock,
+        clock.monotonic,
+        clock.advance,
         "ab12",
     )
-    return Case(api, queue, logs, probe)
+    return Case(api, queue, lines, probe)
 
 
-def reported(findings: list[Finding], level: FindingLevel = FindingLevel.FAILURE) -> list[str]:
+def reported(findings: Iterable[Finding], level: FindingLevel = FindingLevel.FAILURE) -> list[str]:
     """Return the findings of a level with their remedies; assert that no finding contains a secret."""
-    for finding in findings:
+    found = list(findings)
+    for finding in found:
         text = f"{finding.check} {finding.message} {finding.remedy}"
         assert not [secret for secret in EVERY_SECRET if secret not in NOT_SECRET and secret in text]
-    return [f"{one.check}: {one.message} {one.remedy}" for one in findings if one.level is level]
+    return [f"{one.check}: {one.message} {one.remedy}" for one in found if one.level is level]
 
 
-def only(findings: list[Finding], level: FindingLevel = FindingLevel.FAILURE) -> str:
+def only(findings: Iterable[Finding], level: FindingLevel = FindingLevel.FAILURE) -> str:
     (one,) = reported(findings, level)
     return one
 
 
-class TestAHealthyDeployment:
-    def test_has_no_findings_and_no_items_left(self, case: Case) -> None:
-        findings = case.all_findings()
-        assert reported(findings) == reported(findings, FindingLevel.WARNING) == []
-        assert "The 9 items of the test events were removed." in "".join(reported(findings, FindingLevel.OK))
-        assert case.api.table.items == []
+def only_warning(findings: list[Finding]) -> str:
+    assert reported(findings) == []
+    return only(findings, FindingLevel.WARNING)
 
-    def test_gets_ids_and_a_caller_that_mark_the_test_events(self, case: Case) -> None:
-        case.all_findings()
-        bodies = [json.loads(one.content) for one in case.api.requests if one.content]
-        for body in bodies:
-            call = body.get("payload", body)
-            assert str(call.get("call_sid") or call["id"]).startswith("callhooks-doctor-ab12")
-            assert "callhooks-doctor" in (call.get("from"), call.get("src"))
 
-    def test_shows_how_long_a_new_call_took(self, case: Case) -> None:
-        passed = reported(case.all_findings(), FindingLevel.OK)
-        (new_call,) = [one for one in passed if one.startswith("jambonz new call")]
-        assert "Answered in 0 ms and stored. A duplicate was recognised and got the same answer." in new_call
+def denied(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": "x"}}, operation)
+
+
+def test_a_healthy_deployment_has_no_findings_and_no_items_left(case: Case) -> None:
+    findings = case.all_findings()
+    assert reported(findings) == reported(findings, FindingLevel.WARNING) == []
+    passed = reported(findings, FindingLevel.OK)
+    assert "The 9 items of the test events were removed." in "".join(passed)
+    assert case.api.table.items == {}
+    (new_call,) = [one for one in passed if one.startswith("jambonz new call")]
+    assert "Answered in 0 ms and stored. A duplicate was recognised and got the same answer." in new_call
+    for body in [json.loads(one.content) for one in case.api.requests if one.content]:
+        call = body.get("payload", body)
+        assert str(call.get("call_sid") or call["id"]).startswith("callhooks-doctor-ab12")
+        assert "callhooks-doctor" in (call.get("from"), call.get("src"))
+
+
+def unreachable(cause: Exception) -> Handler:
+    return failing(httpx.ConnectError("no"), cause)
+
+
+ANOTHER_API = ["The URL does not reach this API", "PublicUrl", "API mapping", "callhooks urls --stack callhooks"]
 
 
 class TestThePublicUrl:
     @pytest.mark.parametrize(
-        ("cause", "expected"),
+        ("answer", "is_reachable", "expected"),
         [
-            (socket.gaierror(-2, "Name or service not known"), "The name hooks.example.com cannot be resolved."),
-            (
-                ssl.SSLCertVerificationError(1, "certificate verify failed"),
-                "The certificate of hooks.example.com is not",
-            ),
-            (ssl.SSLError(1, "wrong version number"), "The TLS handshake with hooks.example.com failed."),
-            (ConnectionRefusedError(111, "refused"), f"{BASE} does not answer (ConnectError)."),
+            (unreachable(socket.gaierror(-2, "Name or service not known")), False,
+             ["The name hooks.example.com cannot be resolved."]),
+            (unreachable(ssl.SSLCertVerificationError(1, "certificate verify failed")), False,
+             ["The certificate of hooks.example.com is not"]),
+            (unreachable(ssl.SSLError(1, "wrong version number")), False,
+             ["The TLS handshake with hooks.example.com failed."]),
+            (unreachable(ConnectionRefusedError(111, "refused")), False, [f"{BASE} does not answer (ConnectError)."]),
+            *((answered(status), False, ANOTHER_API) for status in (403, 404, 200)),
+            (answered(302, location="https://elsewhere.example.com"), False,
+             ["redirects (302), and providers do not follow redirects"]),
+            # The webhooks are still tested.
+            (answered(500), True, ["CallLogFunction fails"]),
+            (answered(429), True, ["throttled (429)"]),
         ],
-    )
-    def test_that_cannot_be_reached_is_reported_with_the_cause(
-        self, cause: Exception, expected: str, case: Case
+    )  # fmt: skip
+    def test_that_does_not_work_is_reported_with_the_cause(
+        self, answer: Handler, is_reachable: bool, expected: list[str], case: Case
     ) -> None:
-        def fail(_request: httpx.Request) -> httpx.Response:
-            raise httpx.ConnectError("no") from cause
-
-        case.api.answers["/openapi.json"] = fail
-        assert expected in only(list(url_findings(case.probe)))
-        assert not case.probe.is_reachable
+        case.api.answers["/openapi.json"] = answer
+        finding = only(url_findings(case.probe))
+        assert [text for text in expected if text not in finding] == []
+        assert case.probe.is_reachable is is_reachable
 
     def test_that_does_not_answer_is_reported(self, case: Case) -> None:
         def hang(_request: httpx.Request) -> httpx.Response:
-            case.api.time.sleep(30)
+            case.api.clock.advance(30)
             raise httpx.ReadTimeout("no")
 
         case.api.answers["/openapi.json"] = hang
-        assert "did not answer within 30 s" in only(list(url_findings(case.probe)))
-
-    @pytest.mark.parametrize("status", [403, 404, 200])
-    def test_of_another_api_is_reported(self, status: int, case: Case) -> None:
-        case.api.answers["/openapi.json"] = answered(status)
-        finding = only(list(url_findings(case.probe)))
-        assert "The URL does not reach this API" in finding
-        assert "PublicUrl" in finding
-        assert "API mapping" in finding
-        assert finding.endswith("callhooks urls --stack callhooks")
-        assert not case.probe.is_reachable
-
-    def test_that_redirects_is_reported(self, case: Case) -> None:
-        case.api.answers["/openapi.json"] = answered(302, location="https://elsewhere.example.com")
-        assert "redirects (302), and providers do not follow redirects" in only(list(url_findings(case.probe)))
-
-    @pytest.mark.parametrize(("status", "expected"), [(500, "CallLogFunction fails"), (429, "throttled (429)")])
-    def test_that_fails_is_reported_and_the_webhooks_are_still_tested(
-        self, status: int, expected: str, case: Case
-    ) -> None:
-        case.api.answers["/openapi.json"] = answered(status)
-        finding = only(list(url_findings(case.probe)))
-        assert expected in finding
-        assert case.probe.is_reachable
+        assert "did not answer within 30 s" in only(url_findings(case.probe))
 
     def test_without_tls_is_a_warning(self, case: Case) -> None:
         outputs = replace(case.probe.deployment.outputs, base_url="http://hooks.example.com")
         case.probe.deployment = replace(case.probe.deployment, outputs=outputs)
-        assert "does not use TLS" in only(list(url_findings(case.probe)), FindingLevel.WARNING)
+        assert "does not use TLS" in only(url_findings(case.probe), FindingLevel.WARNING)
 
     @pytest.mark.parametrize(("seconds", "word"), [(61, "fast"), (-61, "slow")])
     def test_shows_that_this_machine_s_clock_is_wrong(self, seconds: int, word: str, case: Case) -> None:
-        api_time = NOW - timedelta(seconds=seconds)
-        case.api.answers["/openapi.json"] = answered(
-            200, {"openapi": "3.1.0"}, date=format_datetime(api_time.replace(microsecond=0), usegmt=True)
-        )
-        finding = only(list(url_findings(case.probe)))
+        date = format_datetime((NOW - timedelta(seconds=seconds)).replace(microsecond=0), usegmt=True)
+        case.api.answers["/openapi.json"] = answered(200, {"openapi": "3.1.0"}, date=date)
+        finding = only(url_findings(case.probe))
         assert finding.startswith("clock: This machine's clock is 61 s " + word)
         assert "requests signed here are rejected" in finding
 
     def test_may_answer_without_a_date(self, case: Case) -> None:
         case.api.answers["/openapi.json"] = answered(200, {"openapi": "3.1.0"}, date="no date")
-        assert reported(list(url_findings(case.probe))) == []
+        assert reported(url_findings(case.probe)) == []
 
 
 class TestAnUnauthenticatedRequest:
@@ -417,11 +399,11 @@ class TestAnUnauthenticatedRequest:
     )  # fmt: skip
     def test_is_reported_in_capitals_if_it_is_accepted(self, path: str, case: Case) -> None:
         case.api.unprotected = (path,)
-        findings = reported(list(rejection_findings(case.probe)))
+        findings = reported(rejection_findings(case.probe))
         assert findings
         assert all("UNAUTHENTICATED REQUESTS ARE ACCEPTED" in finding for finding in findings)
         list(cleanup_findings(case.probe))
-        assert case.api.table.items == []
+        assert case.api.table.items == {}
 
     def test_has_no_credentials_at_the_call_hook_because_of_its_alarm(self, case: Case) -> None:
         list(rejection_findings(case.probe))
@@ -430,18 +412,15 @@ class TestAnUnauthenticatedRequest:
 
     def test_is_reported_in_capitals_if_it_can_read_the_call_log(self, case: Case) -> None:
         case.api.unprotected = ("/calls",)
-        assert "ANYONE CAN READ THE CALL LOG" in only(list(rejection_findings(case.probe)))
+        assert "ANYONE CAN READ THE CALL LOG" in only(rejection_findings(case.probe))
 
-    def test_gets_the_fallback_if_no_request_can_be_authenticated(self, case: Case) -> None:
+    def test_shows_that_a_function_cannot_authenticate_any_request(self, case: Case) -> None:
         case.api.answers["/webhooks/call"] = answered(200, VERBS)
-        finding = only(list(rejection_findings(case.probe)))
-        assert "It got the plan's fallback: the function cannot authenticate any request" in finding
-
-    def test_shows_that_a_function_cannot_read_its_secrets(self, case: Case) -> None:
-        case.api.answers["/webhooks/bird"] = always(lambda: problem(503, CANNOT_AUTHENTICATE))
-        finding = only(list(rejection_findings(case.probe)))
-        assert "BirdVoiceFunction cannot read the secret store, so it cannot authenticate any request (503)." in finding
-        assert "sam logs --stack-name callhooks --name BirdVoiceFunction" in finding
+        case.api.answers["/webhooks/bird"] = rejected(503, CANNOT_AUTHENTICATE)
+        of_bird, new_call = reported(rejection_findings(case.probe))
+        assert "It got the plan's fallback: the function cannot authenticate any request" in new_call
+        assert "BirdVoiceFunction cannot read the secret store, so it cannot authenticate any request (503)." in of_bird
+        assert "sam logs --stack-name callhooks --name BirdVoiceFunction" in of_bird
 
 
 PATHS = {
@@ -451,6 +430,8 @@ PATHS = {
     "Bird event": "/webhooks/bird",
     "VoIPstudio event": "/webhooks/voipstudio",
 }
+UNAUTHORIZED = rejected(401, "missing or wrong")
+WITHOUT_SECRET = rejected(503, CANNOT_AUTHENTICATE)
 
 
 class TestADeliveryThatIsNotAccepted:
@@ -463,106 +444,75 @@ class TestADeliveryThatIsNotAccepted:
             (answered(429), "The request was throttled (429)"),
             (answered(500), "fails, is throttled, or does not start (500)."),
             (answered(503), "fails, is throttled, or does not start (503)."),
-            (
-                always(lambda: problem(503, CANNOT_STORE)),
-                "neither in the table nor in the spill queue",
-            ),
-            (
-                always(lambda: problem(503, CANNOT_AUTHENTICATE)),
-                "cannot read the secret store",
-            ),
+            (rejected(503, CANNOT_STORE), "neither in the table nor in the spill queue"),
+            (WITHOUT_SECRET, "cannot read the secret store"),
             (answered(202, {"status": "quarantined"}), "is in quarantine"),
-            (always(lambda: problem(413, "The body is larger.")), "The request was answered 413. The body is larger."),
+            (rejected(413, "The body is larger."), "The request was answered 413. The body is larger."),
+            (failing(httpx.RemoteProtocolError("no")), "does not answer (RemoteProtocolError)"),
         ],
     )
     def test_is_reported_with_the_cause(self, name: str, answer: Handler, expected: str, case: Case) -> None:
-        case.api.answers[PATHS[name]] = answer
-        finding = only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with(PATHS[name], answer))
         assert finding.startswith(f"{name}: ")
         assert expected in finding
 
-    def test_has_the_command_that_shows_the_log(self, case: Case) -> None:
-        case.api.answers["/webhooks/wavix"] = answered(500)
-        assert "sam logs --stack-name callhooks --name WavixCallFunction" in only(list(delivery_findings(case.probe)))
-
-    @pytest.mark.parametrize("name", PATHS)
-    def test_is_reported_if_the_connection_breaks(self, name: str, case: Case) -> None:
-        def fail(_request: httpx.Request) -> httpx.Response:
-            raise httpx.RemoteProtocolError("no")
-
-        case.api.answers[PATHS[name]] = fail
-        assert "does not answer (RemoteProtocolError)" in only(list(delivery_findings(case.probe)))
-
     def test_of_bird_points_to_the_public_url(self, case: Case) -> None:
-        case.api.answers["/webhooks/bird"] = always(lambda: problem(401, "missing or wrong"))
-        finding = only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with("/webhooks/bird", UNAUTHORIZED))
         assert f"the address that was called, {BASE}/webhooks/bird" in finding
         assert "Bird signs the URL, so the parameter PublicUrl is probably not the address" in finding
 
     @pytest.mark.parametrize(
-        ("path", "parameter"),
-        [("/webhooks/wavix", "WavixAllowedAddresses"), ("/webhooks/voipstudio", "VoipstudioAllowedAddresses")],
-    )
-    def test_from_an_address_that_is_not_allowed_is_a_warning(self, path: str, parameter: str, case: Case) -> None:
-        case.with_parameters(**{parameter: "62.212.73.112"}).api.answers[path] = always(lambda: problem(401, "missing"))
-        findings = list(delivery_findings(case.probe))
-        assert reported(findings) == []
-        warned = only(findings, FindingLevel.WARNING)
-        assert "Cannot be tested from this machine" in warned
-        assert parameter in warned
-
-    @pytest.mark.parametrize("name", ["jambonz new call", "Wavix on-call event", "VoIPstudio event"])
-    def test_is_rejected_despite_the_stack_s_own_credentials(self, name: str, case: Case) -> None:
-        case.api.answers[PATHS[name]] = always(lambda: problem(401, "missing or wrong"))
-        finding = only(list(delivery_findings(case.probe)))
+        ("name", "parameter"),
+        [("Wavix on-call event", "WavixAllowedAddresses"), ("VoIPstudio event", "VoipstudioAllowedAddresses"),
+         ("jambonz new call", "")],
+    )  # fmt: skip
+    def test_is_rejected_despite_the_stack_s_own_credentials(self, name: str, parameter: str, case: Case) -> None:
+        finding = only(case.deliver_with(PATHS[name], UNAUTHORIZED))
         assert "It was rejected (401), although it has the stack's own credentials" in finding
-
-    def test_with_a_secret_that_was_just_changed_is_a_warning(self, case: Case) -> None:
-        case.probe.known.changed_at["WavixCredentials"] = NOW - timedelta(seconds=20)
-        case.api.answers["/webhooks/wavix"] = always(lambda: problem(401, "missing or wrong"))
-        findings = list(delivery_findings(case.probe))
-        assert reported(findings) == []
-        assert "Its secret was changed 20 s ago" in only(findings, FindingLevel.WARNING)
-        case.probe.known.changed_at["WavixCredentials"] = NOW - timedelta(seconds=61)
-        assert "It was rejected (401)" in only(list(delivery_findings(case.probe)))
+        if parameter:
+            # This machine's address may not be allowed.
+            warned = only_warning(case.with_parameters(**{parameter: "62.212.73.112"}).deliver())
+            assert "Cannot be tested from this machine" in warned
+            assert parameter in warned
 
     @pytest.mark.parametrize(
         ("path", "answer", "member"),
         [
-            ("/webhooks/wavix", always(lambda: problem(503, CANNOT_AUTHENTICATE)), "WavixCredentials"),
-            ("/webhooks/bird", always(lambda: problem(503, CANNOT_AUTHENTICATE)), "BirdCredentials"),
-            ("/webhooks/call/events", always(lambda: problem(503, CANNOT_AUTHENTICATE)), "JambonzWebhookSecrets"),
+            ("/webhooks/wavix", UNAUTHORIZED, "WavixCredentials"),
+            ("/webhooks/wavix", WITHOUT_SECRET, "WavixCredentials"),
+            ("/webhooks/bird", WITHOUT_SECRET, "BirdCredentials"),
+            ("/webhooks/call/events", WITHOUT_SECRET, "JambonzWebhookSecrets"),
             ("/webhooks/call", answered(200, VERBS), "JambonzCredentials"),
         ],
     )
-    def test_with_a_secret_that_was_just_repaired_is_a_warning(
+    def test_with_a_secret_that_was_just_changed_is_a_warning(
         self, path: str, answer: Handler, member: str, case: Case
     ) -> None:
         case.probe.known.changed_at[member] = NOW - timedelta(seconds=20)
         case.api.answers[path] = answer
-        findings = [*rejection_findings(case.probe), *delivery_findings(case.probe)]
+        findings = [*rejection_findings(case.probe), *case.deliver()]
         assert reported(findings) == []
         warned = reported(findings, FindingLevel.WARNING)
-        assert len(warned) >= 2
+        assert warned
         assert all("Its secret was changed" in one and "Run this command again in a minute." in one for one in warned)
-        case.probe.known.changed_at[member] = NOW - timedelta(seconds=90)
-        assert reported([*rejection_findings(case.probe), *delivery_findings(case.probe)])
+        case.probe.known.changed_at[member] = NOW - timedelta(seconds=61)
+        assert reported([*rejection_findings(case.probe), *case.deliver()])
 
     def test_refers_to_its_function_only_if_that_has_a_finding(self, case: Case) -> None:
-        case.api.answers["/webhooks/wavix"] = answered(500)
-        assert "above" not in only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with("/webhooks/wavix", answered(500)))
+        assert "sam logs --stack-name callhooks --name WavixCallFunction" in finding
+        assert "above" not in finding
         case.probe.flagged_checks = frozenset({"function WavixCallFunction", "function BirdVoiceFunction"})
-        assert "See function WavixCallFunction above. The log of" in only(list(delivery_findings(case.probe)))
+        assert "See function WavixCallFunction above. The log of" in only(case.deliver())
 
     @pytest.mark.parametrize("member", SECRETS)
     def test_is_skipped_without_its_secret(self, member: str, case: Case) -> None:
         del case.probe.known.values[member]
         findings = case.after_sending()
         assert reported(findings) == []
-        assert all(
-            "Skipped, because its secret cannot be used." in one for one in reported(findings, FindingLevel.WARNING)
-        )
-        assert reported(findings, FindingLevel.WARNING)
+        warned = reported(findings, FindingLevel.WARNING)
+        assert warned
+        assert all("Skipped, because its secret cannot be used." in one for one in warned)
 
 
 class TestAnAnswer:
@@ -582,16 +532,15 @@ class TestAnAnswer:
             case.api.healthy(request)
             return httpx.Response(200, json=document)
 
-        case.api.answers[path] = answer
-        assert expected in only(list(delivery_findings(case.probe)))
+        assert expected in only(case.deliver_with(path, answer))
 
     def test_that_comes_too_late_is_reported(self, case: Case) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
-            case.api.time.sleep(10.5)
+            case.api.clock.advance(10.5)
             return case.api.healthy(request)
 
-        case.api.answers["/webhooks/call"] = answer
-        assert "The answer took 10.5 s. Providers wait at most 10 s." in only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with("/webhooks/call", answer))
+        assert "The answer took 10.5 s. Providers wait at most 10 s." in finding
 
     @pytest.mark.parametrize(
         ("second", "expected"),
@@ -602,42 +551,54 @@ class TestAnAnswer:
     )
     def test_to_a_duplicate_is_the_first_one(self, second: dict[str, Any], expected: str, case: Case) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
-            known = case.api.has(*key_of(request))
-            return httpx.Response(200, **second) if known else case.api.healthy(request)
+            is_known = key_of(request) in case.api.table.items
+            return httpx.Response(200, **second) if is_known else case.api.healthy(request)
 
-        case.api.answers["/webhooks/call"] = answer
-        assert expected in only(list(delivery_findings(case.probe)))
+        assert expected in only(case.deliver_with("/webhooks/call", answer))
+
+
+STORED = answered(200, {"status": "stored"})
+SPILLED = '{"call_id":"callhooks-doctor-ab12","outcome":"spilled","AnswerTime":[9.0]}'
 
 
 class TestADeliveryThatIsNotInTheTable:
-    def test_got_the_fallback(self, case: Case) -> None:
-        case.api.answers["/webhooks/call"] = answered(200, VERBS)
-        finding = only(list(delivery_findings(case.probe)))
-        assert "It got the plan's fallback and was not stored" in finding
+    @pytest.mark.parametrize(
+        ("path", "answer", "expected"),
+        [
+            ("/webhooks/call", answered(200, VERBS), "It got the plan's fallback and was not stored"),
+            ("/webhooks/wavix", STORED, "the function writes to another table"),
+        ],
+    )
+    def test_is_reported_with_the_cause(self, path: str, answer: Handler, expected: str, case: Case) -> None:
+        assert expected in only(case.deliver_with(path, answer))
 
     def test_is_in_quarantine(self, case: Case) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
             delivery = Request("POST", "/webhooks/call", body=request.content)
-            case.api.table.items.append(
-                quarantine_item(
-                    QuarantinedDelivery("jambonz", "x", NOW), delivery, Response(200, "[]"), retention_days=1
-                )
-            )
+            quarantined = QuarantinedDelivery("jambonz", "x", NOW)
+            case.api.table.put(quarantine_item(quarantined, delivery, Response(200, "[]"), retention_days=1))
             return httpx.Response(200, json=VERBS)
 
-        case.api.answers["/webhooks/call"] = answer
-        assert "is in quarantine: the flow, a variable or the code is broken" in only(
-            list(delivery_findings(case.probe))
-        )
+        finding = only(case.deliver_with("/webhooks/call", answer))
+        assert "is in quarantine: the flow, a variable or the code is broken" in finding
         list(cleanup_findings(case.probe))
-        assert case.api.table.items == []
+        assert case.api.table.items == {}
 
-    def test_waits_in_the_spill_queue(self, case: Case) -> None:
-        case.api.answers["/webhooks/wavix"] = answered(200, {"status": "stored"})
+    def test_waits_in_the_spill_queue_and_is_drained_before_it_is_removed(self, case: Case) -> None:
         case.queue.messages = 1
-        finding = only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with("/webhooks/wavix", STORED))
         assert "It is waiting in the spill queue: the table accepts it neither" in finding
         assert "callhooks forget callhooks-doctor --stack callhooks" in finding
+        waited = case.slept
+
+        def drain() -> None:
+            case.queue.messages = 0
+            case.api.table.store("wavix#callhooks-doctor-ab12", "event#late")
+
+        case.while_waiting(drain)
+        assert reported(cleanup_findings(case.probe)) == []
+        assert case.api.table.items == {}
+        assert case.slept == waited + 0.5
 
     def test_came_through_the_spill_queue(self, case: Case) -> None:
         spilled: list[httpx.Request] = []
@@ -646,16 +607,8 @@ class TestADeliveryThatIsNotInTheTable:
             spilled.append(request)
             return httpx.Response(200, json={"status": "stored"})
 
-        case.api.answers["/webhooks/wavix"] = spill
-        sleep = case.api.time.sleep
-
-        def drain(seconds: float) -> None:
-            sleep(seconds)
-            for request in spilled:
-                case.api.healthy(request)
-
-        case.probe.sleep = drain
-        finding = only(list(delivery_findings(case.probe)))
+        case.while_waiting(lambda: [case.api.healthy(request) for request in spilled])
+        finding = only(case.deliver_with("/webhooks/wavix", spill))
         assert "It was stored through the spill queue: the table rejects writes from WavixCallFunction" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_duplicate_shows_it(self, case: Case) -> None:
@@ -663,91 +616,61 @@ class TestADeliveryThatIsNotInTheTable:
             case.api.healthy(request)
             return httpx.Response(200, json={"status": "stored"})
 
-        case.api.answers["/webhooks/wavix"] = answer
-        finding = only(list(delivery_findings(case.probe)))
+        finding = only(case.deliver_with("/webhooks/wavix", answer))
         assert "The duplicate was not recognised: the table rejects writes from WavixCallFunction" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_log_shows_it(self, case: Case) -> None:
-        case.logs.lines["wavix-log"] = [
-            '{"call_id":"callhooks-doctor-another","outcome":"spilled","AnswerTime":[9.0]}',
-            '{"call_id":"callhooks-doctor-ab12","AnswerTime":[9.0]}',
-        ]
+        case.logs["wavix-log"] = [SPILLED.replace("ab12", "another"), '{"call_id":"callhooks-doctor-ab12"}']
         assert reported(case.after_sending()) == []
-        case.logs.lines["wavix-log"].append('{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}')
+        case.logs["wavix-log"].append(SPILLED)
         finding = only(case.after_sending())
         assert finding.startswith(
-            "Wavix on-call event: It was stored through the spill queue: the table rejects writes from"
+            "Wavix on-call event: It was stored through the spill queue: the table rejects writes"
         )
         assert "WavixCallFunction (its permissions or its EVENTS_TABLE), or was down for a moment." in finding
 
     @pytest.mark.parametrize(
         ("reason", "expected"),
         [
-            (
-                "AccessDeniedException",
-                "from WavixCallFunction (its permissions or its EVENTS_TABLE): AccessDeniedException.",
-            ),
+            ("AccessDeniedException",
+             "from WavixCallFunction (its permissions or its EVENTS_TABLE): AccessDeniedException."),
             ("no time was left", "WavixCallFunction could not write it: no time was left."),
         ],
-    )
+    )  # fmt: skip
     def test_came_through_the_spill_queue_for_the_reason_in_the_log(
         self, reason: str, expected: str, case: Case
     ) -> None:
-        case.logs.lines["wavix-log"] = [
+        spilled = {"EventSpilled": [1.0], "provider": "wavix"}
+        case.logs["wavix-log"] = [
             "EventSpilled is no JSON here",
-            json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": "an older one"}),
-            json.dumps({"EventSpilled": [1.0], "provider": "wavix", "reason": reason}),
-            '{"call_id":"callhooks-doctor-ab12","outcome":"spilled","AnswerTime":[9.0]}',
+            *(json.dumps({**spilled, "reason": one}) for one in ("an older one", reason)),
+            SPILLED,
         ]
         finding = only(case.after_sending())
         assert expected in finding
         assert "down for a moment" not in finding
 
-    def test_is_drained_before_it_is_removed(self, case: Case) -> None:
-        case.api.answers["/webhooks/wavix"] = answered(200, {"status": "stored"})
-        case.queue.messages = 1
-        list(delivery_findings(case.probe))
-        sleep, waited = case.probe.sleep, case.api.time.slept
-
-        def drain(seconds: float) -> None:
-            sleep(seconds)
-            case.queue.messages = 0
-            case.api.table.store("wavix#callhooks-doctor-ab12", "event#late")
-
-        case.probe.sleep = drain
-        assert reported(list(cleanup_findings(case.probe))) == []
-        assert case.api.table.items == []
-        assert case.api.time.slept == waited + 0.5
-
-    def test_is_in_no_queue_either(self, case: Case) -> None:
-        case.api.answers["/webhooks/wavix"] = answered(200, {"status": "stored"})
-        assert "the function writes to another table" in only(list(delivery_findings(case.probe)))
-
     def test_cannot_be_looked_for_without_permission(self, case: Case) -> None:
-        denied: Any = {"Error": {"Code": "AccessDeniedException", "Message": "x"}}
-        case.api.table.fault = ClientError(denied, "Query")
+        case.api.table.fault = denied("Query")
         findings = case.after_sending()
-        warned = reported(findings, FindingLevel.WARNING)
-        assert "your AWS credentials do not allow Query" in warned[0]
+        assert "your AWS credentials do not allow Query" in reported(findings, FindingLevel.WARNING)[0]
         assert "could not be removed (AccessDeniedException)" in only(findings)
 
 
-class TestBirdFilters:
-    @pytest.mark.parametrize(
-        ("statuses", "event", "status"),
-        [
-            ("", "voice.inbound", "completed"),
-            ("busy, completed", "voice.inbound", "busy"),
-            ("accepted", "voice.outbound", "accepted"),
-            ("cancelled", "voice.outbound", "cancelled"),
-        ],
-    )
-    def test_let_the_test_event_pass(self, statuses: str, event: str, status: str, case: Case) -> None:
-        channel = "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10"
-        case.with_parameters(BirdStatuses=statuses, BirdChannelId=channel)
-        list(delivery_findings(case.probe))
-        sent = next(json.loads(one.content) for one in case.api.requests if one.url.path == "/webhooks/bird")
-        assert (sent["event"], sent["payload"]["status"], sent["payload"]["channelId"]) == (event, status, channel)
+@pytest.mark.parametrize(
+    ("statuses", "event", "status"),
+    [
+        ("", "voice.inbound", "completed"),
+        ("busy, completed", "voice.inbound", "busy"),
+        ("accepted", "voice.outbound", "accepted"),
+        ("cancelled", "voice.outbound", "cancelled"),
+    ],
+)
+def test_the_filters_of_bird_let_the_test_event_pass(statuses: str, event: str, status: str, case: Case) -> None:
+    channel = "6d0c1f0e-97c1-4f3e-9b0f-2a3f5b7c9d10"
+    case.with_parameters(BirdStatuses=statuses, BirdChannelId=channel).deliver()
+    sent = next(json.loads(one.content) for one in case.api.requests if one.url.path == "/webhooks/bird")
+    assert (sent["event"], sent["payload"]["status"], sent["payload"]["channelId"]) == (event, status, channel)
 
 
 class TestTheProjector:
@@ -755,43 +678,36 @@ class TestTheProjector:
         case.api.projects = False
         finding = only(case.after_sending())
         assert "did not become calls within 30 s: the projector does not run" in finding
-        assert 30 <= case.api.time.slept < 32
+        assert "above" not in finding
+        assert 30 <= case.slept < 32
+        case.probe.flagged_checks = frozenset({"event source CallProjectorFunctionNewEvents", "queue SpillQueue"})
+        assert "See event source CallProjectorFunctionNewEvents above. The log of" in only(case.after_sending())
 
     def test_that_lags_for_a_moment_is_waited_for(self, case: Case) -> None:
         case.api.projects = False
-        list(delivery_findings(case.probe))
-        sleep = case.probe.sleep
+        case.deliver()
 
-        def project(seconds: float) -> None:
-            sleep(seconds)
-            for pk in {one["pk"]["S"] for one in case.api.table.items}:
+        def project() -> None:
+            for pk in {key[0] for key in case.api.table.items}:
                 case.api.project(pk)
 
-        case.probe.sleep = project
+        case.while_waiting(project)
         (finding,) = projection_findings(case.probe)
         assert "It wrote 4 calls within 0.5 s of the last delivery." in finding.message
 
     def test_is_not_waited_for_if_nothing_was_stored(self, case: Case) -> None:
         assert list(projection_findings(case.probe)) == []
 
-    def test_refers_to_its_own_findings_only(self, case: Case) -> None:
-        case.api.projects = False
-        assert "above" not in only(case.after_sending())
-        case.probe.flagged_checks = frozenset({"event source CallProjectorFunctionNewEvents", "queue SpillQueue"})
-        assert "See event source CallProjectorFunctionNewEvents above. The log of" in only(case.after_sending())
-
 
 class TestPublishing:
     def retry_events(self, case: Case, number: int, *, after: float) -> None:
         """Let the projector send this many events to the retry queue, after a delay in seconds."""
-        sleep, until = case.probe.sleep, case.api.time.slept + after
 
-        def retry(seconds: float) -> None:
-            sleep(seconds)
-            if case.api.time.slept >= until:
+        def retry() -> None:
+            if case.slept >= after:
                 case.queue.retries = number
 
-        case.probe.sleep = retry
+        case.while_waiting(retry)
 
     @pytest.mark.parametrize("after", [0.0, 6.0])
     def test_fails_if_the_projector_sends_events_to_the_retry_queue(self, after: float, case: Case) -> None:
@@ -808,7 +724,7 @@ class TestPublishing:
         case.queue.retries = 2
         passed = reported(case.after_sending(), FindingLevel.OK)
         assert "publishing: The projector sent no event to the retry queue. " in passed
-        assert 8 <= case.api.time.slept < 9
+        assert 8 <= case.slept < 9
 
     def test_is_not_checked_if_the_projector_has_written_nothing(self, case: Case) -> None:
         case.api.projects = False
@@ -816,32 +732,29 @@ class TestPublishing:
         assert "did not become calls" in only(case.after_sending())
 
     def test_cannot_be_checked_without_the_queue(self, case: Case) -> None:
-        denied: Any = {"Error": {"Code": "AccessDenied", "Message": "x"}}
-        case.queue.fault = ClientError(denied, "GetQueueAttributes")
-        findings = case.after_sending()
-        assert reported(findings) == []
-        warned = only(findings, FindingLevel.WARNING)
+        case.queue.fault = denied("GetQueueAttributes")
+        warned = only_warning(case.after_sending())
         assert warned.startswith("publishing: Not checked: your AWS credentials do not allow GetQueueAttributes.")
 
 
 class TestTheCallLog:
+    PATH = "/calls/wavix/callhooks-doctor-ab12"
+
     @pytest.mark.parametrize(
         ("answer", "expected"),
         [
-            (always(lambda: problem(401, "wrong")), "It rejects the user name and password of its own secret"),
-            (always(lambda: problem(404, "No such call.")), "it reads another table"),
+            (UNAUTHORIZED, "It rejects the user name and password of its own secret"),
+            (rejected(404, "No such call."), "it reads another table"),
             (answered(200, {"timeline": []}), "it reads another table"),
-            (always(lambda: problem(503, "Calls cannot be read.")), "CallLogFunction cannot read the table or its"),
+            (rejected(503, "Calls cannot be read."), "CallLogFunction cannot read the table or its"),
             (answered(500), "CallLogFunction fails"),
         ],
     )
     def test_that_does_not_show_the_test_events_is_reported(self, answer: Handler, expected: str, case: Case) -> None:
-        case.api.answers["/calls/wavix/callhooks-doctor-ab12"] = answer
+        case.api.answers[self.PATH] = answer
         assert expected in only(case.after_sending())
 
     def test_with_a_password_that_was_just_changed_is_a_warning(self, case: Case) -> None:
         case.probe.known.changed_at["ConsoleCredentials"] = NOW
-        case.api.answers["/calls/wavix/callhooks-doctor-ab12"] = always(lambda: problem(401, "wrong"))
-        findings = case.after_sending()
-        assert reported(findings) == []
-        assert "Its password was changed a moment ago" in only(findings, FindingLevel.WARNING)
+        case.api.answers[self.PATH] = UNAUTHORIZED
+        assert "Its password was changed a moment ago" in only_warning(case.after_sending())

@@ -101,14 +101,12 @@ class TestTheGraph:
 
 
 class TestTry:
-    def test_prints_the_verbs_of_every_response(self, menu: Path) -> None:
+    def test_prints_the_verbs_of_every_response_at_a_time(self, menu: Path) -> None:
         done = plan("try", "--to", "+14155550123", "--at", "2026-11-23 06:30", "--press", "2", menu)
         assert done.exit_code == 0, done.output
         assert "Mon 2026-11-23 06:30 UTC" in done.output
         assert '"verb": "dial"' in done.output
         assert "caller hears   Press 1" in done.output
-
-    def test_uses_the_time_of_the_option_at(self, menu: Path) -> None:
         done = plan("try", "--to", "+14155550123", "--at", "2026-11-23 08:30", "--press", "2", menu)
         assert '"verb": "dial"' not in done.output
         assert "caller hears   Sorry" in done.output
@@ -125,15 +123,19 @@ class TestTry:
         assert done.exit_code == 0, done.output
         assert "Our office is closed" in done.output
 
-    @pytest.mark.parametrize("at", ["tomorrow", "2026-13-01"])
-    def test_shows_the_format_of_a_time(self, menu: Path, at: str) -> None:
-        done = plan("try", "--to", "1", "--at", at, menu)
-        assert (done.exit_code, "Invalid time for --at" in done.output) == (1, True)
-
-    def test_fails_if_decisions_are_left_over(self, menu: Path) -> None:
-        done = plan("try", "--to", "1", "--press", "3", "--press", "1", menu)
-        assert done.exit_code == 1
-        assert "press 1" in done.output
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (["--at", "tomorrow"], "Invalid time for --at"),
+            (["--at", "2026-13-01"], "Invalid time for --at"),
+            (["--press", "3", "--press", "1"], "press 1"),
+        ],
+    )
+    def test_fails_with_an_invalid_time_or_decisions_left_over(
+        self, menu: Path, options: list[str], problem: str
+    ) -> None:
+        done = plan("try", "--to", "1", *options, menu)
+        assert (done.exit_code, problem in done.output) == (1, True)
 
 
 def test_build_writes_the_package_that_the_functions_read(menu: Path, tmp_path: Path) -> None:

@@ -134,10 +134,8 @@ def test_a_call_from_the_menu_to_the_voicemail() -> None:
     verbs = phone.press(verbs, "7")
     assert verbs[0] == {"verb": "say", "text": "Sorry, that is not one of the choices."}
     dial = phone.press(verbs, "1")
-    assert dial[1]["timeout"] == 25
-    assert dial[1]["callerId"] == FIRST["from"]
+    assert (dial[1]["timeout"], dial[1]["callerId"]) == (25, FIRST["from"])
     voicemail = phone.post_to_hook(dial, dial_call_status="busy", dial_sip_status=486)
-    assert voicemail[1]["url"].startswith("wss://")
     assert voicemail[1]["metadata"] == {"mailbox": "general", "caller": FIRST["from"], "name": "Jane Doe"}
     assert phone.post_to_hook(voicemail, dial_call_duration=7)[-1] == {"verb": "hangup"}
 
@@ -155,18 +153,3 @@ def test_the_callback_number_is_read_back() -> None:
     assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7."), "not the wrong key"
     noted = verbs_of(phone.post(confirm["actionHook"], {**tagged, **wrong_key, "digits": "1"}))
     assert noted[0]["text"].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
-
-
-def test_the_plan_shows_every_feature() -> None:
-    verbs = {str(verb["verb"]) for flow in PLAN.flows.values() for verb in flow.verbs}
-    assert verbs >= {"say", "play", "gather", "dial", "enqueue", "listen", "tag", "redirect", "hangup", "sip:decline"}
-    assert PLAN.calendars
-    assert PLAN.variables
-    hooks = {name for flow in PLAN.flows.values() for step in flow.steps.values() for name in step.hooks}
-    assert hooks >= {
-        "gather.actionHook",
-        "dial.actionHook",
-        "dial.confirmHook",
-        "enqueue.waitHook",
-        "listen.actionHook",
-    }

@@ -61,10 +61,7 @@ def verb_with(path: tuple[str, ...], value: object) -> dict[str, Any]:
 
 
 def test_hooks_of_every_kind_are_covered() -> None:
-    names = {path[-1] for path in HOOKS}
     assert len(HOOKS) > 80
-    assert names >= {"actionHook", "confirmHook", "dtmfHook", "enterHook", "eventHook", "onHoldHook", "statusHook"}
-    assert names >= {"partialResultHook", "referHook", "sipRequestWithinDialogHook", "toolHook", "transcriptionHook"}
     assert {("dial", "target", "confirmHook"), ("config", "amd", "actionHook"), ("dial", "listen", "actionHook")} <= {
         *HOOKS
     }
@@ -114,10 +111,8 @@ def test_every_other_address_on_another_host_gives_a_warning() -> None:
         ({"verb": "gather", "fillerNoise": {"url": OTHER}}, SentData.FETCHED),
         ({"verb": "gather", "actionHookDelayAction": {"actions": [{"play": {"url": OTHER}}]}}, SentData.FETCHED),
         ({"verb": "config", "actionHookDelayAction": {"actions": [{"verb": "play", "url": OTHER}]}}, SentData.FETCHED),
-        (
-            {"verb": "gather", "actionHookDelayAction": {"giveUpActions": [{"redirect": {"actionHook": OTHER}}]}},
-            SentData.REDIRECT,
-        ),
+        ({"verb": "gather", "actionHookDelayAction": {"giveUpActions": [{"redirect": {"actionHook": OTHER}}]}},
+         SentData.REDIRECT),
         ({"verb": "dub", "action": "playOnTrack", "play": OTHER}, SentData.FETCHED),
         ({"verb": "dial", "dub": [{"play": OTHER}]}, SentData.FETCHED),
         ({"verb": "dial", "dialMusic": OTHER}, SentData.FETCHED),
@@ -246,10 +241,10 @@ flows:
 FLOWS = "def flows():\n    return {'built': [{'verb': 'redirect', 'actionHook': 'https://crm.example.net'}]}\n"
 
 
-def check(folder: Path, text: str) -> tuple[Result, Path]:
+def check(folder: Path, text: str, flows: str = FLOWS) -> tuple[Result, Path]:
     file = folder / "plan.yaml"
     file.write_text(text, "utf-8")
-    (folder / "flows.py").write_text(FLOWS, "utf-8")
+    (folder / "flows.py").write_text(flows, "utf-8")
     return CliRunner().invoke(app, ["plan", "check", str(file)], env={"COLUMNS": "60"}), file
 
 
@@ -270,15 +265,11 @@ def test_a_check_with_warnings_names_their_lines_and_succeeds(tmp_path: Path) ->
 
 
 def test_a_plan_without_other_hosts_gets_no_warning(tmp_path: Path) -> None:
-    text = "routes: [{flow: main}]\nfallback: main\nflows: {main: [{verb: gather, next: main}, {verb: hangup}]}\n"
-    text = text.replace("fallback: main", "fallback: sorry").replace("flows: {", "flows: {sorry: [{verb: hangup}], ")
-    done, file = check(tmp_path, text.replace("next: main", "next: {digits: main, otherwise: end}"))
+    flows = "{sorry: [{verb: hangup}], main: [{verb: gather, next: {digits: main, otherwise: end}}, {verb: hangup}]}"
+    done, file = check(tmp_path, f"routes: [{{flow: main}}]\nfallback: sorry\nflows: {flows}\n")
     assert done.output == f"{file} is a valid call plan: 1 routes, 2 flows, 3 verbs.\n"
 
 
 def test_a_fault_in_a_python_flow_has_the_line_that_names_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "plan.yaml"
-    file.write_text(PLAN, "utf-8")
-    (tmp_path / "flows.py").write_text("def flows():\n    return {'built': [{'verb': 'sai'}]}\n", "utf-8")
-    done = CliRunner().invoke(app, ["plan", "check", str(file)])
+    done, file = check(tmp_path, PLAN, FLOWS.replace("redirect", "redirekt"))
     assert (done.exit_code, f"{file}:5: flows.built[0]" in done.output) == (1, True)

@@ -49,24 +49,14 @@ def match(item: Item, number: str = NUMBER) -> Match:
 
 class TestAParty:
     @pytest.mark.parametrize(
-        "written", [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone"]
-    )
+        "written",
+        [NUMBER, "14155550123", "+1 (415) 555-0123", "sip:+14155550123@192.0.2.1;user=phone", "0014155550123",
+         "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"],
+    )  # fmt: skip
     def test_matches_in_any_notation(self, written: str) -> None:
-        for item in (
-            stored_item(make_event(Kind.RINGING, from_=written)),
-            stored_item(make_event(Kind.RINGING, to=written)),
-        ):
-            assert match(item) is Match.PARTY
-        assert match(stored_item(make_event(Kind.RINGING, to=NUMBER)), written) is Match.PARTY
-
-    @pytest.mark.parametrize("given", ["0014155550123", "00 1 415 555 0123", "01114155550123", "+1 (0) 415 5550123"])
-    def test_can_be_given_with_an_international_prefix(self, given: str) -> None:
-        assert Person.of(given).canonical == "14155550123"
-        for item in (
-            stored_item(make_event(Kind.RINGING, from_=NUMBER)),
-            stored_item(make_event(Kind.RINGING, to=given)),
-        ):
-            assert match(item, given) is match(item) is Match.PARTY
+        assert Person.of(written).canonical == "14155550123"
+        for item in (make_event(Kind.RINGING, from_=written), make_event(Kind.RINGING, to=NUMBER)):
+            assert match(stored_item(item), written) is match(stored_item(item)) is Match.PARTY
 
     @pytest.mark.parametrize(
         ("given", "canonical"),
@@ -95,8 +85,7 @@ class TestAParty:
 
     def test_that_is_a_sip_user_is_compared_without_its_realm(self) -> None:
         registered = stored_item(replace(make_event(Kind.CLIENT_REGISTERED), from_="Jane@sip.example.com"))
-        assert match(registered, "jane") is Match.PARTY
-        assert match(registered, "jan") is Match.NONE
+        assert (match(registered, "jane"), match(registered, "jan")) == (Match.PARTY, Match.NONE)
         assert match(item_with(b'{"text": "jane"}'), "jane") is Match.NONE
 
     @pytest.mark.parametrize("party", ["", " ", "sip:", "@sip.example.com"])
@@ -149,10 +138,6 @@ class TestAText:
         assert match(stored_item(make_event(Kind.RINGING, from_=f"+{number[:2]}{number[4:]}")), number) is Match.NONE
         assert match(stored_item(make_event(Kind.MEDIA, details={"text": f"call +{number}"})), number) is Match.MENTION
 
-    def test_that_is_not_utf_8_is_searched(self) -> None:
-        for encoding in ("latin-1", "utf-8"):
-            assert match(item_with("Zoë: +1\u00a0415\u00a0555\u00a00123".encode(encoding))) is Match.MENTION
-
     def test_can_be_a_json_number(self) -> None:
         assert match(stored_item(make_event(Kind.MEDIA, details={"number": 14155550123}))) is Match.MENTION
         assert match(stored_item(make_event(Kind.MEDIA, details={"number": Decimal("0.14155550123")}))) is Match.NONE
@@ -164,12 +149,9 @@ class TestAText:
 
     @pytest.mark.parametrize("at", ["2026-11-21", "20261121", "1795242600"])
     def test_in_days_and_seconds_set_by_callhooks_is_not_searched(self, at: str) -> None:
-        others = [
-            *call("other", from_=OTHER),
-            quarantined(b"{}"),
-            stored_item(replace(make_event(Kind.OTHER), call_id=None)),
-        ]
-        assert [match({**item, "expires_at": {"N": "1795242600"}}, at) for item in others] == [Match.NONE] * len(others)
+        others = [quarantined(b"{}"), stored_item(replace(make_event(Kind.OTHER), call_id=None))]
+        for item in (*call("other", from_=OTHER), *others):
+            assert match({**item, "expires_at": {"N": "1795242600"}}, at) is Match.NONE
 
     def test_in_a_body_that_is_not_valid_gzip_is_searched(self) -> None:
         broken: Item = {**item_with(b"{}"), "body": {"B": b"\xff 14155550123"}, "body_encoding": {"S": "gzip"}}
@@ -177,14 +159,13 @@ class TestAText:
         cut: Item = {**broken, "body": {"B": gzip.compress(b"x" * 5000)[:-9]}}
         assert match(cut) is Match.NONE
 
-    def test_in_a_call_s_item_is_searched(self) -> None:
-        for details in (
-            {"caller_name": f"Jane {NUMBER}"},
-            {"customer_data.phone": NUMBER},
-            {f"customer_data.{NUMBER}": 1},
-        ):
-            item = call_item("jambonz#one-call", fold([make_event(Kind.INITIATED, details=details)]), expires_at=None)
-            assert match(item) is Match.MENTION
+    @pytest.mark.parametrize(
+        "details",
+        [{"caller_name": f"Jane {NUMBER}"}, {"customer_data.phone": NUMBER}, {f"customer_data.{NUMBER}": 1}],
+    )
+    def test_in_a_call_s_item_is_searched(self, details: dict[str, Any]) -> None:
+        folded = fold([make_event(Kind.INITIATED, details=details)])
+        assert match(call_item("jambonz#one-call", folded, expires_at=None)) is Match.MENTION
 
     @pytest.mark.parametrize(
         "attributes",
@@ -225,16 +206,13 @@ def quarantined(body: bytes) -> Item:
 
 class TestFind:
     def test_finds_answers_of_items_that_stay(self) -> None:
+        def with_tool(call_id: str, **more: str) -> list[Item]:
+            tool = answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id=call_id))
+            return [tool, *call(call_id, **more)]
+
         rejected: Item = {**quarantined(b"{}"), "answer": {"S": f'{{"to": "{NUMBER}"}}'}}
-        result = found(
-            [
-                answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="theirs")),
-                *call("theirs", from_=NUMBER),
-            ],
-            [answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="leg")), *call("leg", parent="theirs")],
-            [answered(replace(make_event(Kind.TOOL_CALLED, key="tool"), call_id="other")), *call("other", from_=OTHER)],
-            [rejected],
-        )
+        calls = with_tool("theirs", from_=NUMBER), with_tool("leg", parent="theirs"), with_tool("other", from_=OTHER)
+        result = found(*calls, [rejected])
         assert result.answers == [("jambonz#other", "event#tool"), (rejected["pk"]["S"], rejected["sk"]["S"])]
         assert (set(result.calls), result.legs) == ({"jambonz#theirs"}, [["jambonz#leg"]])
         assert (result.removals, result.total) == (2, 4)
@@ -249,13 +227,13 @@ class TestFind:
         assert find_tool_results([results[:1], results[1:]], Person.of(NUMBER)) == [{"id": {"S": "tool#1"}}]
 
     def test_finds_only_the_calls_of_the_person(self) -> None:
-        theirs, mentioned = (
-            call("theirs", from_=NUMBER, to=OTHER),
-            [stored_item(make_event(Kind.MEDIA, details={"text": NUMBER}))],
-        )
-        result = found(call("other", from_=OTHER, to="+12125550100"), theirs, mentioned)
-        assert result.calls == {"jambonz#theirs": Match.PARTY, "jambonz#one-call": Match.MENTION}
-        assert (result.scanned, result.removals) == (7, 2)
+        mentioned = [stored_item(make_event(Kind.MEDIA, details={"text": NUMBER}))]
+        others = call("other", from_=OTHER, to="+12125550100")
+        result = found(others, call("theirs", from_=NUMBER, to=OTHER), mentioned, call("unfolded", from_=NUMBER)[-1:])
+        assert result.calls == {
+            "jambonz#theirs": Match.PARTY, "jambonz#one-call": Match.MENTION, "jambonz#unfolded": Match.PARTY,
+        }  # fmt: skip
+        assert (result.scanned, result.removals) == (8, 3)
         assert (result.providers, result.days) == ({"jambonz"}, {"2026-11-21"})
 
     def test_finds_call_legs_and_their_legs_in_any_order(self) -> None:
@@ -270,24 +248,14 @@ class TestFind:
             assert found(*order).legs == [["jambonz#leg"], ["jambonz#leg-of-leg"]]
 
     def test_does_not_find_the_call_that_dialled_the_person(self) -> None:
-        result = found(
-            call("other", from_=OTHER),
-            call("theirs", from_=OTHER, to=NUMBER, parent="other"),
-            call("sibling", from_=OTHER, to="+12125550100", parent="other"),
-        )
+        theirs = call("theirs", from_=OTHER, to=NUMBER, parent="other")
+        result = found(call("other", from_=OTHER), theirs, call("sibling", from_=OTHER, parent="other"))
         assert (set(result.calls), result.legs) == ({"jambonz#theirs"}, [])
 
     def test_finds_calls_in_a_cycle_of_parents_once(self) -> None:
-        result = found(
-            call("theirs", from_=NUMBER, parent="second"),
-            call("second", parent="third"),
-            call("third", parent="theirs"),
-        )
-        assert result.legs == [["jambonz#third"], ["jambonz#second"]]
-        assert result.removals == 3
-
-    def test_finds_the_item_of_a_call_without_events(self) -> None:
-        assert found(call("theirs", from_=NUMBER)[-1:]).calls == {"jambonz#theirs": Match.PARTY}
+        cycle = call("second", parent="third"), call("third", parent="theirs")
+        result = found(call("theirs", from_=NUMBER, parent="second"), *cycle)
+        assert (result.legs, result.removals) == ([["jambonz#third"], ["jambonz#second"]], 3)
 
     def test_finds_sms_events_without_a_call_and_quarantined_deliveries(self) -> None:
         sms = replace(make_event(Kind.SMS_RECEIVED, provider="voipstudio", from_=NUMBER), call_id=None, sms_id="77")
@@ -301,11 +269,8 @@ class TestFind:
         assert result.providers == {"jambonz", "voipstudio", "wavix"}
 
     def test_finds_items_that_are_not_valid_events(self) -> None:
-        odd: Any = {
-            "pk": {"S": "jambonz#1"},
-            "sk": {"S": "event#1"},
-            "details": {"M": {"list": {"L": [{"S": NUMBER}]}}},
-        }
+        details = {"M": {"list": {"L": [{"S": NUMBER}]}}}
+        odd: Any = {"pk": {"S": "jambonz#1"}, "sk": {"S": "event#1"}, "details": details}
         assert found([odd]).calls == {"jambonz#1": Match.MENTION}
 
 

@@ -252,20 +252,10 @@ def test_a_replay_continues_without_a_gap_after_any_failures(
 
 
 class TestTheState:
-    def test_is_readable_only_by_its_owner(self, path: Path) -> None:
-        collected(path, EVENTS)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-    def test_contains_no_data_of_the_events(self, path: Path) -> None:
+    def test_is_readable_only_by_its_owner_and_contains_no_data_of_the_events(self, path: Path) -> None:
         collected(path, [replace(event, from_="+14155550123", to="jane") for event in EVENTS])
-        assert b"4155550123" not in path.read_bytes()
-        assert b"jane" not in path.read_bytes()
-
-    def test_is_removed_with_the_last_event(self, path: Path) -> None:
-        collected(path, EVENTS)
-        run(path, table_of(EVENTS), Recorder())
-        assert not path.exists()
+        assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent)] == [0o600, 0o700]
+        assert not [text for text in (b"4155550123", b"jane") if text in path.read_bytes()]
 
     def test_stores_the_destination_and_the_rate(self, path: Path) -> None:
         state = ReplayState(path)
@@ -381,8 +371,7 @@ class TestAUrl:
         endpoint = Endpoint()
         endpoint.send(ENTRY, SECOND)
         first, second = endpoint.requests
-        assert first.headers["content-type"] == "application/json"
-        assert first.method == "POST"
+        assert (first.method, first.headers["content-type"]) == ("POST", "application/json")
         assert json.loads(first.content) == {
             "version": "0",
             "id": "jambonz#one-call/a",
@@ -392,27 +381,23 @@ class TestAUrl:
             "detail": json.loads(ENTRY.request["Detail"]),
         }
         assert json.loads(second.content)["id"] == "jambonz#one-call/b"
-
-    def test_gets_the_same_bytes_each_time(self) -> None:
-        endpoint = Endpoint([503])
-        endpoint.send(ENTRY)
-        assert [request.content for request in endpoint.requests] == [envelope_of(ENTRY)] * 2
-
-    def test_gets_the_user_name_and_the_query_of_the_url(self) -> None:
-        endpoint = Endpoint()
-        endpoint.send(ENTRY)
-        (request,) = endpoint.requests
-        assert request.headers["authorization"].startswith("Basic ")
-        assert request.url.params["token"] == "t0ken"
+        assert first.headers["authorization"].startswith("Basic ")
+        assert first.url.params["token"] == "t0ken"
 
     @pytest.mark.parametrize("answer", [500, 503, 408, 425, 429, httpx.ReadTimeout(URL), httpx.ConnectError(URL)])
     def test_that_fails_briefly_is_retried(self, answer: int | Exception) -> None:
         endpoint = Endpoint([answer, answer])
         endpoint.send(ENTRY)
-        assert (len(endpoint.requests), endpoint.pauses) == (3, list(POST_PAUSES[:2]))
+        assert [request.content for request in endpoint.requests] == [envelope_of(ENTRY)] * 3
+        assert endpoint.pauses == list(POST_PAUSES[:2])
 
     @pytest.mark.parametrize(
-        ("answer", "problem"), [(503, "answered 503"), (httpx.ConnectTimeout(URL), "did not answer (ConnectTimeout)")]
+        ("answer", "problem"),
+        [
+            (503, "answered 503"),
+            (httpx.ConnectTimeout(URL), "did not answer (ConnectTimeout)"),
+            (httpx.DecodingError("of +14155550123"), "did not answer (DecodingError)"),
+        ],
     )
     def test_that_fails_every_retry_stops_the_replay(self, answer: int | Exception, problem: str) -> None:
         endpoint = Endpoint([answer] * 9)
@@ -438,13 +423,6 @@ class TestAUrl:
         endpoint = Endpoint([httpx.Response(200, headers=headers, stream=body)])
         endpoint.send(ENTRY)
         assert (len(endpoint.requests), endpoint.pauses, body.closed) == (1, [], True)
-
-    def test_whose_response_cannot_be_read_stops_the_replay(self) -> None:
-        endpoint = Endpoint([httpx.DecodingError("of +14155550123")] * 9)
-        with pytest.raises(
-            EntriesRejected, match=r"\Ahttps://crm.example.com:8443 did not answer \(DecodingError\) for event "
-        ):
-            endpoint.send(ENTRY)
 
     def test_that_never_completes_its_response_stops_the_replay(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def silent(_: httpx.Request) -> httpx.Response:

@@ -53,6 +53,14 @@ CREDENTIALS = stack_credentials(
 )
 
 
+ROUTES = {
+    f"{event['Properties']['Method']} {event['Properties']['Path']}"
+    for function in template()["Resources"].values()
+    for event in function["Properties"].get("Events", {}).values()
+    if event["Type"] == "HttpApi"
+}
+
+
 def changed(**members: object) -> str:
     return json.dumps({**read_delivery(EVENTS / "wavix" / "ringing.json").event, **members})
 
@@ -85,35 +93,23 @@ def receive(delivery: Delivery) -> tuple[Answer, int]:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 class TestEveryRecordedDelivery:
-    def test_contains_no_signature(self, path: Path) -> None:
-        assert "signature" not in json.dumps(read_delivery(path).event["headers"]).lower()
-
-    def test_is_accepted_when_signed_now(self, path: Path) -> None:
-        answer, items = receive(sent(read_delivery(path)))
-        assert (answer.statusCode, items) == (200, 0 if path in PROBES else 1)
-
-    def test_is_rejected_unsigned(self, path: Path) -> None:
+    def test_is_accepted_when_signed_now_and_rejected_unsigned(self, path: Path) -> None:
         delivery = read_delivery(path)
+        assert "signature" not in json.dumps(delivery.event["headers"]).lower()
+        answer, items = receive(sent(delivery))
+        assert (answer.statusCode, items) == (200, 0 if path in PROBES else 1)
         # The signature of a GET from jambonz cannot be checked.
         is_rejected = delivery.provider != "jambonz" or delivery.request.method != "GET"
         assert receive(delivery)[0].statusCode == (401 if is_rejected else 200)
 
-    def test_is_in_the_folder_of_its_provider(self, path: Path) -> None:
-        assert read_delivery(path).provider == path.parent.name
-
-    def test_goes_to_a_route_of_the_template(self, path: Path) -> None:
-        routes = {
-            f"{event['Properties']['Method']} {event['Properties']['Path']}"
-            for function in template()["Resources"].values()
-            for event in function["Properties"].get("Events", {}).values()
-            if event["Type"] == "HttpApi"
-        }
+    def test_goes_to_a_route_of_the_template_and_is_in_the_folder_of_its_provider(self, path: Path) -> None:
         event = read_delivery(path).event
         request = Request.from_event(event)
-        assert request.route in routes
         assert event["routeKey"] == request.route
+        assert request.route in ROUTES
         method, _, route = request.route.partition(" ")
         assert (method, route.format(**request.path_parameters)) == (request.method, request.path)
+        assert read_delivery(path).provider == path.parent.name
 
 
 def test_transport_headers_are_left_to_the_http_client() -> None:
@@ -289,23 +285,15 @@ def test_a_shifted_call_keeps_its_duration() -> None:
     recorded = [read_delivery(EVENTS / "wavix" / f"{name}.json") for name in names]
     now = datetime(2027, 3, 1, 23, 59, 50, 700_000, tzinfo=UTC)
     documents = [json.loads(delivery.request.body) for delivery in starting_at(now, recorded)]
-    assert [document["event_time"] for document in documents] == [
-        "2027-03-01T23:59:50.118Z",
-        "2027-03-01T23:59:56.402Z",
-        "2027-03-02T00:00:38.900Z",
-    ]
-    assert documents[2]["call_answered"] == "2027-03-01T23:59:56.402Z"
+    times = ["2027-03-01T23:59:50.118Z", "2027-03-01T23:59:56.402Z", "2027-03-02T00:00:38.900Z"]
+    assert [document["event_time"] for document in documents] == times
+    assert documents[2]["call_answered"] == times[1]
     assert documents[0]["from"] == json.loads(recorded[0].request.body)["from"]
 
 
 def test_a_shifted_time_keeps_its_format() -> None:
-    (shifted,) = starting_at(
-        datetime(2027, 3, 1, tzinfo=UTC), [read_delivery(EVENTS / "voipstudio" / "call_hold.json")]
-    )
+    hold, new_call = (read_delivery(EVENTS / name) for name in ("voipstudio/call_hold.json", "jambonz/new_call.json"))
+    (shifted,) = starting_at(datetime(2027, 3, 1, tzinfo=UTC), [hold])
     document = json.loads(shifted.request.body)
     assert (document["start_time"], document["event_time"]) == ("2027-03-01 00:00:00", "2027-03-01 00:00:15")
-
-
-def test_a_body_without_times_stays_unchanged() -> None:
-    recorded = [read_delivery(EVENTS / "jambonz" / "new_call.json")]
-    assert starting_at(datetime(2027, 3, 1, tzinfo=UTC), recorded) == recorded
+    assert starting_at(datetime(2027, 3, 1, tzinfo=UTC), [new_call]) == [new_call], "a body without times"
