@@ -183,7 +183,7 @@ MUTATIONS = (
         "events/event_table.py",
         '"attribute_not_exists(pk)"',
         '"attribute_exists(pk) OR attribute_not_exists(pk)"',
-        ("tests/integration/functions/test_new_call.py", "tests/integration/functions/test_event_functions.py"),
+        ("tests/integration/functions/test_aws_calls.py",),
     ),
     Mutation(
         "a duplicate gets the first answer",

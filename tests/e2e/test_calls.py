@@ -132,11 +132,3 @@ def test_the_variables_of_the_plan_are_public(running: RunningStack) -> None:
     assert set(schema["RING_SECONDS"]) <= {"type", "description", "default", "required", "enum", "obscure"}
     assert schema["RING_SECONDS"]["type"] == "number"
     assert "env" not in schema
-
-
-def test_a_call_that_jambonz_would_reject_ends_with_an_error(running: RunningStack, tmp_path: Path) -> None:
-    script = tmp_path / "call.txt"
-    script.write_text("press 1\n", "utf-8")
-    done = running.command("call", "--to", "+19995550100", "--script", str(script))
-    assert done.returncode == 1
-    assert "left over" in done.stderr or "line 1" in done.stderr

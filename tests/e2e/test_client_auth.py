@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from callhooks.providers.jambonz.provider import CLIENT_AUTH_PATH
 from callhooks_tools.stack.recordings import Delivery
@@ -57,39 +56,10 @@ def test_a_client_registers_once_per_nonce_count_and_only_with_its_password(
     ]
 
 
-def test_a_client_is_rejected_over_get_because_get_is_not_signed(running: RunningStack, username: str) -> None:
-    access = running.stack.credentials.of("jambonz")
-    members = {name: value for name, value in attempt(username=username).items() if name != "headers"}
-    response = httpx.get(
-        f"{running.stack.base_url}{CLIENT_AUTH_PATH}", params=members, auth=(access["username"], access["password"])
-    )
-    assert (response.status_code, response.json()["status"]) == (200, "fail")
-
-
-def test_unauthenticated_requests_are_rejected(running: RunningStack, username: str) -> None:
-    url = f"{running.stack.base_url}{CLIENT_AUTH_PATH}"
-    for response in (httpx.post(url, json=attempt(username=username)), httpx.get(url)):
-        assert response.status_code == 401
-    assert events_of(running, username) == []
-
-
-def test_the_command_lists_clients_and_does_not_replace_one(running: RunningStack, username: str) -> None:
-    assert f"{username}@{REALM}  expires 1800 s" in running.command("clients", "list").stdout.splitlines()
-    duplicate = running.command("clients", "add", username, "--realm", REALM, stdin="another\n")
-    assert duplicate.returncode == 1
-    assert "already exists" in duplicate.stderr
-    assert answer(running, attempt(username=username))["status"] == "ok"
-
-
 def test_a_removed_client_is_rejected_immediately(running: RunningStack, username: str) -> None:
     assert answer(running, attempt(username=username))["status"] == "ok"
+    assert f"{username}@{REALM}  expires 1800 s" in running.command("clients", "list").stdout.splitlines()
     assert running.command("clients", "remove", username, "--realm", REALM).returncode == 0
     assert answer(running, attempt(username=username, nc="00000002")) == {"status": "fail"}
     assert f"{username}@{REALM}" not in running.command("clients", "list").stdout
     assert running.command("clients", "remove", username, "--realm", REALM).returncode == 1
-
-
-def test_the_command_sends_a_recorded_client(running: RunningStack) -> None:
-    sent = running.command("send", "events/jambonz/client_auth_register.json", "--new-call")
-    assert sent.returncode == 0, sent.stderr
-    assert '"status": "fail"' in sent.stdout  # jane was not added

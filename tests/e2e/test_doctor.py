@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.e2e.breakage import changed_variables, physical_ids, without_permission
 from tests.running_stack import CALLHOOKS, RunningStack, start
 from tests.support import ROOT
 
@@ -39,14 +39,7 @@ class BrokenStack:
 
     def __init__(self, running: RunningStack) -> None:
         self.running = running
-        pages = running.client("cloudformation").get_paginator("list_stack_resources").paginate(
-            StackName=running.stack.stack_name
-        )  # fmt: skip
-        self.resources: dict[str, str] = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for page in pages
-            for one in page["StackResourceSummaries"]
-        }
+        self.resources = physical_ids(running)
 
     def doctor(self, *options: str) -> Verdict:
         ended = subprocess.run(
@@ -106,65 +99,23 @@ class BrokenStack:
             client.update_event_source_mapping(UUID=uuid, Enabled=True)
 
     @contextmanager
-    def alarm_silenced(self, logical_id: str) -> Iterator[None]:
-        client, name = self.running.client("cloudwatch"), self.resources[logical_id]
-        client.disable_alarm_actions(AlarmNames=[name])
+    def not_publishing(self) -> Iterator[None]:
+        """Keep the projector from publishing, and empty the retry queue afterwards for the next test."""
         try:
-            yield
-        finally:
-            client.enable_alarm_actions(AlarmNames=[name])
-
-    @contextmanager
-    def variables(self, logical_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> Iterator[None]:
-        client, name = self.running.client("lambda"), self.resources[logical_id]
-        before: dict[str, Any] = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": change(dict(before))})
-        try:
-            yield
-        finally:
-            client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
-
-    @contextmanager
-    def retries_purged(self) -> Iterator[None]:
-        """Empty the retry queue after the block, so that the next test starts clean."""
-        try:
-            yield
+            with without_permission(self.running, "CallProjectorFunction", "Publish"):
+                yield
         finally:
             self.running.client("sqs").purge_queue(QueueUrl=self.resources["ProjectionRetryQueue"])
 
     @contextmanager
-    def not_publishing(self) -> Iterator[None]:
-        with self.retries_purged(), self.not_permitted("CallProjectorFunction", "Publish"):
-            yield
-
-    @contextmanager
-    def not_permitted(self, logical_id: str, sid: str) -> Iterator[None]:
-        """Remove a permission from a function's role."""
-        client, functions = self.running.client("iam"), self.running.client("lambda")
-        role = functions.get_function_configuration(FunctionName=self.resources[logical_id])["Role"].rpartition("/")[2]
-        policies = {name: self._policy(role, name) for name in client.list_role_policies(RoleName=role)["PolicyNames"]}
-        for name, document in policies.items():
-            reduced = {**document, "Statement": [one for one in document["Statement"] if one.get("Sid") != sid]}
-            client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(reduced))
-        try:
-            yield
-        finally:
-            for name, document in policies.items():
-                client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
-
-    @contextmanager
-    def not_permitted_from_the_start(self, logical_id: str, sid: str) -> Iterator[None]:
-        """Remove a permission, and start containers that have not read a secret yet."""
+    def not_reading_secrets(self) -> Iterator[None]:
+        """Remove the permission, and start containers that have not read a secret yet."""
+        name = "BirdVoiceFunction"
         with (
-            self.not_permitted(logical_id, sid),
-            self.variables(logical_id, lambda known: {**known, "FORCED_COLD_START": sid}),
+            without_permission(self.running, name, "ReadCredentials"),
+            changed_variables(self.running, name, lambda known: {**known, "FORCED_COLD_START": "now"}),
         ):
             yield
-
-    def _policy(self, role: str, name: str) -> dict[str, Any]:
-        document = self.running.client("iam").get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        read: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
-        return read
 
 
 @pytest.fixture(scope="module")
@@ -192,47 +143,54 @@ def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
     return lambda variables: {known: value for known, value in variables.items() if known != name}
 
 
-Break: TypeAlias = Callable[[BrokenStack], AbstractContextManager[None]]
+Fault: TypeAlias = tuple[Callable[[BrokenStack], AbstractContextManager[None]], list[str]]
 
-# Faults that need deployed functions, roles and event sources. The other checks of the doctor are tested in
-# tests/integration/tools/test_doctor.py and tests/unit/tools/doctor.
-FAULTS: dict[str, tuple[Break, list[str]]] = {
-    "the projector gets no events": (
-        lambda deployment: deployment.source_switched_off("CallProjectorFunctionNewEvents"),
-        [
-            "event source CallProjectorFunctionNewEvents: It is disabled: new events do not reach the projector",
-            "did not become calls within 30 s: the projector does not run, fails, or is far behind.",
-        ],
-    ),
-    "the projector may not publish": (
-        lambda deployment: deployment.not_publishing(),
-        [
-            "role CallProjectorRole: CallProjectorFunction lacks the permission events:PutEvents (Publish).",
-            "projector: It wrote",
-            "publishing: The calls were written, but their events were not published or not projected",
-            'The log of CallProjectorFunction shows the cause at "not projected": /',
-        ],
-    ),
-    "SIP clients may not be looked up": (
-        lambda deployment: deployment.not_permitted("JambonzClientAuthFunction", "FindClients"),
-        ["role JambonzClientAuthRole: JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients)."],
-    ),
-    "a function may not write into the table": (
-        lambda deployment: deployment.not_permitted("VoipstudioEventFunction", "StoreEvents"),
-        ["the table rejects writes from VoipstudioEventFunction (its permissions or its EVENTS_TABLE)"],
-    ),
-    "a function may not read its secrets": (
-        lambda deployment: deployment.not_permitted_from_the_start("BirdVoiceFunction", "ReadCredentials"),
-        ["Bird event: BirdVoiceFunction cannot read the secret store, so it cannot authenticate any request (503)."],
-    ),
-    "new calls get the fallback": (
-        lambda deployment: deployment.variables("JambonzNewCallFunction", without("EVENTS_TABLE")),
-        [
-            "jambonz new call, no credentials: It got the plan's fallback: the function cannot authenticate any",
-            "jambonz new call: It got the plan's fallback and was not stored",
-        ],
-    ),
-}
+# Faults that need deployed functions, roles and event sources, with the messages about them. The other checks of the
+# doctor are tested in tests/integration/tools/test_doctor.py and tests/unit/tools/doctor. A run takes ten seconds, so
+# faults that do not hide each other share one.
+FAULT_GROUPS: list[dict[str, Fault]] = [
+    {
+        "the projector may not publish": (
+            lambda deployment: deployment.not_publishing(),
+            [
+                "role CallProjectorRole: CallProjectorFunction lacks the permission events:PutEvents (Publish).",
+                "projector: It wrote",
+                "publishing: The calls were written, but their events were not published or not projected",
+                'The log of CallProjectorFunction shows the cause at "not projected": /',
+            ],
+        ),
+    },
+    {
+        "the projector gets no events": (
+            lambda deployment: deployment.source_switched_off("CallProjectorFunctionNewEvents"),
+            [
+                "event source CallProjectorFunctionNewEvents: It is disabled: new events do not reach the projector",
+                "did not become calls within 30 s: the projector does not run, fails, or is far behind.",
+            ],
+        ),
+    },
+    {
+        "SIP clients may not be looked up": (
+            lambda deployment: without_permission(deployment.running, "JambonzClientAuthFunction", "FindClients"),
+            ["JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients)."],
+        ),
+        "a function may not write into the table": (
+            lambda deployment: without_permission(deployment.running, "VoipstudioEventFunction", "StoreEvents"),
+            ["the table rejects writes from VoipstudioEventFunction (its permissions or its EVENTS_TABLE)"],
+        ),
+        "a function may not read its secrets": (
+            lambda deployment: deployment.not_reading_secrets(),
+            ["BirdVoiceFunction cannot read the secret store, so it cannot authenticate any request (503)."],
+        ),
+        "new calls get the fallback": (
+            lambda deployment: changed_variables(deployment.running, "JambonzNewCallFunction", without("EVENTS_TABLE")),
+            [
+                "jambonz new call, no credentials: It got the plan's fallback: the function cannot authenticate any",
+                "jambonz new call: It got the plan's fallback and was not stored",
+            ],
+        ),
+    },
+]
 
 
 def test_passes_on_a_fresh_stack_and_removes_its_test_events(deployment: BrokenStack) -> None:
@@ -278,33 +236,16 @@ def test_keep_leaves_the_test_events_until_they_are_forgotten(deployment: Broken
     deployment.remove_remaining_items()
 
 
-# A run takes ten seconds, so faults that do not hide each other share one.
-FAULT_GROUPS = [
-    ["the projector may not publish"],
-    ["the projector gets no events"],
-    [
-        "SIP clients may not be looked up",
-        "a function may not write into the table",
-        "a function may not read its secrets",
-        "new calls get the fallback",
-    ],
-]
-
-
-def test_every_fault_is_in_a_group() -> None:
-    assert sorted(name for group in FAULT_GROUPS for name in group) == sorted(FAULTS)
-
-
 @pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("group", FAULT_GROUPS, ids=[" and ".join(group) for group in FAULT_GROUPS])
-def test_reports_every_fault_of_a_group(group: list[str], deployment: BrokenStack) -> None:
+@pytest.mark.parametrize("group", FAULT_GROUPS, ids=" and ".join)
+def test_reports_every_fault_of_a_group(group: dict[str, Fault], deployment: BrokenStack) -> None:
     with ExitStack() as broken:
-        for name in group:
-            broken.enter_context(FAULTS[name][0](deployment))
+        for break_, _ in group.values():
+            broken.enter_context(break_(deployment))
         verdict = deployment.doctor()
     assert verdict.status == 1, verdict.output
-    for name in group:
-        for message in FAULTS[name][1]:
+    for name, (_, messages) in group.items():
+        for message in messages:
             assert message in verdict.output, name
     assert deployment.remaining_keys() == []
 
@@ -313,14 +254,6 @@ def test_passes_after_the_repair(deployment: BrokenStack) -> None:
     verdict = deployment.doctor()
     assert (verdict.status, verdict.failures()) == (0, []), verdict.output
     assert deployment.remaining_keys() == []
-
-
-def test_warns_about_alarms_without_actions(deployment: BrokenStack) -> None:
-    with deployment.alarm_silenced("UnstoredAlarm"):
-        verdict = deployment.doctor(*WITHOUT_DELIVERIES)
-    assert verdict.status == 0, verdict.output
-    assert "WARNING alarms: 1 alarm cannot notify anyone, because the actions are disabled." in verdict.output
-    assert "1 warning." in verdict.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -342,43 +275,3 @@ def test_removes_its_test_events_when_interrupted(number: signal.Signals, deploy
     assert process.returncode == 130, output
     assert "items of the test events were removed" in output
     assert deployment.remaining_keys() == []
-
-
-def test_reports_a_stack_that_does_not_exist(deployment: BrokenStack) -> None:
-    stack = deployment.running.stack
-    ended = subprocess.run(
-        [CALLHOOKS, "doctor", "--stack", "elsewhere"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DOCTOR_SECONDS,
-        env={
-            **deployment.environment,
-            "AWS_ENDPOINT_URL": stack.aws_endpoint_url,
-            "AWS_ACCESS_KEY_ID": stack.aws_access_key_id,
-            "AWS_SECRET_ACCESS_KEY": stack.aws_secret_access_key,
-            "AWS_REGION": stack.region,
-        },
-    )
-    assert ended.returncode == 1
-    assert "FAILED  stack: Cannot read the stack elsewhere" in ended.stdout
-    assert "AWS_REGION" in ended.stdout
-
-
-def test_urls_hides_secrets_unless_credentials_is_given(deployment: BrokenStack) -> None:
-    hidden = deployment.running.command("urls").stdout
-    deployment.assert_no_secret_in(hidden)
-    base = deployment.running.stack.base_url
-    for line in (
-        "Portal: Applications > your application",
-        f"Calling webhook       {base}/webhooks/call#rc=2&rp=ct,5xx",
-        f"Queue event webhook   {base}/webhooks/call/events#rc=2&rp=ct,5xx",
-        f"Registration webhook  {base}/webhooks/client-auth\n",
-        f"{base}/webhooks/wavix/<token>",
-        "Bird accepts only https URLs with a host name and no port. It rejects this URL.",
-        "To show them, run: callhooks urls --credentials",
-    ):
-        assert line in hidden
-    revealed = deployment.running.command("urls", "--credentials").stdout
-    assert f"{base}/webhooks/wavix/{deployment.running.stack.credentials.of('wavix')['token']}" in revealed
-    assert "To show them" not in revealed

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from callhooks_tools.stack.recordings import Delivery, read_delivery
 
+from tests.e2e.breakage import without_permission
+from tests.e2e.conftest import eventually
 from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
-POLICY = "permissions"
-DRAINED_WITHIN_SECONDS = 60
-
-
-@contextmanager
-def without(running: RunningStack, function: str, action: str) -> Iterator[None]:
-    """Remove one action from a function's role."""
-    resources = running.client("cloudformation").describe_stack_resources(StackName=running.stack.stack_name)
-    physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
-    client, role = running.client("iam"), physical[f"{function}Role"]
-    document = client.get_role_policy(RoleName=role, PolicyName=POLICY)["PolicyDocument"]
-    policy: dict[str, Any] = document if isinstance(document, dict) else json.loads(document)
-    reduced = [statement for statement in policy["Statement"] if statement["Action"] != action]
-    assert len(reduced) == len(policy["Statement"]) - 1
-
-    def put(statements: list[dict[str, Any]]) -> None:
-        changed = json.dumps({**policy, "Statement": statements})
-        client.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=changed)
-
-    put(reduced)
-    try:
-        yield
-    finally:
-        put(policy["Statement"])
+FUNCTION = "WavixCallFunction"
 
 
 def deliver(running: RunningStack, tag: str) -> int:
@@ -48,14 +24,11 @@ def deliver(running: RunningStack, tag: str) -> int:
 
 def test_an_event_that_may_not_be_stored_waits_in_the_spill_queue(running: RunningStack) -> None:
     before = len(running.items())
-    with without(running, "WavixCall", "dynamodb:PutItem"):
+    with without_permission(running, FUNCTION, "StoreEvents"):
         assert deliver(running, f"denied-{time.time_ns()}") == 200
-    deadline = time.monotonic() + DRAINED_WITHIN_SECONDS
-    while len(running.items()) == before:
-        assert time.monotonic() < deadline, "the drainer has not stored the event"
-        time.sleep(0.2)
+    eventually(lambda: len(running.items()) > before)
 
 
 def test_an_event_that_may_not_be_stored_or_spilled_is_not_accepted(running: RunningStack) -> None:
-    with without(running, "WavixCall", "dynamodb:PutItem"), without(running, "WavixCall", "sqs:SendMessage"):
+    with without_permission(running, FUNCTION, "StoreEvents"), without_permission(running, FUNCTION, "SpillEvents"):
         assert deliver(running, f"denied-{time.time_ns()}") == 503

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from callhooks.events.call_event import QuarantinedDelivery
 from callhooks.events.event_item import quarantine_item
 from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
+from tests.e2e.breakage import changed_variables
+from tests.e2e.conftest import eventually
 from tests.running_stack import RunningStack
 from tests.support import EVENTS
 
-UNUSED_ENDPOINT = "http://127.0.0.1:9"
-WAIT_SECONDS = 60
+UNREACHABLE = dict.fromkeys(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"), "http://127.0.0.1:9")
 
 
 def wavix_delivery(running: RunningStack, body: bytes | None = None) -> Delivery:
@@ -41,22 +38,6 @@ def table_holds(running: RunningStack, pk: str, sk: str = "") -> bool:
         ConsistentRead=True,
     )
     return bool(reply["Items"])
-
-
-@contextmanager
-def without_database_and_queue(running: RunningStack, logical_id: str) -> Iterator[None]:
-    """Point a function at endpoints where neither DynamoDB nor SQS answers."""
-    resource = running.client("cloudformation").describe_stack_resource(
-        StackName=running.stack.stack_name, LogicalResourceId=logical_id
-    )
-    name, functions = resource["StackResourceDetail"]["PhysicalResourceId"], running.client("lambda")
-    variables: dict[str, Any] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": UNUSED_ENDPOINT, "AWS_ENDPOINT_URL_SQS": UNUSED_ENDPOINT}
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | unreachable})
-    try:
-        yield
-    finally:
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 def test_a_quarantined_delivery_is_listed_shown_and_stays_if_unreadable(running: RunningStack) -> None:
@@ -94,15 +75,12 @@ def test_a_quarantined_delivery_that_is_readable_now_becomes_a_call(running: Run
     pk = f"wavix#{json.loads(request.body)['uuid']}"
     assert table_holds(running, pk)
     assert not table_holds(running, item["pk"]["S"], item["sk"]["S"])
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not table_holds(running, pk, "call") and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert table_holds(running, pk, "call")
+    eventually(lambda: table_holds(running, pk, "call"))
 
 
 def test_events_that_are_only_in_the_log_are_recovered(running: RunningStack) -> None:
     lost = wavix_delivery(running)
-    with without_database_and_queue(running, "WavixCallFunction"):
+    with changed_variables(running, "WavixCallFunction", lambda known: {**known, **UNREACHABLE}):
         assert running.post(lost).status_code == 503
     pk = f"wavix#{json.loads(lost.request.body)['uuid']}"
     assert not table_holds(running, pk)

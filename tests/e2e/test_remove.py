@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from callhooks_tools.stack.stack import ROOT, local_aws_environment
 
+from tests.e2e.breakage import physical_ids
 from tests.running_stack import RunningStack, start
 
 SAM = Path(sys.prefix) / "bin" / "sam"
@@ -27,8 +28,7 @@ def own_stack() -> Iterator[RunningStack]:
 def test_stored_data_outlives_the_stack(own_stack: RunningStack) -> None:
     stack = own_stack.stack
     assert own_stack.post(own_stack.new_call()).status_code == 200
-    resources = own_stack.client("cloudformation").describe_stack_resources(StackName=stack.stack_name)
-    physical = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
+    physical = physical_ids(own_stack)
 
     removed = subprocess.run(
         [SAM, "delete", "--stack-name", stack.stack_name, "--region", stack.region, "--no-prompts"],

@@ -19,7 +19,8 @@ from callhooks.events.call_event import Kind
 
 from tests.calls import make_event
 from tests.e2e import test_projector
-from tests.e2e.test_projector import Projection, eventually
+from tests.e2e.conftest import eventually
+from tests.e2e.test_projector import Projection
 from tests.projection import bus_schema, stored_item
 from tests.running_stack import CALLHOOKS
 from tests.support import ROOT

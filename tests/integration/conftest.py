@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -27,6 +28,7 @@ from tests.console import PASSWORD as CONSOLE_PASSWORD
 from tests.console import USERNAME as CONSOLE_USERNAME
 from tests.senders import SIGNING_KEY, TOKEN
 from tests.support import (
+    EVENTS,
     PASSWORD,
     PUBLIC_URL,
     ROOT,
@@ -36,6 +38,8 @@ from tests.support import (
     Answer,
     Event,
     create_table,
+    recorded,
+    signed,
 )
 
 if TYPE_CHECKING:
@@ -50,12 +54,12 @@ RETRY_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/retries"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The call plan layer, built from the repository's plan."""
     folder = tmp_path_factory.mktemp("layer")
     write_package(read_plan_file(ROOT / "layers" / "call_plan" / "call_plan.yaml"), folder)
     sys.path.insert(0, str(folder))
-    yield
+    yield folder
     sys.path.remove(str(folder))
 
 
@@ -133,6 +137,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.session.Session())
 
 
+def use_local_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables of `sam local`, with the secrets in the environment."""
+    functions = json.loads((EVENTS / "local-env.json").read_text("utf-8"))
+    for variables in functions.values():
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """A simulated account with the template's tables and secrets."""
@@ -156,23 +168,42 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         yield account
 
 
+def subscribe_to_all_events() -> str:
+    """Create the event bus and a queue that receives all its events, and return the URL of the queue."""
+    events = boto3.client("events")
+    queue = boto3.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
+    events.create_event_bus(Name=CALL_BUS)
+    events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern='{"source": [{"prefix": "callhooks."}]}')
+    arn = "arn:aws:sqs:us-east-1:123456789012:subscriber"
+    events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": arn}])
+    return queue
+
+
+def received(queue: str) -> list[str]:
+    """Receive all messages of a queue."""
+    sqs, bodies = boto3.client("sqs"), list[str]()
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        bodies += [message["Body"] for message in messages]
+    return bodies
+
+
+def fresh(name: str) -> Event:
+    """Return a recorded delivery of jambonz, signed with the real time, which the functions use."""
+    return signed(recorded(name), now=datetime.now(UTC))
+
+
 Handler = Callable[[Event], Answer]
 
 
-@pytest.fixture
-def new_function() -> Callable[..., Handler]:
-    """Loads a function as a cold start does; the function of new calls by default."""
-
-    def load(folder: str = "jambonz_new_call") -> Handler:
-        handler = loaded_handler(folder)
-        return lambda event: Answer(**handler(event, None))
-
-    return load
+def new_function(folder: str = "jambonz_new_call") -> Handler:
+    """Load a function as a cold start does; the function of new calls by default."""
+    handler = loaded_handler(folder)
+    return lambda event: Answer(**handler(event, None))
 
 
-def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
+def loaded_handler(folder: str, root: Path = ROOT) -> Callable[[Event, object], Any]:
     """Return a function's handler after a cold start."""
-    path = ROOT / "functions" / folder / "app.py"
+    path = root / "functions" / folder / "app.py"
     spec = importlib.util.spec_from_file_location("app", path)
     assert spec is not None
     assert spec.loader is not None
@@ -185,6 +216,6 @@ def loaded_handler(folder: str) -> Callable[[Event, object], Any]:
 
 
 @pytest.fixture
-def new_container(aws: Aws, new_function: Callable[..., Handler]) -> Callable[..., Handler]:
+def new_container(aws: Aws) -> Callable[..., Handler]:
     """Starts a new container of a function in the simulated account."""
     return new_function

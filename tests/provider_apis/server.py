@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 
@@ -96,6 +96,11 @@ class Api(ABC):
     url: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make callhooks use this API."""
+        return {}
+
     @abstractmethod
     def respond(self, request: Request) -> Reply:
         """Return the API's response to a request."""
@@ -106,14 +111,14 @@ class Api(ABC):
         return [request.line for request in self.requests]
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Self]:
         """Serve on a free port until the test ends."""
         server = _Server(self)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         try:
-            yield
+            yield self
         finally:
             self.closing.set()
             server.shutdown()

@@ -37,7 +37,7 @@ def call_in_table(aws: Aws) -> dict[str, object]:
     return {name: next(iter(value.values())) for name, value in item.items()}
 
 
-def test_only_the_events_of_a_call_are_read(aws: Aws, calls: CallStore) -> None:
+def test_only_the_events_of_a_call_are_read_page_by_page_while_there_is_time(aws: Aws, calls: CallStore) -> None:
     events = [make_event(Kind.DTMF, number, {"text": LONG_TEXT, "digits": "1"}) for number in range(60)]
     for event in [*events, replace(events[0], call_id="one-call-2")]:
         store_event(aws, event)
@@ -45,20 +45,14 @@ def test_only_the_events_of_a_call_are_read(aws: Aws, calls: CallStore) -> None:
     read = calls.events_of(PK).events
     assert {event.dedupe_key for event in read} == {event.dedupe_key for event in events}
     assert fold(read) == fold(events)
+    assert calls.events_of("jambonz#unknown").events == ()
+    aws.calls.clear()
+    calls.events_of(PK)
     assert aws.calls.count("Query") > 1
-
-
-def test_reading_a_call_stops_between_pages_when_time_runs_out(aws: Aws, calls: CallStore) -> None:
-    for number in range(60):
-        store_event(aws, make_event(Kind.DTMF, number, {"text": LONG_TEXT}))
     aws.calls.clear()
     with pytest.raises(OutOfTime):
         calls.events_of(PK, has_time=lambda: False)
     assert aws.calls == ["Query"]
-
-
-def test_a_call_without_events_has_none(calls: CallStore) -> None:
-    assert calls.events_of(PK).events == ()
 
 
 def test_a_call_expires_with_its_last_event(aws: Aws, calls: CallStore) -> None:
@@ -72,7 +66,7 @@ def test_a_call_expires_with_its_last_event(aws: Aws, calls: CallStore) -> None:
     assert calls.events_of(PK).expires_at is None
 
 
-def test_a_call_is_only_replaced_by_one_built_from_more_events(aws: Aws, calls: CallStore) -> None:
+def test_a_call_is_only_replaced_by_one_of_more_events_or_a_newer_fold(aws: Aws, calls: CallStore) -> None:
     events = [make_event(Kind.INITIATED), make_event(Kind.ANSWERED, 5), make_event(Kind.COMPLETED, 9)]
     assert calls.write_if_newer(PK, fold(events[:2]), expires_at=None)
     assert calls.write_if_newer(PK, fold(events), expires_at=7)
@@ -80,14 +74,9 @@ def test_a_call_is_only_replaced_by_one_built_from_more_events(aws: Aws, calls: 
         assert not calls.write_if_newer(PK, stale, expires_at=None)
     stored = call_in_table(aws)
     assert (stored["event_count"], stored["status"], stored["expires_at"]) == ("3", "completed", "7")
-
-
-def test_a_newer_fold_version_replaces_a_call(aws: Aws, calls: CallStore) -> None:
-    call = fold([make_event(Kind.INITIATED), make_event(Kind.ANSWERED, 5)])
-    calls.write_if_newer(PK, call, expires_at=None)
-    newer = call.model_copy(update={"fold_version": FOLD_VERSION + 1, "event_count": 1})
+    newer = fold(events).model_copy(update={"fold_version": FOLD_VERSION + 1, "event_count": 1})
     assert calls.write_if_newer(PK, newer, expires_at=None)
-    assert not calls.write_if_newer(PK, call, expires_at=None)
+    assert not calls.write_if_newer(PK, fold(events), expires_at=None)
 
 
 def test_a_call_is_indexed_by_day_and_parties_and_a_leg_by_conversation(aws: Aws, calls: CallStore) -> None:

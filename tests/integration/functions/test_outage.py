@@ -7,7 +7,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import ClassVar
@@ -16,10 +15,10 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from callhooks.events.event_item import unpack_item
 from callhooks.runtime.aws_clients import dynamodb_client
-from callhooks_tools.stack.recordings import as_sent_by, credentials_from_env_vars, read_delivery
 
-from tests.integration.conftest import Aws, Handler
-from tests.support import EVENTS, PUBLIC_URL, SPILL_QUEUE_URL, Clock, Event, body_of, recorded, unstored
+from tests.integration.conftest import Aws, Handler, new_function, use_local_env
+from tests.integration.functions.test_event_functions import local_delivery
+from tests.support import SPILL_QUEUE_URL, Clock, body_of, recorded, unstored
 
 
 @pytest.fixture
@@ -34,6 +33,12 @@ def missing_service() -> str:
     """An address at which no service listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture(params=["silent_service", "missing_service"])
+def service(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 class _FakeSqs(BaseHTTPRequestHandler):
@@ -74,10 +79,11 @@ def spilled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         server.shutdown()
 
 
+Start = Callable[..., Handler]
+
+
 @pytest.fixture
-def cold_container(
-    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch, new_function: Callable[..., Handler]
-) -> Callable[..., Handler]:
+def cold_container(environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts the function with one service at another address, and with secrets as under `sam local`.
 
     The spill queue is unavailable too, unless the test uses `spilled`.
@@ -88,38 +94,22 @@ def cold_container(
         if "AWS_ENDPOINT_URL_SQS" not in os.environ:
             monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", missing_service)
         if variable == "AWS_ENDPOINT_URL_DYNAMODB":
-            functions = json.loads((EVENTS / "local-env.json").read_text())
-            for variables in functions.values():
-                for name, value in variables.items():
-                    monkeypatch.setenv(name, value)
+            use_local_env(monkeypatch)
         return new_function(folder)
 
     return start
 
 
-@pytest.mark.parametrize(
-    ("service", "failure"), [("silent_service", "ReadTimeoutError"), ("missing_service", "EndpointConnectionError")]
-)
-def test_a_call_is_answered_in_time_without_dynamodb(
-    service: str,
-    failure: str,
-    request: pytest.FixtureRequest,
-    cold_container: Callable[..., Handler],
-    log: io.StringIO,
-) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
-    answer = handler(recorded("new_call"))
+def test_a_call_is_answered_in_time_without_dynamodb(service: str, cold_container: Start, log: io.StringIO) -> None:
+    answer = cold_container("AWS_ENDPOINT_URL_DYNAMODB", service)(recorded("new_call"))
     assert answer.statusCode == 200
     assert answer.verbs
     assert [item["answer"] for item in unstored(log.getvalue())] == [{"S": answer.body}]
-    assert f'"failure":"{failure}"' in log.getvalue()
+    assert any(f'"failure":"{name}"' in log.getvalue() for name in ("ReadTimeoutError", "EndpointConnectionError"))
 
 
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_a_new_call_gets_the_fallback_without_secrets_manager(
-    service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
-) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service))
+def test_a_new_call_gets_the_fallback_without_secrets_manager(service: str, cold_container: Start) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", service)
     answer = handler(recorded("new_call"))
     assert answer.statusCode == 200
     assert [verb["verb"] for verb in json.loads(answer.body)] == ["say", "hangup"]
@@ -133,61 +123,58 @@ EVENT_FUNCTIONS = {
     "voipstudio_event": "voipstudio/call_ringing",
     "jambonz_event": "jambonz/call_status_dial_leg_ringing",
 }
+each_event_function = pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
 
 
-def sent_now(name: str) -> Event:
-    """Return a recorded delivery with the credentials of `sam local`."""
-    delivery = read_delivery(EVENTS / f"{name}.json")
-    access = credentials_from_env_vars(EVENTS / "local-env.json", delivery.provider)
-    return dict(as_sent_by(delivery.provider, delivery, access, datetime.now(UTC), base_url=PUBLIC_URL).event)
-
-
-@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+@each_event_function
 def test_without_dynamodb_and_queue_an_event_is_logged_and_not_acknowledged(
-    service: str,
-    folder: str,
-    request: pytest.FixtureRequest,
-    cold_container: Callable[..., Handler],
-    log: io.StringIO,
+    folder: str, missing_service: str, cold_container: Start, log: io.StringIO
 ) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
-    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", missing_service, folder)
+    assert handler(local_delivery(EVENT_FUNCTIONS[folder])).statusCode == 503
     assert [item["kind"] for item in unstored(log.getvalue())] == [{"S": "call.ringing"}]
 
 
-@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
+@each_event_function
 def test_without_dynamodb_an_event_is_spilled_and_acknowledged(
-    service: str,
-    folder: str,
-    request: pytest.FixtureRequest,
-    cold_container: Callable[..., Handler],
-    spilled: list[str],
+    folder: str, missing_service: str, cold_container: Start, spilled: list[str]
 ) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), folder)
-    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 200
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", missing_service, folder)
+    assert handler(local_delivery(EVENT_FUNCTIONS[folder])).statusCode == 200
     (message,) = spilled
     assert unpack_item(message)["kind"] == {"S": "call.ringing"}
 
 
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_without_dynamodb_a_new_call_gets_its_verbs_and_is_spilled(
-    service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler], spilled: list[str]
+@each_event_function
+def test_without_secrets_manager_an_event_is_not_acknowledged(
+    folder: str, missing_service: str, cold_container: Start
 ) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
-    answer = handler(recorded("new_call"))
+    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", missing_service, folder)
+    assert handler(local_delivery(EVENT_FUNCTIONS[folder])).statusCode == 503
+
+
+def test_an_event_is_spilled_while_dynamodb_is_silent(
+    silent_service: str, cold_container: Start, spilled: list[str]
+) -> None:
+    handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", silent_service, "wavix_call")
+    assert handler(local_delivery(EVENT_FUNCTIONS["wavix_call"])).statusCode == 200
+    assert len(spilled) == 1
+
+
+def test_without_dynamodb_a_new_call_gets_its_verbs_and_is_spilled(
+    silent_service: str, cold_container: Start, spilled: list[str]
+) -> None:
+    answer = cold_container("AWS_ENDPOINT_URL_DYNAMODB", silent_service)(recorded("new_call"))
     assert answer.statusCode == 200
     assert answer.verbs
     (message,) = spilled
     assert unpack_item(message)["answer"] == {"S": answer.body}
 
 
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
 def test_after_a_timeout_a_table_is_not_called_for_ten_seconds(
-    service: str, request: pytest.FixtureRequest, environment: None, monkeypatch: pytest.MonkeyPatch
+    service: str, environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", service)
     clock, sent = Clock(), []
     client = dynamodb_client(clock.monotonic)
     client.meta.events.register("before-send.dynamodb", lambda **_: sent.append(clock.now))
@@ -207,7 +194,7 @@ def test_after_a_timeout_a_table_is_not_called_for_ten_seconds(
 
 
 def test_a_timeout_of_one_table_does_not_affect_another(
-    environment: None, missing_service: str, monkeypatch: pytest.MonkeyPatch
+    missing_service: str, environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", missing_service)
     client, sent = dynamodb_client(), []
@@ -225,42 +212,22 @@ def test_an_error_response_does_not_open_the_circuit(aws: Aws) -> None:
             client.get_item(TableName="no-such-table", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
 
 
-@pytest.mark.parametrize("folder", EVENT_FUNCTIONS)
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-def test_without_secrets_manager_an_event_is_not_acknowledged(
-    service: str, folder: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
-) -> None:
-    handler = cold_container("AWS_ENDPOINT_URL_SECRETS_MANAGER", request.getfixturevalue(service), folder)
-    assert handler(sent_now(EVENT_FUNCTIONS[folder])).statusCode == 503
-
-
-@pytest.mark.parametrize("service", ["silent_service", "missing_service"])
-class TestWithoutDynamodbAnAnswerGoesTo:
-    def test_a_call_in_progress(
-        self,
-        service: str,
-        request: pytest.FixtureRequest,
-        cold_container: Callable[..., Handler],
-        log: io.StringIO,
-    ) -> None:
-        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_action")
-        answer = handler(sent_now("jambonz/action_gather_digits"))
+class TestWhileDynamodbIsSilentAnAnswerGoesTo:
+    def test_a_call_in_progress(self, silent_service: str, cold_container: Start, log: io.StringIO) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", silent_service, "jambonz_action")
+        answer = handler(local_delivery("jambonz/action_gather_digits"))
         assert answer.statusCode == 200
         _, dial = json.loads(answer.body)
         assert (dial["verb"], dial["timeout"]) == ("dial", 25), "variables that cannot be read have their defaults"
         assert "CALLHOOKS_UNSTORED_EVENT" in log.getvalue()
 
-    def test_a_sip_client_that_cannot_be_checked(
-        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
-    ) -> None:
-        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_client_auth")
-        answer = handler(sent_now("jambonz/client_auth_register"))
+    def test_a_sip_client_that_cannot_be_checked(self, silent_service: str, cold_container: Start) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", silent_service, "jambonz_client_auth")
+        answer = handler(local_delivery("jambonz/client_auth_register"))
         assert (answer.statusCode, json.loads(answer.body)["status"]) == (200, "fail")
 
-    def test_a_language_model_whose_tool_is_not_run(
-        self, service: str, request: pytest.FixtureRequest, cold_container: Callable[..., Handler]
-    ) -> None:
-        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue(service), "jambonz_tool")
-        answer = handler(sent_now("jambonz/tool_openai"))
+    def test_a_language_model_whose_tool_is_not_run(self, silent_service: str, cold_container: Start) -> None:
+        handler = cold_container("AWS_ENDPOINT_URL_DYNAMODB", silent_service, "jambonz_tool")
+        answer = handler(local_delivery("jambonz/tool_openai"))
         assert answer.statusCode == 200
         assert "Nothing was done" in json.loads(answer.body)["item"]["output"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import boto3
 import pytest
@@ -14,17 +14,22 @@ from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import Item, event_of_item
 from callhooks_tools.commands.rebuild import Rebuilt, Result, partitions_of_calls, rebuild_call
-from callhooks_tools.stack.recordings import as_sent_by, read_delivery
+from callhooks_tools.stack.recordings import read_delivery
 
 from tests.calls import SEQUENCES, delivered, fold, make_event
-from tests.integration.conftest import CALL_BUS, RETRY_QUEUE_URL, TABLE, Aws, Handler, loaded_handler
-from tests.integration.functions.test_event_functions import ACCESS
+from tests.integration.conftest import (
+    RETRY_QUEUE_URL,
+    TABLE,
+    Aws,
+    Handler,
+    loaded_handler,
+    received,
+    subscribe_to_all_events,
+)
+from tests.integration.functions.test_event_functions import as_sent_now
 from tests.projection import Invocation, bus_schema, key_message, queue_batch, stored_item, stream_batch
 from tests.stacks import PROVIDERS
-from tests.support import EVENTS, PUBLIC_URL
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
+from tests.support import EVENTS
 
 PK = "jambonz#one-call"
 EVENTS_OF_A_CALL = (
@@ -54,7 +59,6 @@ class Projection:
     """The projector in the simulated account, with a subscriber to all events on the bus."""
 
     aws: Aws
-    sqs: SQSClient
     subscriber: str
     handler: Callable[[Any, object], Any]
 
@@ -75,52 +79,32 @@ class Projection:
         return self.aws.dynamodb.get_item(TableName=TABLE, Key=key).get("Item")
 
     def published(self) -> list[Any]:
-        return [json.loads(body) for body in self._received(self.subscriber)]
+        return [json.loads(body) for body in received(self.subscriber)]
 
     def retried(self) -> list[str]:
-        return self._received(RETRY_QUEUE_URL)
-
-    def _received(self, url: str) -> list[str]:
-        bodies = []
-        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            bodies += [message["Body"] for message in messages]
-        return bodies
+        return received(RETRY_QUEUE_URL)
 
 
 @pytest.fixture
 def projection(aws: Aws) -> Projection:
-    sqs, events = boto3.client("sqs"), boto3.client("events")
-    assert sqs.create_queue(QueueName="retries")["QueueUrl"] == RETRY_QUEUE_URL
-    subscriber = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
-    events.create_event_bus(Name=CALL_BUS)
-    pattern = json.dumps({"source": [{"prefix": "callhooks."}]})
-    events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern=pattern)
-    queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
-    events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
+    boto3.client("sqs").create_queue(QueueName="retries")
+    subscriber = subscribe_to_all_events()
     aws.calls.clear()
-    return Projection(aws, sqs, subscriber, loaded_handler("call_projector"))
+    return Projection(aws, subscriber, loaded_handler("call_projector"))
 
 
 def deliver_every_recording(new_container: Callable[..., Handler]) -> None:
     """Deliver each recorded delivery to its function."""
-    handlers: dict[str, Handler] = {}
+    new_container = cache(new_container)
     for path in RECORDINGS:
         delivery = read_delivery(path)
-        folder = next(
-            (
-                FUNCTION_OF_PATH[prefix]
-                for prefix in sorted(FUNCTION_OF_PATH, key=len, reverse=True)
-                if delivery.request.path.startswith(prefix) and not delivery.request.path.endswith("/events")
-            ),
-            "jambonz_event",
-        )
-        provider = delivery.provider
-        sent = as_sent_by(provider, delivery, ACCESS[provider], datetime.now(UTC), base_url=PUBLIC_URL)
-        handler = handlers.get(folder) or handlers.setdefault(folder, new_container(folder))
-        assert handler(dict(sent.event)).statusCode < 300, path
+        prefixes = [prefix for prefix in FUNCTION_OF_PATH if delivery.request.path.startswith(prefix)]
+        of_an_event = not prefixes or delivery.request.path.endswith("/events")
+        folder = "jambonz_event" if of_an_event else FUNCTION_OF_PATH[max(prefixes, key=len)]
+        assert new_container(folder)(as_sent_now(delivery)).statusCode < 300, path
 
 
-def test_every_recorded_delivery_is_published_according_to_the_schema(
+def test_every_recorded_delivery_is_published_and_its_call_found_for_a_rebuild(
     projection: Projection, aws: Aws, new_container: Callable[..., Handler]
 ) -> None:
     deliver_every_recording(new_container)
@@ -141,6 +125,11 @@ def test_every_recorded_delivery_is_published_according_to_the_schema(
     assert {item["pk"]["S"] for item in aws.items() if item["sk"]["S"] == "call"} == calls
     assert projection.retried() == []
 
+    found = list(partitions_of_calls(aws.dynamodb, TABLE))
+    assert sorted(found) == sorted(calls)
+    store = CallStore(aws.dynamodb, TABLE)
+    assert {rebuild_call(store, pk).result for pk in found} == {Result.UNCHANGED}
+
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_the_folded_call_of_each_provider_is_stored(projection: Projection, sequence: str) -> None:
@@ -156,27 +145,21 @@ def test_the_folded_call_of_each_provider_is_stored(projection: Projection, sequ
     assert (call["status"]["S"], int(call["event_count"]["N"])) == (fold(events).status.value, len(events))
 
 
-def test_a_batch_of_one_call_costs_one_read_one_write_and_one_publication(projection: Projection) -> None:
+def test_a_batch_costs_three_calls_and_its_repetition_changes_nothing(
+    projection: Projection,
+) -> None:
     items = [stored_item(event) for event in EVENTS_OF_A_CALL]
     projection.store(*items)
     projection.aws.calls.clear()
     projection.project(items)
     assert projection.aws.calls == ["Query", "PutItem", "PutEvents"]
-
-
-def test_a_repeated_batch_changes_no_call(projection: Projection) -> None:
-    items = [stored_item(event) for event in EVENTS_OF_A_CALL]
-    projection.store(*items)
-    projection.project(items)
     call, published = projection.call(), projection.published()
     projection.project(items)
     assert projection.call() == call
     assert [event["detail"]["id"] for event in projection.published()] == [event["detail"]["id"] for event in published]
 
 
-def test_an_unreadable_event_is_retried_and_projected_after_repair(
-    projection: Projection,
-) -> None:
+def test_an_unreadable_event_is_retried_and_projected_after_repair(projection: Projection) -> None:
     items = [stored_item(event) for event in EVENTS_OF_A_CALL]
     poisoned = {**items[0], "occurred_at": {"S": "yesterday"}}
     other = stored_item(make_event(Kind.RINGING, provider="bird"))
@@ -194,6 +177,18 @@ def test_an_unreadable_event_is_retried_and_projected_after_repair(
     assert len(projection.published()) == 3
 
 
+DAMAGES: list[dict[str, Any]] = [
+    {"status": {"S": "busy"}},
+    {"event_count": {"N": "999"}},
+    {"fold_version": {"N": "999"}},
+    {"fold_version": {"S": "one"}},
+    {"event_count": None},
+    {"fold_version": None, "event_count": None, "status": None},
+    {"from_party": {"S": "somebody else"}},
+    {"further": {"S": "member"}},
+]
+
+
 class TestRebuilding:
     @pytest.fixture
     def calls(self, projection: Projection) -> CallStore:
@@ -205,35 +200,16 @@ class TestRebuilding:
         expires_at = int(stored_item(EVENTS_OF_A_CALL[0])["expires_at"]["N"])
         return call_item(PK, fold(EVENTS_OF_A_CALL), expires_at=expires_at)
 
-    def test_creates_a_missing_call_and_then_leaves_it_unchanged(
+    def test_creates_a_missing_call_and_replaces_a_wrong_item_with_any_event_count(
         self, projection: Projection, calls: CallStore, right: Item
     ) -> None:
         assert rebuild_call(calls, PK) == Rebuilt(PK, Result.NEW)
         assert projection.call() == right
-        projection.aws.calls.clear()
         assert rebuild_call(calls, PK) == Rebuilt(PK, Result.UNCHANGED)
-
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            {"status": {"S": "busy"}},
-            {"event_count": {"N": "999"}},
-            {"fold_version": {"N": "999"}},
-            {"fold_version": {"S": "one"}},
-            {"event_count": None},
-            {"fold_version": None, "event_count": None, "status": None},
-            {"from_party": {"S": "somebody else"}},
-            {"further": {"S": "member"}},
-        ],
-        ids=str,
-    )
-    def test_replaces_a_wrong_item_with_any_event_count(
-        self, damage: dict[str, Any], projection: Projection, calls: CallStore, right: Item
-    ) -> None:
-        damaged = {name: value for name, value in {**right, **damage}.items() if value is not None}
-        projection.store(damaged)
-        assert rebuild_call(calls, PK) == Rebuilt(PK, Result.CHANGED)
-        assert projection.call() == right
+        for damage in DAMAGES:
+            projection.store({name: value for name, value in {**right, **damage}.items() if value is not None})
+            assert (damage, rebuild_call(calls, PK)) == (damage, Rebuilt(PK, Result.CHANGED))
+            assert projection.call() == right
 
     def test_retries_if_the_projector_writes_a_newer_call(
         self, projection: Projection, calls: CallStore, right: Item
@@ -265,28 +241,15 @@ class TestRebuilding:
         rebuilt = rebuild_call(Busy(projection.aws.dynamodb, TABLE), PK)
         assert (rebuilt.result, rebuilt.problem) == (Result.FAILED, "Busy: its events come in too fast, try again")
 
-    def test_reports_a_call_that_cannot_be_folded(self, projection: Projection, calls: CallStore) -> None:
-        projection.store({**stored_item(EVENTS_OF_A_CALL[0]), "kind": {"S": "call.unheard_of"}})
-        rebuilt = rebuild_call(calls, PK)
-        assert (rebuilt.pk, rebuilt.result) == (PK, Result.FAILED)
-        assert "call.unheard_of" in rebuilt.problem
-
-    def test_leaves_a_call_without_stored_events_unchanged(
+    def test_reports_a_call_without_events_and_one_that_cannot_be_folded(
         self, projection: Projection, calls: CallStore, right: Item
     ) -> None:
         projection.store({**right, "pk": {"S": "jambonz#forgotten"}})
         assert rebuild_call(calls, "jambonz#forgotten") == Rebuilt("jambonz#forgotten", Result.WITHOUT_EVENTS)
-
-    def test_finds_each_call_once(
-        self, projection: Projection, calls: CallStore, new_container: Callable[..., Handler]
-    ) -> None:
-        deliver_every_recording(new_container)
-        items = projection.aws.items()
-        projection.project(items)
-        found = list(partitions_of_calls(projection.aws.dynamodb, TABLE))
-        of_calls = {item["pk"]["S"] for item in items if "call_id" in item and "#sms#" not in item["pk"]["S"]}
-        assert sorted(found) == sorted(of_calls)
-        assert {rebuild_call(calls, pk).result for pk in found} == {Result.UNCHANGED}
+        projection.store({**stored_item(EVENTS_OF_A_CALL[0]), "kind": {"S": "call.unheard_of"}})
+        rebuilt = rebuild_call(calls, PK)
+        assert (rebuilt.pk, rebuilt.result) == (PK, Result.FAILED)
+        assert "call.unheard_of" in rebuilt.problem
 
 
 def test_an_event_reads_the_same_from_the_stream_and_the_table() -> None:

@@ -6,7 +6,6 @@ import inspect
 import re
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -47,18 +46,18 @@ def test_the_example_transfers_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
         assert example["handler"](event, None) == {"transferred": False}
 
 
-@pytest.mark.parametrize(("module", "client"), CLIENTS, ids=[client.__name__ for _, client in CLIENTS])
-def test_the_page_names_every_method_of_a_client(module: ModuleType, client: type) -> None:
-    methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
-    row = re.search(rf"\| `{module.__name__}` \| `{client.__name__}` \| (.*) \|", DOCUMENT)
-    assert row is not None
-    assert set(re.findall(r"`(\w+)`", row[1])) == methods - {"close"}
+def test_the_page_names_every_method_of_a_client() -> None:
+    for module, client in CLIENTS:
+        methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
+        row = re.search(rf"\| `{module.__name__}` \| `{client.__name__}` \| (.*) \|", DOCUMENT)
+        assert row is not None
+        assert set(re.findall(r"`(\w+)`", row[1])) == methods - {"close"}
 
 
-@pytest.mark.parametrize("module", [module.__name__ for module, _ in CLIENTS])
-def test_a_client_imports_only_what_the_page_installs(module: str) -> None:
+def test_the_clients_import_only_what_the_page_installs() -> None:
     others = {"aiohttp", "aws_lambda_powertools", "boto3", "botocore", "jambonz_sdk", "jsonschema", "typer", "yaml"}
-    code = f"import sys, {module}; print(*({others} & sys.modules.keys()))"
+    modules = ", ".join(module.__name__ for module, _ in CLIENTS)
+    code = f"import sys, {modules}; print(*({others} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"
 

@@ -6,7 +6,8 @@ import io
 import json
 import shlex
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,11 +45,6 @@ SHAPES = secret_shapes()
 TEMPLATE_FUNCTIONS = template_functions()
 SECRET_IDS = {**SECRETS_OF_PROVIDERS, "ConsoleCredentials": "console-credentials"}
 FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
-EVERY_VARIABLE = [
-    (function, variable)
-    for function in FUNCTIONS
-    for variable in (*COMMON_VARIABLES, *TEMPLATE_FUNCTIONS[function].variables)
-]
 QUEUES = ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
 ALARM = "SpilledAlarm"
 ALARM_DESCRIPTION = "Events have waited in the spill queue. Nothing is lost. Look for the cause."
@@ -68,16 +64,16 @@ class Account:
     def put_secret(self, member: str, text: str) -> None:
         self.client("secretsmanager").put_secret_value(SecretId=SECRET_IDS[member], SecretString=text)
 
-    def set_variables(self, function: str, **variables: str) -> None:
+    @contextmanager
+    def changed_variables(self, function: str, change: Callable[[dict[str, str]], object]) -> Iterator[None]:
+        """Change the variables in a function's environment, and restore them afterwards."""
         client = self.client("lambda")
         known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        client.update_function_configuration(FunctionName=function, Environment={"Variables": {**known, **variables}})
-
-    def without_variable(self, function: str, variable: str) -> None:
-        client = self.client("lambda")
-        known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        del known[variable]
-        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
+        change(changed := dict(known))
+        for variables in (changed, known):
+            client.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+            if variables is changed:
+                yield
 
     def without(self, logical_id: str) -> Deployment:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]
@@ -255,21 +251,14 @@ class TestSecrets:
         return secret_findings(bare.deployment, KnownSecrets())
 
     @pytest.mark.parametrize("member", SHAPES)
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [(" ", "It is empty"), ("no JSON", "It is not JSON"), ("[1]", "It is not a JSON object"), ("{}", "is missing")],
-    )
-    def test_that_cannot_be_used_are_reported_with_the_impact(
-        self, member: str, text: str, expected: str, bare: Account
-    ) -> None:
-        bare.put_secret(member, text)
-        finding = only(self.findings(bare))
-        assert expected in finding
-        assert SHAPES[member].impact in finding
-        assert f"put-secret-value --secret-id {SECRET_IDS[member]}" in finding
-
-    @pytest.mark.parametrize("member", SHAPES)
-    def test_that_are_scheduled_for_deletion_are_reported(self, member: str, bare: Account) -> None:
+    def test_that_cannot_be_used_are_reported_with_the_impact(self, member: str, bare: Account) -> None:
+        unusable = {" ": "is empty", "no JSON": "is not JSON", "[1]": "is not a JSON object", "{}": "is missing"}
+        for text, expected in unusable.items():
+            bare.put_secret(member, text)
+            finding = only(self.findings(bare))
+            assert expected in finding
+            assert SHAPES[member].impact in finding
+            assert f"put-secret-value --secret-id {SECRET_IDS[member]}" in finding
         bare.client("secretsmanager").delete_secret(SecretId=SECRET_IDS[member], RecoveryWindowInDays=7)
         finding = only(self.findings(bare))
         assert "It is scheduled for deletion" in finding
@@ -295,36 +284,29 @@ class TestSecrets:
         assert "its signatures are not checked" in warned
         assert "callhooks secret add jambonz --stack callhooks" in warned
 
-    @pytest.mark.parametrize("secrets", ["{}", '{"webhook_secrets": "x"}', '{"webhook_secrets": [1, ""]}'])
-    def test_of_jambonz_that_are_not_a_list_of_texts_are_reported(self, secrets: str, bare: Account) -> None:
-        bare.put_secret("JambonzWebhookSecrets", secrets)
-        assert "new calls get the plan's fallback" in only(self.findings(bare))
+    def test_of_jambonz_that_are_not_a_list_of_texts_are_reported(self, bare: Account) -> None:
+        for secrets in ("{}", '{"webhook_secrets": "x"}', '{"webhook_secrets": [1, ""]}'):
+            bare.put_secret("JambonzWebhookSecrets", secrets)
+            assert "new calls get the plan's fallback" in only(self.findings(bare))
 
-    @pytest.mark.parametrize("member", ["WavixCredentials", "VoipstudioCredentials"])
-    @pytest.mark.parametrize("token", ["t0o-sh0rt", "has/a/slash/and/is/long/enough", "has a blank and is long enough"])
-    def test_with_a_token_that_is_not_valid_in_a_url_are_reported(self, member: str, token: str, bare: Account) -> None:
-        bare.put_secret(member, json.dumps({"token": token}))
-        finding = only(self.findings(bare))
-        assert "a token that is not valid in a URL" in finding
-        assert (
-            f"callhooks secret add {member.removesuffix('Credentials').lower()} --generate --stack callhooks" in finding
-        )
-        assert token not in finding
-        bare.put_secret(member, json.dumps({"token": LONG_TOKEN, "further_tokens": [token]}))
-        assert "a token that is not valid in a URL" in only(self.findings(bare))
+    @pytest.mark.parametrize("provider", ["wavix", "voipstudio"])
+    def test_with_a_token_that_is_not_valid_in_a_url_are_reported(self, provider: str, bare: Account) -> None:
+        for token in ("t0o-sh0rt", "has/a/slash/and/is/long/enough", "has a blank and is long enough"):
+            for secret in ({"token": token}, {"token": LONG_TOKEN, "further_tokens": [token]}):
+                bare.put_secret(f"{provider.title()}Credentials", json.dumps(secret))
+                finding = only(self.findings(bare))
+                assert "a token that is not valid in a URL" in finding
+                assert f"callhooks secret add {provider} --generate --stack callhooks" in finding
+                assert token not in finding
 
-    @pytest.mark.parametrize(
-        "passwords",
-        [{"password": "elevenchars"}, {"password": "long-enough-password", "further_passwords": ["elevenchars "]}],
-    )
-    def test_with_a_short_password_for_the_call_log_are_a_warning(
-        self, passwords: dict[str, object], bare: Account
-    ) -> None:
-        bare.put_secret("ConsoleCredentials", json.dumps({"username": "console", **passwords}))
-        warned = only(self.findings(bare), FindingLevel.WARNING)
-        assert "It has a password with fewer than 12 characters" in warned
-        assert "callhooks secret add console-password --generate --stack callhooks" in warned
-        assert "elevenchars" not in warned
+    def test_with_a_short_password_for_the_call_log_are_a_warning(self, bare: Account) -> None:
+        for password, *further in (["elevenchars"], ["long-enough-password", "elevenchars "]):
+            secret = {"username": "console", "password": password, "further_passwords": further}
+            bare.put_secret("ConsoleCredentials", json.dumps(secret))
+            warned = only(self.findings(bare), FindingLevel.WARNING)
+            assert "It has a password with fewer than 12 characters" in warned
+            assert "callhooks secret add console-password --generate --stack callhooks" in warned
+            assert "elevenchars" not in warned
 
     def test_with_an_entry_that_is_ignored_are_a_warning(self, bare: Account) -> None:
         bare.put_secret("WavixCredentials", json.dumps({"token": LONG_TOKEN, "further_tokens": [7]}))
@@ -348,153 +330,125 @@ class TestSecrets:
 
 
 class TestFunctions:
-    def test_that_never_run_are_reported(self, account: Account) -> None:
-        account.client("lambda").put_function_concurrency(
-            FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=0
-        )
+    def test_that_never_run_or_were_deleted_are_reported(self, account: Account) -> None:
+        client, name = account.client("lambda"), "BirdVoiceFunction"
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=5)
+        assert reported(function_findings(account.deployment)) == []
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
         finding = only(function_findings(account.deployment))
         assert finding.startswith("function BirdVoiceFunction: Its reserved concurrency is 0, so it never runs.")
         assert "delete-function-concurrency --function-name BirdVoiceFunction" in finding
+        client.delete_function(FunctionName=name)
+        assert "function BirdVoiceFunction: It has been deleted." in only(function_findings(account.deployment))
+        assert "The stack has no functions" in only(function_findings(replace(account.deployment, resources=[])))
 
-    def test_with_reserved_concurrency_pass(self, account: Account) -> None:
-        account.client("lambda").put_function_concurrency(
-            FunctionName="BirdVoiceFunction", ReservedConcurrentExecutions=5
-        )
-        assert reported(function_findings(account.deployment)) == []
+    def test_with_a_variable_that_does_not_match_the_stack_are_reported(self, account: Account) -> None:
+        for variable in ("EVENTS_TABLE", "SPILL_QUEUE", "PUBLIC_URL", "BIRD_CREDENTIALS"):
+            with account.changed_variables("BirdVoiceFunction", lambda known, name=variable: known.update({name: "x"})):
+                finding = only(function_findings(account.deployment))
+            assert f"The variable {variable} in its environment does not match the stack: it is x" in finding
 
-    def test_that_were_deleted_are_reported(self, account: Account) -> None:
-        account.client("lambda").delete_function(FunctionName="SpillDrainerFunction")
-        assert "function SpillDrainerFunction: It has been deleted." in only(function_findings(account.deployment))
+    @pytest.mark.parametrize("function", FUNCTIONS)
+    def test_without_a_variable_of_the_template_are_reported(self, function: str, account: Account) -> None:
+        for variable in (*COMMON_VARIABLES, *TEMPLATE_FUNCTIONS[function].variables):
+            with account.changed_variables(function, lambda known, name=variable: known.pop(name)):
+                finding = only(function_findings(account.deployment))
+            impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
+            assert finding.startswith(f"function {function}: Its environment has no {variable}: {impact}.")
 
-    @pytest.mark.parametrize("variable", ["EVENTS_TABLE", "SPILL_QUEUE", "PUBLIC_URL", "BIRD_CREDENTIALS"])
-    def test_with_a_variable_that_does_not_match_the_stack_are_reported(self, variable: str, account: Account) -> None:
-        account.set_variables("BirdVoiceFunction", **{variable: "elsewhere"})
-        finding = only(function_findings(account.deployment))
-        assert f"The variable {variable} in its environment does not match the stack: it is elsewhere" in finding
-
-    @pytest.mark.parametrize(("function", "variable"), EVERY_VARIABLE)
-    def test_without_a_variable_of_the_template_are_reported(
-        self, function: str, variable: str, account: Account
-    ) -> None:
-        account.without_variable(function, variable)
-        finding = only(function_findings(account.deployment))
-        impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
-        assert finding.startswith(f"function {function}: Its environment has no {variable}: {impact}.")
-
-    @pytest.mark.parametrize("left", [(CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()])
-    def test_without_a_layer_of_the_stack_are_reported_with_the_fix(
-        self, left: tuple[str, ...], account: Account
-    ) -> None:
+    def test_without_a_layer_of_the_stack_are_reported_with_the_fix(self, account: Account) -> None:
         layers = {
             layer: account.deployment.physical_id(f"{layer}{SUFFIX}") for layer in (CALLHOOKS_LAYER, CALL_PLAN_LAYER)
         }
-        account.client("lambda").update_function_configuration(
-            FunctionName="JambonzNewCallFunction", Layers=[layers[layer] for layer in left]
-        )
-        finding = only(function_findings(account.deployment))
-        missing = " and ".join(layer for layer in layers if layer not in left)
-        assert finding.startswith(f"function JambonzNewCallFunction: It lacks the stack's layer {missing}.")
-        assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
+        for left in ((CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()):
+            account.client("lambda").update_function_configuration(
+                FunctionName="JambonzNewCallFunction", Layers=[layers[layer] for layer in left]
+            )
+            finding = only(function_findings(account.deployment))
+            missing = " and ".join(layer for layer in layers if layer not in left)
+            assert finding.startswith(f"function JambonzNewCallFunction: It lacks the stack's layer {missing}.")
+            assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
 
-    @pytest.mark.parametrize(
-        ("configuration", "expected"),
-        [
+    def test_that_cannot_run_are_reported(self, account: Account) -> None:
+        for configuration, expected in (
             ({"State": "Failed", "StateReason": "No image."}, "Its state is Failed: it does not run. No image."),
             ({"State": "Pending"}, "Its state is Pending"),
             ({"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "No role."}, "Its last update is Failed"),
-        ],
-    )
-    def test_that_cannot_run_are_reported(
-        self, configuration: dict[str, str], expected: str, account: Account, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        deployment = intercepted(account, "lambda", "GetFunctionConfiguration", configuration)
-        assert all(expected in one for one in reported(function_findings(deployment)))
-        assert len(reported(function_findings(deployment))) == len(FUNCTIONS)
-
-    def test_that_are_all_missing_are_one_finding(self, account: Account) -> None:
-        assert "The stack has no functions" in only(function_findings(replace(account.deployment, resources=[])))
+        ):
+            deployment = intercepted(account, "lambda", "GetFunctionConfiguration", configuration)
+            findings = reported(function_findings(deployment))
+            assert [expected in one for one in findings] == [True] * len(FUNCTIONS)
 
 
 class TestEventSources:
     @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
-    def test_that_are_disabled_are_reported_with_the_impact(self, logical_id: str, account: Account) -> None:
-        uuid = account.deployment.physical_id(logical_id)
-        account.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+    def test_that_are_disabled_or_deleted_are_reported_with_the_impact(self, logical_id: str, account: Account) -> None:
+        client, uuid = account.client("lambda"), account.deployment.physical_id(logical_id)
+        client.update_event_source_mapping(UUID=uuid, Enabled=False)
         finding = only(source_findings(account.deployment))
         assert f"event source {logical_id}: It is disabled: {EVENT_SOURCES[logical_id]}" in finding
         assert f"update-event-source-mapping --uuid {uuid} --enabled" in finding
-
-    @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
-    def test_that_were_deleted_are_reported(self, logical_id: str, account: Account) -> None:
         assert "It has been deleted" in only(source_findings(account.without(logical_id)))
-        account.client("lambda").delete_event_source_mapping(UUID=account.deployment.physical_id(logical_id))
+        client.delete_event_source_mapping(UUID=uuid)
         assert f"It has been deleted: {EVENT_SOURCES[logical_id]}" in only(source_findings(account.deployment))
 
-    def test_with_a_failed_batch_are_reported_with_the_log(self, account: Account) -> None:
-        deployment = intercepted(
-            account, "lambda", "GetEventSourceMapping",
-            {"LastProcessingResult": "PROBLEM: Function call failed"},
-        )  # fmt: skip
-        findings = reported(source_findings(deployment))
+    def test_with_a_failed_batch_or_an_old_stream_are_reported(self, account: Account) -> None:
+        last = {"LastProcessingResult": "PROBLEM: Function call failed"}
+        findings = reported(source_findings(intercepted(account, "lambda", "GetEventSourceMapping", last)))
         assert len(findings) == 3
         assert "Its last batch failed: Function call failed" in findings[0]
         assert "sam logs --stack-name callhooks --name CallProjectorFunction" in findings[0]
-
-    def test_of_a_table_that_was_recreated_are_reported(self, account: Account) -> None:
-        deployment = intercepted(
-            account, "dynamodb", "DescribeTable", {"Table": {"LatestStreamArn": "arn:aws:dynamodb:::new"}}
-        )
-        assert "It reads an old stream of the table of events" in only(source_findings(deployment))
+        recreated = {"Table": {"LatestStreamArn": "arn:aws:dynamodb:::new"}}
+        finding = only(source_findings(intercepted(account, "dynamodb", "DescribeTable", recreated)))
+        assert "It reads an old stream of the table of events" in finding
 
 
 class TestTables:
-    def test_that_were_deleted_are_reported(self, account: Account) -> None:
+    def test_that_were_deleted_or_accept_no_items_are_reported(self, account: Account) -> None:
+        archived = {"Table": {"TableStatus": "ARCHIVED", "GlobalSecondaryIndexes": []}}
+        findings = reported(table_findings(intercepted(account, "dynamodb", "DescribeTable", archived)))
+        assert findings
+        assert all("It is ARCHIVED and does not accept items." in one for one in findings)
         account.client("dynamodb").delete_table(TableName=CLIENTS_TABLE)
         assert "table ClientsTable: It has been deleted." in only(table_findings(account.deployment))
         assert "table EventsTable: It has been deleted." in reported(table_findings(account.without("EventsTable")))[0]
 
-    def test_that_accept_no_items_are_reported(self, account: Account) -> None:
-        table = {"Table": {"TableStatus": "ARCHIVED", "GlobalSecondaryIndexes": []}}
-        deployment = intercepted(account, "dynamodb", "DescribeTable", table)
-        assert all("It is ARCHIVED and does not accept items." in one for one in reported(table_findings(deployment)))
-
-    def test_whose_items_do_not_expire_are_reported_with_the_fix(self, account: Account) -> None:
-        account.client("dynamodb").update_time_to_live(
+    def test_whose_items_do_not_expire_or_cannot_be_restored_are_reported_with_the_fix(self, account: Account) -> None:
+        client = account.client("dynamodb")
+        client.update_time_to_live(
             TableName=TABLE, TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
         )
-        finding = only(table_findings(account.deployment))
-        assert "Its items do not expire" in finding
-        assert "update-time-to-live --table-name events" in finding
+        client.update_continuous_backups(
+            TableName=CLIENTS_TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+        first, second = sorted(reported(table_findings(account.deployment)), reverse=True)
+        assert "Its items do not expire" in first
+        assert "update-time-to-live --table-name events" in first
+        assert "It has no point-in-time recovery" in second
+        assert "update-continuous-backups --table-name clients" in second
         assert reported(table_findings(account.local())) == []
 
-    def test_that_cannot_be_restored_are_reported_with_the_fix(self, account: Account) -> None:
-        account.client("dynamodb").update_continuous_backups(
-            TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
-        )
-        finding = only(table_findings(account.deployment))
-        assert "It has no point-in-time recovery" in finding
-        assert "update-continuous-backups --table-name events" in finding
-        assert reported(table_findings(account.local())) == []
+
+ABANDONED = {
+    "SpillDeadLetterQueue": ("2 events", "start-message-move-task --source-arn arn:"),
+    "ProjectionDeadLetterQueue": ("2 events", "callhooks rebuild --stack callhooks", "start-message-move-task"),
+    "ProjectionDiscardedQueue": ("2 batches of", "callhooks rebuild --stack callhooks", "purge-queue"),
+}
 
 
 class TestQueues:
-    @pytest.mark.parametrize("logical_id", ABANDONED_MESSAGES)
-    def test_with_abandoned_messages_are_reported_with_the_next_step(self, logical_id: str, account: Account) -> None:
-        for _ in range(2):
-            account.client("sqs").send_message(
-                QueueUrl=account.deployment.physical_id(logical_id), MessageBody="a secret of a caller"
-            )
-        finding = only(queue_findings(account.deployment))
-        assert finding.startswith(f"queue {logical_id}: ")
-        assert "2 batches of" in finding if logical_id == "ProjectionDiscardedQueue" else "2 events" in finding
-        assert "docs/operations.md#alarms" in finding
-        remedies = {
-            "SpillDeadLetterQueue": ("start-message-move-task --source-arn arn:",),
-            "ProjectionDeadLetterQueue": ("callhooks rebuild --stack callhooks", "start-message-move-task"),
-            "ProjectionDiscardedQueue": ("callhooks rebuild --stack callhooks", "purge-queue"),
-        }
-        assert all(remedy in finding for remedy in remedies[logical_id])
-        assert "a secret of a caller" not in finding
+    def test_with_abandoned_messages_are_reported_with_the_next_step(self, account: Account) -> None:
+        assert ABANDONED.keys() == ABANDONED_MESSAGES.keys()
+        client = account.client("sqs")
+        for logical_id, expected in ABANDONED.items():
+            url = account.deployment.physical_id(logical_id)
+            for _ in range(2):
+                client.send_message(QueueUrl=url, MessageBody="a secret of a caller")
+            finding = only(queue_findings(account.deployment))
+            assert finding.startswith(f"queue {logical_id}: ")
+            assert [text for text in (*expected, "docs/operations.md#alarms") if text not in finding] == []
+            assert "a secret of a caller" not in finding
+            client.purge_queue(QueueUrl=url)
 
     def test_with_waiting_messages_are_a_warning(self, account: Account) -> None:
         attributes = {"Attributes": {"ApproximateNumberOfMessagesNotVisible": "1"}}
@@ -517,30 +471,26 @@ class TestQueues:
         assert 'The log of CallProjectorFunction shows the cause at "not projected": /' in warned[1]
         assert all(one.endswith("/run/engine.log") for one in warned)
 
-    @pytest.mark.parametrize("logical_id", QUEUES)
-    def test_that_were_deleted_are_reported_with_the_command_that_creates_them(
-        self, logical_id: str, account: Account
-    ) -> None:
-        client, url = account.client("sqs"), account.deployment.physical_id(logical_id)
-        client.delete_queue(QueueUrl=url)
-        finding = only(queue_findings(account.deployment))
-        assert f"queue {logical_id}: It has been deleted." in finding
-        assert "at least 60 s after it was deleted (no deployment needed)" in finding
-        arguments = shlex.split(finding.partition("aws ")[2])
-        assert arguments[:2] == ["sqs", "create-queue"]
-        attributes = json.loads(arguments[arguments.index("--attributes") + 1])
-        created = client.create_queue(QueueName=arguments[arguments.index("--queue-name") + 1], Attributes=attributes)
-        assert created["QueueUrl"] == url
-        assert reported(queue_findings(account.deployment)) == []
-        shape = TEMPLATE_QUEUES[logical_id]
-        if shape.dead_letter_queue:
-            assert json.loads(attributes["RedrivePolicy"]) == {
-                "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
-                "maxReceiveCount": str(shape.max_receives),
-            }
-
-    def test_that_the_stack_does_not_have_are_reported(self, account: Account) -> None:
+    def test_that_were_deleted_are_reported_with_the_command_that_creates_them(self, account: Account) -> None:
         assert "The stack does not have this queue" in only(queue_findings(account.without("SpillDeadLetterQueue")))
+        client = account.client("sqs")
+        for logical_id in QUEUES:
+            url = account.deployment.physical_id(logical_id)
+            client.delete_queue(QueueUrl=url)
+            finding = only(queue_findings(account.deployment))
+            assert f"queue {logical_id}: It has been deleted." in finding
+            assert "at least 60 s after it was deleted (no deployment needed)" in finding
+            arguments = shlex.split(finding.partition("aws ")[2])
+            assert arguments[:2] == ["sqs", "create-queue"]
+            name, attributes = (arguments[arguments.index(f"--{one}") + 1] for one in ("queue-name", "attributes"))
+            assert client.create_queue(QueueName=name, Attributes=json.loads(attributes))["QueueUrl"] == url
+            assert reported(queue_findings(account.deployment)) == []
+            shape = TEMPLATE_QUEUES[logical_id]
+            if shape.dead_letter_queue:
+                assert json.loads(json.loads(attributes)["RedrivePolicy"]) == {
+                    "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
+                    "maxReceiveCount": str(shape.max_receives),
+                }
 
 
 class TestTheEventBus:
@@ -554,25 +504,16 @@ class TestTheEventBus:
 
 
 class TestAlarms:
-    def set_state(self, account: Account, state: str) -> None:
-        account.client("cloudwatch").set_alarm_state(
-            AlarmName="callhooks-SpilledAlarm-1", StateValue=state, StateReason="x"
-        )
-
-    def test_that_are_on_are_reported_with_their_first_sentence(self, account: Account) -> None:
-        self.set_state(account, "ALARM")
-        finding = only(alarm_findings(account.deployment))
-        assert finding == (
+    def test_that_are_on_or_deleted_are_reported_and_without_data_pass(self, account: Account) -> None:
+        client, name = account.client("cloudwatch"), "callhooks-SpilledAlarm-1"
+        client.set_alarm_state(AlarmName=name, StateValue="INSUFFICIENT_DATA", StateReason="x")
+        assert reported(alarm_findings(account.deployment)) == []
+        client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="x")
+        assert only(alarm_findings(account.deployment)) == (
             "alarm SpilledAlarm: It is on. Events have waited in the spill queue. "
             "See docs/operations.md#alarms for the next step."
         )
-
-    def test_without_data_pass(self, account: Account) -> None:
-        self.set_state(account, "INSUFFICIENT_DATA")
-        assert reported(alarm_findings(account.deployment)) == []
-
-    def test_that_were_deleted_are_reported(self, account: Account) -> None:
-        account.client("cloudwatch").delete_alarms(AlarmNames=["callhooks-SpilledAlarm-1"])
+        client.delete_alarms(AlarmNames=[name])
         assert "alarm SpilledAlarm: It has been deleted." in only(alarm_findings(account.deployment))
 
     def test_with_disabled_actions_are_a_warning(self, account: Account) -> None:
@@ -591,7 +532,11 @@ class TestAlarms:
         assert "1 alarm cannot notify anyone, because no action is configured." in warned
         assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
-    def test_without_a_subscriber_are_a_warning_in_aws_only(self, account: Account) -> None:
+    def test_without_a_confirmed_subscriber_are_a_warning_in_aws_only(self, account: Account) -> None:
+        pending = {"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}
+        deployment = intercepted(account, "sns", "ListSubscriptionsByTopic", pending)
+        warned = only(alarm_findings(deployment), FindingLevel.WARNING)
+        assert "The subscription is not confirmed, so alarms notify no one." in warned
         client = account.client("sns")
         (subscription,) = client.list_subscriptions()["Subscriptions"]
         client.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
@@ -600,44 +545,35 @@ class TestAlarms:
         assert "sns subscribe --topic-arn" in warned
         assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
-    def test_without_a_confirmed_subscription_are_a_warning(self, account: Account) -> None:
-        pending = {"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}
-        deployment = intercepted(account, "sns", "ListSubscriptionsByTopic", pending)
-        warned = only(alarm_findings(deployment), FindingLevel.WARNING)
-        assert "The subscription is not confirmed, so alarms notify no one." in warned
+
+DENIED = [
+    ("secretsmanager", "GetSecretValue", "secret WavixCredentials"),
+    ("lambda", "GetFunctionConfiguration", "function BirdVoiceFunction"),
+    ("lambda", "GetFunctionConcurrency", "function BirdVoiceFunction"),
+    ("lambda", "GetEventSourceMapping", "event source SpillDrainerFunctionSpilled"),
+    ("dynamodb", "DescribeTable", "table EventsTable"),
+    ("dynamodb", "DescribeTimeToLive", "table EventsTable"),
+    ("sqs", "GetQueueAttributes", "queue SpillQueue"),
+    ("events", "DescribeEventBus", "event bus"),
+    ("cloudwatch", "DescribeAlarms", "alarms"),
+    ("sns", "ListSubscriptionsByTopic", "alarms"),
+]
 
 
-class TestPermissions:
-    """A request that the user's own credentials do not allow is a warning, and all other checks still run."""
-
-    @pytest.mark.parametrize(
-        ("service", "operation", "check"),
-        [
-            ("secretsmanager", "GetSecretValue", "secret WavixCredentials"),
-            ("lambda", "GetFunctionConfiguration", "function BirdVoiceFunction"),
-            ("lambda", "GetFunctionConcurrency", "function BirdVoiceFunction"),
-            ("lambda", "GetEventSourceMapping", "event source SpillDrainerFunctionSpilled"),
-            ("dynamodb", "DescribeTable", "table EventsTable"),
-            ("dynamodb", "DescribeTimeToLive", "table EventsTable"),
-            ("sqs", "GetQueueAttributes", "queue SpillQueue"),
-            ("events", "DescribeEventBus", "event bus"),
-            ("cloudwatch", "DescribeAlarms", "alarms"),
-            ("sns", "ListSubscriptionsByTopic", "alarms"),
-        ],
-    )
-    def test_that_are_missing_are_a_warning(self, service: str, operation: str, check: str, account: Account) -> None:
+def test_a_request_without_permission_is_a_warning_and_all_other_checks_run(account: Account) -> None:
+    for service, operation, check in DENIED:
         findings = all_findings(intercepted(account, service, operation, denied(operation)))
         assert reported(iter(findings)) == []
         warned = reported(iter(findings), FindingLevel.WARNING)
         assert any(one.startswith(f"{check}: Not checked: your AWS credentials do not allow") for one in warned)
         assert all(operation in one for one in warned)
 
-    def test_another_error_is_a_failure_without_its_text(self, account: Account) -> None:
-        fault: Any = {"Error": {"Code": "InternalError", "Message": "something secret"}}
-        finding = only(
-            alarm_findings(intercepted(account, "cloudwatch", "DescribeAlarms", ClientError(fault, "DescribeAlarms")))
-        )
-        assert finding.strip() == "alarms: Not checked: DescribeAlarms failed with InternalError."
+
+def test_a_request_with_another_error_is_a_failure_without_its_text(account: Account) -> None:
+    fault: Any = {"Error": {"Code": "InternalError", "Message": "something secret"}}
+    deployment = intercepted(account, "cloudwatch", "DescribeAlarms", ClientError(fault, "DescribeAlarms"))
+    finding = only(alarm_findings(deployment))
+    assert finding.strip() == "alarms: Not checked: DescribeAlarms failed with InternalError."
 
 
 def denied(operation: str) -> ClientError:
@@ -664,29 +600,20 @@ class TestTheStack:
         monkeypatch.setattr("callhooks_tools.stack.deployment.stack_status", lambda *_: status)
         return stack_findings(boto3.session.Session(), STACK)
 
-    @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"])
-    def test_passes_after_a_finished_deployment(self, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        (finding,) = self.stack(monkeypatch, status)
-        assert (finding.level, finding.message) == (FindingLevel.OK, f"callhooks is {status}.")
+    def test_passes_after_a_finished_deployment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
+            (finding,) = self.stack(monkeypatch, status)
+            assert (finding.level, finding.message) == (FindingLevel.OK, f"callhooks is {status}.")
 
-    def test_after_a_rollback_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_that_is_not_finished_is_reported_and_a_rollback_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "a deployment is in progress" in only(self.stack(monkeypatch, "UPDATE_IN_PROGRESS"))
+        for status in ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"):
+            assert "the last deployment failed" in only(self.stack(monkeypatch, status))
         warned = only(self.stack(monkeypatch, "UPDATE_ROLLBACK_COMPLETE"), FindingLevel.WARNING)
         assert "the last deployment failed and was rolled back" in warned
         assert "describe-stack-events --stack-name callhooks" in warned
-
-    @pytest.mark.parametrize(
-        ("status", "expected"),
-        [
-            ("UPDATE_IN_PROGRESS", "a deployment is in progress"),
-            ("ROLLBACK_COMPLETE", "the last deployment failed"),
-            ("UPDATE_ROLLBACK_FAILED", "the last deployment failed"),
-            ("DELETE_FAILED", "the last deployment failed"),
-        ],
-    )
-    def test_that_is_not_finished_is_reported(
-        self, status: str, expected: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert expected in only(self.stack(monkeypatch, status))
 
     def test_that_does_not_exist_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -83,49 +83,36 @@ def test_the_roles_of_the_template_pass(account: Account) -> None:
     assert finding.message == "All 11 functions have exactly the permissions of the template."
 
 
-@pytest.mark.parametrize(
-    ("role", "sid", "expected"),
-    [
-        ("CallProjectorRole", "Publish", "CallProjectorFunction lacks the permission events:PutEvents (Publish)."),
-        (
-            "JambonzClientAuthRole",
-            "FindClients",
-            "JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients).",
-        ),
-        (
-            "SpillDrainerRole",
-            "StoreEvents",
-            "SpillDrainerFunction lacks the permission dynamodb:PutItem (StoreEvents).",
-        ),
-        ("WavixCallRole", "SpillEvents", "WavixCallFunction lacks the permission sqs:SendMessage (SpillEvents)."),
-        ("BirdVoiceRole", "WriteLog", "BirdVoiceFunction lacks the permission logs:PutLogEvents (WriteLog)."),
-    ],
-)
-def test_a_missing_permission_is_named(role: str, sid: str, expected: str, account: Account) -> None:
-    account.put(role, [one for one in account.statements(role) if one["Sid"] != sid])
-    (finding,) = account.findings()
-    assert (finding.check, finding.level, finding.message) == (f"role {role}", FindingLevel.FAILURE, expected)
-    assert "Restore the policy that template.yaml has" in finding.remedy
+def test_a_missing_permission_is_named(account: Account) -> None:
+    for function, sid, action in (
+        ("CallProjector", "Publish", "events:PutEvents"),
+        ("JambonzClientAuth", "FindClients", "dynamodb:GetItem"),
+        ("SpillDrainer", "StoreEvents", "dynamodb:PutItem"),
+        ("WavixCall", "SpillEvents", "sqs:SendMessage"),
+        ("BirdVoice", "WriteLog", "logs:PutLogEvents"),
+    ):
+        role = f"{function}Role"
+        statements = account.statements(role)
+        account.put(role, [one for one in statements if one["Sid"] != sid])
+        (finding,) = account.findings()
+        assert (finding.check, finding.level) == (f"role {role}", FindingLevel.FAILURE)
+        assert finding.message == f"{function}Function lacks the permission {action} ({sid})."
+        assert "Restore the policy that template.yaml has" in finding.remedy
+        account.put(role, statements)
 
 
-def test_an_additional_permission_is_named(account: Account) -> None:
-    further = {"Sid": "More", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "*"}
-    account.put("WavixCallRole", [*account.statements("WavixCallRole"), further])
-    (finding,) = account.findings()
-    assert finding.level is FindingLevel.WARNING
-    assert finding.message == (
-        "WavixCallFunction has a permission that is not in the template: s3:GetObject, s3:PutObject (More)."
-    )
-
-
-def test_an_additional_denial_is_named(account: Account) -> None:
+def test_an_additional_permission_or_denial_is_named(account: Account) -> None:
+    more = {"Sid": "More", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": "*"}
     denied = {"Sid": "Freeze", "Effect": "Deny", "Action": "dynamodb:PutItem", "Resource": "*"}
-    account.put("WavixCallRole", [*account.statements("WavixCallRole"), denied])
-    (finding,) = account.findings()
-    assert (finding.level, finding.message) == (
-        FindingLevel.FAILURE,
-        "WavixCallFunction is denied dynamodb:PutItem (Freeze).",
-    )
+    added = "has a permission that is not in the template: s3:GetObject, s3:PutObject (More)."
+    statements = account.statements("WavixCallRole")
+    for further, level, message in (
+        (more, FindingLevel.WARNING, added),
+        (denied, FindingLevel.FAILURE, "is denied dynamodb:PutItem (Freeze)."),
+    ):
+        account.put("WavixCallRole", [*statements, further])
+        (finding,) = account.findings()
+        assert (finding.level, finding.message) == (level, f"WavixCallFunction {message}")
 
 
 def test_an_additional_policy_is_named(account: Account) -> None:
@@ -137,15 +124,12 @@ def test_an_additional_policy_is_named(account: Account) -> None:
     assert finding.message == "BirdVoiceFunction has policies that are not in the template: by-hand, anything."
 
 
-def test_a_deleted_policy_is_named(account: Account) -> None:
+def test_a_deleted_policy_or_role_is_named(account: Account) -> None:
     account.iam.delete_role_policy(RoleName="JambonzNewCallRole", PolicyName=POLICY)
     (finding,) = account.findings()
     assert (finding.check, finding.level) == ("role JambonzNewCallRole", FindingLevel.FAILURE)
     assert finding.message == "The role or its policy does not exist, so JambonzNewCallFunction has no permissions."
-
-
-def test_a_role_that_the_stack_does_not_have_is_named(account: Account) -> None:
     left = [one for one in account.deployment.resources if one.logical_id != "CallLogRole"]
-    account.deployment = Deployment(account.deployment.session, "callhooks", None, account.deployment.outputs, left)
-    (finding,) = account.findings()
-    assert (finding.check, finding.message) == ("role CallLogRole", "The stack does not have this role.")
+    account.deployment = replace(account.deployment, resources=left)
+    checks = {one.check: one.message for one in account.findings()}
+    assert checks["role CallLogRole"] == "The stack does not have this role."

@@ -29,7 +29,7 @@ from typer.testing import CliRunner, Result
 from tests.calls import fold, make_event
 from tests.commands import done, failed
 from tests.decoding import items_with
-from tests.integration.conftest import CALL_BUS, TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler
+from tests.integration.conftest import TABLE, TOOL_CALLS_TABLE, Aws, loaded_handler, subscribe_to_all_events
 from tests.projection import Invocation, key_message, queue_batch, stored_item, stream_batch
 from tests.stacks import stack_outputs
 from tests.support import NOW
@@ -38,10 +38,6 @@ NUMBER = "+14155550123"
 DIGITS = "14155550123"
 OTHER = "+12125550187"
 LATER = NOW + timedelta(days=2)
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 def call(call_id: str, *, from_: str = OTHER, parent: str | None = None) -> list[Item]:
@@ -195,10 +191,9 @@ class TestForgetting:
         assert repeat.value.old_data_record is not None
         assert "Ring ***, or ***." in str(repeat.value.old_data_record.response_data)
 
-    @pytest.mark.parametrize("meanwhile", ["gone", "changed"])
-    def test_does_not_overwrite_an_answer_that_has_changed(self, meanwhile: str, world: World) -> None:
+    @pytest.mark.parametrize("changed", [[], [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]])
+    def test_does_not_overwrite_an_answer_that_has_changed(self, changed: list[Item], world: World) -> None:
         world.put(ANSWERS[:1])
-        changed: list[Item] = [] if meanwhile == "gone" else [{**ANSWERS[0], "answer": {"S": '{"result": "newer"}'}}]
 
         class Racing:
             """DynamoDB where the item changes between the read and the write."""
@@ -234,49 +229,13 @@ class TestForgetting:
         assert busy.removed < 100
 
 
-class Mortal:
-    """DynamoDB that kills the process after a number of writes."""
-
-    def __init__(self, aws: Aws, writes: int) -> None:
-        self._client = aws.dynamodb
-        self._left = iter(range(writes))
-        self.get_paginator, self.get_item = self._client.get_paginator, self._client.get_item
-
-    def delete_item(self, **request: Any) -> None:
-        if next(self._left, None) is None:
-            raise Killed
-        self._client.delete_item(**request)
-
-    def update_item(self, **request: Any) -> None:
-        if next(self._left, None) is None:
-            raise Killed
-        self._client.update_item(**request)
-
-
-@pytest.mark.parametrize("writes", [*range(0, len(THEIRS), 5), *range(len(THEIRS), len(THEIRS) + len(ANSWERS))])
-def test_a_run_after_a_kill_at_any_write_completes_the_removal(writes: int, world: World) -> None:
-    world.put([*THEIRS, *NOT_THEIRS, *ANSWERS])
-    with pytest.raises(Killed):
-        world.forget(Mortal(world.aws, writes))
-    assert len(items_with(DIGITS, world.aws.items())) > len(LONGER)
-    removal = world.forget()
-    assert items_with(DIGITS, world.aws.items()) == LONGER
-    assert world.keys() == keys_of([*NOT_THEIRS, *ANSWERS])
-    assert removal.items + removal.redacted == len(THEIRS) + len(ANSWERS) - writes
-
-
 class TestTheProjector:
     """The projector may have read a call before its removal, receive its events later, or retry them."""
 
     @pytest.fixture
     def projector(self, world: World) -> Callable[[Any], Any]:
-        sqs, events = boto3.client("sqs"), boto3.client("events")
-        for name in ("retries", "subscriber"):
-            sqs.create_queue(QueueName=name)
-        events.create_event_bus(Name=CALL_BUS)
-        events.put_rule(Name="everything", EventBusName=CALL_BUS, EventPattern='{"source": [{"prefix": "callhooks."}]}')
-        queue = "arn:aws:sqs:us-east-1:123456789012:subscriber"
-        events.put_targets(Rule="everything", EventBusName=CALL_BUS, Targets=[{"Id": "queue", "Arn": queue}])
+        subscribe_to_all_events()
+        boto3.client("sqs").create_queue(QueueName="retries")
         handler = loaded_handler("call_projector")
         return lambda batch: handler(batch, Invocation())
 
@@ -291,6 +250,7 @@ class TestTheProjector:
         items = call("theirs", from_=NUMBER)
         world.put(items)
         world.forget()
+        assert world.slept == [], "the events are days old"
         assert projector(batch_of(items[:3])) == {"batchItemFailures": []}
         assert world.keys() == set()
         assert (self.queue_depth("subscriber"), self.queue_depth("retries")) == (0, 0)
@@ -312,11 +272,6 @@ class TestTheProjector:
         assert projector(stream_batch(world.aws.items(), name="MODIFY")) == {"batchItemFailures": []}
         assert world.keys() == keys_of(ANSWERS)
         assert (self.queue_depth("subscriber"), self.queue_depth("retries")) == (0, 0)
-
-    def test_is_not_waited_for_if_the_events_are_days_old(self, world: World) -> None:
-        world.put(call("theirs", from_=NUMBER))
-        world.forget()
-        assert world.slept == []
 
     def test_that_writes_the_call_during_its_removal_does_not_restore_it(self, world: World) -> None:
         items = call("theirs", from_=NUMBER)
@@ -419,12 +374,6 @@ class TestTheCommand:
         (left,) = world.aws.dynamodb.scan(TableName=TOOL_CALLS_TABLE)["Items"]
         assert left == {**record, "data": {"S": '[{"value": "***"}]'}}
 
-    def test_removes_nothing_without_confirmation(self, forget: Callable[..., Result], world: World) -> None:
-        world.put(received_long_ago([*THEIRS, *NOT_THEIRS]))
-        message = failed(forget(NUMBER))
-        assert message == "Permanently remove all of this? Not a terminal. Re-run with --yes.\n"
-        assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
-
     def test_warns_of_events_in_the_spill_queues(self, forget: Callable[..., Result]) -> None:
         sqs = boto3.client("sqs")
         for name in ("queue", "dead_letter_queue"):
@@ -433,19 +382,24 @@ class TestTheCommand:
         assert forgotten.exit_code == 0
         assert "2 events in the spill queues cannot be searched and may match." in forgotten.stderr
 
-    def test_says_that_a_short_number_is_only_compared(self, forget: Callable[..., Result], world: World) -> None:
+    def test_shows_the_number_on_a_terminal_only_and_how_a_short_one_is_compared(
+        self, forget: Callable[..., Result], world: World
+    ) -> None:
         world.put(received_long_ago(call("theirs", from_="200")))
         forgotten = forget("200", "--yes")
         assert "is only compared with from and to. Texts are not searched." in forgotten.stdout
         assert world.keys() == set()
-
-    def test_shows_the_number_on_a_terminal_only(self, forget: Callable[..., Result]) -> None:
         for given in ("0014155550123", "+1 (0) 415 555-0123"):
             assert "Searching for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout
-            assert "Searching" not in forget(given, "--yes").output
+            assert "Searching" not in forget(given, "--yes").output, "not a terminal"
 
-    def test_reads_the_number_from_standard_input(self, forget: Callable[..., Result], world: World) -> None:
+    def test_needs_confirmation_and_reads_the_number_from_standard_input(
+        self, forget: Callable[..., Result], world: World
+    ) -> None:
         world.put(received_long_ago([*THEIRS, *NOT_THEIRS]))
+        message = failed(forget(NUMBER))
+        assert message == "Permanently remove all of this? Not a terminal. Re-run with --yes.\n"
+        assert world.keys() == keys_of([*THEIRS, *NOT_THEIRS])
         assert forget("-", "--yes", stdin=f"{NUMBER}\n").exit_code == 0
         assert world.keys() == keys_of(NOT_THEIRS)
         assert forget("-", "--yes").stderr == "Give a number with its country code, or a SIP user.\n"

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 import boto3
 import pytest
-from callhooks_tools.cli import app
 from callhooks_tools.providers.jambonz.commands import jambonz as jambonz_command
 from callhooks_tools.stack.secrets import SenderSecrets
-from callhooks_tools.stack.stack import StackOutputs
-from typer.testing import CliRunner, Result
 
 from tests.commands import done, failed
-from tests.integration.conftest import Aws
+from tests.integration.tools.conftest import OUTPUTS, Command, CommandStack
 from tests.provider_apis.jambonz import ACCOUNT, WEBHOOK_SECRET, JambonzApi
 from tests.provider_apis.server import Reply
-from tests.stacks import stack_outputs
 from tests.support import PASSWORD, USERNAME
 
 CALL_URL = "https://hooks.example.com/webhooks/call#rc=2&rp=ct,5xx"
@@ -26,31 +21,17 @@ HOOKS = {
     "call_hook": {"url": CALL_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
     "call_status_hook": {"url": STATUS_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
 }
-OUTPUTS = stack_outputs(base_url="https://hooks.example.com")
-Command = Callable[..., Result]
 
 
 @pytest.fixture
 def api() -> Iterator[JambonzApi]:
-    api = JambonzApi()
-    with api.running():
+    with JambonzApi().running() as api:
         yield api
 
 
 @pytest.fixture
-def outputs() -> list[StackOutputs]:
-    return [OUTPUTS]
-
-
-@pytest.fixture
-def command(aws: Aws, api: JambonzApi, outputs: list[StackOutputs], monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.setattr(jambonz_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs[0]))
-    environment = {"COLUMNS": "200", **api.environment}
-
-    def run(*arguments: str, **others: str) -> Result:
-        return CliRunner().invoke(app, ["jambonz", *arguments], env={**environment, **others})
-
-    return run
+def command(stack: CommandStack, api: JambonzApi) -> Command:
+    return stack.command("jambonz", jambonz_command, api)
 
 
 class TestApplication:
@@ -88,53 +69,43 @@ class TestApplication:
         )
         assert api.applications == {}
 
-    @pytest.mark.parametrize(
-        ("call_hook", "old"),
-        [
-            (
-                {"url": "https://me:s3cret@old.example.com:8443/calls?key=s3cret#rc=2", "username": "me"},
-                "https://old.example.com:8443/calls",
-            ),
+    def test_that_exists_is_changed_only_after_confirmation(self, command: Command, api: JambonzApi) -> None:
+        secret = {"url": "https://me:s3cret@old.example.com:8443/calls?key=s3cret#rc=2", "username": "me"}
+        hooks: list[tuple[dict[str, str] | None, str]] = [
+            (secret, "https://old.example.com:8443/calls"),
             (None, "none"),
             ({"webhook_sid": "hook-1"}, "none"),
-        ],
-    )
-    def test_that_exists_is_changed_only_after_confirmation(
-        self, call_hook: dict[str, str] | None, old: str, command: Command, api: JambonzApi
-    ) -> None:
-        api.applications["app-7"] = {"application_sid": "app-7", "name": "callhooks", "call_hook": call_hook}
-        message = failed(command("application"))
-        question = f"Change its call hook from {old} to https://hooks.example.com/webhooks/call? "
-        assert message.startswith(question)
-        assert "s3cret" not in message
-        assert api.lines == [f"GET /v1/Accounts/{ACCOUNT}/Applications"]
+        ]
+        for call_hook, old in hooks:
+            api.applications["app-7"] = {"application_sid": "app-7", "name": "callhooks", "call_hook": call_hook}
+            message = failed(command("application"))
+            assert message.startswith(f"Change its call hook from {old} to https://hooks.example.com/webhooks/call? ")
+            assert "s3cret" not in message
+        assert api.lines == [f"GET /v1/Accounts/{ACCOUNT}/Applications"] * 3
 
-    @pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "https://localhost", "http://hooks.example.com"])
     def test_never_gets_a_url_that_jambonz_cannot_call(
-        self, base: str, command: Command, outputs: list[StackOutputs], api: JambonzApi
+        self, stack: CommandStack, command: Command, api: JambonzApi
     ) -> None:
-        outputs[0] = replace(OUTPUTS, base_url=base)
-        message = failed(command("application", "--yes", JAMBONZ_API_URL="https://jambonz.example.com"))
-        assert message == (
-            f"jambonz cannot call {base}. It needs an https URL that it can reach. Use a stack in AWS (--stack NAME), "
-            "or start the local stack behind a tunnel: callhooks run --parameter PublicUrl=https://<tunnel>\n"
-        )
+        for base in ("http://127.0.0.1:8080", "https://localhost", "http://hooks.example.com"):
+            stack.move_to(base)
+            message = failed(command("application", "--yes", JAMBONZ_API_URL="https://jambonz.example.com"))
+            assert message == (
+                f"jambonz cannot call {base}. It needs an https URL that it can reach. Use a stack in AWS "
+                "(--stack NAME), or start the local stack behind a tunnel: "
+                "callhooks run --parameter PublicUrl=https://<tunnel>\n"
+            )
         assert api.requests == []
 
     def test_of_a_jambonz_on_this_machine_may_use_the_local_stack(
-        self, command: Command, outputs: list[StackOutputs], api: JambonzApi
+        self, command: Command, stack: CommandStack, api: JambonzApi
     ) -> None:
-        outputs[0] = replace(OUTPUTS, base_url="http://127.0.0.1:8080")
+        stack.move_to("http://127.0.0.1:8080")
         done(command("application", "--yes"))
         assert api.applications["app-1"]["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
 
     def test_is_not_created_if_jambonz_rejects_it(self, command: Command, api: JambonzApi) -> None:
         api.faults = [Reply(200, []), Reply(422, {"msg": f"{PASSWORD} is no good for {CALL_URL}"})]
         assert failed(command("application", "--yes")) == "jambonz rejected the request (422): ... is no good for ...\n"
-
-    def test_needs_the_address_of_the_api(self, command: Command) -> None:
-        message = failed(command("application", JAMBONZ_API_URL=""))
-        assert message.startswith("JAMBONZ_API_URL is not set in the environment. ")
 
 
 class TestWebhookSecret:
@@ -144,11 +115,11 @@ class TestWebhookSecret:
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()[0] == WEBHOOK_SECRET
         assert done(command("webhook-secret")) == "The stack already has the account's webhook secret.\n"
 
-    @pytest.mark.parametrize("body", [{}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"])
-    def test_that_is_missing_or_invalid_is_not_added(self, body: object, command: Command, api: JambonzApi) -> None:
+    def test_that_is_missing_or_invalid_is_not_added(self, command: Command, api: JambonzApi) -> None:
         before = SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()
-        api.faults = [Reply(200, body)]
-        assert failed(command("webhook-secret")).startswith("jambonz sent an unexpected response: ")
+        for body in ({}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"):
+            api.faults = [Reply(200, body)]
+            assert failed(command("webhook-secret")).startswith("jambonz sent an unexpected response: ")
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read() == before
 
     def test_needs_a_key_with_permission(self, command: Command) -> None:

@@ -2,59 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from callhooks_tools.cli import app
 from callhooks_tools.providers.wavix import command as wavix_command
 from callhooks_tools.providers.wavix.command import masked_url
 from callhooks_tools.stack.secrets import SenderSecrets
-from callhooks_tools.stack.stack import StackOutputs
-from typer.testing import CliRunner, Result
 
 from tests.commands import done, failed
-from tests.integration.conftest import Aws
+from tests.integration.tools.conftest import OUTPUTS, Command, CommandStack
 from tests.provider_apis.server import Drop, Reply
 from tests.provider_apis.wavix import WavixApi
 from tests.senders import TOKEN
-from tests.stacks import stack_outputs
 
 BASE = "https://hooks.example.com/webhooks/wavix"
 URL = f"{BASE}/{TOKEN}"
 NEWER = "a-newer-token-of-some-length"
-OUTPUTS = stack_outputs(base_url="https://hooks.example.com")
-Command = Callable[..., Result]
 
 
 @pytest.fixture
 def api() -> Iterator[WavixApi]:
-    api = WavixApi()
-    with api.running():
+    with WavixApi().running() as api:
         yield api
 
 
 @pytest.fixture
-def outputs() -> list[StackOutputs]:
-    return [OUTPUTS]
-
-
-@pytest.fixture
-def command(
-    aws: Aws, api: WavixApi, outputs: list[StackOutputs], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Command:
-    monkeypatch.setattr(wavix_command, "stack_in_aws", lambda _name: (boto3.session.Session(), outputs[0]))
+def command(stack: CommandStack, api: WavixApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     running = tmp_path / "stack.json"
     running.touch()
     monkeypatch.setattr(wavix_command, "STACK_FILE", running)
-    environment = {"COLUMNS": "200", **api.environment}
-
-    def run(*arguments: str, **others: str) -> Result:
-        return CliRunner().invoke(app, ["wavix", *arguments], env={**environment, **others})
-
-    return run
+    return stack.command("wavix", wavix_command, api)
 
 
 def add_newer_token() -> None:
@@ -62,18 +41,11 @@ def add_newer_token() -> None:
 
 
 class TestSubscribe:
-    def test_sends_both_kinds_of_events_to_the_stack(self, command: Command, api: WavixApi) -> None:
+    def test_sends_both_kinds_of_events_to_the_stack_once(self, command: Command, api: WavixApi) -> None:
         assert done(command("subscribe")) == f"on-call  subscribed  {BASE}/...\npost-call  subscribed  {BASE}/...\n"
         assert api.webhooks == {"on-call": URL, "post-call": URL}
         posted = [request.body for request in api.requests if request.method == "POST"]
         assert posted == [{"url": URL, "event_type": "on-call"}, {"url": URL, "event_type": "post-call"}]
-
-    def test_may_be_for_one_kind_only(self, command: Command, api: WavixApi) -> None:
-        done(command("subscribe", "--event", "post-call"))
-        assert api.webhooks == {"post-call": URL}
-
-    def test_changes_nothing_the_second_time(self, command: Command, api: WavixApi) -> None:
-        done(command("subscribe"))
         api.requests.clear()
         assert done(command("subscribe")) == "on-call  already subscribed\npost-call  already subscribed\n"
         assert api.lines == ["GET /v1/calls/webhooks"]
@@ -97,10 +69,8 @@ class TestSubscribe:
         done(command("subscribe", "--url", "https://a.example.com/b", "--event", "on-call"))
         assert api.webhooks == {"on-call": "https://a.example.com/b"}
 
-    def test_rejects_the_url_of_the_local_stack(
-        self, command: Command, outputs: list[StackOutputs], api: WavixApi
-    ) -> None:
-        outputs[0] = replace(OUTPUTS, base_url="http://127.0.0.1:8080")
+    def test_rejects_the_url_of_the_local_stack(self, command: Command, stack: CommandStack, api: WavixApi) -> None:
+        stack.move_to("http://127.0.0.1:8080")
         message = failed(command("subscribe"))
         assert "Wavix cannot send events to http://127.0.0.1:8080." in message
         assert (TOKEN in message, api.requests) == (False, [])
@@ -126,29 +96,14 @@ class TestList:
             "another  https://crm.example.com/...  not this stack\n"
         )
 
-    def test_shows_tokens_with_reveal(self, command: Command, api: WavixApi) -> None:
-        api.webhooks = {"on-call": URL}
-        assert done(command("list", "--reveal")) == f"on-call  {URL}  this stack\n"
-
-    def test_works_without_a_stack(
+    def test_shows_tokens_with_reveal_and_works_without_a_stack(
         self, command: Command, api: WavixApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(wavix_command, "STACK_FILE", tmp_path / "none.json")
-        api.webhooks = {"on-call": URL}
-        assert done(command("list")) == f"on-call  {BASE}/...\n"
-
-    def test_reports_that_there_are_none(self, command: Command) -> None:
         assert done(command("list")) == "No subscriptions.\n"
-
-    def test_names_a_missing_key(self, command: Command) -> None:
-        assert failed(command("list", WAVIX_API_KEY="")).startswith("WAVIX_API_KEY is not set in the environment. ")
-
-    def test_reports_a_wrong_key(self, command: Command) -> None:
-        message = failed(command("list", WAVIX_API_KEY="a-wrong-key"))
-        assert message == (
-            "Wavix rejected the API key for this request (401): Unauthorized. "
-            "Check the key and its permissions: docs/control.md#keys\n"
-        )
+        api.webhooks = {"on-call": URL}
+        assert done(command("list", "--reveal")) == f"on-call  {URL}  this stack\n"
+        monkeypatch.setattr(wavix_command, "STACK_FILE", tmp_path / "none.json")
+        assert done(command("list")) == f"on-call  {BASE}/...\n"
 
 
 class TestRemove:
@@ -161,14 +116,12 @@ class TestRemove:
         done(command("remove", "--yes"))
         assert api.webhooks == {}
 
-    def test_asks_for_confirmation(self, command: Command, api: WavixApi) -> None:
+    def test_asks_for_confirmation_and_reports_that_there_are_none(self, command: Command, api: WavixApi) -> None:
+        assert done(command("remove")) == "No subscriptions for on-call or post-call.\n"
+        assert api.lines == ["GET /v1/calls/webhooks"]
         api.webhooks = {"on-call": URL}
         assert failed(command("remove")).startswith("Remove? ")
         assert api.webhooks == {"on-call": URL}
-
-    def test_reports_that_there_are_none(self, command: Command, api: WavixApi) -> None:
-        assert done(command("remove")) == "No subscriptions for on-call or post-call.\n"
-        assert api.lines == ["GET /v1/calls/webhooks"]
 
 
 @pytest.mark.parametrize(
