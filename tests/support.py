@@ -14,7 +14,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
-import yaml
 from botocore.exceptions import ClientError
 from callhooks.events.event_item import QUARANTINE, Item, details_of_item, unpack_item
 from callhooks.events.event_table import EventStore
@@ -34,6 +33,7 @@ from callhooks.providers.jambonz.plan.patterns import PartyPattern
 from callhooks.providers.jambonz.plan.plan import Flow, Plan, Route
 from callhooks.webhooks.credentials import CredentialStore
 from callhooks.webhooks.pipeline import Receiver
+from callhooks_tools.stack.template import read_template
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -362,12 +362,6 @@ def template() -> dict[str, Any]:
     return read_template(ROOT / "template.yaml")
 
 
-def read_template(path: Path) -> dict[str, Any]:
-    """Return a CloudFormation template with intrinsic functions in their long form."""
-    document: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=_TemplateLoader)  # noqa: S506
-    return document
-
-
 def resource(logical_id: str) -> dict[str, Any]:
     """Return the properties of a resource of the template."""
     properties: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
@@ -379,21 +373,3 @@ def create_table(client: DynamoDBClient, name: str, logical_id: str) -> None:
     properties = resource(logical_id)
     members = {"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"} & set(properties)
     client.create_table(TableName=name, **{member: properties[member] for member in members})
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """YAML loader for CloudFormation's short forms: !Ref, !Sub, !GetAtt."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, object]:
-    value: object
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise TypeError("an intrinsic function needs a text or a list")
-    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
-
-
-_TemplateLoader.add_multi_constructor("!", _intrinsic)

@@ -32,12 +32,12 @@ from callhooks.webhooks.pipeline import MAX_BODY_BYTES, Receiver
 from callhooks_tools.cli import app
 from callhooks_tools.doctor.deliveries import delivery_findings, rejection_findings
 from callhooks_tools.doctor.probe import Probe
-from callhooks_tools.doctor.resources import template_functions
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
 from callhooks_tools.stack import terminal
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import ConsoleAccess, LocalStack, StackCredentials, StackOutputs
+from callhooks_tools.stack.template import read_template
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -60,7 +60,6 @@ from tests.support import (
     FakeQueue,
     FakeSecrets,
     get_writer_of,
-    read_template,
 )
 
 EXAMPLE = ROOT / "tests" / "worked_example"
@@ -403,11 +402,6 @@ class TestTheDoctor:
         wrong = [one for one in secret_findings(probe.deployment, KnownSecrets()) if "Twilio" in one.check]
         assert [one.check for one in wrong] == ["secret TwilioCredentials"]
         assert "all deliveries of Twilio are rejected" in wrong[0].message
-
-    def test_knows_the_function_as_the_template_makes_it(self, twilio: Any, extended_template: Path) -> None:
-        shape = template_functions()["TwilioStatusFunction"]
-        function = read_template(extended_template)["Resources"]["TwilioStatusFunction"]["Properties"]
-        assert list(shape.variables) == list(function["Environment"]["Variables"])
 
 
 def test_the_secret_is_found_by_its_name_if_it_is_not_an_output(twilio: Any) -> None:

@@ -17,32 +17,28 @@ from botocore.exceptions import ClientError
 from callhooks.providers.registry import providers
 from callhooks_tools.doctor.resources import (
     ABANDONED_MESSAGES,
-    CALLHOOKS_LAYER,
-    COMMON_VARIABLES,
     EVENT_SOURCES,
     OPTIONAL_VARIABLES,
-    TEMPLATE_QUEUES,
     alarm_findings,
     bus_findings,
     function_findings,
     queue_findings,
     source_findings,
     table_findings,
-    template_functions,
 )
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings, secret_shapes
 from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackOutputs, StackResource, StackUnknown
+from callhooks_tools.stack.template import layers_of, properties_of, variables_of
 
 from tests.integration.conftest import CALL_BUS, CLIENTS_TABLE, TABLE, TOOL_CALLS_TABLE, Aws
 from tests.stacks import SECRET_IDS as SECRETS_OF_PROVIDERS
 from tests.stacks import stack_outputs
 
 STACK = "callhooks"
-CALL_PLAN_LAYER = "CallPlanLayer"
+CALLHOOKS_LAYER, CALL_PLAN_LAYER = "CallhooksLayer", "CallPlanLayer"
 SHAPES = secret_shapes()
-TEMPLATE_FUNCTIONS = template_functions()
 SECRET_IDS = {**SECRETS_OF_PROVIDERS, "ConsoleCredentials": "console-credentials"}
 FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
 QUEUES = ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
@@ -102,7 +98,10 @@ def bare(aws: Aws) -> Account:
         clients_table=CLIENTS_TABLE,
         call_bus=CALL_BUS,
         retention_days="90",
-        parameters=dict.fromkeys(("BirdStatuses", "BirdChannelId", "BirdSignatureWindowHours"), ""),
+        parameters={
+            **dict.fromkeys(("BirdStatuses", "BirdChannelId", "BirdSignatureWindowHours", "PublicUrl"), ""),
+            "RetentionDays": "90",
+        },
     )
     return Account(Deployment(boto3.session.Session(), STACK, None, outputs, []))
 
@@ -166,15 +165,14 @@ def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackR
         "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
     }
     for name in FUNCTIONS:
-        shape = TEMPLATE_FUNCTIONS[name]
         boto3.client("lambda").create_function(
             FunctionName=name,
             Role=role,
             Runtime="python3.13",
             Handler="app.handler",
             Code={"ZipFile": archive()},
-            Environment={"Variables": {one: variables.get(one, "") for one in (*COMMON_VARIABLES, *shape.variables)}},
-            Layers=[layers[layer] for layer in (CALLHOOKS_LAYER, *shape.layers)],
+            Environment={"Variables": {one: variables.get(one, "") for one in variables_of(name)}},
+            Layers=[layers[layer] for layer in layers_of(name)],
         )
         yield StackResource("AWS::Lambda::Function", name, name)
 
@@ -350,7 +348,7 @@ class TestFunctions:
 
     @pytest.mark.parametrize("function", FUNCTIONS)
     def test_without_a_variable_of_the_template_are_reported(self, function: str, account: Account) -> None:
-        for variable in (*COMMON_VARIABLES, *TEMPLATE_FUNCTIONS[function].variables):
+        for variable in variables_of(function):
             with account.changed_variables(function, lambda known, name=variable: known.pop(name)):
                 finding = only(function_findings(account.deployment))
             impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
@@ -485,11 +483,11 @@ class TestQueues:
             name, attributes = (arguments[arguments.index(f"--{one}") + 1] for one in ("queue-name", "attributes"))
             assert client.create_queue(QueueName=name, Attributes=json.loads(attributes))["QueueUrl"] == url
             assert reported(queue_findings(account.deployment)) == []
-            shape = TEMPLATE_QUEUES[logical_id]
-            if shape.dead_letter_queue:
+            if redrive := properties_of(logical_id).get("RedrivePolicy"):
+                dead_letter_queue = redrive["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn")
                 assert json.loads(json.loads(attributes)["RedrivePolicy"]) == {
-                    "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(shape.dead_letter_queue))),
-                    "maxReceiveCount": str(shape.max_receives),
+                    "deadLetterTargetArn": arn_of(str(account.deployment.physical_id(dead_letter_queue))),
+                    "maxReceiveCount": str(redrive["maxReceiveCount"]),
                 }
 
 

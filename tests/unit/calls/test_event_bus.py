@@ -25,6 +25,7 @@ from callhooks.calls.event_bus import (
     detail_of,
 )
 from callhooks.events.call_event import CallEvent, Detail, Kind
+from callhooks_tools.stack.template import read_template
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
@@ -32,7 +33,7 @@ from moto.events.models import EventPattern
 from tests.calls import START, fold, make_event
 from tests.projection import bus_schema, bus_section
 from tests.properties import examples
-from tests.support import NOW, ROOT, read_template
+from tests.support import NOW, ROOT
 
 PK, SK = "wavix#one-call", "event#key-1"
 CHARGE = Decimal("0.0095")

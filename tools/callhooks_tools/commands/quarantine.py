@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -180,11 +180,14 @@ def quarantine_retry(
     counts: Counter[RetryOutcome] = Counter()
     try:
         with _quarantine(stack_name) as (quarantine, outputs):
-            chosen = _found(quarantine, provider, days) if retry_all else _all_named(quarantine, keys or [])
+            chosen = (
+                [_named(quarantine, key) for key in dict.fromkeys(keys)] if keys else _found(quarantine, provider, days)
+            )
+            retrier = Retrier(quarantine, EventStore(quarantine.client, quarantine.table_name), outputs.parameters)
             # Duplicates get the answer of the delivery that is stored first, so store the earliest first.
             chosen.sort(key=lambda one: one.received_at)
             with progress("deliveries", total=len(chosen)) as advance:
-                for result in _retrier(quarantine, outputs).retry_all(chosen):
+                for result in retrier.retry_all(chosen):
                     counts[result.outcome] += 1
                     _report(result)
                     advance()
@@ -251,18 +254,10 @@ def _report(result: RetryResult) -> None:
         errors.print(f"{result.delivery.name}: {result.outcome} ({shown(result.reason)})")
 
 
-def _retrier(quarantine: Quarantine, outputs: StackOutputs) -> Retrier:
-    return Retrier(quarantine, EventStore(quarantine.client, quarantine.table_name), outputs.parameters)
-
-
 def _found(quarantine: Quarantine, provider: str | None, days: int) -> list[QuarantinedDelivery]:
     newest = datetime.now(UTC).date() + timedelta(days=DAYS_AHEAD)
     all_days = [f"{newest - timedelta(days=back):%Y-%m-%d}" for back in range(days + DAYS_AHEAD)]
     return quarantine.find([provider] if provider else list(providers()), all_days)
-
-
-def _all_named(quarantine: Quarantine, keys: Sequence[str]) -> list[QuarantinedDelivery]:
-    return [_named(quarantine, key) for key in dict.fromkeys(keys)]
 
 
 def _named(quarantine: Quarantine, key: str) -> QuarantinedDelivery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,14 +69,6 @@ class Logged:
     packed: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class DeliveryKey:
-    """Time of receipt of a delivery, and its key in the table."""
-
-    received_at: str
-    key: tuple[str, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """Outcome for a delivery; `problem` is why it could not be stored."""
@@ -139,7 +131,7 @@ def recover(since: Since = None, stack_name: StackName = None) -> None:
             # Duplicates get the answer of the delivery that is stored first, so store the earliest first.
             found = sorted(((sort_key(logged), logged) for logged in joiner.join(lines)), key=itemgetter(0))
             results = map_concurrently_by_key(
-                lambda one: recover_delivery(store, one[1]), found, key=lambda one: one[0].key
+                lambda one: recover_delivery(store, one[1]), found, key=lambda one: one[0][1]
             )
             for recovered in results:
                 counts[recovered.outcome] += 1
@@ -191,13 +183,13 @@ def parse_part(message: str) -> Part:
     return part
 
 
-def sort_key(logged: Logged) -> DeliveryKey:
-    """Return the position of a delivery by time of receipt; an unreadable one comes first, under a key of its own."""
+def sort_key(logged: Logged) -> tuple[str, tuple[str, str]]:
+    """Return a delivery's time of receipt and key; an unreadable one has no time, and a key of its own."""
     try:
         item = unpack_item(logged.packed)
-        return DeliveryKey(str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"]))
+        return str(item["received_at"]["S"]), (item["pk"]["S"], item["sk"]["S"])
     except (ValueError, KeyError, TypeError):
-        return DeliveryKey("", (logged.event, ""))
+        return "", (logged.event, "")
 
 
 def recover_delivery(store: EventStore, logged: Logged) -> Recovered:
@@ -217,10 +209,6 @@ def recover_delivery(store: EventStore, logged: Logged) -> Recovered:
             raise
         return Recovered(logged.event, RecoveryOutcome.UNREADABLE, "the database rejects it")
     return Recovered(logged.event, outcome)
-
-
-def _total(parts: Mapping[int, Part]) -> int:
-    return next(iter(parts.values())).parts
 
 
 def _marked_object(message: str) -> object:

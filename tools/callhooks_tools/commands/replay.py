@@ -196,8 +196,8 @@ def _show_summary(state: ReplayState, stack: _Stack, rate: float, address: httpx
         f"{_events(state.left)} from {first} to {last}, "
         f"{timedelta(seconds=round(state.left / rate))} at {rate:g} per second, to {_target(stack, address)}:"
     )
-    for count in state.kinds():
-        console.print(f"  {count.provider:<11} {count.kind:<18} {count.events:>9,}")
+    for provider, kind, events in state.kinds():
+        console.print(f"  {provider:<11} {kind:<18} {events:>9,}")
 
 
 def _events(number: int) -> str:

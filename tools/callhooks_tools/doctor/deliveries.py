@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -19,7 +18,16 @@ from callhooks.webhooks.credentials import REFRESH_INTERVAL_SECONDS
 
 from callhooks_tools.doctor.probe import Answer, NoAnswer, Probe, TestDelivery
 from callhooks_tools.stack.deployment import Deployment
-from callhooks_tools.stack.findings import ACCESS_DENIED_CODES, Finding, catch_aws_errors, failure, ok, warning
+from callhooks_tools.stack.findings import (
+    ACCESS_DENIED_CODES,
+    Finding,
+    catch_aws_errors,
+    failure,
+    ok,
+    or_ok,
+    reporting_aws_errors,
+    warning,
+)
 from callhooks_tools.stack.stack import ConsoleAccess
 
 URL, CLOCK, AUTHENTICATION, PROJECTOR, PUBLISHING, CALL_LOG, CLEANUP = (
@@ -58,11 +66,11 @@ def url_findings(probe: Probe) -> Iterator[Finding]:
             "this URL.",
             "Set the parameter PublicUrl to an https:// address, and deploy.",
         )
-    try:
-        answer = probe.request("GET", "/openapi.json")
-    except NoAnswer as no_answer:
-        yield failure(URL, no_answer.message, no_answer.remedy)
-        return
+    yield from _catch_no_answer(URL, _reached(probe, base_url))
+
+
+def _reached(probe: Probe, base_url: str) -> Iterator[Finding]:
+    answer = probe.request("GET", "/openapi.json")
     document = answer.document
     if answer.status == HTTPStatus.OK and isinstance(document, dict) and "openapi" in document:
         probe.is_reachable = True
@@ -79,6 +87,14 @@ def url_findings(probe: Probe) -> Iterator[Finding]:
     else:
         yield failure(URL, f"{WRONG_API}: {base_url} answered {answer.status}.", _check_url(probe.deployment))
     yield from _clock_findings(answer, probe.clock())
+
+
+def _catch_no_answer(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings while requests are sent for them; a missing answer becomes the last finding."""
+    try:
+        yield from findings
+    except NoAnswer as no_answer:
+        yield failure(check, no_answer.message, no_answer.remedy)
 
 
 def _check_url(deployment: Deployment) -> str:
@@ -112,11 +128,10 @@ def rejection_findings(probe: Probe) -> Iterator[Finding]:
     deliveries = list(_invalid_deliveries(probe))
     found: list[Finding] = []
     for name, delivery in deliveries:
-        found += catch_aws_errors(name, _rejection_check(probe, name, delivery))
-    found += _call_log_rejection_check(probe)
-    yield from found
-    if not found:
-        yield ok(AUTHENTICATION, f"All {len(deliveries) + 1} unauthenticated requests were rejected.")
+        found += catch_aws_errors(name, _catch_no_answer(name, _rejection_check(probe, name, delivery)))
+    name = "call log, wrong password"
+    found += _catch_no_answer(name, _call_log_rejection_check(probe, name))
+    yield from or_ok(found, AUTHENTICATION, f"All {len(deliveries) + 1} unauthenticated requests were rejected.")
 
 
 def _invalid_deliveries(probe: Probe) -> Iterator[tuple[str, TestDelivery]]:
@@ -152,11 +167,7 @@ def _signing(probe: Probe, credentials: Credentials, now: datetime) -> Signing:
 
 
 def _rejection_check(probe: Probe, name: str, delivery: TestDelivery) -> Iterator[Finding]:
-    try:
-        answer = probe.send(delivery)
-    except NoAnswer as no_answer:
-        yield failure(name, no_answer.message, no_answer.remedy)
-        return
+    answer = probe.send(delivery)
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return
     if _cannot_verify(answer) and (recent := _recent_secret_change(probe, name, delivery.provider, answer.status)):
@@ -178,13 +189,8 @@ def _rejection_check(probe: Probe, name: str, delivery: TestDelivery) -> Iterato
         )
 
 
-def _call_log_rejection_check(probe: Probe) -> Iterator[Finding]:
-    name = "call log, wrong password"
-    try:
-        answer = probe.request("GET", "/calls?limit=1", basic=(CALLER, secrets.token_hex(WRONG_SECRET_BYTES)))
-    except NoAnswer as no_answer:
-        yield failure(name, no_answer.message, no_answer.remedy)
-        return
+def _call_log_rejection_check(probe: Probe, name: str) -> Iterator[Finding]:
+    answer = probe.request("GET", "/calls?limit=1", basic=(CALLER, secrets.token_hex(WRONG_SECRET_BYTES)))
     if answer.status < 300:
         yield failure(
             name,
@@ -202,7 +208,7 @@ def delivery_findings(probe: Probe) -> Iterator[Finding]:
         if delivery is None:
             yield warning(name, "Skipped, because its secret cannot be used.", "See the secrets above.")
         else:
-            yield from catch_aws_errors(name, _acceptance_check(probe, delivery))
+            yield from catch_aws_errors(name, _catch_no_answer(name, _acceptance_check(probe, delivery)))
 
 
 def _count_retries(probe: Probe) -> Iterator[Finding]:
@@ -226,12 +232,7 @@ def _valid_deliveries(probe: Probe) -> Iterator[tuple[str, TestDelivery | None]]
 
 
 def _acceptance_check(probe: Probe, delivery: TestDelivery) -> Iterator[Finding]:
-    name = delivery.name
-    try:
-        answer = probe.send(delivery)
-    except NoAnswer as no_answer:
-        yield failure(name, no_answer.message, no_answer.remedy)
-        return
+    name, answer = delivery.name, probe.send(delivery)
     if answer.status != HTTPStatus.OK:
         yield _not_accepted(probe, delivery, answer)
         return
@@ -351,17 +352,18 @@ def _unauthorized(probe: Probe, delivery: TestDelivery) -> Finding:
             f"{header}, or something in front of the API removes headers.",
             log,
         )
-    return failure(
-        name,
-        f"{message}: the function uses a different secret, or allows only other addresses.",
-        log,
-    )
+    return failure(name, f"{message}: the function uses a different secret, or allows only other addresses.", log)
 
 
 def _recent_secret_change(probe: Probe, name: str, provider: Provider, status: int) -> Finding | None:
     """Return a warning if a provider's secret is so new that functions may still use the previous one."""
-    age = _age_of_secret(probe, provider)
-    if age is None:
+    ages = [
+        probe.clock() - changed_at
+        for secret in provider.secrets
+        if (changed_at := probe.known.changed_at.get(secret.logical_id)) is not None
+    ]
+    age = min(ages, default=SECRET_REFRESH_INTERVAL)
+    if age >= SECRET_REFRESH_INTERVAL:
         return None
     return warning(
         name,
@@ -369,17 +371,6 @@ def _recent_secret_change(probe: Probe, name: str, provider: Provider, status: i
         f"({status}).",
         "Run this command again in a minute.",
     )
-
-
-def _age_of_secret(probe: Probe, provider: Provider) -> timedelta | None:
-    """Return the age of a provider's newest secret, or `None` if functions have read it by now."""
-    ages = [
-        probe.clock() - changed_at
-        for secret in provider.secrets
-        if (changed_at := probe.known.changed_at.get(secret.logical_id)) is not None
-    ]
-    newest = min(ages, default=SECRET_REFRESH_INTERVAL)
-    return newest if newest < SECRET_REFRESH_INTERVAL else None
 
 
 def _not_stored(probe: Probe, delivery: TestDelivery) -> Finding:
@@ -434,12 +425,12 @@ def spill_findings(probe: Probe) -> Iterator[Finding]:
 
 
 def _spilled(probe: Probe, name: str, function: str) -> Iterator[Finding]:
-    spill = probe.find_spill(function)
-    if spill is not None:
+    reason = probe.find_spill(function)
+    if reason is not None:
         probe.spilling_functions.add(function)
         yield failure(
             name,
-            f"It was stored through the spill queue: {_describe_spill(function, spill.reason)}",
+            f"It was stored through the spill queue: {_describe_spill(function, reason)}",
             probe.deployment.log_of(function),
         )
 
@@ -447,11 +438,10 @@ def _spilled(probe: Probe, name: str, function: str) -> Iterator[Finding]:
 def _reason_of(probe: Probe, function: str) -> str:
     """Return why an event went to the spill queue; empty if the log does not say."""
     try:
-        spill = probe.find_spill(function)
+        return probe.find_spill(function) or ""
     except (ClientError, BotoCoreError):
         # The spill itself is a finding even without its reason.
         return ""
-    return "" if spill is None else spill.reason
 
 
 def _describe_spill(function: str, reason: str) -> str:
@@ -461,34 +451,21 @@ def _describe_spill(function: str, reason: str) -> str:
     return f"{rejected}: {reason}." if reason in TABLE_REJECTION_CODES else f"{function} could not write it: {reason}."
 
 
-@dataclass(frozen=True, slots=True)
-class _ExpectedCall:
-    """A call that the projector should write, with the number of its events."""
-
-    delivery: TestDelivery
-    events: int
-
-
+@reporting_aws_errors(PROJECTOR)
 def projection_findings(probe: Probe) -> Iterator[Finding]:
     """Check that the projector has written calls from the test events."""
-    yield from catch_aws_errors(PROJECTOR, _projected(probe))
-
-
-def _projected(probe: Probe) -> Iterator[Finding]:
-    expected = [
-        _ExpectedCall(delivery, probe.event_count(delivery.pk))
-        for delivery in {delivery.pk: delivery for delivery in probe.accepted}.values()
-    ]
+    deliveries = {delivery.pk: delivery for delivery in probe.accepted}
+    expected = [(pk, probe.event_count(pk)) for pk in deliveries]
     if not expected:
         return
     started = probe.monotonic()
     missing = expected
-    while missing := [one for one in missing if probe.projected_event_count(one.delivery.pk) < one.events]:
+    while missing := [(pk, events) for pk, events in missing if probe.projected_event_count(pk) < events]:
         if probe.monotonic() - started > PROJECTION_TIMEOUT_SECONDS:
             break
         probe.sleep(POLL_SECONDS)
     if missing:
-        names = ", ".join(one.delivery.provider.title for one in missing)
+        names = ", ".join(deliveries[pk].provider.title for pk, _ in missing)
         yield failure(
             PROJECTOR,
             f"The stored events ({names}) did not become calls within {PROJECTION_TIMEOUT_SECONDS:.0f} s: the "
@@ -509,12 +486,9 @@ def _see_above(probe: Probe) -> str:
     return f"See {', '.join(checks)} above. " if checks else ""
 
 
+@reporting_aws_errors(PUBLISHING)
 def publishing_findings(probe: Probe) -> Iterator[Finding]:
     """Check that the projector has sent none of the test events to the retry queue after it wrote their calls."""
-    yield from catch_aws_errors(PUBLISHING, _published(probe))
-
-
-def _published(probe: Probe) -> Iterator[Finding]:
     if probe.retries_before is None or probe.projected_at is None:
         return
     until = probe.projected_at + PUBLISHING_TIMEOUT_SECONDS
@@ -538,19 +512,17 @@ def call_log_findings(probe: Probe) -> Iterator[Finding]:
     if access is None:
         yield warning(CALL_LOG, "Skipped, because its secret cannot be used.", "See the secrets above.")
         return
-    found = [finding for delivery in deliveries for finding in _shown(probe, delivery, access)]
+    found = [
+        finding for delivery in deliveries for finding in _catch_no_answer(CALL_LOG, _shown(probe, delivery, access))
+    ]
     yield from found
     if deliveries and not found:
         yield ok(CALL_LOG, f"It shows the test events of {len(deliveries)} of {len(providers())} providers.")
 
 
 def _shown(probe: Probe, delivery: TestDelivery, access: ConsoleAccess) -> Iterator[Finding]:
-    try:
-        path = f"/calls/{delivery.provider.name}/{quote(delivery.call_id, safe='')}"
-        answer = probe.request("GET", path, basic=(access.username, access.password))
-    except NoAnswer as no_answer:
-        yield failure(CALL_LOG, no_answer.message, no_answer.remedy)
-        return
+    path = f"/calls/{delivery.provider.name}/{quote(delivery.call_id, safe='')}"
+    answer = probe.request("GET", path, basic=(access.username, access.password))
     document = answer.document
     timeline = document.get("timeline") if isinstance(document, dict) else None
     log = probe.deployment.log_of("CallLogFunction")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -20,17 +20,16 @@ from callhooks.providers.description import TEST_SENDER, Provider, Sample, Signi
 from callhooks.runtime.http import Request
 
 from callhooks_tools.doctor.secrets import KnownSecrets
-from callhooks_tools.stack.deployment import IMPATIENT, Deployment
+from callhooks_tools.stack.deployment import DEPTH, IMPATIENT, Deployment, depth_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 CALL = "call"
 MAX_PASSES = 5
 SPILLED = '"outcome":"spilled"'
 EVENT_SPILLED = "EventSpilled"
-REASON_WINDOW_MILLISECONDS = 5_000
+REASON_WINDOW_SECONDS = 5
 MAX_RUN = timedelta(minutes=15)
 
 
@@ -119,24 +118,11 @@ class TestDelivery:
         return cls(provider, sample, provider.sign(sample.request, signing), call_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Spill:
-    """An event that went to the spill queue; `reason` is empty if the log does not have it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _LogLine:
-    """A line of a log; `at` is in milliseconds since 1970."""
-
-    at: int
-    text: str
-
-
 @dataclass
 class Probe:
     """Test deliveries of one run of the doctor, and their traces in the stack.
+
+    Every method that reads or changes the stack raises `ClientError` or `BotoCoreError` if a request to AWS fails.
 
     Attributes:
         run_id: random, part of every id that is sent.
@@ -215,107 +201,52 @@ class Probe:
         return Answer(response.status_code, response.headers, response.text, self.monotonic() - started)
 
     def is_stored(self, delivery: TestDelivery) -> bool:
-        """Return whether the table has the delivery as an event.
-
-        Raises:
-            ClientError, BotoCoreError: the table could not be read.
-        """
+        """Return whether the table has the delivery as an event."""
         return any(_has_body(item, delivery.request.body) for item in self._items(delivery.pk, EVENT_PREFIX))
 
     def event_count(self, pk: str) -> int:
-        """Return the number of events of a call in the table.
-
-        Raises:
-            ClientError, BotoCoreError: the table could not be read.
-        """
+        """Return the number of events of a call in the table."""
         return len(self._items(pk, EVENT_PREFIX))
 
     def projected_event_count(self, pk: str) -> int:
-        """Return the number of events in a call's item; 0 if there is no item.
-
-        Raises:
-            ClientError, BotoCoreError: the table could not be read.
-        """
+        """Return the number of events in a call's item; 0 if there is no item."""
         return next((int(item["event_count"]["N"]) for item in self._items(pk, CALL)), 0)
 
     def find_quarantined(self, delivery: TestDelivery) -> Item | None:
-        """Return the delivery's item in quarantine, or `None`.
-
-        Raises:
-            ClientError, BotoCoreError: the table could not be read.
-        """
+        """Return the delivery's item in quarantine, or `None`."""
         day = f"{QUARANTINE}{delivery.provider.name}#{self.clock().astimezone(UTC):%Y-%m-%d}"
         return next((item for item in self._items(day, "") if _has_body(item, delivery.request.body)), None)
 
     def spill_queue_depth(self) -> int:
-        """Return the approximate number of events in the spill queue.
-
-        Raises:
-            ClientError, BotoCoreError: the queue could not be queried.
-        """
+        """Return the approximate number of events in the spill queue."""
         return self._messages(self.deployment.outputs.spill_queue)
 
     def retry_queue_depth(self) -> int:
-        """Return the approximate number of events in the projector's retry queue.
-
-        Raises:
-            ClientError, BotoCoreError: the queue could not be queried.
-        """
+        """Return the approximate number of events in the projector's retry queue."""
         return self._messages(self.deployment.outputs.projection_retry_queue)
 
     def _messages(self, queue_url: str) -> int:
-        names: list[QueueAttributeNameType] = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ]
-        reply = self.deployment.session.client("sqs", config=IMPATIENT).get_queue_attributes(
-            QueueUrl=queue_url, AttributeNames=names
-        )
-        return sum(int(reply["Attributes"].get(name, "0")) for name in names)
+        client = self.deployment.session.client("sqs", config=IMPATIENT)
+        return depth_of(client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=DEPTH)["Attributes"])
 
-    def find_spill(self, function: str) -> Spill | None:
-        """Return the spill of a test event that a function has logged, or `None`.
+    def find_spill(self, function: str) -> str | None:
+        """Return why a function has spilled a test event, from its log; empty if unknown, `None` if it has not.
 
         Args:
             function: its name in the template.
-
-        Raises:
-            ClientError, BotoCoreError: the log could not be read.
         """
-        lines = self._lines(function, self.call_id, self._log_start)
-        at = next((line.at for line in lines if SPILLED in line.text), None)
-        if at is None:
+        # Early enough for a clock that is a few minutes off.
+        lines = self.deployment.log_events(function, self.call_id, (self.clock() - MAX_RUN).timestamp())
+        spilled_at = next((at for at, text in lines if SPILLED in text), None)
+        if spilled_at is None:
             return None
         # The reason is in the metric's line just before, which has no call id.
-        counted = self._lines(function, EVENT_SPILLED, at - REASON_WINDOW_MILLISECONDS)
-        reasons = [reason for line in counted if line.at <= at and (reason := _reason_in(line.text))]
-        return Spill(reasons[-1] if reasons else "")
-
-    def _lines(self, function: str, wanted: str, start: int) -> Iterator[_LogLine]:
-        group = self.deployment.physical_id(f"{function.removesuffix('Function')}LogGroup")
-        if group is None:
-            return
-        pages = (
-            self.deployment.session.client("logs", config=IMPATIENT)
-            .get_paginator("filter_log_events")
-            .paginate(logGroupName=group, filterPattern=f'"{wanted}"', startTime=start)
-        )
-        for page in pages:
-            for event in page["events"]:
-                yield _LogLine(event["timestamp"], event["message"])
-
-    @property
-    def _log_start(self) -> int:
-        """In milliseconds since 1970; early enough for a clock that is a few minutes off."""
-        return int((self.clock() - MAX_RUN).timestamp() * 1000)
+        counted = self.deployment.log_events(function, EVENT_SPILLED, spilled_at / 1000 - REASON_WINDOW_SECONDS)
+        reasons = [reason for at, text in counted if at <= spilled_at and (reason := _reason_in(text))]
+        return reasons[-1] if reasons else ""
 
     def clean(self) -> int:
-        """Remove all test deliveries and their calls, and return the number of removed items.
-
-        Raises:
-            ClientError, BotoCoreError: the table rejected a request.
-        """
+        """Remove all test deliveries and their calls, and return the number of removed items."""
         removed = 0
         for pk in sorted({delivery.pk for delivery in self.sent}):
             for _ in range(MAX_PASSES):

@@ -6,21 +6,25 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-from callhooks.providers.description import variable_of
-from callhooks.providers.registry import providers
-
-from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, ok, warning
-from callhooks_tools.stack.stack import StackOutputs, StackResource
+from callhooks_tools.stack.deployment import DEPTH, IMPATIENT, Deployment, depth_of
+from callhooks_tools.stack.findings import (
+    Finding,
+    catch_aws_errors,
+    existing,
+    failure,
+    ok,
+    or_ok,
+    reporting_aws_errors,
+    warning,
+)
+from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.template import layers_of, properties_of, variables_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
     "functions",
@@ -37,14 +41,6 @@ EVENT_SOURCES = {
     "SpillDrainerFunctionSpilled": "events in the spill queue are not stored",
 }
 """The consequence if an event source of the template does not work."""
-COMMON_VARIABLES = (
-    "EVENTS_TABLE",
-    "RETENTION_DAYS",
-    "SPILL_QUEUE",
-    "POWERTOOLS_SERVICE_NAME",
-    "PYDANTIC_DISABLE_PLUGINS",
-    "PUBLIC_URL",
-)
 OPTIONAL_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME": "alarms do not see its metrics",
     "PYDANTIC_DISABLE_PLUGINS": "it starts more slowly",
@@ -53,53 +49,29 @@ OPTIONAL_VARIABLES = {
 """The consequence if a variable is missing that a function does not need to start."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionShape:
-    """Variables and layers of a function in the template, in addition to the common ones."""
-
-    variables: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-
-
-CALLHOOKS_LAYER = "CallhooksLayer"
-SHARED_FUNCTIONS = {
-    "SpillDrainerFunction": FunctionShape(),
-    "CallProjectorFunction": FunctionShape(("CALL_BUS", "PROJECTION_RETRY_QUEUE")),
-    "CallLogFunction": FunctionShape(("CONSOLE_CREDENTIALS",)),
-}
 MAX_ALARMS_AT_ONCE = 100
 CONFIRMED = "arn:"
-
-
-def template_functions() -> Mapping[str, FunctionShape]:
-    """Return each function's shape in the template, by its name there."""
-    routes = (route for provider in providers().values() for route in provider.routes)
-    return {**{route.function: FunctionShape(route.variables, route.layers) for route in routes}, **SHARED_FUNCTIONS}
 
 
 def function_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that every function can run, with the environment and the layers of the template."""
     client = deployment.session.client("lambda", config=IMPATIENT)
     functions = deployment.all_of("AWS::Lambda::Function")
-    found = [
+    if not functions:
+        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy the stack.")
+        return
+    found = (
         finding
         for function in functions
         for finding in catch_aws_errors(f"function {function.logical_id}", _function(deployment, client, function))
-    ]
-    yield from found
-    if not functions:
-        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy the stack.")
-    elif not found:
-        yield ok(FUNCTIONS, f"All {len(functions)} are active and configured as in the template.")
+    )
+    yield from or_ok(found, FUNCTIONS, f"All {len(functions)} are active and configured as in the template.")
 
 
 def _function(deployment: Deployment, client: LambdaClient, function: StackResource) -> Iterator[Finding]:
     check, name = f"function {function.logical_id}", function.physical_id
-    try:
-        configuration = client.get_function_configuration(FunctionName=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
+    configuration = existing(lambda: client.get_function_configuration(FunctionName=name))
+    if configuration is None:
         yield failure(check, "It has been deleted.", "Delete the stack, and deploy it again.")
         return
     state = configuration.get("State", "Active")
@@ -117,11 +89,10 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
             "If it is InProgress, wait; otherwise deploy again.",
         )
-    shape = template_functions().get(function.logical_id, FunctionShape())
     variables = configuration.get("Environment", {}).get("Variables", {})
-    yield from _environment(deployment, check, name, shape, variables)
+    yield from _environment(deployment, check, function, variables)
     attached = [layer.get("Arn", "") for layer in configuration.get("Layers", [])]
-    yield from _layers(deployment, check, name, shape, attached)
+    yield from _layers(deployment, check, function, attached)
     reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
     if reserved == 0:
         remove = deployment.aws(f"lambda delete-function-concurrency --function-name {name}")
@@ -129,14 +100,17 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
 
 
 def _environment(
-    deployment: Deployment, check: str, name: str, shape: FunctionShape, variables: Mapping[str, str]
+    deployment: Deployment, check: str, function: StackResource, variables: Mapping[str, str]
 ) -> Iterator[Finding]:
-    fix = f"Restore it (Lambda console, {name}, Configuration, Environment variables); a deployment does not reset it."
-    for variable in (*COMMON_VARIABLES, *shape.variables):
+    fix = (
+        f"Restore it (Lambda console, {function.physical_id}, Configuration, Environment variables); a deployment does "
+        "not reset it."
+    )
+    for variable in variables_of(function.logical_id):
         if variable not in variables:
             impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
             yield failure(check, f"Its environment has no {variable}: {impact}.", fix)
-    for variable, expected in _expected_variables(deployment).items():
+    for variable, expected in _expected_variables(deployment, function.logical_id).items():
         if variable in variables and variables[variable] != expected:
             yield failure(
                 check,
@@ -146,82 +120,56 @@ def _environment(
             )
 
 
-def _layers(
-    deployment: Deployment, check: str, name: str, shape: FunctionShape, attached: Sequence[str]
-) -> Iterator[Finding]:
+def _layers(deployment: Deployment, check: str, function: StackResource, attached: Sequence[str]) -> Iterator[Finding]:
     """Check a function's layers; SAM appends a hash to the name of each layer version."""
     versions = deployment.all_of("AWS::Lambda::LayerVersion")
     expected = {
         layer: version.physical_id
-        for layer in (CALLHOOKS_LAYER, *shape.layers)
+        for layer in layers_of(function.logical_id)
         for version in versions
         if version.logical_id.startswith(layer)
     }
     missing = [layer for layer, version in expected.items() if version not in attached]
     if missing:
         attach = deployment.aws(
-            f"lambda update-function-configuration --function-name {name} --layers {' '.join(expected.values())}"
+            f"lambda update-function-configuration --function-name {function.physical_id} "
+            f"--layers {' '.join(expected.values())}"
         )
         yield failure(check, f"It lacks the stack's layer {' and '.join(missing)}.", f"Attach it: {attach}")
 
 
-def _expected_variables(deployment: Deployment) -> Mapping[str, str]:
-    """Return the variables that the template sets from outputs and parameters: ids and settings, never secrets."""
-    outputs = deployment.outputs
-    expected = {
-        "EVENTS_TABLE": outputs.events_table,
-        "CLIENTS_TABLE": outputs.clients_table,
-        "SPILL_QUEUE": outputs.spill_queue,
-        "CALL_BUS": outputs.call_bus,
-        "PROJECTION_RETRY_QUEUE": outputs.projection_retry_queue,
-        "PUBLIC_URL": outputs.public_url,
-        "RETENTION_DAYS": outputs.retention_days,
-        "CONSOLE_CREDENTIALS": outputs.console_credentials,
-        **_provider_variables(outputs),
+def _expected_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
+    """Return the variables that the template sets from resources and parameters: ids and settings, never secrets."""
+    ids = {one.logical_id: one.physical_id for one in deployment.resources}
+    known = {**ids, **deployment.outputs.secrets, **deployment.outputs.parameters}
+    sources = {
+        name: value.get("Ref") or str(value.get("Fn::GetAtt")).removesuffix(".Id")
+        for name, value in variables_of(function).items()
+        if isinstance(value, dict)
     }
-    tool_calls = deployment.physical_id("ToolCallsTable")
-    return expected if tool_calls is None else {**expected, "TOOL_CALLS_TABLE": tool_calls}
-
-
-def _provider_variables(outputs: StackOutputs) -> Mapping[str, str]:
-    """Return the variables named after a secret or a parameter in the template."""
-    known = {variable_of(name): value for name, value in {**outputs.parameters, **outputs.secrets}.items()}
-    routes = (route for provider in providers().values() for route in provider.routes)
-    return {name: known[name] for route in routes for name in route.variables if name in known}
+    return {name: known[source] for name, source in sources.items() if source in known}
 
 
 def source_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that the event sources of the projector and the drainer exist, are enabled, and have no errors."""
     client = deployment.session.client("lambda", config=IMPATIENT)
-    found = [
+    found = (
         finding
         for logical_id, impact in EVENT_SOURCES.items()
-        for finding in catch_aws_errors(
-            f"event source {logical_id}",
-            _source(deployment, client, logical_id, impact),
-        )
-    ]
-    yield from found
-    if not found:
-        yield ok(SOURCES, f"All {len(EVENT_SOURCES)} are enabled, without errors.")
+        for finding in catch_aws_errors(f"event source {logical_id}", _source(deployment, client, logical_id, impact))
+    )
+    yield from or_ok(found, SOURCES, f"All {len(EVENT_SOURCES)} are enabled, without errors.")
 
 
 def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impact: str) -> Iterator[Finding]:
     check, uuid = f"event source {logical_id}", deployment.physical_id(logical_id)
-    missing = failure(
-        check,
-        f"It has been deleted: {impact}.",
-        "Deploy the stack again. If that does not help, delete the stack and deploy it again.",
-    )
-    if uuid is None:
-        yield missing
-        return
-    try:
-        source = client.get_event_source_mapping(UUID=uuid)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        yield missing
+    source = existing(lambda: client.get_event_source_mapping(UUID=uuid)) if uuid else None
+    if source is None:
+        yield failure(
+            check,
+            f"It has been deleted: {impact}.",
+            "Deploy the stack again. If that does not help, delete the stack and deploy it again.",
+        )
         return
     state = source.get("State", "")
     if state in ("Disabled", "Disabling"):
@@ -249,52 +197,31 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
             )
 
 
-@dataclass(frozen=True, slots=True)
-class TableShape:
-    """Table of the template: its TTL attribute, and whether it has point-in-time recovery."""
-
-    logical_id: str
-    ttl_attribute: str
-    is_restorable: bool
-
-
-TEMPLATE_TABLES = (
-    TableShape("EventsTable", "expires_at", is_restorable=True),
-    TableShape("ClientsTable", "expires_at", is_restorable=True),
-    TableShape("ToolCallsTable", "expiration", is_restorable=False),
-)
+TEMPLATE_TABLES = ("EventsTable", "ClientsTable", "ToolCallsTable")
 
 
 def table_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that the tables accept items and, in AWS, that items expire and tables can be restored."""
-    found = [
+    found = (
         finding
-        for shape in TEMPLATE_TABLES
-        for finding in catch_aws_errors(f"table {shape.logical_id}", _table(deployment, shape))
-    ]
-    yield from found
-    if not found:
-        yield ok(TABLES, f"All {len(TEMPLATE_TABLES)} are active.")
-
-
-def _table(deployment: Deployment, shape: TableShape) -> Iterator[Finding]:
-    check, name = f"table {shape.logical_id}", deployment.physical_id(shape.logical_id)
-    missing = failure(
-        check,
-        "It has been deleted.",
-        "Restore it to a point in time under the same name, or delete the stack and deploy it again.",
+        for logical_id in TEMPLATE_TABLES
+        for finding in catch_aws_errors(f"table {logical_id}", _table(deployment, logical_id))
     )
-    if name is None:
-        yield missing
-        return
+    yield from or_ok(found, TABLES, f"All {len(TEMPLATE_TABLES)} are active.")
+
+
+def _table(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
+    check, name = f"table {logical_id}", deployment.physical_id(logical_id)
     client = deployment.session.client("dynamodb", config=IMPATIENT)
-    try:
-        table = client.describe_table(TableName=name)["Table"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        yield missing
+    reply = existing(lambda: client.describe_table(TableName=name)) if name else None
+    if name is None or reply is None:
+        yield failure(
+            check,
+            "It has been deleted.",
+            "Restore it to a point in time under the same name, or delete the stack and deploy it again.",
+        )
         return
+    table = reply["Table"]
     status = table["TableStatus"]
     if status not in ("ACTIVE", "UPDATING"):
         yield failure(check, f"It is {status} and does not accept items.", "Wait, and run this command again.")
@@ -305,23 +232,23 @@ def _table(deployment: Deployment, shape: TableShape) -> Iterator[Finding]:
         if state not in ("ACTIVE", "UPDATING"):
             yield warning(check, f"Its index {index} is {state}: the call log does not show all calls.", "Wait.")
     if not deployment.is_local:
-        yield from _retention_check(deployment, shape, name)
+        yield from _retention_check(deployment, check, logical_id, name)
 
 
-def _retention_check(deployment: Deployment, shape: TableShape, name: str) -> Iterator[Finding]:
-    check = f"table {shape.logical_id}"
-    client = deployment.session.client("dynamodb", config=IMPATIENT)
+def _retention_check(deployment: Deployment, check: str, logical_id: str, name: str) -> Iterator[Finding]:
+    client, properties = deployment.session.client("dynamodb", config=IMPATIENT), properties_of(logical_id)
+    attribute = properties["TimeToLiveSpecification"]["AttributeName"]
     expiry = client.describe_time_to_live(TableName=name).get("TimeToLiveDescription", {})
     is_enabled = expiry.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
-    if not is_enabled or expiry.get("AttributeName") != shape.ttl_attribute:
+    if not is_enabled or expiry.get("AttributeName") != attribute:
         enable = deployment.aws(
             f"dynamodb update-time-to-live --table-name {name} "
-            f"--time-to-live-specification Enabled=true,AttributeName={shape.ttl_attribute}"
+            f"--time-to-live-specification Enabled=true,AttributeName={attribute}"
         )
         yield failure(
             check, "Its items do not expire: personal data is stored longer than configured.", f"Enable TTL: {enable}"
         )
-    if shape.is_restorable:
+    if "PointInTimeRecoverySpecification" in properties:
         backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
         if recovery != "ENABLED":
@@ -336,37 +263,14 @@ def _retention_check(deployment: Deployment, shape: TableShape, name: str) -> It
             )
 
 
-@dataclass(frozen=True, slots=True)
-class QueueShape:
-    """Queue of the template: its attributes, and its dead-letter queue with the number of receives before it."""
-
-    attributes: Mapping[str, str]
-    dead_letter_queue: str = ""
-    max_receives: int = 0
-
-
-RETAINED_AND_ENCRYPTED = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "1209600"}
-TEMPLATE_QUEUES = {
-    "SpillQueue": QueueShape({**RETAINED_AND_ENCRYPTED, "VisibilityTimeout": "360"}, "SpillDeadLetterQueue", 100),
-    "SpillDeadLetterQueue": QueueShape(RETAINED_AND_ENCRYPTED),
-    "ProjectionRetryQueue": QueueShape(
-        {**RETAINED_AND_ENCRYPTED, "VisibilityTimeout": "360", "DelaySeconds": "30"}, "ProjectionDeadLetterQueue", 10
-    ),
-    "ProjectionDeadLetterQueue": QueueShape(RETAINED_AND_ENCRYPTED),
-    "ProjectionDiscardedQueue": QueueShape(RETAINED_AND_ENCRYPTED),
-}
-
-
 def queue_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that no message waits in a queue or has been given up."""
-    found = [
+    found = (
         finding
         for logical_id in ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
         for finding in catch_aws_errors(f"queue {logical_id}", _queue(deployment, logical_id))
-    ]
-    yield from found
-    if not found:
-        yield ok(QUEUES, "All 5 are empty.")
+    )
+    yield from or_ok(found, QUEUES, "All 5 are empty.")
 
 
 ABANDONED_MESSAGES = {
@@ -385,17 +289,8 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
         yield failure(check, "The stack does not have this queue.", "Deploy the stack again.")
         return
     client = deployment.session.client("sqs", config=IMPATIENT)
-    names: list[QueueAttributeNameType] = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-        "QueueArn",
-    ]
-    try:
-        attributes = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    except ClientError as error:
-        if "NonExistentQueue" not in error.response["Error"]["Code"]:
-            raise
+    reply = existing(lambda: client.get_queue_attributes(QueueUrl=url, AttributeNames=[*DEPTH, "QueueArn"]))
+    if reply is None:
         yield failure(
             check,
             "It has been deleted.",
@@ -403,7 +298,8 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
             f"{_recreate_command(deployment, client, logical_id, url)}",
         )
         return
-    number = sum(int(attributes.get(name, "0")) for name in names[:3])
+    attributes = reply["Attributes"]
+    number = depth_of(attributes)
     if not number:
         return
     if logical_id == "SpillQueue":
@@ -430,14 +326,15 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
 
 def _recreate_command(deployment: Deployment, client: SQSClient, logical_id: str, url: str) -> str:
     """Return the command that creates a queue as the template does, with its old URL and ARN."""
-    shape = TEMPLATE_QUEUES[logical_id]
-    attributes = dict(shape.attributes)
-    dead_letters = deployment.physical_id(shape.dead_letter_queue)
+    properties = properties_of(logical_id)
+    attributes = {name: str(value).lower() for name, value in properties.items() if name != "RedrivePolicy"}
+    redrive = properties.get("RedrivePolicy", {"deadLetterTargetArn": {"Fn::GetAtt": ""}})
+    dead_letters = deployment.physical_id(redrive["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn"))
     if dead_letters is not None:
         account, name = dead_letters.split("/")[-2:]
         policy = {
             "deadLetterTargetArn": f"arn:{client.meta.partition}:sqs:{client.meta.region_name}:{account}:{name}",
-            "maxReceiveCount": str(shape.max_receives),
+            "maxReceiveCount": str(redrive["maxReceiveCount"]),
         }
         attributes["RedrivePolicy"] = json.dumps(policy)
     return deployment.aws(
@@ -460,18 +357,12 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun == 'batch' else 's'}"
 
 
+@reporting_aws_errors(BUS)
 def bus_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that the event bus exists."""
-    yield from catch_aws_errors(BUS, _bus(deployment))
-
-
-def _bus(deployment: Deployment) -> Iterator[Finding]:
     name = deployment.outputs.call_bus
-    try:
-        deployment.session.client("events", config=IMPATIENT).describe_event_bus(Name=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
+    client = deployment.session.client("events", config=IMPATIENT)
+    if existing(lambda: client.describe_event_bus(Name=name)) is None:
         create = deployment.aws(f"events create-event-bus --name {name}")
         yield failure(
             BUS,
@@ -482,77 +373,23 @@ def _bus(deployment: Deployment) -> Iterator[Finding]:
     yield ok(BUS, "It exists.")
 
 
-class Alarm(TypedDict, total=False):
-    """Alarm in CloudWatch, with the members that the doctor reads."""
-
-    AlarmName: str
-    AlarmDescription: str
-    StateValue: str
-    ActionsEnabled: bool
-    AlarmActions: list[str]
-
-
-class AlarmReply(TypedDict, total=False):
-    """Response of `describe_alarms`."""
-
-    MetricAlarms: list[Alarm]
-    CompositeAlarms: list[Alarm]
-
-
-class CloudWatch(Protocol):
-    """Client of CloudWatch, as far as the doctor uses it."""
-
-    def describe_alarms(self, *, AlarmNames: Sequence[str], AlarmTypes: Sequence[str]) -> AlarmReply:  # noqa: N803
-        """Return alarms by their names."""
-        ...
-
-
-class Subscription(TypedDict):
-    """Subscription in SNS. Until it is confirmed, its ARN is the word `PendingConfirmation`."""
-
-    SubscriptionArn: str
-
-
-class SubscriptionReply(TypedDict, total=False):
-    """Response of `list_subscriptions_by_topic`."""
-
-    Subscriptions: list[Subscription]
-    NextToken: str
-
-
-class Topics(Protocol):
-    """Client of SNS, as far as the doctor uses it."""
-
-    def list_subscriptions_by_topic(self, *, TopicArn: str, NextToken: str = "") -> SubscriptionReply:  # noqa: N803
-        """Return one page of a topic's subscriptions."""
-        ...
-
-
+@reporting_aws_errors(ALARMS)
 def alarm_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that no alarm is on, and that alarms notify someone."""
-    resources = [
-        *deployment.all_of("AWS::CloudWatch::Alarm"),
-        *deployment.all_of("AWS::CloudWatch::CompositeAlarm"),
-    ]
-    yield from catch_aws_errors(ALARMS, _alarms(deployment, resources))
-
-
-def _alarms(deployment: Deployment, resources: Sequence[StackResource]) -> Iterator[Finding]:
-    client: CloudWatch = deployment.session.client("cloudwatch", config=IMPATIENT)
-    alarms: dict[str, Alarm] = {}
+    resources = [*deployment.all_of("AWS::CloudWatch::Alarm"), *deployment.all_of("AWS::CloudWatch::CompositeAlarm")]
+    client: Any = deployment.session.client("cloudwatch", config=IMPATIENT)
+    alarms: dict[str, Mapping[str, Any]] = {}
     for start in range(0, len(resources), MAX_ALARMS_AT_ONCE):
         names = [one.physical_id for one in resources[start : start + MAX_ALARMS_AT_ONCE]]
         reply = client.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         described = [*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", [])]
         alarms |= {alarm["AlarmName"]: alarm for alarm in described}
-    found = [finding for one in resources for finding in _alarm(one, alarms.get(one.physical_id))]
-    yield from found
-    if not found:
-        yield ok(ALARMS, f"None of the {len(resources)} alarms is on.")
+    found = (finding for one in resources for finding in _alarm(one, alarms.get(one.physical_id)))
+    yield from or_ok(found, ALARMS, f"None of the {len(resources)} alarms is on.")
     yield from _notification_findings(deployment, list(alarms.values()))
 
 
-def _alarm(resource: StackResource, alarm: Alarm | None) -> Iterator[Finding]:
+def _alarm(resource: StackResource, alarm: Mapping[str, Any] | None) -> Iterator[Finding]:
     check = f"alarm {resource.logical_id}"
     if alarm is None:
         yield failure(check, "It has been deleted.", "Deploy a new stack under another name.")
@@ -561,7 +398,7 @@ def _alarm(resource: StackResource, alarm: Alarm | None) -> Iterator[Finding]:
         yield failure(check, f"It is on. {first}".strip(), f"See {OPERATIONS} for the next step.")
 
 
-def _notification_findings(deployment: Deployment, alarms: Sequence[Alarm]) -> Iterator[Finding]:
+def _notification_findings(deployment: Deployment, alarms: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     silent = [alarm["AlarmName"] for alarm in alarms if not alarm.get("ActionsEnabled", True)]
     if silent:
         enable = deployment.aws(f"cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}")
@@ -585,7 +422,7 @@ def _notification_findings(deployment: Deployment, alarms: Sequence[Alarm]) -> I
 
 
 def _subscribed(deployment: Deployment, topic: str) -> Iterator[Finding]:
-    client: Topics = deployment.session.client("sns", config=IMPATIENT)
+    client: Any = deployment.session.client("sns", config=IMPATIENT)
     reply = client.list_subscriptions_by_topic(TopicArn=topic)
     subscriptions = list(reply.get("Subscriptions", []))
     while reply.get("NextToken"):

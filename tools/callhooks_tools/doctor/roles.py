@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
-from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, ok, warning
+from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, or_ok, reporting_aws_errors, warning
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -25,8 +25,6 @@ NO_SUCH_ENTITY = "NoSuchEntity"
 class Statement(BaseModel):
     """Statement of a policy, without its resources: the template has names where IAM has ARNs."""
 
-    model_config = ConfigDict(frozen=True)
-
     sid: str = Field(default="", alias="Sid")
     effect: str = Field(default="Allow", alias="Effect")
     action: str | tuple[str, ...] = Field(alias="Action")
@@ -35,43 +33,7 @@ class Statement(BaseModel):
 class PolicyDocument(BaseModel):
     """Document of a policy."""
 
-    model_config = ConfigDict(frozen=True)
-
     statements: tuple[Statement, ...] = Field(alias="Statement")
-
-
-class Policy(BaseModel):
-    """Inline policy of a role in the template."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str = Field(alias="PolicyName")
-    document: PolicyDocument = Field(alias="PolicyDocument")
-
-
-class RoleProperties(BaseModel):
-    """Properties of a role in the template."""
-
-    model_config = ConfigDict(frozen=True)
-
-    policies: tuple[Policy, ...] = Field(default=(), alias="Policies")
-
-
-class Resource(BaseModel):
-    """Resource in the template."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: str = Field(alias="Type")
-    properties: Mapping[str, object] = Field(default={}, alias="Properties")
-
-
-class Template(BaseModel):
-    """The template as CloudFormation has processed it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    resources: Mapping[str, Resource] = Field(alias="Resources")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +48,38 @@ class Permission:
         return f"{', '.join(self.actions)} ({self.sid})" if self.sid else ", ".join(self.actions)
 
 
+@reporting_aws_errors(ROLES)
 def role_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that the functions' roles match the template."""
-    yield from catch_aws_errors(ROLES, _roles(deployment))
-
-
-def _roles(deployment: Deployment) -> Iterator[Finding]:
     client = deployment.session.client("iam", config=IMPATIENT)
     expected = _policies_of_template(deployment)
-    found = [
+    found = (
         finding
         for logical_id, policies in expected.items()
         for finding in catch_aws_errors(f"role {logical_id}", _role(deployment, client, logical_id, policies))
-    ]
-    yield from found
-    if not found:
-        yield ok(ROLES, f"All {len(expected)} functions have exactly the permissions of the template.")
+    )
+    yield from or_ok(found, ROLES, f"All {len(expected)} functions have exactly the permissions of the template.")
 
 
-def _policies_of_template(deployment: Deployment) -> Mapping[str, Sequence[Policy]]:
+def _policies_of_template(deployment: Deployment) -> Mapping[str, Mapping[str, PolicyDocument]]:
+    """Return the inline policies of each role in the template as CloudFormation has processed it, by name."""
     cloudformation = deployment.session.client("cloudformation", config=IMPATIENT)
-    body: object = cloudformation.get_template(StackName=deployment.stack_name, TemplateStage="Processed")[
-        "TemplateBody"
-    ]
-    template = Template.model_validate_json(body if isinstance(body, str) else json.dumps(body))
+    reply = cloudformation.get_template(StackName=deployment.stack_name, TemplateStage="Processed")
+    body: Any = reply["TemplateBody"]
+    template = json.loads(body) if isinstance(body, str) else body
     return {
-        logical_id: RoleProperties.model_validate(resource.properties).policies
-        for logical_id, resource in sorted(template.resources.items())
-        if resource.type == ROLE
+        logical_id: {
+            policy["PolicyName"]: PolicyDocument.model_validate(policy["PolicyDocument"])
+            for policy in resource.get("Properties", {}).get("Policies", ())
+        }
+        for logical_id, resource in sorted(template["Resources"].items())
+        if resource["Type"] == ROLE
     }
 
 
-def _role(deployment: Deployment, client: IAMClient, logical_id: str, policies: Sequence[Policy]) -> Iterator[Finding]:
+def _role(
+    deployment: Deployment, client: IAMClient, logical_id: str, policies: Mapping[str, PolicyDocument]
+) -> Iterator[Finding]:
     check, name = f"role {logical_id}", deployment.physical_id(logical_id)
     function = f"{logical_id.removesuffix('Role')}Function"
     fix = (
@@ -128,15 +90,14 @@ def _role(deployment: Deployment, client: IAMClient, logical_id: str, policies: 
         yield failure(check, "The stack does not have this role.", "Deploy the stack again.")
         return
     try:
-        for policy in policies:
-            actual = set(_permissions(_document(client.get_role_policy(RoleName=name, PolicyName=policy.name))))
-            expected = set(_permissions(policy.document))
+        for policy, document in policies.items():
+            actual = set(_permissions(_document(client.get_role_policy(RoleName=name, PolicyName=policy))))
+            expected = set(_permissions(document))
             for permission in sorted(expected - actual, key=str):
                 yield failure(check, f"{function} lacks the permission {permission}.", fix)
             for permission in sorted(actual - expected, key=str):
                 yield _unexpected_permission(check, function, permission, fix)
-        known = {policy.name for policy in policies}
-        added = [one for one in client.list_role_policies(RoleName=name)["PolicyNames"] if one not in known]
+        added = [one for one in client.list_role_policies(RoleName=name)["PolicyNames"] if one not in policies]
         attached = [one["PolicyName"] for one in client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
     except ClientError as error:
         if error.response["Error"]["Code"] != NO_SUCH_ENTITY:

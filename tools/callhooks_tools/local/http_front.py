@@ -17,13 +17,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -75,7 +76,7 @@ class ApiRoute:
         return pattern
 
 
-def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> list[ApiRoute]:
+def routes_of(template: Mapping[str, Any], function_names: Mapping[str, str]) -> list[ApiRoute]:
     """Return the routes of all HTTP APIs in a processed template, in the order in which they are matched.
 
     `function_names` maps logical ids to function names.
@@ -83,15 +84,10 @@ def routes_of(template: Mapping[str, JsonValue], function_names: Mapping[str, st
     return sorted(_routes(template, function_names), key=lambda route: route.precedence)
 
 
-def _routes(template: Mapping[str, JsonValue], function_names: Mapping[str, str]) -> Iterator[ApiRoute]:
-    resources = template["Resources"]
-    if not isinstance(resources, dict):
-        raise TypeError("Resources in the template must be a mapping")
-    for resource in resources.values():
-        if not isinstance(resource, dict) or resource.get("Type") != "AWS::ApiGatewayV2::Api":
-            continue
-        document = json.loads(json.dumps(resource))
-        for path, operations in document["Properties"]["Body"]["paths"].items():
+def _routes(template: Mapping[str, Any], function_names: Mapping[str, str]) -> Iterator[ApiRoute]:
+    apis = (one for one in template["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Api")
+    for api in apis:
+        for path, operations in api["Properties"]["Body"]["paths"].items():
             for method, operation in operations.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 logical_id = _FUNCTION_IN_URI.search(uri)
@@ -264,10 +260,8 @@ def _event(request: web.Request, body: bytes, route: ApiRoute, parameters: Mappi
 
 def _body_text(body: bytes, content_type: str) -> tuple[str, bool]:
     if _TEXT_TYPE.match(content_type):
-        try:
+        with suppress(UnicodeDecodeError):
             return body.decode("utf-8"), False
-        except UnicodeDecodeError:
-            return base64.b64encode(body).decode("ascii"), True
     return base64.b64encode(body).decode("ascii"), True
 
 

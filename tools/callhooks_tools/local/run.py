@@ -14,11 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from boto3.session import Session
 from botocore.config import Config
-from pydantic import JsonValue
 
 from callhooks_tools.local.build import shared_build
 from callhooks_tools.local.engine import LOOPBACK, Engine
@@ -230,7 +230,7 @@ def _listener(port: int) -> Iterator[socket.socket]:
 def _front(session: Session, listener: socket.socket, on_request: Callable[[str], None]) -> Front:
     cloudformation = session.client("cloudformation")
     body: object = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
-    template: dict[str, JsonValue] = json.loads(body if isinstance(body, str) else json.dumps(body))
+    template: dict[str, Any] = json.loads(body if isinstance(body, str) else json.dumps(body))
     function_names = {
         resource.logical_id: resource.physical_id
         for resource in stack_resources(session, STACK_NAME)

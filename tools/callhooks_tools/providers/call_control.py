@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, Protocol
 
 from callhooks.providers.payload import Document
 
@@ -59,6 +60,7 @@ class CallControl(ABC):
         keys: the environment variables with its keys.
         option_help: the options that this provider supports, with their help.
         command_help: the commands that only some providers support, or that differ between them, with help.
+        unsupported: the errors of the methods that the API does not support; `{call_id}` stands for the call.
     """
 
     name: ClassVar[str]
@@ -66,6 +68,7 @@ class CallControl(ABC):
     keys: ClassVar[str]
     option_help: ClassVar[Mapping[str, str]] = {}
     command_help: ClassVar[Mapping[str, str]] = {}
+    unsupported: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def show(self, request: CallRequest, /) -> Document:
@@ -79,21 +82,21 @@ class CallControl(ABC):
     def calls(self) -> Sequence[Document]:
         """Return the calls in progress."""
 
-    @abstractmethod
-    def transfer(self, request: CallRequest, destination: str, /) -> None:
+    def transfer(self, request: CallRequest, _destination: str, /) -> None:
         """Transfer a call."""
+        self._fail("transfer", request)
 
-    @abstractmethod
     def hang_up(self, request: CallRequest, /) -> None:
         """End a call."""
+        self._fail("hang_up", request)
 
-    @abstractmethod
     def answer(self, request: CallRequest, /) -> None:
         """Answer an incoming call."""
+        self._fail("answer", request)
 
-    @abstractmethod
-    def record(self, request: CallRequest, action: RecordingAction, /) -> None:
+    def record(self, request: CallRequest, _action: RecordingAction, /) -> None:
         """Change the recording of a call in progress."""
+        self._fail("record", request)
 
     def call_detail_records(self, request: CallRequest, /) -> Sequence[Document]:
         """Return the call detail records of a finished call; empty if there are none yet."""
@@ -105,3 +108,42 @@ class CallControl(ABC):
     def recordings(self, _request: CallRequest, /) -> None:
         """Print or download the recordings of a finished call."""
         fail(f"{self.title}'s API does not list recordings by call id. Look for them where the recording was sent.")
+
+    def _fail(self, method: str, request: CallRequest) -> NoReturn:
+        fail(self.unsupported[method].format(call_id=shown(request.call_id)))
+
+
+class CallClient(Protocol):
+    """Client for calls that are identified by their id alone."""
+
+    def get(self, call_id: str, /) -> Document:
+        """Return a call."""
+
+    def list_calls(self) -> Sequence[Document]:
+        """Return the calls in progress."""
+
+    def hang_up(self, call_id: str, /) -> None:
+        """End a call."""
+
+
+class CallControlById(CallControl):
+    """Call control through a `CallClient`."""
+
+    @abstractmethod
+    def client(self) -> AbstractContextManager[CallClient]:
+        """Return a client with the keys in the environment."""
+
+    def show(self, request: CallRequest, /) -> Document:
+        """Return a call."""
+        with self.client() as client:
+            return client.get(request.call_id)
+
+    def calls(self) -> Sequence[Document]:
+        """Return the calls in progress."""
+        with self.client() as client:
+            return client.list_calls()
+
+    def hang_up(self, request: CallRequest, /) -> None:
+        """End a call."""
+        with self.client() as client:
+            client.hang_up(request.call_id)

@@ -32,15 +32,6 @@ class ReplayPosition:
     sk: str
 
 
-@dataclass(frozen=True, slots=True)
-class KindCount:
-    """Number of a provider's events of one kind."""
-
-    provider: str
-    kind: str
-    events: int
-
-
 class Order(BaseModel):
     """Destination and rate of a replay. Without a `url` it publishes on the bus; `rate` is in events a second."""
 
@@ -133,13 +124,12 @@ class ReplayState:
         first, last = self._database.execute("SELECT min(occurred_at), max(occurred_at) FROM events").fetchone()
         return str(first), str(last)
 
-    def kinds(self) -> list[KindCount]:
-        """Return the number of events that are left, by provider and kind."""
-        rows = self._database.execute(
+    def kinds(self) -> Iterable[tuple[str, str, int]]:
+        """Return the providers and kinds of the events that are left, with the number of each."""
+        return self._database.execute(
             "SELECT substr(pk, 1, instr(pk, '#') - 1) AS provider, kind, count(*) FROM events "
             "GROUP BY provider, kind ORDER BY provider, kind"
         )
-        return [KindCount(*row) for row in rows]
 
     def next(self, limit: int) -> list[ReplayPosition]:
         """Return the first events that are left, at most `limit`."""

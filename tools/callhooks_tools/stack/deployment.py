@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from boto3.session import Session
 from botocore.config import Config
@@ -19,9 +19,18 @@ from callhooks_tools.stack.stack import (
     stack_status,
 )
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
 IMPATIENT = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 2})
 """Client configuration for commands that must not hang."""
 
+DEPTH: Sequence[QueueAttributeNameType] = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+"""Attributes of a queue: the messages that wait, are being processed, or are delayed."""
 STACK = "stack"
 COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
@@ -85,6 +94,26 @@ class Deployment:
             else f"sam logs --stack-name {self.stack_name} --name {function}"
         )
         return f"The log of {function}{f' {contents}' if contents else ''}: {location}"
+
+    def log_events(self, function: str, wanted: str, start: float) -> Iterator[tuple[int, str]]:
+        """Yield the time (milliseconds since 1970) and text of each line of a function's log that contains a text.
+
+        Args:
+            function: its name in the template.
+            start: the earliest time, in seconds since 1970.
+        """
+        group = self.physical_id(f"{function.removesuffix('Function')}LogGroup")
+        if group is None:
+            return
+        pages = self.session.client("logs", config=IMPATIENT).get_paginator("filter_log_events")
+        for page in pages.paginate(logGroupName=group, filterPattern=f'"{wanted}"', startTime=int(start * 1000)):
+            for event in page["events"]:
+                yield event["timestamp"], event["message"]
+
+
+def depth_of(attributes: Mapping[QueueAttributeNameType, str]) -> int:
+    """Return the approximate number of messages in a queue, from its attributes."""
+    return sum(int(attributes.get(name, "0")) for name in DEPTH)
 
 
 def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:

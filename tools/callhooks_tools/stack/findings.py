@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +20,10 @@ ACCESS_DENIED_CODES = frozenset(
     }
 )
 """AWS error codes for a request that the user's own credentials do not allow."""
+NOT_FOUND_CODES = ("ResourceNotFoundException", "NonExistentQueue", "NoSuchEntity")
+
+ResponseT = TypeVar("ResponseT")
+Parameters = ParamSpec("Parameters")
 
 
 class FindingLevel(StrEnum):
@@ -56,6 +62,25 @@ def failure(check: str, message: str, remedy: str = "") -> Finding:
     return Finding(check, FindingLevel.FAILURE, message, remedy)
 
 
+def or_ok(findings: Iterable[Finding], check: str, message: str) -> Iterator[Finding]:
+    """Yield the findings; if there are none, that the check passed."""
+    yield from list(findings) or [ok(check, message)]
+
+
+def existing(request: Callable[[], ResponseT]) -> ResponseT | None:
+    """Return the response of AWS; `None` if the resource does not exist.
+
+    Raises:
+        ClientError, BotoCoreError: the request failed for another reason.
+    """
+    try:
+        return request()
+    except ClientError as error:
+        if not any(code in error.response["Error"]["Code"] for code in NOT_FOUND_CODES):
+            raise
+        return None
+
+
 def catch_aws_errors(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """Yield findings while AWS is queried for them; an error from AWS becomes the last finding."""
     try:
@@ -73,3 +98,18 @@ def catch_aws_errors(check: str, findings: Iterator[Finding]) -> Iterator[Findin
             yield failure(check, f"Not checked: {error.operation_name} failed with {code}.")
     except BotoCoreError as error:
         yield failure(check, f"Not checked: AWS does not answer ({type(error).__name__}).")
+
+
+def reporting_aws_errors(
+    check: str,
+) -> Callable[[Callable[Parameters, Iterator[Finding]]], Callable[Parameters, Iterator[Finding]]]:
+    """Decorate a check, so that an error from AWS becomes its last finding."""
+
+    def decorated(findings: Callable[Parameters, Iterator[Finding]]) -> Callable[Parameters, Iterator[Finding]]:
+        @wraps(findings)
+        def caught(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Iterator[Finding]:
+            return catch_aws_errors(check, findings(*args, **kwargs))
+
+        return caught
+
+    return decorated

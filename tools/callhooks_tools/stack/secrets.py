@@ -57,19 +57,11 @@ class LastSecret(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SenderSecrets:
-    """The secrets of one kind: webhook secrets, signing keys, tokens or passwords. All are valid at once.
-
-    Attributes:
-        generated: the member with the secret that the stack generated; `None` if it generates none.
-        added: the member with the list of the other secrets.
-        min_length: the functions ignore shorter secrets.
-    """
+    """The secrets of one kind: webhook secrets, signing keys, tokens or passwords. All are valid at once."""
 
     session: Session
     secret_id: str
-    generated: str | None
-    added: str
-    min_length: int = 0
+    kind: SecretKind
 
     @classmethod
     def of(cls, kind: str, session: Session, outputs: StackOutputs) -> SenderSecrets:
@@ -78,14 +70,14 @@ class SenderSecrets:
         Raises:
             StackUnknown: the stack does not have them.
         """
-        one = secret_kinds()[kind]
-        name = one.secret.logical_id
-        secret_id = outputs.console_credentials if kind == CONSOLE_PASSWORD else outputs.secret_id(name)
-        return cls(session, secret_id, one.secret.member, one.secret.further, one.min_length)
+        known = secret_kinds()[kind]
+        is_console = kind == CONSOLE_PASSWORD
+        secret_id = outputs.console_credentials if is_console else outputs.secret_id(known.secret.logical_id)
+        return cls(session, secret_id, known)
 
     def read(self) -> list[str]:
         """Return all valid secrets, newest first."""
-        return secrets_in(self._read_value(), self.generated, self.added)
+        return secrets_in(self._read_value(), self.kind.secret)
 
     def add(self, secret: str) -> bool:
         """Add a secret as the newest one. Return `False` if it is already valid; its position then stays."""
@@ -109,7 +101,7 @@ class SenderSecrets:
         if secret not in known:
             return False
         others = [one for one in known if one != secret]
-        if self.generated and not any(len(one.strip()) >= self.min_length for one in others):
+        if self.kind.secret.member and not any(len(one.strip()) >= self.kind.min_length for one in others):
             raise LastSecret
         self._write(others)
         return True
@@ -120,19 +112,19 @@ class SenderSecrets:
         return value
 
     def _write(self, secrets: list[str]) -> None:
-        value = self._read_value()
-        if self.generated:
-            value |= {self.generated: secrets[0], self.added: secrets[1:]}
+        value, secret = self._read_value(), self.kind.secret
+        if secret.member:
+            value |= {secret.member: secrets[0], secret.further: secrets[1:]}
         else:
-            value[self.added] = secrets
+            value[secret.further] = secrets
         client = self.session.client("secretsmanager")
         client.put_secret_value(SecretId=self.secret_id, SecretString=json.dumps(value))
 
 
-def secrets_in(value: Mapping[str, Any], member: str | None, further: str) -> list[str]:
+def secrets_in(value: Mapping[str, Any], secret: Secret) -> list[str]:
     """Return the secrets in a value from Secrets Manager, newest first; empty if none is set."""
-    generated: list[str] = [value[member]] if member and member in value else []
-    return [*generated, *value.get(further, [])]
+    generated: list[str] = [value[secret.member]] if secret.member and secret.member in value else []
+    return [*generated, *value.get(secret.further, [])]
 
 
 def credentials_in(secrets: Iterable[tuple[Secret, Mapping[str, Any]]]) -> Credentials:
@@ -144,7 +136,7 @@ def credentials_in(secrets: Iterable[tuple[Secret, Mapping[str, Any]]]) -> Crede
     credentials: dict[str, str] = {}
     for secret, value in secrets:
         credentials |= {name: value[name] for name in secret.fixed}
-        newest = next(iter(secrets_in(value, secret.member, secret.further)), None)
+        newest = next(iter(secrets_in(value, secret)), None)
         if newest is not None:
             credentials[secret.credential] = newest
     return credentials

@@ -148,7 +148,6 @@ class StackOutputs:
     spill_queue: str
     spill_dead_letter_queue: str
     projection_retry_queue: str
-    projection_dead_letter_queue: str
     console_credentials: str
     retention_days: str
     public_url: str
@@ -181,7 +180,6 @@ class StackOutputs:
                 spill_queue=outputs["SpillQueue"],
                 spill_dead_letter_queue=outputs["SpillDeadLetterQueue"],
                 projection_retry_queue=outputs["ProjectionRetryQueue"],
-                projection_dead_letter_queue=outputs["ProjectionDeadLetterQueue"],
                 console_credentials=outputs["ConsoleCredentials"],
                 retention_days=parameters["RetentionDays"],
                 public_url=parameters["PublicUrl"],

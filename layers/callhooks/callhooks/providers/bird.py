@@ -394,7 +394,6 @@ def describe() -> Provider:
     from callhooks.calls.call import FoldHints  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, Secret  # noqa: PLC0415
 
-    variables = ("BIRD_CREDENTIALS", "BIRD_SIGNATURE_WINDOW_HOURS", "BIRD_STATUSES", "BIRD_CHANNEL_ID")
     return Provider(
         name=PROVIDER,
         title="Bird",
@@ -402,8 +401,7 @@ def describe() -> Provider:
             Secret("BirdCredentials", PROVIDER, "signing key", "signing_key", "signing_key", "further_signing_keys"),
         ),
         routes=tuple(
-            Route(path, "BirdVoiceFunction", _normalise_quarantined, variables=variables)
-            for path in (WEBHOOK, f"{WEBHOOK}/{{channel_id}}")
+            Route(path, "BirdVoiceFunction", _normalise_quarantined) for path in (WEBHOOK, f"{WEBHOOK}/{{channel_id}}")
         ),
         call_ids=("id", "callId"),
         nested=("payload",),

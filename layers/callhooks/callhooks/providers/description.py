@@ -62,12 +62,7 @@ class Secret:
     @property
     def variable(self) -> str:
         """The environment variable with the secret's ARN, or with its value for `sam local`."""
-        return variable_of(self.logical_id)
-
-
-def variable_of(name: str) -> str:
-    """Return the environment variable for a parameter or resource of the template."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.logical_id).upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +84,12 @@ class Route:
         function: the function's name in the template.
         read: turns a delivery from quarantine into an event; raises `HttpProblem` if it still cannot be parsed.
         names_call: whether the body contains the call id.
-        variables: the function's environment variables, without those that all functions have.
-        layers: the function's layers, without the one that all functions have.
     """
 
     path: str
     function: str
     read: Callable[[Quarantined], CallEvent | Ignored]
     names_call: bool = True
-    variables: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
 
     @property
     def fixed_path(self) -> str:

@@ -166,14 +166,13 @@ def describe() -> Provider:
     from callhooks.calls.call import FoldHints, Outcome  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
 
-    variables = ("VOIPSTUDIO_CREDENTIALS", "VOIPSTUDIO_ALLOWED_ADDRESSES")
     return Provider(
         name=PROVIDER,
         title="VoIPstudio",
         secrets=(token_secret(PROVIDER, logical_id="VoipstudioCredentials"),),
         # Without a token the request is rejected.
         routes=tuple(
-            Route(path, "VoipstudioEventFunction", reads(parse_event, normalise), variables=variables)
+            Route(path, "VoipstudioEventFunction", reads(parse_event, normalise))
             for path in (f"{WEBHOOK}/{{token}}", WEBHOOK)
         ),
         call_ids=("call_id", "id", "src_hash"),

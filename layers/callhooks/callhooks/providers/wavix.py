@@ -230,14 +230,13 @@ def describe() -> Provider:
     from callhooks.calls.call import FoldHints  # noqa: PLC0415
     from callhooks.providers.description import Provider, Route, reads, token_secret, with_token  # noqa: PLC0415
 
-    variables = ("WAVIX_CREDENTIALS", "WAVIX_ALLOWED_ADDRESSES")
     return Provider(
         name=PROVIDER,
         title="Wavix",
         secrets=(token_secret(PROVIDER, logical_id="WavixCredentials"),),
         # Without a token the request is rejected.
         routes=tuple(
-            Route(path, "WavixCallFunction", reads(parse_event, normalise), variables=variables)
+            Route(path, "WavixCallFunction", reads(parse_event, normalise))
             for path in (f"{WEBHOOK}/{{token}}", WEBHOOK)
         ),
         call_ids=("id", "uuid", "call_id"),

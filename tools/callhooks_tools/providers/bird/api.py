@@ -7,7 +7,7 @@ Bird does not document how to end a call that was not started with a call flow.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, Unpack
 
 import httpx
 from callhooks.providers.payload import Document, Identifier, IntegerOrText, Moment, OptionalInt, OptionalStr
@@ -16,8 +16,7 @@ from pydantic import Field
 from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import CallIsOver, ControlFailed, RequestRejected, Unexpected
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "Bird"
 API_URL = "https://api.bird.com"
@@ -60,29 +59,23 @@ class BirdPage(Document):
 
 
 class BirdControl(ProviderClient):
-    """Client for the calls of one workspace. Every method raises the errors of `RestClient`."""
+    """Client for the calls of one workspace.
+
+    Every method raises the errors of `RestClient`, and `CallIsOver` if the call is over or never existed.
+    """
 
     def __init__(self, rest: RestClient, workspace_id: str) -> None:
         super().__init__(rest)
         self._workspace = f"/workspaces/{workspace_id}"
 
     @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        *,
-        retry_policy: RetryPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> Self:
+    def from_environment(cls, environ: Mapping[str, str], **options: Unpack[RestOptions]) -> Self:
         """Create a client with the key `BIRD_ACCESS_KEY` for the workspace `BIRD_WORKSPACE_ID`.
 
         `BIRD_API_URL` overrides `https://api.bird.com`.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
         """
         workspace_id = workspace_of(environ)
-        return cls(bird_rest(environ, retry_policy=retry_policy, transport=transport), workspace_id)
+        return cls(bird_rest(environ, **options), workspace_id)
 
     def find(self, call_id: str) -> BirdCall:
         """Return a call by its id, without its channel, from the workspace's log.
@@ -112,11 +105,7 @@ class BirdControl(ProviderClient):
         return self._calls(bird_list(self._rest, self._log_path, {"status": status} if status else {}, "calls"))
 
     def answer(self, channel_id: str, call_id: str) -> None:
-        """Answer an incoming call.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Answer an incoming call."""
         with not_found_as_call_is_over():
             self._rest.post(f"{self._call(channel_id, call_id)}/answer")
 
@@ -172,13 +161,7 @@ class BirdControl(ProviderClient):
         return [self._rest.model(BirdCall, row, needs="id") for row in rows]
 
 
-def bird_rest(
-    environ: Mapping[str, str],
-    *,
-    confidential: str = "",
-    retry_policy: RetryPolicy | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> RestClient:
+def bird_rest(environ: Mapping[str, str], *, confidential: str = "", **options: Unpack[RestOptions]) -> RestClient:
     """Create a REST client with the key `BIRD_ACCESS_KEY`. `confidential` is another text to redact in errors.
 
     Raises:
@@ -187,8 +170,7 @@ def bird_rest(
     key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     address = base_url(environ, "BIRD_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"AccessKey {key}"}
-    secrets = [key, confidential]
-    return RestClient(PROVIDER, address, headers, confidential=secrets, retry_policy=retry_policy, transport=transport)
+    return RestClient(PROVIDER, address, headers, confidential=[key, confidential], **options)
 
 
 def workspace_of(environ: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from callhooks.providers.payload import Document
 
 from callhooks_tools.providers.bird.api import PROVIDER, BirdControl
-from callhooks_tools.providers.call_control import CallControl, CallRequest, RecordingAction
+from callhooks_tools.providers.call_control import CallControl, CallRequest
 from callhooks_tools.stack.terminal import fail
 
 
@@ -24,6 +24,12 @@ class BirdCalls(CallControl):
         "--from": "the caller number to show to the new party.",
     }
     command_help: ClassVar = {"calls": "status ongoing", "transfer": "a number or a SIP URI", "answer": ""}
+    unsupported: ClassVar = {
+        "hang_up": "Bird's API does not document how to end a call in progress. Use hangup in a Bird call flow "
+        "instead.",
+        "record": "Bird's API does not document how to record a call in progress. Use record in a Bird call flow "
+        "instead.",
+    }
 
     def show(self, request: CallRequest, /) -> Document:
         """Return a call; without a channel, from the workspace's log."""
@@ -42,18 +48,10 @@ class BirdCalls(CallControl):
         with _client() as bird:
             bird.transfer(_channel_of(bird, request), request.call_id, destination, from_=request.from_)
 
-    def hang_up(self, _request: CallRequest, /) -> None:
-        """End the command with an error: Bird documents no such request."""
-        fail("Bird's API does not document how to end a call in progress. Use hangup in a Bird call flow instead.")
-
     def answer(self, request: CallRequest, /) -> None:
         """Answer an incoming call."""
         with _client() as bird:
             bird.answer(_channel_of(bird, request), request.call_id)
-
-    def record(self, _request: CallRequest, _action: RecordingAction, /) -> None:
-        """End the command with an error: Bird documents no such request."""
-        fail("Bird's API does not document how to record a call in progress. Use record in a Bird call flow instead.")
 
 
 def _client() -> BirdControl:

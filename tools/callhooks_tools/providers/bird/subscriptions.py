@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Self, Unpack
 
 from callhooks.providers.payload import Document, Identifier, Moment, OptionalStr
 from pydantic import Field
@@ -13,8 +13,7 @@ from pydantic import Field
 from callhooks_tools.providers.bird.api import ORGANIZATION, PROVIDER, bird_list, bird_rest, workspace_of
 from callhooks_tools.providers.rest.client import ProviderClient
 from callhooks_tools.providers.rest.configuration import checked_id
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 SERVICE = "channels"
 
@@ -101,20 +100,15 @@ class BirdSubscriptions(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, signing_key: str = "", retry_policy: RetryPolicy | None = None
+        cls, environ: Mapping[str, str], *, signing_key: str = "", **options: Unpack[RestOptions]
     ) -> Self:
         """Create a client from `BIRD_ACCESS_KEY`, `BIRD_WORKSPACE_ID` and, optionally, `BIRD_ORGANIZATION_ID`.
 
         `signing_key` is redacted in errors.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
         """
         workspace_id, organization = workspace_of(environ), environ.get(ORGANIZATION, "").strip()
         organization_id = checked_id(organization, PROVIDER) if organization else None
-        return cls(
-            bird_rest(environ, confidential=signing_key, retry_policy=retry_policy), workspace_id, organization_id
-        )
+        return cls(bird_rest(environ, confidential=signing_key, **options), workspace_id, organization_id)
 
     def all(self) -> list[BirdSubscription]:
         """Return all subscriptions of the workspace, for every service."""
@@ -130,12 +124,7 @@ class BirdSubscriptions(ProviderClient):
             filters.insert(0, {"key": "channelId", "value": channel_id})
         wanted = frozenset((condition["key"], condition["value"]) for condition in filters)
         for existing in self.all():
-            if (existing.service, existing.event, existing.url, existing.filters) == (
-                SERVICE,
-                event.value,
-                url,
-                wanted,
-            ):
+            if (existing.service, existing.event, existing.url, existing.filters) == (SERVICE, event, url, wanted):
                 return Subscribed(existing, is_new=False)
         body: dict[str, object] = {
             "service": SERVICE,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Unpack
 
 from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalStr
 
 from callhooks_tools.providers.jambonz.api import PROVIDER, account_of, jambonz_rest
 from callhooks_tools.providers.rest.client import ProviderClient
 from callhooks_tools.providers.rest.configuration import checked_id
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 
 class JambonzApplication(Document):
@@ -59,17 +58,13 @@ class JambonzAccount(ProviderClient):
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, password: str = "", retry_policy: RetryPolicy | None = None
+        cls, environ: Mapping[str, str], *, password: str = "", **options: Unpack[RestOptions]
     ) -> Self:
         """Create a client from `JAMBONZ_API_KEY`, `JAMBONZ_ACCOUNT_SID` and `JAMBONZ_API_URL`.
 
         `password` is redacted in errors.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
         """
-        rest = jambonz_rest(environ, confidential=password, retry_policy=retry_policy)
-        return cls(rest, account_of(environ))
+        return cls(jambonz_rest(environ, confidential=password, **options), account_of(environ))
 
     def application(self, name: str) -> JambonzApplication | None:
         """Return the application with this name; `None` if there is none."""

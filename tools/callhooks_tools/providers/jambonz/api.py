@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Self, Unpack
 
 from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalInt, OptionalStr
 from pydantic import Field
@@ -17,8 +17,7 @@ from pydantic import Field
 from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import NotConfigured
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "jambonz"
 KEY = "JAMBONZ_API_KEY"
@@ -67,7 +66,9 @@ class JambonzCall(Document):
 
 
 class JambonzControl(ProviderClient):
-    """Client for the calls of one account. Every method raises the errors of `RestClient`.
+    """Client for the calls of one account.
+
+    Every method raises the errors of `RestClient`, and `CallIsOver` if the call is over or never existed.
 
     An update is retried only if no connection was made, and after 429.
     """
@@ -77,20 +78,12 @@ class JambonzControl(ProviderClient):
         self._calls = f"/v1/Accounts/{account_sid}/Calls"
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, retry_policy: RetryPolicy | None = None) -> Self:
-        """Create a client from `JAMBONZ_API_KEY`, `JAMBONZ_ACCOUNT_SID` and `JAMBONZ_API_URL`.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
-        """
-        return cls(jambonz_rest(environ, retry_policy=retry_policy), account_of(environ))
+    def from_environment(cls, environ: Mapping[str, str], **options: Unpack[RestOptions]) -> Self:
+        """Create a client from `JAMBONZ_API_KEY`, `JAMBONZ_ACCOUNT_SID` and `JAMBONZ_API_URL`."""
+        return cls(jambonz_rest(environ, **options), account_of(environ))
 
     def get(self, call_sid: str) -> JambonzCall:
-        """Return a call.
-
-        Raises:
-            CallIsOver: the call is over or never existed.
-        """
+        """Return a call."""
         with not_found_as_call_is_over():
             document = self._rest.get(self._call(call_sid))
         return self._rest.model(JambonzCall, document, needs="call_sid")
@@ -101,11 +94,7 @@ class JambonzControl(ProviderClient):
         return [self._rest.model(JambonzCall, row, needs="call_sid") for row in rows]
 
     def transfer(self, call_sid: str, hook: HookTarget) -> None:
-        """Transfer a call to a hook, which supplies its verbs from then on.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Transfer a call to a hook, which supplies its verbs from then on."""
         target: object = hook.url
         if hook.username is not None:
             credentials = {"username": hook.username, "password": hook.password or ""}
@@ -113,27 +102,15 @@ class JambonzControl(ProviderClient):
         self._update(call_sid, {"call_hook": target})
 
     def hang_up(self, call_sid: str) -> None:
-        """End a call.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """End a call."""
         self._update(call_sid, {"call_status": "completed"})
 
     def mute(self, call_sid: str, *, muted: bool) -> None:
-        """Mute or unmute the caller.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Mute or unmute the caller."""
         self._update(call_sid, {"mute_status": "mute" if muted else "unmute"})
 
     def whisper(self, call_sid: str, verb: Mapping[str, object]) -> None:
-        """Play something to one party only: `{"verb": "say", "text": "..."}` or a `play`.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Play something to one party only: `{"verb": "say", "text": "..."}` or a `play`."""
         self._update(call_sid, {"whisper": dict(verb)})
 
     def record(
@@ -152,11 +129,7 @@ class JambonzControl(ProviderClient):
         self._update(call_sid, {"record": {"action": action.value, **given}})
 
     def tag(self, call_sid: str, data: Mapping[str, object]) -> None:
-        """Attach data to a call. Its later webhooks include it as `customerData`.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Attach data to a call. Its later webhooks include it as `customerData`."""
         self._update(call_sid, {"tag": dict(data)})
 
     def _call(self, call_sid: str) -> str:
@@ -168,9 +141,7 @@ class JambonzControl(ProviderClient):
             self._rest.put(self._call(call_sid), update, idempotent=False)
 
 
-def jambonz_rest(
-    environ: Mapping[str, str], *, confidential: str = "", retry_policy: RetryPolicy | None = None
-) -> RestClient:
+def jambonz_rest(environ: Mapping[str, str], *, confidential: str = "", **options: Unpack[RestOptions]) -> RestClient:
     """Create a REST client with the key `JAMBONZ_API_KEY`. `confidential` is another text to redact in errors.
 
     Raises:
@@ -178,8 +149,7 @@ def jambonz_rest(
     """
     key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     headers = {"Authorization": f"Bearer {key}"}
-    secrets = [key, confidential]
-    return RestClient(PROVIDER, api_url_of(environ), headers, confidential=secrets, retry_policy=retry_policy)
+    return RestClient(PROVIDER, api_url_of(environ), headers, confidential=[key, confidential], **options)
 
 
 def account_of(environ: Mapping[str, str]) -> str:

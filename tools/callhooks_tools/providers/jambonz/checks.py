@@ -22,7 +22,7 @@ REGISTRATIONS = "jambonz registration hook"
 LOOKBACK = timedelta(days=1)
 MAX_CALLS = 5
 MAX_CLIENT_EVENTS = 1_000
-NO_SIGNATURE = '"no signature"'
+NO_SIGNATURE = "no signature"
 FUNCTIONS = ("JambonzNewCallFunction", "JambonzEventFunction", "JambonzActionFunction", "JambonzToolFunction")
 
 
@@ -56,23 +56,13 @@ def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
 
 def _has_rejected_unsigned(deployment: Deployment, function: str, now: datetime) -> bool:
     """Return whether a function has rejected a delivery without a signature since it was last changed."""
-    group = deployment.physical_id(f"{function.removesuffix('Function')}LogGroup")
     name = deployment.physical_id(function)
-    if group is None or name is None:
+    if name is None:
         return False
     configuration = deployment.session.client("lambda", config=IMPATIENT).get_function_configuration(FunctionName=name)
     # An update may have changed the header in which the function looks for the signature.
     since = max(now - LOOKBACK, datetime.fromisoformat(configuration["LastModified"]))
-    pages = (
-        deployment.session.client("logs", config=IMPATIENT)
-        .get_paginator("filter_log_events")
-        .paginate(
-            logGroupName=group,
-            filterPattern=NO_SIGNATURE,
-            startTime=int(since.timestamp() * 1000),
-        )
-    )
-    return any(page["events"] for page in pages)
+    return any(True for _ in deployment.log_events(function, NO_SIGNATURE, since.timestamp()))
 
 
 def _recent_events(deployment: Deployment, now: datetime) -> Sequence[Item]:

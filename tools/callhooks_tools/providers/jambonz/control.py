@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import ClassVar
 
-from callhooks.providers.payload import Document
-
-from callhooks_tools.providers.call_control import CallControl, CallRequest, RecordingAction
+from callhooks_tools.providers.call_control import CallControlById, CallRequest, RecordingAction
 from callhooks_tools.providers.jambonz.api import PROVIDER, HookTarget, JambonzControl, RecordAction
 from callhooks_tools.stack.terminal import fail
 
 
-class JambonzCalls(CallControl):
+class JambonzCalls(CallControlById):
     """Call control of a jambonz account."""
 
     name = "jambonz"
@@ -25,16 +22,10 @@ class JambonzCalls(CallControl):
         "--recording-id": "your own id for the recording, when you start it.",
     }
     command_help: ClassVar = {"transfer": "the URL of a webhook that supplies the next verbs", "record": "by SIPREC"}
-
-    def show(self, request: CallRequest, /) -> Document:
-        """Return a call."""
-        with _client() as jambonz:
-            return jambonz.get(request.call_id)
-
-    def calls(self) -> Sequence[Document]:
-        """Return the calls in progress."""
-        with _client() as jambonz:
-            return jambonz.list_calls()
+    unsupported: ClassVar = {
+        "answer": "jambonz's API cannot answer a call. The verbs of the webhook's response do; edit the call plan "
+        "instead."
+    }
 
     def transfer(self, request: CallRequest, destination: str, /) -> None:
         """Transfer a call to a webhook, which supplies its next verbs."""
@@ -43,30 +34,21 @@ class JambonzCalls(CallControl):
                 "jambonz transfers a call to a webhook, not to a number. Pass the URL of a webhook that responds with "
                 "verbs; to call a number, respond with the verb dial."
             )
-        with _client() as jambonz:
+        with self.client() as jambonz:
             jambonz.transfer(request.call_id, HookTarget(destination))
 
-    def hang_up(self, request: CallRequest, /) -> None:
-        """End a call."""
-        with _client() as jambonz:
-            jambonz.hang_up(request.call_id)
-
-    def answer(self, _request: CallRequest, /) -> None:
-        """End the command with an error: jambonz answers by verbs."""
-        fail("jambonz's API cannot answer a call. The verbs of the webhook's response do; edit the call plan instead.")
+    def client(self) -> JambonzControl:
+        """Return a client with the keys in the environment."""
+        return JambonzControl.from_environment(os.environ)
 
     def record(self, request: CallRequest, action: RecordingAction, /) -> None:
         """Change the recording of a call by SIPREC."""
         if action is RecordingAction.START and request.siprec is None:
             fail("jambonz needs a recording server to start. Add --siprec sip:recorder@rec.example.com")
-        with _client() as jambonz:
+        with self.client() as jambonz:
             jambonz.record(
                 request.call_id,
                 RecordAction[action.name],
                 siprec_url=request.siprec,
                 recording_id=request.recording_id,
             )
-
-
-def _client() -> JambonzControl:
-    return JambonzControl.from_environment(os.environ)

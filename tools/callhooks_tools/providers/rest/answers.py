@@ -23,6 +23,7 @@ MAX_DEPTH = 40
 """Levels of nesting in a response. No documented response has ten."""
 
 _TEMPORARY = frozenset({408, 502, 503, 504})
+_ERRORS: Mapping[int, type[ControlFailed]] = {401: KeyRejected, 403: KeyRejected, 404: NotFound, 410: NotFound}
 
 
 def parse_response(
@@ -65,13 +66,8 @@ def _failure(provider: str, status: int, headers: Mapping[str, str], message: st
         return RateLimited(provider, status=status, message=message, retry_after=_retry_after(headers))
     if status in _TEMPORARY:
         return Unreachable(provider, not_sent=False, status=status, message=message)
-    if status in (401, 403):
-        return KeyRejected(provider, status=status, message=message)
-    if status in (404, 410):
-        return NotFound(provider, status=status, message=message)
-    if 400 <= status < 500:
-        return RequestRejected(provider, status=status, message=message)
-    return Unexpected(provider, status=status, message=message)
+    error = _ERRORS.get(status, RequestRejected if 400 <= status < 500 else Unexpected)
+    return error(provider, status=status, message=message)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

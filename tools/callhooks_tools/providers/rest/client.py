@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 class ProviderClient:
-    """Client on top of `RestClient`. Use it as a context manager, or call `close` when you are done."""
+    """Client on top of `RestClient`. Use it as a context manager, or call `close` when you are done.
+
+    `from_environment` of each client raises `NotConfigured` if a variable is missing or invalid.
+    """
 
     def __init__(self, rest: RestClient) -> None:
         self._rest = rest

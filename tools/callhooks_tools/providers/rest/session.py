@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypedDict, TypeVar, Unpack
 
 import httpx
 from callhooks.providers.payload import Document
@@ -29,6 +29,13 @@ D = TypeVar("D", bound=Document)
 T = TypeVar("T")
 
 
+class RestOptions(TypedDict, total=False):
+    """Time limits, and the transport of httpx, of a client."""
+
+    retry_policy: RetryPolicy | None
+    transport: httpx.AsyncBaseTransport | None
+
+
 class RestClient:
     """Client for one provider's API. Use it from one thread, and not inside a running event loop.
 
@@ -41,19 +48,18 @@ class RestClient:
     `PATCH` only if no connection was made. All are retried after 429.
     """
 
-    def __init__(  # noqa: PLR0913 - the last two are optional
+    def __init__(
         self,
         provider: str,
         base_url: str,
         headers: Mapping[str, str],
         *,
         confidential: Sequence[str],
-        retry_policy: RetryPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Unpack[RestOptions],
     ) -> None:
         """Create a client. `confidential` lists the texts to redact in errors: the key and any other secret sent."""
         self.provider = provider
-        self.retry_policy = retry_policy or RetryPolicy()
+        self.retry_policy = options.get("retry_policy") or RetryPolicy()
         self._confidential = confidential
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
@@ -61,7 +67,7 @@ class RestClient:
             # A compressed response could expand beyond the available memory.
             headers={**headers, "accept": "application/json", "accept-encoding": "identity", "user-agent": "callhooks"},
             timeout=httpx.Timeout(self.retry_policy.read_seconds, connect=self.retry_policy.connect_seconds),
-            transport=transport,
+            transport=options.get("transport"),
             follow_redirects=False,
         )
 
@@ -72,22 +78,22 @@ class RestClient:
 
     def get(self, path: str, query: Query | None = None) -> object:
         """Return the JSON at a path."""
-        return self._send("GET", path, query=query, idempotent=True)
+        return self._send(self._request("GET", path, query=query), idempotent=True)
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> object:
         """Post a JSON object or an empty body. Return the JSON of the response, `None` if it is empty."""
-        return self._send("POST", path, body=body, idempotent=False)
+        return self._send(self._request("POST", path, body=body), idempotent=False)
 
     def put(self, path: str, body: Mapping[str, object], *, idempotent: bool = True) -> object:
         """Replace the object at a path. Return the JSON of the response, `None` if it is empty.
 
         Pass `idempotent=False` for a `PUT` that triggers an action.
         """
-        return self._send("PUT", path, body=body, idempotent=idempotent)
+        return self._send(self._request("PUT", path, body=body), idempotent=idempotent)
 
     def patch(self, path: str, body: Mapping[str, object]) -> object:
         """Change members of the object at a path. Return the JSON of the response, `None` if it is empty."""
-        return self._send("PATCH", path, body=body, idempotent=False)
+        return self._send(self._request("PATCH", path, body=body), idempotent=False)
 
     def delete(self, path: str, query: Query | None = None) -> object:
         """Remove the object at a path. A 404 after an attempt that got no response counts as success."""
@@ -167,16 +173,7 @@ class RestClient:
         headers = {} if body is None else {"content-type": "application/json"}
         return self._client.build_request(method, path, params=query, content=content, headers=headers)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        body: Mapping[str, object] | None = None,
-        idempotent: bool,
-    ) -> object:
-        request = self._request(method, path, query=query, body=body)
+    def _send(self, request: httpx.Request, *, idempotent: bool) -> object:
         return self.retry_policy.run(lambda: self._send_once(request), idempotent=idempotent)
 
     def _run(self, attempt: Coroutine[Any, Any, T]) -> T:

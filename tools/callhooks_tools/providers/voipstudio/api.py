@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
-import httpx
 from callhooks.providers.payload import Document, Identifier, IntegerOrText, Moment, Number, OptionalInt, OptionalStr
 
 from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over, poll_until_found
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import RequestRejected, Unexpected
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "VoIPstudio"
 API_URL = "https://l7api.com/v1.2/voipstudio"
@@ -99,38 +97,25 @@ class _NotFiltered(Unexpected):
 
 
 class VoipstudioControl(ProviderClient):
-    """Client for the calls of one account. Every method raises the errors of `RestClient`."""
+    """Client for the calls of one account.
+
+    Every method raises the errors of `RestClient`, and `CallIsOver` if the call is over or never existed.
+    """
 
     def __init__(self, rest: RestClient) -> None:
         super().__init__(rest)
         self._operators: Sequence[str] = OPERATORS
 
     @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        *,
-        retry_policy: RetryPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> Self:
-        """Create a client with the key `VOIPSTUDIO_API_KEY`. `VOIPSTUDIO_API_URL` overrides the address of the API.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
-        """
+    def from_environment(cls, environ: Mapping[str, str], **options: Unpack[RestOptions]) -> Self:
+        """Create a client with the key `VOIPSTUDIO_API_KEY`. `VOIPSTUDIO_API_URL` overrides the address of the API."""
         key = required(environ, KEY, PROVIDER, API_KEY_HINT)
         address = base_url(environ, "VOIPSTUDIO_API_URL", PROVIDER, API_URL)
         headers = {"X-Auth-Token": key}
-        return cls(
-            RestClient(PROVIDER, address, headers, confidential=[key], retry_policy=retry_policy, transport=transport)
-        )
+        return cls(RestClient(PROVIDER, address, headers, confidential=[key], **options))
 
     def get(self, call_id: str) -> VoipstudioCall:
-        """Return a call in progress.
-
-        Raises:
-            CallIsOver: the call is over or never existed.
-        """
+        """Return a call in progress."""
         with not_found_as_call_is_over():
             document = self._rest.get(self._call(call_id))
         return self._rest.model(VoipstudioCall, self._rest.object_in(document, "data"), needs="id")
@@ -140,20 +125,12 @@ class VoipstudioControl(ProviderClient):
         return [self._rest.model(VoipstudioCall, row, needs="id") for row in self._pages("calls", {})]
 
     def transfer(self, call_id: str, destination: str) -> None:
-        """Transfer a call to an extension or a number.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Transfer a call to an extension or a number."""
         with not_found_as_call_is_over():
             self._rest.patch(self._call(call_id), {"dst": destination})
 
     def hang_up(self, call_id: str) -> None:
-        """End a call. VoIPstudio does not document this request, but existing clients use it.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """End a call. VoIPstudio does not document this request, but existing clients use it."""
         with not_found_as_call_is_over():
             self._rest.delete(self._call(call_id))
 

@@ -9,14 +9,14 @@ from typing import ClassVar
 
 from callhooks.providers.payload import Document
 
-from callhooks_tools.providers.call_control import CallControl, CallRequest, RecordingAction
+from callhooks_tools.providers.call_control import CallControlById, CallRequest
 from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.provider_apis import print_documents
 from callhooks_tools.providers.voipstudio.api import PROVIDER, VoipstudioControl, VoipstudioRecording
-from callhooks_tools.stack.terminal import console, fail, shown
+from callhooks_tools.stack.terminal import console, fail
 
 
-class VoipstudioCalls(CallControl):
+class VoipstudioCalls(CallControlById):
     """Call control of a VoIPstudio account."""
 
     name = "voipstudio"
@@ -28,46 +28,29 @@ class VoipstudioCalls(CallControl):
         "cdr": "one record for each leg",
         "recordings": "",
     }
-
-    def show(self, request: CallRequest, /) -> Document:
-        """Return a call."""
-        with _client() as voipstudio:
-            return voipstudio.get(request.call_id)
-
-    def calls(self) -> Sequence[Document]:
-        """Return the calls in progress."""
-        with _client() as voipstudio:
-            return voipstudio.list_calls()
+    unsupported: ClassVar = {
+        "answer": "VoIPstudio's API cannot answer a call. Its users and queues answer calls.",
+        "record": "VoIPstudio's API cannot start or stop a recording. Turn on recording in VoIPstudio's dashboard. "
+        "To list existing recordings, run: callhooks control recordings voipstudio {call_id}",
+    }
 
     def transfer(self, request: CallRequest, destination: str, /) -> None:
         """Transfer a call to an extension or a number."""
-        with _client() as voipstudio:
+        with self.client() as voipstudio:
             voipstudio.transfer(request.call_id, destination)
 
-    def hang_up(self, request: CallRequest, /) -> None:
-        """End a call."""
-        with _client() as voipstudio:
-            voipstudio.hang_up(request.call_id)
-
-    def answer(self, _request: CallRequest, /) -> None:
-        """End the command with an error: VoIPstudio documents no such request."""
-        fail("VoIPstudio's API cannot answer a call. Its users and queues answer calls.")
-
-    def record(self, request: CallRequest, _action: RecordingAction, /) -> None:
-        """End the command with an error: VoIPstudio has no such request."""
-        fail(
-            "VoIPstudio's API cannot start or stop a recording. Turn on recording in VoIPstudio's dashboard. "
-            f"To list existing recordings, run: callhooks control recordings voipstudio {shown(request.call_id)}"
-        )
+    def client(self) -> VoipstudioControl:
+        """Return a client with the keys in the environment."""
+        return VoipstudioControl.from_environment(os.environ)
 
     def call_detail_records(self, request: CallRequest, /) -> Sequence[Document]:
         """Return the records of a finished call, one for each leg; empty if there are none yet."""
-        with _client() as voipstudio:
+        with self.client() as voipstudio:
             return voipstudio.call_detail_records(request.call_id, within=request.wait)
 
     def recordings(self, request: CallRequest, /) -> None:
         """Print the recordings, or download them into a folder."""
-        with _client() as voipstudio:
+        with self.client() as voipstudio:
             found = voipstudio.recordings(request.call_id, within=request.wait)
             if not found:
                 request.fail_not_found("recording")
@@ -75,10 +58,6 @@ class VoipstudioCalls(CallControl):
                 print_documents(found)
             else:
                 _download(voipstudio, request.call_id, found, request.download)
-
-
-def _client() -> VoipstudioControl:
-    return VoipstudioControl.from_environment(os.environ)
 
 
 def _download(voipstudio: VoipstudioControl, call_id: str, found: Sequence[VoipstudioRecording], folder: Path) -> None:

@@ -7,17 +7,15 @@ answer. The `id` or `uuid` of an event is the id of the call.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, Unpack
 
-import httpx
 from callhooks.providers.payload import Document, Flag, Identifier, Moment, Number, OptionalInt, OptionalStr
 from pydantic import AliasChoices, Field
 
 from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over, poll_until_found
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
 from callhooks_tools.providers.rest.errors import NotFound
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "Wavix"
 API_URL = "https://api.wavix.com"
@@ -59,29 +57,18 @@ class WavixCallDetailRecord(Document):
 
 
 class WavixControl(ProviderClient):
-    """Client for the calls of one account. Every method raises the errors of `RestClient`."""
+    """Client for the calls of one account.
+
+    Every method raises the errors of `RestClient`, and `CallIsOver` if the call is over or never existed.
+    """
 
     @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        *,
-        retry_policy: RetryPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> Self:
-        """Create a client with the key `WAVIX_API_KEY`. `WAVIX_API_URL` overrides the address of the API.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
-        """
-        return cls(wavix_rest(environ, retry_policy=retry_policy, transport=transport))
+    def from_environment(cls, environ: Mapping[str, str], **options: Unpack[RestOptions]) -> Self:
+        """Create a client with the key `WAVIX_API_KEY`. `WAVIX_API_URL` overrides the address of the API."""
+        return cls(wavix_rest(environ, **options))
 
     def get(self, call_id: str) -> WavixCall:
-        """Return a call.
-
-        Raises:
-            CallIsOver: the call is over or never existed.
-        """
+        """Return a call."""
         with not_found_as_call_is_over():
             document = self._rest.get(_call(call_id))
         return self._rest.model(WavixCall, self._rest.object_in(document, "call"), needs="id")
@@ -93,47 +80,27 @@ class WavixControl(ProviderClient):
         return [self._rest.model(WavixCall, call, needs="id") for call in calls]
 
     def hang_up(self, call_id: str) -> None:
-        """End a call.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """End a call."""
         with not_found_as_call_is_over():
             self._rest.delete(_call(call_id))
 
     def tag(self, call_id: str, tag: str) -> None:
-        """Attach a text to a call. Its later events include it.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Attach a text to a call. Its later events include it."""
         with not_found_as_call_is_over():
             self._rest.patch(_call(call_id), {"tag": tag})
 
     def answer(self, call_id: str, *, record: bool = False, transcribe: bool = False) -> None:
-        """Answer an incoming call.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Answer an incoming call."""
         with not_found_as_call_is_over():
             self._rest.post(f"{_call(call_id)}/answer", {"call_recording": record, "call_transcription": transcribe})
 
     def play(self, call_id: str, audio_url: str) -> None:
-        """Play an audio file into a call.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Play an audio file into a call."""
         with not_found_as_call_is_over():
             self._rest.post(f"{_call(call_id)}/play", {"audio_file": audio_url})
 
     def stop_audio(self, call_id: str) -> None:
-        """Stop the audio that is playing.
-
-        Raises:
-            CallIsOver: the call is over.
-        """
+        """Stop the audio that is playing."""
         with not_found_as_call_is_over():
             self._rest.delete(f"{_call(call_id)}/audio")
 
@@ -154,12 +121,7 @@ class WavixControl(ProviderClient):
         return poll_until_found(find, within, self._rest.retry_policy)
 
 
-def wavix_rest(
-    environ: Mapping[str, str],
-    *,
-    retry_policy: RetryPolicy | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> RestClient:
+def wavix_rest(environ: Mapping[str, str], **options: Unpack[RestOptions]) -> RestClient:
     """Create a REST client with the key `WAVIX_API_KEY`. `WAVIX_API_URL` overrides the address of the API.
 
     Raises:
@@ -168,7 +130,7 @@ def wavix_rest(
     key = required(environ, KEY, PROVIDER, API_KEY_HINT)
     address = base_url(environ, "WAVIX_API_URL", PROVIDER, API_URL)
     headers = {"Authorization": f"Bearer {key}"}
-    return RestClient(PROVIDER, address, headers, confidential=[key], retry_policy=retry_policy, transport=transport)
+    return RestClient(PROVIDER, address, headers, confidential=[key], **options)
 
 
 def _call(call_id: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Self, Unpack
 
 from callhooks.providers.payload import Document, OptionalStr
 
 from callhooks_tools.providers.rest.client import ProviderClient
-from callhooks_tools.providers.rest.retries import RetryPolicy
-from callhooks_tools.providers.rest.session import RestClient
+from callhooks_tools.providers.rest.session import RestOptions
 from callhooks_tools.providers.wavix.api import wavix_rest
 
 PATH = "/v1/calls/webhooks"
@@ -33,17 +32,10 @@ class WavixSubscription(Document):
 class WavixSubscriptions(ProviderClient):
     """Client for the subscriptions of one account. Every method raises the errors of `RestClient`."""
 
-    def __init__(self, rest: RestClient) -> None:
-        super().__init__(rest)
-
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], *, retry_policy: RetryPolicy | None = None) -> Self:
-        """Create a client with the key `WAVIX_API_KEY`.
-
-        Raises:
-            NotConfigured: a variable is missing or invalid.
-        """
-        return cls(wavix_rest(environ, retry_policy=retry_policy))
+    def from_environment(cls, environ: Mapping[str, str], **options: Unpack[RestOptions]) -> Self:
+        """Create a client with the key `WAVIX_API_KEY`."""
+        return cls(wavix_rest(environ, **options))
 
     def all(self) -> list[WavixSubscription]:
         """Return all subscriptions."""

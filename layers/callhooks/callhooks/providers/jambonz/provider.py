@@ -40,10 +40,6 @@ CALL_HOOK = "/webhooks/call"
 CLIENT_AUTH_PATH = "/webhooks/client-auth"
 """Authentication of SIP clients, which has no call."""
 
-_VARIABLES = ("JAMBONZ_CREDENTIALS", "JAMBONZ_WEBHOOK_SECRETS", "JAMBONZ_SIGNATURE_HEADER")
-_WITH_PLAN = ("PYTHONTZPATH", *_VARIABLES)
-_PLAN = ("CallPlanLayer",)
-
 
 def describe() -> Provider:
     """Describe jambonz."""
@@ -74,32 +70,14 @@ def describe() -> Provider:
             ),
         ),
         routes=(
-            Route(CALL_HOOK, "JambonzNewCallFunction", _normalise_quarantined, variables=_WITH_PLAN, layers=_PLAN),
-            Route(
-                f"{CALL_HOOK}/flows/{{flow}}/{{step}}",
-                "JambonzActionFunction",
-                _normalise_quarantined,
-                variables=_WITH_PLAN,
-                layers=_PLAN,
-            ),
-            Route(f"{CALL_HOOK}/events", event, _normalise_quarantined, variables=_VARIABLES),
-            Route("/adulting", event, _normalise_quarantined, variables=_VARIABLES),
-            Route("/streaming-event", event, _normalise_quarantined, names_call=False, variables=_VARIABLES),
-            Route("/tokens-result", event, _normalise_quarantined, names_call=False, variables=_VARIABLES),
-            Route(
-                CLIENT_AUTH_PATH,
-                "JambonzClientAuthFunction",
-                _normalise_quarantined,
-                names_call=False,
-                variables=(*_VARIABLES, "CLIENTS_TABLE"),
-            ),
-            Route(
-                "/webhooks/tool/{vendor}",
-                "JambonzToolFunction",
-                _normalise_quarantined,
-                variables=(*_VARIABLES, "TOOL_CALLS_TABLE"),
-                layers=_PLAN,
-            ),
+            Route(CALL_HOOK, "JambonzNewCallFunction", _normalise_quarantined),
+            Route(f"{CALL_HOOK}/flows/{{flow}}/{{step}}", "JambonzActionFunction", _normalise_quarantined),
+            Route(f"{CALL_HOOK}/events", event, _normalise_quarantined),
+            Route("/adulting", event, _normalise_quarantined),
+            Route("/streaming-event", event, _normalise_quarantined, names_call=False),
+            Route("/tokens-result", event, _normalise_quarantined, names_call=False),
+            Route(CLIENT_AUTH_PATH, "JambonzClientAuthFunction", _normalise_quarantined, names_call=False),
+            Route("/webhooks/tool/{vendor}", "JambonzToolFunction", _normalise_quarantined),
         ),
         call_ids=("call_sid", "parent_call_sid"),
         nested=("parent_call_info", "dequeuer"),

@@ -86,6 +86,19 @@ QUESTION_STYLE = "cyan"
 KEYS = re.compile(r"[0-9*#]+", re.ASCII)
 SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
 
+To = Annotated[str, typer.Option(help="Called number or SIP user.")]
+From = Annotated[str, typer.Option("--from", help="Calling number or SIP user.")]
+Direction = Annotated[
+    Literal["inbound", "outbound"],
+    typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
+]
+CallerName = Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")]
+Headers = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")]
+Trunk = Annotated[str, typer.Option(help="Name of the trunk; empty for a registered SIP user.")]
+Variables = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the jambonz application; repeatable.")
+]
+
 
 class HttpTransport:
     """HTTP transport that behaves like jambonz's client: no redirects, no proxy, no extra headers."""
@@ -294,20 +307,13 @@ class Verdict:
 
 def call(  # noqa: PLR0913 - one parameter for each option
     *,
-    to: Annotated[str, typer.Option(help="Called number or SIP user.")] = "+14155550150",
-    from_: Annotated[str, typer.Option("--from", help="Calling number or SIP user.")] = "+12125550187",
-    direction: Annotated[
-        Literal["inbound", "outbound"],
-        typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
-    ] = "inbound",
-    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")] = "Jane Doe",
-    header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")
-    ] = None,
-    trunk: Annotated[str, typer.Option(help="Name of the trunk; empty for a registered SIP user.")] = "example-carrier",
-    env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the jambonz application; repeatable.")
-    ] = None,
+    to: To = "+14155550150",
+    from_: From = "+12125550187",
+    direction: Direction = "inbound",
+    name: CallerName = "Jane Doe",
+    header: Headers = None,
+    trunk: Trunk = "example-carrier",
+    env: Variables = None,
     script: Annotated[
         Path | None, typer.Option(help="Read the decisions from this file instead of the keyboard; see docs/phone.md.")
     ] = None,

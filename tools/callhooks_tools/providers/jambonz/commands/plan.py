@@ -8,13 +8,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
 
-from callhooks_tools.providers.jambonz.commands.call import check_for, env_vars_of, headers_of, scripted_caller, shown
+from callhooks_tools.providers.jambonz.commands.call import (
+    CallerName,
+    Direction,
+    From,
+    Headers,
+    To,
+    Trunk,
+    Variables,
+    check_for,
+    env_vars_of,
+    headers_of,
+    scripted_caller,
+    shown,
+)
 from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedCall, SimulatedClock
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
@@ -103,12 +116,9 @@ def plan_show(
 @plan_app.command("try")
 def plan_try(  # noqa: PLR0913 - one parameter for each option
     *,
-    to: Annotated[str, typer.Option(help="Called number or SIP user.")],
-    from_: Annotated[str, typer.Option("--from", help="Calling number or SIP user.")] = "+12125550187",
-    direction: Annotated[
-        Literal["inbound", "outbound"],
-        typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
-    ] = "inbound",
+    to: To,
+    from_: From = "+12125550187",
+    direction: Direction = "inbound",
     at: Annotated[
         str | None,
         typer.Option(
@@ -119,14 +129,10 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     script: Annotated[
         Path | None, typer.Option(help="Read further decisions from this file; see docs/phone.md.")
     ] = None,
-    name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")] = "Jane Doe",
-    header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")
-    ] = None,
-    trunk: Annotated[str, typer.Option(help="Name of the trunk; empty for a registered SIP user.")] = "example-carrier",
-    env: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Variable of the jambonz application; repeatable.")
-    ] = None,
+    name: CallerName = "Jane Doe",
+    header: Headers = None,
+    trunk: Trunk = "example-carrier",
+    env: Variables = None,
     file: PlanFile = DEFAULT_PLAN,
 ) -> None:
     """Simulate a call on a plan, without a server, and print the verbs of every response."""

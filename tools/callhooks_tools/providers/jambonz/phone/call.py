@@ -140,13 +140,8 @@ class SimulatedCall:
         yield from self._status(self._leg, {})
 
     def _status(self, leg: Leg, members: Body) -> Walk[None]:
-        if self._application.call_status_hook is None:
-            return
-        hook, body = Hook(self._application.call_status_hook), {**leg.call_info(), **members}
-        try:
-            yield from self._line.request("call status", hook, body, traced=leg.parent_call_sid is None)
-        except RequestFailed as error:
-            yield Refused("call status", str(error))
+        hook, body = Hook.read(self._application.call_status_hook), {**leg.call_info(), **members}
+        yield from self._line.notify("call status", hook, body, traced=leg.parent_call_sid is None)
 
     def _ended(self, by: str, reason: str) -> Ended:
         return Ended(by, reason, self._leg.call_status, self._leg.sip_status, self._leg.duration or 0)

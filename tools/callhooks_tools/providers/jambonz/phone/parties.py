@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.phone.bodies import ACCOUNT_SID, CARRIER_ADDRESS, Body, Leg
-from callhooks_tools.providers.jambonz.phone.requests import Hook, RequestFailed, span_id
+from callhooks_tools.providers.jambonz.phone.requests import Hook, span_id
 from callhooks_tools.providers.jambonz.phone.session import Ends, Handler, Role, Session, Verb
 from callhooks_tools.providers.jambonz.phone.steps import (
     Answered,
-    Choice,
     ConferenceOver,
     Conferencing,
     Did,
@@ -296,9 +295,7 @@ def enqueue(session: Session, verb: Verb) -> Walk[None]:
 
 def dequeue(session: Session, verb: Verb) -> Walk[None]:
     """Connect to the first caller of a queue."""
-    choice = Choice("dequeue", ("complete", "timeout", "hangup"))
-    yield choice
-    outcome = session.line.caller.at_choice(choice)
+    outcome = yield from session.choose("dequeue", "complete", "timeout", "hangup")
     session.line.wait(verb.number("timeout") or 1)
     yield from session.perform(verb, "actionHook", {**session.leg.call_info(), "dequeue_result": outcome})
 
@@ -354,10 +351,7 @@ class _Meeting:
             **self.session.leg.call_info(),
             "b3": f"{self.session.leg.trace_id}-{span_id(line.new_id)}-1",
         }
-        try:
-            yield from line.request("conference.statusHook", hook, body)
-        except RequestFailed as error:
-            yield Refused("conference.statusHook", str(error))
+        yield from line.notify("conference.statusHook", hook, body)
 
 
 def _wait_for_moderator(session: Session, verb: Verb, name: str) -> Walk[None]:

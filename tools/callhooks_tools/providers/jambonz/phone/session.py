@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.phone.bodies import Body, Leg
 from callhooks_tools.providers.jambonz.phone.requests import Check, Hook, Outside, RequestFailed, Requestor
-from callhooks_tools.providers.jambonz.phone.steps import HangUp, Noted, Pressed, Refused, Said, Side, Walk
+from callhooks_tools.providers.jambonz.phone.steps import Choice, HangUp, Noted, Pressed, Refused, Said, Side, Walk
 
 NEEDS_MEDIA = frozenset(
     {"answer", "conference", "dequeue", "dialogflow", "dtmf", "dub", "enqueue", "gather", "lex", "listen", "llm"}
@@ -140,6 +140,14 @@ class Line:
         finally:
             self.seconds += self.clock.monotonic() - started
 
+    def notify(self, name: str, hook: Hook | None, body: Body, *, traced: bool = True) -> Walk[None]:
+        """Send a request, if there is a hook for it, whose response does not matter."""
+        if hook is not None:
+            try:
+                yield from self.request(name, hook, body, traced=traced)
+            except RequestFailed as error:
+                yield Refused(name, str(error))
+
     def request_verbs(self, name: str, hook: Hook, body: Body, *, traced: bool = True) -> Walk[list[Verb] | None]:
         """Request verbs; the list may be empty. `None` if the request failed or jambonz rejects the verbs."""
         try:
@@ -221,6 +229,12 @@ class Session:
         if not self.is_over():
             self.ended_by = by
             yield from self._on_hang_up(by)
+
+    def choose(self, verb: str, *outcomes: str) -> Walk[str]:
+        """Let the caller choose one of a verb's outcomes; the first one is usual."""
+        choice = Choice(verb, outcomes)
+        yield choice
+        return self.line.caller.at_choice(choice)
 
     def give_up(self) -> None:
         """Drop the remaining verbs, so that jambonz ends the call."""

@@ -13,7 +13,6 @@ from callhooks_tools.providers.jambonz.phone.steps import (
     AgentEnded,
     AgentTalks,
     Asked,
-    Choice,
     Did,
     HangUp,
     Heard,
@@ -86,9 +85,7 @@ def play(session: Session, verb: Verb) -> Walk[None]:
     if verb.hook("actionHook") is None:
         yield from prompt(session, verb)
         return
-    choice = Choice("play", ("completed", "failed"))
-    yield choice
-    if session.line.caller.at_choice(choice) == "failed":
+    if (yield from session.choose("play", "completed", "failed")) == "failed":
         yield from session.perform(verb, "actionHook", _body(session, {"reason": "playFailed", "status": "fail"}))
     elif not (yield from prompt(session, verb)):
         seconds = session.line.seconds - started
@@ -211,12 +208,9 @@ def _too_few_digits(session: Session, verb: Verb, question: Asked, digits: str) 
 
 def _speech(session: Session, verb: Verb, spoken: Said) -> Walk[Body]:
     line, recognizer = session.line, verb.part("recognizer")
-    if (partial := verb.hook("partialResultHook")) is not None:
-        speech = speech_body(spoken.text, confident=True, recognizer=recognizer, final=False)
-        try:
-            yield from line.request("gather.partialResultHook", partial, _body(session, {"speech": speech}))
-        except RequestFailed as error:
-            yield Refused("gather.partialResultHook", str(error))
+    partial = speech_body(spoken.text, confident=True, recognizer=recognizer, final=False)
+    hook = verb.hook("partialResultHook")
+    yield from line.notify("gather.partialResultHook", hook, _body(session, {"speech": partial}))
     seconds = max(1.0, len(spoken.text) / LETTERS_PER_SECOND)
     line.wait(seconds)
     return {
@@ -287,10 +281,9 @@ def detect_machine(session: Session, verb: Verb) -> Walk[None]:
     hook = Hook.read(verb.part("amd").get("actionHook"))
     if hook is None:
         return
-    choice = Choice("amd", tuple(AMD_EVENTS))
-    yield choice
+    outcome = yield from session.choose("amd", *AMD_EVENTS)
     before = session.generation
-    for event in AMD_EVENTS[session.line.caller.at_choice(choice)]:
+    for event in AMD_EVENTS[outcome]:
         if session.generation == before:
             amd = Verb("amd", verb.part("amd"))
             yield from session.perform(amd, "actionHook", _body(session, event), name=f"{verb.name}.amd.actionHook")
@@ -327,18 +320,12 @@ def redirect(session: Session, verb: Verb) -> Walk[None]:
 
 def refer(session: Session, verb: Verb) -> Walk[None]:
     """Refer the call to another party."""
-    choice = Choice("sip:refer", REFER_OUTCOMES)
-    yield choice
-    outcome = session.line.caller.at_choice(choice)
+    outcome = yield from session.choose("sip:refer", *REFER_OUTCOMES)
     result: Body = {"refer_status": 603 if outcome == "rejected" else 202}
     if outcome.isdecimal():
         session.line.wait(1)
-        if (event_hook := verb.hook("eventHook")) is not None:
-            event: Body = {"event": "transfer-status", "call_status": int(outcome)}
-            try:
-                yield from session.line.request("sip:refer.eventHook", event_hook, event)
-            except RequestFailed as error:
-                yield Refused("sip:refer.eventHook", str(error))
+        event: Body = {"event": "transfer-status", "call_status": int(outcome)}
+        yield from session.line.notify("sip:refer.eventHook", verb.hook("eventHook"), event)
         result["final_referred_call_status"] = int(outcome)
     elif outcome == "no notify":
         session.line.wait(15)
@@ -347,9 +334,7 @@ def refer(session: Session, verb: Verb) -> Walk[None]:
 
 def sip_request(session: Session, verb: Verb) -> Walk[None]:
     """Send a SIP request in the call; on an error at the hook, jambonz reports it again as a failure."""
-    choice = Choice("sip:request", ("success", "failed"))
-    yield choice
-    succeeded = session.line.caller.at_choice(choice) == "success"
+    succeeded = (yield from session.choose("sip:request", "success", "failed")) == "success"
     problem = None
     if succeeded:
         problem = yield from session.perform(
@@ -365,9 +350,8 @@ def sip_request(session: Session, verb: Verb) -> Walk[None]:
 
 def message(session: Session, verb: Verb) -> Walk[None]:
     """Send a text message."""
-    choice = Choice("message", ("success", "failure", "no carriers", "smpp configuration error", "system error"))
-    yield choice
-    outcome = session.line.caller.at_choice(choice)
+    outcomes = ("success", "failure", "no carriers", "smpp configuration error", "system error")
+    outcome = yield from session.choose("message", *outcomes)
     result: Body = {"message_sid": session.line.new_id(), "message_status": outcome}
     if outcome == "success":
         result |= {"carrier": "example-carrier", "carrier_message_id": "b1946ac9"}

@@ -11,7 +11,7 @@ import importlib.util
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from callhooks_tools.providers.jambonz.plan.document import (
     did_you_mean,
     read_document,
 )
-from callhooks_tools.providers.jambonz.plan.flows import FlowReader, PreparedFlow, lead_problems
+from callhooks_tools.providers.jambonz.plan.flows import FlowReader, PreparedFlow, lead_problems, texts_in
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 
 MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
@@ -325,7 +325,7 @@ class _Builder:
             self._report(
                 place, f"the flow {name!r} must work while everything else is broken: remove next and all other hooks"
             )
-        if any(True for text in _texts_in(flow.verbs) for _ in placeholders_in(text)):
+        if any(True for text, *_ in texts_in(list(flow.verbs), place) for _ in placeholders_in(text)):
             self._report(place, f"the flow {name!r} must work while everything else is broken: remove the placeholders")
         return flow
 
@@ -348,14 +348,6 @@ def _static(flow: PreparedFlow) -> list[JsonValue]:
     """Return the verbs of a flow that has no placeholders and no hooks."""
     plan = Plan(routes=(), flows={"": Flow(flow.verbs)}, fallback=())
     return [_as_json(verb) for verb in plan.verbs_of(Turn(""), _ExampleCall(), Links("", ""))]
-
-
-def _texts_in(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for member in value.values() if isinstance(value, dict) else value:
-            yield from _texts_in(member)
 
 
 class _ExampleCall:

@@ -193,7 +193,7 @@ class FlowReader:
         step_id = self._step_id(written, place)
         reader = _HookReader(self, (flow_name, step_id), written)
         prepared = reader.members(written, (), place)
-        for text, key, within, location in _texts(prepared, place, verb):
+        for text, key, within, location in texts_in(prepared, place, verb):
             self._placeholders(text, context_of(key, within, text), location)
         if reader.hooks:
             if step_id in flow.steps:
@@ -453,7 +453,9 @@ def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {name: {**members, "next": item["next"]}} if isinstance(members, dict) else item
 
 
-def _texts(value: JsonValue, place: PlanPath, within: str, key: str = "") -> Iterator[tuple[str, str, str, PlanPath]]:
+def texts_in(
+    value: JsonValue, place: PlanPath, within: str = "", key: str = ""
+) -> Iterator[tuple[str, str, str, PlanPath]]:
     """Yield every text of a verb: the text, the name of its member, the name around that, and its place."""
     if isinstance(value, str):
         yield value, key, within, place
@@ -461,7 +463,7 @@ def _texts(value: JsonValue, place: PlanPath, within: str, key: str = "") -> Ite
         inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
         for name, member in value.items():
             if name != "verb":
-                yield from _texts(member, (*place, name), inner, name)
+                yield from texts_in(member, (*place, name), inner, name)
     elif isinstance(value, Sequence):
         for number, member in enumerate(value):
-            yield from _texts(member, (*place, number), within, key)
+            yield from texts_in(member, (*place, number), within, key)

@@ -7,7 +7,6 @@ fails, or which it ignores; these are faults here too.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from callhooks_tools.providers.jambonz.plan.document import did_you_mean
 from callhooks_tools.providers.jambonz.plan.schema_errors import Location, describe_errors
 from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
 
@@ -199,14 +199,14 @@ def _unknown_verb(name: str, profile: Profile) -> str:
     other = _other(profile)
     if name in verbs_of(other):
         return f"unknown verb {name!r}; only jambonz {other} has it"
-    return f"unknown verb {name!r}{_guess(name, verbs_of(profile))}"
+    return f"unknown verb {name!r}{did_you_mean(name, verbs_of(profile))}"
 
 
 def _unknown_member(place: Location, known: Collection[str], verb: str, profile: Profile) -> str:
     other = _other(profile)
     if tuple(part for part in place if isinstance(part, str)) in _places(verb, other):
         return f"unknown member; only jambonz {other} accepts it"
-    return f"unknown member{_guess(str(place[-1]), known)}"
+    return f"unknown member{did_you_mean(str(place[-1]), known)}"
 
 
 def _other(profile: Profile) -> Profile:
@@ -226,11 +226,6 @@ def _places(verb: str, profile: Profile) -> frozenset[tuple[str, ...]]:
             yield from places(part, place)
 
     return frozenset(places(verbs_of(profile).get(verb, {}), ()))
-
-
-def _guess(word: str, known: Collection[str]) -> str:
-    guesses = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {guesses[0]!r}?" if guesses else ""
 
 
 def _position(verb: Mapping[str, JsonValue], location: Location) -> list[int]:

@@ -53,28 +53,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A call plan to draw.
-
-    Raises:
-        ValueError: an id occurs twice or is missing, or an edge leads to a route, from an end or from a missing line.
-    """
+    """A call plan to draw. No edge leads to a route or from an end."""
 
     title: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-
-    def __post_init__(self) -> None:
-        nodes = {node.id: node for node in self.nodes}
-        if len(nodes) < len(self.nodes):
-            raise ValueError("two nodes have the same id")
-        for edge in self.edges:
-            source, target = nodes.get(edge.source), nodes.get(edge.target)
-            if source is None or target is None:
-                raise ValueError(f"an edge from {edge.source!r} to {edge.target!r} has no such node")
-            if source.shape is Shape.END or target.shape is Shape.ENTRY:
-                raise ValueError(f"an edge cannot lead from {edge.source!r} to {edge.target!r}")
-            if edge.source_line is not None and not 0 <= edge.source_line < len(source.lines):
-                raise ValueError(f"{edge.source!r} has no line {edge.source_line}")
 
 
 def _outcome(edge: Edge) -> str:

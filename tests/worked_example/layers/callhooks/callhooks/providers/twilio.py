@@ -229,9 +229,7 @@ def describe() -> Provider:
                 is_issued_by_provider=True,
             ),
         ),
-        routes=(
-            Route(WEBHOOK, "TwilioStatusFunction", reads(parse_event, normalise), variables=("TWILIO_CREDENTIALS",)),
-        ),
+        routes=(Route(WEBHOOK, "TwilioStatusFunction", reads(parse_event, normalise)),),
         call_ids=("CallSid", "ParentCallSid"),
         sign=_sign_now,
         samples=_samples,
