@@ -395,11 +395,11 @@ class TestTheCommand:
         forgotten = forget(NUMBER, "--yes")
         assert done(forgotten).splitlines() == [
             f"Matches in {len(NOT_THEIRS) + len(ANSWERS)} items (jambonz, wavix, 2020-11-21 to 2026-11-21):",
-            "  answers to other people         4",
+            "  responses in other calls        4",
             "  tool results                    2",
-            "Answers and tool results are not removed; *** replaces the number in them.",
+            "Responses and tool results are not removed; *** replaces the number in them.",
             (
-                "Removed 0 items and redacted 6 answers. "
+                "Removed 0 items and redacted the number in 6 responses. "
                 "docs/personal-data.md lists where else data is stored, and for how long."
             ),
         ]
@@ -436,7 +436,7 @@ class TestTheCommand:
     def test_says_that_a_short_number_is_only_compared(self, forget: Callable[..., Result], world: World) -> None:
         world.put(received_long_ago(call("theirs", from_="200")))
         forgotten = forget("200", "--yes")
-        assert "is only compared with from and to. Texts are not searched." in forgotten.stdout
+        assert "is only compared with from and to. Other text is not searched." in forgotten.stdout
         assert world.keys() == set()
 
     def test_shows_the_number_on_a_terminal_only(self, forget: Callable[..., Result]) -> None:

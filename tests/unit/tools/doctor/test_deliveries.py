@@ -465,7 +465,7 @@ class TestADeliveryThatIsNotAccepted:
             (answered(503), "fails, is throttled, or does not start (503)."),
             (
                 always(lambda: problem(503, CANNOT_STORE)),
-                "neither in the table nor in the spill queue",
+                "could not store the event in the events table or",
             ),
             (
                 always(lambda: problem(503, CANNOT_AUTHENTICATE)),
@@ -636,7 +636,7 @@ class TestADeliveryThatIsNotInTheTable:
         case.api.answers["/webhooks/wavix"] = answered(200, {"status": "stored"})
         case.queue.messages = 1
         finding = only(list(delivery_findings(case.probe)))
-        assert "It is waiting in the spill queue: the table accepts it neither" in finding
+        assert "It is waiting in the spill queue: neither the function nor the drainer can" in finding
         assert "callhooks forget callhooks-doctor --stack callhooks" in finding
 
     def test_came_through_the_spill_queue(self, case: Case) -> None:
@@ -656,7 +656,7 @@ class TestADeliveryThatIsNotInTheTable:
 
         case.probe.sleep = drain
         finding = only(list(delivery_findings(case.probe)))
-        assert "It was stored through the spill queue: the table rejects writes from WavixCallFunction" in finding
+        assert "It was stored through the spill queue: WavixCallFunction cannot write to the events table" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_duplicate_shows_it(self, case: Case) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -665,7 +665,7 @@ class TestADeliveryThatIsNotInTheTable:
 
         case.api.answers["/webhooks/wavix"] = answer
         finding = only(list(delivery_findings(case.probe)))
-        assert "The duplicate was not recognised: the table rejects writes from WavixCallFunction" in finding
+        assert "The duplicate was not recognised: WavixCallFunction cannot write to the events table" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_log_shows_it(self, case: Case) -> None:
         case.logs.lines["wavix-log"] = [
@@ -676,18 +676,18 @@ class TestADeliveryThatIsNotInTheTable:
         case.logs.lines["wavix-log"].append('{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}')
         finding = only(case.after_sending())
         assert finding.startswith(
-            "Wavix on-call event: It was stored through the spill queue: the table rejects writes from"
+            "Wavix on-call event: It was stored through the spill queue: WavixCallFunction cannot write to the "
         )
-        assert "WavixCallFunction (its permissions or its EVENTS_TABLE), or was down for a moment." in finding
+        assert "events table (check its permissions and its variable EVENTS_TABLE), or the table was down" in finding
 
     @pytest.mark.parametrize(
         ("reason", "expected"),
         [
             (
                 "AccessDeniedException",
-                "from WavixCallFunction (its permissions or its EVENTS_TABLE): AccessDeniedException.",
+                "(AccessDeniedException; check its permissions and its variable EVENTS_TABLE).",
             ),
-            ("no time was left", "WavixCallFunction could not write it: no time was left."),
+            ("no time was left", "WavixCallFunction cannot write to the events table (no time was left)."),
         ],
     )
     def test_came_through_the_spill_queue_for_the_reason_in_the_log(
@@ -799,8 +799,8 @@ class TestPublishing:
         self.retry_events(case, 7, after=after)
         finding = only(case.after_sending())
         assert finding == (
-            "publishing: The calls were written, but their events were not published or not projected: the retry "
-            'queue has 5 more than before. The log of CallProjectorFunction shows the cause at "not projected": '
+            "publishing: The calls were written, but 5 events went to the retry queue unpublished. See the checks of "
+            'permissions and the event bus above. The log of CallProjectorFunction shows the cause at "not projected": '
             "sam logs --stack-name callhooks --name CallProjectorFunction"
         )
 
@@ -828,10 +828,10 @@ class TestTheCallLog:
     @pytest.mark.parametrize(
         ("answer", "expected"),
         [
-            (always(lambda: problem(401, "wrong")), "It rejects the user name and password of its own secret"),
+            (always(lambda: problem(401, "wrong")), "The call log rejects the login in the secret ConsoleCredentials"),
             (always(lambda: problem(404, "No such call.")), "it reads another table"),
             (answered(200, {"timeline": []}), "it reads another table"),
-            (always(lambda: problem(503, "Calls cannot be read.")), "CallLogFunction cannot read the table or its"),
+            (always(lambda: problem(503, "Calls cannot be read.")), "CallLogFunction cannot read the events table or"),
             (answered(500), "CallLogFunction fails"),
         ],
     )

@@ -51,7 +51,7 @@ class RestClient:
         retry_policy: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Create a client. `confidential` lists the texts to redact in errors: the key and any other secret sent."""
+        """Create a client. `confidential` lists the strings to redact in errors: the key and any other secret sent."""
         self.provider = provider
         self.retry_policy = retry_policy or RetryPolicy()
         self._confidential = confidential
@@ -234,7 +234,7 @@ class RestClient:
 
     @contextmanager
     def _transport_failures(self) -> Iterator[None]:
-        """Convert errors of httpx. Their texts are dropped: they may contain the address."""
+        """Convert errors of httpx. Their messages are dropped: they may contain the address."""
         try:
             yield
         except TimeoutError:

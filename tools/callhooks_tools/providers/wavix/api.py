@@ -102,7 +102,7 @@ class WavixControl(ProviderClient):
             self._rest.delete(_call(call_id))
 
     def tag(self, call_id: str, tag: str) -> None:
-        """Attach a text to a call. Its later events include it.
+        """Attach a string to a call. Its later events include it.
 
         Raises:
             CallIsOver: the call is over.

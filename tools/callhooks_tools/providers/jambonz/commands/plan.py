@@ -107,7 +107,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     from_: Annotated[str, typer.Option("--from", help="Calling number or SIP user.")] = "+12125550187",
     direction: Annotated[
         Literal["inbound", "outbound"],
-        typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
+        typer.Option(help="Direction of the call. outbound simulates a call created through jambonz's REST API."),
     ] = "inbound",
     at: Annotated[
         str | None,
@@ -117,7 +117,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; repeatable.")] = None,
     script: Annotated[
-        Path | None, typer.Option(help="Read further decisions from this file; see docs/phone.md.")
+        Path | None, typer.Option(help="Read more actions of the caller from this file; see docs/phone.md.")
     ] = None,
     name: Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")] = "Jane Doe",
     header: Annotated[
