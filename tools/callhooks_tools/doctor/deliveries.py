@@ -315,8 +315,7 @@ def _describe_error(probe: Probe, answer: Answer, function: str) -> tuple[str, s
     if status == HTTPStatus.SERVICE_UNAVAILABLE and answer.detail == CANNOT_STORE:
         return (
             f"{function} could not store the event in the events table or in the spill queue (503).",
-            f"See the checks of tables, queues and permissions above. {log}. "
-            f"After the fix: {probe.deployment.callhooks('recover')}",
+            f"See the checks of tables and queues above. {log}. After the fix: {probe.deployment.callhooks('recover')}",
         )
     if status >= 500 and not answer.detail:
         message = f"{function} fails, is throttled, or does not start ({status})."

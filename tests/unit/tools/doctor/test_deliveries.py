@@ -673,7 +673,9 @@ class TestADeliveryThatIsNotInTheTable:
             '{"call_id":"callhooks-doctor-ab12","AnswerTime":[9.0]}',
         ]
         assert reported(case.after_sending()) == []
-        case.logs.lines["wavix-log"].append('{"call_id":"callhooks-doctor-ab12","fate":"spilled","AnswerTime":[9.0]}')
+        case.logs.lines["wavix-log"].append(
+            '{"call_id":"callhooks-doctor-ab12","outcome":"spilled","AnswerTime":[9.0]}'
+        )
         finding = only(case.after_sending())
         assert finding.startswith(
             "Wavix on-call event: It was stored through the spill queue: WavixCallFunction cannot write to the "

@@ -310,7 +310,10 @@ def call(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     script: Annotated[
         Path | None,
-        typer.Option(help="Read the caller's actions (keys, speech, hang-up) from this file; see docs/phone.md."),
+        typer.Option(
+            help="Read the caller's actions (keys, speech, hang-up) from this file instead of the keyboard; see "
+            "docs/phone.md."
+        ),
     ] = None,
     stack_name: StackName = None,
     status_events: Annotated[
