@@ -1,4 +1,4 @@
-"""The caller's recent calls, from the table of events."""
+"""The caller's recent calls, from the events table."""
 
 from typing import Annotated
 

@@ -85,7 +85,7 @@ class TestSignatures:
         (finding,) = findings(deployment)
         assert (finding.level, finding.check) == (FindingLevel.WARNING, "jambonz signatures")
         assert "stored as one event" in finding.message
-        assert "JambonzSignatureHeader (currently Jambonz-Signature)" in finding.remedy
+        assert "JambonzSignatureHeader to its name (now Jambonz-Signature)" in finding.remedy
 
     def test_that_arrive_give_no_finding_even_without_a_secret(
         self, aws: Aws, deployment: Deployment, new_container: Any

@@ -350,11 +350,11 @@ class TestTheCommand:
         forgotten = forget(NUMBER, "--yes")
         assert done(forgotten).splitlines() == [
             f"Matches in {len(NOT_THEIRS) + len(ANSWERS)} items (jambonz, wavix, 2020-11-21 to 2026-11-21):",
-            "  answers to other people         4",
+            "  responses in other calls        4",
             "  tool results                    2",
-            "Answers and tool results are not removed; *** replaces the number in them.",
+            "Responses and tool results are not removed; *** replaces the number in them.",
             (
-                "Removed 0 items and redacted 6 answers. "
+                "Removed 0 items and redacted the number in 6 responses. "
                 "docs/personal-data.md lists where else data is stored, and for how long."
             ),
         ]
@@ -387,7 +387,7 @@ class TestTheCommand:
     ) -> None:
         world.put(received_long_ago(call("theirs", from_="200")))
         forgotten = forget("200", "--yes")
-        assert "is only compared with from and to. Texts are not searched." in forgotten.stdout
+        assert "is only compared with from and to. Other text is not searched." in forgotten.stdout
         assert world.keys() == set()
         for given in ("0014155550123", "+1 (0) 415 555-0123"):
             assert "Searching for 14155550123.\n" in forget(given, "--yes", FORCE_COLOR="1").stdout

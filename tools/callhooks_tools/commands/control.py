@@ -14,6 +14,7 @@ from callhooks_tools.providers.rest.provider_apis import print_document, print_d
 from callhooks_tools.stack.terminal import console, fail, shown
 
 CONTROLS = call_controls()
+TRANSFERRING = ", ".join(control.title for control in CONTROLS.values() if "transfer" in control.command_help)
 
 
 def _option_help(option: str) -> str:
@@ -77,7 +78,9 @@ def calls(provider: ProviderName) -> None:
         print_documents(CONTROLS[provider].calls())
 
 
-@control_app.command("transfer")
+@control_app.command(
+    "transfer", help=f"Transfer a call ({TRANSFERRING}). The APIs of the other providers cannot transfer calls."
+)
 def transfer(
     provider: ProviderName,
     call_id: CallId,
@@ -120,7 +123,7 @@ def answer(
 def record(
     provider: ProviderName,
     call_id: CallId,
-    action: Annotated[RecordingAction, typer.Argument(help="Change to the recording.")],
+    action: Annotated[RecordingAction, typer.Argument(help="What to do with the recording.")],
     siprec: Annotated[str | None, typer.Option("--siprec", metavar="URI", help=_option_help("--siprec"))] = None,
     recording_id: Annotated[str | None, typer.Option("--recording-id", help=_option_help("--recording-id"))] = None,
 ) -> None:

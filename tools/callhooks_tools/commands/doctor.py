@@ -122,7 +122,9 @@ def _run_probe(probe: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> N
     finally:
         if keep:
             forget = probe.deployment.callhooks(f"forget {TEST_SENDER}")
-            console.print(f"  The test events are kept; their call id is {probe.call_id}. To remove them: {forget}")
+            console.print(
+                f"  The test events stay in the stack; their call id is {probe.call_id}. To remove them: {forget}"
+            )
         else:
             _show(cleanup_findings(probe), "cleanup", tally)
 

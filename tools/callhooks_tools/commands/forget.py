@@ -47,7 +47,9 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Remove a person's events, calls and quarantined deliveries, and redact the number in answers to other people.
+    """Remove a person's events, calls and quarantined deliveries.
+
+    Also redacts the number in responses stored with other people's calls.
 
     The command shows the matches and asks for confirmation, because this cannot be undone.
     """
@@ -90,7 +92,7 @@ def forget(
     except KeyboardInterrupt:
         errors.print(f"Interrupted. {RERUN_HINT}", style="red")
         raise typer.Exit(INTERRUPTED) from None
-    redacted = f" and redacted {removal.redacted:,} answers" if removal.redacted else ""
+    redacted = f" and redacted the number in {removal.redacted:,} responses" if removal.redacted else ""
     console.print(
         f"Removed {removal.items:,} items{redacted}. docs/personal-data.md lists where else data is stored, and for "
         "how long."
@@ -116,7 +118,7 @@ def _show(found: SearchResult, tool_results: int, person: Person) -> None:
     if not person.is_searched:
         console.print(
             f"A SIP user, or a number with fewer than {MIN_SEARCH_LENGTH} digits, is only compared with from and to. "
-            "Texts are not searched."
+            "Other text is not searched."
         )
     if not found.total + tool_results:
         console.print(f"No matches in {found.scanned:,} items.")
@@ -129,7 +131,7 @@ def _show(found: SearchResult, tool_results: int, person: Person) -> None:
         ("SMS", len(found.calls) - len(calls)),
         ("events without a call", len(found.events_without_call)),
         ("deliveries in quarantine", len(found.quarantined)),
-        ("answers to other people", len(found.answers)),
+        ("responses in other calls", len(found.answers)),
         ("tool results", tool_results),
     )
     days = sorted(found.days)
@@ -139,4 +141,4 @@ def _show(found: SearchResult, tool_results: int, person: Person) -> None:
         if count:
             console.print(f"  {label:<25} {count:>7,}")
     if found.answers or tool_results:
-        console.print(f"Answers and tool results are not removed; {MARK} replaces the number in them.")
+        console.print(f"Responses and tool results are not removed; {MARK} replaces the number in them.")

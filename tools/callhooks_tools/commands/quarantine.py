@@ -34,7 +34,9 @@ from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.stack import StackOutputs
 from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
 
-quarantine_app = typer.Typer(help="Authenticated deliveries that could not be parsed.", no_args_is_help=True)
+quarantine_app = typer.Typer(
+    help="Inspect and retry authenticated deliveries that could not be processed.", no_args_is_help=True
+)
 
 MAX_DAYS = 3660
 DAYS_AHEAD = 8
@@ -46,7 +48,9 @@ NAME = re.compile(r"[a-z]+/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{1,64}", re.ASCII)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s"\[\]{},:]+')
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Key of the delivery, as shown by callhooks quarantine list.")]
-Days = Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Only deliveries of this many days.")]
+Days = Annotated[
+    int, typer.Option("--days", min=1, max=MAX_DAYS, metavar="N", help="Only deliveries from the last N days.")
+]
 
 
 class RetryOutcome(StrEnum):
@@ -163,16 +167,19 @@ def quarantine_show(key: Key, stack_name: StackName = None) -> None:
 def quarantine_retry(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY...", help="Keys of deliveries, as shown by callhooks quarantine list."),
+        typer.Argument(metavar="KEY...", help="Keys, as shown by callhooks quarantine list. Required without --all."),
     ] = None,
     retry_all: Annotated[
-        bool, typer.Option("--all", help="Retry all deliveries that callhooks quarantine list shows.")
+        bool, typer.Option("--all", help="Retry all deliveries of --days, optionally of one --provider.")
     ] = False,
     provider: OfProvider = None,
     days: Days = 30,
     stack_name: StackName = None,
 ) -> None:
-    """Parse deliveries again with the code of this clone, and store their events."""
+    """Parse deliveries again with the code in this checkout, and store their events.
+
+    Pass keys, or --all (optionally with --provider).
+    """
     if bool(keys) == retry_all:
         fail("Give either the keys of deliveries or --all.")
     if keys and provider:
@@ -277,4 +284,4 @@ def _quarantine(stack_name: str | None) -> Iterator[tuple[Quarantine, StackOutpu
     try:
         yield Quarantine(session.client("dynamodb"), outputs.events_table), outputs
     except (BotoCoreError, ClientError) as error:
-        fail(f"The table of events cannot be used: {error}")
+        fail(f"The events table cannot be used: {error}")

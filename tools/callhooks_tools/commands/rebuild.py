@@ -59,7 +59,7 @@ def rebuild(
     ] = None,
     stack_name: StackName = None,
 ) -> None:
-    """Rebuild call records from stored events, after a new version or a projector failure. It publishes nothing."""
+    """Rebuild call records from stored events, after a new version or a projector failure. Does not publish events."""
     only = None if call is None else _partition_of(call)
     session, outputs = stack_in_aws(stack_name)
     client = session.client("dynamodb")
@@ -74,7 +74,7 @@ def rebuild(
                     errors.print(shown(f"{rebuilt.pk.replace('#', '/', 1)}: {rebuilt.problem}"), style="red")
                 advance()
     except (BotoCoreError, ClientError) as error:
-        fail(f"The table of events cannot be read: {error}")
+        fail(f"The events table cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
         fail(f"No events found for {shown(str(call))}.")
     summary = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])

@@ -117,7 +117,10 @@ class Joiner:
 
 
 def recover(since: Since = None, stack_name: StackName = None) -> None:
-    """Store deliveries that are only in the logs, because database and queue were down. It can be run repeatedly."""
+    """Store deliveries that are only in the logs, because both the database and the queue were down.
+
+    Safe to run again.
+    """
     begin = None if since is None else _begin(since)
     session, outputs = stack_in_aws(stack_name)
     store = EventStore(session.client("dynamodb"), outputs.events_table)

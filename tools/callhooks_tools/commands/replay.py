@@ -71,11 +71,14 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Only events before this time; a day is included whole.")
+        str | None,
+        typer.Option(
+            "--to", metavar="TIME", help="Only events before this time. A date without a time includes that whole day."
+        ),
     ] = None,
     received: Annotated[
         bool,
-        typer.Option("--received", help="Apply --from and --to to the time of receipt, not the time of the event."),
+        typer.Option("--received", help="Filter by time of receipt instead of time of the event."),
     ] = False,
     provider: OfProvider = None,
     kind: Annotated[
@@ -97,7 +100,7 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted replay.")] = False,
     stack_name: StackName = None,
 ) -> None:
-    """Publish stored events again, in the order in which they happened, each with its call in its present state."""
+    """Publish stored events again, in the order in which they happened, each with the current state of its call."""
     chosen = (since, until, received, provider, kind, number, url)
     if resume and (dry_run or any(chosen)):
         fail("--resume continues an interrupted replay and can only be combined with --rate and --stack.")
@@ -185,7 +188,7 @@ def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
                 for item in items
             )
     except (BotoCoreError, ClientError) as error:
-        fail(f"The table of events cannot be read: {error}")
+        fail(f"The events table cannot be read: {error}")
     if not state.left:
         fail("No stored events match these options.")
 
@@ -245,7 +248,7 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
     except EntriesRejected as error:
         stopped(str(error))
     except (BotoCoreError, ClientError) as error:
-        stopped(f"the table of events cannot be read: {error}")
+        stopped(f"the events table cannot be read: {error}")
     except KeyboardInterrupt:
         stopped("interrupted", INTERRUPTED)
     summary = [f"Replayed {_events(run.outcomes[ReplayOutcome.PUBLISHED])} to {_target(stack, address)}"]

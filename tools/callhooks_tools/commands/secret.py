@@ -46,7 +46,7 @@ KindName = Annotated[
     typer.Argument(
         parser=checked_kind,
         metavar="KIND",
-        help="Kind of secret, such as a provider's name or console-password.",
+        help="Kind of secret, such as console-password or a provider's name. An unknown kind lists all kinds.",
     ),
 ]
 

@@ -22,7 +22,9 @@ def send(
     files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, for example events/PROVIDER/CASE.json.")],
     new_call: Annotated[
         bool,
-        typer.Option("--new-call", help="Send as new calls that start now. The events of a call stay together."),
+        typer.Option(
+            "--new-call", help="Give the calls new ids and start them now. Events of the same call keep a common id."
+        ),
     ] = False,
     body_of: Annotated[
         str | None,

@@ -51,7 +51,9 @@ PUBLISHING_TIMEOUT_SECONDS = 8.0
 POLL_SECONDS = 0.5
 WRONG_SECRET_BYTES = 20
 TABLE_REJECTION_CODES = {*ACCESS_DENIED_CODES, "ResourceNotFoundException"}
-TABLE_REJECTS = "the table rejects writes from {function} (its permissions or its EVENTS_TABLE)"
+CANNOT_WRITE = "{function} cannot write to the events table"
+CHECK_WRITING = "check its permissions and its variable EVENTS_TABLE"
+SEE_CHECKS = "See the checks of secrets, functions and permissions above."
 WRONG_API = "The URL does not reach this API"
 
 
@@ -179,7 +181,7 @@ def _rejection_check(probe: Probe, name: str, delivery: TestDelivery) -> Iterato
             name,
             "It got the plan's fallback: the function cannot authenticate any request, because it cannot read the "
             "secret store or its environment is broken. Every caller hears the fallback.",
-            probe.deployment.log_of(delivery.function),
+            f"{SEE_CHECKS} {probe.deployment.log_of(delivery.function)}",
         )
     else:
         yield failure(
@@ -206,7 +208,7 @@ def delivery_findings(probe: Probe) -> Iterator[Finding]:
     yield from catch_aws_errors(PUBLISHING, _count_retries(probe))
     for name, delivery in _valid_deliveries(probe):
         if delivery is None:
-            yield warning(name, "Skipped, because its secret cannot be used.", "See the secrets above.")
+            yield warning(name, "Skipped, because its secret cannot be used.", "See the checks of secrets above.")
         else:
             yield from catch_aws_errors(name, _catch_no_answer(name, _acceptance_check(probe, delivery)))
 
@@ -238,12 +240,14 @@ def _acceptance_check(probe: Probe, delivery: TestDelivery) -> Iterator[Finding]
         return
     problem = delivery.sample.check_answer(answer.document if answer.is_json else None)
     if problem:
-        yield failure(name, problem, probe.deployment.log_of(delivery.function))
+        remedy = f"See the checks of functions above. {probe.deployment.log_of(delivery.function)}"
+        yield failure(name, problem, remedy)
     if answer.seconds > MAX_ANSWER_SECONDS:
         yield failure(
             name,
             f"The answer took {answer.seconds:.1f} s. Providers wait at most {MAX_ANSWER_SECONDS} s.",
-            probe.deployment.log_of(delivery.function),
+            "Run this command again: a cold start is slow only once. If it stays slow, look for ReadTimeoutError in "
+            f"the log, or increase MemorySize. {probe.deployment.log_of(delivery.function)}",
         )
     if not probe.is_stored(delivery):
         yield _not_stored(probe, delivery)
@@ -253,7 +257,7 @@ def _acceptance_check(probe: Probe, delivery: TestDelivery) -> Iterator[Finding]
         return
     problem = _duplicate_problem(probe, delivery, answer)
     if problem:
-        yield failure(name, problem, probe.deployment.log_of(delivery.function))
+        yield failure(name, problem, f"{SEE_CHECKS} {probe.deployment.log_of(delivery.function)}")
         return
     milliseconds = 1000 * answer.seconds
     yield ok(name, f"Answered in {milliseconds:.0f} ms and stored. A duplicate was recognised and got the same answer.")
@@ -270,8 +274,8 @@ def _duplicate_problem(probe: Probe, delivery: TestDelivery, first: Answer) -> s
     if second.headers.get("idempotent-replayed") != "true":
         probe.spilling_functions.add(delivery.function)
         return (
-            f"The duplicate was not recognised: {TABLE_REJECTS.format(function=delivery.function)}, or something in "
-            "front of the API removes the header idempotent-replayed."
+            f"The duplicate was not recognised: {CANNOT_WRITE.format(function=delivery.function)} ({CHECK_WRITING}), "
+            "or something in front of the API removes the header idempotent-replayed."
         )
     return ""
 
@@ -299,6 +303,7 @@ def _cannot_verify(answer: Answer) -> bool:
 def _describe_error(probe: Probe, answer: Answer, function: str) -> tuple[str, str]:
     """Return the message and the remedy for an answer that is neither 2xx nor 401."""
     log, status = probe.deployment.log_of(function), answer.status
+    see_log = f"{SEE_CHECKS} {log}"
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and not answer.detail:
         return f"{WRONG_API}: the request was answered {status}.", _check_url(probe.deployment)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -307,17 +312,18 @@ def _describe_error(probe: Probe, answer: Answer, function: str) -> tuple[str, s
             "Check the parameters WebhookRateLimit and ConsoleRateLimit, and run this command again.",
         )
     if _cannot_verify(answer):
-        return f"{function} cannot read the secret store, so it cannot authenticate any request (503).", log
+        return f"{function} cannot read the secret store, so it cannot authenticate any request (503).", see_log
     if status == HTTPStatus.SERVICE_UNAVAILABLE and answer.detail == CANNOT_STORE:
         return (
-            f"{function} could store the event neither in the table nor in the spill queue (503).",
-            f"{log}. After the fix: {probe.deployment.callhooks('recover')}",
+            f"{function} could not store the event in the events table or in the spill queue (503).",
+            f"See the checks of tables and queues above. {log}. After the fix: {probe.deployment.callhooks('recover')}",
         )
     if status >= 500 and not answer.detail:
         message = f"{function} fails, is throttled, or does not start ({status})."
         check = f"function {function}"
-        return message, f"See {check} above. {log}" if check in probe.flagged_checks else log
-    return f"The request was answered {status}. {answer.detail}".strip(), log
+        throttled = "If the log has no error, raise the concurrency that Lambda allows the function."
+        return message, f"{f'See {check} above.' if check in probe.flagged_checks else throttled} {log}"
+    return f"The request was answered {status}. {answer.detail}".strip(), see_log
 
 
 def _unauthorized(probe: Probe, delivery: TestDelivery) -> Finding:
@@ -350,9 +356,13 @@ def _unauthorized(probe: Probe, delivery: TestDelivery) -> Finding:
             name,
             f"{message}: the function uses different secrets, expects the signature in a header other than "
             f"{header}, or something in front of the API removes headers.",
-            log,
+            f"{SEE_CHECKS} {log}",
         )
-    return failure(name, f"{message}: the function uses a different secret, or allows only other addresses.", log)
+    return failure(
+        name,
+        f"{message}: the function uses a different secret, or allows only other addresses.",
+        f"{SEE_CHECKS} {log}",
+    )
 
 
 def _recent_secret_change(probe: Probe, name: str, provider: Provider, status: int) -> Finding | None:
@@ -393,13 +403,15 @@ def _not_stored(probe: Probe, delivery: TestDelivery) -> Finding:
             probe.accepted.append(delivery)
             reason = _reason_of(probe, delivery.function)
             return failure(
-                name, f"It was stored through the spill queue: {_describe_spill(delivery.function, reason)}", log
+                name,
+                f"It was stored through the spill queue: {_describe_spill(delivery.function, reason)}",
+                f"{SEE_CHECKS} {log}",
             )
         probe.sleep(POLL_SECONDS)
     if probe.spill_queue_depth():
         return failure(
             name,
-            "It is waiting in the spill queue: the table accepts it neither from the function nor from the drainer.",
+            "It is waiting in the spill queue: neither the function nor the drainer can write to the events table.",
             deployment.log_of("SpillDrainerFunction", 'shows the cause at "not drained"')
             + f". Once it is stored, remove it: {deployment.callhooks(f'forget {CALLER}')}",
         )
@@ -408,12 +420,13 @@ def _not_stored(probe: Probe, delivery: TestDelivery) -> Finding:
             name,
             "It got the plan's fallback and was not stored: the function cannot read the secret store, or its "
             "environment is broken.",
-            log,
+            f"{SEE_CHECKS} {log}",
         )
     return failure(
         name,
-        "It was answered 200 but is neither in the table nor in the spill queue: the function writes to another table.",
-        f"Check EVENTS_TABLE in the function's environment. {log}",
+        "It was answered 200, but it is not in the events table or the spill queue: the function writes to another "
+        "table.",
+        f"Set EVENTS_TABLE in the environment of {delivery.function} to {deployment.outputs.events_table}. {log}",
     )
 
 
@@ -431,7 +444,7 @@ def _spilled(probe: Probe, name: str, function: str) -> Iterator[Finding]:
         yield failure(
             name,
             f"It was stored through the spill queue: {_describe_spill(function, reason)}",
-            probe.deployment.log_of(function),
+            f"{SEE_CHECKS} {probe.deployment.log_of(function)}",
         )
 
 
@@ -445,10 +458,10 @@ def _reason_of(probe: Probe, function: str) -> str:
 
 
 def _describe_spill(function: str, reason: str) -> str:
-    rejected = TABLE_REJECTS.format(function=function)
+    cannot_write = CANNOT_WRITE.format(function=function)
     if not reason:
-        return f"{rejected}, or was down for a moment."
-    return f"{rejected}: {reason}." if reason in TABLE_REJECTION_CODES else f"{function} could not write it: {reason}."
+        return f"{cannot_write} ({CHECK_WRITING}), or the table was down for a moment."
+    return f"{cannot_write} ({reason}{f'; {CHECK_WRITING}' if reason in TABLE_REJECTION_CODES else ''})."
 
 
 @reporting_aws_errors(PROJECTOR)
@@ -497,9 +510,9 @@ def publishing_findings(probe: Probe) -> Iterator[Finding]:
     if more > 0:
         yield failure(
             PUBLISHING,
-            "The calls were written, but their events were not published or not projected: the retry queue has "
-            f"{more} more than before.",
-            probe.deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
+            f"The calls were written, but {more} event{'s' if more > 1 else ''} went to the retry queue unpublished.",
+            "See the checks of permissions and the event bus above. "
+            + probe.deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
         )
     else:
         yield ok(PUBLISHING, "The projector sent no event to the retry queue.")
@@ -510,7 +523,7 @@ def call_log_findings(probe: Probe) -> Iterator[Finding]:
     access = probe.known.console
     deliveries = {delivery.pk: delivery for delivery in probe.accepted}.values()
     if access is None:
-        yield warning(CALL_LOG, "Skipped, because its secret cannot be used.", "See the secrets above.")
+        yield warning(CALL_LOG, "Skipped, because its secret cannot be used.", "See the checks of secrets above.")
         return
     found = [
         finding for delivery in deliveries for finding in _catch_no_answer(CALL_LOG, _shown(probe, delivery, access))
@@ -537,15 +550,23 @@ def _shown(probe: Probe, delivery: TestDelivery, access: ConsoleAccess) -> Itera
                 "Run this command again in a minute.",
             )
         else:
-            yield failure(CALL_LOG, "It rejects the user name and password of its own secret (401).", log)
+            yield failure(
+                CALL_LOG,
+                "The call log rejects the login in the secret ConsoleCredentials (401).",
+                f"Check that CONSOLE_CREDENTIALS in CallLogFunction's environment names that secret. {log}",
+            )
     elif answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.OK):
         yield failure(
             CALL_LOG,
             f"It does not show the {delivery.name}, which is in the table: it reads another table.",
-            f"Check EVENTS_TABLE in the environment of CallLogFunction. {log}",
+            f"Set EVENTS_TABLE in the environment of CallLogFunction to {probe.deployment.outputs.events_table}. {log}",
         )
     elif answer.status == HTTPStatus.SERVICE_UNAVAILABLE and answer.detail:
-        yield failure(CALL_LOG, "CallLogFunction cannot read the table or its credentials (503).", log)
+        yield failure(
+            CALL_LOG,
+            "CallLogFunction cannot read the events table or the secret ConsoleCredentials (503).",
+            f"{SEE_CHECKS} {log}",
+        )
     else:
         yield failure(CALL_LOG, *_describe_error(probe, answer, "CallLogFunction"))
 

@@ -162,7 +162,7 @@ class Probe:
 
     @property
     def table(self) -> DynamoDBClient:
-        """The table of events."""
+        """The events table."""
         if self._table is None:
             self._table = self.deployment.session.client("dynamodb", config=IMPATIENT)
         return self._table

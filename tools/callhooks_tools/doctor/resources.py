@@ -35,6 +35,12 @@ FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
     "alarms",
 )
 OPERATIONS = "docs/operations.md#alarms"
+REMOVAL = "docs/operations.md#remove"
+NEW_STACK = (
+    f"Remove the stack and deploy it again ({REMOVAL}): stored events stay in the old table, but the new stack has new "
+    "URLs and secrets to enter at every provider."
+)
+NEW_STACK_ONLY = f"A deployment does not recreate it. {NEW_STACK}"
 EVENT_SOURCES = {
     "CallProjectorFunctionNewEvents": "new events do not reach the projector, so no call is written or published",
     "CallProjectorFunctionRetries": "events that could not be projected are not retried",
@@ -58,7 +64,7 @@ def function_findings(deployment: Deployment) -> Iterator[Finding]:
     client = deployment.session.client("lambda", config=IMPATIENT)
     functions = deployment.all_of("AWS::Lambda::Function")
     if not functions:
-        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy the stack.")
+        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy this version: make deploy")
         return
     found = (
         finding
@@ -72,14 +78,14 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
     check, name = f"function {function.logical_id}", function.physical_id
     configuration = existing(lambda: client.get_function_configuration(FunctionName=name))
     if configuration is None:
-        yield failure(check, "It has been deleted.", "Delete the stack, and deploy it again.")
+        yield failure(check, "It has been deleted.", NEW_STACK_ONLY)
         return
     state = configuration.get("State", "Active")
     if state not in ("Active", "Inactive"):
         yield failure(
             check,
             f"Its state is {state}: it does not run. {configuration.get('StateReason', '')}".strip(),
-            "If it is Pending, wait; otherwise deploy again.",
+            "If it is Pending, run this command again in a minute. Otherwise deploy again: make deploy",
         )
     update = configuration.get("LastUpdateStatus", "Successful")
     if update != "Successful":
@@ -87,7 +93,7 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             check,
             f"Its last update is {update}: it may run older code. "
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
-            "If it is InProgress, wait; otherwise deploy again.",
+            "If it is InProgress, run this command again in a minute. Otherwise deploy again: make deploy",
         )
     variables = configuration.get("Environment", {}).get("Variables", {})
     yield from _environment(deployment, check, function, variables)
@@ -102,22 +108,30 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
 def _environment(
     deployment: Deployment, check: str, function: StackResource, variables: Mapping[str, str]
 ) -> Iterator[Finding]:
-    fix = (
-        f"Restore it (Lambda console, {function.physical_id}, Configuration, Environment variables); a deployment does "
-        "not reset it."
-    )
+    name, values = function.physical_id, _expected_variables(deployment, function.logical_id)
     for variable in variables_of(function.logical_id):
         if variable not in variables:
             impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
-            yield failure(check, f"Its environment has no {variable}: {impact}.", fix)
-    for variable, expected in _expected_variables(deployment, function.logical_id).items():
+            yield failure(
+                check, f"Its environment has no {variable}: {impact}.", _set_variable(name, values.get(variable))
+            )
+    for variable, expected in values.items():
         if variable in variables and variables[variable] != expected:
             yield failure(
                 check,
                 f"The variable {variable} in its environment does not match the stack: it is "
                 f"{variables[variable] or 'empty'} instead of {expected or 'empty'}.",
-                fix,
+                _set_variable(name, expected),
             )
+
+
+def _set_variable(name: str, value: str | None) -> str:
+    """Return how to set a variable of a function; the value is `None` if only the template has it."""
+    target = "its value in template.yaml" if value is None else value or "an empty value"
+    return (
+        f"Set it to {target} (Lambda console, {name}, Configuration, Environment variables). A deployment does not "
+        "reset it."
+    )
 
 
 def _layers(deployment: Deployment, check: str, function: StackResource, attached: Sequence[str]) -> Iterator[Finding]:
@@ -168,7 +182,7 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
         yield failure(
             check,
             f"It has been deleted: {impact}.",
-            "Deploy the stack again. If that does not help, delete the stack and deploy it again.",
+            f"Deploy again: make deploy. If it is still missing: {NEW_STACK}",
         )
         return
     state = source.get("State", "")
@@ -176,13 +190,18 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
         enable = deployment.aws(f"lambda update-event-source-mapping --uuid {uuid} --enabled")
         yield failure(check, f"It is disabled: {impact}.", f"Enable it: {enable}")
     elif state not in ("Enabled", "Enabling", "Creating", "Updating"):
-        yield failure(check, f"Its state is {state}: {impact}.", "Deploy the stack again.")
+        yield failure(
+            check,
+            f"Its state is {state}: {impact}.",
+            "Run this command again in a minute. If the state stays, deploy again: make deploy",
+        )
     result = source.get("LastProcessingResult", "")
     if result.upper().startswith("PROBLEM"):
         yield failure(
             check,
             f"Its last batch failed: {result.partition(':')[2].strip() or result}",
-            deployment.log_of(logical_id.partition("Function")[0] + "Function"),
+            "See the checks of functions and permissions above. "
+            + deployment.log_of(logical_id.partition("Function")[0] + "Function"),
         )
     stream = source.get("EventSourceArn", "")
     if ":dynamodb:" in stream:
@@ -192,12 +211,24 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
         if table.get("LatestStreamArn", stream) != stream:
             yield failure(
                 check,
-                f"It reads an old stream of the table of events: {impact}.",
-                "The table was recreated outside the stack. Delete the stack, and deploy it again.",
+                f"It reads an old stream of the events table: {impact}.",
+                f"The table was recreated outside the stack. {NEW_STACK}",
             )
 
 
 TEMPLATE_TABLES = ("EventsTable", "ClientsTable", "ToolCallsTable")
+BACKUP = (
+    "AWS keeps a backup of the deleted table for 35 days (aws dynamodb list-backups --backup-type SYSTEM, then "
+    "aws dynamodb restore-table-from-backup)."
+)
+DELETED_TABLES = {
+    # A restored table has no stream, which the projector needs.
+    "EventsTable": f"{BACKUP} Restore the events if you need them. The stack cannot use the restored table. "
+    f"{NEW_STACK}",
+    "ClientsTable": f"{BACKUP} Restore it under the same name, then run this command again.",
+    "ToolCallsTable": NEW_STACK_ONLY,
+}
+"""The remedy for each table that has been deleted."""
 
 
 def table_findings(deployment: Deployment) -> Iterator[Finding]:
@@ -215,22 +246,27 @@ def _table(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     client = deployment.session.client("dynamodb", config=IMPATIENT)
     reply = existing(lambda: client.describe_table(TableName=name)) if name else None
     if name is None or reply is None:
-        yield failure(
-            check,
-            "It has been deleted.",
-            "Restore it to a point in time under the same name, or delete the stack and deploy it again.",
-        )
+        yield failure(check, "It has been deleted.", DELETED_TABLES[logical_id])
         return
     table = reply["Table"]
     status = table["TableStatus"]
     if status not in ("ACTIVE", "UPDATING"):
-        yield failure(check, f"It is {status} and does not accept items.", "Wait, and run this command again.")
+        yield failure(
+            check,
+            f"It is {status} and does not accept items.",
+            "If it is CREATING, run this command again in a minute. Otherwise its page in the DynamoDB console shows "
+            "the cause.",
+        )
     indexes = [
         (one.get("IndexName", ""), one.get("IndexStatus", "ACTIVE")) for one in table.get("GlobalSecondaryIndexes", [])
     ]
     for index, state in indexes:
         if state not in ("ACTIVE", "UPDATING"):
-            yield warning(check, f"Its index {index} is {state}: the call log does not show all calls.", "Wait.")
+            yield warning(
+                check,
+                f"Its index {index} is {state}: the call log does not show all calls.",
+                "Wait until the index is ACTIVE, then run this command again.",
+            )
     if not deployment.is_local:
         yield from _retention_check(deployment, check, logical_id, name)
 
@@ -264,7 +300,7 @@ def _retention_check(deployment: Deployment, check: str, logical_id: str, name: 
 
 
 def queue_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Check that no message waits in a queue or has been given up."""
+    """Check that no message waits in a queue or has been abandoned."""
     found = (
         finding
         for logical_id in ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
@@ -286,7 +322,7 @@ ABANDONED_MESSAGES = {
 def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     check, url = f"queue {logical_id}", deployment.physical_id(logical_id)
     if url is None:
-        yield failure(check, "The stack does not have this queue.", "Deploy the stack again.")
+        yield failure(check, "The stack does not have this queue.", "Deploy this version: make deploy")
         return
     client = deployment.session.client("sqs", config=IMPATIENT)
     reply = existing(lambda: client.get_queue_attributes(QueueUrl=url, AttributeNames=[*DEPTH, "QueueArn"]))
@@ -306,13 +342,15 @@ def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
         yield warning(
             check,
             f"The table has not accepted {_counted(number, 'event')} yet. The drainer keeps retrying.",
-            deployment.log_of("SpillDrainerFunction", 'shows the cause at "not drained"'),
+            "If the number does not fall, fix the cause. The events are then stored automatically. "
+            + deployment.log_of("SpillDrainerFunction", 'shows the cause at "not drained"'),
         )
     elif logical_id == "ProjectionRetryQueue":
         yield warning(
             check,
             f"{_counted(number, 'event')} could not be projected. The projector retries for an hour.",
-            deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
+            "If the number does not fall, fix the cause. The events are then projected automatically. "
+            + deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
         )
     else:
         yield failure(
@@ -348,8 +386,9 @@ def _recovery_steps(deployment: Deployment, logical_id: str, url: str, arn: str)
         "SpillDeadLetterQueue": f"Fix the cause, then store them: {move} (see {OPERATIONS})",
         "ProjectionDeadLetterQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. To "
         f"publish the events: {move} (see {OPERATIONS})",
-        "ProjectionDiscardedQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. Then "
-        f"empty the queue: {deployment.aws(f'sqs purge-queue --queue-url {url}')} (see {OPERATIONS})",
+        "ProjectionDiscardedQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. To "
+        f"publish the missed events: {deployment.callhooks('replay --received --from <start of the outage>')}. Only "
+        f"then empty the queue: {deployment.aws(f'sqs purge-queue --queue-url {url}')} (see {OPERATIONS})",
     }[logical_id]
 
 
@@ -392,7 +431,12 @@ def alarm_findings(deployment: Deployment) -> Iterator[Finding]:
 def _alarm(resource: StackResource, alarm: Mapping[str, Any] | None) -> Iterator[Finding]:
     check = f"alarm {resource.logical_id}"
     if alarm is None:
-        yield failure(check, "It has been deleted.", "Deploy a new stack under another name.")
+        yield failure(
+            check,
+            "It has been deleted.",
+            f"A deployment does not recreate it. Recreate it under the name {resource.physical_id} as in template.yaml "
+            f"(aws cloudwatch put-metric-alarm), or move to a new stack ({REMOVAL}), which has new URLs and secrets.",
+        )
     elif alarm.get("StateValue") == "ALARM":
         first = re.split(r"(?<=[.])\s", alarm.get("AlarmDescription", "").strip())[0]
         yield failure(check, f"It is on. {first}".strip(), f"See {OPERATIONS} for the next step.")

@@ -117,7 +117,9 @@ def secret_findings(deployment: Deployment, known: KnownSecrets) -> Iterator[Fin
             yield from catch_aws_errors(f"secret {name}", _secret(deployment, known, shape, ids[name]))
         else:
             yield failure(
-                f"secret {name}", f"The stack does not have this secret: {shape.impact}.", "Deploy the stack again."
+                f"secret {name}",
+                f"The stack does not have this secret: {shape.impact}.",
+                "Deploy this version: make deploy",
             )
     if len(known.values) - before == len(shapes):
         yield ok(CHECK, f"All {len(shapes)} secrets can be read and have the required members.")
@@ -136,7 +138,8 @@ def _secret(deployment: Deployment, known: KnownSecrets, shape: SecretShape, sec
         yield failure(
             check,
             f"{problem}. In containers that start from now on, {shape.impact}.",
-            f"To replace its value: {_put_command(deployment, shape, secret_id)}",
+            f"Replace its value, with the secret that is in use in place of the dots: "
+            f"{_put_command(deployment, shape, secret_id)}",
         )
         return
     known.values[shape.name] = value
@@ -157,7 +160,9 @@ def _unreadable(error: ClientError, deployment: Deployment, check: str, shape: S
         return failure(check, f"It is scheduled for deletion: {shape.impact}.", f"To cancel the deletion: {restore}")
     if code == "ResourceNotFoundException" and "value" in text:
         put = _put_command(deployment, shape, secret_id)
-        return failure(check, f"It has no value: {shape.impact}.", f"To set its value: {put}")
+        return failure(
+            check, f"It has no value: {shape.impact}.", f"Set it, with the secret in place of the dots: {put}"
+        )
     if code == "ResourceNotFoundException":
         restore = deployment.aws(f"secretsmanager restore-secret --secret-id {secret_id}")
         return failure(
@@ -194,7 +199,7 @@ def _member_problem(value: Mapping[str, object], shape: SecretShape) -> str:
     if not shape.texts and not isinstance(added, list):
         return f"Its member {shape.secret.further} is missing or not a list"
     if not shape.texts and added and not _usable(added):
-        return f"Its member {shape.secret.further} has no entry that is a text"
+        return f"Its member {shape.secret.further} has no entry that is a string"
     return ""
 
 
@@ -207,7 +212,7 @@ def _warnings(
     if len(_usable(added)) < len(added):
         yield warning(
             check,
-            f"An entry of its member {shape.secret.further} is not a text and is ignored.",
+            f"An entry of its member {shape.secret.further} is not a string and is ignored.",
             _edit_list(deployment, shape, secret_id),
         )
     secret, shortest = shape.secret, shape.kind.min_length
@@ -229,13 +234,17 @@ def _warnings(
         yield failure(
             check,
             f"It has a token that is not valid in a URL or is shorter than {MIN_TOKEN_LENGTH} characters.",
-            _replace_command(deployment, secret.kind, then=", enter the new URL at the provider"),
+            _replace_command(deployment, secret.kind),
         )
 
 
-def _replace_command(deployment: Deployment, kind: str, *, then: str = "") -> str:
+def _replace_command(deployment: Deployment, kind: str) -> str:
     add = deployment.callhooks(f"secret add {kind} --generate")
-    return f"Add another one: {add}{then}. Then remove the old one: {deployment.callhooks(f'secret remove {kind}')}"
+    recipient = "give it to everyone who signs in" if kind == CONSOLE_PASSWORD else "enter it at the provider"
+    return (
+        f"1. Add a new one: {add}. 2. After five minutes, {recipient}: {deployment.callhooks('urls --credentials')}. "
+        f"3. Remove the old one: {deployment.callhooks(f'secret remove {kind}')}"
+    )
 
 
 def _edit_list(deployment: Deployment, shape: SecretShape, secret_id: str) -> str:

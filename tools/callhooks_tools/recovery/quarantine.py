@@ -1,4 +1,4 @@
-"""Deliveries in quarantine: find them, parse them again with the code of this clone, and store their events."""
+"""Deliveries in quarantine: find them, parse them again with the code in this checkout, and store their events."""
 
 from __future__ import annotations
 

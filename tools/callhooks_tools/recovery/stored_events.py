@@ -1,4 +1,4 @@
-"""Scans of the table of events, and the selection of stored events by time, provider, kind or number."""
+"""Scans of the events table, and the selection of stored events by time, provider, kind or number."""
 
 from __future__ import annotations
 

@@ -130,7 +130,8 @@ def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
         yield warning(
             STACK,
             f"{state}: the last deployment failed and was rolled back. The previous version is running.",
-            f"Find the cause, then deploy again: aws cloudformation describe-stack-events --stack-name {stack_name}",
+            "Deploy again after fixing the cause, which this command shows: "
+            f"aws cloudformation describe-stack-events --stack-name {stack_name}",
         )
     elif status.endswith("_IN_PROGRESS"):
         yield failure(STACK, f"{state}: a deployment is in progress.", "Run this command again when it has finished.")
@@ -138,5 +139,7 @@ def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
         yield failure(
             STACK,
             f"{state}: the last deployment failed.",
-            f"Find the cause: aws cloudformation describe-stack-events --stack-name {stack_name}",
+            "Fix the cause, which this command shows: "
+            f"aws cloudformation describe-stack-events --stack-name {stack_name}. Then deploy again. A stack in "
+            "ROLLBACK_COMPLETE must be removed first (docs/operations.md#remove).",
         )

@@ -21,13 +21,16 @@ ACCESS_DENIED_CODES = frozenset(
 )
 """AWS error codes for a request that the user's own credentials do not allow."""
 NOT_FOUND_CODES = ("ResourceNotFoundException", "NonExistentQueue", "NoSuchEntity")
+RERUN = (
+    "Run this command again. If it fails again, check your network, your AWS credentials and the AWS Health Dashboard."
+)
 
 ResponseT = TypeVar("ResponseT")
 Parameters = ParamSpec("Parameters")
 
 
 class FindingLevel(StrEnum):
-    """Severity of a finding. Deliveries are still accepted after a warning."""
+    """Severity of a finding. A WARNING means that deliveries are still accepted."""
 
     OK = "ok"
     WARNING = "warning"
@@ -95,9 +98,9 @@ def catch_aws_errors(check: str, findings: Iterator[Finding]) -> Iterator[Findin
                 "permissions.",
             )
         else:
-            yield failure(check, f"Not checked: {error.operation_name} failed with {code}.")
+            yield failure(check, f"Not checked: {error.operation_name} failed with {code}.", RERUN)
     except BotoCoreError as error:
-        yield failure(check, f"Not checked: AWS does not answer ({type(error).__name__}).")
+        yield failure(check, f"Not checked: AWS does not answer ({type(error).__name__}).", RERUN)
 
 
 def reporting_aws_errors(

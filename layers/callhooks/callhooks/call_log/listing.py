@@ -121,7 +121,7 @@ class Cursor:
         if not all(isinstance(part, str) for part in texts) or not _STARTED_AT.fullmatch(started_at):
             raise InvalidCursor
         cursor = cls(day, Position(started_at, pk), checksum)
-        # Several base64 texts can stand for the same bytes; accept only the one that `str` returns.
+        # Several base64 strings can stand for the same bytes; accept only the one that `str` returns.
         if str(cursor) != text:
             raise InvalidCursor
         return cursor

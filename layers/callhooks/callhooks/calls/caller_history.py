@@ -1,4 +1,4 @@
-"""Look up the past calls of a caller in the table of events."""
+"""Look up the past calls of a caller in the events table."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class BusEntry:
 def detail_of(event: CallEvent, call: Call | None, *, pk: str, sk: str) -> str:
     """Return the detail of an event on the bus, as JSON of at most 200 KB in UTF-8.
 
-    A larger detail is marked as `truncated`, and its longest texts, lists and maps are cut.
+    A larger detail is marked as `truncated`, and its longest strings, lists and maps are cut.
     """
     normalised = BusEvent(
         provider=event.provider,

@@ -91,7 +91,7 @@ def calls_at(client: DynamoDBClient, table_name: str, keys: Iterable[str]) -> It
 
 
 class CallStore:
-    """Access to the calls in the table of events, and to their events."""
+    """Access to the calls in the events table, and to their events."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client

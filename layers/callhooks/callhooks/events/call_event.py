@@ -135,7 +135,7 @@ def cleaned(value: str | None) -> str | None:
 
 
 def canonical_party(party: str) -> str:
-    """Return the form of a number, a SIP user or a SIP URI that is compared.
+    """Return the canonical form used to compare numbers, SIP users and SIP URIs.
 
     A phone number becomes its digits only, because carriers differ in the `+` and in separators. Anything else becomes
     its user part in lower case.

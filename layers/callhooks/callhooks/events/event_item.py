@@ -1,4 +1,4 @@
-"""Items of the table of events: their keys and attributes, and the way back from an item to its event."""
+"""Items of the events table: their keys and attributes, and the way back from an item to its event."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def party_key(party: str) -> str:
 
 
 def event_item(event: CallEvent, request: Request, answer: Response, *, retention_days: float) -> Item:
-    """Return the item that stores a delivery in the table of events.
+    """Return the item that stores a delivery in the events table.
 
     `body` holds the raw bytes, gzipped if that is shorter (`body_encoding`). `details` holds the parsed members as
     JSON, compressed with the body as dictionary: DynamoDB bills a write unit for each KB, and most members also occur

@@ -52,7 +52,7 @@ class EventStore(BasePersistenceLayer):
 
     Args:
         client: a DynamoDB client.
-        table_name: the table of events.
+        table_name: the events table.
         on_reused_key: called with each item that got a separate key, because its own belonged to another body.
     """
 

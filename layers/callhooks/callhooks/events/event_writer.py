@@ -38,7 +38,7 @@ class EventWriter:
     """Stores each item once.
 
     Args:
-        store: the table of events.
+        store: the events table.
         spill_queue: the queue for items that DynamoDB rejects.
     """
 

@@ -91,7 +91,7 @@ class SpillDrainer:
     """Stores the events of the spill queue with the webhooks' conditional write, which never overwrites an event.
 
     Args:
-        store: the table of events.
+        store: the events table.
         client: an SQS client.
         url: the queue's URL.
     """

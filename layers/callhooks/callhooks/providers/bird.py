@@ -360,7 +360,7 @@ class BirdWebhook(Webhook[SigningKeys, BirdEvent]):
         The sender's mark is the timestamp, which a retry repeats. The signature changes with the signing key.
         """
         signature, timestamp = request.header(SIGNATURE_HEADER) or "", request.header(TIMESTAMP_HEADER) or ""
-        # Compare the text, not the decoded bytes: several base64 texts decode to the same bytes.
+        # Compare the text, not the decoded bytes: several base64 strings decode to the same bytes.
         received = signature.encode("utf-8", "surrogatepass")
         url = request.url(self._public_url)
         expected = [sign(key, timestamp, url, request.body).encode("ascii") for key in credentials.keys]
@@ -410,7 +410,7 @@ def describe() -> Provider:
         settings=_settings,
         check_url=check_url,
         signs_url=True,
-        # An event stores the list of tags as one text.
+        # An event stores the list of tags as one string.
         fold_hints=FoldHints(tag_separator=", "),
     )
 

@@ -117,7 +117,7 @@ class Sample:
     Attributes:
         title: a short name, such as `call status`.
         request: method, path, headers and body.
-        check_answer: returns the problem with the JSON of a 200 response (`None` if it is not JSON), or an empty text.
+        check_answer: returns the problem in the JSON of a 200 response (`None` if it is not JSON) or an empty string.
         has_fallback: whether the response is 200 even while no sender can be authenticated.
         only_unauthenticated: whether the delivery is sent only with wrong credentials.
     """
@@ -148,7 +148,7 @@ class SettingGroup:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Input for the settings at a provider.
+    """Input for listing the settings to enter in a provider's portal.
 
     `credentials` may hold placeholders instead of secrets. `stack_option` is the option that selects the stack in a
     command, such as ` --stack callhooks`.

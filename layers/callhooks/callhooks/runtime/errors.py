@@ -39,7 +39,7 @@ class HttpProblem(CallhooksError):
     """A request that ends with an error response.
 
     `detail` goes to the sender and never repeats request data. `reason` goes to the log and the metric; it is one of a
-    few fixed texts. `log_fields` go only to the log.
+    few fixed strings. `log_fields` go only to the log.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class Sender(NamedTuple):
     stored_headers: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return a text that does not contain the key."""
+        """Return a string that does not contain the key."""
         return f"Sender(sent_at={self.sent_at!r}, mark={self.mark!r}, lacks_signature={self.lacks_signature!r})"
 
 
@@ -185,7 +185,7 @@ def _cookies(value: object) -> tuple[str, ...]:
 def _body_bytes(event: HttpApiEvent) -> bytes:
     body = event.get("body") or ""
     if not isinstance(body, str):
-        raise BadRequest("The body is not a text.")
+        raise BadRequest("The body is not a string.")
     if event.get("isBase64Encoded"):
         try:
             return base64.b64decode(body, validate=True)

@@ -12,7 +12,7 @@ _ABSENT = object()
 
 
 def read_json(text: str, *, parse_float: Callable[[str], object] = str) -> object:
-    """Return the JSON value in a text. Fractions and integers of more than 38 digits stay the text that was sent.
+    """Return the JSON value in a string. Fractions and integers of more than 38 digits stay the string that was sent.
 
     `parse_float` converts fractions to something else. `NaN`, `Infinity` and `-Infinity` are not JSON: an object
     member with such a value is dropped, and a list element becomes `None`.

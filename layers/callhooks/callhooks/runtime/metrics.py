@@ -16,7 +16,10 @@ CALL_FELL_BACK = "CallFellBack"
 CALL_REFUSED = "CallRefused"
 """The call hook rejected a request with credentials or a signature: from the telephony server, or an impostor."""
 CALL_REFUSED_ANONYMOUS = "CallRefusedAnonymous"
-"""The call hook rejected a request with neither: a scan, or a telephony application without credentials."""
+"""The call hook rejected a request that had no `Authorization` header and no signature.
+
+A scan sends such requests, and so does a telephony application without credentials.
+"""
 EVENT_STORED = "EventStored"
 EVENT_REPEATED = "EventRepeated"
 ANSWER_TIME = "AnswerTime"
@@ -26,7 +29,7 @@ CALL_ANSWER_TIME = "CallAnswerTime"
 
 
 def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:
-    """Add one to a metric. `reason` is one of a few fixed texts, because each new value creates a separate metric.
+    """Add one to a metric. `reason` is one of a few fixed strings, because each new value creates a separate metric.
 
     An alarm watches a single metric, so the total for the stack is counted as well.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 
 class StoreSettings(NamedTuple):
-    """The table of events, and how long events are stored; 0 days means indefinitely."""
+    """The events table, and how long events are stored; 0 days means indefinitely."""
 
     events_table: str
     retention_days: float

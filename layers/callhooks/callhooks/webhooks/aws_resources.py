@@ -29,7 +29,7 @@ class AwsResources:
     """The clients of a function, one for each service, and the objects that use them.
 
     Args:
-        events_table: the name of the table of events.
+        events_table: the name of the events table.
         spill_queue_url: the URL of the spill queue.
     """
 
@@ -63,7 +63,7 @@ class AwsResources:
 
     @cached_property
     def store(self) -> EventStore:
-        """The table of events."""
+        """The events table."""
         return event_store(self.dynamodb, self._events_table)
 
     @cached_property
@@ -87,7 +87,7 @@ class AwsResources:
 
 
 def event_store(client: DynamoDBClient, table_name: str) -> EventStore:
-    """Return the table of events, with a metric for ids that are reused with another body."""
+    """Return the events table, with a metric for ids that are reused with another body."""
     from callhooks.events.event_table import EventStore  # noqa: PLC0415
 
     return EventStore(client, table_name, on_reused_key=_count_reused_key)

@@ -24,7 +24,7 @@ class CredentialStore(Generic[CredentialsT]):
     """Credentials built from one or more secrets, each a JSON object.
 
     Args:
-        secret_ids: ARNs or names; a text that begins with `{` is the secret itself (`sam local --env-vars`).
+        secret_ids: ARNs or names; a string that begins with `{` is the secret itself (`sam local --env-vars`).
         build: builds the credentials from the secrets' values, in the order of `secret_ids`.
         read_secret: returns a secret's text by its ARN or name.
         monotonic: returns the seconds of a monotonic clock.

@@ -444,7 +444,7 @@ class TestADeliveryThatIsNotAccepted:
             (answered(429), "The request was throttled (429)"),
             (answered(500), "fails, is throttled, or does not start (500)."),
             (answered(503), "fails, is throttled, or does not start (503)."),
-            (rejected(503, CANNOT_STORE), "neither in the table nor in the spill queue"),
+            (rejected(503, CANNOT_STORE), "could not store the event in the events table or"),
             (WITHOUT_SECRET, "cannot read the secret store"),
             (answered(202, {"status": "quarantined"}), "is in quarantine"),
             (rejected(413, "The body is larger."), "The request was answered 413. The body is larger."),
@@ -587,7 +587,7 @@ class TestADeliveryThatIsNotInTheTable:
     def test_waits_in_the_spill_queue_and_is_drained_before_it_is_removed(self, case: Case) -> None:
         case.queue.messages = 1
         finding = only(case.deliver_with("/webhooks/wavix", STORED))
-        assert "It is waiting in the spill queue: the table accepts it neither" in finding
+        assert "It is waiting in the spill queue: neither the function nor the drainer can" in finding
         assert "callhooks forget callhooks-doctor --stack callhooks" in finding
         waited = case.slept
 
@@ -609,7 +609,7 @@ class TestADeliveryThatIsNotInTheTable:
 
         case.while_waiting(lambda: [case.api.healthy(request) for request in spilled])
         finding = only(case.deliver_with("/webhooks/wavix", spill))
-        assert "It was stored through the spill queue: the table rejects writes from WavixCallFunction" in finding
+        assert "It was stored through the spill queue: WavixCallFunction cannot write to the events table" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_duplicate_shows_it(self, case: Case) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -617,7 +617,7 @@ class TestADeliveryThatIsNotInTheTable:
             return httpx.Response(200, json={"status": "stored"})
 
         finding = only(case.deliver_with("/webhooks/wavix", answer))
-        assert "The duplicate was not recognised: the table rejects writes from WavixCallFunction" in finding
+        assert "The duplicate was not recognised: WavixCallFunction cannot write to the events table" in finding
 
     def test_came_through_the_spill_queue_so_fast_that_only_the_log_shows_it(self, case: Case) -> None:
         case.logs["wavix-log"] = [SPILLED.replace("ab12", "another"), '{"call_id":"callhooks-doctor-ab12"}']
@@ -625,18 +625,17 @@ class TestADeliveryThatIsNotInTheTable:
         case.logs["wavix-log"].append(SPILLED)
         finding = only(case.after_sending())
         assert finding.startswith(
-            "Wavix on-call event: It was stored through the spill queue: the table rejects writes"
+            "Wavix on-call event: It was stored through the spill queue: WavixCallFunction cannot write to the "
         )
-        assert "WavixCallFunction (its permissions or its EVENTS_TABLE), or was down for a moment." in finding
+        assert "events table (check its permissions and its variable EVENTS_TABLE), or the table was down" in finding
 
     @pytest.mark.parametrize(
         ("reason", "expected"),
         [
-            ("AccessDeniedException",
-             "from WavixCallFunction (its permissions or its EVENTS_TABLE): AccessDeniedException."),
-            ("no time was left", "WavixCallFunction could not write it: no time was left."),
+            ("AccessDeniedException", "(AccessDeniedException; check its permissions and its variable EVENTS_TABLE)."),
+            ("no time was left", "WavixCallFunction cannot write to the events table (no time was left)."),
         ],
-    )  # fmt: skip
+    )
     def test_came_through_the_spill_queue_for_the_reason_in_the_log(
         self, reason: str, expected: str, case: Case
     ) -> None:
@@ -715,8 +714,8 @@ class TestPublishing:
         self.retry_events(case, 7, after=after)
         finding = only(case.after_sending())
         assert finding == (
-            "publishing: The calls were written, but their events were not published or not projected: the retry "
-            'queue has 5 more than before. The log of CallProjectorFunction shows the cause at "not projected": '
+            "publishing: The calls were written, but 5 events went to the retry queue unpublished. See the checks of "
+            'permissions and the event bus above. The log of CallProjectorFunction shows the cause at "not projected": '
             "sam logs --stack-name callhooks --name CallProjectorFunction"
         )
 
@@ -743,10 +742,10 @@ class TestTheCallLog:
     @pytest.mark.parametrize(
         ("answer", "expected"),
         [
-            (UNAUTHORIZED, "It rejects the user name and password of its own secret"),
+            (UNAUTHORIZED, "The call log rejects the login in the secret ConsoleCredentials"),
             (rejected(404, "No such call."), "it reads another table"),
             (answered(200, {"timeline": []}), "it reads another table"),
-            (rejected(503, "Calls cannot be read."), "CallLogFunction cannot read the table or its"),
+            (rejected(503, "Calls cannot be read."), "CallLogFunction cannot read the events table or"),
             (answered(500), "CallLogFunction fails"),
         ],
     )

@@ -35,7 +35,8 @@ def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
 def _signatures(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     header = deployment.outputs.parameters.get("JambonzSignatureHeader", DEFAULT_SIGNATURE_HEADER)
     remedy = (
-        f"If your platform uses another header, set the stack parameter JambonzSignatureHeader (currently {header})."
+        "If your platform uses another header, set the stack parameter JambonzSignatureHeader to its name (now "
+        f"{header}), and deploy."
     )
     rejecting = [function for function in FUNCTIONS if _has_rejected_unsigned(deployment, function, now)]
     if rejecting:

@@ -37,7 +37,7 @@ def parse_response(
     """
     document, problem = _document(content)
     if headers.get("content-type", "").startswith("text/plain"):
-        # A text such as `Accepted` only repeats the status.
+        # A string such as `Accepted` only repeats the status.
         problem = ""
     if not 200 <= status < 300:
         raise _failure(provider, status, headers, error_message(document, confidential))

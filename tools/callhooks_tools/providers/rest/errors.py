@@ -1,4 +1,4 @@
-"""Errors of providers' REST APIs, with texts that are safe to show and log.
+"""Errors of providers' REST APIs, with messages that are safe to show and log.
 
     ControlFailed
     ├── NotConfigured
@@ -11,7 +11,7 @@
     │   └── Unreachable
     └── Unexpected
 
-A text names the provider, the status and the provider's own message. Anything in that message that could be a key, a
+A message names the provider, the status and the provider's own message. Anything in that message that could be a key, a
 phone number or an address with a token is redacted.
 """
 

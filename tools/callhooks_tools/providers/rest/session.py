@@ -57,7 +57,7 @@ class RestClient:
         confidential: Sequence[str],
         **options: Unpack[RestOptions],
     ) -> None:
-        """Create a client. `confidential` lists the texts to redact in errors: the key and any other secret sent."""
+        """Create a client. `confidential` lists the strings to redact in errors: the key and any other secret sent."""
         self.provider = provider
         self.retry_policy = options.get("retry_policy") or RetryPolicy()
         self._confidential = confidential
@@ -231,7 +231,7 @@ class RestClient:
 
     @contextmanager
     def _transport_failures(self) -> Iterator[None]:
-        """Convert errors of httpx. Their texts are dropped: they may contain the address."""
+        """Convert errors of httpx. Their messages are dropped: they may contain the address."""
         try:
             yield
         except TimeoutError:

@@ -85,7 +85,7 @@ class WavixControl(ProviderClient):
             self._rest.delete(_call(call_id))
 
     def tag(self, call_id: str, tag: str) -> None:
-        """Attach a text to a call. Its later events include it."""
+        """Attach a string to a call. Its later events include it."""
         with not_found_as_call_is_over():
             self._rest.patch(_call(call_id), {"tag": tag})
 

@@ -64,7 +64,7 @@ def read_credentials(secrets: Sequence[SecretValue], *, signature_header: str) -
         raise CredentialsUnavailable("webhook_secrets is not a list")
     usable = usable_texts(webhook_secrets, "webhook_secret")
     if webhook_secrets and not usable:
-        raise CredentialsUnavailable("no webhook secret is a text")
+        raise CredentialsUnavailable("no webhook secret is a string")
     return JambonzCredentials(
         username=secret_text(members.get("username"), "username"),
         passwords=secret_texts(members, "password"),

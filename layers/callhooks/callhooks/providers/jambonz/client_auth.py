@@ -58,7 +58,7 @@ class ClientRefusal(StrEnum):
 
 
 class ClientAttempt(Document):
-    """A client's `Authorization` header and its address. The digest covers the exact texts.
+    """A client's `Authorization` header and its address. The digest covers the exact strings.
 
     `expires` is the duration in seconds that a REGISTER requests; 0 ends the registration. Names of well-known
     `headers` are in lower case, others as the client wrote them.

@@ -49,7 +49,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class NonceCount:
-    """Nonce and count (`nc`) that a client has used. They are exact texts, because the digest covers the text."""
+    """Nonce and count (`nc`) that a client has used. They are exact strings, because the digest covers them."""
 
     username: str
     realm: str

@@ -90,7 +90,7 @@ To = Annotated[str, typer.Option(help="Called number or SIP user.")]
 From = Annotated[str, typer.Option("--from", help="Calling number or SIP user.")]
 Direction = Annotated[
     Literal["inbound", "outbound"],
-    typer.Option(help="Inbound, or outbound for a call made through jambonz's REST API."),
+    typer.Option(help="Direction of the call. outbound simulates a call created through jambonz's REST API."),
 ]
 CallerName = Annotated[str, typer.Option(metavar="CALLER_NAME", help="Caller's name.")]
 Headers = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header of the INVITE; repeatable.")]
@@ -315,14 +315,18 @@ def call(  # noqa: PLR0913 - one parameter for each option
     trunk: Trunk = "example-carrier",
     env: Variables = None,
     script: Annotated[
-        Path | None, typer.Option(help="Read the decisions from this file instead of the keyboard; see docs/phone.md.")
+        Path | None,
+        typer.Option(
+            help="Read the caller's actions (keys, speech, hang-up) from this file instead of the keyboard; see "
+            "docs/phone.md."
+        ),
     ] = None,
     stack_name: StackName = None,
     status_events: Annotated[
         bool, typer.Option("--status-events/--no-status-events", help="Send call status events.")
     ] = True,
     real_time: Annotated[
-        bool, typer.Option("--real-time", help="Let ringing, talking and pauses take their real time.")
+        bool, typer.Option("--real-time", help="Wait in real time for ringing, talking and pauses.")
     ] = False,
     profile: Annotated[Profile, typer.Option(help="Version of jambonz whose rules apply to the verbs.")] = Profile.OSS,
     save: Annotated[

@@ -110,7 +110,7 @@ def clients_list(stack_name: StackName = None) -> None:
 def clients_remove(username: Username, realm: Realm, stack_name: StackName = None) -> None:
     """Remove a SIP client.
 
-    A registration that jambonz already holds lasts until it must be renewed.
+    A client that is registered now stays registered until its registration expires.
     """
     with _table(stack_name) as table:
         removed = table.remove(username, realm)

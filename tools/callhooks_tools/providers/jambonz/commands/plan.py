@@ -127,7 +127,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     press: Annotated[list[str] | None, typer.Option(help="Keys for the next gather; repeatable.")] = None,
     script: Annotated[
-        Path | None, typer.Option(help="Read further decisions from this file; see docs/phone.md.")
+        Path | None, typer.Option(help="Read more actions of the caller from this file; see docs/phone.md.")
     ] = None,
     name: CallerName = "Jane Doe",
     header: Headers = None,

@@ -33,7 +33,7 @@ class Verb:
     data: Mapping[str, JsonValue]
 
     def text(self, name: str) -> str | None:
-        """Return a text member; `None` if it is not text."""
+        """Return a string member; `None` if it is not a string."""
         value = self.data.get(name)
         return value if isinstance(value, str) else None
 
@@ -53,7 +53,7 @@ class Verb:
         return value if isinstance(value, dict) else {}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts of a member that is text or a list."""
+        """Return the strings of a member that is a string or a list."""
         value = self.data.get(name)
         return tuple(item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
 

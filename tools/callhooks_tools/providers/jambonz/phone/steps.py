@@ -48,7 +48,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A text that was spoken."""
+    """Text that was spoken."""
 
     side: Side
     text: str

@@ -156,7 +156,7 @@ class _Builder:
         for name in schema.keys() - set(VARIABLE_MEMBERS):
             self._report((*place, name), f"unknown member{did_you_mean(name, VARIABLE_MEMBERS)}")
         if not isinstance(schema.get("description"), str):
-            self._report((*place, "description"), "must be a text: jambonz's portal shows it")
+            self._report((*place, "description"), "must be a string: jambonz's portal shows it")
         for flag in ("required", "obscure"):
             if not isinstance(schema.get(flag, False), bool):
                 self._report((*place, flag), "must be true or false")
@@ -284,7 +284,7 @@ class _Builder:
     def _texts(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
         texts = written if isinstance(written, list) else [written]
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            self._report(place, "must be a text (* matches anything) or a list of texts")
+            self._report(place, "must be a string (* matches anything) or a list of strings")
         return [text for text in texts if isinstance(text, str)]
 
     def _calendar_names(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:

@@ -95,7 +95,7 @@ def read_document(path: Path) -> PlanDocument:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
-        hint = "; a text with , : ? # { } [ or ] needs quotes"
+        hint = "; a string with , : ? # { } [ or ] needs quotes"
         raise PlanProblems([PlanProblem(f"not YAML: {reason}{hint}", line=mark.line + 1 if mark else None)]) from error
     except RecursionError as error:
         raise PlanProblems([PlanProblem("nested too deeply")]) from error
@@ -124,7 +124,7 @@ def place_text(place: PlanPath) -> str:
 
 
 def _with_pairs_joined(text: str) -> str:
-    """Join the surrogate pairs in a text, so that an emoji written as two escapes is one character, as in JSON."""
+    """Join the surrogate pairs in a string, so that an emoji written as two escapes is one character, as in JSON."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -193,11 +193,13 @@ class _NodeReader:
         if isinstance(value, str):
             return _with_pairs_joined(value)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_NUMBER:
-            self.problems.append(PlanProblem("the number is too large; if it is a text, put it in quotes", place, line))
+            self.problems.append(
+                PlanProblem("the number is too large; if it is a string, put it in quotes", place, line)
+            )
             return None
         if value is None or isinstance(value, bool | int | float):
             return value
         self.problems.append(
-            PlanProblem(f"{node.value!r} is neither a text nor a number; put it in quotes", place, line)
+            PlanProblem(f"{node.value!r} is neither a string nor a number; put it in quotes", place, line)
         )
         return None

@@ -163,14 +163,14 @@ class FlowReader:
     def _repeat(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         known = ("repeat", "say", "then")
         for name in written.keys() - set(known):
-            quotes = "; put a text with a comma in quotes" if written[name] is None else ""
+            quotes = "; put a string with a comma in quotes" if written[name] is None else ""
             self.report((*place, name), f"unknown member{did_you_mean(name, known) or quotes}")
         times, say = written["repeat"], written.get("say")
         if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_REPEATS:
             self.report((*place, "repeat"), f"must be a number from 1 to {MAX_REPEATS}")
             times = 1
         if say is not None and (not isinstance(say, str) or not say.strip()):
-            self.report((*place, "say"), "must be a text")
+            self.report((*place, "say"), "must be a string")
         if "then" not in written:
             self.report(place, "needs then: the target after the last repeat, such as end or a flow")
             return "continue", ()
@@ -293,7 +293,7 @@ class _HookReader:
             return value
         name = self._name(path)
         url = self._link(name, value, place)
-        # The JSON Schema of a target rejects a text here, although the server accepts it.
+        # The JSON Schema of a target rejects a string here, although the server accepts it.
         return {"url": url, "method": "POST"} if path[:1] == ("target",) else url
 
     def _name(self, path: tuple[str, ...]) -> str:

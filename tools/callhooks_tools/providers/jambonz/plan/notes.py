@@ -51,7 +51,7 @@ def public_numbers(plan: Plan) -> Iterator[PlanProblem]:
 
 
 def is_phone_number(value: object) -> bool:
-    """Return whether a value is a phone number in any notation, a list of them, or a text that contains one."""
+    """Return whether a value is a phone number in any notation, a list of them, or a string that contains one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return False
     if isinstance(value, int):

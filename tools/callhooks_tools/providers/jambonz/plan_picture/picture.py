@@ -107,7 +107,7 @@ def to_mermaid(graph: Graph) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    """Escape a text for Mermaid, Markdown and HTML: all but letters, digits, spaces and commas become codes."""
+    """Escape a string for Mermaid, Markdown and HTML: all but letters, digits, spaces and commas become codes."""
     text = clean(text)
     if len(text) > _MERMAID_LINE:
         text = text[: _MERMAID_LINE - 1].rstrip() + "…"

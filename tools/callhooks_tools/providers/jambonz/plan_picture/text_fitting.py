@@ -20,7 +20,7 @@ _WIDTHS = {
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the maximum width of a text in pixels, in the usual sans-serif fonts."""
+    """Return the maximum width of a string in pixels, in the usual sans-serif fonts."""
     return sum(map(_ems, text)) * size * (1.15 if bold else 1)
 
 
@@ -42,7 +42,7 @@ def clean(text: str) -> str:
 
 
 def wrap(text: str, width: float, size: float, lines: int, *, bold: bool = False) -> list[str]:
-    """Break a text into at most `lines` lines of a width; an ellipsis replaces the rest."""
+    """Break a string into at most `lines` lines of a width; an ellipsis replaces the rest."""
     found: list[str] = []
     rest = clean(text)
     while rest and len(found) < lines:

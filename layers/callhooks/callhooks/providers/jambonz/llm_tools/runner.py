@@ -1,4 +1,4 @@
-"""Execution of tools, once for each request: a tool may change something, so Powertools' idempotency guards it.
+"""Run the tools of each request only once (Powertools idempotency), because a tool may have side effects.
 
 The request is recorded before its tools run, and their outcomes are added afterwards. A duplicate gets the same
 outcomes, errors included: a tool that failed half way may have changed something. The model can send a new request.

@@ -2,7 +2,7 @@
 
 A tool is a public function in a module of one folder. The first paragraph of its docstring is its description, and its
 annotated parameters are its arguments. callhooks fills in a parameter annotated with `ToolCall`; the model does not see
-it. Every error becomes a `ToolOutcome` with a text for the model.
+it. Every error becomes a `ToolOutcome` with a message for the model.
 """
 
 from __future__ import annotations

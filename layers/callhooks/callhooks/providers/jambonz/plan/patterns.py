@@ -1,4 +1,4 @@
-"""Patterns of a plan: parties, digits, texts and spoken phrases."""
+"""Patterns of a plan: parties, digits, strings and spoken phrases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PartyPattern(NamedTuple):
 
 
 class TextPattern(NamedTuple):
-    """Case-insensitive pattern for a text, in which `*` matches anything."""
+    """Case-insensitive pattern for a string, in which `*` matches anything."""
 
     parts: tuple[str, ...]
 
@@ -76,12 +76,12 @@ def parse_digits(keys: str) -> PartyPattern:
 
 
 def parse_text_pattern(text: str) -> TextPattern:
-    """Parse a pattern for a trunk, an application or a header: a text in which `*` matches anything."""
+    """Parse a pattern for a trunk, an application or a header: a string in which `*` matches anything."""
     return TextPattern(tuple(text.strip().casefold().split("*")))
 
 
 def spoken_words(text: str) -> str:
-    """Normalise a text for the search for phrases: its words in lower case, without punctuation."""
+    """Normalise text for the search for phrases: its words in lower case, without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\u2019", "")
     return " ".join("".join(letter if letter.isalnum() else " " for letter in folded).split())
 

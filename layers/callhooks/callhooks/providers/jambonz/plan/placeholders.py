@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"\s*<?\s*([a-z][a-z0-9+.-]*://|(sips?|tel|mailto):)", re.
 
 
 class TextContext(Enum):
-    """Position of a text in a verb, which determines the characters that are dangerous in it."""
+    """Position of a string in a verb, which determines the characters that are dangerous in it."""
 
     PLAIN = "plain"
     SPEECH = "speech"
@@ -68,7 +68,7 @@ class Values(Protocol):
 
 
 class Placeholder(NamedTuple):
-    """A placeholder in a text; `before` is the text before it, `is_all` says that there is no other text."""
+    """A placeholder in a string; `before` is the text before it, `is_all` says that there is no other text."""
 
     name: str
     form: str | None
@@ -78,7 +78,7 @@ class Placeholder(NamedTuple):
 
 
 def placeholders_in(text: str) -> Iterator[Placeholder]:
-    """Yield the placeholders of a text, in order."""
+    """Yield the placeholders of a string, in order."""
     for found in _PLACEHOLDER.finditer(text):
         if found["name"]:
             yield Placeholder(
@@ -87,13 +87,13 @@ def placeholders_in(text: str) -> Iterator[Placeholder]:
 
 
 def stray_braces(text: str) -> Iterator[str]:
-    """Yield malformed placeholders in a text: `{caller-name}`, `{ from }`, `{from`."""
+    """Yield malformed placeholders in a string: `{caller-name}`, `{ from }`, `{from`."""
     left = _PLACEHOLDER.sub(lambda found: " " * len(found.group()), text)
     yield from (found.group().strip() for found in _LOOKS_LIKE_A_PLACEHOLDER.finditer(left))
 
 
 def context_of(key: str, within: str, text: str) -> TextContext:
-    """Return the context of a text, from its member's name, the member or verb around it, and its beginning."""
+    """Return the context of a string, from its member's name, the member or verb around it, and its beginning."""
     if within in OWN_DATA:
         return TextContext.PLAIN
     if key in _SPOKEN:
@@ -108,7 +108,7 @@ def context_of(key: str, within: str, text: str) -> TextContext:
 
 
 def fill_in(text: str, place: TextContext, values: Values) -> Value:
-    """Replace the placeholders in a text.
+    """Replace the placeholders in a string.
 
     If the text consists of one variable and is neither spoken nor dialled, the result keeps the variable's type.
     """
