@@ -6,7 +6,7 @@ import io
 import json
 import shlex
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,15 +61,15 @@ class Account:
         self.client("secretsmanager").put_secret_value(SecretId=SECRET_IDS[member], SecretString=text)
 
     @contextmanager
-    def changed_variables(self, function: str, change: Callable[[dict[str, str]], object]) -> Iterator[None]:
-        """Change the variables in a function's environment, and restore them afterwards."""
+    def changed_variable(self, function: str, name: str, value: str | None) -> Iterator[None]:
+        """Change a variable in a function's environment or remove it, and restore it afterwards."""
         client = self.client("lambda")
         known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        change(changed := dict(known))
-        for variables in (changed, known):
-            client.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
-            if variables is changed:
-                yield
+        others = {other: kept for other, kept in known.items() if other != name}
+        changed = others if value is None else {**others, name: value}
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
+        yield
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
 
     def without(self, logical_id: str) -> Deployment:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]
@@ -342,14 +342,14 @@ class TestFunctions:
 
     def test_with_a_variable_that_does_not_match_the_stack_are_reported(self, account: Account) -> None:
         for variable in ("EVENTS_TABLE", "SPILL_QUEUE", "PUBLIC_URL", "BIRD_CREDENTIALS"):
-            with account.changed_variables("BirdVoiceFunction", lambda known, name=variable: known.update({name: "x"})):
+            with account.changed_variable("BirdVoiceFunction", variable, "x"):
                 finding = only(function_findings(account.deployment))
             assert f"The variable {variable} in its environment does not match the stack: it is x" in finding
 
     @pytest.mark.parametrize("function", FUNCTIONS)
     def test_without_a_variable_of_the_template_are_reported(self, function: str, account: Account) -> None:
         for variable in variables_of(function):
-            with account.changed_variables(function, lambda known, name=variable: known.pop(name)):
+            with account.changed_variable(function, variable, None):
                 finding = only(function_findings(account.deployment))
             impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
             assert finding.startswith(f"function {function}: Its environment has no {variable}: {impact}.")
