@@ -239,7 +239,10 @@ class TestRebuilding:
                 return False
 
         rebuilt = rebuild_call(Busy(projection.aws.dynamodb, TABLE), PK)
-        assert (rebuilt.result, rebuilt.problem) == (Result.FAILED, "Busy: its events come in too fast, try again")
+        assert (rebuilt.result, rebuilt.problem) == (
+            Result.FAILED,
+            "CallBusy: its events arrive too fast; try again later",
+        )
 
     def test_reports_a_call_without_events_and_one_that_cannot_be_folded(
         self, projection: Projection, calls: CallStore, right: Item

@@ -109,7 +109,8 @@ class TestTemporaryFailure:
         assert len(api.requests) == 3
         assert pauses == list(PAUSES[:2])
         pauses.clear()
-        for number, change in enumerate((client.post, client.patch, partial(client.put, idempotent=False)), start=4):
+        changes: list[Callable[..., object]] = [client.post, client.patch, partial(client.put, idempotent=False)]
+        for number, change in enumerate(changes, start=4):
             api.faults = [fault]
             with pytest.raises(Unreachable) as failed:
                 change("/things", FORM)

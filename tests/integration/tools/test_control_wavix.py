@@ -96,7 +96,8 @@ def test_a_call_detail_record_may_appear_late(control: WavixControl, api: WavixA
 
 
 def test_an_invalid_list_of_calls_is_an_error(control: WavixControl, api: WavixApi) -> None:
-    for body in ({}, {"calls": {}}, {"calls": [1]}, {"calls": [{}]}, [], "calls", None):
+    bodies: list[object] = [{}, {"calls": {}}, {"calls": [1]}, {"calls": [{}]}, [], "calls", None]
+    for body in bodies:
         api.faults = [Reply(200, body)]
         with pytest.raises(Unexpected):
             control.list_calls()

@@ -62,16 +62,14 @@ class Account:
 
     @contextmanager
     def changed_variable(self, function: str, name: str, value: str | None) -> Iterator[None]:
-        """Change a variable in a function's environment, or remove it, and restore it afterwards."""
+        """Change a variable in a function's environment or remove it, and restore it afterwards."""
         client = self.client("lambda")
         known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        changed = {other: kept for other, kept in known.items() if other != name}
-        if value is not None:
-            changed[name] = value
-        for variables in (changed, known):
-            client.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
-            if variables is changed:
-                yield
+        others = {other: kept for other, kept in known.items() if other != name}
+        changed = others if value is None else {**others, name: value}
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
+        yield
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
 
     def without(self, logical_id: str) -> Deployment:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]

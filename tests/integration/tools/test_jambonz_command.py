@@ -117,7 +117,8 @@ class TestWebhookSecret:
 
     def test_that_is_missing_or_invalid_is_not_added(self, command: Command, api: JambonzApi) -> None:
         before = SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read()
-        for body in ({}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"):
+        bodies: list[object] = [{}, {"webhook_secret": None}, {"webhook_secret": " "}, [], "wh_secret_x"]
+        for body in bodies:
             api.faults = [Reply(200, body)]
             assert failed(command("webhook-secret")).startswith("jambonz sent an unexpected response: ")
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read() == before

@@ -71,7 +71,8 @@ class TestACallEvent:
         media = {name: stored.details[name] for name in ("media", "media_status", "digits") if name in stored.details}
         assert media == details
         assert ("playback_id" in stored.details) is (media["media"] == "audio")
-        for payload in (None, {}, [], "audio", {"type": 5, "payload": "x"}, {"payload": None}):
+        odd: list[object] = [None, {}, [], "audio", {"type": 5, "payload": "x"}, {"payload": None}]
+        for payload in odd:
             document = {**document_of("wavix", f"on_call_event_{name}"), "event_payload": payload}
             assert wavix().stored(document)["kind"] == "call.media", "the payload is not required"
 

@@ -43,7 +43,7 @@ MAX_CLOCK_LEAD = timedelta(seconds=60)
 SECRET_REFRESH_INTERVAL = timedelta(seconds=REFRESH_INTERVAL_SECONDS)
 """After a function has read its secrets, it does not read them again for this long, even if a check fails."""
 MAX_ANSWER_SECONDS = 10
-"""How long jambonz waits for an answer while the caller hears silence."""
+"""Longest wait of a telephony server for an answer while the caller hears silence."""
 SPILL_TIMEOUT_SECONDS = 10.0
 PROJECTION_TIMEOUT_SECONDS = 30.0
 PUBLISHING_TIMEOUT_SECONDS = 8.0

@@ -180,6 +180,10 @@ class Phone:
         )
         self.new_calls = Container(self.table, self.secrets, self.clock, self.plan)
 
+    @property
+    def database(self) -> Table:
+        return self.table
+
     def receive(self, event: Event) -> Answer:
         """Deliver an action hook unchanged."""
         return Answer(**self.receiver.receive(event))

@@ -102,6 +102,7 @@ def test_every_recorded_event_is_stored_under_its_call_with_its_raw_body(name: s
     assert stored["occurred_at"].startswith(("2026-11-21T06:30:0", "2026-11-21T06:31:2"))
 
 
+ODD_HEADERS: list[object] = [None, [], "Q.850;cause=16", {}, 5]
 DETAILS: dict[str, dict[str, object]] = {
     "call_status_dial_leg_ringing": {"parent_call_sid": CALL},
     "call_status_inbound_completed": {
@@ -166,7 +167,7 @@ def test_a_recorded_event_has_its_details(name: str) -> None:
                 ({"reason": "Q.850;because=16"}, None),
                 ({"reason": ["Q.850;cause=16"]}, None),
                 ({"reason": None}, None),
-                *((odd, None) for odd in (None, [], "Q.850;cause=16", {}, 5)),
+                *((odd, None) for odd in ODD_HEADERS),
             ]
         ),
     ],

@@ -9,8 +9,6 @@ from callhooks.providers.jambonz.llm_tools.toolbox import PreparedCall, ToolOutc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile import texts
-from tests.hostile import values as json_values
 from tests.properties import examples
 from tests.tool_caller import FakeEvents, ToolContainer, call_with, tool_event, toolbox_of
 
@@ -24,6 +22,12 @@ REQUIRED = {
 }
 """Without this `type`, at the top level or under `data`, the adapter drops the response."""
 
+texts = st.text(st.characters(), max_size=40)  # lone surrogates included
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
 names = st.sampled_from(["count", "echo"]) | texts
 calls = st.fixed_dictionaries({}, optional={"id": texts | json_values, "name": names, "args": json_values})
 hooks = st.fixed_dictionaries(
