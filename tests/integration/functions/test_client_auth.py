@@ -30,7 +30,7 @@ def posted(document: object, request_id: str = "request-1") -> Event:
 
 @pytest.fixture
 def table(aws: Aws) -> ClientTable:
-    """The table of clients, with the client jane."""
+    """The clients table, with the client jane."""
     table = ClientTable(aws.dynamodb, CLIENTS_TABLE)
     assert table.put(client(expires=1800, application_sid="72c5c38f"), replace=False)
     return table

@@ -56,7 +56,7 @@ class Killed(BaseException):
 
 
 class Table(FakeTable):
-    """The table of events, with GetItem; `fault` makes it fail."""
+    """The events table, with GetItem; `fault` makes it fail."""
 
     def get_item(self, *, Key: Any, ConsistentRead: bool, **_: object) -> dict[str, Any]:  # noqa: N803
         assert ConsistentRead

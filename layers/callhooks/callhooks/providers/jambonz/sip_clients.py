@@ -29,7 +29,7 @@ FAILURE_RETENTION = timedelta(hours=2)
 
 
 class ClientsUnavailable(CallhooksError):
-    """The table of clients is not available. The message is the error's type and contains no client data."""
+    """The clients table is not available. The message is the error's type and contains no client data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def client_of(item: Item) -> Client:
 
 
 class ClientStore:
-    """Access to the table of clients for their authentication. Each method makes one request."""
+    """Access to the clients table for their authentication. Each method makes one request."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client

@@ -111,7 +111,7 @@ class ToolRunner:
                 logger.error("the outcome of a tool could not be recorded", extra={"failure": failure})
                 return ran
             logger.error(
-                "a tool was not run: without the table of tool calls it could run twice", extra={"failure": failure}
+                "a tool was not run: without the tool calls table it could run twice", extra={"failure": failure}
             )
             return [CANNOT_RUN] * len(ready)
 
