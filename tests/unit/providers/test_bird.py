@@ -192,7 +192,7 @@ VECTORS = {
 
 
 def forgeries(event: Event) -> Iterator[Event]:
-    """Yield a delivery with each change of what its signature covers, and with wrong signatures."""
+    """Yield a delivery with each part covered by its signature changed, and with wrong signatures."""
     signature, timestamp, body = event["headers"][SIGNATURE_HEADER], event["headers"][TIMESTAMP_HEADER], event["body"]
     for at, letter in enumerate(signature):
         for other in {"A", "B", "z", "-", "=", chr(ord(letter) ^ 1)} - {letter}:

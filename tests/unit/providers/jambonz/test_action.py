@@ -257,7 +257,7 @@ class TestTheNextVerbs:
             ({"reason": "error", "details": "no recognizer"}, ["gather", "hangup"]),
         ],
     )
-    def test_are_those_of_the_branch_or_otherwise(
+    def test_come_from_the_branch_or_otherwise(
         self, phone: Phone, outcome: dict[str, object], verbs: list[str]
     ) -> None:
         assert [verb["verb"] for verb in phone.post_to_hook(phone.call(), **outcome)] == verbs

@@ -35,7 +35,7 @@ class ControlFailed(Exception):
 
     summary: ClassVar[str] = "request failed"
     remedy: ClassVar[str] = ""
-    """What the user can do about it."""
+    """Next step for the user."""
 
     def __init__(self, provider: str, *, status: int | None = None, message: str = "") -> None:
         super().__init__(provider, status, message)

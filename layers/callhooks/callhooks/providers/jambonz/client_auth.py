@@ -80,7 +80,7 @@ class ClientAttempt(Document):
 
     @property
     def is_supported(self) -> bool:
-        """Whether the digest is of the kind that jambonz requests: MD5, with no qop or with `auth`.
+        """True if the digest is of the kind that jambonz requests: MD5, with no qop or with `auth`.
 
         Colons in `nonce` or `nc` are rejected: the same response could be split in two ways and used twice.
         """

@@ -57,7 +57,7 @@ class CallHook(CallInfo, defer_build=False):
 
     @property
     def is_first_webhook(self) -> bool:
-        """Whether this is the first request for verbs. `redirect` and REST updates use the same hook later.
+        """True if this is the first request for verbs. `redirect` and REST updates use the same hook later.
 
         feature-server 0.9.8 sends `sip`, `defaults` and `env_vars` only with the first webhook, and `fs_sip_address`
         without them only with later ones. The status is not enough: a `redirect` before the answer is still `trying`.
