@@ -196,6 +196,22 @@ class TestAnInterruptedReplay:
         assert stack.replay("--resume").exit_code == 0
         assert stack.ids() == [id_of(event) for event in CALL]
 
+    def test_stops_soon_if_the_bus_hangs(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        clients: list[Any] = []
+        stack.store(CALL)
+        create = stack.session.client
+
+        def recorded(name: str, **options: Any) -> Any:
+            client: Any = create(name, **options)  # type: ignore[call-overload]
+            clients.append(client)
+            return client
+
+        monkeypatch.setattr(stack.session, "client", recorded)
+        assert stack.replay().exit_code == 0
+        (config,) = (client.meta.config for client in clients if client.meta.service_model.service_name == "events")
+        assert (config.connect_timeout, config.read_timeout) == (1, 3)
+        assert config.retries["total_max_attempts"] == 1
+
 
 def refuse(**_: object) -> None:
     raise EndpointConnectionError(endpoint_url="")
