@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from callhooks_tools.doctor.secrets import CONSOLE_SECRET
 from callhooks_tools.stack.deployment import DEPTH, IMPATIENT, Deployment, depth_of
 from callhooks_tools.stack.findings import (
     Finding,
@@ -155,7 +156,9 @@ def _layers(deployment: Deployment, check: str, function: StackResource, attache
 def _expected_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
     """Return the variables that the template sets from resources and parameters: ids and settings, never secrets."""
     ids = {one.logical_id: one.physical_id for one in deployment.resources}
-    known = {**ids, **deployment.outputs.secrets, **deployment.outputs.parameters}
+    # The local engine's physical id of a secret is its name, not its ARN.
+    console = {CONSOLE_SECRET: deployment.outputs.console_credentials}
+    known = {**ids, **deployment.outputs.secrets, **console, **deployment.outputs.parameters}
     sources = {
         name: value.get("Ref") or str(value.get("Fn::GetAtt")).removesuffix(".Id")
         for name, value in variables_of(function).items()
