@@ -137,7 +137,7 @@ def test_forget_deletes_one_person_only(projection: Projection) -> None:
 
     done = projection.running.command("forget", theirs, "--yes")
     assert done.returncode == 0, done.stderr
-    assert "calls from or to it             1" in done.stdout
+    assert "calls as caller or callee       1" in done.stdout
     assert theirs not in done.stdout + done.stderr
     keys = {(item["pk"]["S"], item["sk"]["S"]) for item in projection.running.items()}
     assert keys == {(item["pk"]["S"], item["sk"]["S"]) for item in before if item["pk"]["S"] != forgotten}

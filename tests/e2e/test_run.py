@@ -214,9 +214,9 @@ Keys: TypeAlias = Callable[[RunningStack], Credentials | None]
 
 # tests/unit/tools/local/test_engine_guard.py has the other cases.
 REJECTED: dict[str, tuple[Keys, dict[str, str], str]] = {
-    "the well-known key": (lambda _: Credentials("test", "test"), {}, "not one of this run"),
-    "derived keys of a function": (keys_derived_from_names, {}, "not one of this run"),
-    "no signature": (lambda _: None, {}, "must be signed"),
+    "the well-known key": (lambda _: Credentials("test", "test"), {}, "does not belong to this local stack"),
+    "derived keys of a function": (keys_derived_from_names, {}, "does not belong to this local stack"),
+    "no signature": (lambda _: None, {}, "exactly one signature"),
     "a web page": (own_keys, {"Origin": "https://example.com"}, "web pages"),
     "another name": (own_keys, {"Host": "example.com"}, "127.0.0.1, localhost"),
 }
