@@ -85,7 +85,7 @@ class TestDelivery:
 
     @property
     def name(self) -> str:
-        """The provider and the kind of delivery, such as `jambonz new call`."""
+        """The provider and the kind of delivery."""
         return f"{self.provider.title} {self.sample.title}"
 
     @property
