@@ -133,7 +133,8 @@ def test_the_duration_of_a_call_under_way_is_counted_up(double: CallLogDouble, v
     double.store(under_way(answered=True, ago=20))
     talk = visitor.signed_in().locator("#rows td.talk")
     first = talk.inner_text()
-    assert first in ("0:16", "0:17", "0:18")
+    # A slow machine reads it some seconds later.
+    assert "0:16" <= first <= "0:30"
     expect(talk).not_to_have_text(first, timeout=3 * SECONDS)
 
 
