@@ -26,6 +26,8 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 _MISSING = (
     "No Chromium found. Install it (`apt-get install chromium`), or set CHROMIUM to the path of Chromium or Chrome."
 )
+OTHER_HOST = "console.localhost"
+"""Chromium resolves it to 127.0.0.1 and trusts it without TLS; for the page it is not the local stack's address."""
 _ARGUMENTS = (
     "--disable-quic",
     "--no-first-run",

@@ -14,7 +14,7 @@ from callhooks.calls.call import Outcome
 from callhooks.events.call_event import Detail, Kind
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import NOW, Visitor, screenshot
+from tests.browser.conftest import NOW, OTHER_HOST, Visitor, screenshot, sign_in
 from tests.browser.double import CallLogDouble
 from tests.browser.recordings import (
     ANSWERED_CALL,
@@ -279,6 +279,26 @@ def test_a_day_without_calls_explains_how_to_send_one(visitor: Visitor) -> None:
     expect(page.locator("#empty")).to_contain_text("No calls match these filters")
     page.locator("#empty").get_by_role("button", name="Clear filters").click()
     expect(page.locator("#empty")).to_contain_text("No calls yet today")
+
+
+def test_a_day_without_calls_of_a_deployed_stack_suggests_the_doctor(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.goto(visitor.double.url.replace("127.0.0.1", OTHER_HOST))
+    sign_in(page)
+    expect(page.locator("#empty")).to_contain_text("callhooks doctor --stack NAME")
+    expect(page.locator("#empty")).not_to_contain_text("callhooks send")
+
+
+def test_a_first_load_that_fails_shows_no_calls_and_is_retried(double: CallLogDouble, visitor: Visitor) -> None:
+    a_day(double, 5)
+    page = visitor.signed_in()
+    double.fault = 503
+    page.reload()
+    expect(page.locator("#list-heading")).to_have_text("Cannot load calls.")
+    expect(page.locator("#trouble")).to_contain_text("Retrying…")
+    expect(page.locator("#trouble")).not_to_contain_text("Showing the last data")
+    double.fault = None
+    expect(page.locator("#rows tr")).to_have_count(5, timeout=POLLED)
 
 
 def test_an_outage_is_reported_and_the_page_recovers(double: CallLogDouble, visitor: Visitor) -> None:

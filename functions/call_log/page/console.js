@@ -1687,10 +1687,12 @@ function failed(error) {
   showSignedIn();
   const trouble = find("trouble");
   const words = errorText(error);
-  const text = error instanceof ApiError && error.status < 500 ? words : `${words} Showing the last data received. Retrying…`;
+  const isEmpty = find("list").hasAttribute("aria-busy");
+  const next = isEmpty ? "Retrying…" : "Showing the last data received. Retrying…";
+  const text = error instanceof ApiError && error.status < 500 ? words : `${words} ${next}`;
   if (trouble.textContent !== text) trouble.textContent = text;
   trouble.hidden = false;
-  if (find("list").hasAttribute("aria-busy")) {
+  if (isEmpty) {
     find("list").removeAttribute("aria-busy");
     find("rows").replaceChildren();
     find("list-heading").textContent = "Cannot load calls.";

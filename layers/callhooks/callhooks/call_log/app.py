@@ -173,7 +173,7 @@ class CallLog:
 
 
 def _match_route(path: str, *, mapped: str) -> MatchedRoute:
-    """Return the route of a path. An API mapping may prefix the path with that of the public address."""
+    """Return the route of a path. An API mapping may prefix the path with the path of PublicUrl."""
     path = path.removeprefix(mapped) if path.startswith(f"{mapped}/") else path
     provider, _, call_id = path.removeprefix(f"{LIST}/").partition("/")
     if path.startswith(f"{LIST}/") and provider and call_id:

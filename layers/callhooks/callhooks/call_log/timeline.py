@@ -37,7 +37,7 @@ class TimelineEvent(BaseModel):
     )
     received_at: Moment
     details: Mapping[str, str | bool | int | Decimal] = Field(
-        description="Further values from the body; numbers with decimals are strings"
+        description="Further values of the delivery; numbers with decimals are strings"
     )
     body: str | None = Field(description="Raw body, as text or base64")
     body_is_base64: bool = Field(description="true if the body is not UTF-8 and therefore sent as base64")

@@ -103,7 +103,7 @@ class Call(CallSummary):
     """A call with all members. Times are the provider's if it sends them, otherwise the times of arrival."""
 
     ringing_at: Moment | None = None
-    hold_seconds: Seconds | None = Field(None, description="Time on hold; null if the call was never on hold")
+    hold_seconds: Seconds | None = Field(None, description="Time on hold; null if no hold was reported")
     cause_code: int | None = Field(None, description="Why the call ended: the Q.850 cause")
     sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
     ended_by: str | None = Field(None, description="Who ended the call, in the provider's words")

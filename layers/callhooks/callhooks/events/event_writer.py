@@ -39,7 +39,7 @@ class EventWriter:
 
     Args:
         store: the events table.
-        spill_queue: the queue for items that DynamoDB rejects.
+        spill_queue: the queue for items that could not be written.
     """
 
     def __init__(self, store: EventStore, spill_queue: SpillQueue) -> None:

@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 CANNOT_AUTHENTICATE = "The sender cannot be authenticated at the moment."
 CANNOT_STORE = "The event could not be stored."
-"""Details of the two 503 answers, which `callhooks doctor` tells apart."""
+"""Details of the two 503 answers. `callhooks doctor` distinguishes them."""
 _PERMANENT_REJECTIONS = ("ValidationException", "SerializationException")
 
 
@@ -38,7 +38,7 @@ class CallhooksError(Exception):
 class HttpProblem(CallhooksError):
     """A request that ends with an error response.
 
-    `detail` goes to the sender and never repeats request data. `reason` goes to the log and the metric; it is one of a
+    `detail` goes to the sender and never repeats request data, except a valid name of an unknown parameter. `reason` goes to the log and the metric; it is one of a
     few fixed strings. `log_fields` go only to the log.
     """
 

@@ -23,7 +23,7 @@ class StoreSettings(NamedTuple):
 
 
 class SpillSettings(NamedTuple):
-    """The URL of the spill queue, for events that DynamoDB rejects."""
+    """The URL of the spill queue, for events that could not be written to the table."""
 
     spill_queue_url: str
 

@@ -134,9 +134,9 @@ class TestAFunction:
         [
             ("def f(): pass", "no docstring"),
             ("def f(a):\n 'x'", "the parameter a without a type"),
-            ("def f(*a: int):\n 'x'", "every parameter must accept a keyword"),
-            ("def f(**a: int):\n 'x'", "every parameter must accept a keyword"),
-            ("def f(a: int, /):\n 'x'", "every parameter must accept a keyword"),
+            ("def f(*a: int):\n 'x'", "every parameter must be passable by name"),
+            ("def f(**a: int):\n 'x'", "every parameter must be passable by name"),
+            ("def f(a: int, /):\n 'x'", "every parameter must be passable by name"),
             ("async def f():\n 'x'", "is asynchronous"),
             ("def f(a: Missing):\n 'x'", "an annotation that cannot be read: NameError"),
             ("def f(a: object()):\n 'x'", "of a type that no model can fill in"),

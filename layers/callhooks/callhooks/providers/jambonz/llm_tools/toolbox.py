@@ -303,7 +303,7 @@ def _members_of(function: Callable[..., object]) -> tuple[dict[str, Any], tuple[
     context: list[str] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise InvalidTool(f"has the parameter {parameter}: every parameter must accept a keyword")
+            raise InvalidTool(f"has the parameter {parameter}: every parameter must be passable by name")
         if name not in hints:
             raise InvalidTool(f"has the parameter {name} without a type")
         if isinstance(parameter.default, FieldInfo):

@@ -112,10 +112,10 @@ class CallFacts:
         return value if value is not None or self._initial is None else self._initial.get(name)
 
     def _customer(self, key: str) -> str | None:
-        for member, lower_name in (("customerData", key), ("customerdata", key), ("customerdata", _snake_case(key))):
+        for member, name in (("customerData", key), ("customerdata", key), ("customerdata", _snake_case(key))):
             data = self._document.get(member)
-            if isinstance(data, dict) and lower_name in data:
-                return _text(data[lower_name])
+            if isinstance(data, dict) and name in data:
+                return _text(data[name])
         return None
 
 

@@ -75,7 +75,7 @@ class VerbOutcome(NamedTuple):
 def outcome_of(hook: str, document: Mapping[str, object]) -> VerbOutcome:
     """Read the outcome from the parsed body of a hook; `hook` as in `OUTCOMES`.
 
-    A missing or unknown outcome gets a name that no plan uses.
+    A missing or unknown outcome has no name that a plan can use.
     """
     read = _READERS.get(hook)
     if read is not None:
