@@ -26,9 +26,10 @@ PHRASES = {
     re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE): suggestion
     for pattern, suggestion in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["prose"].items()
 }
-_QUOTED = re.compile(r"`[^`]*`|\"[^\"\n]*\"")
+_QUOTED = re.compile(r"`[^`\n]*`|\"[^\"\n]*\"")
 _CODE_BLOCK = re.compile(r"^```.*?^```$|^ {4}[^\n]*$|^>[^\n]*$", re.DOTALL | re.MULTILINE)
 _JAVASCRIPT_PROSE = re.compile(r"//[^\n]*|/\*.*?\*/|`[^`]*`|\"[^\"\n]*\"|'[^'\n]*'", re.DOTALL)
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DOCSTRING_START = re.compile(r"(What|Where|Whether|Who|Whom|Whose)\b")
 
 
@@ -61,17 +62,36 @@ def find_in_javascript(source: str) -> Iterator[Finding]:
 
 def find_in_python(source: str) -> Iterator[Finding]:
     """Yield the findings in the comments, strings, docstrings and test names of a module."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield from find(_without(_QUOTED, token.string), token.start[0])
+    for first_line, comment in _comments_in(source):
+        yield from find(_without(_QUOTED, comment), first_line)
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Expr(ast.Constant(str() as text)) if start := _DOCSTRING_START.match(text):
                 yield Finding(node.lineno, start[0], "a verb in the imperative, or a noun")
             case ast.Constant(str() as text) if " " in text:
                 yield from find(_without(_QUOTED, text), node.lineno)
-            case ast.FunctionDef(name=name) if name.startswith("test_"):
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name.startswith("test_"):
                 yield from find(name.replace("_", " "), node.lineno)
+            case ast.ClassDef(name=name) if name.startswith("Test"):
+                yield from find(_CAPITAL.sub(" ", name), node.lineno)
+
+
+def _comments_in(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the first line and the text of each comment. A comment of several lines is one text."""
+    text, first_line, last = "", 0, (0, 0)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        row, column = token.start
+        if text and (row, column) == (last[0] + 1, last[1]):
+            text = f"{text}\n{token.string.lstrip('#')}"
+        else:
+            if text:
+                yield first_line, text
+            text, first_line = token.string, row
+        last = (row, column)
+    if text:
+        yield first_line, text
 
 
 def _without(pattern: re.Pattern[str], text: str) -> str:

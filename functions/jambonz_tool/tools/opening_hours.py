@@ -6,7 +6,7 @@ from callhooks.providers.jambonz.llm_tools.toolbox import ToolCall
 
 
 def opening_hours(call: ToolCall) -> object:
-    """Find out whether we are open now, and when we next open or close. Times are ISO 8601, in the calendar's time zone."""
+    """Find out whether we are open now, and when that changes. Times are ISO 8601, in the calendar's time zone."""
     calendars = []
     for name, is_open in call.plan.open_calendars(call.now).items():
         change = call.plan.next_change(name, call.now)

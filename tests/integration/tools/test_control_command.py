@@ -151,7 +151,8 @@ class TestHangup:
         assert done(command("hangup", *call)).endswith(" accepted the request to end the call.\n")
         assert getattr(apis, provider).calls == {}
         message = failed(command("hangup", *call))
-        assert "has no active call with this id: the call is over, or it belongs to another account (404)" in message
+        assert "has no active call with this id: the call is over, or the id is not one of this account" in message
+        assert "(404)" in message
 
 
 class TestAnswer:

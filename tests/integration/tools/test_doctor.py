@@ -488,6 +488,8 @@ class TestQueues:
             name, attributes = (arguments[arguments.index(f"--{one}") + 1] for one in ("queue-name", "attributes"))
             assert client.create_queue(QueueName=name, Attributes=json.loads(attributes))["QueueUrl"] == url
             assert reported(queue_findings(account.deployment)) == []
+            expected = {name: str(value).lower() for name, value in properties_of(logical_id).items()}
+            assert json.loads(attributes) | {"RedrivePolicy": ""} == expected | {"RedrivePolicy": ""}
             if redrive := properties_of(logical_id).get("RedrivePolicy"):
                 dead_letter_queue = redrive["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn")
                 assert json.loads(json.loads(attributes)["RedrivePolicy"]) == {

@@ -92,7 +92,7 @@ class TestApplication:
             assert message == (
                 f"jambonz cannot call {base}. It needs an https URL that it can reach. Use a stack in AWS "
                 "(--stack NAME), or start the local stack behind a tunnel: "
-                "callhooks run --parameter PublicUrl=https://<tunnel>\n"
+                "callhooks run --parameter PublicUrl=https://...\n"
             )
         assert api.requests == []
 

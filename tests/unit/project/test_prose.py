@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+from pathlib import Path
 
+import pytest
+import typer
+
+from tests import prose
 from tests.prose import find, find_in_javascript, find_in_markdown, find_in_python
 
 
@@ -52,6 +57,32 @@ def test_comments_strings_docstrings_and_test_names_of_modules_are_checked() -> 
     assert [(one.line, one.phrase) for one in sorted(find_in_python(module))] == [
         (1, "What"), (3, "Told"), (4, "told"), (7, "told"),
     ]  # fmt: skip
+
+
+def test_comments_of_several_lines_and_names_of_classes_are_checked() -> None:
+    module = "# It stops by\n# itself.\n\nclass TestWhoIsTold: pass\n\n\nasync def test_it_is_told(): pass\n"
+    assert [(one.line, one.phrase) for one in sorted(find_in_python(module))] == [
+        (1, "by itself"), (4, "Told"), (7, "told"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("page.md", "It is told.\n"), ("module.py", "# It is told.\n"), ("page.js", "// It is told.\n"),
+        ("template.yaml", "Description: It is told\n"),
+    ],
+)  # fmt: skip
+def test_the_check_fails_for_a_phrase_in_any_kind_of_file(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(prose, "ROOT", tmp_path)
+    with pytest.raises(typer.Exit) as ended:
+        prose.main()
+    assert ended.value.exit_code == 1
+    assert f'{name}:1: "told"' in capsys.readouterr().out
 
 
 def test_comments_and_strings_of_scripts_are_checked() -> None:

@@ -46,7 +46,7 @@ KindName = Annotated[
     typer.Argument(
         parser=checked_kind,
         metavar="KIND",
-        help="Kind of secret, such as console-password or a provider's name. An unknown kind lists all kinds.",
+        help="Kind of secret, such as console-password or a provider's name. Any other word lists all kinds.",
     ),
 ]
 

@@ -508,9 +508,10 @@ def publishing_findings(probe: Probe) -> Iterator[Finding]:
     while (more := probe.retry_queue_depth() - probe.retries_before) <= 0 and probe.monotonic() < until:
         probe.sleep(POLL_SECONDS)
     if more > 0:
+        events = "event" if more == 1 else "events"
         yield failure(
             PUBLISHING,
-            f"The calls were written, but {more} event{'s' if more > 1 else ''} went to the retry queue unpublished.",
+            f"The calls were written, but {more} {events} went to the retry queue: not published, or not projected.",
             "See the checks of permissions and the event bus above. "
             + probe.deployment.log_of("CallProjectorFunction", 'shows the cause at "not projected"'),
         )

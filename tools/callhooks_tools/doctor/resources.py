@@ -65,14 +65,16 @@ def function_findings(deployment: Deployment) -> Iterator[Finding]:
     client = deployment.session.client("lambda", config=IMPATIENT)
     functions = deployment.all_of("AWS::Lambda::Function")
     if not functions:
-        yield failure(FUNCTIONS, "The stack has no functions.", "Deploy this version: make deploy")
+        yield failure(FUNCTIONS, "The stack has no functions.", f"To add them, {deployment.redeploy}.")
         return
     found = (
         finding
         for function in functions
         for finding in catch_aws_errors(f"function {function.logical_id}", _function(deployment, client, function))
     )
-    yield from or_ok(found, FUNCTIONS, f"All {len(functions)} are active and configured as in the template.")
+    yield from or_ok(
+        found, FUNCTIONS, f"All {len(functions)} are active, with the variables and layers of the template."
+    )
 
 
 def _function(deployment: Deployment, client: LambdaClient, function: StackResource) -> Iterator[Finding]:
@@ -86,7 +88,7 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
         yield failure(
             check,
             f"Its state is {state}: it does not run. {configuration.get('StateReason', '')}".strip(),
-            "If it is Pending, run this command again in a minute. Otherwise deploy again: make deploy",
+            f"If it is Pending, run this command again in a minute. Otherwise {deployment.redeploy}.",
         )
     update = configuration.get("LastUpdateStatus", "Successful")
     if update != "Successful":
@@ -94,7 +96,7 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             check,
             f"Its last update is {update}: it may run older code. "
             f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
-            "If it is InProgress, run this command again in a minute. Otherwise deploy again: make deploy",
+            f"If it is InProgress, run this command again in a minute. Otherwise {deployment.redeploy}.",
         )
     variables = configuration.get("Environment", {}).get("Variables", {})
     yield from _environment(deployment, check, function, variables)
@@ -158,7 +160,9 @@ def _expected_variables(deployment: Deployment, function: str) -> Mapping[str, s
     ids = {one.logical_id: one.physical_id for one in deployment.resources}
     # The local engine's physical id of a secret is its name, not its ARN.
     console = {CONSOLE_SECRET: deployment.outputs.console_credentials}
-    known = {**ids, **deployment.outputs.secrets, **console, **deployment.outputs.parameters}
+    # CloudFormation shows parameters with NoEcho as asterisks.
+    parameters = {name: value for name, value in deployment.outputs.parameters.items() if value != "****"}
+    known = {**ids, **deployment.outputs.secrets, **console, **parameters}
     sources = {
         name: value.get("Ref") or str(value.get("Fn::GetAtt")).removesuffix(".Id")
         for name, value in variables_of(function).items()
@@ -185,7 +189,7 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
         yield failure(
             check,
             f"It has been deleted: {impact}.",
-            f"Deploy again: make deploy. If it is still missing: {NEW_STACK}",
+            f"To add it, {deployment.redeploy}. If it is still missing: {NEW_STACK}",
         )
         return
     state = source.get("State", "")
@@ -196,7 +200,7 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
         yield failure(
             check,
             f"Its state is {state}: {impact}.",
-            "Run this command again in a minute. If the state stays, deploy again: make deploy",
+            f"Run this command again in a minute. If the state stays, {deployment.redeploy}.",
         )
     result = source.get("LastProcessingResult", "")
     if result.upper().startswith("PROBLEM"):
@@ -219,7 +223,6 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
             )
 
 
-TEMPLATE_TABLES = ("EventsTable", "ClientsTable", "ToolCallsTable")
 BACKUP = (
     "AWS keeps a backup of the deleted table for 35 days (aws dynamodb list-backups --backup-type SYSTEM, then "
     "aws dynamodb restore-table-from-backup)."
@@ -238,10 +241,10 @@ def table_findings(deployment: Deployment) -> Iterator[Finding]:
     """Check that the tables accept items and, in AWS, that items expire and tables can be restored."""
     found = (
         finding
-        for logical_id in TEMPLATE_TABLES
+        for logical_id in DELETED_TABLES
         for finding in catch_aws_errors(f"table {logical_id}", _table(deployment, logical_id))
     )
-    yield from or_ok(found, TABLES, f"All {len(TEMPLATE_TABLES)} are active.")
+    yield from or_ok(found, TABLES, f"All {len(DELETED_TABLES)} are active.")
 
 
 def _table(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
@@ -325,7 +328,7 @@ ABANDONED_MESSAGES = {
 def _queue(deployment: Deployment, logical_id: str) -> Iterator[Finding]:
     check, url = f"queue {logical_id}", deployment.physical_id(logical_id)
     if url is None:
-        yield failure(check, "The stack does not have this queue.", "Deploy this version: make deploy")
+        yield failure(check, "The stack does not have this queue.", f"To add it, {deployment.redeploy}.")
         return
     client = deployment.session.client("sqs", config=IMPATIENT)
     reply = existing(lambda: client.get_queue_attributes(QueueUrl=url, AttributeNames=[*DEPTH, "QueueArn"]))
@@ -369,9 +372,9 @@ def _recreate_command(deployment: Deployment, client: SQSClient, logical_id: str
     """Return the command that creates a queue as the template does, with its old URL and ARN."""
     properties = properties_of(logical_id)
     attributes = {name: str(value).lower() for name, value in properties.items() if name != "RedrivePolicy"}
-    redrive = properties.get("RedrivePolicy", {"deadLetterTargetArn": {"Fn::GetAtt": ""}})
-    dead_letters = deployment.physical_id(redrive["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn"))
-    if dead_letters is not None:
+    redrive = properties.get("RedrivePolicy", {})
+    dead_letters = redrive and deployment.physical_id(redrive["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn"))
+    if dead_letters:
         account, name = dead_letters.split("/")[-2:]
         policy = {
             "deadLetterTargetArn": f"arn:{client.meta.partition}:sqs:{client.meta.region_name}:{account}:{name}",
@@ -390,8 +393,9 @@ def _recovery_steps(deployment: Deployment, logical_id: str, url: str, arn: str)
         "ProjectionDeadLetterQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. To "
         f"publish the events: {move} (see {OPERATIONS})",
         "ProjectionDiscardedQueue": f"Fix the cause. To update the calls: {deployment.callhooks('rebuild')}. To "
-        f"publish the missed events: {deployment.callhooks('replay --received --from <start of the outage>')}. Only "
-        f"then empty the queue: {deployment.aws(f'sqs purge-queue --queue-url {url}')} (see {OPERATIONS})",
+        f"publish the missed events: {deployment.callhooks('replay --received --from TIME')} (TIME: the start of the "
+        "outage). Only then empty the queue: "
+        f"{deployment.aws(f'sqs purge-queue --queue-url {url}')} (see {OPERATIONS})",
     }[logical_id]
 
 

@@ -87,7 +87,7 @@ def _role(
         f"template.yaml has under {logical_id} (IAM console, Roles)."
     )
     if name is None:
-        yield failure(check, "The stack does not have this role.", "Deploy this version: make deploy")
+        yield failure(check, "The stack does not have this role.", f"To add it, {deployment.redeploy}.")
         return
     try:
         for policy, document in policies.items():

@@ -64,7 +64,7 @@ class SecretShape:
     def example(self) -> str:
         """A valid value with a placeholder for the secret."""
         if self.secret.member is None:
-            return json.dumps({self.secret.further: []})
+            return json.dumps({self.secret.further: ["..."]})
         return json.dumps({**dict.fromkeys(self.secret.fixed, self.owner), self.secret.member: "..."})
 
 
@@ -119,7 +119,7 @@ def secret_findings(deployment: Deployment, known: KnownSecrets) -> Iterator[Fin
             yield failure(
                 f"secret {name}",
                 f"The stack does not have this secret: {shape.impact}.",
-                "Deploy this version: make deploy",
+                f"To add it, {deployment.redeploy}.",
             )
     if len(known.values) - before == len(shapes):
         yield ok(CHECK, f"All {len(shapes)} secrets can be read and have the required members.")
@@ -251,8 +251,8 @@ def _edit_list(deployment: Deployment, shape: SecretShape, secret_id: str) -> st
     get = f"secretsmanager get-secret-value --secret-id {secret_id} --query SecretString --output text"
     put = f"secretsmanager put-secret-value --secret-id {secret_id} --secret-string file://value.json"
     return (
-        f"Save the value: {deployment.aws(get)} > value.json. Remove the entry from {shape.secret.further}, then store "
-        f"the value and delete the file: {deployment.aws(put)}"
+        f"Save the value in a file that only you can read: (umask 077; {deployment.aws(get)} > value.json) Then remove "
+        f"the entry from {shape.secret.further}, store the value, and delete the file: {deployment.aws(put)}"
     )
 
 

@@ -110,7 +110,11 @@ class CallControl(ABC):
         fail(f"{self.title}'s API does not list recordings by call id. Look for them where the recording was sent.")
 
     def _fail(self, method: str, request: CallRequest) -> NoReturn:
-        fail(self.unsupported[method].format(call_id=shown(request.call_id)))
+        fail(
+            self.unsupported.get(method, f"{self.title}'s API does not support this.").format(
+                call_id=shown(request.call_id)
+            )
+        )
 
 
 class CallClient(Protocol):

@@ -32,6 +32,7 @@ DEPTH: Sequence[QueueAttributeNameType] = (
 )
 """Attributes of a queue: the messages that wait, are being processed, or are delayed."""
 STACK = "stack"
+DEPLOYING = "docs/operations.md#deploy"
 COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 
@@ -80,6 +81,11 @@ class Deployment:
     def aws(self, command: str) -> str:
         """Return an AWS CLI command for this stack."""
         return f"aws {command}" + (f" --endpoint-url {self.endpoint_url}" if self.is_local else "")
+
+    @property
+    def redeploy(self) -> str:
+        """Return how to deploy this version to this stack, for a remedy."""
+        return "restart the local stack: make run" if self.is_local else f"deploy {self.stack_name} ({DEPLOYING})"
 
     def log_of(self, function: str, contents: str = "") -> str:
         """Return a sentence with the location of a function's log, for a finding.

@@ -20,7 +20,7 @@ ACCESS_DENIED_CODES = frozenset(
     }
 )
 """AWS error codes for a request that the user's own credentials do not allow."""
-NOT_FOUND_CODES = ("ResourceNotFoundException", "NonExistentQueue", "NoSuchEntity")
+NOT_FOUND_CODES = ("ResourceNotFoundException", "NonExistentQueue")
 RERUN = (
     "Run this command again. If it fails again, check your network, your AWS credentials and the AWS Health Dashboard."
 )

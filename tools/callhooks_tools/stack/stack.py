@@ -201,7 +201,8 @@ class StackOutputs:
         secret_id = self.secrets.get(logical_id)
         if secret_id is None:
             raise StackUnknown(
-                f"The stack {self.stack_name} has no secret {logical_id}. Deploy the current version: make deploy"
+                f"The stack {self.stack_name} has no secret {logical_id}. Deploy this version to it "
+                "(docs/operations.md#deploy)."
             )
         return secret_id
 

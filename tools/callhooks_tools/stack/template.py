@@ -30,9 +30,10 @@ def variables_of(function: str) -> dict[str, Any]:
 
 
 def layers_of(function: str) -> list[str]:
-    """Return the names of a function's layers in the template, including the global ones."""
+    """Return the names of a function's layers that are in the template, including the global ones."""
     common, own = _template()["Globals"]["Function"], properties_of(function)
-    return [layer["Ref"] for layer in (*common["Layers"], *own.get("Layers", []))]
+    layers = (*common["Layers"], *own.get("Layers", []))
+    return [layer["Ref"] for layer in layers if isinstance(layer, dict) and "Ref" in layer]
 
 
 @cache
@@ -50,8 +51,10 @@ def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[st
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
     else:
-        raise TypeError("an intrinsic function needs a text or a list")
+        raise TypeError(f"cannot read {suffix}")
     return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
 
 

@@ -1,4 +1,4 @@
-"""The spill queue, which holds events that could not be written to DynamoDB, and the drainer, which stores them later."""
+"""The spill queue, for events that could not be written to DynamoDB, and the drainer, which stores them later."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ class CircuitOpenError(BotoCoreError):
 class CircuitBreaker:
     """Circuit breaker around a DynamoDB client.
 
-    After a time-out or a failed connection, requests to that table fail immediately for ten seconds, so that a container waits only once.
+    After a time-out or a failed connection, requests to that table fail immediately for ten seconds, so that a
+    container waits only once.
     """
 
     def __init__(self, client: DynamoDBClient, monotonic: Callable[[], float]) -> None:

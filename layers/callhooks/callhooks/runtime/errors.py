@@ -38,8 +38,8 @@ class CallhooksError(Exception):
 class HttpProblem(CallhooksError):
     """A request that ends with an error response.
 
-    `detail` goes to the sender and never repeats request data, except a valid name of an unknown parameter. `reason` goes to the log and the metric; it is one of a
-    few fixed strings. `log_fields` go only to the log.
+    `detail` goes to the sender and never repeats request data, except a valid name of an unknown parameter. `reason`
+    goes to the log and the metric; it is one of a few fixed strings. `log_fields` go only to the log.
     """
 
     def __init__(

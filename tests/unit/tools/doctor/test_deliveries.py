@@ -714,7 +714,8 @@ class TestPublishing:
         self.retry_events(case, 7, after=after)
         finding = only(case.after_sending())
         assert finding == (
-            "publishing: The calls were written, but 5 events went to the retry queue unpublished. See the checks of "
+            "publishing: The calls were written, but 5 events went to the retry queue: not published, or not "
+            "projected. See the checks of "
             'permissions and the event bus above. The log of CallProjectorFunction shows the cause at "not projected": '
             "sam logs --stack-name callhooks --name CallProjectorFunction"
         )

@@ -271,6 +271,26 @@ def test_hostile_text_stays_text_in_mermaid(graph: Graph) -> None:
 # -- the graph and its text
 
 
+@pytest.mark.parametrize(
+    ("edge", "problem"),
+    [
+        (Edge("f0", "f9", ()), "no such node"),
+        (Edge("f9", "f0", ()), "no such node"),
+        (Edge("end", "f0", ()), "cannot lead"),
+        (Edge("f0", "r0", ()), "cannot lead"),
+        (Edge("f0", "f1", (), 2), "no line 2"),
+    ],
+)
+def test_an_impossible_edge_is_rejected(edge: Edge, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Graph("", SMALL.nodes, (edge,))
+
+
+def test_two_nodes_with_one_id_are_rejected() -> None:
+    with pytest.raises(ValueError, match="same id"):
+        Graph("", (SMALL.nodes[0], SMALL.nodes[0]), ())
+
+
 @given(texts, st.integers(40, 300), st.integers(1, 3))
 def test_lines_hold_as_much_of_the_text_as_fits(text: str, width: int, lines: int) -> None:
     wrapped = wrap(text, width, 13, lines)

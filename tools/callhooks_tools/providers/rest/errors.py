@@ -72,7 +72,7 @@ class NotFound(ControlFailed):
 class CallIsOver(NotFound):
     """The call is over or never existed; providers do not distinguish the two."""
 
-    summary = "has no active call with this id: the call is over, or it belongs to another account"
+    summary = "has no active call with this id: the call is over, or the id is not one of this account"
 
 
 class RequestRejected(ControlFailed):

@@ -54,7 +54,7 @@ def check_callable(url: str, provider: str, api_url: str) -> None:
         fail(
             f"{provider} cannot call {shown(displayed_origin(url))}. It needs an https URL that it can reach. "
             "Use a stack in AWS (--stack NAME), or start the local stack behind a tunnel: "
-            "callhooks run --parameter PublicUrl=https://<tunnel>"
+            "callhooks run --parameter PublicUrl=https://..."
         )
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, BinaryIO, TypeAlias, TypedDict, TypeVar
 
 import httpx
 from callhooks.providers.payload import Document
@@ -48,18 +48,19 @@ class RestClient:
     `PATCH` only if no connection was made. All are retried after 429.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have a default
         self,
         provider: str,
         base_url: str,
         headers: Mapping[str, str],
         *,
         confidential: Sequence[str],
-        **options: Unpack[RestOptions],
+        retry_policy: RetryPolicy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Create a client. `confidential` lists the strings to redact in errors: the key and any other secret sent."""
         self.provider = provider
-        self.retry_policy = options.get("retry_policy") or RetryPolicy()
+        self.retry_policy = retry_policy or RetryPolicy()
         self._confidential = confidential
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
@@ -67,7 +68,7 @@ class RestClient:
             # A compressed response could expand beyond the available memory.
             headers={**headers, "accept": "application/json", "accept-encoding": "identity", "user-agent": "callhooks"},
             timeout=httpx.Timeout(self.retry_policy.read_seconds, connect=self.retry_policy.connect_seconds),
-            transport=options.get("transport"),
+            transport=transport,
             follow_redirects=False,
         )
 

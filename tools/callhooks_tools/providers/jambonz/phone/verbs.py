@@ -191,7 +191,8 @@ def _digits(session: Session, verb: Verb, question: Asked, keys: str) -> Walk[Bo
     else:
         return (yield from _too_few_digits(session, verb, question, digits))
     if lost:
-        yield Noted(f"gather: ended after {digits!r}; the last {lost} keys are lost")
+        keys = "key is" if lost == 1 else f"{lost} keys are"
+        yield Noted(f"gather: ended after {digits!r}; the last {keys} lost")
     return {"digits": digits, "reason": "dtmfDetected"}
 
 
@@ -199,7 +200,7 @@ def _too_few_digits(session: Session, verb: Verb, question: Asked, digits: str) 
     # Without minDigits, jambonz never has enough digits, not even when the inter-digit timer expires.
     if question.min_digits is None or len(digits) < question.min_digits:
         yield Noted(
-            f"gather: {digits!r} is not complete, so it is lost and the gather times out; set minDigits to get it"
+            f"gather: {digits!r} is not complete, so it is lost and the gather times out; set or lower minDigits"
         )
         return {"reason": "timeout"}
     session.line.wait(verb.number("interDigitTimeout") or question.timeout_seconds)

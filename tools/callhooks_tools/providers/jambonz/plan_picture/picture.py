@@ -59,6 +59,19 @@ class Graph:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
+    def __post_init__(self) -> None:
+        nodes = {node.id: node for node in self.nodes}
+        if len(nodes) < len(self.nodes):
+            raise ValueError("two nodes have the same id")
+        for edge in self.edges:
+            source, target = nodes.get(edge.source), nodes.get(edge.target)
+            if source is None or target is None:
+                raise ValueError(f"an edge from {edge.source!r} to {edge.target!r} has no such node")
+            if source.shape is Shape.END or target.shape is Shape.ENTRY:
+                raise ValueError(f"an edge cannot lead from {edge.source!r} to {edge.target!r}")
+            if edge.source_line is not None and not 0 <= edge.source_line < len(source.lines):
+                raise ValueError(f"{edge.source!r} has no line {edge.source_line}")
+
 
 def _outcome(edge: Edge) -> str:
     """Return the outcomes of an edge in one line; empty if there are none."""
