@@ -35,7 +35,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
+.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
 	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
 
 help: ## List all targets
@@ -52,8 +52,12 @@ $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.tom
 run: setup ## Start the local stack (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-# Longest first, because .ci/run runs two at a time.
-test: test-integration test-e2e test-faults test-browser test-unit ## Run all tests
+test: test-simulated test-deployed ## Run all tests
+
+# The first half computes all the time, the second often waits: .ci/run runs both at once.
+test-simulated: test-unit test-integration
+
+test-deployed: test-e2e test-faults test-browser
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)
