@@ -27,9 +27,11 @@ $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/la
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
 printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
-	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt
+	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt && \
+printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
+	--group pyproject.toml:boto3-AGE -o $(1)/requirements/boto3-AGE.txt
 endef
-LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
+LOCKED := $(REQUIREMENTS) $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 # sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
