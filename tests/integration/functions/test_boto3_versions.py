@@ -29,7 +29,7 @@ PROBE = Path(__file__).with_name("boto3_probe.py")
 FUNCTION = "jambonz_new_call"
 STORES = ["PutItem"]
 READS_SECRETS = ["GetSecretValue", "GetSecretValue"]
-MAX_HANG_SECONDS = 3
+MAX_HANG_SECONDS = 4
 
 
 @pytest.fixture(params=["oldest", "newest"])

@@ -248,11 +248,13 @@ def test_a_stack_that_does_not_exist_is_named_with_its_region(monkeypatch: pytes
 def test_the_option_takes_precedence_over_the_variable(
     options: str, variable: str | None, used: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-    outputs = stack_outputs(base_url="https://hooks.example.com")
-    monkeypatch.setattr(
-        "callhooks_tools.commands.urls.stack_in_aws", lambda selected: (seen.append(selected.name), outputs)
-    )
+    seen: list[str | None] = []
+
+    def stack_in_aws(selected: SelectedStack) -> tuple[Session, StackOutputs]:
+        seen.append(selected.name)
+        return Session(), stack_outputs(base_url="https://hooks.example.com")
+
+    monkeypatch.setattr("callhooks_tools.commands.urls.stack_in_aws", stack_in_aws)
     result = urls(*shlex.split(options), **({} if variable is None else {"CALLHOOKS_STACK": variable}))
     assert result.exit_code == 0
     assert seen == [used]
