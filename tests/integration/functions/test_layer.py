@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from callhooks_tools.local import layer_build as layer_files
-from callhooks_tools.local.layer_build import MIN_ZIP_TIMESTAMP, interpreter, size_of, strip
+from callhooks_tools.packaging import layer_build as layer_files
+from callhooks_tools.packaging.layer_build import MIN_ZIP_TIMESTAMP, interpreter, size_of, strip
 
 from tests.integration.conftest import OWN_PYTHON, build_layer
 
