@@ -24,8 +24,7 @@ $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group 
 $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
-$(UV_COMPILE) layers/callhooks/pyproject.toml --group pyproject.toml:build -c requirements/dev.txt -c requirements/bootstrap.txt \
-	-o $(1)/requirements/build.txt && \
+$(UV_COMPILE) layers/callhooks/pyproject.toml --group pyproject.toml:build -c requirements/dev.txt -o $(1)/requirements/build.txt && \
 printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
 	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt && \
 printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
@@ -131,8 +130,8 @@ check-lock: setup
 build: setup ## Build the application for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
 
-deploy: build ## Deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
-	@$(AWS) $(SAM) deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
+deploy: setup ## Build for the stack, and deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
+	@$(AWS) $(BIN)/python -m callhooks_tools.packaging.deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
 remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets remain
 	@$(AWS) $(SAM) delete --config-env $(CONFIG)

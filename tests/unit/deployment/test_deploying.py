@@ -13,55 +13,84 @@ from tests.processed_template import processed_template, resources
 from tests.support import ROOT
 
 SETTINGS = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
-TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 class TestSamConfig:
-    @pytest.mark.parametrize("environment", ["default", "prod"])
+    @pytest.mark.parametrize("environment", ["default", "stage", "prod"])
     def test_asks_for_confirmation_before_changing_a_stack(self, environment: str) -> None:
         deploy = SETTINGS[environment]["deploy"]["parameters"]
         assert deploy["confirm_changeset"] is True
         assert SETTINGS[environment]["delete"]["parameters"]["stack_name"] == deploy["stack_name"]
-        stacks = [SETTINGS[name]["deploy"]["parameters"]["stack_name"] for name in ("default", "prod")]
-        assert stacks[0] != stacks[1]
+        stacks = {SETTINGS[name]["deploy"]["parameters"]["stack_name"] for name in ("default", "stage", "prod")}
+        assert len(stacks) == 3
 
     def test_does_not_name_an_account(self) -> None:
         assert "profile" not in str(SETTINGS)
         assert "s3_bucket" not in str(SETTINGS)
 
 
-def pipeline() -> list[dict[str, Any]]:
-    document = yaml.safe_load((ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8"))
-    (job,) = document["jobs"].values()
-    steps: list[dict[str, Any]] = job["steps"]
-    return steps
+PIPELINE = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")
+
+
+def jobs() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(PIPELINE)
+    found: dict[str, Any] = document["jobs"]
+    return found
+
+
+def commands_of(job: str) -> list[str]:
+    return [step["run"] for step in jobs()[job]["steps"] if "run" in step]
 
 
 class TestThePipeline:
-    def test_checks_then_deploys_then_verifies(self) -> None:
-        assert [step["name"] for step in pipeline() if "name" in step] == ["Check", "Deploy", "Verify"]
+    def test_checks_then_deploys_a_stage_then_production(self) -> None:
+        assert {name: job.get("needs") for name, job in jobs().items()} == {
+            "check": None,
+            "stage": "check",
+            "prod": "stage",
+        }
+
+    @pytest.mark.parametrize("job", ["stage", "prod"])
+    def test_assumes_a_role_deploys_the_environment_and_verifies_its_stack(self, job: str) -> None:
+        definition = jobs()[job]
+        assert definition["environment"] == definition["env"]["CONFIG"] == job
+        assert definition["permissions"] == {"contents": "read", "id-token": "write"}
+        steps = [step["name"] for step in definition["steps"] if "name" in step]
+        assert steps == ["Assume the role", "Deploy", "Verify"]
+        deploy, verify = commands_of(job)
+        assert deploy.startswith('make deploy CONFIG="$CONFIG" PARAMETERS="$PARAMETERS" ')
+        stack = verify.replace("$CONFIG", job).split()[-3:]
+        assert stack == ["doctor", "--stack", f'"{SETTINGS[job]["deploy"]["parameters"]["stack_name"]}"']
+
+    def test_only_jobs_that_deploy_can_assume_a_role(self) -> None:
+        assert yaml.safe_load(PIPELINE)["permissions"] == {"contents": "read"}
+        assert "permissions" not in jobs()["check"]
 
     def test_calls_existing_targets(self) -> None:
-        commands = [step["run"].split() for step in pipeline() if step.get("run", "").startswith("make")]
-        called = {word for command in commands for word in command[1:] if re.fullmatch(r"[a-z0-9-]+", word)}
-        assert called == {"check", "test-unit", "test-integration", "deploy"}
-        assert called <= TARGETS | {"test-unit", "test-integration"}
+        (check,) = commands_of("check")
+        assert check.split() == ["make", "check", "test-unit", "test-integration"]
+        assert {"check", "deploy"} <= TARGETS
+        assert all(f"\n{target}:" in MAKEFILE for target in check.split()[1:])
 
-    def test_sets_existing_parameters_including_the_configured_ones(self) -> None:
-        (deploy,) = [step["run"] for step in pipeline() if step.get("name") == "Deploy"]
-        (parameters,) = re.findall(r"PARAMETERS='([^']*)'", deploy)
-        names = {name for name, _ in re.findall(r"(\w+)=(\S+)", parameters.replace("${{ ", "").replace(" }}", ""))}
-        assert names <= processed_template()["Parameters"].keys()
+    @pytest.mark.parametrize("job", ["stage", "prod"])
+    def test_sets_existing_parameters_including_the_configured_ones(self, job: str) -> None:
+        parameters = jobs()[job]["env"]["PARAMETERS"].replace("${{ ", "").replace(" }}", "").split()
+        assert {one.partition("=")[0] for one in parameters} <= processed_template()["Parameters"].keys()
         # Overrides on the command line replace those in samconfig.toml, which must exist too.
-        configured = SETTINGS["prod"]["deploy"]["parameters"]["parameter_overrides"].split()
-        assert set(configured) <= set(parameters.split())
+        configured = SETTINGS[job]["deploy"]["parameters"].get("parameter_overrides", "").split()
+        assert set(configured) <= set(parameters)
 
-    def test_verifies_the_deployed_stack_and_contains_no_secret(self) -> None:
-        (command,) = [step["run"] for step in pipeline() if step.get("name") == "Verify"]
-        assert command.split()[-3:] == ["doctor", "--stack", SETTINGS["prod"]["deploy"]["parameters"]["stack_name"]]
-        text = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")
-        assert "{{ secrets" not in text
-        assert not re.search(r"AKIA|aws_secret", text)
+    def test_pins_each_action_by_commit_and_names_its_version(self) -> None:
+        used = [line.strip() for line in PIPELINE.splitlines() if re.match(r" *(- )?uses:", line)]
+        assert len(used) == 3
+        assert [line for line in used if not re.search(r"uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)] == []
+
+    def test_contains_no_secret_and_expands_no_expression_in_a_command(self) -> None:
+        assert "{{ secrets" not in PIPELINE
+        assert not re.search(r"AKIA|aws_secret", PIPELINE)
+        assert [command for job in jobs() for command in commands_of(job) if "{{" in command] == []
 
 
 class TestEveryParameter:

@@ -27,6 +27,7 @@ from callhooks_tools.doctor.deliveries import (
     spill_findings,
     url_findings,
 )
+from callhooks_tools.doctor.layers import layer_findings
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
     alarm_findings,
@@ -90,6 +91,7 @@ def doctor(
     ):
         flagged_checks |= _show(findings, subject, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
+        flagged_checks |= _show(layer_findings(deployment, client), "layers", tally)
         probe = Probe(
             deployment,
             known,

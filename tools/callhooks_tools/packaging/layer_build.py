@@ -1,6 +1,7 @@
-"""Build the shared layer: `LAYER_PYTHON=3.13 LAYER_PLATFORM=host python -m callhooks_tools.packaging.layer_build FOLDER`.
+"""Build the shared layer: `python -m callhooks_tools.packaging.layer_build FOLDER`.
 
-`sam build` runs this in a small environment (requirements/build.txt) that has uv and only a few other packages.
+The variables LAYER_PYTHON and LAYER_PLATFORM choose its target. `sam build` runs this in a small environment that has uv
+and requirements/build.txt, so it imports nothing else.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedC
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
 from callhooks_tools.providers.jambonz.plan import builder as plan_builder
-from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems, read_document
+from callhooks_tools.providers.jambonz.plan.document import PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
 from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransport
