@@ -40,7 +40,8 @@ def layer_findings(deployment: Deployment, http: httpx.Client) -> Iterator[Findi
 def _layer(deployment: Deployment, client: LambdaClient, http: httpx.Client, arn: str) -> Iterator[Finding]:
     check = _check_of(arn)
     users = _targets_of_functions(deployment, client, arn)
-    layer = existing(lambda: client.get_layer_version_by_arn(Arn=arn))
+    *_, name, version = arn.split(":")
+    layer = existing(lambda: client.get_layer_version(LayerName=name, VersionNumber=int(version)))
     if layer is None or not users:
         # The check of functions reports a layer that is missing or not attached.
         return

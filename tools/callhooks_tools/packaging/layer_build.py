@@ -1,7 +1,7 @@
 """Build the shared layer: `python -m callhooks_tools.packaging.layer_build FOLDER`.
 
-The variables LAYER_PYTHON and LAYER_PLATFORM choose its target. `sam build` runs this in a small environment that has uv
-and requirements/build.txt, so it imports nothing else.
+The variables LAYER_PYTHON and LAYER_PLATFORM choose its target. `sam build` runs this in a small environment, so it
+imports only the standard library.
 """
 
 from __future__ import annotations
