@@ -1,6 +1,6 @@
 """Run a program that builds a layer, with the packages that it needs: build_layer.py MODULE [ARGUMENT...].
 
-The packages are those of the environment CALLHOOKS_VENV, which make sets. Without it, as in a plain `sam build`, an
+The program runs in the environment CALLHOOKS_VENV, which make sets. Without it, as in a plain `sam build`, an
 environment with requirements/build.txt and uv is created first.
 """
 

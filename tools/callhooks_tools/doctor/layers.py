@@ -79,7 +79,7 @@ def _counted(functions: Sequence[str]) -> str:
 def _targets_of_functions(
     deployment: Deployment, client: LambdaClient, layer: str
 ) -> Mapping[LayerTarget, Sequence[str]]:
-    """Return the functions with this layer, by what they run on."""
+    """Return the functions with this layer, by processor and Python."""
     found: dict[LayerTarget, list[str]] = {}
     for function in deployment.all_of("AWS::Lambda::Function"):
         request = partial(client.get_function_configuration, FunctionName=function.physical_id)

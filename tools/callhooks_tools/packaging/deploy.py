@@ -39,7 +39,7 @@ class DeploymentRefused(Exception):
 
 @dataclass(frozen=True)
 class DeploySettings:
-    """What `sam deploy` takes from its options and from `samconfig.toml`. Absent settings are `None`."""
+    """Settings that `sam deploy` takes from its options and from `samconfig.toml`. Absent ones are `None`."""
 
     stack_name: str | None
     region: str | None
@@ -107,7 +107,7 @@ def deployed_parameters(session: Session, stack_name: str) -> Mapping[str, str]:
 
 
 def target_for(settings: DeploySettings, deployed: Mapping[str, str], template: Mapping[str, Any]) -> LayerTarget:
-    """Return what the functions will run on: the given parameters, otherwise those of the stack, otherwise defaults.
+    """Return processor and Python of the functions after the deployment: the given parameters, otherwise those of the stack, otherwise defaults.
 
     Raises:
         DeploymentRefused: the template does not allow a value.

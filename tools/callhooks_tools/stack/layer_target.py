@@ -1,4 +1,4 @@
-"""The Python version and the processor that a layer is built for, and those that a function runs on."""
+"""The Python version and the processor of functions, and of the layers that are built for them."""
 
 from __future__ import annotations
 
