@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
@@ -18,9 +18,12 @@ from moto import mock_aws
 
 from tests.stacks import stack_outputs
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.literals import ArchitectureType
+
 STACK, LAYER = "callhooks", "callhooks-callhooks"
 SIGNED_URL = "https://layers.example.com/content?X-Amz-Signature=secret"
-FUNCTIONS = {"WavixCallFunction": "arm64", "BirdVoiceFunction": "arm64"}
+FUNCTIONS: dict[str, ArchitectureType] = {"WavixCallFunction": "arm64", "BirdVoiceFunction": "arm64"}
 PLATFORMS = {"arm64": "aarch64-linux-gnu", "x86_64": "x86_64-linux-gnu"}
 
 
@@ -59,7 +62,9 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> Iterable[Findings]:
         session.events.register("after-call.lambda.GetLayerVersion", located)
 
         def found(
-            content: bytes | httpx.Response, architectures: dict[str, str] = FUNCTIONS, endpoint_url: str | None = None
+            content: bytes | httpx.Response,
+            architectures: dict[str, ArchitectureType] = FUNCTIONS,
+            endpoint_url: str | None = None,
         ) -> list[Finding]:
             resources = [StackResource("AWS::Lambda::LayerVersion", "CallhooksLayer0a1b2c3d4e", arn)]
             for name, architecture in architectures.items():

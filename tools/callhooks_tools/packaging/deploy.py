@@ -107,7 +107,9 @@ def deployed_parameters(session: Session, stack_name: str) -> Mapping[str, str]:
 
 
 def target_for(settings: DeploySettings, deployed: Mapping[str, str], template: Mapping[str, Any]) -> LayerTarget:
-    """Return processor and Python of the functions after the deployment: the given parameters, otherwise those of the stack, otherwise defaults.
+    """Return the target of the functions after the deployment.
+
+    It comes from the given parameters, otherwise from the stack, otherwise from the defaults of the template.
 
     Raises:
         DeploymentRefused: the template does not allow a value.
