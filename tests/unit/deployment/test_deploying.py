@@ -158,23 +158,29 @@ def test_a_function_logs_to_the_group_that_its_role_may_write(name: str) -> None
     assert settings == {
         "LogGroup": {"Ref": f"{name.removesuffix('Function')}LogGroup"},
         "LogFormat": "JSON",
-        # Lambda's own log lines for each invocation would cost more than those of callhooks.
-        "SystemLogLevel": "WARN",
+        "SystemLogLevel": {"Ref": "SystemLogLevel"},
     }
 
 
+def test_lambda_logs_no_line_of_its_own_for_each_invocation_by_default() -> None:
+    # Such lines would cost more than those of callhooks.
+    assert processed_template()["Parameters"]["SystemLogLevel"]["Default"] == "WARN"
+
+
 def test_functions_have_their_configured_concurrency() -> None:
-    parts: dict[str, list[str]] = {"CallReservedConcurrency": [], "EventReservedConcurrency": []}
+    parts: dict[str, list[str]] = {f"{part}ReservedConcurrency": [] for part in ("Call", "Event", "Console")}
     for name, resource in processed_template()["Resources"].items():
         limit = resource.get("Properties", {}).get("ReservedConcurrentExecutions")
         if limit is not None:
             condition, parameter, unlimited = limit["Fn::If"]
             assert unlimited == {"Ref": "AWS::NoValue"}
-            assert condition == {"C": "ReservesForCalls", "E": "ReservesForEvents"}[parameter["Ref"][0]]
+            assert condition.startswith(f"ReservesFor{parameter['Ref'].removesuffix('ReservedConcurrency')}")
+            assert processed_template()["Parameters"][parameter["Ref"]]["Default"] == 0
             parts[parameter["Ref"]].append(name)
     assert parts == {
         "CallReservedConcurrency": ["JambonzNewCallFunction", "JambonzActionFunction"],
         "EventReservedConcurrency": [
             "JambonzEventFunction", "WavixCallFunction", "BirdVoiceFunction", "VoipstudioEventFunction",
         ],
+        "ConsoleReservedConcurrency": ["CallLogFunction"],
     }  # fmt: skip
