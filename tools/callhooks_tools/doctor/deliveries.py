@@ -309,8 +309,7 @@ def _describe_error(probe: Probe, answer: Answer, function: str) -> tuple[str, s
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return (
             "The request was throttled (429): the API got more requests in this second than it allows.",
-            "Run this command again. If it happens often, ask AWS to raise the account's limit, and remove limits that an "
-            "earlier version has set on routes (docs/operations.md#remove-limits-on-routes).",
+            "Run this command again. If it happens often, ask AWS to raise the account's limit.",
         )
     if _cannot_verify(answer):
         return f"{function} cannot read the secret store, so it cannot authenticate any request (503).", see_log
