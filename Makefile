@@ -134,6 +134,8 @@ deploy: setup ## Build for the stack, and deploy to AWS (CONFIG=prod, PARAMETERS
 	@$(AWS) $(BIN)/python -m callhooks_tools.packaging.deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
 remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets remain
+	@$(AWS) $(BIN)/callhooks check-removal --stack "$$($(BIN)/python -c 'import sys, tomllib; \
+		print(tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["delete"]["parameters"]["stack_name"])' $(CONFIG))"
 	@$(AWS) $(SAM) delete --config-env $(CONFIG)
 
 clean: ## Delete the environment and all build output

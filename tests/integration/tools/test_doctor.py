@@ -20,6 +20,7 @@ from callhooks_tools.doctor.resources import (
     EVENT_SOURCES,
     OPTIONAL_VARIABLES,
     alarm_findings,
+    api_findings,
     bus_findings,
     function_findings,
     queue_findings,
@@ -124,6 +125,7 @@ def account(aws: Aws, bare: Account) -> Account:
         *layers,
         *_functions(outputs, {layer.logical_id[: -len(SUFFIX)]: layer.physical_id for layer in layers}),
         *_sources(aws, queues),
+        _api(),
         _alarm(queues["SpillQueue"]),
     ]
     return Account(Deployment(boto3.session.Session(), STACK, None, outputs, resources))
@@ -191,6 +193,13 @@ def _sources(aws: Aws, queues: dict[str, str]) -> Iterator[StackResource]:
         yield StackResource("AWS::Lambda::EventSourceMapping", name, made["UUID"])
 
 
+def _api() -> StackResource:
+    client = boto3.client("apigatewayv2")
+    api = client.create_api(Name="callhooks", ProtocolType="HTTP")["ApiId"]
+    client.create_stage(ApiId=api, StageName="$default")
+    return StackResource("AWS::ApiGatewayV2::Api", "Api", api)
+
+
 def _alarm(queue: str) -> StackResource:
     """An alarm that notifies a topic with a queue as its subscriber."""
     topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
@@ -232,6 +241,7 @@ def all_findings(deployment: Deployment) -> list[Finding]:
         *table_findings(deployment),
         *queue_findings(deployment),
         *bus_findings(deployment),
+        *api_findings(deployment),
         *alarm_findings(deployment),
     ]
 
@@ -240,7 +250,7 @@ def test_a_stack_as_deployed_passes_every_check(account: Account) -> None:
     findings = all_findings(account.deployment)
     assert {one.level for one in findings} == {FindingLevel.OK}, findings
     assert [one.check for one in findings] == [
-        "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
+        "secrets", "functions", "event sources", "tables", "queues", "event bus", "API", "alarms",
     ]  # fmt: skip
 
 
@@ -560,6 +570,7 @@ DENIED = [
     ("dynamodb", "DescribeTimeToLive", "table EventsTable"),
     ("sqs", "GetQueueAttributes", "queue SpillQueue"),
     ("events", "DescribeEventBus", "event bus"),
+    ("apigatewayv2", "GetStage", "API"),
     ("cloudwatch", "DescribeAlarms", "alarms"),
     ("sns", "ListSubscriptionsByTopic", "alarms"),
 ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +33,31 @@ class TestSamConfig:
     def test_does_not_name_an_account(self) -> None:
         assert "profile" not in str(SETTINGS)
         assert "s3_bucket" not in str(SETTINGS)
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_a_stack_is_removed_only_after_a_check_for_subscribers(environment: str, tmp_path: Path) -> None:
+    log, folder = tmp_path / "log", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    for name in ("callhooks", "sam"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit $STATUS\n')
+        program.chmod(0o755)
+    (tmp_path / ".complete").touch()
+    stack = SETTINGS[environment]["delete"]["parameters"]["stack_name"]
+    check, deletion = f"callhooks check-removal --stack {stack}", f"sam delete --config-env {environment}"
+    for status, ran in (("1", [check]), ("0", [check, check, deletion])):
+        make = [
+            "make",
+            "--old-file",
+            str(tmp_path / ".complete"),
+            "remove",
+            f"VENV={tmp_path}",
+            f"CONFIG={environment}",
+        ]
+        subprocess.run(make, cwd=ROOT, env={**os.environ, "STATUS": status}, capture_output=True, check=False)
+        assert log.read_text("utf-8").splitlines() == ran
 
 
 PIPELINE = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")

@@ -31,6 +31,7 @@ from callhooks_tools.doctor.layers import layer_findings
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
     alarm_findings,
+    api_findings,
     bus_findings,
     function_findings,
     queue_findings,
@@ -86,6 +87,7 @@ def doctor(
         ("tables", table_findings(deployment)),
         ("queues", queue_findings(deployment)),
         ("event bus", bus_findings(deployment)),
+        ("API", api_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
         ("recent deliveries", sender_findings(deployment, datetime.now(UTC))),
     ):

@@ -35,8 +35,10 @@ FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
     "event bus",
     "alarms",
 )
+API = "API"
 OPERATIONS = "docs/operations.md#alarms"
 REMOVAL = "docs/operations.md#remove"
+LIMITED_ROUTES = "docs/operations.md#remove-limits-on-routes"
 NEW_STACK = (
     f"Remove the stack and deploy it again ({REMOVAL}): stored events stay in the old table, but the new stack has new "
     "URLs and secrets to enter at every provider."
@@ -417,6 +419,19 @@ def bus_findings(deployment: Deployment) -> Iterator[Finding]:
         )
         return
     yield ok(BUS, "It exists.")
+
+
+@reporting_aws_errors(API)
+def api_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Check that no limit of an earlier version is left on a route: API Gateway keeps what has left the template."""
+    client = deployment.session.client("apigatewayv2", config=IMPATIENT)
+    stage = client.get_stage(ApiId=deployment.physical_id("Api") or "", StageName="$default")
+    if routes := sorted(stage.get("RouteSettings", {})):
+        yield warning(
+            API, f"An earlier version has limited {', '.join(routes)}.", f"Remove the limits: {LIMITED_ROUTES}"
+        )
+        return
+    yield ok(API, "No route has a limit of its own.")
 
 
 @reporting_aws_errors(ALARMS)
