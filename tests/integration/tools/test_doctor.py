@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import zipfile
 from collections.abc import Iterator
@@ -131,7 +132,18 @@ def account(aws: Aws, bare: Account) -> Account:
         *_sources(aws, queues),
         _alarm(queues["SpillQueue"]),
     ]
-    return Account(Deployment(boto3.session.Session(), STACK, None, outputs, resources))
+    return Account(Deployment(session(), STACK, None, outputs, resources))
+
+
+def session() -> boto3.session.Session:
+    """Return a session in which an event source names the alias, as in AWS: moto names the version behind it."""
+
+    def name_alias(parsed: dict[str, Any], **_: object) -> None:
+        parsed["FunctionArn"] = re.sub(r":\d+$", f":{ALIAS}", parsed.get("FunctionArn", ""))
+
+    made = boto3.session.Session()
+    made.events.register("after-call.lambda.GetEventSourceMapping", name_alias)
+    return made
 
 
 def _tables(aws: Aws) -> Iterator[StackResource]:
@@ -701,7 +713,7 @@ def denied(operation: str) -> ClientError:
 
 def intercepted(account: Account, service: str, operation: str, reply: dict[str, Any] | ClientError) -> Deployment:
     """Return the same deployment with members of one operation's reply replaced, or with an error instead."""
-    session = boto3.session.Session()
+    intercepting = session()
 
     def answer(parsed: dict[str, Any], **_: object) -> None:
         if isinstance(reply, ClientError):
@@ -709,8 +721,8 @@ def intercepted(account: Account, service: str, operation: str, reply: dict[str,
         for name, value in reply.items():
             parsed[name] = {**parsed.get(name, {}), **value} if isinstance(value, dict) else value
 
-    session.events.register(f"after-call.{service}.{operation}", answer)
-    return replace(account.deployment, session=session)
+    intercepting.events.register(f"after-call.{service}.{operation}", answer)
+    return replace(account.deployment, session=intercepting)
 
 
 class TestTheStack:
