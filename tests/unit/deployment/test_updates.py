@@ -12,7 +12,7 @@ import pytest
 from callhooks_tools.stack.template import ALIAS
 
 from tests.processed_template import process, processed_template, resources, texts_in
-from tests.support import ROOT, template
+from tests.support import template
 
 FUNCTIONS = resources("AWS::Lambda::Function")
 CALLERS_WAIT = {
@@ -82,7 +82,7 @@ def new_variable(name: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "updated"),
     [
-        (lambda changed: None, set()),
+        (lambda _: None, set()),
         (new_layer("CallhooksLayer"), set(FUNCTIONS)),
         (new_layer("CallPlanLayer"), {"JambonzNewCallFunction", "JambonzActionFunction", "JambonzToolFunction"}),
         (new_code("WavixCallFunction"), {"WavixCallFunction"}),

@@ -102,8 +102,7 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
     if update != "Successful":
         yield failure(
             check,
-            f"Its last update is {update}: it may run older code. "
-            f"{latest.get('LastUpdateStatusReason', '')}".strip(),
+            f"Its last update is {update}: it may run older code. {latest.get('LastUpdateStatusReason', '')}".strip(),
             f"If it is InProgress, run this command again in a minute. Otherwise {deployment.redeploy}.",
         )
     variables = configuration.get("Environment", {}).get("Variables", {})

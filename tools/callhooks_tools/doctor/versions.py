@@ -30,9 +30,7 @@ def publish_command(deployment: Deployment, name: str) -> str:
 
 
 def _move_command(deployment: Deployment, name: str, version: str) -> str:
-    return deployment.aws(
-        f"lambda update-alias --function-name {name} --name {ALIAS} --function-version {version}"
-    )
+    return deployment.aws(f"lambda update-alias --function-name {name} --name {ALIAS} --function-version {version}")
 
 
 def alias_findings(
