@@ -118,7 +118,8 @@ class Callers:
 def pass_half_of_an_update(running: RunningStack, release: Release) -> None:
     """Attach the new layer to the function, which still has its old handler.
 
-    CloudFormation updates a function by two requests in AWS: configuration and code. The local engine does both at once.
+    In AWS, CloudFormation updates a function by two requests: configuration and code. The local engine does both at
+    once.
     """
     client, name = running.client("lambda"), physical_ids(running)[FUNCTION]
     layers = [one["Arn"] for one in client.get_function_configuration(FunctionName=name)["Layers"]]
@@ -163,13 +164,17 @@ def test_no_caller_gets_a_new_layer_under_an_old_handler(own_stack: RunningStack
         assert releases == sorted(releases), "an update is one switch"
 
 
-def test_only_the_newest_version_of_each_function_stays(own_stack: RunningStack) -> None:
-    client = own_stack.client("lambda")
-    for function in client.list_functions()["Functions"]:
-        name = function["FunctionName"]
-        versions = {one["Version"] for one in client.list_versions_by_function(FunctionName=name)["Versions"]}
-        alias = client.get_alias(FunctionName=name, Name=ALIAS)
-        assert versions == {"$LATEST", alias["FunctionVersion"]}
+def test_old_versions_stay_for_late_requests_until_they_are_pruned(own_stack: RunningStack) -> None:
+    client, name = own_stack.client("lambda"), physical_ids(own_stack)[FUNCTION]
+
+    def versions() -> list[str]:
+        return [one["Version"] for one in client.list_versions_by_function(FunctionName=name)["Versions"]]
+
+    assert versions() == ["$LATEST", "1", "2", "3"]
+    assert client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"] == "3"
+    pruned = own_stack.command("prune", "--keep", "2")
+    assert (pruned.returncode, versions()) == (0, ["$LATEST", "2", "3"]), pruned.stderr
+    assert own_stack.post(own_stack.new_call()).headers["x-handler"] == "2"
 
 
 def test_stored_data_outlives_the_stack(own_stack: RunningStack) -> None:

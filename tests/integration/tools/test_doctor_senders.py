@@ -122,7 +122,6 @@ class TestSignatures:
         assert new_container("jambonz_new_call")(without_header(call("call-1"), "jambonz-signature")).statusCode == 401
         log_lines(log, age=timedelta(minutes=5))
         boto3.client("lambda").update_function_configuration(FunctionName=FUNCTION, MemorySize=512)
-        assert [one.level for one in findings(deployment)] == [FindingLevel.FAILURE], "the change is not published"
         publish(boto3.client("lambda"), FUNCTION)
         assert findings(deployment) == []
 
