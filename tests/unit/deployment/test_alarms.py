@@ -68,6 +68,13 @@ class TestAnAlarm:
         assert sorted(alarm_dimensions) in [sorted(names) for names in described["Dimensions"]]
         assert alarm_dimensions == {dimension: line[dimension] for dimension in alarm_dimensions}
 
+    @pytest.mark.parametrize("name", [name for name in ALARMS if ALARMS[name]["Namespace"] == "AWS/Lambda"])
+    def test_of_a_function_counts_its_alias_and_all_versions(self, name: str) -> None:
+        # Lambda sums a metric over all versions and aliases only if the function is its sole dimension.
+        (function,) = (value["Ref"] for value in dimensions_of(ALARMS[name]).values())
+        assert dimensions_of(ALARMS[name]) == {"FunctionName": {"Ref": function}}
+        assert function in resources("AWS::Lambda::Function")
+
     @pytest.mark.parametrize(
         ("minutes", "is_raised"),
         [
