@@ -379,7 +379,8 @@ def fixed_cost(prices: Prices, providers: Sequence[str] = (), hours: float = 0) 
 
 
 def _number_of(resource_type: str) -> int:
-    return sum(one["Type"] == resource_type for one in _resources().values())
+    # With the default parameters: none of these resources has a condition that is on by default.
+    return sum(one["Type"] == resource_type and "Condition" not in one for one in _resources().values())
 
 
 def polled_queues() -> Mapping[str, int]:

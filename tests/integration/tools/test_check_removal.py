@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from callhooks_tools.cli import app
-from callhooks_tools.commands import check_removal
+from callhooks_tools.commands import upkeep
 from callhooks_tools.stack.stack import StackResource
 from typer.testing import CliRunner, Result
 
@@ -27,7 +27,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
     """Run the command on a stack with these resources."""
 
     def run(resources: Sequence[StackResource]) -> Result:
-        monkeypatch.setattr(check_removal, "stack_resources", lambda _session, _stack: list(resources))
+        monkeypatch.setattr(upkeep, "stack_resources", lambda _session, _stack: list(resources))
         return CliRunner().invoke(app, ["check-removal", "--stack", STACK])
 
     return run
@@ -63,7 +63,7 @@ def test_a_stack_that_cannot_be_read_fails_the_check(monkeypatch: pytest.MonkeyP
         error = {"Code": "ValidationError", "Message": "Stack with id callhooks-prod does not exist"}
         raise ClientError({"Error": error}, "ListStackResources")
 
-    monkeypatch.setattr(check_removal, "stack_resources", missing)
+    monkeypatch.setattr(upkeep, "stack_resources", missing)
     shown = failed(CliRunner().invoke(app, ["check-removal", "--stack", STACK]))
     assert "cannot be read" in shown
     assert "does not exist" in shown

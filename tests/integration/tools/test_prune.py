@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from callhooks_tools.cli import app
-from callhooks_tools.commands import prune as module
+from callhooks_tools.commands import upkeep as module
 from callhooks_tools.stack.stack import StackResource
 from callhooks_tools.stack.template import ALIAS
 from typer.testing import CliRunner, Result

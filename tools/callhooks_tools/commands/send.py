@@ -1,7 +1,8 @@
-"""`callhooks send`: send recorded deliveries to the local stack."""
+"""`callhooks send` and `callhooks event`: recorded deliveries, authenticated as their providers would now."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ import typer
 from callhooks_tools.stack import recordings as deliveries
 from callhooks_tools.stack.provider_names import checked_name
 from callhooks_tools.stack.selection import running_stack
-from callhooks_tools.stack.stack import StackUnknown
+from callhooks_tools.stack.stack import ROOT, StackUnknown
 from callhooks_tools.stack.terminal import console, fail, pretty
+
+LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 
 
 def send(
@@ -84,6 +87,32 @@ def send(
             failed = failed or not response.is_success
     if failed:
         raise typer.Exit(1)
+
+
+def event(
+    file: Annotated[Path, typer.Argument(help="Recorded delivery, for example events/PROVIDER/CASE.json.")],
+    env_vars: Annotated[
+        Path,
+        typer.Option(help="Read the credentials from this sam local file.", show_default="events/local-env.json"),
+    ] = LOCAL_ENV_FILE,
+    running: Annotated[
+        bool, typer.Option("--running", help="Use the credentials of the local stack instead of --env-vars.")
+    ] = False,
+) -> None:
+    """Print a recorded delivery, signed with the current time, for sam local.
+
+    Pipe the output into sam local invoke FUNCTION -e -
+    """
+    with delivery_errors():
+        delivery = deliveries.read_delivery(file)
+        provider = delivery.provider
+        if running:
+            stack, credentials = running_stack()
+            provider_credentials, base_url = credentials.of(provider), stack.base_url
+        else:
+            provider_credentials, base_url = deliveries.credentials_from_env_vars(env_vars, provider), ""
+        sent = deliveries.as_sent_by(provider, delivery, provider_credentials, datetime.now(UTC), base_url=base_url)
+    print(json.dumps(sent.event, indent=2, ensure_ascii=False))
 
 
 @contextmanager

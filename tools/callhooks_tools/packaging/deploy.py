@@ -154,7 +154,7 @@ def restrict_template(template_file: Path, target: LayerTarget) -> None:
 
 
 def deploy(options: Sequence[str], run: Run, root: Path = ROOT) -> int:
-    """Build for the stack and deploy it. Return the exit status of sam.
+    """Build for the stack, deploy it, and delete old versions of its functions. Return the exit status of sam.
 
     Raises:
         DeploymentRefused: nothing was deployed.
@@ -171,7 +171,13 @@ def deploy(options: Sequence[str], run: Run, root: Path = ROOT) -> int:
         return status
     check_build(root / BUILD, target)
     restrict_template(root / BUILD / "template.yaml", target)
-    return run(["sam", "deploy", *options], os.environ)
+    status = run(["sam", "deploy", *options], os.environ)
+    if status == 0 and settings.stack_name and deployed:
+        account = {"--profile": settings.profile, "--region": settings.region}
+        given = [word for option, value in account.items() if value for word in (option, value)]
+        # The deployment is complete, whether or not old versions can be deleted.
+        run(["callhooks", "prune", "--stack", settings.stack_name, *given], os.environ)
+    return status
 
 
 def _session(settings: DeploySettings) -> Session:

@@ -114,7 +114,7 @@ def test_it_builds_for_the_given_parameters_otherwise_for_those_of_the_stack(
     clone.deployed = deployed
     assert clone.deploy(*options) == 0
     assert clone.built == {expected}
-    assert clone.commands == [["sam", "build"], ["sam", "deploy", *options]]
+    assert clone.commands[:2] == [["sam", "build"], ["sam", "deploy", *options]]
     # An answer to --guided, or a deployment with other parameters later, cannot change the target.
     parameters = clone.built_parameters()
     for name, value in (("Architecture", expected.architecture), ("PythonRuntime", f"python{expected.python}")):
@@ -148,6 +148,24 @@ def test_a_stack_with_a_python_that_is_no_longer_supported_is_refused_before_the
     with pytest.raises(DeploymentRefused, match=r"PythonRuntime is python3\.11.*PARAMETERS='PythonRuntime=python3\.13"):
         clone.deploy()
     assert clone.commands == []
+
+
+@pytest.mark.parametrize(
+    ("options", "deployed", "pruned"),
+    [
+        ([], X86, [["callhooks", "prune", "--stack", "callhooks"]]),
+        (["--config-env", "prod"], X86,
+         [["callhooks", "prune", "--stack", "callhooks-prod", "--profile", "operations", "--region", "eu-west-1"]]),
+        # The first deployment of a stack leaves no old versions.
+        ([], {}, []),
+    ],
+)  # fmt: skip
+def test_an_update_deletes_old_versions(
+    clone: Clone, options: list[str], deployed: Mapping[str, str], pruned: list[list[str]]
+) -> None:
+    clone.deployed = deployed
+    assert clone.deploy(*options) == 0
+    assert clone.commands[2:] == pruned
 
 
 def test_a_failed_build_is_not_deployed(clone: Clone) -> None:

@@ -1,0 +1,114 @@
+"""`callhooks prune` and `callhooks check-removal`: care for a deployed stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from callhooks_tools.stack.deployment import IMPATIENT
+from callhooks_tools.stack.findings import existing
+from callhooks_tools.stack.selection import SelectedStack, session_of, stack_in_aws, with_stack_options
+from callhooks_tools.stack.stack import stack_resources
+from callhooks_tools.stack.terminal import console, errors, fail, shown
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+LATEST = "$LATEST"
+REMOVAL = "docs/operations.md#remove"
+
+
+@with_stack_options
+def prune(
+    keep: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Newest versions of each function to keep: the current one, and those before it to go back to."
+        ),
+    ] = 3,
+    *,
+    selected: SelectedStack,
+) -> None:
+    """Delete old versions of the functions, which updates leave behind. Versions in use stay."""
+    session, outputs = stack_in_aws(selected)
+    client, number = session.client("lambda"), 0
+    try:
+        functions = [
+            one.physical_id
+            for one in stack_resources(session, outputs.stack_name)
+            if one.type == "AWS::Lambda::Function"
+        ]
+        for name in functions:
+            for version in _old_versions(client, name, keep):
+                client.delete_function(FunctionName=name, Qualifier=version)
+                number += 1
+    except (BotoCoreError, ClientError) as error:
+        fail(f"Deleted {number} old versions, then stopped: {error}")
+    console.print(f"Deleted {number} old versions of {len(functions)} functions.")
+
+
+def _old_versions(client: LambdaClient, name: str, keep: int) -> Iterator[str]:
+    """Yield the versions of a function, oldest first, that are neither among the newest nor behind an alias."""
+    versions = [
+        one["Version"]
+        for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
+        for one in page["Versions"]
+        if one["Version"] != LATEST
+    ]
+    used = {
+        version
+        for page in client.get_paginator("list_aliases").paginate(FunctionName=name)
+        for alias in page["Aliases"]
+        for version in (
+            alias["FunctionVersion"],
+            *alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}),
+        )
+    }
+    yield from (version for version in sorted(versions, key=int)[:-keep] if version not in used)
+
+
+@with_stack_options
+def check_removal(selected: SelectedStack) -> None:
+    """Check that no subscriber has a rule on the event bus. The exit code is 1 if there is one. `make remove` runs it.
+
+    CloudFormation cannot delete a bus that has rules: it would delete half of the stack, and stop.
+    """
+    session, name, _ = session_of(selected)
+    try:
+        buses = _buses(session, name)
+        rules = {bus: found for bus in buses if (found := _rules(session, bus))}
+    except (BotoCoreError, ClientError) as error:
+        fail(f"The rules on the event bus of {shown(name)} cannot be read: {error}")
+    if not rules:
+        console.print(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
+        return
+    for bus, found in rules.items():
+        errors.print(f"The event bus {shown(bus)} has rules of subscribers, so it cannot be deleted:", style="red")
+        for rule in found:
+            errors.print(f"  {shown(rule)}")
+    fail(f"Nothing has been removed. Delete the stacks of these subscribers first, or their rules ({REMOVAL}).")
+
+
+def _buses(session: Session, stack_name: str) -> list[str]:
+    """Return the names of a stack's event buses, of which a stack that could not be created may have none."""
+    resources = stack_resources(session, stack_name)
+    return [one.physical_id for one in resources if one.type == "AWS::Events::EventBus"]
+
+
+def _rules(session: Session, bus: str) -> list[str]:
+    """Return the names of the rules on a bus."""
+    client = session.client("events", config=IMPATIENT)
+    rules: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = existing(lambda: client.list_rules(EventBusName=bus, **token))  # noqa: B023 - called at once
+        if page is None:
+            return rules
+        rules += [rule["Name"] for rule in page["Rules"]]
+        if "NextToken" not in page:
+            return rules
+        token = {"NextToken": page["NextToken"]}
