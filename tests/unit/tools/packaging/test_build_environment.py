@@ -179,3 +179,19 @@ def test_the_program_runs_on_the_code_of_its_clone(program: ModuleType, tmp_path
         check=True,
     )
     assert str(ROOT / "tools" / "callhooks_tools" / "stack" / "layer_target.py") in done.stderr
+
+
+def test_make_refuses_a_path_with_a_space_before_it_does_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "my clone"
+    locked = (f"requirements/{name}.txt" for name in ("bootstrap", "dev", "engine"))
+    projects = ("pyproject.toml", "layers/callhooks/pyproject.toml")
+    for path in ("Makefile", "tools/setup.py", "tools/find_python.sh", *projects, *locked):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, folder / path)
+    before = sorted(folder.rglob("*"))
+    made = subprocess.run(
+        ["make", "deploy", f"PYTHON={sys.executable}"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert "make does not work in a path that contains a space. Move the clone" in made.stderr
+    assert sorted(folder.rglob("*")) == before
