@@ -49,5 +49,6 @@ def test_make_fuzz_multiplies_the_number_of_random_examples(profile: str, number
     try:
         assert examples(30).max_examples == number
         assert settings.get_profile(profile).derandomize is (profile == FIXED)
+        assert settings.get_profile(FUZZ).print_blob, "prints how to repeat a failure"
     finally:
         settings.load_profile(usual)

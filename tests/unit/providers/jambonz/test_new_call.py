@@ -176,6 +176,9 @@ class TestAGet:
         container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
         event = signed(recorded("new_call_get"), now=container.clock.now)
         assert container.receive(event).verbs == VOICEMAIL
+        assert container.receive(without_header(event, "authorization")).statusCode == 401
+        unchecked = with_header(event, "jambonz-signature", "t=1,v1=00")
+        assert Container().receive(unchecked).verbs == VOICEMAIL, "the signature of a GET cannot be checked"
         container.clock.advance(2)
         assert container.receive(event).replayed, "after midnight too"
         assert container.database.item["pk"] == {"S": "jambonz#none#undated"}
@@ -450,6 +453,7 @@ class TestADatabaseOutage:
             ClientError(THROTTLED, "PutItem"),
             ClientError(DENIED, "PutItem"),
             ConnectTimeoutError(endpoint_url="https://dynamodb"),
+            ReadTimeoutError(endpoint_url="https://dynamodb"),
             RuntimeError("unexpected"),
         ],
     )
