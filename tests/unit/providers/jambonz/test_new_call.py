@@ -176,7 +176,8 @@ class TestAGet:
         container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
         event = signed(recorded("new_call_get"), now=container.clock.now)
         assert container.receive(event).verbs == VOICEMAIL
-        assert container.receive(without_header(event, "authorization")).statusCode == 401
+        wrong_password = with_header(event, "authorization", "Basic amFtYm9uejp3cm9uZw==")
+        assert container.receive(wrong_password).statusCode == 401
         unchecked = with_header(event, "jambonz-signature", "t=1,v1=00")
         assert Container().receive(unchecked).verbs == VOICEMAIL, "the signature of a GET cannot be checked"
         container.clock.advance(2)
