@@ -299,7 +299,7 @@ class TestTheState:
                 CREATE TABLE events (
                     occurred_at TEXT, pk TEXT, sk TEXT, kind TEXT, PRIMARY KEY (occurred_at, pk, sk)
                 ) WITHOUT ROWID;
-                CREATE TABLE replay (told TEXT);
+                CREATE TABLE replay ("told" TEXT);
                 INSERT INTO replay VALUES ('{"url":null,"rate":0.5,"events":9}');
             """)
             positions = map(position_of, EVENTS)
