@@ -27,15 +27,17 @@ $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/la
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
 printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
-	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt
+	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt && \
+printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
+	--group pyproject.toml:boto3-AGE -o $(1)/requirements/boto3-AGE.txt
 endef
-LOCKED := $(REQUIREMENTS) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
+LOCKED := $(REQUIREMENTS) $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 # sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
+.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
 	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
 
 help: ## List all targets
@@ -52,8 +54,12 @@ $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.tom
 run: setup ## Start the local stack (PORT=8080)
 	@exec $(BIN)/callhooks run --port $(PORT)
 
-# Longest first, because .ci/run runs two at a time.
-test: test-integration test-e2e test-faults test-browser test-unit ## Run all tests
+test: test-simulated test-deployed ## Run all tests
+
+# The first half computes all the time, the second often waits: .ci/run runs both at once.
+test-simulated: test-unit test-integration
+
+test-deployed: test-e2e test-faults test-browser
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)

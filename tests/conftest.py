@@ -12,6 +12,8 @@ import pytest
 
 # Loggers read this when they are created. The template sets the same value.
 os.environ["POWERTOOLS_SERVICE_NAME"] = "callhooks"
+# Commands in tests must not use a real stack of the user.
+os.environ.pop("CALLHOOKS_STACK", None)
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 

@@ -33,7 +33,7 @@ from callhooks_tools.cli import app
 from callhooks_tools.doctor.deliveries import delivery_findings, rejection_findings
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
-from callhooks_tools.stack import terminal
+from callhooks_tools.stack import selection
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import ConsoleAccess, LocalStack, StackCredentials, StackOutputs
@@ -274,7 +274,7 @@ OUTPUTS = stack_outputs(
 def command(deployed: Handler, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs the command for a stack with the Twilio function; its HTTP requests go to the function."""
     monkeypatch.setattr(StackOutputs, "read", lambda *_: OUTPUTS)
-    monkeypatch.setattr(terminal, "session_of", lambda _: (boto3.session.Session(), "callhooks", None))
+    monkeypatch.setattr(selection, "session_of", lambda _: (boto3.session.Session(), "callhooks", None))
     monkeypatch.setattr(LocalStack, "read", lambda: LOCAL)
     monkeypatch.setattr(
         httpx.HTTPTransport, "handle_request", lambda _, request: http_answer(deployed(http_event(request)))

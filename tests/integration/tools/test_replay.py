@@ -168,11 +168,12 @@ class TestAnInterruptedReplay:
         assert (resumed.exit_code, resumed.stdout) == (0, f"Replayed 2 events to the bus {CALL_BUS}.\n")
         assert stack.ids() == [id_of(event) for event in EVENTS[4:]]
 
-    def test_shows_the_command_with_its_stack(self, stack: Stack) -> None:
+    def test_shows_the_command_with_its_stack_and_account(self, stack: Stack) -> None:
         stack.store(EVENTS)
         stack.interruptions.append(0)
-        stopped = stack.replay("--stack", "production")
-        assert "To continue: callhooks replay --resume --stack production\n" in stopped.stderr
+        options = ("--stack", "production", "--profile", "ops", "--region", "eu-central-1")
+        stopped = stack.replay(*options)
+        assert f"To continue: callhooks replay --resume {' '.join(options)}\n" in stopped.stderr
 
     def test_is_not_discarded_without_confirmation(self, stack: Stack) -> None:
         stack.store(EVENTS)

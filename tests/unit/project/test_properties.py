@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.properties import FIXED, FUZZ, FUZZ_FACTOR, examples
+from tests.properties import FIXED, FUZZ, examples
 
 
 def drawn_examples() -> list[object]:
@@ -42,13 +42,13 @@ class TestExamplesOfMakeTest:
         assert drawn_examples() == first
 
 
-@pytest.mark.parametrize(("profile", "number"), [(FIXED, 30), (FUZZ, 30 * FUZZ_FACTOR)])
-def test_make_fuzz_multiplies_the_number_of_random_examples(profile: str, number: int) -> None:
+@pytest.mark.parametrize(("profile", "number"), [("fixed", 30), ("fuzz", 150), ("few", 6)])
+def test_the_profile_sets_the_number_of_examples_and_only_fuzz_is_random(profile: str, number: int) -> None:
     usual = settings.get_current_profile_name()
     settings.load_profile(profile)
     try:
         assert examples(30).max_examples == number
-        assert settings.get_profile(profile).derandomize is (profile == FIXED)
+        assert settings.get_profile(profile).derandomize is (profile != FUZZ)
         assert settings.get_profile(FUZZ).print_blob, "prints how to repeat a failure"
     finally:
         settings.load_profile(usual)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ConnectTimeoutError
+from botocore.hooks import HierarchicalEmitter
 from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
 from callhooks.runtime import aws_clients as aws
 
@@ -60,3 +63,20 @@ def test_a_hanging_request_costs_a_worker_three_attempts_of_four_seconds(client:
 
 def test_a_function_ends_before_jambonz_gives_up() -> None:
     assert template()["Globals"]["Function"]["Timeout"] == 8
+
+
+def test_a_botocore_that_passes_other_arguments_to_handlers_does_not_fail_requests() -> None:
+    emitter = HierarchicalEmitter()
+    client: Any = SimpleNamespace(meta=SimpleNamespace(events=emitter))
+    aws.CircuitBreaker(client, lambda: 0.0)
+    emitter.register("needs-retry.sqs", aws.retry_on_closed_connection)
+    timed_out = ConnectTimeoutError(endpoint_url="https://example.com")
+    replies = [
+        *emitter.emit("provide-client-params.dynamodb.PutItem", operation="PutItem"),
+        *emitter.emit("provide-client-params.dynamodb.PutItem", params={"TableName": "events"}),
+        *emitter.emit("after-call-error.dynamodb.PutItem", error=timed_out),
+        *emitter.emit("after-call-error.dynamodb.PutItem", exception=timed_out, context={}),
+        *emitter.emit("provide-client-params.dynamodb.PutItem", params={"TableName": "events"}, context={}),
+        *emitter.emit("needs-retry.sqs.SendMessage", exception=timed_out),
+    ]
+    assert [reply for _, reply in replies] == [None] * 6

@@ -316,9 +316,11 @@ def test_extreme_bodies_are_handled_in_bounded_time_and_memory(name: str, extrem
     event = {**recordings(name)[0], "body": base64.b64encode(EXTREMES[extreme]).decode(), "isBase64Encoded": True}
     event["requestContext"] = {**event["requestContext"], "http": {"method": "POST", "path": event["rawPath"]}}
     event = function.sign(event)
+    assert_handled(function, event)
+    # Measuring makes the code several times as slow, so only one delivery is measured.
     tracemalloc.start()
     try:
-        assert_handled(function, event)
+        FUNCTIONS[name]().deliver(event)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

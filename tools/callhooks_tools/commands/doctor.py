@@ -41,8 +41,9 @@ from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
 from callhooks_tools.providers.registry import sender_findings
 from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
+from callhooks_tools.stack.selection import SelectedStack, session_of, with_stack_options
 from callhooks_tools.stack.stack import StackUnknown
-from callhooks_tools.stack.terminal import StackName, console, errors, fail, session_of
+from callhooks_tools.stack.terminal import console, errors, fail
 from callhooks_tools.stack.terminal import shown as escaped
 
 INTERRUPTED = 130
@@ -58,20 +59,22 @@ LABELS = {
 LABEL_WIDTH = 8
 
 
+@with_stack_options
 def doctor(
     no_deliveries: Annotated[
         bool, typer.Option("--no-deliveries", help="Only inspect the stack; do not send test events.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Do not remove the test events.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Check a stack: its resources, its secrets, and a test event from each provider through the public URL."""
-    session, name, endpoint_url = session_of(stack_name)
+    session, name, endpoint_url = session_of(selected)
     tally: dict[FindingLevel, int] = dict.fromkeys(FindingLevel, 0)
-    _show(stack_findings(session, name), "stack", tally)
+    _show(stack_findings(session, name, selected.account_options), "stack", tally)
     if tally[FindingLevel.FAILURE]:
         _end(tally)
-    deployment = _read(session, name, endpoint_url)
+    deployment = _read(session, name, endpoint_url, selected.account_options)
     known = KnownSecrets()
     flagged_checks: set[str] = set()
     for subject, findings in (
@@ -143,9 +146,9 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _read(session: Session, stack_name: str, endpoint_url: str | None) -> Deployment:
+def _read(session: Session, stack_name: str, endpoint_url: str | None, account_options: str) -> Deployment:
     try:
-        return Deployment.read(session, stack_name, endpoint_url)
+        return Deployment.read(session, stack_name, endpoint_url, account_options)
     except StackUnknown as error:
         fail(str(error))
     except (BotoCoreError, ClientError) as error:

@@ -11,8 +11,8 @@ import typer
 
 from callhooks_tools.commands.send import delivery_errors
 from callhooks_tools.stack import recordings as deliveries
+from callhooks_tools.stack.selection import running_stack
 from callhooks_tools.stack.stack import ROOT
-from callhooks_tools.stack.terminal import running_stack
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 

@@ -27,7 +27,8 @@ from callhooks_tools.recovery.forget import (
 )
 from callhooks_tools.recovery.stored_events import scan, with_progress
 from callhooks_tools.recovery.workers import map_concurrently
-from callhooks_tools.stack.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import agree, console, errors, fail, progress, shown
 
 if TYPE_CHECKING:
     from callhooks.events.event_item import Item
@@ -39,13 +40,15 @@ INTERRUPTED = 130
 RERUN_HINT = "Run the command again to remove the rest."
 
 
+@with_stack_options
 def forget(
     number: Annotated[
         str,
         typer.Argument(help="A number with its country code, or a SIP user; - reads it from standard input."),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Remove a person's events, calls and quarantined deliveries.
 
@@ -60,7 +63,7 @@ def forget(
     if console.is_terminal:
         # The canonical form differs from the argument. A file or a pipe may be stored, so it gets no number.
         console.print(f"Searching for {shown(person.canonical)}.")
-    session, outputs = stack_in_aws(stack_name)
+    session, outputs = stack_in_aws(selected)
     client = session.client("dynamodb")
     try:
         found = find(with_progress(scan(client, {"TableName": outputs.events_table})), person)

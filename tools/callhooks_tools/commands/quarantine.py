@@ -31,8 +31,9 @@ from callhooks_tools.recovery.quarantine import (
 )
 from callhooks_tools.recovery.workers import map_concurrently, map_concurrently_by_key
 from callhooks_tools.stack.provider_names import OfProvider
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import StackOutputs
-from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
+from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
 
 quarantine_app = typer.Typer(
     help="Inspect and retry authenticated deliveries that could not be processed.", no_args_is_help=True
@@ -130,9 +131,10 @@ class Retrier:
 
 
 @quarantine_app.command("list")
-def quarantine_list(provider: OfProvider = None, days: Days = 30, stack_name: StackName = None) -> None:
+@with_stack_options
+def quarantine_list(provider: OfProvider = None, days: Days = 30, *, selected: SelectedStack) -> None:
     """List deliveries in quarantine, the newest first, and count them by reason."""
-    with _quarantine(stack_name) as (quarantine, _):
+    with _quarantine(selected) as (quarantine, _):
         found = _found(quarantine, provider, days)
     if not found:
         console.print("No deliveries in quarantine.")
@@ -152,9 +154,10 @@ def quarantine_list(provider: OfProvider = None, days: Days = 30, stack_name: St
 
 
 @quarantine_app.command("show")
-def quarantine_show(key: Key, stack_name: StackName = None) -> None:
+@with_stack_options
+def quarantine_show(key: Key, *, selected: SelectedStack) -> None:
     """Show a delivery in quarantine and its answer. The output contains numbers and names of people."""
-    with _quarantine(stack_name) as (quarantine, _):
+    with _quarantine(selected) as (quarantine, _):
         delivery = _named(quarantine, key)
         item = quarantine.read(delivery)
     if item is None:
@@ -164,6 +167,7 @@ def quarantine_show(key: Key, stack_name: StackName = None) -> None:
 
 
 @quarantine_app.command("retry")
+@with_stack_options
 def quarantine_retry(
     keys: Annotated[
         list[str] | None,
@@ -174,7 +178,8 @@ def quarantine_retry(
     ] = False,
     provider: OfProvider = None,
     days: Days = 30,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Parse deliveries again with the code in this checkout, and store their events.
 
@@ -186,7 +191,7 @@ def quarantine_retry(
         fail("--provider can only be used with --all.")
     counts: Counter[RetryOutcome] = Counter()
     try:
-        with _quarantine(stack_name) as (quarantine, outputs):
+        with _quarantine(selected) as (quarantine, outputs):
             chosen = (
                 [_named(quarantine, key) for key in dict.fromkeys(keys)] if keys else _found(quarantine, provider, days)
             )
@@ -279,8 +284,8 @@ def _named(quarantine: Quarantine, key: str) -> QuarantinedDelivery:
 
 
 @contextmanager
-def _quarantine(stack_name: str | None) -> Iterator[tuple[Quarantine, StackOutputs]]:
-    session, outputs = stack_in_aws(stack_name)
+def _quarantine(selected: SelectedStack) -> Iterator[tuple[Quarantine, StackOutputs]]:
+    session, outputs = stack_in_aws(selected)
     try:
         yield Quarantine(session.client("dynamodb"), outputs.events_table), outputs
     except (BotoCoreError, ClientError) as error:

@@ -18,7 +18,8 @@ from callhooks.events.event_item import Item, is_call_partition, partition_key
 from callhooks.providers.registry import hints_for, providers
 
 from callhooks_tools.recovery.workers import map_concurrently
-from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -50,6 +51,7 @@ class Rebuilt:
     problem: str = ""
 
 
+@with_stack_options
 def rebuild(
     call: Annotated[
         str | None,
@@ -57,11 +59,12 @@ def rebuild(
             metavar="PROVIDER/CALL_ID", help="Only this call: its provider and id, or its path in the call log."
         ),
     ] = None,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Rebuild call records from stored events, after a new version or a projector failure. Does not publish events."""
     only = None if call is None else _partition_of(call)
-    session, outputs = stack_in_aws(stack_name)
+    session, outputs = stack_in_aws(selected)
     client = session.client("dynamodb")
     calls = CallStore(client, outputs.events_table)
     counts: Counter[Result] = Counter()

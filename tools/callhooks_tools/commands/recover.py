@@ -23,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from callhooks_tools.recovery.stored_events import parse_age
 from callhooks_tools.recovery.workers import map_concurrently_by_key
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import stack_resources
-from callhooks_tools.stack.terminal import StackName, console, errors, fail, progress, shown, stack_in_aws
+from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
 
 Since = Annotated[
     str | None,
@@ -116,13 +117,14 @@ class Joiner:
         ]
 
 
-def recover(since: Since = None, stack_name: StackName = None) -> None:
+@with_stack_options
+def recover(since: Since = None, *, selected: SelectedStack) -> None:
     """Store deliveries that are only in the logs, because both the database and the queue were down.
 
     Safe to run again.
     """
     begin = None if since is None else _begin(since)
-    session, outputs = stack_in_aws(stack_name)
+    session, outputs = stack_in_aws(selected)
     store = EventStore(session.client("dynamodb"), outputs.events_table)
     counts: Counter[RecoveryOutcome] = Counter()
     joiner = Joiner()

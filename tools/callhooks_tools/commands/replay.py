@@ -36,8 +36,9 @@ from callhooks_tools.recovery.replay import (
 from callhooks_tools.recovery.replay_state import Order, ReplayPosition, ReplayState, StateUnusable
 from callhooks_tools.recovery.stored_events import Selection, parse_time, text_of, with_progress
 from callhooks_tools.stack.provider_names import OfProvider
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
-from callhooks_tools.stack.terminal import StackName, agree, console, errors, fail, progress, shown, stack_in_aws
+from callhooks_tools.stack.terminal import agree, console, errors, fail, progress, shown
 
 DEFAULT_RATE = 10.0
 MIN_RATE = 0.1
@@ -50,17 +51,18 @@ BUS_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attem
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """Stack of a replay; `name` is `None` for the local stack."""
+    """Stack of a replay."""
 
-    name: str | None
+    selected: SelectedStack
     session: Session
     outputs: StackOutputs
 
     @property
     def resume(self) -> str:
-        return "callhooks replay --resume" + (f" --stack {self.name}" if self.name else "")
+        return f"callhooks replay --resume{self.selected.options}"
 
 
+@with_stack_options
 def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     since: Annotated[
         str | None,
@@ -98,15 +100,19 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted replay.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Publish stored events again, in the order in which they happened, each with the current state of its call."""
     chosen = (since, until, received, provider, kind, number, url)
     if resume and (dry_run or any(chosen)):
-        fail("--resume continues an interrupted replay and can only be combined with --rate and --stack.")
+        fail(
+            "--resume continues an interrupted replay and can only be combined with --rate and the options that select "
+            "the stack."
+        )
     selection = replace(_selection(since, until, provider, kind or (), number), by_arrival=received)
     address = None if url is None else _address(url)
-    stack = _Stack(stack_name, *stack_in_aws(stack_name))
+    stack = _Stack(selected, *stack_in_aws(selected))
     with _opened_state(stack) as state:
         unfinished = state.ordered()
         if resume:

@@ -18,8 +18,9 @@ from callhooks_tools.stack.secrets import (
     masked,
     secret_kinds,
 )
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import StackUnknown
-from callhooks_tools.stack.terminal import StackName, console, fail, stack_in_aws
+from callhooks_tools.stack.terminal import console, fail
 
 MIN_SECRET_LENGTH = 8
 GENERATED_SECRET_BYTES = 20
@@ -52,13 +53,15 @@ KindName = Annotated[
 
 
 @secret_app.command("list")
+@with_stack_options
 def secret_list(
     kind: KindName,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show full secrets.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """List the valid secrets, newest first. Shows only their last characters."""
-    valid = _secrets_of(kind, stack_name).read()
+    valid = _secrets_of(kind, selected).read()
     if not valid:
         console.print(_none_configured(kind))
     for secret in valid:
@@ -66,12 +69,14 @@ def secret_list(
 
 
 @secret_app.command("add")
+@with_stack_options
 def secret_add(
     kind: KindName,
     generate: Annotated[
         bool, typer.Option("--generate", help="Generate a random secret instead of prompting for one.")
     ] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Add a secret. Existing ones stay valid.
 
@@ -86,49 +91,50 @@ def secret_add(
         )
     secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words)
     _check_secret(secret_kind, secret)
-    if not _secrets_of(kind, stack_name).add(secret):
+    if not _secrets_of(kind, selected).add(secret):
         console.print(f"The {_named(kind)} {masked(secret)} is already valid.")
         return
     console.print(f"The {_named(kind)} {masked(secret)} takes effect within five minutes.")
     if not secret_kind.secret.is_issued_by_provider:
-        option = _stack_option(stack_name)
+        options = selected.options
         users = "everyone who signs in" if kind == CONSOLE_PASSWORD else "the provider"
         console.print(
             "\nTo replace the old one:\n"
-            f"  1. Wait five minutes, then give the new one to {users}: callhooks urls --credentials{option}\n"
-            f"  2. Copy the old one: callhooks secret list {kind} --reveal{option}\n"
-            f"  3. Remove the old one: callhooks secret remove {kind}{option}"
+            f"  1. Wait five minutes, then give the new one to {users}: callhooks urls --credentials{options}\n"
+            f"  2. Copy the old one: callhooks secret list {kind} --reveal{options}\n"
+            f"  3. Remove the old one: callhooks secret remove {kind}{options}"
         )
 
 
 @secret_app.command("remove")
-def secret_remove(kind: KindName, stack_name: StackName = None) -> None:
+@with_stack_options
+def secret_remove(kind: KindName, *, selected: SelectedStack) -> None:
     """Remove a secret. It stops working within five minutes.
 
     Prompts for the secret, or reads it from standard input.
     """
     words = secret_kinds()[kind].secret.words
     secret = _ask_secret(words)
-    valid = _secrets_of(kind, stack_name)
+    valid = _secrets_of(kind, selected)
     try:
         removed = valid.remove(secret)
     except LastSecret:
         fail(
             f"Cannot remove the only usable {words}. "
-            f"Add another one first: callhooks secret add {kind}{_stack_option(stack_name)}"
+            f"Add another one first: callhooks secret add {kind}{selected.options}"
         )
     if not removed:
         fail(
             f"This {words} is not configured. "
-            f"To list the valid ones, run: callhooks secret list {kind}{_stack_option(stack_name)}"
+            f"To list the valid ones, run: callhooks secret list {kind}{selected.options}"
         )
     console.print(f"The {_named(kind)} {masked(secret)} stops working within five minutes.")
     if not valid.read():
         console.print(_none_configured(kind))
 
 
-def _secrets_of(kind: str, stack_name: str | None) -> SenderSecrets:
-    session, outputs = stack_in_aws(stack_name)
+def _secrets_of(kind: str, selected: SelectedStack) -> SenderSecrets:
+    session, outputs = stack_in_aws(selected)
     try:
         return SenderSecrets.of(kind, session, outputs)
     except StackUnknown as error:
@@ -142,10 +148,6 @@ def _named(kind: str) -> str:
 def _none_configured(kind: str) -> str:
     secret = secret_kinds()[kind].secret
     return f"No {secret.words} is configured: {secret.unchecked or 'all requests are rejected'}."
-
-
-def _stack_option(stack_name: str | None) -> str:
-    return f" --stack {stack_name}" if stack_name else ""
 
 
 def _ask_secret(name: str) -> str:

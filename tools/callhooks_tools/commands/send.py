@@ -14,8 +14,9 @@ import typer
 
 from callhooks_tools.stack import recordings as deliveries
 from callhooks_tools.stack.provider_names import checked_name
+from callhooks_tools.stack.selection import running_stack
 from callhooks_tools.stack.stack import StackUnknown
-from callhooks_tools.stack.terminal import console, fail, pretty, running_stack
+from callhooks_tools.stack.terminal import console, fail, pretty
 
 
 def send(

@@ -10,25 +10,31 @@ from callhooks.providers.description import Setting
 
 from callhooks_tools.stack.connection_guide import Guide, Section
 from callhooks_tools.stack.secrets import masked, read_credentials
-from callhooks_tools.stack.terminal import StackName, console, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import console
 
 NAME_WIDTH = 21
 FIELD_INDENT = "    "
 
 
+@with_stack_options
 def urls(
     show_credentials: Annotated[
         bool, typer.Option("--credentials", help="Show passwords, tokens and keys instead of placeholders.")
     ] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Show the URLs and settings to enter at each provider, and the address of the console."""
-    session, outputs = stack_in_aws(stack_name)
-    option = f" --stack {stack_name}" if stack_name else ""
+    session, outputs = stack_in_aws(selected)
     credentials = read_credentials(session, outputs) if show_credentials else None
-    show(Guide(outputs.base_url, outputs.call_bus, credentials, stack_option=option, format_added=masked).sections())
+    show(
+        Guide(
+            outputs.base_url, outputs.call_bus, credentials, stack_options=selected.options, format_added=masked
+        ).sections()
+    )
     if not show_credentials:
-        console.print(f"\nValues in < > are secret. To show them, run: callhooks urls --credentials{option}")
+        console.print(f"\nValues in < > are secret. To show them, run: callhooks urls --credentials{selected.options}")
 
 
 def show(sections: Sequence[Section]) -> None:

@@ -1,6 +1,7 @@
 """Provider-specific extensions of the command.
 
-Each package in this folder may have a module `extension` with any of the functions below.
+Each package in this folder may define `COMMANDS`, which names its commands as the table of `callhooks_tools.cli` does,
+and may have a module `extension` with any of the functions below.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-
-import typer
+from typing import TYPE_CHECKING
 
 from callhooks_tools import providers as package
-from callhooks_tools.providers.call_control import CallControl
-from callhooks_tools.stack.deployment import Deployment
-from callhooks_tools.stack.findings import Finding
-from callhooks_tools.stack.stack import LocalStack
+
+if TYPE_CHECKING:
+    from callhooks_tools.providers.call_control import CallControl
+    from callhooks_tools.stack.deployment import Deployment
+    from callhooks_tools.stack.findings import Finding
+    from callhooks_tools.stack.stack import LocalStack
+
+
+def _packages() -> Iterator[str]:
+    return (f"{package.__name__}.{module.name}" for module in iter_modules(package.__path__) if module.ispkg)
 
 
 @cache
 def _extensions() -> tuple[ModuleType, ...]:
-    names = [f"{package.__name__}.{module.name}.extension" for module in iter_modules(package.__path__) if module.ispkg]
+    names = [f"{name}.extension" for name in _packages()]
     return tuple(import_module(name) for name in names if find_spec(name))
 
 
@@ -33,10 +39,12 @@ def _extensions_with(function: str) -> Iterator[ModuleType]:
     return (module for module in _extensions() if hasattr(module, function))
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of each provider."""
-    for module in _extensions_with("register"):
-        module.register(app)
+def commands() -> Mapping[str, str]:
+    """Return the commands of all providers, without importing them."""
+    found: dict[str, str] = {}
+    for name in _packages():
+        found |= getattr(import_module(name), "COMMANDS", {})
+    return found
 
 
 def call_controls() -> Mapping[str, CallControl]:

@@ -27,14 +27,14 @@ class Guide:
 
     Attributes:
         credentials: the secrets to show; `None` shows placeholders instead.
-        stack_option: the option that selects the stack in commands, such as ` --stack callhooks`.
+        stack_options: the options that select the stack in commands, such as ` --stack callhooks`.
         format_added: formats a secret that the provider issued.
     """
 
     base_url: str
     call_bus: str
     credentials: StackCredentials | None = None
-    stack_option: str = ""
+    stack_options: str = ""
     format_added: Callable[[str], str] = str
 
     def sections(self) -> list[Section]:
@@ -44,7 +44,7 @@ class Guide:
             *(
                 Section(
                     provider.title,
-                    provider.settings(Setup(self.base_url, self._values(name, provider.secrets), self.stack_option)),
+                    provider.settings(Setup(self.base_url, self._values(name, provider.secrets), self.stack_options)),
                 )
                 for name, provider in providers().items()
             ),

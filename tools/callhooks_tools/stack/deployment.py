@@ -41,7 +41,8 @@ ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 class Deployment:
     """A stack with its outputs and resources.
 
-    `endpoint_url` is the address of the local AWS engine; `None` for a stack in AWS.
+    `endpoint_url` is the address of the local AWS engine; `None` for a stack in AWS. `account_options` are the options
+    of the user's command that select the AWS account and region, each after a space.
     """
 
     session: Session
@@ -49,9 +50,10 @@ class Deployment:
     endpoint_url: str | None
     outputs: StackOutputs
     resources: Sequence[StackResource]
+    account_options: str = ""
 
     @classmethod
-    def read(cls, session: Session, stack_name: str, endpoint_url: str | None) -> Self:
+    def read(cls, session: Session, stack_name: str, endpoint_url: str | None, account_options: str = "") -> Self:
         """Read the stack from CloudFormation.
 
         Raises:
@@ -59,7 +61,8 @@ class Deployment:
             ClientError, BotoCoreError: its resources cannot be read.
         """
         outputs = StackOutputs.read(session, stack_name)
-        return cls(session, stack_name, endpoint_url, outputs, stack_resources(session, stack_name))
+        resources = stack_resources(session, stack_name)
+        return cls(session, stack_name, endpoint_url, outputs, resources, account_options)
 
     @property
     def is_local(self) -> bool:
@@ -76,11 +79,11 @@ class Deployment:
 
     def callhooks(self, command: str) -> str:
         """Return a `callhooks` command for this stack."""
-        return f"callhooks {command}" + ("" if self.is_local else f" --stack {self.stack_name}")
+        return f"callhooks {command}" + ("" if self.is_local else f" --stack {self.stack_name}{self.account_options}")
 
     def aws(self, command: str) -> str:
         """Return an AWS CLI command for this stack."""
-        return f"aws {command}" + (f" --endpoint-url {self.endpoint_url}" if self.is_local else "")
+        return f"aws {command}" + (f" --endpoint-url {self.endpoint_url}" if self.is_local else self.account_options)
 
     @property
     def redeploy(self) -> str:
@@ -97,7 +100,7 @@ class Deployment:
         location = (
             str(STACK_FILE.with_name("run") / "engine.log")
             if self.is_local
-            else f"sam logs --stack-name {self.stack_name} --name {function}"
+            else f"sam logs --stack-name {self.stack_name} --name {function}{self.account_options}"
         )
         return f"The log of {function}{f' {contents}' if contents else ''}: {location}"
 
@@ -122,12 +125,13 @@ def depth_of(attributes: Mapping[QueueAttributeNameType, str]) -> int:
     return sum(int(attributes.get(name, "0")) for name in DEPTH)
 
 
-def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
+def stack_findings(session: Session, stack_name: str, account_options: str = "") -> Iterator[Finding]:
     """Check that the stack exists and that its last deployment succeeded."""
+    show_cause = f"aws cloudformation describe-stack-events --stack-name {stack_name}{account_options}"
     try:
         status = stack_status(session, stack_name)
     except StackUnknown as error:
-        yield failure(STACK, str(error), "Pass the name of the stack with --stack, and its region in AWS_REGION.")
+        yield failure(STACK, str(error))
         return
     state = f"{stack_name} is {status}"
     if status in COMPLETE:
@@ -136,8 +140,7 @@ def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
         yield warning(
             STACK,
             f"{state}: the last deployment failed and was rolled back. The previous version is running.",
-            "Deploy again after fixing the cause, which this command shows: "
-            f"aws cloudformation describe-stack-events --stack-name {stack_name}",
+            f"Deploy again after fixing the cause, which this command shows: {show_cause}",
         )
     elif status.endswith("_IN_PROGRESS"):
         yield failure(STACK, f"{state}: a deployment is in progress.", "Run this command again when it has finished.")
@@ -145,7 +148,6 @@ def stack_findings(session: Session, stack_name: str) -> Iterator[Finding]:
         yield failure(
             STACK,
             f"{state}: the last deployment failed.",
-            "Fix the cause, which this command shows: "
-            f"aws cloudformation describe-stack-events --stack-name {stack_name}. Then deploy again. A stack in "
+            f"Fix the cause, which this command shows: {show_cause}. Then deploy again. A stack in "
             "ROLLBACK_COMPLETE must be removed first (docs/operations.md#remove).",
         )

@@ -16,6 +16,7 @@ from callhooks.providers.description import Credentials
 from callhooks.providers.registry import providers
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 
+from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.private_files import make_private_folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,7 +169,7 @@ class StackOutputs:
             outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
             secrets = _ids_of_secrets(session, stack_name, outputs)
         except (BotoCoreError, ClientError) as error:
-            raise StackUnknown(f"Cannot read the stack {stack_name}: {error}") from error
+            raise _unreadable(session, stack_name, error) from error
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stacks[0].get("Parameters", [])}
         try:
             return cls(
@@ -239,7 +240,16 @@ def stack_status(session: Session, stack_name: str) -> str:
     try:
         return session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
     except (BotoCoreError, ClientError) as error:
-        raise StackUnknown(f"Cannot read the stack {stack_name}: {error}") from error
+        raise _unreadable(session, stack_name, error) from error
+
+
+def _unreadable(session: Session, stack_name: str, error: BotoCoreError | ClientError) -> StackUnknown:
+    if isinstance(error, ClientError) and "does not exist" in error.response["Error"]["Message"]:
+        return StackUnknown(
+            f"There is no stack {stack_name} in {session.region_name}. Pass its name with --stack, and its account and "
+            "region with --profile and --region."
+        )
+    return StackUnknown(f"Cannot read the stack {stack_name}: {explain_aws_error(error, session.profile_name)}")
 
 
 def stack_resources(session: Session, stack_name: str) -> list[StackResource]:

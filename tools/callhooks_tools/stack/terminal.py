@@ -1,17 +1,14 @@
-"""Terminal output, and the selection of a stack, shared by all commands."""
+"""Terminal output, shared by all commands."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import typer
-from boto3.session import Session
-from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,56 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from callhooks_tools.stack.secrets import read_credentials
-from callhooks_tools.stack.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
-
 # Markup and emoji are off because passwords and paths can look like either.
 console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
-
-StackName = Annotated[
-    str | None,
-    typer.Option("--stack", metavar="NAME", help="Stack in AWS, using your AWS credentials. Default: the local stack."),
-]
-
-
-def local_stack() -> LocalStack:
-    """Return the local stack; end the command if none is running."""
-    try:
-        return LocalStack.read()
-    except StackUnknown as error:
-        fail(str(error))
-
-
-def running_stack() -> tuple[LocalStack, StackCredentials]:
-    """Return the local stack with its current credentials, which may have changed after the start."""
-    stack = local_stack()
-    return stack, read_credentials(*stack_in_aws(None))
-
-
-def stack_in_aws(stack_name: str | None) -> tuple[Session, StackOutputs]:
-    """Return a stack in AWS, or the local stack if no name is given; end the command if it cannot be read."""
-    session, name, _ = session_of(stack_name)
-    try:
-        return session, StackOutputs.read(session, name)
-    except StackUnknown as error:
-        fail(str(error))
-
-
-def session_of(stack_name: str | None) -> tuple[Session, str, str | None]:
-    """Return a session for a stack, its name, and the local engine's address, which is `None` for a stack in AWS."""
-    if stack_name is not None:
-        return _users_session(), stack_name, None
-    local = local_stack()
-    return use_local_engine(local.engine), local.stack_name, local.aws_endpoint_url
-
-
-def _users_session() -> Session:
-    try:
-        # boto3 reads only AWS_DEFAULT_REGION; Lambda and other SDKs use AWS_REGION.
-        return Session(region_name=os.environ.get("AWS_REGION"))
-    except BotoCoreError as error:
-        fail(f"Invalid AWS configuration: {error}")
 
 
 def pretty(text: str) -> str:

@@ -150,13 +150,13 @@ class SettingGroup:
 class Setup:
     """Input for listing the settings to enter in a provider's portal.
 
-    `credentials` may hold placeholders instead of secrets. `stack_option` is the option that selects the stack in a
-    command, such as ` --stack callhooks`.
+    `credentials` may hold placeholders instead of secrets. `stack_options` are the options that select the stack in
+    a command, such as ` --stack callhooks`.
     """
 
     base_url: str
     credentials: Credentials
-    stack_option: str = ""
+    stack_options: str = ""
 
 
 def accept_any_url(_base_url: str) -> str:

@@ -1,9 +1,14 @@
-"""AWS clients with short time-outs for functions whose callers wait, and longer ones for workers."""
+"""AWS clients with short time-outs for functions whose callers wait, and longer ones for workers.
+
+Lambda updates boto3 in its runtimes without notice. All arguments of event handlers have defaults, so that a botocore
+that passes others only loses the effect of the handler.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 USER_AGENT = f"callhooks Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 OPEN_SECONDS = 10.0
 _TABLE = "callhooks_table"
+_EMPTY: Mapping[str, object] = MappingProxyType({})
 _CONNECT_SECONDS = 0.4
 _REPLY_SECONDS = 0.9
 
@@ -41,7 +47,7 @@ def _caller_config(attempts: int) -> Config:
     return _config(attempts, connect_timeout=_CONNECT_SECONDS, read_timeout=_REPLY_SECONDS)
 
 
-def _retry_on_closed_connection(attempts: int, caught_exception: Exception | None, **_: object) -> Any:
+def retry_on_closed_connection(attempts: int = 0, caught_exception: Exception | None = None, **_: object) -> Any:
     """Retry immediately if an idle connection was closed, as happens while a container is frozen."""
     return 0 if attempts == 1 and isinstance(caught_exception, ConnectionClosedError) else None
 
@@ -65,13 +71,17 @@ class CircuitBreaker:
         client.meta.events.register("provide-client-params.dynamodb", self._check)
         client.meta.events.register("after-call-error.dynamodb", self._open)
 
-    def _check(self, params: Mapping[str, object], context: dict[str, object], **_: object) -> None:
-        table = context[_TABLE] = params.get("TableName")
+    def _check(
+        self, params: Mapping[str, object] = _EMPTY, context: dict[str, object] | None = None, **_: object
+    ) -> None:
+        table = params.get("TableName")
+        if context is not None:
+            context[_TABLE] = table
         if self._monotonic() < self._open_until.get(table, float("-inf")):
             raise CircuitOpenError
 
-    def _open(self, exception: Exception, context: Mapping[str, object], **_: object) -> None:
-        if isinstance(exception, ConnectionError | HTTPClientError):
+    def _open(self, exception: Exception | None = None, context: Mapping[str, object] = _EMPTY, **_: object) -> None:
+        if isinstance(exception, ConnectionError | HTTPClientError) and _TABLE in context:
             self._open_until[context[_TABLE]] = self._monotonic() + OPEN_SECONDS
 
 
@@ -94,14 +104,14 @@ def reader_dynamodb_client() -> DynamoDBClient:
 def queue_client() -> SQSClient:
     """Return an SQS client for a waiting caller: a hanging request costs one second."""
     client = boto3.client("sqs", config=_caller_config(attempts=1))
-    client.meta.events.register("needs-retry.sqs", _retry_on_closed_connection)
+    client.meta.events.register("needs-retry.sqs", retry_on_closed_connection)
     return client
 
 
 def secret_reader() -> Callable[[str], str]:
     """Return a function that reads a secret's text from Secrets Manager by ARN or name; it raises botocore's errors."""
     client = boto3.client("secretsmanager", config=_caller_config(attempts=1))
-    client.meta.events.register("needs-retry.secrets-manager", _retry_on_closed_connection)
+    client.meta.events.register("needs-retry.secrets-manager", retry_on_closed_connection)
 
     def read(secret_id: str) -> str:
         return client.get_secret_value(SecretId=secret_id)["SecretString"]

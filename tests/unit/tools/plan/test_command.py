@@ -50,7 +50,7 @@ class TestCheck:
         assert plan("check", menu).exit_code == 1
         menu.write_text(MENU + "  lobby: [{verb: room, name: lobby}]\n", "utf-8")
         assert plan("check", menu).exit_code == 1
-        assert plan("check", menu, "--profile", "10").exit_code == 0
+        assert plan("check", menu, "--jambonz", "10").exit_code == 0
 
 
 class TestShow:

@@ -23,13 +23,13 @@ SECRETS = ("jambonz-password", "wh_secret_whole", "wavix-token", "bird-key", "vo
 
 
 def without_secrets() -> list[Section]:
-    return Guide(BASE, "callhooks", stack_option=" --stack callhooks").sections()
+    return Guide(BASE, "callhooks", stack_options=" --stack callhooks").sections()
 
 
 def with_secrets(base_url: str = BASE) -> list[Section]:
     """Return the sections with secrets. The webhook secret, which jambonz issued, is masked."""
     guide = Guide(
-        base_url, "callhooks", CREDENTIALS, stack_option=" --stack callhooks", format_added=lambda secret: secret[-4:]
+        base_url, "callhooks", CREDENTIALS, stack_options=" --stack callhooks", format_added=lambda secret: secret[-4:]
     )
     return guide.sections()
 

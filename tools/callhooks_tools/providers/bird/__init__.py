@@ -2,3 +2,7 @@
 
 Imports `providers.rest` and `stack`.
 """
+
+COMMANDS = {
+    "bird": "callhooks_tools.providers.bird.command:bird_app",
+}

@@ -20,7 +20,8 @@ from callhooks_tools.providers.bird.subscriptions import (
 from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.provider_apis import check_subscribable, provider_failures
 from callhooks_tools.stack.secrets import SenderSecrets
-from callhooks_tools.stack.terminal import StackName, agree, console, fail, shown, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import agree, console, fail, shown
 
 SIGNING_KEY = "BIRD_SIGNING_KEY"
 CHECK_FIRST = "The change may have been made anyway. Check with: callhooks bird list"
@@ -35,6 +36,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Subscription id
 
 
 @bird_app.command("subscribe")
+@with_stack_options
 def bird_subscribe(
     event: Annotated[
         list[BirdTopic] | None, typer.Option("--event", help="Event to subscribe to; repeatable. Both by default.")
@@ -57,7 +59,8 @@ def bird_subscribe(
             "environment if it is set, otherwise with the stack's signing key.",
         ),
     ] = None,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Subscribe the stack to call events.
 
@@ -69,7 +72,7 @@ def bird_subscribe(
     if url and key_from_environment:
         address, signing_key = url, key_from_environment
     else:
-        session, outputs = stack_in_aws(stack_name)
+        session, outputs = stack_in_aws(selected)
         address = url or f"{outputs.base_url}/webhooks/bird"
         signing_key = SenderSecrets.of(BIRD, session, outputs).read()[0]
     address = url_of_channel(address, channel_id)

@@ -1,4 +1,4 @@
-"""jambonz's commands, checks and call control."""
+"""jambonz's checks and call control."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import typer
 from callhooks.providers.jambonz.provider import PROVIDER
 
 from callhooks_tools.providers.call_control import CallControl
 from callhooks_tools.providers.jambonz import checks
-from callhooks_tools.providers.jambonz.commands import call, sign, tools
-from callhooks_tools.providers.jambonz.commands.clients import clients_app
-from callhooks_tools.providers.jambonz.commands.jambonz import jambonz_app
-from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan, plan_app
+from callhooks_tools.providers.jambonz.commands.plan import DEFAULT_PLAN, checked_plan
 from callhooks_tools.providers.jambonz.control import JambonzCalls
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding
@@ -24,16 +20,6 @@ from callhooks_tools.stack.recordings import read_delivery
 from callhooks_tools.stack.stack import ROOT, LocalStack
 
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
-
-
-def register(app: typer.Typer) -> None:
-    """Add jambonz's commands."""
-    app.add_typer(plan_app, name="plan")
-    app.add_typer(clients_app, name="clients")
-    app.add_typer(jambonz_app, name="jambonz")
-    app.command("call")(call.call)
-    app.command("tools")(tools.tools)
-    app.command("sign")(sign.sign)
 
 
 def call_control() -> CallControl:

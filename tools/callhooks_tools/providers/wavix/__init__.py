@@ -2,3 +2,7 @@
 
 Imports `providers.rest` and `stack`.
 """
+
+COMMANDS = {
+    "wavix": "callhooks_tools.providers.wavix.command:wavix_app",
+}

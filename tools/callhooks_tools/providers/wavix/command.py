@@ -13,8 +13,9 @@ from callhooks_tools.providers.rest.provider_apis import check_subscribable, dis
 from callhooks_tools.providers.wavix.api import PROVIDER
 from callhooks_tools.providers.wavix.subscriptions import WavixSubscription, WavixSubscriptions, WavixTopic
 from callhooks_tools.stack.secrets import SenderSecrets
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE
-from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws
+from callhooks_tools.stack.terminal import agree, console, shown
 
 CALLBACK_PATH = "/webhooks/wavix"
 CHECK_FIRST = "The change may have been made anyway. Check with: callhooks wavix list"
@@ -45,6 +46,7 @@ class StackUrls:
 
 
 @wavix_app.command("subscribe")
+@with_stack_options
 def wavix_subscribe(
     event: Events = None,
     url: Annotated[
@@ -52,13 +54,14 @@ def wavix_subscribe(
         typer.Option("--url", help="Send events to this URL instead of the stack's. It must include the token."),
     ] = None,
     yes: Yes = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Subscribe the stack to call events.
 
     A Wavix account has one URL for each kind of event. Asks for confirmation before it replaces another URL.
     """
-    address = url or _urls_of(stack_name).urls[0]
+    address = url or _urls_of(selected).urls[0]
     check_subscribable(address, PROVIDER)
     with (
         provider_failures(maybe_done=CHECK_FIRST),
@@ -78,12 +81,14 @@ def wavix_subscribe(
 
 
 @wavix_app.command("list")
+@with_stack_options
 def wavix_list(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show complete URLs, including the tokens.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """List the subscriptions, and whether they belong to this stack."""
-    stack = StackUrls() if stack_name is None and not STACK_FILE.exists() else _urls_of(stack_name)
+    stack = StackUrls() if selected.name is None and not STACK_FILE.exists() else _urls_of(selected)
     with provider_failures(), WavixSubscriptions.from_environment(os.environ) as subscriptions:
         found = subscriptions.all()
     if not found:
@@ -118,8 +123,8 @@ def masked_url(url: str) -> str:
     return f"{origin}{CALLBACK_PATH if f'{origin}{CALLBACK_PATH}/' in url else ''}/..."
 
 
-def _urls_of(stack_name: str | None) -> StackUrls:
-    session, outputs = stack_in_aws(stack_name)
+def _urls_of(selected: SelectedStack) -> StackUrls:
+    session, outputs = stack_in_aws(selected)
     tokens = SenderSecrets.of(WAVIX, session, outputs).read()
     return StackUrls(tuple(f"{outputs.base_url}{CALLBACK_PATH}/{token}" for token in tokens))
 

@@ -67,7 +67,8 @@ from callhooks_tools.providers.jambonz.phone.steps import (
 from callhooks_tools.providers.jambonz.plan.document import place_text
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 from callhooks_tools.stack.secrets import read_credentials
-from callhooks_tools.stack.terminal import StackName, console, fail, running_stack, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, running_stack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import console, fail
 
 HEADERS_TIMEOUT_SECONDS = 10
 MAX_AHEAD = timedelta(minutes=4)
@@ -305,6 +306,7 @@ class Verdict:
         return not self.rejected and not too_slow
 
 
+@with_stack_options
 def call(  # noqa: PLR0913 - one parameter for each option
     *,
     to: To = "+14155550150",
@@ -321,14 +323,16 @@ def call(  # noqa: PLR0913 - one parameter for each option
             "docs/phone.md."
         ),
     ] = None,
-    stack_name: StackName = None,
+    selected: SelectedStack,
     status_events: Annotated[
         bool, typer.Option("--status-events/--no-status-events", help="Send call status events.")
     ] = True,
     real_time: Annotated[
         bool, typer.Option("--real-time", help="Wait in real time for ringing, talking and pauses.")
     ] = False,
-    profile: Annotated[Profile, typer.Option(help="Version of jambonz whose rules apply to the verbs.")] = Profile.OSS,
+    jambonz: Annotated[
+        Profile, typer.Option("--jambonz", help="Version of jambonz whose rules apply to the verbs.")
+    ] = Profile.OSS,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Save every step to this file, with bodies and responses.")
     ] = None,
@@ -345,9 +349,9 @@ def call(  # noqa: PLR0913 - one parameter for each option
             trunk=trunk or None,
             env_vars=env_vars_of(env),
         ),
-        _application(stack_name, status_events=status_events),
+        _application(selected, status_events=status_events),
         Outside(
-            HttpTransport(), caller, check_for(profile), CommandClock(real_time=real_time), lambda: str(uuid.uuid4())
+            HttpTransport(), caller, check_for(jambonz), CommandClock(real_time=real_time), lambda: str(uuid.uuid4())
         ),
     )
     verdict = Verdict()
@@ -394,12 +398,12 @@ def check_for(profile: Profile) -> Callable[[Sequence[Mapping[str, JsonValue]]],
     return check
 
 
-def _application(stack_name: str | None, *, status_events: bool) -> Application:
-    if stack_name is None:
+def _application(selected: SelectedStack, *, status_events: bool) -> Application:
+    if selected.name is None:
         stack, credentials = running_stack()
         base_url = stack.base_url
     else:
-        session, outputs = stack_in_aws(stack_name)
+        session, outputs = stack_in_aws(selected)
         base_url, credentials = outputs.base_url, read_credentials(session, outputs)
     access = credentials.of(JAMBONZ)
     return Application(

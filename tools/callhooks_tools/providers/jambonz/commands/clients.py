@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.providers.jambonz.digest import ha1_of
 from callhooks.providers.jambonz.sip_clients import CLIENT_PREFIX, Client, client_item, client_key, client_of
 
-from callhooks_tools.stack.terminal import StackName, console, fail, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import console, fail
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -62,7 +63,8 @@ class ClientTable:
 
 
 @clients_app.command("add")
-def clients_add(  # noqa: PLR0913, PLR0917 - each one is an option
+@with_stack_options
+def clients_add(  # noqa: PLR0913 - each one is an option
     username: Username,
     realm: Realm,
     expires: Annotated[
@@ -72,7 +74,8 @@ def clients_add(  # noqa: PLR0913, PLR0917 - each one is an option
         str | None, typer.Option(metavar="SID", help="jambonz application for the client's calls.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the client if it exists.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Add a SIP client.
 
@@ -86,7 +89,7 @@ def clients_add(  # noqa: PLR0913, PLR0917 - each one is an option
     client = Client(
         username, realm, ha1_of(username, realm, password), expires=expires, application_sid=application or None
     )
-    with _table(stack_name) as table:
+    with _table(selected) as table:
         stored = table.put(client, replace=replace)
     if not stored:
         fail(f"{username}@{realm} already exists. To replace its password and options, add --replace")
@@ -94,9 +97,10 @@ def clients_add(  # noqa: PLR0913, PLR0917 - each one is an option
 
 
 @clients_app.command("list")
-def clients_list(stack_name: StackName = None) -> None:
+@with_stack_options
+def clients_list(*, selected: SelectedStack) -> None:
     """List the SIP clients, without their credentials."""
-    with _table(stack_name) as table:
+    with _table(selected) as table:
         clients = table.all()
     if not clients:
         console.print("No SIP clients. Add one with: callhooks clients add USERNAME --realm REALM")
@@ -107,12 +111,13 @@ def clients_list(stack_name: StackName = None) -> None:
 
 
 @clients_app.command("remove")
-def clients_remove(username: Username, realm: Realm, stack_name: StackName = None) -> None:
+@with_stack_options
+def clients_remove(username: Username, realm: Realm, *, selected: SelectedStack) -> None:
     """Remove a SIP client.
 
     A client that is registered now stays registered until its registration expires.
     """
-    with _table(stack_name) as table:
+    with _table(selected) as table:
         removed = table.remove(username, realm)
     if not removed:
         fail(f"No SIP client {username}@{realm}. List the clients with: callhooks clients list")
@@ -120,8 +125,8 @@ def clients_remove(username: Username, realm: Realm, stack_name: StackName = Non
 
 
 @contextmanager
-def _table(stack_name: str | None) -> Iterator[ClientTable]:
-    session, outputs = stack_in_aws(stack_name)
+def _table(selected: SelectedStack) -> Iterator[ClientTable]:
+    session, outputs = stack_in_aws(selected)
     try:
         yield ClientTable(session.client("dynamodb"), outputs.clients_table)
     except (BotoCoreError, ClientError) as error:

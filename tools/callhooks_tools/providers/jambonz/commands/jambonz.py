@@ -13,7 +13,8 @@ from callhooks_tools.providers.jambonz.account import Hooks, JambonzAccount, Jam
 from callhooks_tools.providers.jambonz.api import PROVIDER, api_url_of
 from callhooks_tools.providers.rest.provider_apis import check_callable, displayed_address, provider_failures
 from callhooks_tools.stack.secrets import SenderSecrets, read_credentials
-from callhooks_tools.stack.terminal import StackName, agree, console, shown, stack_in_aws
+from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
+from callhooks_tools.stack.terminal import agree, console, shown
 
 jambonz_app = typer.Typer(
     help="Connect a jambonz account to the stack through jambonz's REST API. Set JAMBONZ_API_KEY, JAMBONZ_ACCOUNT_SID "
@@ -23,13 +24,15 @@ jambonz_app = typer.Typer(
 
 
 @jambonz_app.command("application")
+@with_stack_options
 def jambonz_application(
     name: Annotated[str, typer.Argument(help="Name of the application in jambonz.")] = "callhooks",
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
-    stack_name: StackName = None,
+    *,
+    selected: SelectedStack,
 ) -> None:
     """Create or update the jambonz application whose calls the stack answers, after you confirm."""
-    session, outputs = stack_in_aws(stack_name)
+    session, outputs = stack_in_aws(selected)
     access = read_credentials(session, outputs).of(JAMBONZ)
     call_hook, status_hook = call_hook_url(outputs.base_url), call_status_url(outputs.base_url)
     hooks = Hooks(call_hook, status_hook, access["username"], access["password"])
@@ -55,9 +58,10 @@ def jambonz_application(
 
 
 @jambonz_app.command("webhook-secret")
-def jambonz_webhook_secret(stack_name: StackName = None) -> None:
+@with_stack_options
+def jambonz_webhook_secret(*, selected: SelectedStack) -> None:
     """Add the account's webhook secret to the stack, which then checks signatures with it."""
-    stack_secrets = SenderSecrets.of(JAMBONZ, *stack_in_aws(stack_name))
+    stack_secrets = SenderSecrets.of(JAMBONZ, *stack_in_aws(selected))
     with provider_failures(), JambonzAccount.from_environment(os.environ) as account:
         secret = account.webhook_secret()
     if stack_secrets.add(secret):

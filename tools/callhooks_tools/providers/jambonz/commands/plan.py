@@ -49,7 +49,7 @@ plan_app = typer.Typer(help="Check the call plan, draw it, or try a call on it."
 PlanFile = Annotated[Path, typer.Argument(help="Call plan file.", show_default="layers/call_plan/call_plan.yaml")]
 ServerProfile = Annotated[
     Profile | None,
-    typer.Option("--profile", help="Check for this version of jambonz instead of the one named in the plan."),
+    typer.Option("--jambonz", help="Check for this version of jambonz instead of the one named in the plan."),
 ]
 
 

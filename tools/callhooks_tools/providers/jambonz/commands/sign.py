@@ -10,7 +10,8 @@ import typer
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from callhooks.providers.jambonz.provider import PROVIDER
 
-from callhooks_tools.stack.terminal import fail, running_stack
+from callhooks_tools.stack.selection import running_stack
+from callhooks_tools.stack.terminal import fail
 
 
 def sign(body: Annotated[Path, typer.Argument(help="File with the body to send.")]) -> None:

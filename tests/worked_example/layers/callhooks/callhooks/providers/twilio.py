@@ -277,6 +277,6 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
                 Setting("Method", "POST"),
                 Setting("Events", "initiated, ringing, answered, completed"),
             ],
-            [f"To check signatures, add the auth token: callhooks secret add twilio{setup.stack_option}"],
+            [f"To check signatures, add the auth token: callhooks secret add twilio{setup.stack_options}"],
         )
     ]
