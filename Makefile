@@ -11,9 +11,7 @@ CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
-# The first Python on this machine that is recent enough.
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PYTHON ?= $(shell sh tools/find_python.sh)
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
@@ -26,12 +24,13 @@ $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group 
 $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
+$(UV_COMPILE) layers/callhooks/pyproject.toml --group pyproject.toml:build -c requirements/dev.txt -o $(1)/requirements/build.txt && \
 printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
 	--group pyproject.toml:bench-PEER -c requirements/dev.txt -o $(1)/bench/peers/PEER/requirements.txt && \
 printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
 	--group pyproject.toml:boto3-AGE -o $(1)/requirements/boto3-AGE.txt
 endef
-LOCKED := $(REQUIREMENTS) $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
+LOCKED := $(REQUIREMENTS) requirements/build.txt $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 # sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
@@ -131,10 +130,12 @@ check-lock: setup
 build: setup ## Build the application for AWS (LAYER_PYTHON=3.13 LAYER_PLATFORM=aarch64-manylinux2014)
 	@$(AWS) $(SAM) build
 
-deploy: build ## Deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
-	@$(AWS) $(SAM) deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
+deploy: setup ## Build for the stack, and deploy to AWS (CONFIG=prod, PARAMETERS='AlarmAddress=ops@example.com ...', SAM_OPTIONS=--guided)
+	@$(AWS) $(BIN)/python -m callhooks_tools.packaging.deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
 remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets remain
+	@$(AWS) $(BIN)/callhooks check-removal --stack "$$($(BIN)/python -c 'import sys, tomllib; \
+		print(tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["delete"]["parameters"]["stack_name"])' $(CONFIG))"
 	@$(AWS) $(SAM) delete --config-env $(CONFIG)
 
 clean: ## Delete the environment and all build output

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from callhooks_tools.local.layer_build import Size, size_of, version_of
+from callhooks_tools.packaging.layer_build import Size, size_of, version_of
 from callhooks_tools.stack.stack import ROOT
 from callhooks_tools.stack.terminal import console, errors
 from pydantic import BaseModel, ConfigDict

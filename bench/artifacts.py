@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from callhooks_tools.local.layer_build import compile_with, interpreter, version_of
+from callhooks_tools.packaging.layer_build import compile_with, interpreter, version_of
 from callhooks_tools.stack.private_files import make_private_folder
 from callhooks_tools.stack.stack import ROOT
 

@@ -4,12 +4,15 @@ The sizes are real: the deployed code stores, folds and lists complete recorded 
 that the stream collects within a second, for one call at a time. In a busy stack, a batch contains events of many
 calls, which costs less.
 
-Not included: CloudWatch's metrics and alarms, the retry and spill queues, rejected requests, and the call log's own
+`fixed_cost` is what a stack costs without any traffic, and what the metrics and the secrets of ordinary deliveries add.
+
+Not included: metrics of failures, messages in the retry and spill queues, rejected requests, and the call log's own
 reads.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -27,7 +30,7 @@ from callhooks.events.call_event import Kind
 from callhooks.events.event_item import EVENT_PREFIX, Item, event_of_item
 from callhooks.providers.jambonz.new_call import NEW_CALL_KEY
 from callhooks.providers.registry import hints_for
-from callhooks.runtime.metrics import CALL_ANSWERED, EVENT_STORED, emit_delivery_metrics
+from callhooks.runtime.metrics import EVENT_STORED, emit_delivery_metrics
 from callhooks.webhooks.credentials import MAX_AGE_SECONDS
 from callhooks_tools.stack.stack import ROOT
 from callhooks_tools.stack.terminal import console
@@ -56,6 +59,10 @@ class Prices:
     backup_gb_month: float = 0.20
     secret_request: float = 0.05 / 10_000
     secret_month: float = 0.40
+    alarm_month: float = 0.10
+    metric_month: float = 0.30
+    dashboard_month: float = 3.00
+    queue_request: float = 0.40 / MILLION
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class Pace:
     delivery_seconds: float = 0.010
     batch_seconds: float = 0.013
     fold_seconds: float = 0.022
-    access_log_bytes: float = 73
+    access_log_bytes: float = 123
     batch_log_bytes: float = 94
     memory_gb: float = 0.5
     cold_starts: float = 1 / 200
@@ -236,17 +243,34 @@ def usage_of(provider: str, *, window_seconds: float = 1) -> Usage:
 
 def _line_bytes(item: Item) -> int:
     """Return the size of the log line of a fresh event, in bytes."""
+    return len(_log_line(item))
+
+
+def _log_line(item: Item) -> str:
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", STACK)
     is_new_call = item["sk"]["S"] == f"{EVENT_PREFIX}{NEW_CALL_KEY}"
-    counted = [EVENT_STORED, CALL_ANSWERED] if is_new_call else [EVENT_STORED]
     caller_waits = is_new_call or item["kind"]["S"] == Kind.VERB.value
     with redirect_stdout(StringIO()) as line:
         log_fields = {"call_id": item["pk"]["S"].partition("#")[2]}
         provider = item["provider"]["S"]
         emit_delivery_metrics(
-            counted, ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, log_fields=log_fields
+            [EVENT_STORED], ANSWER_MILLISECONDS, provider=provider, caller_waits=caller_waits, log_fields=log_fields
         )
-    return len(line.getvalue().strip())
+    return line.getvalue().strip()
+
+
+def metrics_of(provider: str) -> int:
+    """Return the number of metrics that a provider's ordinary deliveries write, each with its dimensions."""
+    lines = [json.loads(_log_line(stored_item(provider, name))) for name in RECORDED_CALLS[provider]]
+    return len(
+        {
+            (metric["Name"], *((dimension, line[dimension]) for dimension in sorted(dimensions)))
+            for line in lines
+            for described in line["_aws"]["CloudWatchMetrics"]
+            for dimensions in described["Dimensions"]
+            for metric in described["Metrics"]
+        }
+    )
 
 
 def _batches(times: Mapping[str, float], window_seconds: float) -> Iterator[list[str]]:
@@ -311,10 +335,72 @@ def secrets_of(provider: str) -> int:
     return 1 if isinstance(readable, str) else len(readable)
 
 
-def fixed_cost(prices: Prices) -> float:
-    """Return the monthly cost of a stack's secrets in dollars, which does not depend on traffic."""
-    secrets = [one for one in _resources().values() if one["Type"] == "AWS::SecretsManager::Secret"]
-    return prices.secret_month * len(secrets)
+POLLERS = 5
+"""Connections by which Lambda asks an idle queue for messages, according to AWS."""
+HOURS_A_MONTH = 30 * 24
+OFFICE_HOURS_A_MONTH = 22 * 8
+
+
+@dataclass(frozen=True)
+class FixedCost:
+    """Dollars a month for a stack. The first four do not depend on traffic."""
+
+    secrets: float
+    alarms: float
+    dashboard: float
+    polling: float
+    metrics: float
+    secret_requests: float
+
+    @property
+    def total(self) -> float:
+        """Return the sum of all parts."""
+        return sum(getattr(self, part.name) for part in fields(self))
+
+
+def fixed_cost(prices: Prices, providers: Sequence[str] = (), hours: float = 0) -> FixedCost:
+    """Return the monthly cost of a stack in which these providers send events in so many hours of a month.
+
+    A metric is billed for the hours in which it is written. In such an hour, a container of each function that receives
+    events is warm, and reads its secrets every five minutes. Without providers, the stack is idle.
+    """
+    reads_an_hour = 3600 / MAX_AGE_SECONDS
+    return FixedCost(
+        secrets=prices.secret_month * _number_of("AWS::SecretsManager::Secret"),
+        alarms=prices.alarm_month * _number_of("AWS::CloudWatch::Alarm"),
+        dashboard=prices.dashboard_month * _number_of("AWS::CloudWatch::Dashboard"),
+        polling=prices.queue_request * sum(POLLERS * HOURS_A_MONTH * 3600 / wait for wait in polled_queues().values()),
+        metrics=prices.metric_month * sum(map(metrics_of, providers)) * hours / HOURS_A_MONTH,
+        secret_requests=prices.secret_request
+        * sum(len(RECEIVERS[provider]) * secrets_of(provider) for provider in providers)
+        * reads_an_hour
+        * hours,
+    )
+
+
+def _number_of(resource_type: str) -> int:
+    return sum(one["Type"] == resource_type for one in _resources().values())
+
+
+def polled_queues() -> Mapping[str, int]:
+    """Return the queues that Lambda asks for messages, with the seconds for which each request waits."""
+    sources = [
+        source["Properties"]["Queue"].partition(".")[0]
+        for one in _resources().values()
+        if one["Type"] == "AWS::Serverless::Function"
+        for source in one["Properties"]["Events"].values()
+        if source["Type"] == "SQS"
+    ]
+    return {queue: _resources()[queue]["Properties"]["ReceiveMessageWaitTimeSeconds"] for queue in sources}
+
+
+SCENARIOS: Mapping[str, tuple[Sequence[str], float]] = {
+    "idle": ((), 0),
+    "jambonz, office hours": (("jambonz",), OFFICE_HOURS_A_MONTH),
+    "jambonz, every hour": (("jambonz",), HOURS_A_MONTH),
+    "all four, every hour": (tuple(RECEIVERS), HOURS_A_MONTH),
+}
+"""The providers that send events, and the hours of a month in which they do."""
 
 
 @cache
@@ -373,7 +459,13 @@ def show(pace: Pace, prices: Prices) -> None:
         f"storage for {RETENTION_DAYS} days, with backup", *(f"{cost.storage:.2f}" for cost in costs.values())
     )
     console.print(table)
-    console.print(f"A stack's secrets cost ${fixed_cost(prices):.2f} a month in addition, regardless of traffic.")
+    months = Table("dollars a month for a stack", *SCENARIOS)
+    stacks = [fixed_cost(prices, providers, hours) for providers, hours in SCENARIOS.values()]
+    for part in fields(FixedCost):
+        months.add_row(part.name.replace("_", " "), *(f"{getattr(stack, part.name):.2f}" for stack in stacks))
+    months.add_section()
+    months.add_row("total", *(f"{stack.total:.2f}" for stack in stacks))
+    console.print(months)
 
 
 if __name__ == "__main__":

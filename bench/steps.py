@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import typer
-from callhooks_tools.local.layer_build import version_of
+from callhooks_tools.packaging.layer_build import version_of
 from callhooks_tools.stack.terminal import console, errors
 from pydantic import TypeAdapter
 from rich.table import Table

@@ -20,6 +20,7 @@ import psutil
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
+from tests.publishing import change_variables
 from tests.running_stack import RunningStack
 
 LOOPBACK = "127.0.0.1"
@@ -210,9 +211,7 @@ def route_functions_through(running: RunningStack, proxy: FaultyProxy) -> None:
     for name in functions:
         variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         variables |= {f"AWS_ENDPOINT_URL_{service}": proxy.url for service in SERVICES}
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-    for name in functions:
-        client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.1})
+        change_variables(client, name, variables)
 
 
 def operation_of(headers: Mapping[str, str]) -> str:

@@ -23,16 +23,26 @@ class _NoManagedPolicies:
 
 
 @cache
-def processed_template() -> Mapping[str, Any]:
-    """Return the processed template, with intrinsic functions in their long form."""
+def processed_template(**parameters: str) -> Mapping[str, Any]:
+    """Return the processed template, with intrinsic functions in their long form.
+
+    SAM itself reads the values of some parameters; all others stay references.
+    """
+    return process(template(), parameters)
+
+
+def process(document: Mapping[str, Any], parameters: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    """Return a template as SAM processes it, with all code in the same place, except code that is in S3 already."""
     # SAM's own reader would change how YAML is read everywhere else.
-    document = _long_form(template())
+    document = _long_form(document)
     for resource in document["Resources"].values():
-        code_property = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
-        if resource["Type"] in code_property:
-            resource["Properties"][code_property[resource["Type"]]] = ARTIFACT
+        name = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}.get(
+            resource["Type"]
+        )
+        if name and not resource["Properties"][name].startswith("s3:"):
+            resource["Properties"][name] = ARTIFACT
     with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": "us-east-1"}):
-        processed: Mapping[str, Any] = transform(document, {}, _NoManagedPolicies())
+        processed: Mapping[str, Any] = transform(document, dict(parameters or {}), _NoManagedPolicies())
     return processed
 
 

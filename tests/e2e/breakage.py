@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.publishing import change_variables
 from tests.running_stack import RunningStack
 
 Variables = dict[str, str]
@@ -29,11 +30,11 @@ def changed_variables(
     """Change the environment of a function."""
     client, name = running.client("lambda"), physical_ids(running)[logical_id]
     before: dict[str, Any] = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    client.update_function_configuration(FunctionName=name, Environment={"Variables": change(dict(before))})
+    change_variables(client, name, change(dict(before)))
     try:
         yield
     finally:
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+        change_variables(client, name, before)
 
 
 @contextmanager

@@ -117,6 +117,17 @@ class BrokenStack:
             self.running.client("sqs").purge_queue(QueueUrl=self.resources["ProjectionRetryQueue"])
 
     @contextmanager
+    def limited_route(self) -> Iterator[None]:
+        """Limit a route, as earlier versions did."""
+        client = self.running.client("apigatewayv2")
+        stage = {"ApiId": self.resources["Api"], "StageName": "$default"}
+        client.update_stage(**stage, RouteSettings={"ANY /calls": {"ThrottlingRateLimit": 50.0}})
+        try:
+            yield
+        finally:
+            client.update_stage(**stage, RouteSettings={})
+
+    @contextmanager
     def not_reading_secrets(self) -> Iterator[None]:
         """Remove the permission, and start containers that have not read a secret yet."""
         name = "BirdVoiceFunction"
@@ -179,6 +190,10 @@ FAULT_GROUPS: list[dict[str, Fault]] = [
         ),
     },
     {
+        "a route has a limit of an earlier version": (
+            lambda deployment: deployment.limited_route(),
+            ["WARNING API: An earlier version has limited ANY /calls."],
+        ),
         "SIP clients may not be looked up": (
             lambda deployment: without_permission(deployment.running, "JambonzClientAuthFunction", "FindClients"),
             ["JambonzClientAuthFunction lacks the permission dynamodb:GetItem (FindClients)."],
@@ -214,6 +229,7 @@ def test_passes_on_a_fresh_stack_and_removes_its_test_events(deployment: BrokenS
         "event sources: All 3 are enabled",
         "queues: All 5 are empty",
         "event bus: It exists",
+        "API: No route has a limit of its own",
         "publishing: The projector sent no event to the retry queue",
         "reaches this API",
         "clock: This machine's clock agrees with the API's",

@@ -65,9 +65,10 @@ def call_plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(folder))
 
 
-def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host") -> str:
+def build_layer(folder: Path, *, python: str = OWN_PYTHON, platform: str = "host", time_zone: str = "UTC0") -> str:
     """Build the shared layer as `sam build` does, and return the output."""
-    settings = {"LAYER_PYTHON": python, "LAYER_PLATFORM": platform, "CALLHOOKS_VENV": sys.prefix}
+    target = {"LAYER_PYTHON": python, "LAYER_PLATFORM": platform}
+    settings = {**target, "CALLHOOKS_VENV": sys.prefix, "TZ": time_zone}
     done = subprocess.run(
         ["make", "-s", "build-CallhooksLayer", f"ARTIFACTS_DIR={folder}"],
         cwd=ROOT / "layers" / "callhooks",

@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, str] = {
     "rebuild": "callhooks_tools.commands.rebuild:rebuild",
     "replay": "callhooks_tools.commands.replay:replay",
     "forget": "callhooks_tools.commands.forget:forget",
+    "check-removal": "callhooks_tools.commands.check_removal:check_removal",
+    "prune": "callhooks_tools.commands.prune:prune",
     "openapi": "callhooks_tools.commands.openapi:openapi",
     "secret": "callhooks_tools.commands.secret:secret_app",
     "quarantine": "callhooks_tools.commands.quarantine:quarantine_app",

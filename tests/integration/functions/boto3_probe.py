@@ -28,7 +28,7 @@ class Context:
 
 
 class Double(ThreadingHTTPServer):
-    """Double of DynamoDB, Secrets Manager, SQS and EventBridge that fails as told.
+    """Double of DynamoDB, Secrets Manager, SQS and EventBridge, with faults.
 
     Attributes:
         faults: by action, the faults of its next requests; the last one stays.

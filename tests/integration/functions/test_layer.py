@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
-from callhooks_tools.local import layer_build as layer_files
-from callhooks_tools.local.layer_build import MIN_ZIP_TIMESTAMP, interpreter, size_of, strip
+from callhooks_tools.packaging import layer_build as layer_files
+from callhooks_tools.packaging.layer_build import FIXED_TIME, interpreter, size_of, strip
+from callhooks_tools.stack.layer_target import LayerTarget, targets_in
 
 from tests.integration.conftest import OWN_PYTHON, build_layer
+from tests.time_zones import TIME_ZONES
 
 MAX_MB = 20
 
@@ -24,10 +26,10 @@ def digests(folder: Path) -> dict[str, tuple[str, float]]:
     }
 
 
-def test_two_builds_are_identical_and_report_their_size(layer: Path, tmp_path: Path) -> None:
-    output = build_layer(tmp_path)
+def test_builds_in_two_time_zones_are_identical_and_report_their_size(layer: Path, tmp_path: Path) -> None:
+    output = build_layer(tmp_path, time_zone=TIME_ZONES["Los Angeles"])
     assert digests(tmp_path) == digests(layer)
-    assert {time for _, time in digests(layer).values()} == {MIN_ZIP_TIMESTAMP}
+    assert {time for _, time in digests(layer).values()} == {FIXED_TIME}
     size = re.search(r"layer size ([0-9.]+) MB, zipped ([0-9.]+) MB", output)
     assert size
     assert float(size[2]) < float(size[1]) < MAX_MB
@@ -59,14 +61,19 @@ def test_its_bytecode_is_not_checked_against_the_source(layer: Path) -> None:
     assert compiled.read_bytes()[4:8] == (1).to_bytes(4, "little")
 
 
-def test_it_can_be_built_for_another_processor_and_python(tmp_path: Path) -> None:
-    output = build_layer(tmp_path, python="3.14", platform="aarch64-manylinux2014")
-    (binary,) = (tmp_path / "python" / "pydantic_core").glob("*.so")
-    assert binary.name.endswith("cpython-314-aarch64-linux-gnu.so")
+@pytest.mark.parametrize(
+    ("platform", "target"),
+    [
+        ("x86_64-manylinux2014", LayerTarget("3.12", "x86_64")),
+        ("aarch64-manylinux2014", LayerTarget("3.14", "arm64")),
+    ],
+)
+def test_it_can_be_built_for_another_processor_and_python(tmp_path: Path, platform: str, target: LayerTarget) -> None:
+    output = build_layer(tmp_path, python=target.python, platform=platform)
+    assert targets_in(str(path) for path in tmp_path.rglob("*")) == {target}
     compiled = list(tmp_path.rglob("*.pyc"))
-    if interpreter("3.14") is None:
-        assert "Python 3.14 is not installed, so the layer is not compiled" in output
-        assert "not compiled" in output
+    if interpreter(target.python) is None:
+        assert f"Python {target.python} is not installed, so the layer is not compiled" in output
         assert not compiled
     else:
         assert compiled

@@ -37,7 +37,7 @@ from callhooks_tools.stack import selection
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import ConsoleAccess, LocalStack, StackCredentials, StackOutputs
-from callhooks_tools.stack.template import read_template
+from callhooks_tools.stack.template import ALIAS, read_template
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -47,6 +47,7 @@ from tests.console import api_event, basic
 from tests.hostile import CANARY, in_bounded_time, texts
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, Handler, loaded_handler
 from tests.limits import assert_storable
+from tests.processed_template import process
 from tests.properties import examples
 from tests.stacks import SECRET_IDS, stack_outputs
 from tests.support import (
@@ -494,6 +495,9 @@ def test_the_resources_match_those_of_other_event_functions(extended_template: P
     assert [resources["TwilioCredentials"].get(name) for name in policies] == [
         resources["WavixCredentials"].get(name) for name in policies
     ]
+    assert process(read_template(extended_template))["Resources"]["TwilioStatusFunctionPostPermission"]["Properties"][
+        "FunctionName"
+    ] == {"Ref": f"TwilioStatusFunctionAlias{ALIAS}"}
     for kind in ("Role", "LogGroup"):
         own = json.dumps(resources[f"WavixCall{kind}"])
         expected = own.replace("WavixCall", "TwilioStatus").replace("Wavix", "Twilio")

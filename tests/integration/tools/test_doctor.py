@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from callhooks.providers.registry import providers
 from callhooks_tools.doctor.resources import (
     ABANDONED_MESSAGES,
     EVENT_SOURCES,
     OPTIONAL_VARIABLES,
     alarm_findings,
+    api_findings,
     bus_findings,
     function_findings,
     queue_findings,
@@ -30,9 +34,10 @@ from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings, secret
 from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackOutputs, StackResource, StackUnknown
-from callhooks_tools.stack.template import layers_of, properties_of, variables_of
+from callhooks_tools.stack.template import ALIAS, layers_of, properties_of, variables_of
 
 from tests.integration.conftest import CALL_BUS, CLIENTS_TABLE, TABLE, TOOL_CALLS_TABLE, Aws
+from tests.publishing import change_variables, publish
 from tests.stacks import SECRET_IDS as SECRETS_OF_PROVIDERS
 from tests.stacks import stack_outputs
 
@@ -41,6 +46,7 @@ CALLHOOKS_LAYER, CALL_PLAN_LAYER = "CallhooksLayer", "CallPlanLayer"
 SHAPES = secret_shapes()
 SECRET_IDS = {**SECRETS_OF_PROVIDERS, "ConsoleCredentials": "console-credentials"}
 FUNCTIONS = ("BirdVoiceFunction", "CallProjectorFunction", "JambonzNewCallFunction", "SpillDrainerFunction")
+ROUTES = {"BirdVoiceFunction": ("Post", "PostForChannel"), "JambonzNewCallFunction": ("Post",)}
 QUEUES = ("SpillQueue", "ProjectionRetryQueue", *ABANDONED_MESSAGES)
 ALARM = "SpilledAlarm"
 ALARM_DESCRIPTION = "Events have waited in the spill queue. Nothing is lost. Look for the cause."
@@ -67,9 +73,9 @@ class Account:
         known = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         others = {other: kept for other, kept in known.items() if other != name}
         changed = others if value is None else {**others, name: value}
-        client.update_function_configuration(FunctionName=function, Environment={"Variables": changed})
+        change_variables(client, function, changed)
         yield
-        client.update_function_configuration(FunctionName=function, Environment={"Variables": known})
+        change_variables(client, function, known)
 
     def without(self, logical_id: str) -> Deployment:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]
@@ -126,7 +132,18 @@ def account(aws: Aws, bare: Account) -> Account:
         *_sources(aws, queues),
         _alarm(queues["SpillQueue"]),
     ]
-    return Account(Deployment(boto3.session.Session(), STACK, None, outputs, resources))
+    return Account(Deployment(session(), STACK, None, outputs, resources))
+
+
+def session() -> boto3.session.Session:
+    """Return a session in which an event source names the alias, as in AWS: moto names the version behind it."""
+
+    def name_alias(parsed: dict[str, Any], **_: object) -> None:
+        parsed["FunctionArn"] = re.sub(r":\d+$", f":{ALIAS}", parsed.get("FunctionArn", ""))
+
+    made = boto3.session.Session()
+    made.events.register("after-call.lambda.GetEventSourceMapping", name_alias)
+    return made
 
 
 def _tables(aws: Aws) -> Iterator[StackResource]:
@@ -173,8 +190,25 @@ def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackR
             Code={"ZipFile": archive()},
             Environment={"Variables": {one: variables.get(one, "") for one in variables_of(name)}},
             Layers=[layers[layer] for layer in layers_of(name)],
+            Publish=True,
         )
+        alias = boto3.client("lambda").create_alias(FunctionName=name, Name=ALIAS, FunctionVersion="1")["AliasArn"]
         yield StackResource("AWS::Lambda::Function", name, name)
+        yield StackResource("AWS::Lambda::Alias", f"{name}Alias{ALIAS}", alias)
+        if name in ROUTES:
+            yield from _permissions(name)
+
+
+def _permissions(function: str) -> Iterator[StackResource]:
+    for route in ROUTES[function]:
+        boto3.client("lambda").add_permission(
+            FunctionName=function,
+            Qualifier=ALIAS,
+            StatementId=route,
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+        )
+        yield StackResource("AWS::Lambda::Permission", f"{function}{route}Permission", route)
 
 
 def _sources(aws: Aws, queues: dict[str, str]) -> Iterator[StackResource]:
@@ -187,7 +221,9 @@ def _sources(aws: Aws, queues: dict[str, str]) -> Iterator[StackResource]:
         ("SpillDrainerFunctionSpilled", arn_of(queues["SpillQueue"]), "SpillDrainerFunction"),
     ):
         start: dict[str, Any] = {"StartingPosition": "TRIM_HORIZON"} if arn == stream else {}
-        made = boto3.client("lambda").create_event_source_mapping(EventSourceArn=arn, FunctionName=function, **start)
+        made = boto3.client("lambda").create_event_source_mapping(
+            EventSourceArn=arn, FunctionName=f"{function}:{ALIAS}", **start
+        )
         yield StackResource("AWS::Lambda::EventSourceMapping", name, made["UUID"])
 
 
@@ -359,13 +395,13 @@ class TestFunctions:
             layer: account.deployment.physical_id(f"{layer}{SUFFIX}") for layer in (CALLHOOKS_LAYER, CALL_PLAN_LAYER)
         }
         for left in ((CALL_PLAN_LAYER,), (CALLHOOKS_LAYER,), ()):
-            account.client("lambda").update_function_configuration(
-                FunctionName="JambonzNewCallFunction", Layers=[layers[layer] for layer in left]
-            )
+            client, name = account.client("lambda"), "JambonzNewCallFunction"
+            client.update_function_configuration(FunctionName=name, Layers=[layers[layer] for layer in left])
+            publish(client, name)
             finding = only(function_findings(account.deployment))
             missing = " and ".join(layer for layer in layers if layer not in left)
             assert finding.startswith(f"function JambonzNewCallFunction: It lacks the stack's layer {missing}.")
-            assert finding.endswith(f"--layers {' '.join(str(version) for version in layers.values())}")
+            assert f"--layers {' '.join(str(version) for version in layers.values())}. Then publish it: " in finding
 
     def test_that_cannot_run_are_reported(self, account: Account) -> None:
         for configuration, expected in (
@@ -378,7 +414,66 @@ class TestFunctions:
             assert [expected in one for one in findings] == [True] * len(FUNCTIONS)
 
 
+class TestAliases:
+    NAME = "BirdVoiceFunction"
+
+    def test_that_are_missing_are_reported_with_the_command_that_creates_them(self, account: Account) -> None:
+        account.client("lambda").delete_alias(FunctionName=self.NAME, Name=ALIAS)
+        finding = only(function_findings(account.deployment))
+        assert finding.startswith(f"function {self.NAME}: It has no alias live")
+        assert f"create-alias --function-name {self.NAME} --name live --function-version 1" in finding
+        # A stack of an older version has no aliases at all.
+        older = account.without(f"{self.NAME}Alias{ALIAS}")
+        assert "To add it, deploy callhooks" in only(function_findings(older))
+
+    def test_that_do_not_point_to_the_newest_version_are_a_warning(self, account: Account) -> None:
+        client = account.client("lambda")
+        client.update_function_configuration(FunctionName=self.NAME, MemorySize=1024)
+        client.publish_version(FunctionName=self.NAME)
+        warned = only(function_findings(account.deployment), FindingLevel.WARNING)
+        assert "Its alias points to version 1, but the newest version is 2." in warned
+        assert f"update-alias --function-name {self.NAME} --name live --function-version 2" in warned
+
+    def test_that_shift_requests_to_another_version_are_a_warning(self, account: Account) -> None:
+        shares = {"RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}
+        deployment = intercepted(account, "lambda", "GetAlias", shares)
+        warned = reported(function_findings(deployment), FindingLevel.WARNING)
+        assert len(warned) == len(FUNCTIONS)
+        assert "Its alias sends 10% to version 2, and the rest to version 1: an update is in progress." in warned[0]
+
+    @pytest.mark.parametrize(
+        ("member", "change"),
+        [
+            ("MemorySize", {"MemorySize": 1024}),
+            ("Environment", {"Environment": {"Variables": {}}}),
+            ("Layers", {"Layers": []}),
+        ],
+    )
+    def test_whose_function_has_unpublished_changes_are_a_warning(
+        self, member: str, change: dict[str, Any], account: Account
+    ) -> None:
+        account.client("lambda").update_function_configuration(FunctionName=self.NAME, **change)
+        findings = list(function_findings(account.deployment))
+        assert [one.level for one in findings] == [FindingLevel.WARNING], "callers do not get the change"
+        assert f"Changes of {member} are not published: callers get version 1 without them." in findings[0].message
+        assert f"publish-version --function-name {self.NAME}" in findings[0].remedy
+
+    def test_that_the_api_may_not_invoke_are_reported_with_the_command_that_permits_it(self, account: Account) -> None:
+        policy = {"Policy": json.dumps({"Statement": []})}
+        findings = reported(function_findings(intercepted(account, "lambda", "GetPolicy", policy)))
+        assert len(findings) == len(ROUTES)
+        assert "API Gateway may invoke its alias for 0 of 2 routes. The others get 500." in findings[0]
+        assert f"add-permission --function-name {self.NAME} --qualifier live" in findings[0]
+
+
 class TestEventSources:
+    def test_that_do_not_invoke_the_alias_are_reported_with_the_fix(self, account: Account) -> None:
+        uuid = account.deployment.physical_id("SpillDrainerFunctionSpilled")
+        account.client("lambda").update_event_source_mapping(UUID=uuid, FunctionName="SpillDrainerFunction")
+        finding = only(source_findings(account.deployment))
+        assert "It does not invoke the alias live, but arn:" in finding
+        assert f"update-event-source-mapping --uuid {uuid} --function-name SpillDrainerFunction:live" in finding
+
     @pytest.mark.parametrize("logical_id", EVENT_SOURCES)
     def test_that_are_disabled_or_deleted_are_reported_with_the_impact(self, logical_id: str, account: Account) -> None:
         client, uuid = account.client("lambda"), account.deployment.physical_id(logical_id)
@@ -551,6 +646,35 @@ class TestAlarms:
         assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
 
+class TestTheApi:
+    @pytest.fixture
+    def stage(self, bare: Account) -> Iterator[tuple[Stubber, Deployment]]:
+        """A stack whose stage is read through a stub, because moto has no stages of HTTP APIs."""
+        client = boto3.client("apigatewayv2")
+        session: Any = SimpleNamespace(client=lambda *_, **__: client)
+        api = StackResource("AWS::ApiGatewayV2::Api", "Api", "a1b2c3")
+        with Stubber(client) as stub:
+            yield stub, replace(bare.deployment, session=session, resources=[api])
+
+    def test_without_limits_on_routes_passes(self, stage: tuple[Stubber, Deployment]) -> None:
+        stub, deployment = stage
+        stub.add_response("get_stage", {"StageName": "$default"}, {"ApiId": "a1b2c3", "StageName": "$default"})
+        assert [one.level for one in api_findings(deployment)] == [FindingLevel.OK]
+
+    def test_with_a_limit_of_an_earlier_version_is_a_warning(self, stage: tuple[Stubber, Deployment]) -> None:
+        stub, deployment = stage
+        limits = {"ANY /calls": {"ThrottlingRateLimit": 50.0}, "ANY /": {"ThrottlingRateLimit": 50.0}}
+        stub.add_response("get_stage", {"StageName": "$default", "RouteSettings": limits})
+        warned = only(api_findings(deployment), FindingLevel.WARNING)
+        assert "An earlier version has limited ANY /, ANY /calls." in warned
+        assert "docs/operations.md#remove-limits-on-routes" in warned
+
+    def test_that_may_not_be_read_is_a_warning(self, stage: tuple[Stubber, Deployment]) -> None:
+        stub, deployment = stage
+        stub.add_client_error("get_stage", "AccessDeniedException")
+        assert "do not allow GetStage" in only(api_findings(deployment), FindingLevel.WARNING)
+
+
 DENIED = [
     ("secretsmanager", "GetSecretValue", "secret WavixCredentials"),
     ("lambda", "GetFunctionConfiguration", "function BirdVoiceFunction"),
@@ -589,7 +713,7 @@ def denied(operation: str) -> ClientError:
 
 def intercepted(account: Account, service: str, operation: str, reply: dict[str, Any] | ClientError) -> Deployment:
     """Return the same deployment with members of one operation's reply replaced, or with an error instead."""
-    session = boto3.session.Session()
+    intercepting = session()
 
     def answer(parsed: dict[str, Any], **_: object) -> None:
         if isinstance(reply, ClientError):
@@ -597,8 +721,8 @@ def intercepted(account: Account, service: str, operation: str, reply: dict[str,
         for name, value in reply.items():
             parsed[name] = {**parsed.get(name, {}), **value} if isinstance(value, dict) else value
 
-    session.events.register(f"after-call.{service}.{operation}", answer)
-    return replace(account.deployment, session=session)
+    intercepting.events.register(f"after-call.{service}.{operation}", answer)
+    return replace(account.deployment, session=intercepting)
 
 
 class TestTheStack:

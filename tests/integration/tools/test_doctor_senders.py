@@ -17,10 +17,12 @@ from callhooks_tools.providers.registry import sender_findings
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.template import ALIAS
 
 from tests.calls import fold
 from tests.integration.conftest import TABLE, Aws, Handler
 from tests.integration.tools.test_doctor import Account, archive, bare
+from tests.publishing import publish
 from tests.sip_clients import attempt
 from tests.support import Event, body_of, signed_event, without_header
 
@@ -36,8 +38,14 @@ def deployment(aws: Aws, bare: Account) -> Deployment:
     boto3.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName="stream")
     role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     boto3.client("lambda").create_function(
-        FunctionName=FUNCTION, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
+        FunctionName=FUNCTION,
+        Role=role,
+        Runtime="python3.13",
+        Handler="app.handler",
+        Code={"ZipFile": archive()},
+        Publish=True,
     )
+    boto3.client("lambda").create_alias(FunctionName=FUNCTION, Name=ALIAS, FunctionVersion="1")
     outputs = replace(bare.deployment.outputs, parameters={"JambonzSignatureHeader": "Jambonz-Signature"})
     resources = [
         StackResource("AWS::Logs::LogGroup", "JambonzNewCallLogGroup", LOG_GROUP),
@@ -114,6 +122,7 @@ class TestSignatures:
         assert new_container("jambonz_new_call")(without_header(call("call-1"), "jambonz-signature")).statusCode == 401
         log_lines(log, age=timedelta(minutes=5))
         boto3.client("lambda").update_function_configuration(FunctionName=FUNCTION, MemorySize=512)
+        publish(boto3.client("lambda"), FUNCTION)
         assert findings(deployment) == []
 
     def test_that_are_missing_along_with_a_wrong_password_give_no_finding(

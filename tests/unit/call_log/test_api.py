@@ -1,7 +1,8 @@
-"""API in the processed template: rate limits, access logs, domain, and the URLs in the outputs."""
+"""API in the processed template: access logs, domain, and the URLs in the outputs."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from tests.processed_template import processed_template, resources, texts_in
+from tests.support import ROOT
 
 HARMLESS = {"identity.sourceIp", "routeKey", "status", "responseLatency", "requestId", "integrationErrorMessage"}
 """Values of a request that may be logged: `routeKey` is the path template, without tokens or ids."""
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
 def stage() -> Mapping[str, Any]:
@@ -28,31 +32,8 @@ def routes() -> set[str]:
     }
 
 
-def limits(*, of_webhooks: bool) -> Mapping[str, Any]:
-    condition, limited, unlimited = stage()["RouteSettings"]["Fn::If"]
-    assert condition == "LimitsWebhooks"
-    chosen: Mapping[str, Any] = limited if of_webhooks else unlimited
-    return chosen
-
-
-def limited_by(parameter: str) -> Mapping[str, object]:
-    return {"ThrottlingRateLimit": {"Ref": parameter}, "ThrottlingBurstLimit": {"Ref": parameter}}
-
-
-@pytest.mark.parametrize("of_webhooks", [True, False])
-def test_limits_apply_to_existing_routes_except_webhooks_that_answer_calls(of_webhooks: bool) -> None:
-    assert "DefaultRouteSettings" not in stage()
-    limited = limits(of_webhooks=of_webhooks)
-    assert limited.keys() <= routes()
-    assert not [route for route in limited if re.search(r" /(webhooks/(call|client-auth|tool)|adulting)", route)]
-
-
-def test_limits_always_apply_to_the_call_log_and_to_webhooks_of_events_if_configured() -> None:
-    shown = {route for route in routes() if re.fullmatch(r"ANY /(calls.*|stats|session|openapi.json)?", route)}
-    webhooks = {route for route in routes() if re.search(r"(POST|ANY) /webhooks/(wavix|bird|voipstudio)", route)}
-    always = dict.fromkeys(shown, limited_by("ConsoleRateLimit"))
-    assert limits(of_webhooks=False) == always
-    assert limits(of_webhooks=True) == {**always, **dict.fromkeys(webhooks, limited_by("WebhookRateLimit"))}
+def test_the_stage_sets_no_limits_because_api_gateway_would_keep_them() -> None:
+    assert not {"RouteSettings", "DefaultRouteSettings"} & stage().keys()
 
 
 def test_options_requests_reach_the_function() -> None:
@@ -81,13 +62,24 @@ def test_a_custom_domain_has_a_mapping_a_certificate_a_dns_record_and_a_target()
     assert [one["Assert"] for one in rule["Assertions"]] == [is_set["CertificateArn"]]
 
 
-def test_access_logs_contain_neither_paths_nor_queries_and_have_retention() -> None:
+def test_access_logs_are_json_without_paths_and_queries() -> None:
     condition, settings, disabled = stage()["AccessLogSettings"]["Fn::If"]
     assert (condition, disabled) == ("KeepsAccessLogs", {"Ref": "AWS::NoValue"})
-    assert set(re.findall(r"\$context\.([A-Za-z.]+)", settings["Format"])) == HARMLESS
-    assert settings["Format"].count("$") == len(HARMLESS)
+    line = json.loads(settings["Format"])
+    assert sorted(line.values()) == sorted(f"$context.{name}" for name in HARMLESS)
     assert settings["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
-    assert resources("AWS::Logs::LogGroup")["AccessLogGroup"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+
+
+def test_access_logs_expire_and_share_an_entry_in_the_resource_policy() -> None:
+    group = resources("AWS::Logs::LogGroup")["AccessLogGroup"]
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert group["LogGroupName"] == {"Fn::Sub": "/aws/vendedlogs/${AWS::StackName}/access"}
+
+
+def test_the_query_in_the_documentation_reads_fields_of_the_access_log() -> None:
+    fields = json.loads(stage()["AccessLogSettings"]["Fn::If"][1]["Format"]).keys()
+    (query,) = re.findall(r"^ {4}fields (.*) \| filter status >= 500$", OPERATIONS, re.MULTILINE)
+    assert set(query.split(", ")) - {"@timestamp"} <= fields
 
 
 URLS = {

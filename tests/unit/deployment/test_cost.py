@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from callhooks.events.event_item import Item
+from callhooks.runtime import metrics
 
 from bench.calls import RECORDED_CALLS, stored_item
 from bench.cost import (
+    HOURS_A_MONTH,
+    OFFICE_HOURS_A_MONTH,
+    RECEIVERS,
+    FixedCost,
     Index,
     Pace,
     Prices,
@@ -18,16 +25,22 @@ from bench.cost import (
     fixed_cost,
     index_units,
     indexes,
+    metrics_of,
+    polled_queues,
     secrets_of,
     size_of,
     units,
     usage_of,
 )
+from tests.processed_template import resources
+from tests.support import metric_lines
 
 MAX_FOR_RECEIVING = 2.40
 MAX_FOR_ALL = 5.50
 """Without secrets, whose cost also depends on the number of containers."""
 MAX_FOR_SECRETS = 0.32
+MAX_FIXED = 8.00
+"""Dollars a month, at list prices."""
 ONE = Usage(
     events=1, functions=3, secrets=2, batches=1, folds=1, receiving_write_units=1, call_write_units=1,
     index_write_units=3, read_units=1, bus_units=1, answer_bytes=1000, stored_bytes=2000, log_bytes=274,
@@ -72,9 +85,61 @@ def test_each_container_reads_secrets_at_its_start_and_every_five_minutes() -> N
 def test_the_template_and_the_recordings_have_as_many_secrets_and_call_legs() -> None:
     secrets = {provider: secrets_of(provider) for provider in RECORDED_CALLS}
     assert secrets == {"jambonz": 2, "wavix": 1, "bird": 1, "voipstudio": 1}
-    assert fixed_cost(Prices()) == pytest.approx(6 * 0.40)
     legs = {one: {stored_item(one, name)["pk"]["S"] for name in names} for one, names in RECORDED_CALLS.items()}
     assert {provider: len(keys) for provider, keys in legs.items()} == {**dict.fromkeys(legs, 1), "jambonz": 2}
+
+
+class TestAStack:
+    def test_costs_no_more_than_documented_in_an_ordinary_month(self) -> None:
+        assert fixed_cost(Prices()).total <= MAX_FIXED
+        assert fixed_cost(Prices(), ("jambonz",), OFFICE_HOURS_A_MONTH).total <= MAX_FIXED
+
+    def test_costs_what_the_deployed_resources_and_their_polling_cost(self) -> None:
+        sources = resources("AWS::Lambda::EventSourceMapping").values()
+        queues = [source["EventSourceArn"]["Fn::GetAtt"][0] for source in sources if "Queue" in str(source)]
+        polled = {
+            name: resources("AWS::SQS::Queue")[name]["ReceiveMessageWaitTimeSeconds"]
+            for name in queues
+            if name in resources("AWS::SQS::Queue")
+        }
+        assert polled_queues() == polled == dict.fromkeys(("SpillQueue", "ProjectionRetryQueue"), 20)
+        assert fixed_cost(Prices()) == FixedCost(
+            secrets=pytest.approx(0.40 * len(resources("AWS::SecretsManager::Secret"))),
+            alarms=pytest.approx(0.10 * len(resources("AWS::CloudWatch::Alarm"))),
+            dashboard=3.00,
+            polling=pytest.approx(0.40 * 2 * 0.648),
+            metrics=0,
+            secret_requests=0,
+        )
+
+    @pytest.mark.parametrize(("providers", "number"), [(("jambonz",), 2), (("wavix",), 1), (tuple(RECEIVERS), 5)])
+    def test_pays_for_the_metrics_of_ordinary_deliveries_by_the_hour(
+        self, providers: tuple[str, ...], number: int
+    ) -> None:
+        assert sum(map(metrics_of, providers)) == number
+        assert fixed_cost(Prices(), providers, HOURS_A_MONTH).metrics == pytest.approx(number * 0.30)
+        assert fixed_cost(Prices(), providers, HOURS_A_MONTH / 3).metrics == pytest.approx(number * 0.10)
+
+    def test_pays_for_reading_secrets_in_hours_with_events(self) -> None:
+        # Three functions read two secrets, twelve times an hour.
+        assert fixed_cost(Prices(), ("jambonz",), 100).secret_requests == pytest.approx(3 * 2 * 12 * 100 * 0.000005)
+
+    def test_pays_for_one_metric_for_most_failures(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for reason in ("one", "another"):
+            for name in ("ClientRefused", "EventSpilled", *metrics.SPLIT_BY_REASON):
+                metrics.count(name, provider="jambonz", reason=reason)
+        written = set(_written(metric_lines(capsys.readouterr().out)))
+        names = [name for name, *_ in written]
+        assert (names.count("ClientRefused"), names.count("EventSpilled")) == (1, 1)
+        assert {names.count(name) for name in metrics.SPLIT_BY_REASON} == {3}, "the total, and one for each reason"
+
+
+def _written(lines: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for line in lines:
+        for described in line["_aws"]["CloudWatchMetrics"]:
+            for dimensions in described["Dimensions"]:
+                for metric in described["Metrics"]:
+                    yield metric["Name"], *(line[name] for name in dimensions)
 
 
 def test_a_duplicate_costs_a_request_and_a_rejected_conditional_write() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +17,12 @@ from tests.processed_template import processed_template, resources
 from tests.support import ROOT
 
 SETTINGS = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
-TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 class TestSamConfig:
-    @pytest.mark.parametrize("environment", ["default", "local", "prod"])
+    @pytest.mark.parametrize("environment", ["default", "stage", "local", "prod"])
     def test_deploys_a_stack_with_tags(self, environment: str) -> None:
         expected = {
             "capabilities": "CAPABILITY_IAM",
@@ -26,52 +31,105 @@ class TestSamConfig:
         }
         assert expected.items() <= SETTINGS[environment]["deploy"]["parameters"].items()
 
-    @pytest.mark.parametrize("environment", ["default", "prod"])
+    @pytest.mark.parametrize("environment", ["default", "stage", "prod"])
     def test_asks_for_confirmation_before_changing_a_stack(self, environment: str) -> None:
         deploy = SETTINGS[environment]["deploy"]["parameters"]
         assert deploy["confirm_changeset"] is True
         assert SETTINGS[environment]["delete"]["parameters"]["stack_name"] == deploy["stack_name"]
         assert SETTINGS[environment]["validate"]["parameters"]["lint"] is True
-        stacks = [SETTINGS[name]["deploy"]["parameters"]["stack_name"] for name in ("default", "prod")]
-        assert stacks[0] != stacks[1]
+        stacks = {SETTINGS[name]["deploy"]["parameters"]["stack_name"] for name in ("default", "stage", "prod")}
+        assert len(stacks) == 3
 
     def test_does_not_name_an_account(self) -> None:
         assert "profile" not in str(SETTINGS)
         assert "s3_bucket" not in str(SETTINGS)
 
 
-def pipeline() -> list[dict[str, Any]]:
-    document = yaml.safe_load((ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8"))
-    (job,) = document["jobs"].values()
-    steps: list[dict[str, Any]] = job["steps"]
-    return steps
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_a_stack_is_removed_only_after_a_check_for_subscribers(environment: str, tmp_path: Path) -> None:
+    log, folder = tmp_path / "log", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    for name in ("callhooks", "sam"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit $STATUS\n')
+        program.chmod(0o755)
+    (tmp_path / ".complete").touch()
+    stack = SETTINGS[environment]["delete"]["parameters"]["stack_name"]
+    check, deletion = f"callhooks check-removal --stack {stack}", f"sam delete --config-env {environment}"
+    for status, ran in (("1", [check]), ("0", [check, check, deletion])):
+        make = [
+            "make",
+            "--old-file",
+            str(tmp_path / ".complete"),
+            "remove",
+            f"VENV={tmp_path}",
+            f"CONFIG={environment}",
+        ]
+        subprocess.run(make, cwd=ROOT, env={**os.environ, "STATUS": status}, capture_output=True, check=False)
+        assert log.read_text("utf-8").splitlines() == ran
+
+
+PIPELINE = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")
+
+
+def jobs() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(PIPELINE)
+    found: dict[str, Any] = document["jobs"]
+    return found
+
+
+def commands_of(job: str) -> list[str]:
+    return [step["run"] for step in jobs()[job]["steps"] if "run" in step]
 
 
 class TestThePipeline:
-    def test_checks_then_deploys_then_verifies(self) -> None:
-        assert [step["name"] for step in pipeline() if "name" in step] == ["Check", "Deploy", "Verify"]
+    def test_checks_then_deploys_a_stage_then_production(self) -> None:
+        assert {name: job.get("needs") for name, job in jobs().items()} == {
+            "check": None,
+            "stage": "check",
+            "prod": "stage",
+        }
+
+    @pytest.mark.parametrize("job", ["stage", "prod"])
+    def test_assumes_a_role_deploys_the_environment_and_verifies_its_stack(self, job: str) -> None:
+        definition = jobs()[job]
+        assert definition["environment"] == definition["env"]["CONFIG"] == job
+        assert definition["permissions"] == {"contents": "read", "id-token": "write"}
+        steps = [step["name"] for step in definition["steps"] if "name" in step]
+        assert steps == ["Assume the role", "Deploy", "Verify"]
+        deploy, verify = commands_of(job)
+        assert deploy.startswith('make deploy CONFIG="$CONFIG" PARAMETERS="$PARAMETERS" ')
+        stack = verify.replace("$CONFIG", job).split()[-3:]
+        assert stack == ["doctor", "--stack", f'"{SETTINGS[job]["deploy"]["parameters"]["stack_name"]}"']
+
+    def test_only_jobs_that_deploy_can_assume_a_role(self) -> None:
+        assert yaml.safe_load(PIPELINE)["permissions"] == {"contents": "read"}
+        assert "permissions" not in jobs()["check"]
 
     def test_calls_existing_targets(self) -> None:
-        commands = [step["run"].split() for step in pipeline() if step.get("run", "").startswith("make")]
-        called = {word for command in commands for word in command[1:] if re.fullmatch(r"[a-z0-9-]+", word)}
-        assert called == {"check", "test-unit", "test-integration", "deploy"}
-        assert called <= TARGETS | {"test-unit", "test-integration"}
+        (check,) = commands_of("check")
+        assert check.split() == ["make", "check", "test-unit", "test-integration"]
+        assert {"check", "deploy"} <= TARGETS
+        assert all(f"\n{target}:" in MAKEFILE for target in check.split()[1:])
 
-    def test_sets_existing_parameters_including_the_configured_ones(self) -> None:
-        (deploy,) = [step["run"] for step in pipeline() if step.get("name") == "Deploy"]
-        (parameters,) = re.findall(r"PARAMETERS='([^']*)'", deploy)
-        names = {name for name, _ in re.findall(r"(\w+)=(\S+)", parameters.replace("${{ ", "").replace(" }}", ""))}
-        assert names <= processed_template()["Parameters"].keys()
+    @pytest.mark.parametrize("job", ["stage", "prod"])
+    def test_sets_existing_parameters_including_the_configured_ones(self, job: str) -> None:
+        parameters = jobs()[job]["env"]["PARAMETERS"].replace("${{ ", "").replace(" }}", "").split()
+        assert {one.partition("=")[0] for one in parameters} <= processed_template()["Parameters"].keys()
         # Overrides on the command line replace those in samconfig.toml, which must exist too.
-        configured = SETTINGS["prod"]["deploy"]["parameters"]["parameter_overrides"].split()
-        assert set(configured) <= set(parameters.split())
+        configured = SETTINGS[job]["deploy"]["parameters"].get("parameter_overrides", "").split()
+        assert set(configured) <= set(parameters)
 
-    def test_verifies_the_deployed_stack_and_contains_no_secret(self) -> None:
-        (command,) = [step["run"] for step in pipeline() if step.get("name") == "Verify"]
-        assert command.split()[-3:] == ["doctor", "--stack", SETTINGS["prod"]["deploy"]["parameters"]["stack_name"]]
-        text = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")
-        assert "{{ secrets" not in text
-        assert not re.search(r"AKIA|aws_secret", text)
+    def test_pins_each_action_by_commit_and_names_its_version(self) -> None:
+        used = [line.strip() for line in PIPELINE.splitlines() if re.match(r" *(- )?uses:", line)]
+        assert len(used) == 3
+        assert [line for line in used if not re.search(r"uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)] == []
+
+    def test_contains_no_secret_and_expands_no_expression_in_a_command(self) -> None:
+        assert "{{ secrets" not in PIPELINE
+        assert not re.search(r"AKIA|aws_secret", PIPELINE)
+        assert [command for job in jobs() for command in commands_of(job) if "{{" in command] == []
 
 
 class TestEveryParameter:
@@ -139,23 +197,29 @@ def test_a_function_logs_to_the_group_that_its_role_may_write(name: str) -> None
     assert settings == {
         "LogGroup": {"Ref": f"{name.removesuffix('Function')}LogGroup"},
         "LogFormat": "JSON",
-        # Lambda's own log lines for each invocation would cost more than those of callhooks.
-        "SystemLogLevel": "WARN",
+        "SystemLogLevel": {"Ref": "SystemLogLevel"},
     }
 
 
+def test_lambda_logs_no_line_of_its_own_for_each_invocation_by_default() -> None:
+    # Such lines would cost more than those of callhooks.
+    assert processed_template()["Parameters"]["SystemLogLevel"]["Default"] == "WARN"
+
+
 def test_functions_have_their_configured_concurrency() -> None:
-    parts: dict[str, list[str]] = {"CallReservedConcurrency": [], "EventReservedConcurrency": []}
+    parts: dict[str, list[str]] = {f"{part}ReservedConcurrency": [] for part in ("Call", "Event", "Console")}
     for name, resource in processed_template()["Resources"].items():
         limit = resource.get("Properties", {}).get("ReservedConcurrentExecutions")
         if limit is not None:
             condition, parameter, unlimited = limit["Fn::If"]
             assert unlimited == {"Ref": "AWS::NoValue"}
-            assert condition == {"C": "ReservesForCalls", "E": "ReservesForEvents"}[parameter["Ref"][0]]
+            assert condition.startswith(f"ReservesFor{parameter['Ref'].removesuffix('ReservedConcurrency')}")
+            assert processed_template()["Parameters"][parameter["Ref"]]["Default"] == 0
             parts[parameter["Ref"]].append(name)
     assert parts == {
         "CallReservedConcurrency": ["JambonzNewCallFunction", "JambonzActionFunction"],
         "EventReservedConcurrency": [
             "JambonzEventFunction", "WavixCallFunction", "BirdVoiceFunction", "VoipstudioEventFunction",
         ],
+        "ConsoleReservedConcurrency": ["CallLogFunction"],
     }  # fmt: skip

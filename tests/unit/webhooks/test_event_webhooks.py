@@ -310,7 +310,7 @@ class TestAnOutage:
         sender.send(document)
         sender.queue.fault = OUT_OF_ORDER
         sender.another_container().send(document)
-        counted = [line for line in metrics(capsys.readouterr().out) if "AnswerTime" not in line]
+        counted = [line for line in metrics(capsys.readouterr().out) if "answer_ms" not in line]
         assert counted == [
             {"provider": sender.provider, "reason": "RuntimeError", "EventSpilled": [1.0]},
             {"EventUnstored": [1.0]},

@@ -27,9 +27,11 @@ from callhooks_tools.doctor.deliveries import (
     spill_findings,
     url_findings,
 )
+from callhooks_tools.doctor.layers import layer_findings
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
     alarm_findings,
+    api_findings,
     bus_findings,
     function_findings,
     queue_findings,
@@ -85,11 +87,13 @@ def doctor(
         ("tables", table_findings(deployment)),
         ("queues", queue_findings(deployment)),
         ("event bus", bus_findings(deployment)),
+        ("API", api_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
         ("recent deliveries", sender_findings(deployment, datetime.now(UTC))),
     ):
         flagged_checks |= _show(findings, subject, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
+        flagged_checks |= _show(layer_findings(deployment, client), "layers", tally)
         probe = Probe(
             deployment,
             known,

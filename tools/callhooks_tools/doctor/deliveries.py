@@ -309,7 +309,7 @@ def _describe_error(probe: Probe, answer: Answer, function: str) -> tuple[str, s
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return (
             "The request was throttled (429): the API got more requests in this second than it allows.",
-            "Check the parameters WebhookRateLimit and ConsoleRateLimit, and run this command again.",
+            "Run this command again. If it happens often, ask AWS to raise the account's limit.",
         )
     if _cannot_verify(answer):
         return f"{function} cannot read the secret store, so it cannot authenticate any request (503).", see_log

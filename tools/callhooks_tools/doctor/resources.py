@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from callhooks_tools.doctor.secrets import CONSOLE_SECRET
+from callhooks_tools.doctor.versions import alias_findings, publish_command
 from callhooks_tools.stack.deployment import DEPTH, IMPATIENT, Deployment, depth_of
 from callhooks_tools.stack.findings import (
     Finding,
@@ -21,7 +22,7 @@ from callhooks_tools.stack.findings import (
     warning,
 )
 from callhooks_tools.stack.stack import StackResource
-from callhooks_tools.stack.template import layers_of, properties_of, variables_of
+from callhooks_tools.stack.template import ALIAS, layers_of, properties_of, variables_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -35,8 +36,10 @@ FUNCTIONS, SOURCES, TABLES, QUEUES, BUS, ALARMS = (
     "event bus",
     "alarms",
 )
+API = "API"
 OPERATIONS = "docs/operations.md#alarms"
 REMOVAL = "docs/operations.md#remove"
+LIMITED_ROUTES = "docs/operations.md#remove-limits-on-routes"
 NEW_STACK = (
     f"Remove the stack and deploy it again ({REMOVAL}): stored events stay in the old table, but the new stack has new "
     "URLs and secrets to enter at every provider."
@@ -61,7 +64,7 @@ CONFIRMED = "arn:"
 
 
 def function_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Check that every function can run, with the environment and the layers of the template."""
+    """Check that every function can be invoked, and that callers get the environment and layers of the template."""
     client = deployment.session.client("lambda", config=IMPATIENT)
     functions = deployment.all_of("AWS::Lambda::Function")
     if not functions:
@@ -79,9 +82,14 @@ def function_findings(deployment: Deployment) -> Iterator[Finding]:
 
 def _function(deployment: Deployment, client: LambdaClient, function: StackResource) -> Iterator[Finding]:
     check, name = f"function {function.logical_id}", function.physical_id
-    configuration = existing(lambda: client.get_function_configuration(FunctionName=name))
-    if configuration is None:
+    latest = existing(lambda: client.get_function_configuration(FunctionName=name))
+    if latest is None:
         yield failure(check, "It has been deleted.", NEW_STACK_ONLY)
+        return
+    # What callers get; $LATEST may have changes that are not published.
+    configuration = existing(lambda: client.get_function_configuration(FunctionName=name, Qualifier=ALIAS))
+    yield from alias_findings(deployment, client, function, latest, configuration)
+    if configuration is None:
         return
     state = configuration.get("State", "Active")
     if state not in ("Active", "Inactive"):
@@ -90,12 +98,11 @@ def _function(deployment: Deployment, client: LambdaClient, function: StackResou
             f"Its state is {state}: it does not run. {configuration.get('StateReason', '')}".strip(),
             f"If it is Pending, run this command again in a minute. Otherwise {deployment.redeploy}.",
         )
-    update = configuration.get("LastUpdateStatus", "Successful")
+    update = latest.get("LastUpdateStatus", "Successful")
     if update != "Successful":
         yield failure(
             check,
-            f"Its last update is {update}: it may run older code. "
-            f"{configuration.get('LastUpdateStatusReason', '')}".strip(),
+            f"Its last update is {update}: it may run older code. {latest.get('LastUpdateStatusReason', '')}".strip(),
             f"If it is InProgress, run this command again in a minute. Otherwise {deployment.redeploy}.",
         )
     variables = configuration.get("Environment", {}).get("Variables", {})
@@ -116,7 +123,9 @@ def _environment(
         if variable not in variables:
             impact = OPTIONAL_VARIABLES.get(variable, "it cannot start")
             yield failure(
-                check, f"Its environment has no {variable}: {impact}.", _set_variable(name, values.get(variable))
+                check,
+                f"Its environment has no {variable}: {impact}.",
+                _set_variable(deployment, name, values.get(variable)),
             )
     for variable, expected in values.items():
         if variable in variables and variables[variable] != expected:
@@ -124,16 +133,16 @@ def _environment(
                 check,
                 f"The variable {variable} in its environment does not match the stack: it is "
                 f"{variables[variable] or 'empty'} instead of {expected or 'empty'}.",
-                _set_variable(name, expected),
+                _set_variable(deployment, name, expected),
             )
 
 
-def _set_variable(name: str, value: str | None) -> str:
+def _set_variable(deployment: Deployment, name: str, value: str | None) -> str:
     """Return how to set a variable of a function; the value is `None` if only the template has it."""
     target = "its value in template.yaml" if value is None else value or "an empty value"
     return (
-        f"Set it to {target} (Lambda console, {name}, Configuration, Environment variables). A deployment does not "
-        "reset it."
+        f"Set it to {target} (Lambda console, {name}, Configuration, Environment variables), then publish it: "
+        f"{publish_command(deployment, name)}. A deployment does not reset it."
     )
 
 
@@ -152,7 +161,11 @@ def _layers(deployment: Deployment, check: str, function: StackResource, attache
             f"lambda update-function-configuration --function-name {function.physical_id} "
             f"--layers {' '.join(expected.values())}"
         )
-        yield failure(check, f"It lacks the stack's layer {' and '.join(missing)}.", f"Attach it: {attach}")
+        yield failure(
+            check,
+            f"It lacks the stack's layer {' and '.join(missing)}.",
+            f"Attach it: {attach}. Then publish it: {publish_command(deployment, function.physical_id)}",
+        )
 
 
 def _expected_variables(deployment: Deployment, function: str) -> Mapping[str, str]:
@@ -201,6 +214,15 @@ def _source(deployment: Deployment, client: LambdaClient, logical_id: str, impac
             check,
             f"Its state is {state}: {impact}.",
             f"Run this command again in a minute. If the state stays, {deployment.redeploy}.",
+        )
+    invoked = source.get("FunctionArn", "")
+    if not invoked.endswith(f":{ALIAS}"):
+        name = invoked.split(":function:")[-1].partition(":")[0]
+        move = deployment.aws(f"lambda update-event-source-mapping --uuid {uuid} --function-name {name}:{ALIAS}")
+        yield failure(
+            check,
+            f"It does not invoke the alias {ALIAS}, but {invoked}: updates do not reach its events.",
+            f"Let it invoke the alias: {move}",
         )
     result = source.get("LastProcessingResult", "")
     if result.upper().startswith("PROBLEM"):
@@ -417,6 +439,19 @@ def bus_findings(deployment: Deployment) -> Iterator[Finding]:
         )
         return
     yield ok(BUS, "It exists.")
+
+
+@reporting_aws_errors(API)
+def api_findings(deployment: Deployment) -> Iterator[Finding]:
+    """Check that no limit of an earlier version is left on a route: API Gateway keeps what has left the template."""
+    client = deployment.session.client("apigatewayv2", config=IMPATIENT)
+    stage = client.get_stage(ApiId=deployment.physical_id("Api") or "", StageName="$default")
+    if routes := sorted(stage.get("RouteSettings", {})):
+        yield warning(
+            API, f"An earlier version has limited {', '.join(routes)}.", f"Remove the limits: {LIMITED_ROUTES}"
+        )
+        return
+    yield ok(API, "No route has a limit of its own.")
 
 
 @reporting_aws_errors(ALARMS)

@@ -62,7 +62,10 @@ def role_findings(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _policies_of_template(deployment: Deployment) -> Mapping[str, Mapping[str, PolicyDocument]]:
-    """Return the inline policies of each role in the template as CloudFormation has processed it, by name."""
+    """Return the inline policies of each role in the template as CloudFormation has processed it, by name.
+
+    SAM's role for CodeDeploy has none.
+    """
     cloudformation = deployment.session.client("cloudformation", config=IMPATIENT)
     reply = cloudformation.get_template(StackName=deployment.stack_name, TemplateStage="Processed")
     body: Any = reply["TemplateBody"]
@@ -73,7 +76,7 @@ def _policies_of_template(deployment: Deployment) -> Mapping[str, Mapping[str, P
             for policy in resource.get("Properties", {}).get("Policies", ())
         }
         for logical_id, resource in sorted(template["Resources"].items())
-        if resource["Type"] == ROLE
+        if resource["Type"] == ROLE and "Policies" in resource["Properties"]
     }
 
 

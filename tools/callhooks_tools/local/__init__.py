@@ -1,4 +1,4 @@
-"""The local stack: AWS engine, HTTP front, layer build.
+"""The local stack: AWS engine, HTTP front.
 
 May import `stack`.
 """

@@ -21,7 +21,15 @@ from callhooks_tools.stack.stack import LOCAL_FOLDER, ROOT
 BUILDS = LOCAL_FOLDER / "builds"
 MAX_BUILDS = 4
 
-SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "tools/callhooks_tools")
+SOURCES = (
+    "template.yaml",
+    "samconfig.toml",
+    "functions",
+    "layers",
+    "tools/build_layer.py",
+    "tools/build_layer.sh",
+    "tools/callhooks_tools",
+)
 """Everything that a build reads: the deployed files, and the programs that prepare the layers."""
 _UNFINISHED = "unfinished-"
 

@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 CONCURRENT_INVOCATIONS = 32
 STOP_SECONDS = 1.0
 
-_FUNCTION_IN_URI = re.compile(r"\$\{(\w+)\.Arn\}")
+_FUNCTION_IN_URI = re.compile(r"\$\{(\w+)(?:\.Arn)?\}/invocations")
 _PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
 _TEXT_TYPE = re.compile(r"text/|application/(.+\+)?(json|xml|javascript)|application/problem", re.IGNORECASE)
 _ANY_METHOD = "x-amazon-apigateway-any-method"
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """A method and a path of the HTTP API, with their function."""
+    """A method and a path of the HTTP API, with the name of their function or the ARN of its alias."""
 
     method: str
     path: str
@@ -79,7 +79,7 @@ class ApiRoute:
 def routes_of(template: Mapping[str, Any], function_names: Mapping[str, str]) -> list[ApiRoute]:
     """Return the routes of all HTTP APIs in a processed template, in the order in which they are matched.
 
-    `function_names` maps logical ids to function names.
+    `function_names` maps the logical ids of functions and aliases to function names and to ARNs of aliases.
     """
     return sorted(_routes(template, function_names), key=lambda route: route.precedence)
 

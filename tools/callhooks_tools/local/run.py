@@ -234,7 +234,7 @@ def _front(session: Session, listener: socket.socket, on_request: Callable[[str]
     function_names = {
         resource.logical_id: resource.physical_id
         for resource in stack_resources(session, STACK_NAME)
-        if resource.type == "AWS::Lambda::Function"
+        if resource.type in ("AWS::Lambda::Function", "AWS::Lambda::Alias")
     }
     client = session.client(
         "lambda",

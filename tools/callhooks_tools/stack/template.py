@@ -10,6 +10,9 @@ import yaml
 
 from callhooks_tools.stack.stack import ROOT
 
+ALIAS = "live"
+"""The alias through which the API and the event sources invoke each function (`AutoPublishAlias`)."""
+
 
 def read_template(path: Path) -> dict[str, Any]:
     """Return a CloudFormation template with intrinsic functions in their long form."""

@@ -19,7 +19,7 @@ from callhooks.events.event_item import (
 )
 from callhooks.events.event_table import EventStore
 from callhooks.runtime.errors import describe_exception, error_name, is_permanent_rejection
-from callhooks.runtime.metrics import EVENT_REPEATED, EVENT_STORED, count, measure
+from callhooks.runtime.metrics import EVENT_QUARANTINED, EVENT_REPEATED, EVENT_STORED, count, measure
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -148,7 +148,7 @@ class SpillDrainer:
             return is_new
         provider = item["provider"]["S"]
         logger.warning("quarantined", extra={"provider": provider, "reason": REFUSED_BY_DATABASE})
-        count("EventQuarantined", provider=provider, reason=REFUSED_BY_DATABASE)
+        count(EVENT_QUARANTINED, provider=provider, reason=REFUSED_BY_DATABASE)
         return self._store.put(refused_item(item))
 
     def _delay(self, failed: Sequence[Message]) -> None:

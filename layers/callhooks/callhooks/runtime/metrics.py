@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -9,8 +10,6 @@ from types import MappingProxyType
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "callhooks"
-CALL_ANSWERED = "CallAnswered"
-"""A new call got the verbs of the call plan."""
 CALL_FELL_BACK = "CallFellBack"
 """A new call got the fallback or the built-in plan because something is broken."""
 CALL_REFUSED = "CallRefused"
@@ -22,23 +21,33 @@ A scan sends such requests, and so does a telephony application without credenti
 """
 EVENT_STORED = "EventStored"
 EVENT_REPEATED = "EventRepeated"
-ANSWER_TIME = "AnswerTime"
-"""Milliseconds from a request's arrival at API Gateway to its answer, including a cold start."""
+WEBHOOK_REFUSED = "WebhookRefused"
+EVENT_QUARANTINED = "EventQuarantined"
 CALL_ANSWER_TIME = "CallAnswerTime"
-"""The same, only for requests during which the caller hears nothing: new calls and action hooks."""
+"""The answer time of requests during which the caller hears nothing: new calls and action hooks."""
+ANSWER_TIME_FIELD = "answer_ms"
+"""Field of a delivery's log line: milliseconds from its arrival at API Gateway to its answer, with a cold start.
+
+It is a metric only while a caller waits, because each metric of each provider is billed.
+"""
+SPLIT_BY_REASON = frozenset((WEBHOOK_REFUSED, EVENT_QUARANTINED))
+"""Counters that the dashboard splits by provider and reason. Each combination is billed as a metric."""
 
 
 def count(name: str, *, provider: str | None = None, reason: str | None = None) -> None:
-    """Add one to a metric. `reason` is one of a few fixed strings, because each new value creates a separate metric.
+    """Add one to a metric of the stack, which an alarm can watch. `reason` is one of a few fixed strings.
 
-    An alarm watches a single metric, so the total for the stack is counted as well.
+    Provider and reason are fields of the log line. They are dimensions only of the counters in `SPLIT_BY_REASON`.
     """
     with _line() as metrics:
         metrics.add_metric(name, MetricUnit.Count, 1)
-        dimensions = {"provider": provider, "reason": reason}
-        labels = {dimension: value for dimension, value in dimensions.items() if value is not None}
-        if labels:
+        fields = {"provider": provider, "reason": reason}
+        labels = {field: value for field, value in fields.items() if value is not None}
+        if name in SPLIT_BY_REASON:
             metrics.add_dimensions(service=metrics.service, **labels)
+            return
+        for field, value in labels.items():
+            metrics.add_metadata(field, value)
 
 
 def measure(name: str, value: int, *, provider: str) -> None:
@@ -57,13 +66,18 @@ def emit_delivery_metrics(
     log_fields: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the log line of a delivery: its counters, how long its sender waited, and further fields."""
+    fields = {ANSWER_TIME_FIELD: milliseconds, **log_fields}
+    if not counters and not caller_waits:
+        # The format does not allow a line without a metric.
+        print(json.dumps({"provider": provider, **fields}, separators=(",", ":")))
+        return
     with _line() as metrics:
         metrics.add_dimension("provider", provider)
         for name in counters:
             metrics.add_metric(name, MetricUnit.Count, 1)
-        for name in (ANSWER_TIME, CALL_ANSWER_TIME) if caller_waits else (ANSWER_TIME,):
-            metrics.add_metric(name, MetricUnit.Milliseconds, milliseconds)
-        for name, value in log_fields.items():
+        if caller_waits:
+            metrics.add_metric(CALL_ANSWER_TIME, MetricUnit.Milliseconds, milliseconds)
+        for name, value in fields.items():
             metrics.add_metadata(name, value)
 
 

@@ -24,12 +24,13 @@ from callhooks.runtime.errors import (
 )
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Request, Response, Sender, problem_response
 from callhooks.runtime.metrics import (
-    CALL_ANSWERED,
     CALL_FELL_BACK,
     CALL_REFUSED,
     CALL_REFUSED_ANONYMOUS,
+    EVENT_QUARANTINED,
     EVENT_REPEATED,
     EVENT_STORED,
+    WEBHOOK_REFUSED,
     count,
     emit_delivery_metrics,
 )
@@ -183,13 +184,13 @@ class Receiver(Generic[CredentialsT, MessageT]):
         counter = METRIC_OF_OUTCOME.get(outcome)
         if counter is None:
             fields["outcome"] = outcome.value
-        metrics = [counter] if counter else []
-        if outcome is not WriteOutcome.REPLAYED and self._webhook.is_new_call(message):
-            if self._webhook.uses_builtin_plan:
-                _count_fallback()
-            else:
-                metrics.append(CALL_ANSWERED)
-        self._record_latency(metrics, request, started, fields)
+        if (
+            outcome is not WriteOutcome.REPLAYED
+            and self._webhook.uses_builtin_plan
+            and self._webhook.is_new_call(message)
+        ):
+            _count_fallback()
+        self._record_latency([counter] if counter else [], request, started, fields)
 
     def _record_latency(
         self, metrics: Sequence[str], request: Request, started: datetime, log_fields: Mapping[str, str]
@@ -234,7 +235,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         fields = {"provider": provider, "reason": reason, "hash": item["sk"]["S"], "outcome": result.outcome.value}
         logger.warning("quarantined", extra=fields)
         if result.outcome is not WriteOutcome.REPLAYED:
-            count("EventQuarantined", provider=provider, reason=reason)
+            count(EVENT_QUARANTINED, provider=provider, reason=reason)
         return self._respond(result)
 
     def _quarantine_response(self, reason: str, request: Request) -> Response:
@@ -252,7 +253,7 @@ class Receiver(Generic[CredentialsT, MessageT]):
         fields = {"provider": provider, "status": problem.status, "reason": problem.reason, **problem.log_fields}
         logger.warning("refused", extra=fields)
         if problem.status < 500:
-            count("WebhookRefused", provider=provider, reason=problem.reason)
+            count(WEBHOOK_REFUSED, provider=provider, reason=problem.reason)
             if self._webhook.handles_new_calls:
                 count(CALL_REFUSED if self._has_credentials(request) else CALL_REFUSED_ANONYMOUS)
         return problem_response(problem).as_payload()

@@ -30,7 +30,7 @@ class Repository:
         self.write("functions/wavix_call/app.py", "handler = None")
         self.write("layers/call_plan/call_plan.yaml", "routes: []")
         self.write("layers/callhooks/requirements.txt", "pydantic==2.13.0")
-        self.write("tools/callhooks_tools/local/layer_build.py", "")
+        self.write("tools/callhooks_tools/packaging/layer_build.py", "")
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
@@ -64,7 +64,7 @@ def test_concurrent_runs_build_the_same_sources_once(repository: Repository) -> 
     "name",
     ["template.yaml", "samconfig.toml", "functions/wavix_call/app.py", "functions/jambonz_tool/tools/build/weather.py",
      "layers/call_plan/call_plan.yaml", "layers/callhooks/requirements.txt",
-     "tools/callhooks_tools/local/layer_build.py"],
+     "tools/callhooks_tools/packaging/layer_build.py"],
 )  # fmt: skip
 def test_a_changed_or_new_source_is_built_again(repository: Repository, name: str) -> None:
     before = repository.shared()

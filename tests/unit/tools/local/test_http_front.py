@@ -11,9 +11,10 @@ from pydantic import JsonValue
 
 
 def operation(function: str) -> JsonValue:
+    """Return an operation in the form of SAM: `Name.Arn` for a function, `NameAliaslive` for its alias."""
     uri = (
-        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
-        f"${{{function}.Arn}}/invocations"
+        f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}}}"
+        "/invocations"
     )
     return {"x-amazon-apigateway-integration": {"type": "aws_proxy", "uri": {"Fn::Sub": uri}}}
 
@@ -26,25 +27,27 @@ TEMPLATE: dict[str, JsonValue] = {
             "Properties": {
                 "Body": {
                     "paths": {
-                        "/{rest+}": {"get": operation("Rest")},
-                        "/": {"get": operation("Home")},
-                        "/webhooks/wavix/{token}": {"post": operation("Wavix")},
-                        "/webhooks/call": {"post": operation("Call"), "options": operation("Call")},
-                        "/webhooks/voipstudio/{token}": {"x-amazon-apigateway-any-method": operation("Voip")},
+                        "/{rest+}": {"get": operation("Rest.Arn")},
+                        "/": {"get": operation("Home.Arn")},
+                        "/webhooks/wavix/{token}": {"post": operation("Wavix.Arn")},
+                        "/webhooks/call": {"post": operation("CallAliaslive"), "options": operation("CallAliaslive")},
+                        "/webhooks/voipstudio/{token}": {"x-amazon-apigateway-any-method": operation("Voip.Arn")},
                     }
                 }
             },
         },
     }
 }
-NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Voip")}
+NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Voip")} | {
+    "CallAliaslive": "arn:aws:lambda:us-east-1:000000000000:function:stack-Call:live"
+}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "function", "parameters"),
     [
-        ("POST", "/webhooks/call", "stack-Call", {}),
-        ("OPTIONS", "/webhooks/call", "stack-Call", {}),
+        ("POST", "/webhooks/call", NAMES["CallAliaslive"], {}),
+        ("OPTIONS", "/webhooks/call", NAMES["CallAliaslive"], {}),
         ("GET", "/webhooks/call", "stack-Rest", {"rest": "webhooks/call"}),
         ("POST", "/webhooks/wavix/abc", "stack-Wavix", {"token": "abc"}),
         ("POST", "/webhooks/wavix/abc/def", None, None),

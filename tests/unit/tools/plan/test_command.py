@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -136,10 +135,3 @@ class TestTry:
     ) -> None:
         done = plan("try", "--to", "1", *options, menu)
         assert (done.exit_code, problem in done.output) == (1, True)
-
-
-def test_build_writes_the_package_that_the_functions_read(menu: Path, tmp_path: Path) -> None:
-    assert plan("build", menu, tmp_path / "layer").exit_code == 0
-    prepared = json.loads((tmp_path / "layer" / "callhooks_plan" / "plan.json").read_text("utf-8"))
-    assert prepared["format"] == 2
-    assert set(prepared["flows"]) == {"menu", "sales", "five", "music", "sorry"}

@@ -16,6 +16,7 @@ from callhooks.providers.jambonz.hook import PROVIDER
 
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
 from callhooks_tools.stack.findings import Finding, catch_aws_errors, failure, warning
+from callhooks_tools.stack.template import ALIAS
 
 SIGNATURES = "jambonz signatures"
 REGISTRATIONS = "jambonz registration hook"
@@ -60,7 +61,8 @@ def _has_rejected_unsigned(deployment: Deployment, function: str, now: datetime)
     name = deployment.physical_id(function)
     if name is None:
         return False
-    configuration = deployment.session.client("lambda", config=IMPATIENT).get_function_configuration(FunctionName=name)
+    client = deployment.session.client("lambda", config=IMPATIENT)
+    configuration = client.get_function_configuration(FunctionName=name, Qualifier=ALIAS)
     # An update may have changed the header in which the function looks for the signature.
     since = max(now - LOOKBACK, datetime.fromisoformat(configuration["LastModified"]))
     return any(True for _ in deployment.log_events(function, NO_SIGNATURE, since.timestamp()))

@@ -32,7 +32,7 @@ from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedC
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
 from callhooks_tools.providers.jambonz.plan import builder as plan_builder
-from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems, read_document
+from callhooks_tools.providers.jambonz.plan.document import PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
 from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransport
@@ -68,22 +68,10 @@ def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> 
     ]
     located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
     for word, remark in sorted(located, key=lambda labelled: labelled[1].line or 0):
-        console.print(_located(file, remark, word), style="yellow")
+        console.print(remark.located(file, word), style="yellow")
     for note in notes_on(plan):
         console.print(f"note: {note}", style="yellow")
     console.print(f"{file} is a valid call plan: {size}.")
-
-
-@plan_app.command("build")
-def plan_build(
-    file: Annotated[Path, typer.Argument(help="Call plan file.")],
-    folder: Annotated[Path, typer.Argument(help="Folder in which to write the package callhooks_plan.")],
-) -> None:
-    """Check a call plan and prepare it for the Lambda functions.
-
-    The build of the layer runs this command.
-    """
-    console.print(f"Prepared {plan_builder.write_package(checked_plan(file), folder)}")
 
 
 @plan_app.command("show")
@@ -203,8 +191,4 @@ def checked_plan(file: Path, profile: Profile | None = None) -> str:
     except OSError as error:
         fail(f"{file}: {error.strerror}")
     except PlanProblems as error:
-        fail("\n".join(_located(file, problem) for problem in error.problems))
-
-
-def _located(file: Path, problem: PlanProblem, word: str = "") -> str:
-    return f"{file}:{problem.line}: {word}{problem}" if problem.line else f"{file}: {word}{problem}"
+        fail("\n".join(problem.located(file) for problem in error.problems))

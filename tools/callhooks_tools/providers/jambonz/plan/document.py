@@ -37,6 +37,10 @@ class PlanProblem:
         place = place_text(self.place)
         return f"{place}: {self.message}" if place else self.message
 
+    def located(self, file: Path, label: str = "") -> str:
+        """Return the problem after its file and line, as compilers print errors. `label` is `warning: ` or similar."""
+        return f"{file}:{self.line}: {label}{self}" if self.line else f"{file}: {label}{self}"
+
 
 class PlanProblems(Exception):
     """The call plan has faults; `problems` holds all of them."""

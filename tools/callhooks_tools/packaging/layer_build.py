@@ -1,6 +1,7 @@
-"""Prepare the layer: `python -m callhooks_tools.local.layer_build FOLDER --python 3.13`, run by `sam build`.
+"""Build the shared layer: `python -m callhooks_tools.packaging.layer_build FOLDER`.
 
-Removes unused files, compiles the rest, and makes the build reproducible.
+The variables LAYER_PYTHON and LAYER_PLATFORM choose its target. `sam build` runs this in a small environment, so it
+imports only the standard library.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated
 
-import typer
-
-from callhooks_tools.stack.terminal import console, errors
-
-MIN_ZIP_TIMESTAMP = 315_532_800
-"""1980-01-01, the earliest time that a ZIP file can store."""
+HOST = "host"
+"""The platform of this machine."""
+FIXED_TIME = 315_619_200
+"""1980-01-02 in UTC. A ZIP file stores local times from 1980-01-01 on, so this one is valid in every time zone."""
 
 _UNUSED_SUFFIXES = (".pyi", ".pth", ".dist-info", ".egg-info")
 _UNUSED_NAMES = {"__pycache__", "tests", "py.typed", ".lock"}
@@ -58,14 +56,17 @@ def strip(folder: Path) -> None:
 
 def interpreter(version: str) -> Path | None:
     """Return an interpreter of this version (`3.13`) on this machine; `None` if there is none."""
-    uv = Path(sys.prefix) / "bin" / "uv"
     options = ["--no-python-downloads", "--no-project"]
-    found = subprocess.run([uv, "python", "find", *options, version], capture_output=True, text=True, check=False)
+    found = subprocess.run([_uv(), "python", "find", *options, version], capture_output=True, text=True, check=False)
     pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
     for candidate in (found.stdout.strip(), shutil.which(f"python{version}"), *pyenv):
         if candidate and version_of(Path(candidate)) == version:
             return Path(candidate)
     return None
+
+
+def _uv() -> str:
+    return str(Path(sys.prefix) / "bin" / "uv")
 
 
 def version_of(python: Path) -> str:
@@ -89,7 +90,7 @@ def compile_with(python: Path, folder: Path) -> None:
 def set_fixed_times(folder: Path) -> None:
     """Set the modification time of all files to the same value, because the ZIP file contains it."""
     for path in (folder, *folder.rglob("*")):
-        os.utime(path, (MIN_ZIP_TIMESTAMP, MIN_ZIP_TIMESTAMP))
+        os.utime(path, (FIXED_TIME, FIXED_TIME))
 
 
 def size_of(*folders: Path) -> Size:
@@ -98,28 +99,51 @@ def size_of(*folders: Path) -> Size:
     with TemporaryFile() as upload:
         with zipfile.ZipFile(upload, "w", zipfile.ZIP_DEFLATED) as package:
             for path, name in sorted(files):
-                package.write(path, name)
+                # Its date is constant: the size does not depend on the times of the files or on the time zone.
+                package.writestr(zipfile.ZipInfo(str(name)), path.read_bytes(), zipfile.ZIP_DEFLATED)
         zipped = upload.seek(0, os.SEEK_END)
     return Size(sum(path.stat().st_size for path, _ in files), zipped)
 
 
-def main(
-    folder: Annotated[Path, typer.Argument(help="Folder with the packages.")],
-    python: Annotated[str, typer.Option(help="Python version of the functions' runtime.")],
-) -> None:
-    """Strip and compile the layer, and make it reproducible."""
-    strip(folder)
-    compiler = interpreter(python)
+def install(folder: Path, python: str, platform: str) -> None:
+    """Install the layer's requirements, and copy the package, from the current folder.
+
+    Args:
+        folder: target folder.
+        python: Python version of the layer, such as `3.13`.
+        platform: target platform as uv names it, or `host` for this machine.
+
+    Raises:
+        CalledProcessError: uv failed.
+    """
+    target = ["--target", str(folder), "--python-version", python]
+    if platform != HOST:
+        target += ["--python-platform", platform]
+    locked = ["--only-binary", ":all:", "--require-hashes", "-r", "requirements.txt"]
+    options = ["--quiet", "--system-certs", "--python", sys.executable]
+    subprocess.run([_uv(), "pip", "install", *options, *target, *locked], check=True)
+    shutil.copytree("callhooks", folder / "callhooks", dirs_exist_ok=True)
+
+
+def main(folder: Path, python: str, platform: str) -> None:
+    """Build the layer into a folder: install, strip and compile it, and make it reproducible."""
+    try:
+        install(folder, python, platform)
+        strip(folder)
+        compiler = interpreter(python)
+        if compiler is not None:
+            compile_with(compiler, folder)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"callhooks: {Path(error.cmd[0]).name} failed. See its output above for the cause.")
+    # sam shows only the standard output of a recipe that succeeds.
     if compiler is None:
-        errors.print(
+        print(
             f"callhooks: Python {python} is not installed, so the layer is not compiled and cold starts take more than "
-            f"twice as long. To install it, run: uv python install {python}"
+            f"twice as long. Install Python {python}, then build again."
         )
-    else:
-        compile_with(compiler, folder)
     set_fixed_times(folder)
-    console.print(f"callhooks: layer size {size_of(folder)}{'' if compiler else ', not compiled'}")
+    print(f"callhooks: layer size {size_of(folder)}{'' if compiler else ', not compiled'}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main(Path(sys.argv[1]), os.environ["LAYER_PYTHON"], os.environ["LAYER_PLATFORM"])

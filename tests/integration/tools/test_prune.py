@@ -1,0 +1,69 @@
+"""`callhooks prune`: old versions go, the newest ones and those in use stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from callhooks_tools.cli import app
+from callhooks_tools.commands import prune as module
+from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.template import ALIAS
+from typer.testing import CliRunner, Result
+
+from tests.integration.conftest import Aws
+from tests.integration.tools.test_doctor import archive
+from tests.stacks import stack_outputs
+
+FUNCTIONS = ("NewCall", "Drainer")
+
+
+@pytest.fixture
+def client(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Two functions with five versions each, and another function outside of the stack."""
+    client = boto3.client("lambda")
+    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    for name in (*FUNCTIONS, "Other"):
+        client.create_function(
+            FunctionName=name, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
+        )
+        for number in range(5):
+            client.update_function_configuration(FunctionName=name, MemorySize=512 + number)
+            client.publish_version(FunctionName=name)
+    resources = [StackResource("AWS::Lambda::Function", f"{name}Function", name) for name in FUNCTIONS]
+    monkeypatch.setattr(module, "stack_in_aws", lambda _: (boto3.session.Session(), stack_outputs()))
+    monkeypatch.setattr(module, "stack_resources", lambda *_: resources)
+    return client
+
+
+def prune(*options: str) -> Result:
+    return CliRunner().invoke(app, ["prune", *options])
+
+
+def versions(client: Any, name: str) -> list[str]:
+    found = client.list_versions_by_function(FunctionName=name)["Versions"]
+    return [one["Version"] for one in found if one["Version"] != "$LATEST"]
+
+
+def test_the_newest_versions_and_those_in_use_stay(client: Any) -> None:
+    client.create_alias(FunctionName="NewCall", Name=ALIAS, FunctionVersion="5")
+    shares = {"AdditionalVersionWeights": {"2": 0.1}}
+    client.create_alias(FunctionName="Drainer", Name=ALIAS, FunctionVersion="1", RoutingConfig=shares)
+    assert prune("--keep", "2").output == "Deleted 4 old versions of 2 functions.\n"
+    assert versions(client, "NewCall") == ["4", "5"]
+    assert versions(client, "Drainer") == ["1", "2", "4", "5"]
+    assert versions(client, "Other") == ["1", "2", "3", "4", "5"]
+    assert prune("--keep", "2").output == "Deleted 0 old versions of 2 functions.\n"
+
+
+def test_at_least_two_versions_stay(client: Any) -> None:
+    assert prune("--keep", "1").exit_code == 2
+    assert len(versions(client, "NewCall")) == 5
+
+
+def test_a_missing_permission_is_reported_with_what_was_deleted(client: Any) -> None:
+    client.delete_function(FunctionName="Drainer")
+    ended = prune()
+    assert ended.exit_code == 1
+    assert "Deleted 2 old versions, then stopped: " in ended.output

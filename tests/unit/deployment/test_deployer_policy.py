@@ -1,0 +1,135 @@
+"""The policy in the documentation allows what a deployment needs, and little more."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+from tests.processed_template import processed_template, texts_in
+from tests.support import ROOT
+
+DOCUMENT = json.loads((ROOT / "docs" / "examples" / "deployer-policy.json").read_text("utf-8"))
+MAX_CHARACTERS = 6_144
+"""Limit of a managed policy, without white space."""
+CANARY = {
+    "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup",
+}  # fmt: skip
+"""Types that SAM adds for aliases and gradual deployments."""
+TYPES = sorted({one["Type"] for one in processed_template()["Resources"].values()} | CANARY)
+UNUSED = {
+    "an own key, a network, a file system, a capacity provider or code signing": (
+        "kms:*", "ec2:*", "elasticfilesystem:*", "s3files:*", "lambda:PassCapacityProvider",
+        "lambda:AssociateRuntimeAlias", "lambda:PutFunctionCodeSigningConfig", "lambda:*FunctionScalingConfig",
+        "lambda:PutProvisionedConcurrencyConfig", "lambda:DeleteProvisionedConcurrencyConfig",
+        "logs:AssociateKmsKey", "logs:DisassociateKmsKey",
+    ),
+    "imported, replicated or streamed tables": (
+        "kinesis:*", "dynamodb:ImportTable", "dynamodb:*Item", "dynamodb:Query", "dynamodb:Scan",
+        "dynamodb:*TableReplica",
+        "dynamodb:*KinesisStreamingDestination", "dynamodb:UpdateContributorInsights", "iam:CreateServiceLinkedRole",
+        "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents", "s3:GetObjectMetadata",
+    ),
+    "policies on resources, a boundary, data protection or indexes of logs": (
+        "dynamodb:PutResourcePolicy", "dynamodb:DeleteResourcePolicy", "events:*Permission",
+        "iam:*PermissionsBoundary", "sns:PutDataProtectionPolicy", "logs:PutDataProtectionPolicy",
+        "logs:DeleteDataProtectionPolicy", "logs:PutIndexPolicy", "logs:DeleteIndexPolicy", "logs:DeleteResourcePolicy",
+        "logs:PutBearerTokenAuthentication", "logs:PutLogGroupDeletionProtection", "firehose:*", "s3:REST.PUT.OBJECT",
+    ),
+    "secrets in several regions": (
+        "secretsmanager:ReplicateSecretToRegions", "secretsmanager:RemoveRegionsFromReplication",
+    ),
+    "servers": ("codedeploy:RegisterOnPremisesInstance",),
+}  # fmt: skip
+"""Permissions of CloudFormation's resource types for features that the template does not use."""
+SAM = {
+    "cloudformation:CreateChangeSet", "cloudformation:DescribeChangeSet", "cloudformation:ExecuteChangeSet",
+    "cloudformation:DeleteChangeSet", "cloudformation:ListChangeSets", "cloudformation:DescribeStacks",
+    "cloudformation:DescribeStackEvents", "cloudformation:GetTemplate", "cloudformation:GetTemplateSummary",
+    "cloudformation:ListStackResources", "cloudformation:DeleteStack", "cloudformation:TagResource",
+    "cloudformation:UntagResource", "cloudformation:ValidateTemplate", "cloudformation:UpdateTerminationProtection",
+    "s3:CreateBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging", "s3:TagResource",
+    "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObject",
+    "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListTagsForResource",
+}  # fmt: skip
+"""Requests of `sam deploy --resolve-s3` and `sam delete`, with the bucket that sam creates for artifacts."""
+ACCESS_LOG = {
+    f"logs:{name}"
+    for name in (
+        "CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries",
+        "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups",
+    )
+}  # fmt: skip
+"""Requests of API Gateway on behalf of whoever turns the access log on or off."""
+REMOVAL = {"events:ListRules"}
+"""Requests of `make remove`."""
+
+
+def actions() -> list[str]:
+    listed = [statement["Action"] for statement in DOCUMENT["Statement"]]
+    return [action for one in listed for action in ([one] if isinstance(one, str) else one)]
+
+
+def matches(action: str, patterns: Iterator[str] | list[str] | tuple[str, ...]) -> bool:
+    return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+
+def unused() -> list[str]:
+    return [pattern for patterns in UNUSED.values() for pattern in patterns]
+
+
+def permissions_of(resource_type: str) -> set[str]:
+    """Return what CloudFormation may do to create, read, update and delete a resource, according to its schema."""
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource_type).schema["handlers"]
+    return {
+        permission
+        for name in ("create", "read", "update", "delete")
+        for permission in handlers.get(name, {}).get("permissions", [])
+    }
+
+
+@pytest.mark.parametrize("resource_type", TYPES)
+def test_a_deployer_may_do_everything_with_a_resource_of(resource_type: str) -> None:
+    needed = permissions_of(resource_type)
+    assert needed, "the schema has no permissions"
+    assert sorted(one for one in needed if not matches(one, unused()) and not matches(one, actions())) == []
+
+
+@pytest.mark.parametrize("needed", [SAM, ACCESS_LOG, REMOVAL], ids=["sam", "access log", "removal"])
+def test_a_deployer_may_send_the_requests_of(needed: set[str]) -> None:
+    assert sorted(one for one in needed if not matches(one, actions())) == []
+
+
+def test_nothing_is_allowed_that_a_deployment_does_not_need() -> None:
+    needed = {*SAM, *ACCESS_LOG, *REMOVAL, *(one for kind in TYPES for one in permissions_of(kind))}
+    assert [pattern for pattern in actions() if not any(matches(one, [pattern]) for one in needed)] == []
+    assert [pattern for pattern in unused() if not any(matches(one, [pattern]) for one in needed)] == []
+    assert not {"*", "iam:*", "s3:*", "dynamodb:*"} & set(actions())
+
+
+def test_stored_events_cannot_be_read() -> None:
+    for action in ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "logs:GetLogEvents", "sqs:ReceiveMessage"):
+        assert not matches(action, actions())
+
+
+def test_roles_are_limited_to_those_of_the_stack_and_passed_to_services_that_it_uses() -> None:
+    statements = [one for one in DOCUMENT["Statement"] if "iam:" in str(one["Action"])]
+    assert {one["Resource"] for one in statements} == {"arn:aws:iam::*:role/callhooks*"}
+    (passing,) = [one for one in statements if "iam:PassRole" in one["Action"]]
+    assert passing["Condition"]["StringEquals"]["iam:PassedToService"] == [
+        "codedeploy.amazonaws.com", "lambda.amazonaws.com",
+    ]  # fmt: skip
+
+
+def test_the_policy_fits_into_a_managed_policy() -> None:
+    assert len(json.dumps(DOCUMENT, separators=(",", ":"))) <= MAX_CHARACTERS
+
+
+def test_resources_are_named_after_the_stacks_of_the_settings() -> None:
+    names = re.findall(r'^stack_name = "(.*)"$', (ROOT / "samconfig.toml").read_text("utf-8"), re.MULTILINE)
+    assert all(name.startswith("callhooks") for name in names)
+    assert any("callhooks*" in text for text in texts_in(DOCUMENT))

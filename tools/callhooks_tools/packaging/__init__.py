@@ -1,0 +1,4 @@
+"""Building of the layers, and deployment to AWS: the programs that make and `sam build` run.
+
+Imports `stack`.
+"""
