@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
+from callhooks_tools.stack.stack import local_aws_environment
 
 from tests.e2e.breakage import changed_variables, physical_ids, without_permission
 from tests.running_stack import CALLHOOKS, RunningStack, start
@@ -20,7 +21,6 @@ from tests.support import ROOT
 DOCTOR_SECONDS = 120
 SECRETS_SETTLE_SECONDS = 65
 """Functions look for newer secrets at most once a minute."""
-WITHOUT_DELIVERIES = ("--no-deliveries",)
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class BrokenStack:
         self.running = running
         self.resources = physical_ids(running)
 
-    def doctor(self, *options: str) -> Verdict:
+    def doctor(self, *options: str, **variables: str) -> Verdict:
         ended = subprocess.run(
             [CALLHOOKS, "doctor", *options],
             capture_output=True,
             text=True,
-            env=self.environment,
+            env={**self.environment, **variables},
             timeout=DOCTOR_SECONDS,
             check=False,
         )
@@ -97,6 +97,15 @@ class BrokenStack:
             yield
         finally:
             client.update_event_source_mapping(UUID=uuid, Enabled=True)
+
+    @contextmanager
+    def alarm_silenced(self, logical_id: str) -> Iterator[None]:
+        client, name = self.running.client("cloudwatch"), self.resources[logical_id]
+        client.disable_alarm_actions(AlarmNames=[name])
+        try:
+            yield
+        finally:
+            client.enable_alarm_actions(AlarmNames=[name])
 
     @contextmanager
     def not_publishing(self) -> Iterator[None]:
@@ -235,11 +244,31 @@ def test_passes_on_a_fresh_stack_and_removes_its_test_events(deployment: BrokenS
     assert deployment.remaining_keys() == []
 
 
-def test_sends_nothing_with_no_deliveries(deployment: BrokenStack) -> None:
+def test_sends_nothing_with_no_deliveries_and_passes_with_a_warning(deployment: BrokenStack) -> None:
     before = deployment.running.output.count("POST ")
-    verdict = deployment.doctor(*WITHOUT_DELIVERIES)
+    with deployment.alarm_silenced("UnstoredAlarm"):
+        verdict = deployment.doctor("--no-deliveries")
     assert verdict.status == 0, verdict.output
+    assert "WARNING alarms: 1 alarm cannot notify anyone, because the actions are disabled." in verdict.output
+    assert "1 warning." in verdict.output
     assert deployment.running.output.count("POST ") == before
+
+
+def test_reports_a_stack_that_does_not_exist_with_the_variable_to_check(deployment: BrokenStack) -> None:
+    verdict = deployment.doctor("--stack", "elsewhere", **local_aws_environment(deployment.running.stack.engine))
+    assert verdict.status == 1
+    assert "FAILED  stack: Cannot read the stack elsewhere" in verdict.output
+    assert "AWS_REGION" in verdict.output
+
+
+def test_urls_shows_secrets_only_with_credentials(deployment: BrokenStack) -> None:
+    hidden, revealed = (deployment.running.command("urls", *options).stdout for options in ([], ["--credentials"]))
+    deployment.assert_no_secret_in(hidden)
+    stack = deployment.running.stack
+    for text in (f"{stack.base_url}/webhooks/wavix/<token>", "To show them, run: callhooks urls --credentials"):
+        assert text in hidden
+        assert text not in revealed
+    assert f"{stack.base_url}/webhooks/wavix/{stack.credentials.of('wavix')['token']}" in revealed
 
 
 def test_keep_leaves_the_test_events_until_they_are_forgotten(deployment: BrokenStack) -> None:

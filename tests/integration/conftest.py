@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from callhooks.runtime import cold_start
 from callhooks_tools.local.run import Sam
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
 from moto import mock_aws
+from moto.core.models import botocore_stubber
 
 from tests.console import PASSWORD as CONSOLE_PASSWORD
 from tests.console import USERNAME as CONSOLE_USERNAME
@@ -147,7 +149,19 @@ def use_local_env(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer one AWS request at a time: moto's queries iterate over the dictionaries that its writes change."""
+    answer, lock = botocore_stubber.process_request, RLock()
+
+    def answer_alone(request: Any) -> Any:
+        with lock:
+            return answer(request)
+
+    monkeypatch.setattr(botocore_stubber, "process_request", answer_alone)
+
+
+@pytest.fixture
+def aws(environment: None, one_request_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """A simulated account with the template's tables and secrets."""
     with mock_aws():
         account = Aws(boto3.client("dynamodb"))

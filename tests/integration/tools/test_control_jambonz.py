@@ -9,7 +9,7 @@ import pytest
 from callhooks_tools.providers.jambonz.api import HookTarget, JambonzControl, RecordAction
 from callhooks_tools.providers.rest.errors import CallIsOver, RequestRejected, Unexpected, Unreachable
 
-from tests.provider_apis.jambonz import ACCOUNT, API_KEY, CALL_SID, JambonzApi
+from tests.provider_apis.jambonz import ACCOUNT, API_KEY, CALL_SID, JambonzApi, a_call
 from tests.provider_apis.server import Reply
 
 HOOK = "https://hooks.example.com/transfer"
@@ -38,6 +38,8 @@ def test_a_call_is_read(control: JambonzControl, api: JambonzApi) -> None:
     )
     (request,) = api.requests
     assert (request.line, request.headers["authorization"]) == (f"GET {CALL}", f"Bearer {API_KEY}")
+    api.calls["another"] = a_call("another")
+    assert [one.call_sid for one in control.list_calls()] == [CALL_SID, "another"]
 
 
 UPDATES: list[tuple[Callable[[JambonzControl], None], dict[str, Any]]] = [

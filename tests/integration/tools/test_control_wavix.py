@@ -37,6 +37,7 @@ def test_a_call_is_read(control: WavixControl, api: WavixApi) -> None:
     assert (call.id, call.event_type, call.from_, call.machine_detected) == (CALL_ID, "answered", "+18045961058", False)
     assert (call.call_answered, call.call_completed) == (datetime(2026, 6, 30, 10, 0, 5, tzinfo=UTC), None)
     assert api.requests[0].headers["authorization"] == f"Bearer {API_KEY}"
+    assert control.list_calls() == [call]
 
 
 def test_a_call_may_use_the_older_name_of_its_id(control: WavixControl, api: WavixApi) -> None:

@@ -376,6 +376,19 @@ class TestRecover:
         assert (command("recover", "--since", "47h").output, kinds(aws)) == (nothing, [])
         assert command("recover", "--since", "3d").output == "Deliveries: 1 recovered.\n"
 
+    def test_reports_deliveries_that_cannot_be_read(
+        self, aws: Aws, command: Command, logs: Any, log: io.StringIO
+    ) -> None:
+        (line,) = self.logged(log, wavix("busy"))
+        part = json.dumps({**json.loads(line), "event": "0123456789abcdef", "parts": 2})
+        self.write(logs, [line[:-9], part, *self.logged(log, wavix("ringing"))])
+        recovered = command("recover")
+        truncated, incomplete = failed(recovered).splitlines()
+        assert recovered.stdout == "Deliveries: 1 recovered, 2 unreadable.\n"
+        assert truncated.endswith("Z: its JSON is truncated or invalid")
+        assert incomplete == "0123456789abcdef: only 1 of 2 parts found"
+        assert kinds(aws) == ["quarantine"]
+
     def test_reports_that_the_database_is_still_down(
         self, aws: Aws, command: Command, logs: Any, log: io.StringIO
     ) -> None:

@@ -42,6 +42,26 @@ def test_options_requests_reach_the_function() -> None:
     assert "OPTIONS /webhooks/call" in routes()
 
 
+def test_a_custom_domain_has_a_mapping_a_certificate_a_dns_record_and_a_target() -> None:
+    processed = processed_template()
+    made, target = processed["Resources"], {"Fn::GetAtt": ["CustomDomain", "RegionalDomainName"]}
+    conditions = {
+        "CustomDomain": "HasDomain",
+        "CustomDomainMapping": "HasDomain",
+        "CustomDomainRecord": "HasHostedZone",
+    }
+    assert {name: made[name]["Condition"] for name in conditions} == conditions
+    assert processed["Conditions"]["HasHostedZone"]["Fn::And"][0] == {"Condition": "HasDomain"}
+    stage_of_api = {"ApiId": {"Ref": "Api"}, "Stage": {"Ref": "ApiApiGatewayDefaultStage"}}
+    assert made["CustomDomainMapping"]["Properties"] == {**stage_of_api, "DomainName": {"Ref": "CustomDomain"}}
+    assert made["CustomDomainRecord"]["Properties"]["AliasTarget"]["DNSName"] == target
+    output, rule = processed["Outputs"]["CustomDomainTarget"], processed["Rules"]["ADomainNeedsACertificate"]
+    assert (output["Condition"], output["Value"]) == ("HasDomain", target)
+    is_set = {name: {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]} for name in ("DomainName", "CertificateArn")}
+    assert rule["RuleCondition"] == is_set["DomainName"]
+    assert [one["Assert"] for one in rule["Assertions"]] == [is_set["CertificateArn"]]
+
+
 def test_access_logs_are_json_without_paths_and_queries() -> None:
     condition, settings, disabled = stage()["AccessLogSettings"]["Fn::If"]
     assert (condition, disabled) == ("KeepsAccessLogs", {"Ref": "AWS::NoValue"})

@@ -206,6 +206,13 @@ def test_rejected_requests_put_no_load_on_the_secret_store() -> None:
     assert console.secret.reads <= 2
 
 
+def test_further_passwords_are_valid_in_addition_to_the_first() -> None:
+    console = Console()
+    console.secret.further = ["added-password", "elevenchars"]
+    assert console.with_cookies("/calls", cookie_in(console.sign_in("added-password"))).statusCode == 200
+    assert [console.sign_in(*password).statusCode for password in ((), ("elevenchars",))] == [204, 401]
+
+
 def test_without_the_secret_store_the_page_loads_and_data_is_unavailable(log: io.StringIO) -> None:
     console = Console()
     console.secret.fault = EndpointConnectionError(endpoint_url="https://secret.example.com")
@@ -559,7 +566,9 @@ def test_a_call_with_very_many_events_counts_the_omitted_ones() -> None:
 # Sign-in with JSON or a form.
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp"])
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "multipart/form-data", "application/jsonp", "x, application/json"]
+)
 def test_other_content_types_are_rejected(content_type: str | None) -> None:
     answer = Console().post(json.dumps({"username": USERNAME, "password": PASSWORD}), content_type)
     assert (answer.statusCode, answer.cookies) == (415, [])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from callhooks.runtime import metrics
 
-from tests.processed_template import processed_template, resources
+from tests.processed_template import processed_template, resources, texts_in
 from tests.support import ROOT, metric_lines
 
 LAYER = ROOT / "layers" / "callhooks" / "callhooks"
@@ -19,6 +19,22 @@ STACK = {"Ref": "AWS::StackName"}
 ALARMS = resources("AWS::CloudWatch::Alarm")
 OWN = [name for name, alarm in ALARMS.items() if alarm["Namespace"] == metrics.NAMESPACE]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+LATER = {
+    "AnonymousCallsRefusedAlarm": (180, 360), "AnswerTimeAlarm": (3, 5), "SpilledAlarm": (15, 15),
+    "SpillNotDrainedAlarm": (15, 15), "ProjectorThrottledAlarm": (15, 15),
+}  # fmt: skip
+"""Minutes of failures, of how many minutes, that set off these alarms. All others go off at the first failure."""
+LIMITS: dict[str, object] = {
+    "AnonymousCallsRefusedAlarm": 1,
+    "AnswerTimeAlarm": {"Ref": "AnswerTimeAlarmMilliseconds"},
+    "RefusalsAlarm": {"Ref": "RefusalAlarmThreshold"},
+    "ClientFailuresAlarm": {"Ref": "ClientFailureAlarmThreshold"},
+    "ProjectorBehindAlarm": 300_000,
+}
+"""The threshold of these alarms, which is 0 for the others."""
+LEVELS = {"CallAnswerTime": "p99", "ClientFailuresFromOneAddress": "Maximum", "IteratorAge": "Maximum"}
+VISIBLE, NOT_VISIBLE = "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"
 
 
 def counted_in_code() -> set[str]:
@@ -45,6 +61,40 @@ class TestAnAlarm:
         assert len(alarm["AlarmDescription"]) > 80
         # A stopped projector sends no metric: the alarm must stay as it is.
         assert alarm["TreatMissingData"] == ("ignore" if name == "ProjectorBehindAlarm" else "notBreaching")
+
+    @pytest.mark.parametrize("name", ALARMS)
+    def test_goes_off_at_the_first_failure_or_after_its_minutes_of_failures(self, name: str) -> None:
+        alarm = ALARMS[name]
+        of, period = alarm["EvaluationPeriods"], alarm["Period"] // 60
+        periods = alarm.get("DatapointsToAlarm", of), of
+        assert periods == (1, 1) if name not in LATER else tuple(one * period for one in periods) == LATER[name]
+        assert period <= 5 or name == "AnonymousCallsRefusedAlarm"
+        assert alarm["Threshold"] == LIMITS.get(name, 0)
+        # An operator sets how many failures set off an alarm, and how long an answer may take.
+        is_count = name in ("RefusalsAlarm", "ClientFailuresAlarm")
+        assert alarm["ComparisonOperator"] == f"GreaterThan{'OrEqualTo' if is_count else ''}Threshold"
+        # A queue that was empty for a moment does not hold the same messages.
+        of_queue = "Minimum" if name in LATER else "Maximum"
+        statistic = of_queue if alarm["Namespace"] == "AWS/SQS" else LEVELS.get(alarm["MetricName"], "Sum")
+        assert alarm.get("Statistic", alarm.get("ExtendedStatistic")) == statistic
+
+    def test_exists_for_functions_with_a_waiting_caller_the_projector_and_the_queues(self) -> None:
+        known = {*processed_template()["Resources"]}
+        watched = [
+            (alarm["MetricName"], *({*texts_in(dimensions_of(alarm))} & known or {*dimensions_of(alarm)}))
+            for alarm in ALARMS.values()
+        ]
+        assert len(set(watched)) == len(ALARMS), "no two watch the same"
+        # The API's 5xx include the throttles of a function that it calls.
+        assert {("5xx", "Api"), ("Errors", "JambonzNewCallFunction"), ("Errors", "JambonzActionFunction")} <= {*watched}
+        assert {(metric, "CallProjectorFunction") for metric in ("IteratorAge", "Throttles")} <= {*watched}
+        # Messages that stay in the retry queue end in its dead-letter queue.
+        queues = resources("AWS::SQS::Queue").keys() - {"ProjectionRetryQueue"}
+        assert {(VISIBLE, queue) for queue in queues} | {(NOT_VISIBLE, "SpillQueue")} <= {*watched}
+
+    def test_of_abandoned_projections_names_the_command_to_run(self) -> None:
+        for name in ("ProjectionDeadLetterAlarm", "ProjectionDiscardedAlarm"):
+            assert "callhooks rebuild" in ALARMS[name]["AlarmDescription"]
 
     @pytest.mark.parametrize("name", OWN)
     def test_of_callhooks_uses_a_metric_and_dimensions_that_the_code_writes(
@@ -108,6 +158,12 @@ class TestAnAlarm:
         alarm, limit = ALARMS["AnswerTimeAlarm"], processed_template()["Parameters"]["AnswerTimeAlarmMilliseconds"]
         assert (alarm["ExtendedStatistic"], dimensions_of(alarm)["provider"]) == ("p99", "jambonz")
         assert limit["Default"] <= limit["MaxValue"] < 10_000
+
+
+def test_an_alarm_address_is_subscribed_to_the_topic_if_there_is_one() -> None:
+    subscription = processed_template()["Resources"]["AlarmSubscription"]
+    address = {"TopicArn": {"Ref": "AlarmTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmAddress"}}
+    assert (subscription["Condition"], subscription["Properties"]) == ("HasAlarmAddress", address)
 
 
 def dashboard_text() -> str:

@@ -22,11 +22,21 @@ TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 class TestSamConfig:
+    @pytest.mark.parametrize("environment", ["default", "stage", "local", "prod"])
+    def test_deploys_a_stack_with_tags(self, environment: str) -> None:
+        expected = {
+            "capabilities": "CAPABILITY_IAM",
+            "tags": f"application=callhooks stage={environment}",
+            "fail_on_empty_changeset": False,
+        }
+        assert expected.items() <= SETTINGS[environment]["deploy"]["parameters"].items()
+
     @pytest.mark.parametrize("environment", ["default", "stage", "prod"])
     def test_asks_for_confirmation_before_changing_a_stack(self, environment: str) -> None:
         deploy = SETTINGS[environment]["deploy"]["parameters"]
         assert deploy["confirm_changeset"] is True
         assert SETTINGS[environment]["delete"]["parameters"]["stack_name"] == deploy["stack_name"]
+        assert SETTINGS[environment]["validate"]["parameters"]["lint"] is True
         stacks = {SETTINGS[name]["deploy"]["parameters"]["stack_name"] for name in ("default", "stage", "prod")}
         assert len(stacks) == 3
 

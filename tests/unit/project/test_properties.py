@@ -49,5 +49,6 @@ def test_the_profile_sets_the_number_of_examples_and_only_fuzz_is_random(profile
     try:
         assert examples(30).max_examples == number
         assert settings.get_profile(profile).derandomize is (profile != FUZZ)
+        assert settings.get_profile(FUZZ).print_blob, "prints how to repeat a failure"
     finally:
         settings.load_profile(usual)

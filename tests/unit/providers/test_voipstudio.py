@@ -50,6 +50,7 @@ class TestACallEvent:
     def test_has_the_details_of_its_kind(self, name: str, kind: str, status: str, details: dict[str, str]) -> None:
         stored = voipstudio().stored(document_of("voipstudio", name))
         assert (stored["kind"], stored.get("status")) == (kind, status)
+        assert stored["call_id"] == str(document_of("voipstudio", name)["call_id"])
         assert {name: stored.details[name] for name in details} == details
 
     @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ class TestAQuarantinedDelivery:
         ("body", "reason"),
         [
             ("not JSON", "The body is not JSON."),
+            ("nullnull", "The body is not JSON."),
+            ('"text"', "The body is not a JSON object."),
             ("[]", "The body is not a JSON object."),
             (b"\xff\xfe", "The body is not valid UTF-8."),
             ("[" * 100_000, "The body is nested too deeply."),

@@ -340,6 +340,13 @@ class TestRepeats:
         assert verbs[0]["verb"] == "gather"
         assert phone.press(verbs, "9") == [{"verb": "hangup"}]
 
+    def test_in_a_malformed_url_count_as_zero(self, phone: Phone) -> None:
+        hook = hook_of(phone.call())
+        first = phone.post(hook, {"reason": "timeout"}).body
+        for repeated in ("", "-1", "x", "9" * 30, "\u0661"):
+            malformed = hook.replace("hop=1", f"hop=1&repeated={repeated}")
+            assert phone.post(malformed, {"reason": "timeout"}).body == first
+
 
 def test_a_bare_get_uses_the_last_route_regardless_of_calendars(tmp_path: Path) -> None:
     text = MENU.replace("  - {flow: menu}", "  - {during: office, flow: menu}\n  - {flow: sorry}")

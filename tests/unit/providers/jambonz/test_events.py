@@ -22,6 +22,7 @@ from tests.support import (
     call_in_url,
     detail_attributes,
     with_header,
+    without_header,
 )
 
 CALL = "d2515c3b-b79a-41a2-971a-445e769c823c"
@@ -173,8 +174,9 @@ def test_a_recorded_event_has_its_details(name: str) -> None:
     ],
 )
 def test_a_member_becomes_a_detail(members: dict[str, Any], details: dict[str, str | None]) -> None:
-    stored = jambonz_event().stored(status(call_status=" Completed ", **members)).details
-    assert {name: stored.get(name) for name in details} == details
+    stored = jambonz_event().stored(status(call_status=" Completed ", **members))
+    assert members.keys() != {"headers"} or stored["kind"] == "call.completed"
+    assert {name: stored.details.get(name) for name in details} == details
 
 
 @pytest.mark.parametrize(
@@ -374,6 +376,16 @@ class TestABodyWithoutData:
     def test_may_have_only_a_status(self) -> None:
         stored = jambonz_event().stored({"call_status": "ringing"}, rawQueryString=call_in_url(CALL))
         assert (stored["kind"], stored["status"], stored["call_id"]) == ("call.ringing", "ringing", CALL)
+
+
+@pytest.mark.parametrize("path", JAMBONZ_EVENT_PATHS)
+def test_no_method_is_accepted_without_a_signature(path: str) -> None:
+    sender = jambonz_event()
+    event = without_header(sender.event(status(), rawPath=path), "jambonz-signature")
+    for method in ("GET", "HEAD", "PUT", "POST"):
+        event["requestContext"]["http"]["method"] = method
+        assert sender.receive(event).statusCode == 401
+    assert sender.items == []
 
 
 class TestADuplicate:

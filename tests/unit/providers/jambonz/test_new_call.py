@@ -176,6 +176,10 @@ class TestAGet:
         container = Container(clock=Clock(NOW.replace(hour=23, minute=59, second=59)))
         event = signed(recorded("new_call_get"), now=container.clock.now)
         assert container.receive(event).verbs == VOICEMAIL
+        wrong_password = with_header(event, "authorization", "Basic amFtYm9uejp3cm9uZw==")
+        assert container.receive(wrong_password).statusCode == 401
+        unchecked = with_header(event, "jambonz-signature", "t=1,v1=00")
+        assert Container().receive(unchecked).verbs == VOICEMAIL, "the signature of a GET cannot be checked"
         container.clock.advance(2)
         assert container.receive(event).replayed, "after midnight too"
         assert container.database.item["pk"] == {"S": "jambonz#none#undated"}
@@ -450,6 +454,7 @@ class TestADatabaseOutage:
             ClientError(THROTTLED, "PutItem"),
             ClientError(DENIED, "PutItem"),
             ConnectTimeoutError(endpoint_url="https://dynamodb"),
+            ReadTimeoutError(endpoint_url="https://dynamodb"),
             RuntimeError("unexpected"),
         ],
     )

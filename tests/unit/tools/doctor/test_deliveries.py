@@ -493,7 +493,7 @@ class TestADeliveryThatIsNotAccepted:
         findings = [*rejection_findings(case.probe), *case.deliver()]
         assert reported(findings) == []
         warned = reported(findings, FindingLevel.WARNING)
-        assert warned
+        assert len(warned) >= (1 if answer is UNAUTHORIZED else 2)
         assert all("Its secret was changed" in one and "Run this command again in a minute." in one for one in warned)
         case.probe.known.changed_at[member] = NOW - timedelta(seconds=61)
         assert reported([*rejection_findings(case.probe), *case.deliver()])

@@ -14,6 +14,7 @@ from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
 from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
+from callhooks_tools.providers.jambonz.plan.notes import notes_on
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 from jambonz_sdk.validator import JambonzValidator
 
@@ -153,3 +154,7 @@ def test_the_callback_number_is_read_back() -> None:
     assert confirm["say"]["text"].startswith("You have entered 4 1 5 5 5 5 0 1 7 7."), "not the wrong key"
     noted = verbs_of(phone.post(confirm["actionHook"], {**tagged, **wrong_key, "digits": "1"}))
     assert noted[0]["text"].startswith("We will call you back at 4 1 5 5 5 5 0 1 7 7.")
+
+
+def test_the_plan_has_no_unreachable_flow_and_no_endless_loop() -> None:
+    assert list(notes_on(PLAN)) == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -289,6 +291,26 @@ class TestTheState:
         path.write_bytes(b"this is no database, but a text that is long enough" * 100)
         with pytest.raises(StateUnusable, match=r"is damaged .* Delete it and start the replay again"):
             ReplayState(path)
+
+    def test_of_version_0_1_is_continued(self, path: Path) -> None:
+        path.parent.mkdir()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.executescript("""
+                CREATE TABLE events (
+                    occurred_at TEXT, pk TEXT, sk TEXT, kind TEXT, PRIMARY KEY (occurred_at, pk, sk)
+                ) WITHOUT ROWID;
+                CREATE TABLE replay ("told" TEXT);
+                INSERT INTO replay VALUES ('{"url":null,"rate":0.5,"events":9}');
+            """)
+            positions = map(position_of, EVENTS)
+            rows = [(position.occurred_at, position.pk, position.sk, "call.ringing") for position in positions]
+            file.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+        state = ReplayState(path)
+        assert state.ordered() == Order(url=None, rate=0.5, events=9)
+        state.close()
+        recorder = Recorder()
+        run(path, table_of(EVENTS), recorder)
+        assert recorder.ids == [id_of(position) for position in sorted(map(position_of, EVENTS))]
 
     def test_of_another_version_is_rejected_with_the_next_step(self, path: Path) -> None:
         collected(path, EVENTS)

@@ -29,6 +29,7 @@ from tests.support import (
     detail_attributes,
     unstored,
     with_header,
+    without_header,
 )
 from tests.tool_caller import (
     CALL_SID,
@@ -312,6 +313,17 @@ class TestAToolCall:
         assert openai_result(container.ask("look", query=query)) is None
         assert [pk for pk, _ in container.database.items][1:] == ["jambonz#none#2026-11-21"]
         assert (seen[0].call_sid, seen[0].caller, container.database.reads) == (None, None, 0)
+
+    def test_without_authentication_is_rejected_and_runs_nothing(self, bell: Bell) -> None:
+        container, event = ToolContainer(bell.toolbox()), tool_event(tool_request("ring"))
+        for forged in (
+            without_header(event, "authorization"),
+            with_header(event, "authorization", "Basic d3Jvbmc6d3Jvbmc="),
+            without_header(event, "jambonz-signature"),
+            {**event, "body": event["body"].replace("ring", "king")},
+        ):
+            assert container.receive(forged).statusCode == 401
+        assert (bell.rings, container.tool_calls.puts, container.database.calls) == (0, 0, 0)
 
 
 class TestTheCallOfATool:

@@ -75,7 +75,9 @@ MOMENTS: dict[str, tuple[Calendar, str, str]] = {
         "2026-12-25T12:00 2029-12-25T12:00 2028-02-29T12:00",
     ),
     "a range is closed once": (
-        calendar(EVERY_DAY, "UTC", closed=["2026-12-24..2026-12-26"]), "2026-12-28T12:00", "2026-12-25T12:00",
+        calendar(EVERY_DAY, "UTC", closed=["2026-12-24..2027-01-02"]),
+        "2026-12-23T12:00 2027-01-03T12:00 2027-12-25T12:00",
+        "2026-12-24T12:00 2026-12-31T12:00 2027-01-01T12:00 2027-01-02T12:00",
     ),
     "a range is closed every year": (
         calendar(EVERY_DAY, "UTC", closed=["12-30..01-02"]), "2027-01-04T12:00", "2026-12-31T12:00 2027-01-01T12:00",
