@@ -14,6 +14,7 @@ from callhooks_tools.doctor.layers import layer_findings
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.template import ALIAS
 from moto import mock_aws
 
 from tests.stacks import stack_outputs
@@ -70,8 +71,9 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> Iterable[Findings]:
             for name, architecture in architectures.items():
                 client.create_function(
                     FunctionName=name, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": code},
-                    Layers=[arn], Architectures=[architecture],
+                    Layers=[arn], Architectures=[architecture], Publish=True,
                 )  # fmt: skip
+                client.create_alias(FunctionName=name, Name=ALIAS, FunctionVersion="1")
                 resources.append(StackResource("AWS::Lambda::Function", name, name))
             answer = content if isinstance(content, httpx.Response) else httpx.Response(200, content=content)
             deployment = Deployment(session, STACK, endpoint_url, stack_outputs(stack_name=STACK), resources)

@@ -64,7 +64,7 @@ ACCESS_LOG = {
         "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups",
     )
 }  # fmt: skip
-"""Requests of API Gateway on behalf of whoever turns the access log on or off."""
+"""Requests of API Gateway, with the permissions of the caller, when the access log is turned on or off."""
 REMOVAL = {"events:ListRules"}
 """Requests of `make remove`."""
 

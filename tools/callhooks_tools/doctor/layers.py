@@ -13,6 +13,7 @@ import httpx
 from callhooks_tools.stack.deployment import IMPATIENT, Deployment
 from callhooks_tools.stack.findings import Finding, catch_aws_errors, existing, failure, or_ok, warning
 from callhooks_tools.stack.layer_target import LayerTarget, targets_in
+from callhooks_tools.stack.template import ALIAS
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -82,7 +83,7 @@ def _targets_of_functions(
     """Return the functions with this layer, by processor and Python."""
     found: dict[LayerTarget, list[str]] = {}
     for function in deployment.all_of("AWS::Lambda::Function"):
-        request = partial(client.get_function_configuration, FunctionName=function.physical_id)
+        request = partial(client.get_function_configuration, FunctionName=function.physical_id, Qualifier=ALIAS)
         configuration = existing(request)
         if configuration is not None and layer in [one.get("Arn") for one in configuration.get("Layers", [])]:
             found.setdefault(_target_of(configuration), []).append(function.logical_id)
