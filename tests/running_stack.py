@@ -80,7 +80,9 @@ class RunningStack:
         return [item for page in pages for item in page["Items"] if item["sk"]["S"] != "call"]
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "CALLHOOKS_STACK_FILE": str(self.folder / "stack.json")}
+        stack_file = str(self.folder / "stack.json")
+        # An empty CALLHOOKS_STACK selects the local stack.
+        environment = {**os.environ, "CALLHOOKS_STACK": "", "CALLHOOKS_STACK_FILE": stack_file}
         return subprocess.run(
             [CALLHOOKS, *arguments],
             input=stdin,

@@ -131,6 +131,7 @@ class _Spawned:
 def _spawn(*arguments: str) -> _Spawned:
     ours, theirs = pty.openpty()
     environment = os.environ | {
+        "CALLHOOKS_STACK": "",
         "CALLHOOKS_STACK_FILE": str(SCRATCH / "stack.json"),
         "TERM": "xterm-256color",
         "COLUMNS": "400",  # lines are wrapped later, because replacements change their length
