@@ -3,7 +3,8 @@
 The engine treats requests with the key `test`, with any twelve digits or without a key as requests of the account's
 root user. It does not verify their signatures, and it accepts any `Origin` and `Host`. The guard therefore passes on
 only requests with this run's access key id, or with a key that the engine issued (to a function, by STS, by IAM). The
-engine verifies the signatures of these keys, because they are not root keys.
+engine verifies the signatures of these keys, because they are not root keys. Containers reach the engine under another
+host (`callhooks sam-local`); with such a host, only this run's access key id is accepted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ ACCOUNT = "000000000000"
 KEEP_ALIVE_SECONDS = 75
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+# Private addresses and Docker's own name. A web page whose name resolves to the engine still sends that name.
+_CONTAINER_HOST = re.compile(
+    r"(host\.docker\.internal|10(\.[0-9]{1,3}){3}|172\.(1[6-9]|2[0-9]|3[01])(\.[0-9]{1,3}){2}|192\.168(\.[0-9]{1,3}){2})"
+    r"(:[0-9]{1,5})?",
+    re.ASCII,
+)
 _SIGNED_HEADER = re.compile(r"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9]{1,128})/", re.ASCII)
 _SIGNED_QUERY = re.compile(r"([A-Za-z0-9]{1,128})/", re.ASCII)
 _KEYS_IN_QUERY = ("x-amz-credential", "awsaccesskeyid")
@@ -41,7 +48,7 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 class GuardRejection(StrEnum):
     """The reasons for which the guard rejects a request."""
 
-    HOST = "Requests must be addressed to 127.0.0.1, localhost or [::1]."
+    HOST = "Requests must be addressed to 127.0.0.1, localhost or [::1], or to the address for containers."
     ORIGIN = "Requests from web pages (with an Origin header) are rejected."
     CREDENTIAL = "Requests must have exactly one signature, of Signature Version 4."
     KEY = "The access key does not belong to this local stack."
@@ -57,19 +64,21 @@ class Guard:
 
     Args:
         app: the engine.
-        is_known: returns whether an access key id is this run's, or was issued by the engine.
+        own_key: this run's access key id.
+        is_issued: returns whether the engine issued an access key id.
     """
 
-    def __init__(self, app: App, is_known: Callable[[str], bool]) -> None:
+    def __init__(self, app: App, own_key: str, is_issued: Callable[[str], bool]) -> None:
         self._app = app
-        self._is_known = is_known
+        self._own_key = own_key
+        self._is_issued = is_issued
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or reject it with 403."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        rejection = rejection_for(scope["headers"], scope["query_string"], self._is_known)
+        rejection = rejection_for(scope["headers"], scope["query_string"], self._own_key, self._is_issued)
         if rejection is None:
             await self._app(scope, receive, _without_cors(send))
         elif scope["type"] == "websocket":
@@ -79,10 +88,13 @@ class Guard:
             await _reject(rejection, scope["headers"], send)
 
 
-def rejection_for(headers: Headers, query_string: bytes, is_known: Callable[[str], bool]) -> GuardRejection | None:
+def rejection_for(
+    headers: Headers, query_string: bytes, own_key: str, is_issued: Callable[[str], bool]
+) -> GuardRejection | None:
     """Return the reason to reject a request, or `None` to pass it on."""
     hosts = _values(headers, b"host")
-    if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
+    is_from_container = len(hosts) == 1 and _CONTAINER_HOST.fullmatch(hosts[0]) is not None
+    if not is_from_container and (len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0])):
         return GuardRejection.HOST
     if _values(headers, b"origin"):
         return GuardRejection.ORIGIN
@@ -93,7 +105,10 @@ def rejection_for(headers: Headers, query_string: bytes, is_known: Callable[[str
             found.append(_SIGNED_QUERY.match(value))
     if len(found) != 1 or found[0] is None:
         return GuardRejection.CREDENTIAL
-    return None if is_known(found[0][1]) else GuardRejection.KEY
+    key = found[0][1]
+    if key == own_key or (not is_from_container and is_issued(key)):
+        return None
+    return GuardRejection.KEY
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:
@@ -165,7 +180,7 @@ def main() -> None:
         },
     )
 
-    def is_known(key: str) -> bool:
+    def is_issued(key: str) -> bool:
         return key in sts._sessions or find_iam_access_key_account(key) is not None  # noqa: SLF001
 
     # Each function runs in a separate process with three pipes.
@@ -174,7 +189,7 @@ def main() -> None:
     config = Config()
     config.bind = [f"fd://{sys.argv[1]}"]
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    asyncio.run(serve(Guard(app, is_known), config))
+    asyncio.run(serve(Guard(app, access_key_id, is_issued), config))
 
 
 if __name__ == "__main__":

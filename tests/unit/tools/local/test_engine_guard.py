@@ -77,7 +77,7 @@ def request(
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
         "query_string": query.encode(),
     }
-    asyncio.run(Guard(engine, {KEY, FUNCTION_KEY}.__contains__)(scope, receive, send))
+    asyncio.run(Guard(engine, KEY, {FUNCTION_KEY}.__contains__)(scope, receive, send))
     return Answer(sent, engine.reached)
 
 
@@ -89,6 +89,9 @@ PASSED: dict[str, tuple[list[tuple[str, str]], str]] = {
     "localhost, in capitals": ([("Host", "LOCALHOST:4566"), signed()], ""),
     "IPv6": ([("host", "[::1]:4566"), signed()], ""),
     "the port of a proxy on this machine": ([("host", "127.0.0.1:9"), signed()], ""),
+    "a container of Docker's bridge": ([("host", "172.17.0.1:32768"), signed()], ""),
+    "a container of another private network": ([("host", "192.168.65.254:4566"), signed()], ""),
+    "a container of Docker Desktop": ([("host", "host.docker.internal:4566"), signed()], ""),
 }
 
 
@@ -141,6 +144,13 @@ REJECTED: dict[str, tuple[list[tuple[str, str]], str, GuardRejection]] = {
     "a name that ends with the address": ([("host", "example.com@127.0.0.1"), signed()], "", GuardRejection.HOST),
     "the unspecified address": ([("host", "0.0.0.0:4566"), signed()], "", GuardRejection.HOST),
     "a line break": ([("host", "127.0.0.1\n"), signed()], "", GuardRejection.HOST),
+    "a public address": ([("host", "172.32.0.1:4566"), signed()], "", GuardRejection.HOST),
+    "a name that begins with an address": ([("host", "10.0.0.1.example.com"), signed()], "", GuardRejection.HOST),
+    "a container with the key of a function": ([("host", "172.17.0.1:32768"), signed(FUNCTION_KEY)], "", UNKNOWN_KEY),
+    "a container with an unknown key": ([("host", "host.docker.internal:4566"), signed("test")], "", UNKNOWN_KEY),
+    "a container without a key": ([("host", "172.17.0.1:32768")], "", CREDENTIAL),
+    "a web page in a container":
+        ([("host", "172.17.0.1:32768"), signed(), ("origin", "null")], "", GuardRejection.ORIGIN),
     "no host": ([signed()], "", GuardRejection.HOST),
     "an empty host": ([("host", ""), signed()], "", GuardRejection.HOST),
     "two hosts": ([HOST, ("host", "example.com"), signed()], "", GuardRejection.HOST),
