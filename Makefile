@@ -23,6 +23,7 @@ define LOCK_INTO
 $(UV_COMPILE) $(UPGRADE) pyproject.toml layers/callhooks/pyproject.toml --group pyproject.toml:dev -o $(1)/requirements/dev.txt && \
 $(UV_COMPILE) layers/callhooks/pyproject.toml -c requirements/dev.txt -o $(1)/layers/callhooks/requirements.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:engine -o $(1)/requirements/engine.txt && \
+$(UV_COMPILE) $(UPGRADE) --group pyproject.toml:sam-local -c requirements/dev.txt -o $(1)/requirements/sam-local.txt && \
 $(UV_COMPILE) $(UPGRADE) --group pyproject.toml:bootstrap -o $(1)/requirements/bootstrap.txt && \
 $(UV_COMPILE) layers/callhooks/pyproject.toml --group pyproject.toml:build -c requirements/dev.txt -o $(1)/requirements/build.txt && \
 printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEER $(UV_COMPILE) $(UPGRADE) \
@@ -30,7 +31,7 @@ printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEE
 printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
 	--group pyproject.toml:boto3-AGE -o $(1)/requirements/boto3-AGE.txt
 endef
-LOCKED := $(REQUIREMENTS) requirements/build.txt $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
+LOCKED := $(REQUIREMENTS) requirements/build.txt requirements/sam-local.txt $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 # sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"

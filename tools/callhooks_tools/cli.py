@@ -14,6 +14,7 @@ from callhooks_tools.providers import registry
 
 COMMANDS: Mapping[str, str] = {
     "run": "callhooks_tools.commands.run:run",
+    "sam-local": "callhooks_tools.commands.sam_local:sam_local_app",
     "send": "callhooks_tools.commands.send:send",
     "event": "callhooks_tools.commands.send:event",
     "urls": "callhooks_tools.commands.urls:urls",

@@ -34,11 +34,12 @@ SOURCES = (
 _UNFINISHED = "unfinished-"
 
 
-def shared_build(build: Callable[[Path], None], *, root: Path = ROOT, builds: Path = BUILDS) -> Path:
+def shared_build(build: Callable[[Path], None], *, target: str = "", root: Path = ROOT, builds: Path = BUILDS) -> Path:
     """Return a folder with a build of the current sources. Build only if no finished build exists.
 
     Args:
         build: builds the sources into a folder that does not exist yet.
+        target: the Python and platform that the build is for; empty for this process's own.
         root: the folder of the sources.
         builds: the folder of finished builds, created if missing. Processes that need the same build wait for the
             first one.
@@ -50,23 +51,23 @@ def shared_build(build: Callable[[Path], None], *, root: Path = ROOT, builds: Pa
     with _locked(builds / "lock"):
         for abandoned in builds.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
-        while not (finished := builds / build_key(root)).exists():
+        while not (finished := builds / build_key(root, target)).exists():
             # A separate name for each process: the builder of a killed process may still be writing.
             unfinished = builds / f"{_UNFINISHED}{os.getpid()}"
             shutil.rmtree(unfinished, ignore_errors=True)
             build(unfinished)
             # If the sources changed during the build, it may contain a mixture.
-            if builds / build_key(root) == finished:
+            if builds / build_key(root, target) == finished:
                 unfinished.rename(finished)
         finished.touch()
         _remove_oldest(builds)
     return finished
 
 
-def build_key(root: Path) -> str:
-    """Return a hash of everything that a build depends on: sources, Python, platform and installed packages."""
+def build_key(root: Path, target: str = "") -> str:
+    """Return a hash of everything that a build depends on: sources, Python, platform, packages and target."""
     digest = hashlib.sha256()
-    for part in (*_environment(), *_sources(root)):
+    for part in (target.encode(), *_environment(), *_sources(root)):
         # The length prefix makes the encoding of the list unambiguous.
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()[:32]

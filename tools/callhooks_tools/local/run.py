@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -137,23 +138,32 @@ def run_local_stack(
         yield local_stack
 
 
+@dataclass(frozen=True, slots=True)
+class LayerTarget:
+    """The Python version and the platform that layers are built for."""
+
+    python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
+    platform: str = "host"
+
+
 class Sam:
     """The SAM CLI, pointed at the local engine.
 
     Args:
         folder: an existing folder for its log, with a subfolder `tmp`.
         engine: `None` if only `build` is used.
+        layers: the target of `build`, by default this machine's Python.
     """
 
-    def __init__(self, folder: Path, engine: EngineAccess | None = None) -> None:
+    def __init__(self, folder: Path, engine: EngineAccess | None = None, layers: LayerTarget = LayerTarget()) -> None:
         self._log = folder / "sam.log"
         self._log.unlink(missing_ok=True)
         self._environment = (dict(os.environ) if engine is None else local_aws_environment(engine)) | {
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "TMPDIR": str(folder / "tmp"),
             "CALLHOOKS_VENV": sys.prefix,
-            "LAYER_PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "LAYER_PLATFORM": "host",
+            "LAYER_PYTHON": layers.python,
+            "LAYER_PLATFORM": layers.platform,
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.2",
             "__SAM_CLI_APP_DIR": str(folder / "tmp" / "sam"),
@@ -161,9 +171,10 @@ class Sam:
 
     def build(self) -> Path:
         """Return a folder with the built template and layers, for this machine's Python."""
-        return shared_build(self._build_into)
+        return shared_build(self.build_into)
 
-    def _build_into(self, folder: Path) -> None:
+    def build_into(self, folder: Path) -> None:
+        """Build the template and the layers into a folder that does not exist yet."""
         self._run("build", "--build-dir", str(folder))
         # sam deploy parses the template seven times. JSON is valid YAML, and parses a hundred times as fast.
         template = folder / "template.yaml"

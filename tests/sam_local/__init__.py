@@ -1,0 +1,1 @@
+"""`callhooks sam-local` in containers, against the local stack."""
