@@ -37,7 +37,7 @@ SAM := $(BIN)/sam
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-browser fuzz mutations soak bench check check-code \
+.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-sam-local test-browser fuzz mutations soak bench check check-code \
 	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
 
 help: ## List all targets
@@ -59,7 +59,7 @@ test: test-simulated test-deployed ## Run all tests
 # The first half computes all the time, the second often waits: .ci/run runs both at once.
 test-simulated: test-unit test-integration
 
-test-deployed: test-e2e test-faults test-browser
+test-deployed: test-e2e test-faults test-sam-local test-browser
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)
@@ -72,6 +72,9 @@ test-e2e: setup
 
 test-faults: setup
 	@$(BIN)/python -m pytest tests/faults
+
+test-sam-local: setup
+	@$(BIN)/python -m pytest tests/sam_local
 
 test-browser: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/browser

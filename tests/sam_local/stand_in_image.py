@@ -29,6 +29,8 @@ RUNTIME = Path("/var/runtime")
 # The Dockerfile that sam local generates uses the last five.
 PROGRAMS = ("sh", "mv", "chmod", "cp", "rm")
 _UNUSED = {"test", "idlelib", "ensurepip", "site-packages", "turtledemo", "tkinter", "pydoc_data"}
+# Libraries that extension modules may expect on every Linux system (PEP 599), next to the C library.
+_SYSTEM_NAMES = ("rt", "pthread", "dl", "util", "resolv", "nss_dns", "nss_files", "gcc_s", "stdc++")
 _LIBRARY = re.compile(r"(/\S+) \(0x")
 _KEY_LABEL = "callhooks.key"
 
@@ -72,7 +74,16 @@ def make_image() -> str:
 
 
 def _install(folder: Path, python: Path, version: str) -> Path:
-    options = ["--quiet", "--system-certs", "--python-version", version, "--only-binary", ":all:", "--require-hashes"]
+    options = [
+        "--quiet",
+        "--system-certs",
+        "--compile-bytecode",
+        "--python-version",
+        version,
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+    ]
     command = [Path(sys.prefix) / "bin" / "uv", "pip", "install", "--python", python, "--target", folder, *options]
     subprocess.run([*command, "-r", PACKAGES], check=True)
     return folder
@@ -108,9 +119,13 @@ def _archive(python: Path, version: str, packages: Path) -> bytes:
 
 
 def _libraries(programs: Iterable[Path]) -> Iterator[str]:
-    """Yield the shared libraries of programs, including the loader."""
+    """Yield the shared libraries of programs, the loader, and the libraries of every Linux system."""
     listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
-    yield from _LIBRARY.findall(listed)
+    found = _LIBRARY.findall(listed)
+    yield from found
+    for folder in {Path(path).parent for path in found if Path(path).name == "libc.so.6"}:
+        for name in _SYSTEM_NAMES:
+            yield from map(str, folder.glob(f"lib{name}.so.[0-9]*"))
 
 
 def _used(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -118,7 +133,8 @@ def _used(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _docker(*arguments: str, stdin: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["docker", *arguments], input=stdin, stdout=subprocess.PIPE, check=check)
+    stderr = None if check else subprocess.DEVNULL
+    return subprocess.run(["docker", *arguments], input=stdin, stdout=subprocess.PIPE, stderr=stderr, check=check)
 
 
 if __name__ == "__main__":

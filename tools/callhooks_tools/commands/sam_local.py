@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -34,10 +38,27 @@ EnvVars = Annotated[
     typer.Option(
         "--env-vars",
         "-n",
-        help="Replace variables of the local stack by those in this sam local file.",
+        help="Replace variables of the local stack by the ones in this sam local file.",
         show_default="events/local-env.json",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A command of `sam local`, with the options that go to it unchanged."""
+
+    name: str
+    options: Sequence[str]
+    env_vars: Path
+    function: str | None = None
+    event: str | None = None
+    port: int | None = None
+
+    @property
+    def public_url(self) -> str:
+        """Return the address of the API, for hooks in responses and for signatures; empty for the one in the event."""
+        return "" if self.port is None else f"http://127.0.0.1:{self.port}"
 
 
 @sam_local_app.command(context_settings=_SETTINGS)
@@ -54,10 +75,8 @@ def invoke(
 
     Further options go to sam local invoke, for example --skip-pull-image or --debug.
     """
-    if event not in (None, "-"):
-        _check_event(Path(event))
-    arguments = [function, *(["--event", event] if event else [])]
-    raise typer.Exit(_run("invoke", arguments, context.args, env_vars, function=function))
+    text = None if event is None else _read_event(event)
+    raise typer.Exit(_run(_Command("invoke", context.args, env_vars, function=function, event=text)))
 
 
 @sam_local_app.command(context_settings=_SETTINGS)
@@ -70,29 +89,22 @@ def start_api(
 
     Further options go to sam local start-api, for example --warm-containers LAZY.
     """
-    # Hooks in responses contain the address of the API, and signatures cover it.
-    status = _run("start-api", ["--port", str(port)], context.args, env_vars, public_url=f"http://127.0.0.1:{port}")
+    status = _run(_Command("start-api", context.args, env_vars, port=port))
     raise typer.Exit(0 if status == INTERRUPTED else status)
 
 
-def _check_event(path: Path) -> None:
-    if path.is_file():
-        return
-    folder = path.parent if path.parent.is_dir() and path.parent.resolve() != Path.cwd() else ROOT / "events"
-    known = sorted(_shown(found) for found in folder.glob("*.json" if folder == path.parent else "*/*.json"))
-    fail(f"No such event: {path}. Use one of: {', '.join(known)}")
+def _read_event(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    path = Path(name)
+    if not path.is_file():
+        found = sorted(path.parent.glob("*.json")) or sorted((ROOT / "events").glob("*/*.json"))
+        fail(f"No such event: {name}. Use one of: {', '.join(map(_shown, found))}")
+    return path.read_text("utf-8")
 
 
-def _run(
-    command: str,
-    arguments: Sequence[str],
-    options: Sequence[str],
-    env_vars: Path,
-    *,
-    function: str | None = None,
-    public_url: str = "",
-) -> int:
-    """Run `sam local` against the local stack and return its exit status."""
+def _run(command: _Command) -> int:
+    """Run a command against the local stack and return its exit status."""
     # Imported here because no other command needs the web server of the local stack.
     from callhooks_tools.local import sam_local  # noqa: PLC0415
     from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for  # noqa: PLC0415
@@ -100,27 +112,35 @@ def _run(
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        # Everything that can be missing is checked before the build, which can take a minute.
+        # Check everything that can be missing before the build, which can take a minute.
         functions = sam_local.function_names()
-        if function is not None and function not in functions:
-            fail(f"Unknown function {function}. Use one of: {', '.join(functions)}")
-        own = sam_local.variables_of_file(env_vars)
+        if command.function is not None and command.function not in functions:
+            fail(f"Unknown function {command.function}. Use one of: {', '.join(functions)}")
+        event = None if command.event is None else sam_local.with_new_request_id(command.event)
+        own = sam_local.variables_of_file(command.env_vars)
         stack = sam_local.read_stack()
         deployed = sam_local.variables_of_stack(stack)
         processor, docker = Processor.of_this_machine(), Docker()
         bridge = docker.bridge()
-        images = images_for([function] if function else functions, options, processor, sam_local.runtime_version())
-        docker.provide(images, processor, may_pull="--skip-pull-image" not in options)
+        used = functions if command.function is None else [command.function]
+        images = images_for(used, command.options, processor, sam_local.runtime_version())
+        docker.provide(images, processor, may_pull="--skip-pull-image" not in command.options)
 
         folder = sam_local.make_folder(STACK_FILE)
         template = sam_local.build(folder, processor)
-        with sam_local.engine_for_containers(stack.engine, bridge) as address:
-            variables = sam_local.variables_for_containers(deployed, own, stack.engine, address, public_url)
-            with sam_local.env_vars_file(folder, variables) as file:
-                files = ["--template", _shown(template), "--env-vars", _shown(file)]
-                line = [_shown(sam_local.SAM), "local", command, *arguments, *files, *options]
-                errors.print(shlex.join(line), style="bold")
-                return _run_to_end(line, local_aws_environment(stack.engine))
+        line = [_shown(sam_local.SAM), "local", command.name, *([command.function] if command.function else [])]
+        with ExitStack() as files:
+            address = files.enter_context(sam_local.engine_for_containers(stack.engine, bridge))
+            variables = sam_local.variables_for_containers(deployed, own, stack.engine, address, command.public_url)
+            file = files.enter_context(sam_local.private_file(folder, "env-vars", json.dumps(variables)))
+            line += ["--template", _shown(template), "--env-vars", _shown(file)]
+            if event is not None:
+                line += ["--event", _shown(files.enter_context(sam_local.private_file(folder, "event", event)))]
+            if command.port is not None:
+                line += ["--port", str(command.port)]
+            line += command.options
+            errors.print(shlex.join(line), style="bold")
+            return _run_to_end(line, local_aws_environment(stack.engine))
     except SamLocalFailed as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -129,7 +149,7 @@ def _run(
 
 
 def _run_to_end(line: Sequence[str], environment: dict[str, str]) -> int:
-    # In a session of its own, so that Ctrl-C reaches it once and it can remove its containers.
+    # In a separate session, so that Ctrl-C reaches it once and it can remove its containers.
     process = subprocess.Popen(line, env={**environment, "SAM_CLI_TELEMETRY": "0"}, start_new_session=True)
     try:
         return process.wait()
@@ -144,7 +164,7 @@ def _run_to_end(line: Sequence[str], environment: dict[str, str]) -> int:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as short as possible for the current folder."""
+    """Return a path that is as short as possible in the current folder."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,8 +74,10 @@ def build(folder: Path, processor: Processor) -> Path:
     target = LayerTarget(runtime_version(), processor.layers)
 
     def build_into(build: Path) -> None:
-        (folder / "tmp").mkdir(exist_ok=True)
+        temporary = folder / "tmp"
+        temporary.mkdir(exist_ok=True)
         Sam(folder, layers=target).build_into(build)
+        shutil.rmtree(temporary)
         built: dict[str, Any] = json.loads((build / "template.yaml").read_text("utf-8"))
         (build / TEMPLATE).write_text(json.dumps(for_containers(built, processor)), "utf-8")
 
@@ -164,17 +168,34 @@ def variables_for_containers(
     }
 
 
+def with_new_request_id(event: str) -> str:
+    """Return an event with a new request id if it has one, because each request to API Gateway gets its own.
+
+    callhooks does not count a second write with the same request id as a repeat.
+
+    Raises:
+        SamLocalFailed: the event is not JSON.
+    """
+    try:
+        document: object = json.loads(event)
+    except ValueError as error:
+        raise SamLocalFailed(f"The event is not JSON: {error}") from error
+    request = document.get("requestContext") if isinstance(document, dict) else None
+    if isinstance(request, dict) and "requestId" in request:
+        document = {**document, "requestContext": {**request, "requestId": uuid.uuid4().hex}}
+    return json.dumps(document)
+
+
 @contextmanager
-def env_vars_file(folder: Path, variables: Variables) -> Iterator[Path]:
-    """Write a file for `sam local --env-vars` that only its owner can read; remove it at the end of the block."""
-    descriptor, name = tempfile.mkstemp(prefix="env-vars-", suffix=".json", dir=folder)
-    path = Path(name)
+def private_file(folder: Path, name: str, text: str) -> Iterator[Path]:
+    """Write a JSON file that only its owner can read; remove it at the end of the block."""
+    descriptor, path = tempfile.mkstemp(prefix=f"{name}-", suffix=".json", dir=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(variables, file)
-        yield path
+            file.write(text)
+        yield Path(path)
     finally:
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
 
 
 def make_folder(stack_file: Path) -> Path:
