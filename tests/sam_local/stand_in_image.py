@@ -65,7 +65,7 @@ def make_image() -> str:
     found = _docker("image", "inspect", image_name(), "--format", label, check=False)
     if found.stdout.decode().strip() != key:
         with TemporaryDirectory() as folder:
-            packages = _install(Path(folder), python, version)
+            packages = _install(Path(folder), python)
             archive = _archive(python, version, packages)
         changes = ("WORKDIR /var/task", "ENV LAMBDA_TASK_ROOT=/var/task", f"LABEL {_KEY_LABEL}={key}")
         options = [part for change in changes for part in ("--change", change)]
@@ -73,19 +73,10 @@ def make_image() -> str:
     return image_name()
 
 
-def _install(folder: Path, python: Path, version: str) -> Path:
-    options = [
-        "--quiet",
-        "--system-certs",
-        "--compile-bytecode",
-        "--python-version",
-        version,
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-    ]
-    command = [Path(sys.prefix) / "bin" / "uv", "pip", "install", "--python", python, "--target", folder, *options]
-    subprocess.run([*command, "-r", PACKAGES], check=True)
+def _install(folder: Path, python: Path) -> Path:
+    uv = [str(Path(sys.prefix) / "bin" / "uv"), "pip", "install", "--quiet", "--system-certs", "--compile-bytecode"]
+    options = ["--python", str(python), "--target", str(folder), "--only-binary", ":all:", "--require-hashes"]
+    subprocess.run([*uv, *options, "-r", str(PACKAGES)], check=True)
     return folder
 
 
@@ -106,8 +97,8 @@ def _archive(python: Path, version: str, packages: Path) -> bytes:
             archive.addfile(member)
         for name, path in programs.items():
             archive.add(path, f"/bin/{name}")
-        for path in sorted({*_libraries([executable, *programs.values(), *modules])}):
-            archive.add(path)
+        for library_path in sorted({*_libraries([executable, *programs.values(), *modules])}):
+            archive.add(library_path)
         archive.add(executable, PYTHON_FOLDER / "bin" / f"python{version}")
         archive.add(library, PYTHON_FOLDER / "lib" / f"python{version}", filter=_used)
         archive.add(packages, RUNTIME)

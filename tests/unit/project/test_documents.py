@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def error_in(words: list[str]) -> str | None:
         if name not in known:
             return f"no such command: {name}"
         command = known[name]
-    options = {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in command.params))
+    parameters = list(command.params)
+    if command.context_settings.get("ignore_unknown_options"):
+        # Further options go to the command of the same name of `sam local`.
+        parameters += import_module(f"samcli.commands.local.{command.name.replace('-', '_')}.cli").cli.params
+    options = {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in parameters))
     unknown = [word for word in rest if re.match("--?[a-z]", word) and word.partition("=")[0] not in options]
     return f"{command.name} has no option {', '.join(unknown)}" if unknown else None
 
@@ -107,6 +112,8 @@ def test_every_command_and_option_exists(page: Path) -> None:
         ("    $ .venv/bin/callhooks send --never x", "send has no option --never"),
         ("callhooks plan twist", "no such command: twist"),
         ("callhooks secret add wavix --generate --stack callhooks   # one more", None),
+        ("callhooks sam-local invoke F -e x.json --skip-pull-image", None),
+        ("callhooks sam-local invoke F --warm-containers LAZY", "invoke has no option --warm-containers"),
         ("printf x | callhooks secret remove wavix -y", "remove has no option -y"),
     ],
 )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from callhooks_tools.local.relay import Bridge
 
@@ -117,9 +118,7 @@ def images_for(functions: Iterable[str], options: Sequence[str], processor: Proc
         processor: the processor of the containers.
         python: the Python version of the functions.
     """
-    values = [
-        value for name, value in zip(options, [*options[1:], ""], strict=True) if name in ("--invoke-image", "-ii")
-    ]
+    values = [value for name, value in pairwise(options) if name in ("--invoke-image", "-ii")]
     values += [option.partition("=")[2] for option in options if option.startswith("--invoke-image=")]
     chosen = {"": f"public.ecr.aws/lambda/python:{python}-{processor.sam}"}
     for value in values:

@@ -177,7 +177,7 @@ def with_new_request_id(event: str) -> str:
         SamLocalFailed: the event is not JSON.
     """
     try:
-        document: object = json.loads(event)
+        document: Any = json.loads(event)
     except ValueError as error:
         raise SamLocalFailed(f"The event is not JSON: {error}") from error
     request = document.get("requestContext") if isinstance(document, dict) else None
