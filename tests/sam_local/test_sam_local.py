@@ -108,6 +108,11 @@ class ServedApi:
         return self.variables["CallLogFunction"]["AWS_ENDPOINT_URL"]
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def served_api(sam: SamLocal) -> Iterator[ServedApi]:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -119,7 +124,7 @@ def served_api(sam: SamLocal) -> Iterator[ServedApi]:
             [CALLHOOKS, "sam-local", "start-api", *options], stderr=output, env=sam.environment, cwd=ROOT
         )
     try:
-        until(lambda: process.poll() is not None or "CTRL+C to quit" in log.read_text())
+        until(lambda: process.poll() is not None or is_open(port))
         assert process.poll() is None, log.read_text()
         (file,) = sam.folder.glob("env-vars-*.json")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

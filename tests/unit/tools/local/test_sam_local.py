@@ -1,4 +1,4 @@
-"""What `callhooks sam-local` checks before it starts, and what the containers get."""
+"""`callhooks sam-local` checks everything before it builds, and gives the containers the local stack."""
 
 from __future__ import annotations
 
