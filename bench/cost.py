@@ -355,7 +355,8 @@ class FixedCost:
     @property
     def total(self) -> float:
         """Return the sum of all parts."""
-        return sum(getattr(self, part.name) for part in fields(self))
+        parts: list[float] = [getattr(self, part.name) for part in fields(self)]
+        return sum(parts)
 
 
 def fixed_cost(prices: Prices, providers: Sequence[str] = (), hours: float = 0) -> FixedCost:

@@ -18,8 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from callhooks_tools.local.layer_build import interpreter
 from callhooks_tools.local.sam_local import runtime_version
+from callhooks_tools.packaging.layer_build import interpreter
 
 from tests.support import ROOT
 

@@ -60,8 +60,8 @@ def test_a_stack_without_a_bus_can_be_removed(resources: Sequence[StackResource]
 
 def test_a_stack_that_cannot_be_read_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_session: object, _stack: str) -> list[StackResource]:
-        error = {"Code": "ValidationError", "Message": "Stack with id callhooks-prod does not exist"}
-        raise ClientError({"Error": error}, "ListStackResources")
+        message = "Stack with id callhooks-prod does not exist"
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "ListStackResources")
 
     monkeypatch.setattr(upkeep, "stack_resources", missing)
     shown = failed(CliRunner().invoke(app, ["check-removal", "--stack", STACK]))

@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from callhooks_tools.commands.event import LOCAL_ENV_FILE
+from callhooks_tools.commands.send import LOCAL_ENV_FILE
 from callhooks_tools.stack.stack import ROOT, STACK_FILE, local_aws_environment
 from callhooks_tools.stack.terminal import errors, fail
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,12 +104,12 @@ def _rules(session: Session, bus: str) -> list[str]:
     """Return the names of the rules on a bus."""
     client = session.client("events", config=IMPATIENT)
     rules: list[str] = []
-    token: dict[str, str] = {}
+    request = partial(client.list_rules, EventBusName=bus)
     while True:
-        page = existing(lambda: client.list_rules(EventBusName=bus, **token))  # noqa: B023 - called at once
+        page = existing(request)
         if page is None:
             return rules
         rules += [rule["Name"] for rule in page["Rules"]]
         if "NextToken" not in page:
             return rules
-        token = {"NextToken": page["NextToken"]}
+        request = partial(client.list_rules, EventBusName=bus, NextToken=page["NextToken"])
