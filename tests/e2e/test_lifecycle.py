@@ -182,6 +182,16 @@ def test_stored_data_outlives_the_stack(own_stack: RunningStack) -> None:
     assert own_stack.post(own_stack.new_call()).status_code == 200
     physical = physical_ids(own_stack)
 
+    # A subscriber's rule would stop the deletion half-way ...
+    events, rule = own_stack.client("events"), {"Name": "subscriber", "EventBusName": physical["CallBus"]}
+    events.put_rule(**rule, EventPattern=json.dumps({"source": [{"prefix": "callhooks."}]}))
+    refused = own_stack.command("check-removal")
+    assert refused.returncode == 1
+    assert "\n  subscriber\n" in refused.stderr
+    # ... so it goes first.
+    events.delete_rule(**rule)
+    assert own_stack.command("check-removal").returncode == 0
+
     removed = subprocess.run(
         [SAM, "delete", "--stack-name", stack.stack_name, "--region", stack.region, "--no-prompts"],
         env=local_aws_environment(stack.engine) | {"SAM_CLI_TELEMETRY": "0"},

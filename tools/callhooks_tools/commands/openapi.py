@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from callhooks.call_log.routes import openapi_text
+
 
 def openapi() -> None:
     """Print the OpenAPI 3.1 description of the call log API."""
-    # Imported here because no other command needs Powertools.
-    from callhooks.call_log.routes import openapi_text  # noqa: PLC0415
-
     print(openapi_text(), end="")

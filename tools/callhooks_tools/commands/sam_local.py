@@ -18,6 +18,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from callhooks_tools.commands.send import LOCAL_ENV_FILE
+from callhooks_tools.local import sam_local
+from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for
 from callhooks_tools.stack.stack import ROOT, STACK_FILE, local_aws_environment
 from callhooks_tools.stack.terminal import errors, fail
 
@@ -105,10 +107,6 @@ def _read_event(name: str) -> str:
 
 def _run(command: _Command) -> int:
     """Run a command against the local stack and return its exit status."""
-    # Imported here because no other command needs the web server of the local stack.
-    from callhooks_tools.local import sam_local  # noqa: PLC0415
-    from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for  # noqa: PLC0415
-
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
