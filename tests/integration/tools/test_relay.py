@@ -44,10 +44,10 @@ def engine() -> Iterator[int]:
         serving.join()
 
 
-def sent(port: int, body: bytes, source: str = "127.0.0.9") -> bytes:
+def sent(port: int, body: bytes) -> bytes:
     """Send through the relay and return everything that comes back; empty if the relay closes the connection."""
     received = b""
-    client = socket.create_connection((str(GATEWAY), port), 5, source_address=(source, 0))
+    client = socket.create_connection((str(GATEWAY), port), 5)
     with client, suppress(OSError):
         client.sendall(body)
         client.shutdown(socket.SHUT_WR)
@@ -61,9 +61,23 @@ def test_both_directions_arrive_complete(engine: int) -> None:
         assert [sent(port, body) for body in (b"ping", LARGE)] == [b"ping", LARGE]
 
 
-def test_a_peer_outside_of_the_network_is_disconnected(engine: int) -> None:
-    with relay_to(engine, BRIDGE) as port:
-        assert sent(port, b"ping", source="127.0.0.50") == b""
+class ClosedBridge(Bridge):
+    """A network without any peers."""
+
+    def admits(self, address: str) -> bool:
+        return False
+
+
+def test_a_peer_from_another_network_is_disconnected(engine: int) -> None:
+    with relay_to(engine, ClosedBridge(GATEWAY, BRIDGE.network)) as port:
+        assert sent(port, b"ping") == b""
+
+
+@pytest.mark.parametrize(
+    ("address", "is_admitted"), [("127.0.0.14", True), ("127.0.0.1", True), ("198.51.100.7", False)]
+)
+def test_only_containers_and_this_machine_are_peers(address: str, is_admitted: bool) -> None:
+    assert BRIDGE.admits(address) is is_admitted
 
 
 def test_it_listens_on_one_address_only(engine: int) -> None:
@@ -73,7 +87,7 @@ def test_it_listens_on_one_address_only(engine: int) -> None:
 
 def test_the_end_closes_the_port_and_open_connections(engine: int) -> None:
     with relay_to(engine, BRIDGE) as port:
-        client = socket.create_connection((str(GATEWAY), port), 5, source_address=(str(GATEWAY), 0))
+        client = socket.create_connection((str(GATEWAY), port), 5)
         client.sendall(b"ping")
     with client:
         try:

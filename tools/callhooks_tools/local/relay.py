@@ -25,12 +25,23 @@ class Bridge:
     gateway: IPv4Address
     network: IPv4Network
 
+    def admits(self, address: str) -> bool:
+        """Return whether an address belongs to this network or to this machine."""
+        if IPv4Address(address) in self.network:
+            return True
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return False
+        return True
+
 
 @contextmanager
 def relay_to(port: int, bridge: Bridge) -> Iterator[int]:
     """Forward connections from a network of containers to a port on loopback until the block ends; yield the own port.
 
-    The relay listens only on this machine's address in that network, and accepts no peers from outside of it. All
+    The relay listens only on this machine's address in that network, and disconnects peers from other networks. All
     connections end with the block.
 
     Raises:
@@ -41,7 +52,7 @@ def relay_to(port: int, bridge: Bridge) -> Iterator[int]:
     except OSError as error:
         raise RelayFailed(f"Cannot listen on {bridge.gateway}: {error.strerror}.") from error
     with listener:
-        relay = _Relay(listener, port, bridge.network)
+        relay = _Relay(listener, port, bridge)
         thread = threading.Thread(target=relay.serve, name="relay")
         thread.start()
         try:
@@ -52,10 +63,10 @@ def relay_to(port: int, bridge: Bridge) -> Iterator[int]:
 
 
 class _Relay:
-    def __init__(self, listener: socket.socket, port: int, peers: IPv4Network) -> None:
+    def __init__(self, listener: socket.socket, port: int, bridge: Bridge) -> None:
         self._listener = listener
         self._port = port
-        self._peers = peers
+        self._bridge = bridge
         self._lock = threading.Lock()
         self._open: set[socket.socket] | None = set()
         """The sockets of all connections; `None` after the end."""
@@ -65,7 +76,7 @@ class _Relay:
         with suppress(OSError):
             while True:
                 client, (address, _) = self._listener.accept()
-                if IPv4Address(address) in self._peers:
+                if self._bridge.admits(address):
                     threading.Thread(target=self._forward, args=(client,), daemon=True).start()
                 else:
                     client.close()
