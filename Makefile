@@ -31,14 +31,15 @@ printf '%s\n' runtime bare_pydantic powertools fastapi flask | xargs -P 5 -I PEE
 printf '%s\n' oldest newest | xargs -P 2 -I AGE $(UV_COMPILE) $(UPGRADE) \
 	--group pyproject.toml:boto3-AGE -o $(1)/requirements/boto3-AGE.txt
 endef
-LOCKED := $(REQUIREMENTS) requirements/build.txt requirements/sam-local.txt $(wildcard requirements/boto3-*.txt) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
+LOCKED := $(sort $(wildcard requirements/*.txt)) layers/callhooks/requirements.txt $(wildcard bench/peers/*/requirements.txt)
 SAM := $(BIN)/sam
 # sam reads only AWS_DEFAULT_REGION; other tools read AWS_REGION.
 AWS := env -u AWS_ENDPOINT_URL $(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) CALLHOOKS_VENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-sam-local test-browser fuzz mutations soak bench check check-code \
-	check-types check-template check-prose check-lock docs pictures fix lock build deploy remove clean
+.PHONY: help setup run test test-simulated test-deployed test-unit test-integration test-e2e test-faults test-sam-local \
+	test-browser fuzz mutations soak bench check check-code check-types check-template check-prose check-lock docs \
+	pictures fix lock build deploy remove clean
 
 help: ## List all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
