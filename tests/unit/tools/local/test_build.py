@@ -44,8 +44,8 @@ class Repository:
         for action in self.while_building:
             action()
 
-    def shared(self) -> Path:
-        return shared_build(self.build, root=self.root, builds=self.root / ".local" / "builds")
+    def shared(self, target: str = "") -> Path:
+        return shared_build(self.build, target=target, root=self.root, builds=self.root / ".local" / "builds")
 
 
 @pytest.fixture
@@ -58,6 +58,11 @@ def test_concurrent_runs_build_the_same_sources_once(repository: Repository) -> 
         folders = set(pool.map(lambda _: repository.shared(), range(8)))
     assert (len(folders), repository.built) == (1, 1)
     assert (folders.pop() / "plan").read_text() == "routes: []"
+
+
+def test_another_target_is_built_separately(repository: Repository) -> None:
+    assert len({repository.shared(target) for target in ("", "3.13 x86_64", "3.13 aarch64", "3.13 x86_64")}) == 3
+    assert repository.built == 3
 
 
 @pytest.mark.parametrize(
