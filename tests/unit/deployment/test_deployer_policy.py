@@ -67,6 +67,8 @@ ACCESS_LOG = {
 """Requests of API Gateway, with the permissions of the caller, when the access log is turned on or off."""
 REMOVAL = {"events:ListRules"}
 """Requests of `make remove`."""
+PRUNING = {"lambda:ListAliases", "lambda:ListVersionsByFunction", "lambda:DeleteFunction"}
+"""Requests of `callhooks prune`."""
 
 
 def actions() -> list[str]:
@@ -99,13 +101,13 @@ def test_a_deployer_may_do_everything_with_a_resource_of(resource_type: str) -> 
     assert sorted(one for one in needed if not matches(one, unused()) and not matches(one, actions())) == []
 
 
-@pytest.mark.parametrize("needed", [SAM, ACCESS_LOG, REMOVAL], ids=["sam", "access log", "removal"])
+@pytest.mark.parametrize("needed", [SAM, ACCESS_LOG, REMOVAL, PRUNING], ids=["sam", "access log", "removal", "pruning"])
 def test_a_deployer_may_send_the_requests_of(needed: set[str]) -> None:
     assert sorted(one for one in needed if not matches(one, actions())) == []
 
 
 def test_nothing_is_allowed_that_a_deployment_does_not_need() -> None:
-    needed = {*SAM, *ACCESS_LOG, *REMOVAL, *(one for kind in TYPES for one in permissions_of(kind))}
+    needed = {*SAM, *ACCESS_LOG, *REMOVAL, *PRUNING, *(one for kind in TYPES for one in permissions_of(kind))}
     assert [pattern for pattern in actions() if not any(matches(one, [pattern]) for one in needed)] == []
     assert [pattern for pattern in unused() if not any(matches(one, [pattern]) for one in needed)] == []
     assert not {"*", "iam:*", "s3:*", "dynamodb:*"} & set(actions())

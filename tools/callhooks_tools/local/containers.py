@@ -23,11 +23,10 @@ class SamLocalFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The processor of this machine, as SAM, Docker and the layers' build name it."""
+    """The processor of this machine, as SAM and Docker name it."""
 
     sam: str
     docker: str
-    layers: str
 
     @classmethod
     def of_this_machine(cls, machine: str = "") -> Processor:
@@ -38,9 +37,9 @@ class Processor:
         """
         match (machine or platform.machine()).lower():
             case "x86_64" | "amd64":
-                return cls("x86_64", "linux/amd64", "x86_64-manylinux2014")
+                return cls("x86_64", "linux/amd64")
             case "aarch64" | "arm64":
-                return cls("arm64", "linux/arm64", "aarch64-manylinux2014")
+                return cls("arm64", "linux/arm64")
             case other:
                 raise SamLocalFailed(f"Lambda does not support this machine's processor ({other}).")
 

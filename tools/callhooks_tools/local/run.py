@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from botocore.config import Config
 from callhooks_tools.local.build import shared_build
 from callhooks_tools.local.engine import LOOPBACK, Engine
 from callhooks_tools.local.http_front import CONCURRENT_INVOCATIONS, Front, routes_of
+from callhooks_tools.stack.layer_target import PLATFORMS, LayerTarget
 from callhooks_tools.stack.private_files import OTHERS, make_private, make_private_folder
 from callhooks_tools.stack.secrets import SenderSecrets, read_credentials, secret_kinds
 from callhooks_tools.stack.stack import (
@@ -138,32 +138,24 @@ def run_local_stack(
         yield local_stack
 
 
-@dataclass(frozen=True, slots=True)
-class LayerTarget:
-    """The Python version and the platform that layers are built for."""
-
-    python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
-    platform: str = "host"
-
-
 class Sam:
     """The SAM CLI, pointed at the local engine.
 
     Args:
         folder: an existing folder for its log, with a subfolder `tmp`.
         engine: `None` if only `build` is used.
-        layers: the target of `build`, by default this machine's Python.
+        layers: the target of `build`; `None` for this machine and this process's Python.
     """
 
-    def __init__(self, folder: Path, engine: EngineAccess | None = None, layers: LayerTarget = LayerTarget()) -> None:
+    def __init__(self, folder: Path, engine: EngineAccess | None = None, layers: LayerTarget | None = None) -> None:
         self._log = folder / "sam.log"
         self._log.unlink(missing_ok=True)
         self._environment = (dict(os.environ) if engine is None else local_aws_environment(engine)) | {
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "TMPDIR": str(folder / "tmp"),
             "CALLHOOKS_VENV": sys.prefix,
-            "LAYER_PYTHON": layers.python,
-            "LAYER_PLATFORM": layers.platform,
+            "LAYER_PYTHON": layers.python if layers else f"{sys.version_info.major}.{sys.version_info.minor}",
+            "LAYER_PLATFORM": PLATFORMS[layers.architecture] if layers else "host",
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.2",
             "__SAM_CLI_APP_DIR": str(folder / "tmp" / "sam"),

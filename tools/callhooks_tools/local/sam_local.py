@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from callhooks_tools.local.build import shared_build
 from callhooks_tools.local.containers import Processor, SamLocalFailed
 from callhooks_tools.local.relay import Bridge, RelayFailed, relay_to
-from callhooks_tools.local.run import LayerTarget, LocalStackFailed, Sam
+from callhooks_tools.local.run import LocalStackFailed, Sam
+from callhooks_tools.stack.layer_target import LayerTarget
 from callhooks_tools.stack.private_files import make_private_folder
 from callhooks_tools.stack.stack import (
     LOCAL_REGION,
@@ -71,7 +72,7 @@ def build(folder: Path, processor: Processor) -> Path:
     Raises:
         SamLocalFailed: `sam build` failed.
     """
-    target = LayerTarget(runtime_version(), processor.layers)
+    target = LayerTarget(runtime_version(), processor.sam)
 
     def build_into(build: Path) -> None:
         temporary = folder / "tmp"
