@@ -254,11 +254,11 @@ def test_sends_nothing_with_no_deliveries_and_passes_with_a_warning(deployment: 
     assert deployment.running.output.count("POST ") == before
 
 
-def test_reports_a_stack_that_does_not_exist_with_the_variable_to_check(deployment: BrokenStack) -> None:
+def test_reports_a_stack_that_does_not_exist_with_the_options_to_check(deployment: BrokenStack) -> None:
     verdict = deployment.doctor("--stack", "elsewhere", **local_aws_environment(deployment.running.stack.engine))
     assert verdict.status == 1
-    assert "FAILED  stack: Cannot read the stack elsewhere" in verdict.output
-    assert "AWS_REGION" in verdict.output
+    assert "FAILED  stack: There is no stack elsewhere in us-east-1." in verdict.output
+    assert "its account and region with --profile and --region" in verdict.output
 
 
 def test_urls_shows_secrets_only_with_credentials(deployment: BrokenStack) -> None:
