@@ -58,9 +58,9 @@ run: setup ## Start the local stack (PORT=8080)
 test: test-simulated test-deployed ## Run all tests
 
 # The first half computes all the time, the second often waits: .ci/run runs both at once.
-test-simulated: test-unit test-integration
+test-simulated: test-unit test-integration test-browser
 
-test-deployed: test-e2e test-faults test-sam-local test-browser
+test-deployed: test-e2e test-faults test-sam-local
 
 test-unit: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) $(UNIT)

@@ -81,6 +81,16 @@ class Account:
         left = [one for one in self.deployment.resources if one.logical_id != logical_id]
         return replace(self.deployment, resources=left)
 
+    def with_version(self, function: str, number: int) -> Deployment:
+        """Return a deployment whose last update published this version of a function."""
+        resources = [
+            replace(one, physical_id=f"{one.physical_id.rpartition(':')[0]}:{number}")
+            if one.logical_id.startswith(f"{function}Version")
+            else one
+            for one in self.deployment.resources
+        ]
+        return replace(self.deployment, resources=resources)
+
     def local(self) -> Deployment:
         return replace(self.deployment, endpoint_url="http://127.0.0.1:4566")
 
@@ -194,6 +204,7 @@ def _functions(outputs: StackOutputs, layers: dict[str, str]) -> Iterator[StackR
         )
         alias = boto3.client("lambda").create_alias(FunctionName=name, Name=ALIAS, FunctionVersion="1")["AliasArn"]
         yield StackResource("AWS::Lambda::Function", name, name)
+        yield StackResource("AWS::Lambda::Version", f"{name}Version0a1b2c3d4e", alias.replace(f":{ALIAS}", ":1"))
         yield StackResource("AWS::Lambda::Alias", f"{name}Alias{ALIAS}", alias)
         if name in ROUTES:
             yield from _permissions(name)
@@ -426,13 +437,17 @@ class TestAliases:
         older = account.without(f"{self.NAME}Alias{ALIAS}")
         assert "To add it, deploy callhooks" in only(function_findings(older))
 
-    def test_that_do_not_point_to_the_newest_version_are_a_warning(self, account: Account) -> None:
+    def test_that_were_moved_back_are_a_warning(self, account: Account) -> None:
         client = account.client("lambda")
         client.update_function_configuration(FunctionName=self.NAME, MemorySize=1024)
         client.publish_version(FunctionName=self.NAME)
-        warned = only(function_findings(account.deployment), FindingLevel.WARNING)
-        assert "Its alias points to version 1, but the newest version is 2." in warned
+        updated = account.with_version(self.NAME, 2)
+        warned = only(function_findings(updated), FindingLevel.WARNING)
+        assert "Its alias points to version 1, but the last update published 2." in warned
         assert f"update-alias --function-name {self.NAME} --name live --function-version 2" in warned
+        # After a rollback, the version that the update published is not a resource of the stack any more.
+        findings = reported(function_findings(account.deployment), FindingLevel.WARNING)
+        assert not any("Its alias points to" in one for one in findings)
 
     def test_that_shift_requests_to_another_version_are_a_warning(self, account: Account) -> None:
         shares = {"RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}
@@ -459,11 +474,19 @@ class TestAliases:
         assert f"publish-version --function-name {self.NAME}" in findings[0].remedy
 
     def test_that_the_api_may_not_invoke_are_reported_with_the_command_that_permits_it(self, account: Account) -> None:
-        policy = {"Policy": json.dumps({"Statement": []})}
-        findings = reported(function_findings(intercepted(account, "lambda", "GetPolicy", policy)))
-        assert len(findings) == len(ROUTES)
-        assert "API Gateway may invoke its alias for 0 of 2 routes. The others get 500." in findings[0]
-        assert f"add-permission --function-name {self.NAME} --qualifier live" in findings[0]
+        client, (route, *_) = account.client("lambda"), ROUTES[self.NAME]
+        client.remove_permission(FunctionName=self.NAME, Qualifier=ALIAS, StatementId=route)
+        finding = only(function_findings(account.deployment))
+        assert "API Gateway may not invoke its alias for 1 of 2 routes: they get 500." in finding
+        permit = (
+            f"add-permission --function-name {self.NAME} --qualifier live --statement-id callhooks-doctor-all-routes"
+        )
+        assert permit in finding
+        client.add_permission(
+            FunctionName=self.NAME, Qualifier=ALIAS, StatementId="callhooks-doctor-all-routes",
+            Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com",
+        )  # fmt: skip
+        assert all(one.level is FindingLevel.OK for one in function_findings(account.deployment))
 
 
 class TestEventSources:

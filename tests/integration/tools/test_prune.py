@@ -16,7 +16,7 @@ from tests.integration.conftest import Aws
 from tests.integration.tools.test_doctor import archive
 from tests.stacks import stack_outputs
 
-FUNCTIONS = ("NewCall", "Drainer")
+PUBLISHED = {"NewCall": 5, "Drainer": 4}
 
 
 @pytest.fixture
@@ -24,16 +24,21 @@ def client(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Two functions with five versions each, and another function outside of the stack."""
     client = boto3.client("lambda")
     role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    for name in (*FUNCTIONS, "Other"):
+    for name in (*PUBLISHED, "Other"):
         client.create_function(
             FunctionName=name, Role=role, Runtime="python3.13", Handler="app.handler", Code={"ZipFile": archive()}
         )
         for number in range(5):
             client.update_function_configuration(FunctionName=name, MemorySize=512 + number)
             client.publish_version(FunctionName=name)
-    resources = [StackResource("AWS::Lambda::Function", f"{name}Function", name) for name in FUNCTIONS]
+    arn = "arn:aws:lambda:us-east-1:123456789012:function"
+    resources = [
+        StackResource("AWS::Lambda::Version", f"{name}FunctionVersion0a1b2c3d4e", f"{arn}:{name}:{version}")
+        for name, version in PUBLISHED.items()
+    ]
     monkeypatch.setattr(module, "stack_in_aws", lambda _: (boto3.session.Session(), stack_outputs()))
     monkeypatch.setattr(module, "stack_resources", lambda *_: resources)
+    monkeypatch.setattr(module, "stack_status", lambda *_: "UPDATE_ROLLBACK_COMPLETE")
     return client
 
 
@@ -52,7 +57,8 @@ def test_the_newest_versions_and_those_in_use_stay(client: Any) -> None:
     client.create_alias(FunctionName="Drainer", Name=ALIAS, FunctionVersion="1", RoutingConfig=shares)
     assert prune("--keep", "2").output == "Deleted 4 old versions of 2 functions.\n"
     assert versions(client, "NewCall") == ["4", "5"]
-    assert versions(client, "Drainer") == ["1", "2", "4", "5"]
+    # Version 5 is left from an update that was rolled back.
+    assert versions(client, "Drainer") == ["1", "2", "3", "4"]
     assert versions(client, "Other") == ["1", "2", "3", "4", "5"]
     assert prune("--keep", "2").output == "Deleted 0 old versions of 2 functions.\n"
 
@@ -67,3 +73,10 @@ def test_a_missing_permission_is_reported_with_what_was_deleted(client: Any) -> 
     ended = prune()
     assert ended.exit_code == 1
     assert "Deleted 2 old versions, then stopped: " in ended.output
+
+
+def test_nothing_is_deleted_during_an_update(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "stack_status", lambda *_: "UPDATE_IN_PROGRESS")
+    ended = prune()
+    assert (ended.exit_code, len(versions(client, "NewCall"))) == (1, 5)
+    assert "The stack is UPDATE_IN_PROGRESS." in ended.output

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks_tools.stack.deployment import IMPATIENT
 from callhooks_tools.stack.findings import existing
 from callhooks_tools.stack.selection import SelectedStack, session_of, stack_in_aws, with_stack_options
-from callhooks_tools.stack.stack import stack_resources
+from callhooks_tools.stack.stack import StackUnknown, published_versions, stack_resources, stack_status
 from callhooks_tools.stack.terminal import console, errors, fail, shown
 
 if TYPE_CHECKING:
@@ -34,32 +34,36 @@ def prune(
     *,
     selected: SelectedStack,
 ) -> None:
-    """Delete old versions of the functions, which updates leave behind. Versions in use stay."""
+    """Delete versions of the functions that updates leave behind. Versions in use stay."""
     session, outputs = stack_in_aws(selected)
     client, number = session.client("lambda"), 0
     try:
-        functions = [
-            one.physical_id
-            for one in stack_resources(session, outputs.stack_name)
-            if one.type == "AWS::Lambda::Function"
-        ]
-        for name in functions:
-            for version in _old_versions(client, name, keep):
-                client.delete_function(FunctionName=name, Qualifier=version)
+        status = stack_status(session, outputs.stack_name)
+        if status.endswith("IN_PROGRESS"):
+            fail(f"The stack is {status}. Run this command again when the update has finished.")
+        published = published_versions(stack_resources(session, outputs.stack_name))
+        for name, version in published.items():
+            for old in _versions_to_delete(client, name, version, keep):
+                client.delete_function(FunctionName=name, Qualifier=old)
                 number += 1
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, StackUnknown) as error:
         fail(f"Deleted {number} old versions, then stopped: {error}")
-    console.print(f"Deleted {number} old versions of {len(functions)} functions.")
+    console.print(f"Deleted {number} old versions of {len(published)} functions.")
 
 
-def _old_versions(client: LambdaClient, name: str, keep: int) -> Iterator[str]:
-    """Yield the versions of a function, oldest first, that are neither among the newest nor behind an alias."""
-    versions = [
-        one["Version"]
+def _versions_to_delete(client: LambdaClient, name: str, published: int, keep: int) -> Iterator[str]:
+    """Yield the versions of a function, oldest first, that no alias uses and that are not among those to keep.
+
+    Versions above the published one are left from updates that were rolled back. Lambda refuses to publish the same
+    content again while they exist.
+    """
+    versions = sorted(
+        int(one["Version"])
         for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
         for one in page["Versions"]
         if one["Version"] != LATEST
-    ]
+    )
+    kept = {str(version) for version in [one for one in versions if one <= published][-keep:]}
     used = {
         version
         for page in client.get_paginator("list_aliases").paginate(FunctionName=name)
@@ -69,7 +73,7 @@ def _old_versions(client: LambdaClient, name: str, keep: int) -> Iterator[str]:
             *alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}),
         )
     }
-    yield from (version for version in sorted(versions, key=int)[:-keep] if version not in used)
+    yield from (str(version) for version in versions if str(version) not in kept | used)
 
 
 @with_stack_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -265,6 +265,16 @@ def stack_resources(session: Session, stack_name: str) -> list[StackResource]:
         for one in page["StackResourceSummaries"]
         if one.get("PhysicalResourceId") and not one["ResourceStatus"].startswith("DELETE")
     ]
+
+
+def published_versions(resources: Iterable[StackResource]) -> Mapping[str, int]:
+    """Return the number of the version that the last complete update of a stack published, by the function's name.
+
+    A version that a rolled back update leaves behind has a higher number and is not a resource of the stack.
+    """
+    # The physical id is arn:aws:lambda:<region>:<account>:function:<name>:<version>.
+    found = [one.physical_id.split(":") for one in resources if one.type == "AWS::Lambda::Version"]
+    return {name: int(version) for *_, name, version in found}
 
 
 def local_aws_environment(engine: EngineAccess) -> dict[str, str]:
