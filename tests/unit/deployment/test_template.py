@@ -25,9 +25,11 @@ from callhooks.runtime.settings import CallLogSettings, ProjectorSettings, Store
 from callhooks.webhooks.webhook import ANSWER_WITHIN
 from hypothesis import given
 from hypothesis import strategies as st
+from samcli.commands.deploy.auth_utils import auth_per_resource
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from tests.projection import HANGING_REQUEST_SECONDS
-from tests.support import NOW, Container, recorded, resource, signed, template
+from tests.support import NOW, ROOT, Container, recorded, resource, signed, template
 
 
 def functions() -> dict[str, dict[str, Any]]:
@@ -239,3 +241,10 @@ def test_every_function_logs_to_a_group_with_retention(name: str) -> None:
 def test_parameters_and_outputs_have_descriptions() -> None:
     for section in ("Parameters", "Outputs"):
         assert all(body.get("Description") for body in template()[section].values())
+
+
+def test_a_guided_deployment_asks_for_no_route_whether_it_may_be_open() -> None:
+    stacks, _ = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"))
+    answers = [is_authorized for _, is_authorized in auth_per_resource(stacks)]
+    assert len(answers) == 26
+    assert all(answers)
