@@ -243,6 +243,7 @@ def test_parameters_and_outputs_have_descriptions() -> None:
         assert all(body.get("Description") for body in template()[section].values())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sam uses a deprecated function of its translator
 def test_a_guided_deployment_asks_for_no_route_whether_it_may_be_open() -> None:
     stacks, _ = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"))
     answers = [is_authorized for _, is_authorized in auth_per_resource(stacks)]
