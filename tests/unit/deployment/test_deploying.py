@@ -45,29 +45,48 @@ class TestSamConfig:
         assert "s3_bucket" not in str(SETTINGS)
 
 
-@pytest.mark.parametrize("environment", ["default", "prod"])
-def test_a_stack_is_removed_only_after_a_check_for_subscribers(environment: str, tmp_path: Path) -> None:
-    log, folder = tmp_path / "log", tmp_path / "bin"
-    folder.mkdir()
-    (folder / "python").symlink_to(sys.executable)
-    for name in ("callhooks", "sam"):
-        program = folder / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit $STATUS\n')
+def make_remove(folder: Path, *variables: str, check_status: int = 0) -> tuple[list[str], str]:
+    """Run `make remove` with programs that record how they are called. Return the calls, and what make reports."""
+    log, programs = folder / "log", folder / "bin"
+    programs.mkdir()
+    log.touch()
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    for name, status in (("callhooks", check_status), ("sam", 0)):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit {status}\n')
         program.chmod(0o755)
-    (tmp_path / ".complete").touch()
+    (folder / ".complete").touch()
+    make = ["make", "--old-file", str(folder / ".complete"), "remove", f"VENV={folder}", *variables]
+    code = os.pathsep.join(str(ROOT / path) for path in ("tools", "layers/callhooks"))
+    done = subprocess.run(
+        make, cwd=ROOT, env={**os.environ, "PYTHONPATH": code}, capture_output=True, text=True, check=False
+    )
+    return log.read_text("utf-8").splitlines(), done.stderr
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+@pytest.mark.parametrize("options", ["", " --profile ops --region eu-west-1"])
+def test_a_stack_is_removed_only_after_a_check_for_subscribers(environment: str, options: str, tmp_path: Path) -> None:
     stack = SETTINGS[environment]["delete"]["parameters"]["stack_name"]
-    check, deletion = f"callhooks check-removal --stack {stack}", f"sam delete --config-env {environment}"
-    for status, ran in (("1", [check]), ("0", [check, check, deletion])):
-        make = [
-            "make",
-            "--old-file",
-            str(tmp_path / ".complete"),
-            "remove",
-            f"VENV={tmp_path}",
-            f"CONFIG={environment}",
-        ]
-        subprocess.run(make, cwd=ROOT, env={**os.environ, "STATUS": status}, capture_output=True, check=False)
-        assert log.read_text("utf-8").splitlines() == ran
+    check = f"callhooks check-removal --stack {stack}{options}"
+    deletion = f"sam delete --stack-name {stack}{options} --config-env {environment}{options}"
+    variables = (f"CONFIG={environment}", f"SAM_OPTIONS={options}")
+    for status, ran in ((1, [check]), (0, [check, deletion])):
+        folder = tmp_path / str(status)
+        folder.mkdir()
+        assert make_remove(folder, *variables, check_status=status)[0] == ran
+
+
+# The environment of the local stack has no stack to remove.
+@pytest.mark.parametrize("environment", ["unknown", "local"])
+def test_an_environment_without_a_stack_to_remove_is_refused_in_one_line(environment: str, tmp_path: Path) -> None:
+    ran, report = make_remove(tmp_path, f"CONFIG={environment}")
+    assert ran == []
+    refusal = report.splitlines()[0]
+    assert refusal.startswith(f"callhooks: samconfig.toml has no stack to remove for CONFIG={environment}. Add ")
+    assert "Traceback" not in report
 
 
 PIPELINE = (ROOT / "docs" / "examples" / "github-actions.yml").read_text("utf-8")

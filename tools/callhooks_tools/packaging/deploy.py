@@ -6,120 +6,59 @@ for another processor or Python than the functions' stops all of them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from callhooks_tools.packaging.settings import ARCHITECTURE, RUNTIME, Refused, Run, SamSettings
+from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.layer_target import PLATFORMS, LayerTarget, targets_in
 from callhooks_tools.stack.stack import ROOT
 from callhooks_tools.stack.template import read_template
 
-ARCHITECTURE, RUNTIME = "Architecture", "PythonRuntime"
 BUILD = Path(".aws-sam", "build")
-
-Run = Callable[[Sequence[str], Mapping[str, str]], int]
-"""Run a command with an environment, and return its exit status."""
-
-
-class DeploymentRefused(Exception):
-    """The deployment would not work. The message contains the reason and the next step."""
-
-
-@dataclass(frozen=True)
-class DeploySettings:
-    """Settings that `sam deploy` takes from its options and from `samconfig.toml`. Absent ones are `None`."""
-
-    stack_name: str | None
-    region: str | None
-    profile: str | None
-    parameters: Mapping[str, str]
-    """Only architecture and runtime."""
-
-    @classmethod
-    def read(cls, options: Sequence[str], root: Path = ROOT) -> Self:
-        """Read the options of `sam deploy`, and the settings that they do not replace."""
-        parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-        parser.add_argument("--config-file", default="samconfig.toml")
-        parser.add_argument("--config-env", default="default")
-        for name in ("--stack-name", "--region", "--profile"):
-            parser.add_argument(name)
-        parser.add_argument("--parameter-overrides", nargs="*")
-        given = vars(parser.parse_known_args(options)[0])
-        environment = _table(tomllib.loads((root / given["config_file"]).read_text("utf-8")), given["config_env"])
-        configured = {**_parameters(environment, "global"), **_parameters(environment, "deploy")}
-        settings = configured | {name: value for name, value in given.items() if value is not None}
-        return cls(
-            stack_name=settings.get("stack_name"),
-            region=settings.get("region"),
-            profile=settings.get("profile"),
-            parameters=_overrides(settings.get("parameter_overrides", "")),
-        )
-
-
-def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table: Mapping[str, Any] = document.get(name, {})
-    return table
-
-
-def _parameters(environment: Mapping[str, Any], command: str) -> Mapping[str, Any]:
-    return _table(_table(environment, command), "parameters")
-
-
-def _overrides(overrides: str | Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
-    """Return architecture and runtime from any of the forms that sam accepts."""
-    if isinstance(overrides, Mapping):
-        overrides = [f"{name}={value}" for name, value in overrides.items()]
-    text = overrides if isinstance(overrides, str) else " ".join(overrides)
-    pattern = rf"""\b({ARCHITECTURE}|{RUNTIME})["']?(?:,ParameterValue)?=["']?([\w.]+)"""
-    return dict(re.findall(pattern, text))
 
 
 def deployed_parameters(session: Session, stack_name: str) -> Mapping[str, str]:
     """Return the parameters of a stack, empty if it does not exist yet.
 
     Raises:
-        DeploymentRefused: the stack cannot be read.
+        BotoCoreError, ClientError: the stack cannot be read.
     """
     try:
         stack = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
-    except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and "does not exist" in error.response["Error"].get("Message", ""):
+    except ClientError as error:
+        if "does not exist" in error.response["Error"].get("Message", ""):
             return {}
-        raise DeploymentRefused(
-            f"Cannot read the stack {stack_name}: {error}. Check AWS_PROFILE and AWS_REGION."
-        ) from error
+        raise
     if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
         # Only a change set exists, and sam uses none of its parameters.
         return {}
     return {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
 
 
-def target_for(settings: DeploySettings, deployed: Mapping[str, str], template: Mapping[str, Any]) -> LayerTarget:
+def target_for(settings: SamSettings, deployed: Mapping[str, str], template: Mapping[str, Any]) -> LayerTarget:
     """Return the target of the functions after the deployment.
 
     It comes from the given parameters, otherwise from the stack, otherwise from the defaults of the template.
 
     Raises:
-        DeploymentRefused: the template does not allow a value.
+        Refused: the template does not allow a value.
     """
     chosen = {}
     for name in (ARCHITECTURE, RUNTIME):
         parameter = template["Parameters"][name]
         chosen[name] = settings.parameters.get(name) or deployed.get(name) or parameter["Default"]
         if chosen[name] not in parameter["AllowedValues"]:
-            raise DeploymentRefused(
+            raise Refused(
                 f"{name} is {chosen[name]}, which this version does not support. Set it: "
                 f"make deploy PARAMETERS='{name}={parameter['Default']} ...' (or {_listed(parameter['AllowedValues'])})"
             )
@@ -134,11 +73,11 @@ def check_build(build: Path, target: LayerTarget) -> None:
     """Check that everything in a build runs on the target.
 
     Raises:
-        DeploymentRefused: a layer is built for another processor or Python.
+        Refused: a layer is built for another processor or Python.
     """
     wrong = targets_in(path.name for path in build.rglob("*.so")) - {target}
     if wrong:
-        raise DeploymentRefused(
+        raise Refused(
             f"The layers are built for {_listed(sorted(map(str, wrong)))}, but the functions run {target}. Unset "
             f"LAYER_PYTHON and LAYER_PLATFORM, or deploy with PARAMETERS that match them."
         )
@@ -154,15 +93,13 @@ def restrict_template(template_file: Path, target: LayerTarget) -> None:
 
 
 def deploy(options: Sequence[str], run: Run, root: Path = ROOT) -> int:
-    """Build for the stack, deploy it, and delete old versions of its functions. Return the exit status of sam.
+    """Build for the stack, delete old versions of its functions, and deploy. Return the exit status of sam.
 
     Raises:
-        DeploymentRefused: nothing was deployed.
+        Refused: nothing was deployed.
     """
-    settings = DeploySettings.read(options, root)
-    deployed: Mapping[str, str] = {}
-    if settings.stack_name:
-        deployed = deployed_parameters(_session(settings), settings.stack_name)
+    settings = SamSettings.of_deployment(options, root)
+    deployed = _deployed(settings)
     target = target_for(settings, deployed, read_template(root / "template.yaml"))
     print(f"Building for {target}.", flush=True)
     platform = PLATFORMS[target.architecture]
@@ -171,27 +108,36 @@ def deploy(options: Sequence[str], run: Run, root: Path = ROOT) -> int:
         return status
     check_build(root / BUILD, target)
     restrict_template(root / BUILD / "template.yaml", target)
-    status = run(["sam", "deploy", *options], os.environ)
-    if status == 0 and settings.stack_name and deployed:
-        account = {"--profile": settings.profile, "--region": settings.region}
-        given = [word for option, value in account.items() if value for word in (option, value)]
-        # The deployment is complete, whether or not old versions can be deleted.
-        run(["callhooks", "prune", "--stack", settings.stack_name, *given], os.environ)
-    return status
+    # The answers to --guided may name a stack other than the one that was read.
+    if settings.stack_name and deployed and not settings.is_guided:
+        # Lambda does not publish content that equals the newest version, such as one of an update that was rolled back.
+        # The deployment does not depend on this, so the status is ignored.
+        run(["callhooks", "prune", "--stack", settings.stack_name, *settings.account_options], os.environ)
+    return run(["sam", "deploy", *options], os.environ)
 
 
-def _session(settings: DeploySettings) -> Session:
+def _deployed(settings: SamSettings) -> Mapping[str, str]:
+    """Return the parameters of the stack that the settings select, empty if there is none.
+
+    Raises:
+        Refused: the stack cannot be read.
+    """
+    if not settings.stack_name:
+        return {}
     try:
-        return Session(profile_name=settings.profile, region_name=settings.region)
-    except BotoCoreError as error:
-        raise DeploymentRefused(f"Invalid AWS configuration: {error}") from error
+        return deployed_parameters(settings.session(), settings.stack_name)
+    except (BotoCoreError, ClientError) as error:
+        raise Refused(
+            f"Cannot read the stack {settings.stack_name}. {explain_aws_error(error, settings.profile_in_use)}\n"
+            "Options for make: SAM_OPTIONS='--profile NAME --region REGION', or AWS_PROFILE=NAME AWS_REGION=REGION"
+        ) from error
 
 
 def main() -> None:
     """Deploy, and exit with the status of sam."""
     try:
         status = deploy(sys.argv[1:], lambda command, environment: subprocess.call(command, env=environment, cwd=ROOT))
-    except DeploymentRefused as refused:
+    except Refused as refused:
         sys.exit(f"callhooks: {refused}")
     sys.exit(status)
 

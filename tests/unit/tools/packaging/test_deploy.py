@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 from boto3.session import Session
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from callhooks_tools.packaging import deploy as packaging
-from callhooks_tools.packaging.deploy import DeploymentRefused, DeploySettings, deploy, deployed_parameters
+from callhooks_tools.packaging.deploy import deploy, deployed_parameters
+from callhooks_tools.packaging.settings import Refused, SamSettings
 from callhooks_tools.stack.layer_target import PLATFORMS, LayerTarget, targets_in
 
 from tests.support import ROOT, template
@@ -28,6 +31,10 @@ region = "eu-west-1"
 stack_name = "callhooks-prod"
 profile = "operations"
 parameter_overrides = "RetentionDays=365 Architecture=x86_64"
+
+[asks.deploy.parameters]
+stack_name = "callhooks"
+guided = true
 
 [lists.deploy.parameters]
 parameter_overrides = ["Architecture=x86_64", "PythonRuntime=python3.14"]
@@ -46,7 +53,7 @@ class Clone:
 
     root: Path
     deployed: Mapping[str, str]
-    exit_status: int = 0
+    failing: str = ""
     commands: list[Sequence[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,14 +62,16 @@ class Clone:
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         self.commands.append(command)
-        if command[:2] == ["sam", "build"] and self.exit_status == 0:
+        if command[0] == self.failing:
+            return 1
+        if command[:2] == ["sam", "build"]:
             architecture = {platform: name for name, platform in PLATFORMS.items()}[environment["LAYER_PLATFORM"]]
             module = EXTENSIONS[architecture].format(environment["LAYER_PYTHON"].replace(".", ""))
             layer = self.root / ".aws-sam" / "build" / "CallhooksLayer" / "python" / "pydantic_core"
             layer.mkdir(parents=True)
             (layer / module).touch()
             (self.root / ".aws-sam" / "build" / "template.yaml").write_text(json.dumps(template()))
-        return self.exit_status
+        return 0
 
     @property
     def built(self) -> set[LayerTarget]:
@@ -82,7 +91,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     clone = Clone(tmp_path, {})
     for name in ("LAYER_PYTHON", "LAYER_PLATFORM", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(packaging, "_session", lambda _settings: None)
+    monkeypatch.setattr(SamSettings, "session", lambda _settings: None)
     monkeypatch.setattr(packaging, "deployed_parameters", lambda _session, _name: clone.deployed)
     return clone
 
@@ -114,7 +123,7 @@ def test_it_builds_for_the_given_parameters_otherwise_for_those_of_the_stack(
     clone.deployed = deployed
     assert clone.deploy(*options) == 0
     assert clone.built == {expected}
-    assert clone.commands[:2] == [["sam", "build"], ["sam", "deploy", *options]]
+    assert (clone.commands[0], clone.commands[-1]) == (["sam", "build"], ["sam", "deploy", *options])
     # An answer to --guided, or a deployment with other parameters later, cannot change the target.
     parameters = clone.built_parameters()
     for name, value in (("Architecture", expected.architecture), ("PythonRuntime", f"python{expected.python}")):
@@ -133,7 +142,7 @@ def test_a_layer_of_another_target_is_refused_before_anything_is_uploaded(
     clone: Clone, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wrong: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(DeploymentRefused, match=f"built for {wrong}, but the functions run Python 3.13 on arm64"):
+    with pytest.raises(Refused, match=f"built for {wrong}, but the functions run Python 3.13 on arm64"):
         clone.deploy()
     assert clone.commands == [["sam", "build"]]
 
@@ -145,7 +154,7 @@ def test_a_layer_of_the_right_target_may_be_requested_explicitly(clone: Clone, m
 
 def test_a_stack_with_a_python_that_is_no_longer_supported_is_refused_before_the_build(clone: Clone) -> None:
     clone.deployed = {"PythonRuntime": "python3.11"}
-    with pytest.raises(DeploymentRefused, match=r"PythonRuntime is python3\.11.*PARAMETERS='PythonRuntime=python3\.13"):
+    with pytest.raises(Refused, match=r"PythonRuntime is python3\.11.*PARAMETERS='PythonRuntime=python3\.13"):
         clone.deploy()
     assert clone.commands == []
 
@@ -158,18 +167,29 @@ def test_a_stack_with_a_python_that_is_no_longer_supported_is_refused_before_the
          [["callhooks", "prune", "--stack", "callhooks-prod", "--profile", "operations", "--region", "eu-west-1"]]),
         # The first deployment of a stack leaves no old versions.
         ([], {}, []),
+        # The answers may name another stack.
+        (["--guided"], X86, []),
+        (["-g"], X86, []),
+        (["--config-env", "asks"], X86, []),
     ],
 )  # fmt: skip
-def test_an_update_deletes_old_versions(
+def test_old_versions_are_deleted_before_an_update_of_the_stack_that_was_read(
     clone: Clone, options: list[str], deployed: Mapping[str, str], pruned: list[list[str]]
 ) -> None:
     clone.deployed = deployed
     assert clone.deploy(*options) == 0
-    assert clone.commands[2:] == pruned
+    assert clone.commands == [["sam", "build"], *pruned, ["sam", "deploy", *options]]
+
+
+def test_a_stack_is_updated_even_if_old_versions_cannot_be_deleted(clone: Clone) -> None:
+    clone.deployed = X86
+    clone.failing = "callhooks"
+    assert clone.deploy() == 0
+    assert clone.commands[-1] == ["sam", "deploy"]
 
 
 def test_a_failed_build_is_not_deployed(clone: Clone) -> None:
-    clone.exit_status = 1
+    clone.failing = "sam"
     assert clone.deploy() == 1
     assert clone.commands == [["sam", "build"]]
 
@@ -188,7 +208,7 @@ def test_a_failed_build_is_not_deployed(clone: Clone) -> None:
 def test_the_stack_is_the_one_that_sam_deploys(
     clone: Clone, options: list[str], expected: tuple[str | None, ...]
 ) -> None:
-    settings = DeploySettings.read(options, clone.root)
+    settings = SamSettings.of_deployment(options, clone.root)
     assert (settings.stack_name, settings.region, settings.profile) == expected
 
 
@@ -217,11 +237,49 @@ def test_the_parameters_of_a_stack_count_once_it_exists(status: str, expected: M
         assert deployed_parameters(session, "callhooks") == expected
 
 
-def test_a_missing_stack_has_no_parameters_and_an_unreadable_one_is_refused() -> None:
+def test_a_missing_stack_has_no_parameters_and_an_unreadable_one_is_an_error() -> None:
     session = FakeSession()
     with Stubber(session.stubbed) as stub:
         stub.add_client_error("describe_stacks", "ValidationError", "Stack with id callhooks does not exist")
         assert deployed_parameters(session, "callhooks") == {}
         stub.add_client_error("describe_stacks", "AccessDenied", "not authorized")
-        with pytest.raises(DeploymentRefused, match=r"Cannot read the stack callhooks: .*not authorized"):
+        with pytest.raises(ClientError, match="not authorized"):
             deployed_parameters(session, "callhooks")
+
+
+SSO_PROFILE = """
+[profile sso]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-west-1
+sso_account_id = 123456789012
+sso_role_name = Deployer
+region = eu-west-1
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "explanation"),
+    [
+        ([], {}, "No AWS region is set. Add --region,"),
+        (["--profile", "sso"], {}, "Run: aws sso login --profile sso"),
+        ([], {"AWS_PROFILE": "sso"}, "Run: aws sso login --profile sso"),
+        (["--profile", "missing"], {}, "The config profile (missing) could not be found. To list your profiles, run:"),
+    ],
+)
+def test_an_error_of_the_sign_in_is_explained_with_the_options_for_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], variables: dict[str, str], explanation: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", **variables}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(SSO_PROFILE)
+    clone = Clone(tmp_path, {})
+    with pytest.raises(Refused) as refused:
+        clone.deploy(*options)
+    problem, hint = str(refused.value).splitlines()
+    assert problem.startswith("Cannot read the stack callhooks. ")
+    assert explanation in problem
+    assert hint.startswith("Options for make: SAM_OPTIONS='--profile NAME --region REGION'")
+    assert clone.commands == []
