@@ -1,4 +1,7 @@
 SHELL := /bin/sh
+ifneq ($(words $(CURDIR)),1)
+$(error make does not work in a path that contains a space. Move the clone to another folder)
+endif
 VENV ?= .venv
 PORT ?= 8080
 UNIT ?= tests/unit
@@ -11,7 +14,8 @@ CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
-PYTHON ?= $(shell sh tools/find_python.sh)
+# The variable PYTHON of the command line or of the environment counts if that Python is recent enough.
+RECENT_PYTHON = $(shell PYTHON='$(PYTHON)' sh tools/find_python.sh)
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
@@ -47,9 +51,9 @@ help: ## List all targets
 setup: $(VENV)/.complete ## Create the development environment (other targets do this automatically)
 
 $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.toml tools/setup.py
-	@test -n "$(PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later. Found: $$(python3 --version 2>&1)." \
+	@test -n "$(RECENT_PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later. Found: $$(python3 --version 2>&1)." \
 		"Install one, or set its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
-	@$(PYTHON) tools/setup.py $(VENV)
+	@$(RECENT_PYTHON) tools/setup.py $(VENV)
 	@touch $@
 
 run: setup ## Start the local stack (PORT=8080)
@@ -139,9 +143,7 @@ deploy: setup ## Build for the stack, and deploy to AWS (CONFIG=prod, PARAMETERS
 	@$(AWS) $(BIN)/python -m callhooks_tools.packaging.deploy --config-env $(CONFIG) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS)) $(SAM_OPTIONS)
 
 remove: setup ## Delete the stack from AWS (CONFIG=prod); events, SIP clients, spilled events and secrets remain
-	@$(AWS) $(BIN)/callhooks check-removal --stack "$$($(BIN)/python -c 'import sys, tomllib; \
-		print(tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["delete"]["parameters"]["stack_name"])' $(CONFIG))"
-	@$(AWS) $(SAM) delete --config-env $(CONFIG)
+	@$(AWS) $(BIN)/python -m callhooks_tools.packaging.remove --config-env $(CONFIG) $(SAM_OPTIONS)
 
 clean: ## Delete the environment and all build output
 	rm -rf $(VENV) .local .aws-sam

@@ -2,7 +2,7 @@
 tools="${0%/*}"
 if [ -n "$CALLHOOKS_VENV" ]; then
     python="$CALLHOOKS_VENV/bin/python"
-elif ! python="${PYTHON:-$(sh "$tools/find_python.sh")}"; then
+elif ! python="$(sh "$tools/find_python.sh")"; then
     echo "callhooks needs Python 3.11 or later. Found: $(python3 --version 2>&1). Install one, or set PYTHON to its path." >&2
     exit 1
 fi

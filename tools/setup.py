@@ -27,8 +27,6 @@ def install(uv, python, *arguments):
 def main(venv):
     if sys.version_info < MIN_PYTHON:
         sys.exit("callhooks needs Python 3.11 or later; this is Python {0}.".format(sys.version.split()[0]))
-    if " " in os.getcwd():
-        sys.exit("callhooks: make does not work in a path that contains a space. Move the clone to another folder.")
     python = os.path.join(venv, "bin", "python")
     uv = os.path.join(venv, "bin", "uv")
     engine = os.path.join(venv, "engine")

@@ -170,6 +170,21 @@ def test_a_given_python_or_environment_is_used(clone: Path, tmp_path: Path, vari
     assert done.stdout.startswith(f"{STARTED} {tmp_path / 'bin' / 'python'} ")
 
 
+def test_a_given_python_that_is_too_old_is_not_used(clone: Path, tmp_path: Path) -> None:
+    environment = machine(tmp_path / "bin", {"python2.7": False, "python3": True})
+    done = build(clone, "callhooks", {**environment, "PYTHON": "python2.7"})
+    assert done.stdout.startswith(f"{STARTED} {tmp_path / 'bin' / 'python3'} ")
+
+
+@pytest.mark.parametrize("layer", RECIPES)
+def test_a_recipe_without_the_rest_of_the_clone_names_the_cause(clone: Path, tmp_path: Path, layer: str) -> None:
+    (clone / "tools" / "build_layer.sh").unlink()
+    done = build(clone, layer, machine(tmp_path / "bin", {"python3": True}))
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("callhooks: tools/build_layer.sh is missing. Build without --use-container.\n")
+
+
 def test_the_program_runs_on_the_code_of_its_clone(program: ModuleType, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, program.__file__ or "", "callhooks_tools.stack.layer_target"],
@@ -181,17 +196,38 @@ def test_the_program_runs_on_the_code_of_its_clone(program: ModuleType, tmp_path
     assert str(ROOT / "tools" / "callhooks_tools" / "stack" / "layer_target.py") in done.stderr
 
 
-def test_make_refuses_a_path_with_a_space_before_it_does_anything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["deploy", "help", "clean"])
+def test_make_refuses_a_path_with_a_space_before_it_does_anything(tmp_path: Path, target: str) -> None:
     folder = tmp_path / "my clone"
-    locked = (f"requirements/{name}.txt" for name in ("bootstrap", "dev", "engine"))
-    projects = ("pyproject.toml", "layers/callhooks/pyproject.toml")
-    for path in ("Makefile", "tools/setup.py", "tools/find_python.sh", *projects, *locked):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, folder / path)
+    # An environment that is complete.
+    (folder / ".venv").mkdir(parents=True)
+    shutil.copyfile(ROOT / "Makefile", folder / "Makefile")
+    (folder / ".venv" / ".complete").touch()
     before = sorted(folder.rglob("*"))
     made = subprocess.run(
-        ["make", "deploy", f"PYTHON={sys.executable}"], cwd=folder, capture_output=True, text=True, check=False
+        ["make", "--old-file", ".venv/.complete", target], cwd=folder, capture_output=True, text=True, check=False
     )
     assert made.returncode != 0
     assert "make does not work in a path that contains a space. Move the clone" in made.stderr
-    assert sorted(folder.rglob("*")) == before
+    assert (made.stdout, sorted(folder.rglob("*"))) == ("", before)
+
+
+@pytest.mark.parametrize(("python", "chosen"), [("python2.7", "python3"), ("python3.13", "python3.13")])
+def test_make_sets_up_with_the_given_python_if_it_is_recent(tmp_path: Path, python: str, chosen: str) -> None:
+    environment = machine(tmp_path / "bin", {"python2.7": False, "python3": True, "python3.13": True})
+    projects = ("pyproject.toml", "layers/callhooks/pyproject.toml")
+    locked = (f"requirements/{name}.txt" for name in ("bootstrap", "dev", "engine"))
+    for path in ("Makefile", "tools/setup.py", "tools/find_python.sh", *projects, *locked):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, tmp_path / path)
+    make = shutil.which("make")
+    assert make is not None
+    made = subprocess.run(
+        [make, "--dry-run", "setup"],
+        cwd=tmp_path,
+        env={**environment, "PYTHON": python},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{chosen} tools/setup.py .venv" in made.stdout.splitlines()
