@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-from tests.processed_template import processed_template, texts_in
+from tests.processed_template import processed_template, resources, texts_in
 from tests.support import ROOT
 
 DOCUMENT = json.loads((ROOT / "docs" / "examples" / "deployer-policy.json").read_text("utf-8"))
@@ -31,7 +32,7 @@ UNUSED = {
     "imported, replicated or streamed tables": (
         "kinesis:*", "dynamodb:ImportTable", "dynamodb:*Item", "dynamodb:Query", "dynamodb:Scan",
         "dynamodb:*TableReplica",
-        "dynamodb:*KinesisStreamingDestination", "dynamodb:UpdateContributorInsights", "iam:CreateServiceLinkedRole",
+        "dynamodb:*KinesisStreamingDestination", "dynamodb:UpdateContributorInsights",
         "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents", "s3:GetObjectMetadata",
     ),
     "policies on resources, a boundary, data protection or indexes of logs": (
@@ -65,6 +66,10 @@ ACCESS_LOG = {
     )
 }  # fmt: skip
 """Requests of API Gateway, with the permissions of the caller, when the access log is turned on or off."""
+CUSTOM_DOMAIN = {"iam:CreateServiceLinkedRole"}
+"""Requests of API Gateway, with the permissions of the caller, for the first custom domain in an account."""
+STUCK = {f"cloudformation:{name}" for name in ("ContinueUpdateRollback", "CancelUpdateStack", "RollbackStack")}
+"""Requests that end an update that neither completes nor rolls back."""
 REMOVAL = {"events:ListRules"}
 """Requests of `make remove`."""
 PRUNING = {"lambda:ListAliases", "lambda:ListVersionsByFunction", "lambda:DeleteFunction"}
@@ -101,13 +106,18 @@ def test_a_deployer_may_do_everything_with_a_resource_of(resource_type: str) -> 
     assert sorted(one for one in needed if not matches(one, unused()) and not matches(one, actions())) == []
 
 
-@pytest.mark.parametrize("needed", [SAM, ACCESS_LOG, REMOVAL, PRUNING], ids=["sam", "access log", "removal", "pruning"])
+@pytest.mark.parametrize(
+    "needed",
+    [SAM, ACCESS_LOG, CUSTOM_DOMAIN, STUCK, REMOVAL, PRUNING],
+    ids=["sam", "access log", "custom domain", "stuck update", "removal", "pruning"],
+)
 def test_a_deployer_may_send_the_requests_of(needed: set[str]) -> None:
     assert sorted(one for one in needed if not matches(one, actions())) == []
 
 
 def test_nothing_is_allowed_that_a_deployment_does_not_need() -> None:
-    needed = {*SAM, *ACCESS_LOG, *REMOVAL, *PRUNING, *(one for kind in TYPES for one in permissions_of(kind))}
+    requests = SAM | ACCESS_LOG | CUSTOM_DOMAIN | STUCK | REMOVAL | PRUNING
+    needed = requests.union(*map(permissions_of, TYPES))
     assert [pattern for pattern in actions() if not any(matches(one, [pattern]) for one in needed)] == []
     assert [pattern for pattern in unused() if not any(matches(one, [pattern]) for one in needed)] == []
     assert not {"*", "iam:*", "s3:*", "dynamodb:*"} & set(actions())
@@ -118,13 +128,45 @@ def test_stored_events_cannot_be_read() -> None:
         assert not matches(action, actions())
 
 
+def statement_of(action: str) -> dict[str, Any]:
+    (found,) = [one for one in DOCUMENT["Statement"] if matches(action, one["Action"])]
+    statement: dict[str, Any] = found
+    return statement
+
+
 def test_roles_are_limited_to_those_of_the_stack_and_passed_to_services_that_it_uses() -> None:
     statements = [one for one in DOCUMENT["Statement"] if "iam:" in str(one["Action"])]
-    assert {one["Resource"] for one in statements} == {"arn:aws:iam::*:role/callhooks*"}
-    (passing,) = [one for one in statements if "iam:PassRole" in one["Action"]]
-    assert passing["Condition"]["StringEquals"]["iam:PassedToService"] == [
+    roles = [one["Resource"] for one in statements if one is not statement_of("iam:CreateServiceLinkedRole")]
+    assert set(roles) == {"arn:aws:iam::*:role/callhooks*"}
+    assert statement_of("iam:PassRole")["Condition"]["StringEquals"]["iam:PassedToService"] == [
         "codedeploy.amazonaws.com", "lambda.amazonaws.com",
     ]  # fmt: skip
+
+
+def test_only_the_managed_policy_of_the_template_can_be_attached() -> None:
+    attached = [
+        arn
+        for resource in processed_template(CallCanary="on")["Resources"].values()
+        for arn in resource.get("Properties", {}).get("ManagedPolicyArns", [])
+    ]
+    condition = statement_of("iam:AttachRolePolicy")["Condition"]
+    assert [condition] == [{"ArnEquals": {"iam:PolicyARN": arn}} for arn in attached]
+
+
+def test_only_the_role_that_api_gateway_needs_for_custom_domains_can_be_created_for_a_service() -> None:
+    statement = statement_of("iam:CreateServiceLinkedRole")
+    service = "ops.apigateway.amazonaws.com"
+    assert statement["Resource"] == f"arn:aws:iam::*:role/aws-service-role/{service}/AWSServiceRoleForAPIGateway"
+    assert statement["Condition"] == {"StringEquals": {"iam:AWSServiceName": service}}
+
+
+def test_only_secrets_that_are_named_as_those_of_the_template_can_be_read() -> None:
+    # CloudFormation begins the name of a secret with its logical id, without the name of the stack.
+    logical_ids = resources("AWS::SecretsManager::Secret")
+    assert not any("Name" in secret for secret in logical_ids.values())
+    names = [arn.partition(":secret:")[2] for arn in statement_of("secretsmanager:GetSecretValue")["Resource"]]
+    assert not any(name.startswith("*") for name in names)
+    assert sorted(names) == sorted(f"{name}-*" for name in logical_ids)
 
 
 def test_the_policy_fits_into_a_managed_policy() -> None:
