@@ -98,6 +98,14 @@ def jobs() -> dict[str, Any]:
     return found
 
 
+def parameters_of(job: str, alarm_address: str) -> str:
+    """Return the parameters of a job as GitHub evaluates them, with a value of the variable ALARM_ADDRESS."""
+    text: str = jobs()[job]["env"]["PARAMETERS"]
+    expression = "${{ vars.ALARM_ADDRESS && format('AlarmAddress={0}', vars.ALARM_ADDRESS) }}"
+    assert expression in text
+    return text.replace(expression, alarm_address and f"AlarmAddress={alarm_address}")
+
+
 def commands_of(job: str) -> list[str]:
     return [step["run"] for step in jobs()[job]["steps"] if "run" in step]
 
@@ -134,11 +142,20 @@ class TestThePipeline:
 
     @pytest.mark.parametrize("job", ["stage", "prod"])
     def test_sets_existing_parameters_including_the_configured_ones(self, job: str) -> None:
-        parameters = jobs()[job]["env"]["PARAMETERS"].replace("${{ ", "").replace(" }}", "").split()
+        parameters = parameters_of(job, "ops@example.com").split()
         assert {one.partition("=")[0] for one in parameters} <= processed_template()["Parameters"].keys()
         # Overrides on the command line replace those in samconfig.toml, which must exist too.
         configured = SETTINGS[job]["deploy"]["parameters"].get("parameter_overrides", "").split()
         assert set(configured) <= set(parameters)
+
+    @pytest.mark.parametrize(("job", "expected"), [("stage", ""), ("prod", "RetentionDays=365 LogRetentionDays=90")])
+    def test_sets_no_empty_alarm_address(self, job: str, expected: str) -> None:
+        assert parameters_of(job, "").strip() == expected
+        assert parameters_of(job, "ops@example.com").split()[-1] == "AlarmAddress=ops@example.com"
+
+    def test_names_both_conditions_of_a_role(self) -> None:
+        assert re.search(r"githubusercontent\.com:aud +sts\.amazonaws\.com\n", PIPELINE)
+        assert re.search(r"githubusercontent\.com:sub +repo:<owner>/<repository>:environment:", PIPELINE)
 
     def test_pins_each_action_by_commit_and_names_its_version(self) -> None:
         used = [line.strip() for line in PIPELINE.splitlines() if re.match(r" *(- )?uses:", line)]
