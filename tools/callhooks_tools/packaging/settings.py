@@ -57,11 +57,11 @@ class SamSettings:
         deployed = _parameters(environment, "deploy")
         account = {name: deployed[name] for name in ("region", "profile") if name in deployed}
         removal = {**_parameters(environment, "global"), **_parameters(environment, "delete")}
-        return cls._merged(given, account | removal)
+        return cls._merged(given, {**account, **removal})
 
     @classmethod
     def _merged(cls, given: Mapping[str, Any], configured: Mapping[str, Any]) -> Self:
-        settings = configured | {name: value for name, value in given.items() if value is not None}
+        settings = {**configured, **{name: value for name, value in given.items() if value is not None}}
         return cls(
             environment=given["config_env"],
             stack_name=settings.get("stack_name") or None,
