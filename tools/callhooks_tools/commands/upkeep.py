@@ -10,10 +10,11 @@ import typer
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.deployment import IMPATIENT
 from callhooks_tools.stack.findings import existing
 from callhooks_tools.stack.selection import SelectedStack, session_of, stack_in_aws, with_stack_options
-from callhooks_tools.stack.stack import StackUnknown, published_versions, stack_resources, stack_status
+from callhooks_tools.stack.stack import published_versions, stack_resources, stack_status
 from callhooks_tools.stack.terminal import console, errors, fail, shown
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def prune(
             for old in _versions_to_delete(client, name, version, keep):
                 client.delete_function(FunctionName=name, Qualifier=old)
                 number += 1
-    except (BotoCoreError, ClientError, StackUnknown) as error:
-        fail(f"Deleted {number} old versions, then stopped: {error}")
+    except (BotoCoreError, ClientError) as error:
+        fail(f"Deleted {number} old versions, then stopped: {explain_aws_error(error, selected.profile)}")
     console.print(f"Deleted {number} old versions of {len(published)} functions.")
 
 
@@ -87,7 +88,9 @@ def check_removal(selected: SelectedStack) -> None:
         buses = _buses(session, name)
         rules = {bus: found for bus in buses if (found := _rules(session, bus))}
     except (BotoCoreError, ClientError) as error:
-        fail(f"The rules on the event bus of {shown(name)} cannot be read: {error}")
+        fail(
+            f"The rules on the event bus of {shown(name)} cannot be read: {explain_aws_error(error, selected.profile)}"
+        )
     if not rules:
         console.print(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
         return
