@@ -36,7 +36,7 @@ class SamSettings:
     parameters: Mapping[str, str]
     """Only architecture and runtime."""
     is_guided: bool
-    """Whether sam asks for the stack and the region. Then they may be other ones than these."""
+    """sam asks for the stack and the region, so they may be other ones than these."""
 
     @classmethod
     def of_deployment(cls, options: Sequence[str], root: Path = ROOT) -> Self:
