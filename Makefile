@@ -14,8 +14,9 @@ CONFIG ?= default
 BIN := $(VENV)/bin
 OLDEST := 3.11
 
-# The variable PYTHON of the command line or of the environment counts if that Python is recent enough.
-RECENT_PYTHON = $(shell PYTHON='$(PYTHON)' sh tools/find_python.sh)
+# PYTHON of the command line always counts; PYTHON of the environment may be for another project, and counts if it is
+# recent enough.
+SETUP_PYTHON = $(if $(findstring command line,$(origin PYTHON)),$(PYTHON),$(shell PYTHON='$(PYTHON)' sh tools/find_python.sh))
 
 REQUIREMENTS := requirements/bootstrap.txt requirements/dev.txt requirements/engine.txt
 export SAM_CLI_TELEMETRY := 0
@@ -51,9 +52,9 @@ help: ## List all targets
 setup: $(VENV)/.complete ## Create the development environment (other targets do this automatically)
 
 $(VENV)/.complete: $(REQUIREMENTS) pyproject.toml layers/callhooks/pyproject.toml tools/setup.py
-	@test -n "$(RECENT_PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later. Found: $$(python3 --version 2>&1)." \
+	@test -n "$(SETUP_PYTHON)" || { echo "callhooks needs Python $(OLDEST) or later. Found: $$(python3 --version 2>&1)." \
 		"Install one, or set its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; exit 1; }
-	@$(RECENT_PYTHON) tools/setup.py $(VENV)
+	@$(SETUP_PYTHON) tools/setup.py $(VENV)
 	@touch $@
 
 run: setup ## Start the local stack (PORT=8080)

@@ -109,12 +109,13 @@ class LocalStack(BaseModel):
         return EngineAccess(self.aws_endpoint_url, self.aws_access_key_id, self.aws_secret_access_key)
 
     @classmethod
-    def read(cls, path: Path = STACK_FILE) -> LocalStack:
-        """Read the stack file.
+    def read(cls, path: Path | None = None) -> LocalStack:
+        """Read a stack file, by default `STACK_FILE`.
 
         Raises:
             StackUnknown: it is missing, or another version wrote it.
         """
+        path = path or STACK_FILE
         try:
             return cls.model_validate_json(path.read_text("utf-8"))
         except FileNotFoundError:

@@ -16,7 +16,7 @@ from boto3.session import Session
 from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks_tools.cli import app
-from callhooks_tools.stack import selection
+from callhooks_tools.stack import selection, stack
 from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.selection import SelectedStack
@@ -262,7 +262,8 @@ def test_the_option_takes_precedence_over_the_variable(
 
 
 @pytest.mark.parametrize("option", ["--profile", "--region"])
-def test_an_account_without_a_stack_is_rejected(option: str) -> None:
+def test_an_account_without_a_stack_is_rejected(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "STACK_FILE", tmp_path / "stack.json")
     assert "Add its name with --stack, or leave them out" in failed(urls(option, "eu-west-1"))
     # A profile of the environment does not keep anyone from using the local stack.
     assert "No local stack is running" in failed(urls(AWS_PROFILE="keys", AWS_REGION="eu-west-1"))
