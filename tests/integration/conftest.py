@@ -20,6 +20,7 @@ import boto3
 import botocore.loaders
 import botocore.session
 import pytest
+from botocore.hooks import EventAliaser
 from callhooks.runtime import cold_start
 from callhooks_tools.local.run import Sam
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
@@ -101,8 +102,19 @@ class Aws:
 
 @pytest.fixture(scope="session", autouse=True)
 def _service_models() -> Iterator[None]:
-    """Read the service models once for all tests: this takes longer than the rest of a test."""
-    with patch.object(botocore.session, "create_loader", return_value=botocore.loaders.create_loader()):
+    """Read the service models and the names of events once for all tests: this takes longer than the rest of a test."""
+    names: dict[str, str] = {}
+    original = EventAliaser._alias_event_name  # noqa: SLF001 - each client computes thousands of the same names
+
+    def name_of(aliaser: EventAliaser, event: str) -> str:
+        if event not in names:
+            names[event] = original(aliaser, event)
+        return names[event]
+
+    with (
+        patch.object(botocore.session, "create_loader", return_value=botocore.loaders.create_loader()),
+        patch.object(EventAliaser, "_alias_event_name", name_of),
+    ):
         yield
 
 
