@@ -42,7 +42,7 @@ class TestExamplesOfMakeTest:
         assert drawn_examples() == first
 
 
-@pytest.mark.parametrize(("profile", "number"), [("fixed", 15), ("fuzz", 150), ("few", 3)])
+@pytest.mark.parametrize(("profile", "number"), [("fixed", 30), ("fuzz", 150), ("few", 6)])
 def test_the_profile_sets_the_number_of_examples_and_only_fuzz_is_random(profile: str, number: int) -> None:
     usual = settings.get_current_profile_name()
     settings.load_profile(profile)
