@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from typer.testing import Result
 
 
@@ -15,3 +17,8 @@ def failed(result: Result) -> str:
     """Return the errors of a command, which must have failed."""
     assert result.exit_code == 1, result.output
     return result.stderr
+
+
+def environment_of_make() -> dict[str, str]:
+    """Return this environment without the settings of a `make` that runs the tests, and without AWS settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))}

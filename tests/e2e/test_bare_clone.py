@@ -18,6 +18,7 @@ from callhooks_tools.stack.private_files import make_private_folder
 from callhooks_tools.stack.recordings import as_sent_by, read_delivery
 from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.stack import LOCAL_REGION, StackOutputs, local_aws_environment, stack_resources
+from callhooks_tools.stack.template import ALIAS
 
 from tests.support import EVENTS, ROOT
 from tests.time_zones import TIME_ZONES
@@ -121,7 +122,7 @@ def test_a_bare_clone_is_built_and_deployed_by_sam_alone_and_answers_a_call(
     (function,) = [
         one.physical_id for one in stack_resources(session, STACK) if one.logical_id == "JambonzNewCallFunction"
     ]
-    invoked = session.client("lambda").invoke(FunctionName=function, Payload=json.dumps(sent.event))
+    invoked = session.client("lambda").invoke(FunctionName=function, Qualifier=ALIAS, Payload=json.dumps(sent.event))
     answer = json.loads(invoked["Payload"].read())
     assert answer["statusCode"] == 200, answer
     assert json.loads(answer["body"])[0]["verb"]

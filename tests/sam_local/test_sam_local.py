@@ -21,8 +21,8 @@ import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from callhooks_tools.local.build import BUILDS
 from callhooks_tools.local.containers import Processor
+from callhooks_tools.local.sam_local import build
 
 from tests.running_stack import CALLHOOKS, RunningStack
 from tests.support import EVENTS, ROOT
@@ -31,6 +31,10 @@ CREDENTIALS: dict[str, dict[str, str]] = json.loads((EVENTS / "local-env.json").
 BASIC = json.loads(CREDENTIALS["JambonzNewCallFunction"]["JAMBONZ_CREDENTIALS"])
 CONSOLE = json.loads(CREDENTIALS["CallLogFunction"]["CONSOLE_CREDENTIALS"])
 SECONDS = 240
+
+
+def image_options(image: str) -> list[str]:
+    return ["--skip-pull-image", "--invoke-image", image]
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,10 @@ class SamLocal:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "CALLHOOKS_STACK_FILE": str(self.running.folder / "stack.json")}
 
-    @property
-    def image_options(self) -> list[str]:
-        return ["--skip-pull-image", "--invoke-image", self.image]
-
     def invoke(self, function: str, event: str) -> tuple[dict[str, Any], str]:
         """Return the response of a function and everything else that was printed."""
         ended = subprocess.run(
-            [CALLHOOKS, "sam-local", "invoke", function, "--event", f"events/{event}.json", *self.image_options],
+            [CALLHOOKS, "sam-local", "invoke", function, "--event", f"events/{event}.json", *image_options(self.image)],
             capture_output=True,
             text=True,
             env=self.environment,
@@ -89,7 +89,7 @@ def test_an_event_sent_twice_is_stored_once_and_marked_as_repeated(sam: SamLocal
     assert [item["call_id"]["S"] for item in sam.running.items()] == [call_id]
 
     (line,) = [line for line in printed.splitlines() if "sam local invoke WavixCallFunction" in line]
-    assert shlex.split(line)[-3:] == sam.image_options
+    assert shlex.split(line)[-3:] == image_options(sam.image)
     keys = (sam.running.stack.aws_access_key_id, sam.running.stack.aws_secret_access_key)
     assert not [key for key in keys if key in printed]
     assert list(sam.folder.glob("*.json")) == []
@@ -117,7 +117,7 @@ def is_open(port: int) -> bool:
 def served_api(sam: SamLocal) -> Iterator[ServedApi]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    options = ["--port", str(port), "--warm-containers", "LAZY", *sam.image_options]
+    options = ["--port", str(port), "--warm-containers", "LAZY", *image_options(sam.image)]
     log = sam.running.folder / "start-api.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -186,13 +186,16 @@ def test_a_call_gets_verbs_and_is_in_the_call_log_while_the_api_runs(sam: SamLoc
     assert list(sam.folder.glob("*.json")) == []
 
 
-def test_plain_sam_local_answers_a_call_without_the_local_stack(sam: SamLocal) -> None:
-    template = max(BUILDS.glob("*/sam-local.yaml"), key=lambda path: path.stat().st_mtime).with_name("template.yaml")
-    processor = Processor.of_this_machine().sam
-    options = ["--env-vars", "events/local-env.json", "--parameter-overrides", f"Architecture={processor}"]
+def test_plain_sam_local_answers_a_call_without_the_local_stack(image: str, tmp_path: Path) -> None:
+    processor = Processor.of_this_machine()
+    template = build(tmp_path, processor).with_name("template.yaml")
+    options = ["--env-vars", "events/local-env.json", "--parameter-overrides", f"Architecture={processor.sam}"]
+    # sam passes credentials on to the container: it must not have the user's.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ended = subprocess.run(
         [CALLHOOKS.with_name("sam"), "local", "invoke", "JambonzNewCallFunction", "--template", template, "--event",
-         "events/jambonz/new_call.json", *options, *sam.image_options],
+         "events/jambonz/new_call.json", *options, *image_options(image)],
+        env=environment | {"HOME": str(tmp_path), "SAM_CLI_TELEMETRY": "0"},
         capture_output=True, text=True, cwd=ROOT, timeout=SECONDS, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -65,5 +65,5 @@ def test_a_stack_that_cannot_be_read_fails_the_check(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(upkeep, "stack_resources", missing)
     shown = failed(CliRunner().invoke(app, ["check-removal", "--stack", STACK]))
-    assert "cannot be read" in shown
+    assert "Stack with id callhooks-prod does not exist" in shown
     assert "does not exist" in shown

@@ -68,7 +68,7 @@ def test_at_least_two_versions_stay(client: Any) -> None:
     assert len(versions(client, "NewCall")) == 5
 
 
-def test_a_missing_permission_is_reported_with_what_was_deleted(client: Any) -> None:
+def test_a_failure_is_reported_with_what_was_deleted(client: Any) -> None:
     client.delete_function(FunctionName="Drainer")
     ended = prune()
     assert ended.exit_code == 1

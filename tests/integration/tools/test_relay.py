@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
-from callhooks_tools.local.relay import Bridge, RelayFailed, relay_to
+from callhooks_tools.local.containers import Bridge, SamLocalFailed
+from callhooks_tools.local.relay import relay_to
 
 # On Linux, every address of 127.0.0.0/8 belongs to this machine.
 GATEWAY = IPv4Address("127.0.0.9")
@@ -61,6 +64,20 @@ def test_both_directions_arrive_complete(engine: int) -> None:
         assert [sent(port, body) for body in (b"ping", LARGE)] == [b"ping", LARGE]
 
 
+def test_it_goes_on_after_a_connection_that_could_not_be_accepted(engine: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept, failures = socket.socket.accept, [OSError(errno.EMFILE, "Too many open files")]
+
+    def accept_later(listener: socket.socket) -> Any:
+        if listener.getsockname()[0] == str(GATEWAY) and failures:
+            raise failures.pop()
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", accept_later)
+    with relay_to(engine, BRIDGE) as port:
+        assert sent(port, b"ping") == b"ping"
+    assert failures == []
+
+
 class ClosedBridge(Bridge):
     """A network without any peers."""
 
@@ -81,8 +98,9 @@ def test_only_containers_and_this_machine_are_peers(address: str, is_admitted: b
 
 
 def test_it_listens_on_one_address_only(engine: int) -> None:
-    with relay_to(engine, BRIDGE) as port, pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), 5)
+    # Nothing else may listen on the same port of another address.
+    with relay_to(engine, BRIDGE) as port, socket.create_server(("127.0.0.1", port)):
+        assert sent(port, b"ping") == b"ping"
 
 
 def test_the_end_closes_the_port_and_open_connections(engine: int) -> None:
@@ -108,5 +126,5 @@ def test_a_stopped_engine_closes_the_connection() -> None:
 
 def test_a_foreign_address_is_reported() -> None:
     bridge = Bridge(IPv4Address("192.0.2.1"), IPv4Network("192.0.2.0/24"))
-    with pytest.raises(RelayFailed, match=r"Cannot listen on 192\.0\.2\.1"), relay_to(1, bridge):
+    with pytest.raises(SamLocalFailed, match=r"Cannot listen on 192\.0\.2\.1"), relay_to(1, bridge):
         pytest.fail("must not open")

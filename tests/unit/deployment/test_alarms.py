@@ -150,15 +150,6 @@ class TestAnAlarm:
         windows = [range(end - alarm["EvaluationPeriods"] + 1, end + 1) for end in counted]
         assert any(len(breaching & set(window)) >= alarm["DatapointsToAlarm"] for window in windows) is is_raised
 
-    def test_of_failed_requests_goes_off_at_the_first_one(self) -> None:
-        # The only alarm that notices a function without containers, or an action hook without an answer.
-        alarm = ALARMS["WebhooksFailedAlarm"]
-        assert (alarm["Namespace"], alarm["MetricName"], dimensions_of(alarm)) == (
-            "AWS/ApiGateway", "5xx", {"ApiId": {"Ref": "Api"}},
-        )  # fmt: skip
-        assert (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Sum", 60, 1)
-        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-
     def test_of_the_answer_time_goes_off_before_jambonz_hangs_up(self) -> None:
         alarm, limit = ALARMS["AnswerTimeAlarm"], processed_template()["Parameters"]["AnswerTimeAlarmMilliseconds"]
         assert (alarm["ExtendedStatistic"], dimensions_of(alarm)["provider"]) == ("p99", "jambonz")

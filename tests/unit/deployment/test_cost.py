@@ -89,7 +89,7 @@ def test_the_template_and_the_recordings_have_as_many_secrets_and_call_legs() ->
 
 
 class TestAStack:
-    def test_costs_no_more_than_documented_in_an_ordinary_month(self) -> None:
+    def test_costs_at_most_eight_dollars_while_idle_and_with_office_hours(self) -> None:
         assert fixed_cost(Prices()).total <= MAX_FIXED
         assert fixed_cost(Prices(), ("jambonz",), OFFICE_HOURS_A_MONTH).total <= MAX_FIXED
 

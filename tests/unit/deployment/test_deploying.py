@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.commands import environment_of_make
 from tests.processed_template import processed_template, resources
 from tests.support import ROOT
 
@@ -60,9 +61,8 @@ def make_remove(folder: Path, *variables: str, check_status: int = 0) -> tuple[l
     (folder / ".complete").touch()
     make = ["make", "--old-file", str(folder / ".complete"), "remove", f"VENV={folder}", *variables]
     code = os.pathsep.join(str(ROOT / path) for path in ("tools", "layers/callhooks"))
-    done = subprocess.run(
-        make, cwd=ROOT, env={**os.environ, "PYTHONPATH": code}, capture_output=True, text=True, check=False
-    )
+    environment = environment_of_make() | {"PYTHONPATH": code}
+    done = subprocess.run(make, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return log.read_text("utf-8").splitlines(), done.stderr
 
 

@@ -19,8 +19,9 @@ import typer
 
 from callhooks_tools.commands.send import LOCAL_ENV_FILE
 from callhooks_tools.local import sam_local
+from callhooks_tools.local.build import in_use
 from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for
-from callhooks_tools.stack.stack import ROOT, STACK_FILE, local_aws_environment
+from callhooks_tools.stack.stack import STACK_FILE, local_aws_environment
 from callhooks_tools.stack.terminal import errors, fail
 
 STOP_SECONDS = 20
@@ -100,9 +101,14 @@ def _read_event(name: str) -> str:
         return sys.stdin.read()
     path = Path(name)
     if not path.is_file():
-        found = sorted(path.parent.glob("*.json")) or sorted((ROOT / "events").glob("*/*.json"))
-        fail(f"No such event: {name}. Use one of: {', '.join(map(_shown, found))}")
-    return path.read_text("utf-8")
+        others = ", ".join(_shown(other) for other in sorted(path.parent.glob("*.json")))
+        fail(f"No such event: {name}. " + (f"Use one of: {others}" if others else "Recorded ones are events/*/*.json."))
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        fail(f"{name}: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(f"{name} is not UTF-8.")
 
 
 def _run(command: _Command) -> int:
@@ -128,6 +134,7 @@ def _run(command: _Command) -> int:
         template = sam_local.build(folder, processor)
         line = [_shown(sam_local.SAM), "local", command.name, *([command.function] if command.function else [])]
         with ExitStack() as files:
+            files.enter_context(in_use(template.parent))
             address = files.enter_context(sam_local.engine_for_containers(stack.engine, bridge))
             variables = sam_local.variables_for_containers(deployed, own, stack.engine, address, command.public_url)
             file = files.enter_context(sam_local.private_file(folder, "env-vars", json.dumps(variables)))

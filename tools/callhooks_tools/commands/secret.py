@@ -19,7 +19,6 @@ from callhooks_tools.stack.secrets import (
     secret_kinds,
 )
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.stack import StackUnknown
 from callhooks_tools.stack.terminal import console, fail
 
 MIN_SECRET_LENGTH = 8
@@ -135,10 +134,7 @@ def secret_remove(kind: KindName, *, selected: SelectedStack) -> None:
 
 def _secrets_of(kind: str, selected: SelectedStack) -> SenderSecrets:
     session, outputs = stack_in_aws(selected)
-    try:
-        return SenderSecrets.of(kind, session, outputs)
-    except StackUnknown as error:
-        fail(str(error))
+    return SenderSecrets.of(kind, session, outputs)
 
 
 def _named(kind: str) -> str:

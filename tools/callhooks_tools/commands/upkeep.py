@@ -48,7 +48,7 @@ def prune(
                 client.delete_function(FunctionName=name, Qualifier=old)
                 number += 1
     except (BotoCoreError, ClientError) as error:
-        fail(f"Deleted {number} old versions, then stopped: {explain_aws_error(error, selected.profile)}")
+        fail(f"Deleted {number} old versions, then stopped: {explain_aws_error(error, session.profile_name)}")
     console.print(f"Deleted {number} old versions of {len(published)} functions.")
 
 
@@ -84,13 +84,7 @@ def check_removal(selected: SelectedStack) -> None:
     CloudFormation cannot delete a bus that has rules: it would delete half of the stack, and stop.
     """
     session, name, _ = session_of(selected)
-    try:
-        buses = _buses(session, name)
-        rules = {bus: found for bus in buses if (found := _rules(session, bus))}
-    except (BotoCoreError, ClientError) as error:
-        fail(
-            f"The rules on the event bus of {shown(name)} cannot be read: {explain_aws_error(error, selected.profile)}"
-        )
+    rules = {bus: found for bus in _buses(session, name) if (found := _rules(session, bus))}
     if not rules:
         console.print(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
         return

@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -108,7 +108,27 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_use(build: Path) -> Iterator[None]:
+    """Protect a finished build from removal until the block ends."""
+    with _opened(build) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _remove_oldest(builds: Path) -> None:
     found = [path for path in builds.iterdir() if path.is_dir()]
     for old in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[MAX_BUILDS:]:
-        shutil.rmtree(old)
+        # `sam local` reads its build for as long as it runs.
+        with suppress(BlockingIOError), _opened(old) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old)

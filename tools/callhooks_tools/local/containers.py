@@ -6,19 +6,37 @@ import ipaddress
 import json
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from callhooks_tools.local.relay import Bridge
-
 DOCKER_SECONDS = 60
 
 
 class SamLocalFailed(Exception):
     """`sam local` cannot run. The message contains the reason and the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The network of the containers, and this machine's address in it."""
+
+    gateway: ipaddress.IPv4Address
+    network: ipaddress.IPv4Network
+
+    def admits(self, address: str) -> bool:
+        """Return whether an address belongs to this network or to this machine."""
+        if ipaddress.IPv4Address(address) in self.network:
+            return True
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

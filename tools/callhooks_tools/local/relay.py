@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 
+from callhooks_tools.local.containers import Bridge, SamLocalFailed
 from callhooks_tools.local.engine import LOOPBACK
 
 _CHUNK_BYTES = 65_536
-
-
-class RelayFailed(Exception):
-    """The relay cannot listen. The message gives the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bridge:
-    """The network of the containers, and this machine's address in it."""
-
-    gateway: IPv4Address
-    network: IPv4Network
-
-    def admits(self, address: str) -> bool:
-        """Return whether an address belongs to this network or to this machine."""
-        if IPv4Address(address) in self.network:
-            return True
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, 0))
-            except OSError:
-                return False
-        return True
+_RETRY_SECONDS = 0.05
 
 
 @contextmanager
@@ -45,12 +23,15 @@ def relay_to(port: int, bridge: Bridge) -> Iterator[int]:
     connections end with the block.
 
     Raises:
-        RelayFailed: this machine does not have the address.
+        SamLocalFailed: this machine does not have the address.
     """
     try:
         listener = socket.create_server((str(bridge.gateway), 0))
     except OSError as error:
-        raise RelayFailed(f"Cannot listen on {bridge.gateway}: {error.strerror}.") from error
+        raise SamLocalFailed(
+            f"Cannot listen on {bridge.gateway}: {error.strerror}. Docker must run on this machine, with its default "
+            "network (bridge)."
+        ) from error
     with listener:
         relay = _Relay(listener, port, bridge)
         thread = threading.Thread(target=relay.serve, name="relay")
@@ -72,26 +53,30 @@ class _Relay:
         """The sockets of all connections; `None` after the end."""
 
     def serve(self) -> None:
-        """Accept connections until the listener is shut down."""
-        with suppress(OSError):
-            while True:
+        """Accept connections until `stop`."""
+        while self._open is not None:
+            try:
                 client, (address, _) = self._listener.accept()
-                if self._bridge.admits(address):
-                    threading.Thread(target=self._forward, args=(client,), daemon=True).start()
-                else:
-                    client.close()
+            except OSError:
+                # After `stop`, or with too many open files: some of them will be closed.
+                time.sleep(_RETRY_SECONDS)
+                continue
+            if self._bridge.admits(address):
+                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+            else:
+                client.close()
 
     def stop(self) -> None:
         """Accept no more connections and end the open ones."""
-        self._listener.shutdown(socket.SHUT_RDWR)
         with self._lock:
             sockets, self._open = self._open or set(), None
             for one in sockets:
                 _shut_down(one, socket.SHUT_RDWR)
+        self._listener.shutdown(socket.SHUT_RDWR)
 
     def _forward(self, client: socket.socket) -> None:
-        # Without an engine, the client's connection is closed.
-        with client, suppress(ConnectionError), socket.create_connection((LOOPBACK, self._port)) as engine:
+        # Without an engine, or with too many open files, the client's connection is closed.
+        with client, suppress(OSError), socket.create_connection((LOOPBACK, self._port)) as engine:
             pair = {client, engine}
             with self._lock:
                 if self._open is None:

@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from callhooks_tools.local.build import shared_build
-from callhooks_tools.local.containers import Processor, SamLocalFailed
-from callhooks_tools.local.relay import Bridge, RelayFailed, relay_to
+from callhooks_tools.local.containers import Bridge, Processor, SamLocalFailed
+from callhooks_tools.local.relay import relay_to
 from callhooks_tools.local.run import LocalStackFailed, Sam
 from callhooks_tools.stack.layer_target import LayerTarget
 from callhooks_tools.stack.private_files import make_private_folder
@@ -37,6 +37,8 @@ from callhooks_tools.stack.template import read_template
 SAM = Path(sys.prefix) / "bin" / "sam"
 TEMPLATE = "sam-local.yaml"
 FUNCTION = "AWS::Serverless::Function"
+ALL_FUNCTIONS = "Parameters"
+"""The member of a file for `sam local --env-vars` with variables for all functions."""
 ENGINE_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ACCESS_KEY_ID",
@@ -148,7 +150,12 @@ def variables_for_containers(
         engine: the engine, as programs on this machine reach it.
         address: the engine's URL for containers.
         public_url: the URL of the API; empty for the host of each request.
+
+    Raises:
+        SamLocalFailed: `own` names a function that does not exist.
     """
+    if unknown := own.keys() - deployed.keys() - {ALL_FUNCTIONS}:
+        raise SamLocalFailed(f"--env-vars has variables for unknown functions: {', '.join(sorted(unknown))}")
     connection = {
         "AWS_ENDPOINT_URL": address,
         "AWS_ACCESS_KEY_ID": engine.access_key_id,
@@ -163,6 +170,7 @@ def variables_for_containers(
             **{name: value.replace(engine.endpoint_url, address) for name, value in variables.items()},
             "PUBLIC_URL": public_url,
             **connection,
+            **own.get(ALL_FUNCTIONS, {}),
             **own.get(function, {}),
         }
         for function, variables in deployed.items()
@@ -221,11 +229,8 @@ def engine_for_containers(engine: EngineAccess, bridge: Bridge | None) -> Iterat
     if bridge is None:
         yield f"http://host.docker.internal:{port}"
         return
-    try:
-        with relay_to(port, bridge) as own_port:
-            yield f"http://{bridge.gateway}:{own_port}"
-    except RelayFailed as error:
-        raise SamLocalFailed(f"{error} Docker must run on this machine, with its default network (bridge).") from error
+    with relay_to(port, bridge) as own_port:
+        yield f"http://{bridge.gateway}:{own_port}"
 
 
 def read_stack() -> LocalStack:

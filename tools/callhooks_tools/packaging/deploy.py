@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,10 @@ import yaml
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from callhooks_tools.packaging.settings import ARCHITECTURE, RUNTIME, Refused, Run, SamSettings
+from callhooks_tools.packaging.settings import ARCHITECTURE, RUNTIME, Refused, Run, SamSettings, run_program
 from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.layer_target import PLATFORMS, LayerTarget, targets_in
-from callhooks_tools.stack.stack import ROOT
+from callhooks_tools.stack.stack import ROOT, is_missing_stack
 from callhooks_tools.stack.template import read_template
 
 BUILD = Path(".aws-sam", "build")
@@ -36,7 +34,7 @@ def deployed_parameters(session: Session, stack_name: str) -> Mapping[str, str]:
     try:
         stack = session.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
     except ClientError as error:
-        if "does not exist" in error.response["Error"].get("Message", ""):
+        if is_missing_stack(error):
             return {}
         raise
     if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
@@ -58,15 +56,12 @@ def target_for(settings: SamSettings, deployed: Mapping[str, str], template: Map
         parameter = template["Parameters"][name]
         chosen[name] = settings.parameters.get(name) or deployed.get(name) or parameter["Default"]
         if chosen[name] not in parameter["AllowedValues"]:
+            supported = ", ".join(parameter["AllowedValues"])
             raise Refused(
                 f"{name} is {chosen[name]}, which this version does not support. Set it: "
-                f"make deploy PARAMETERS='{name}={parameter['Default']} ...' (or {_listed(parameter['AllowedValues'])})"
+                f"make deploy PARAMETERS='{name}={parameter['Default']} ...' (or {supported})"
             )
     return LayerTarget.of_function(chosen[RUNTIME], chosen[ARCHITECTURE])
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(values)
 
 
 def check_build(build: Path, target: LayerTarget) -> None:
@@ -78,7 +73,7 @@ def check_build(build: Path, target: LayerTarget) -> None:
     wrong = targets_in(path.name for path in build.rglob("*.so")) - {target}
     if wrong:
         raise Refused(
-            f"The layers are built for {_listed(sorted(map(str, wrong)))}, but the functions run {target}. Unset "
+            f"The layers are built for {', '.join(sorted(map(str, wrong)))}, but the functions run {target}. Unset "
             f"LAYER_PYTHON and LAYER_PLATFORM, or deploy with PARAMETERS that match them."
         )
 
@@ -133,14 +128,5 @@ def _deployed(settings: SamSettings) -> Mapping[str, str]:
         ) from error
 
 
-def main() -> None:
-    """Deploy, and exit with the status of sam."""
-    try:
-        status = deploy(sys.argv[1:], lambda command, environment: subprocess.call(command, env=environment, cwd=ROOT))
-    except Refused as refused:
-        sys.exit(f"callhooks: {refused}")
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    main()
+    run_program(deploy)

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from callhooks_tools.packaging.settings import Refused, Run, SamSettings
+from callhooks_tools.packaging.settings import Refused, Run, SamSettings, run_program
 from callhooks_tools.stack.stack import ROOT
 
 
@@ -35,14 +33,5 @@ def remove(options: Sequence[str], run: Run, root: Path = ROOT) -> int:
     return run(["sam", "delete", "--stack-name", settings.stack_name, *account, *options], os.environ)
 
 
-def main() -> None:
-    """Remove the stack, and exit with the status of sam."""
-    try:
-        status = remove(sys.argv[1:], lambda command, environment: subprocess.call(command, env=environment, cwd=ROOT))
-    except Refused as refused:
-        sys.exit(f"callhooks: {refused}")
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    main()
+    run_program(remove)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from boto3.session import Session
 
@@ -23,6 +25,15 @@ Run = Callable[[Sequence[str], Mapping[str, str]], int]
 
 class Refused(Exception):
     """The deployment or removal cannot work. The message contains the reason and the next step."""
+
+
+def run_program(program: Callable[[Sequence[str], Run], int]) -> NoReturn:
+    """Run a program with the options of this process, and exit with its status."""
+    try:
+        status = program(sys.argv[1:], lambda command, environment: subprocess.call(command, env=environment, cwd=ROOT))
+    except Refused as refused:
+        sys.exit(f"callhooks: {refused}")
+    sys.exit(status)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,11 @@ class SamSettings:
 
     @classmethod
     def of_deployment(cls, options: Sequence[str], root: Path = ROOT) -> Self:
-        """Read the options of `sam deploy`, and the settings that they do not replace."""
+        """Read the options of `sam deploy`, and the settings that they do not replace.
+
+        Raises:
+            Refused: the file of settings cannot be read.
+        """
         given = _given(options)
         environment = _environment(given, root)
         return cls._merged(given, {**_parameters(environment, "global"), **_parameters(environment, "deploy")})
@@ -51,6 +66,9 @@ class SamSettings:
 
         A region and a profile that are set only for `sam deploy` count too, but not its stack name: the environment of
         the local stack has one.
+
+        Raises:
+            Refused: the file of settings cannot be read.
         """
         given = _given(options)
         environment = _environment(given, root)
@@ -103,7 +121,14 @@ def _given(options: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _environment(given: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
-    return _table(tomllib.loads((root / given["config_file"]).read_text("utf-8")), given["config_env"])
+    path = root / given["config_file"]
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Refused(f"{path} is not TOML: {error}") from error
+    return _table(document, given["config_env"])
 
 
 def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

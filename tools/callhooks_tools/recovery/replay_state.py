@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,11 +140,7 @@ class ReplayState:
     def remove(self, positions: Sequence[ReplayPosition]) -> None:
         """Remove events that were published."""
         rows = [(position.occurred_at, position.pk, position.sk) for position in positions]
-        self._database.execute("BEGIN")
-        try:
+        # Commits at the end of the block, or rolls back.
+        with self._database:
+            self._database.execute("BEGIN")
             self._database.executemany("DELETE FROM events WHERE (occurred_at, pk, sk) = (?, ?, ?)", rows)
-            self._database.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._database.execute("ROLLBACK")
-            raise

@@ -68,7 +68,7 @@ class SelectedStack:
 def with_stack_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command with the options `--stack`, `--profile` and `--region` in place of its parameter `selected`.
 
-    An AWS error that the command does not handle ends it with one line.
+    An AWS error or an unknown stack that the command does not handle ends it with one line.
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = dict(signature.parameters)
@@ -86,6 +86,8 @@ def with_stack_options(command: Callable[..., None]) -> Callable[..., None]:
         selected = SelectedStack(stack_name or None, profile or None, region or None)
         try:
             command(**others, selected=selected)
+        except StackUnknown as error:
+            fail(str(error))
         except (BotoCoreError, ClientError) as error:
             fail(explain_aws_error(error, selected.profile or os.environ.get("AWS_PROFILE")))
 

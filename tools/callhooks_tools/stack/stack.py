@@ -244,8 +244,13 @@ def stack_status(session: Session, stack_name: str) -> str:
         raise _unreadable(session, stack_name, error) from error
 
 
+def is_missing_stack(error: BotoCoreError | ClientError) -> bool:
+    """Return whether CloudFormation says that a stack does not exist."""
+    return isinstance(error, ClientError) and "does not exist" in error.response["Error"].get("Message", "")
+
+
 def _unreadable(session: Session, stack_name: str, error: BotoCoreError | ClientError) -> StackUnknown:
-    if isinstance(error, ClientError) and "does not exist" in error.response["Error"]["Message"]:
+    if is_missing_stack(error):
         return StackUnknown(
             f"There is no stack {stack_name} in {session.region_name}. Pass its name with --stack, and its account and "
             "region with --profile and --region."

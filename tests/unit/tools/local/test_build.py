@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from callhooks_tools.local import build as builds
-from callhooks_tools.local.build import MAX_BUILDS, SOURCES, build_key, shared_build
+from callhooks_tools.local.build import MAX_BUILDS, SOURCES, build_key, in_use, shared_build
 
 from tests.support import ROOT
 
@@ -159,6 +159,18 @@ def test_only_the_latest_builds_stay(repository: Repository) -> None:
         os.utime(folders[-1], (number, number))
     repository.shared()
     assert [folder.exists() for folder in folders] == [False] * 2 + [True] * MAX_BUILDS
+
+
+def test_a_build_in_use_stays(repository: Repository) -> None:
+    used = repository.shared()
+    with in_use(used):
+        for number in range(MAX_BUILDS + 2):
+            repository.write("template.yaml", str(number))
+            repository.shared()
+            os.utime(used, (0, 0))
+        assert used.exists()
+    repository.shared()
+    assert not used.exists()
 
 
 def test_all_listed_sources_exist() -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from callhooks_tools.cli import app
 from callhooks_tools.local import sam_local
-from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for
-from callhooks_tools.local.relay import Bridge
+from callhooks_tools.local.containers import Bridge, Docker, Processor, SamLocalFailed, images_for
 from callhooks_tools.local.sam_local import (
     ENGINE_VARIABLES,
     engine_for_containers,
@@ -66,16 +65,19 @@ def test_the_template_declares_the_variables_of_the_engine_and_the_processor() -
     assert json.dumps(template()) == before
 
 
-def test_functions_get_the_local_stack_test_credentials_and_the_address_for_containers() -> None:
+def test_functions_get_the_local_stack_and_test_credentials() -> None:
     deployed = {
         "A": {"SPILL_QUEUE": "http://127.0.0.1:4566/0/spill", "SECRET": "arn", "PUBLIC_URL": "http://x"},
         "B": {},
     }
-    own = {"A": {"SECRET": "literal"}, "C": {"SECRET": "unused"}}
+    own = {"A": {"SECRET": "literal"}, "Parameters": {"SECRET": "of all", "LEVEL": "DEBUG"}}
     variables = variables_for_containers(deployed, own, ENGINE, "http://172.17.0.1:9", "http://127.0.0.1:3000")
     assert set(variables) == {"A", "B"}
     assert variables["A"]["SPILL_QUEUE"] == "http://172.17.0.1:9/0/spill"
-    assert variables["A"]["SECRET"] == "literal"
+    assert (variables["A"]["SECRET"], variables["B"]["SECRET"]) == ("literal", "of all")
+    assert {one["LEVEL"] for one in variables.values()} == {"DEBUG"}
+    with pytest.raises(SamLocalFailed, match="variables for unknown functions: C"):
+        variables_for_containers(deployed, {"C": {}}, ENGINE, "", "")
     for one in variables.values():
         assert set(ENGINE_VARIABLES) <= set(one)
         assert (one["PUBLIC_URL"], one["AWS_ENDPOINT_URL"]) == ("http://127.0.0.1:3000", "http://172.17.0.1:9")
@@ -190,7 +192,8 @@ def no_build(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("invoke NoSuchFunction", "Unknown function NoSuchFunction. Use one of: JambonzNewCallFunction, "),
         ("invoke WavixCallFunction -e events/wavix/none.json", "No such event: events/wavix/none.json. Use one of: "),
-        ("invoke WavixCallFunction -e none.json", "/wavix/ringing.json"),
+        ("invoke WavixCallFunction -e none.json", "No such event: none.json. Recorded ones are events/*/*.json."),
+        ("invoke WavixCallFunction -e docs/pictures/console-list.png", "docs/pictures/console-list.png is not UTF-8."),
         ("invoke WavixCallFunction --env-vars none.json", "none.json: No such file or directory"),
         ("invoke WavixCallFunction", "Docker does not respond: no info"),
         ("start-api --port 3001 --skip-pull-image", "Docker does not respond: no info"),

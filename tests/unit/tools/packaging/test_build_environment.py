@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.commands import environment_of_make
 from tests.support import ROOT
 
 RECIPES = {"callhooks": "build-CallhooksLayer", "call_plan": "build-CallPlanLayer"}
@@ -185,15 +186,21 @@ def test_a_recipe_without_the_rest_of_the_clone_names_the_cause(clone: Path, tmp
     assert done.stderr.startswith("callhooks: tools/build_layer.sh is missing. Build without --use-container.\n")
 
 
-def test_the_program_runs_on_the_code_of_its_clone(program: ModuleType, tmp_path: Path) -> None:
+def test_the_program_runs_on_the_code_of_its_clone(tmp_path: Path) -> None:
+    package = tmp_path / "tools" / "callhooks_tools"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "marker.py").write_text("print(__file__)\n", "utf-8")
+    shutil.copyfile(ROOT / "tools" / "build_layer.py", tmp_path / "tools" / "build_layer.py")
+    # This environment has the packages of another clone.
     done = subprocess.run(
-        [sys.executable, program.__file__ or "", "callhooks_tools.stack.layer_target"],
-        env={**os.environ, "CALLHOOKS_VENV": sys.prefix, "PYTHONPATH": str(tmp_path), "PYTHONVERBOSE": "1"},
+        [sys.executable, tmp_path / "tools" / "build_layer.py", "callhooks_tools.marker"],
+        env={**os.environ, "CALLHOOKS_VENV": sys.prefix},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert str(ROOT / "tools" / "callhooks_tools" / "stack" / "layer_target.py") in done.stderr
+    assert done.stdout.strip() == str(package / "marker.py")
 
 
 @pytest.mark.parametrize("target", ["deploy", "help", "clean"])
@@ -205,7 +212,7 @@ def test_make_refuses_a_path_with_a_space_before_it_does_anything(tmp_path: Path
     (folder / ".venv" / ".complete").touch()
     before = sorted(folder.rglob("*"))
     command = ["make", "--no-print-directory", "--old-file", ".venv/.complete", target]
-    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    made = subprocess.run(command, cwd=folder, env=environment_of_make(), capture_output=True, text=True, check=False)
     assert made.returncode != 0
     assert "make does not work in a path that contains a space. Move the clone" in made.stderr
     assert (made.stdout, sorted(folder.rglob("*"))) == ("", before)

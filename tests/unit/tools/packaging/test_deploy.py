@@ -152,7 +152,7 @@ def test_a_layer_of_the_right_target_may_be_requested_explicitly(clone: Clone, m
     assert clone.deploy("--parameter-overrides", "Architecture=x86_64") == 0
 
 
-def test_a_stack_with_a_python_that_is_no_longer_supported_is_refused_before_the_build(clone: Clone) -> None:
+def test_a_stack_with_an_unsupported_python_is_refused_before_the_build(clone: Clone) -> None:
     clone.deployed = {"PythonRuntime": "python3.11"}
     with pytest.raises(Refused, match=r"PythonRuntime is python3\.11.*PARAMETERS='PythonRuntime=python3\.13"):
         clone.deploy()

@@ -460,6 +460,8 @@ class TestFlowsInPython:
             ("def flows(): return {'sorry': []}", "flows.sorry: is defined in the plan and in its Python file"),
             ("def flows(): raise ValueError('boo')", "python: flows.py:1: ValueError: boo"),
             ("x =", "python: flows.py: SyntaxError"),
+            ("raise SystemExit", "python: flows.py:1: SystemExit: "),
+            ("def flows(): raise SystemExit(0)", "python: flows.py:1: SystemExit: 0"),
             ("", "python: flows.py: ValueError: has no function flows()"),
             ("def flows(): return []", "python: flows.py: TypeError: flows() must return a dictionary"),
         ],

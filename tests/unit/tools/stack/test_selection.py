@@ -73,8 +73,6 @@ EXPIRED = {"accessToken": "token", "expiresAt": "2026-01-01T00:00:00Z"}
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An AWS configuration without the user's own, and the folder of its session tokens."""
-    for name in ("PROFILE", "DEFAULT_PROFILE", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
     config = tmp_path / "config"
     config.write_text(CONFIG, "utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))

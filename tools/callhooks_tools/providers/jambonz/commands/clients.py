@@ -103,7 +103,8 @@ def clients_list(*, selected: SelectedStack) -> None:
     with _table(selected) as table:
         clients = table.all()
     if not clients:
-        console.print("No SIP clients. Add one with: callhooks clients add USERNAME --realm REALM")
+        add = f"callhooks clients add USERNAME --realm REALM{selected.options}"
+        console.print(f"No SIP clients. Add one with: {add}")
     for client in clients:
         expires = "" if client.expires is None else f"  expires {client.expires} s"
         application = "" if client.application_sid is None else f"  application {client.application_sid}"
@@ -120,7 +121,7 @@ def clients_remove(username: Username, realm: Realm, *, selected: SelectedStack)
     with _table(selected) as table:
         removed = table.remove(username, realm)
     if not removed:
-        fail(f"No SIP client {username}@{realm}. List the clients with: callhooks clients list")
+        fail(f"No SIP client {username}@{realm}. List the clients with: callhooks clients list{selected.options}")
     console.print(f"Removed {username}@{realm}. It can no longer register.")
 
 

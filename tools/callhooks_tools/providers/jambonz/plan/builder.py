@@ -201,7 +201,8 @@ class _Builder:
             return {}
         try:
             return _flows_of_module(self._folder / name)
-        except Exception as error:
+        # The user's code may raise anything, and sys.exit() in it must not end the check with success.
+        except (Exception, SystemExit) as error:
             first_line = f"{error}".partition("\n")[0]
             self._report(("python",), f"{name}{_line_in(error, name)}: {type(error).__name__}: {first_line}")
             # Without its flows, every reference to them would look wrong as well.
