@@ -153,7 +153,7 @@ def test_only_the_managed_policy_of_the_template_can_be_attached() -> None:
     assert [condition] == [{"ArnEquals": {"iam:PolicyARN": arn}} for arn in attached]
 
 
-def test_the_only_service_linked_role_is_that_of_custom_domains() -> None:
+def test_the_only_service_linked_role_is_for_custom_domains() -> None:
     statement = statement_of("iam:CreateServiceLinkedRole")
     service = "ops.apigateway.amazonaws.com"
     assert statement["Resource"] == f"arn:aws:iam::*:role/aws-service-role/{service}/AWSServiceRoleForAPIGateway"

@@ -82,7 +82,7 @@ class ParsedDelivery:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The key of its event."""
+        """Return the key of its event."""
         return self.item["pk"]["S"], self.item["sk"]["S"]
 
 

@@ -106,7 +106,7 @@ class Joiner:
 
     @property
     def incomplete(self) -> list[Recovered]:
-        """The deliveries with missing parts."""
+        """Return the deliveries with missing parts."""
         return [
             Recovered(
                 event,

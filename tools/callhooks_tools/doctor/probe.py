@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def document(self) -> object:
-        """The body as JSON, or `None` if it is not JSON."""
+        """Return the body as JSON, or `None` if it is not JSON."""
         try:
             document: object = json.loads(self.text)
         except ValueError:
@@ -66,7 +66,7 @@ class Answer:
 
     @property
     def detail(self) -> str:
-        """The detail of a problem document from callhooks; empty if something else answered."""
+        """Return the detail of a problem document from callhooks; empty if something else answered."""
         document = self.document
         is_ours = "application/problem+json" in self.headers.get("content-type", "")
         return str(document.get("detail", "")) if is_ours and isinstance(document, dict) else ""
@@ -85,12 +85,12 @@ class TestDelivery:
 
     @property
     def name(self) -> str:
-        """The provider and the kind of delivery."""
+        """Return the provider and the kind of delivery."""
         return f"{self.provider.title} {self.sample.title}"
 
     @property
     def function(self) -> str:
-        """The function that receives it, by its name in the template."""
+        """Return the function that receives it, by its name in the template."""
         route = self.provider.route_of(self.sample.request.path)
         if route is None:
             raise LookupError(f"{self.name} matches no route of its provider")
@@ -98,13 +98,13 @@ class TestDelivery:
 
     @property
     def redacted_path(self) -> str:
-        """Its path, with a placeholder for the token."""
+        """Return its path, with a placeholder for the token."""
         has_token = any(secret.is_in_url for secret in self.provider.secrets)
         return f"{self.sample.request.path}{'/<token>' if has_token else ''}"
 
     @property
     def pk(self) -> str:
-        """The partition key of its call."""
+        """Return the partition key of its call."""
         return partition_key(self.provider.name, self.call_id)
 
     @classmethod
@@ -152,17 +152,17 @@ class Probe:
 
     @property
     def call_id(self) -> str:
-        """The call id of all valid test deliveries."""
+        """Return the call id of all valid test deliveries."""
         return f"{TEST_SENDER}-{self.run_id}"
 
     @property
     def rejected_call_id(self) -> str:
-        """The call id of all test deliveries that must be rejected."""
+        """Return the call id of all test deliveries that must be rejected."""
         return f"{self.call_id}-refused"
 
     @property
     def table(self) -> DynamoDBClient:
-        """The events table."""
+        """Return the events table."""
         if self._table is None:
             self._table = self.deployment.session.client("dynamodb", config=IMPATIENT)
         return self._table

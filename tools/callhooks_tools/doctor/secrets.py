@@ -47,22 +47,22 @@ class SecretShape:
 
     @property
     def secret(self) -> Secret:
-        """The secret itself."""
+        """Return the secret itself."""
         return self.kind.secret
 
     @property
     def name(self) -> str:
-        """Its name in the template."""
+        """Return its name in the template."""
         return self.secret.logical_id
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The required members."""
+        """Return the required members."""
         return (*self.secret.fixed, *([self.secret.member] if self.secret.member else []))
 
     @property
     def example(self) -> str:
-        """A valid value with a placeholder for the secret."""
+        """Return a valid value with a placeholder for the secret."""
         if self.secret.member is None:
             return json.dumps({self.secret.further: ["..."]})
         return json.dumps({**dict.fromkeys(self.secret.fixed, self.owner), self.secret.member: "..."})
@@ -93,7 +93,7 @@ class KnownSecrets:
 
     @property
     def console(self) -> ConsoleAccess | None:
-        """The user name and password of the call log, or `None` if its secret cannot be used."""
+        """Return the user name and password of the call log, or `None` if its secret cannot be used."""
         value = self.values.get(CONSOLE_SECRET)
         return None if value is None else ConsoleAccess.model_validate(value)
 

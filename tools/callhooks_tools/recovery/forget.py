@@ -199,17 +199,17 @@ class SearchResult:
 
     @property
     def number_of_legs(self) -> int:
-        """The number of legs that do not contain the number themselves."""
+        """Return the number of legs that do not contain the number themselves."""
         return sum(map(len, self.legs))
 
     @property
     def removals(self) -> int:
-        """The number of removals; a call with all its events counts as one."""
+        """Return the number of removals; a call with all its events counts as one."""
         return len(self.calls) + self.number_of_legs + len(self.events_without_call) + len(self.quarantined)
 
     @property
     def total(self) -> int:
-        """The number of removals and redactions."""
+        """Return the number of removals and redactions."""
         return self.removals + len(self.answers)
 
 

@@ -44,7 +44,7 @@ class QuarantinedDelivery:
 
     @property
     def key(self) -> Item:
-        """Its key in the table."""
+        """Return its key in the table."""
         return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
 
 

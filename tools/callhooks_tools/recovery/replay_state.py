@@ -114,7 +114,7 @@ class ReplayState:
 
     @property
     def left(self) -> int:
-        """The number of events that are left."""
+        """Return the number of events that are left."""
         (number,) = self._database.execute("SELECT count(*) FROM events").fetchone()
         return int(number)
 

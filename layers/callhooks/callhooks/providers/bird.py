@@ -181,12 +181,12 @@ class Party(Document):
 
     @property
     def identifier(self) -> str | None:
-        """The number, or another identifier of the contact."""
+        """Return the number, or another identifier of the contact."""
         return (self.number or PhoneNumber()).number or (self.contact or Contact()).identifier_value
 
     @property
     def name(self) -> str | None:
-        """The caller id name of the number."""
+        """Return the caller id name of the number."""
         return (self.number or PhoneNumber()).caller_id_name
 
 

@@ -61,7 +61,7 @@ class Secret:
 
     @property
     def variable(self) -> str:
-        """The environment variable with the secret's ARN, or with its value for `sam local`."""
+        """Return the environment variable with the secret's ARN, or with its value for `sam local`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.logical_id).upper()
 
 
@@ -93,7 +93,7 @@ class Route:
 
     @property
     def fixed_path(self) -> str:
-        """The path up to its first parameter."""
+        """Return the path up to its first parameter."""
         return self.path.partition("/{")[0]
 
 

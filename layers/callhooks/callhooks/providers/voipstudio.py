@@ -70,7 +70,7 @@ class VoipstudioEvent(Document):
 
     @property
     def kind(self) -> Kind:
-        """The kind of the event."""
+        """Return the kind of the event."""
         return KIND_OF_EVENT_NAME.get((self.event_name or "").lower(), Kind.OTHER)
 
 

@@ -92,12 +92,12 @@ class WavixEvent(Document):
 
     @property
     def id_of_call(self) -> str | None:
-        """The call's id. `uuid` is deprecated in favour of `id`; older generations have only `uuid`."""
+        """Return the call's id. `uuid` is deprecated in favour of `id`; older generations have only `uuid`."""
         return self.call_id or self.id or self.uuid
 
     @property
     def name(self) -> str | None:
-        """The event type; `post-call` for the event without one."""
+        """Return the event type; `post-call` for the event without one."""
         is_post_call = bool(self.disposition) or self.charge is not None
         return self.event_type or (POST_CALL if is_post_call else self.event) or None
 

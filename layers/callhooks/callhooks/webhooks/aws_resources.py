@@ -56,19 +56,19 @@ class AwsResources:
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
-        """A DynamoDB client for a waiting caller."""
+        """Return a DynamoDB client for a waiting caller."""
         from callhooks.runtime.aws_clients import dynamodb_client  # noqa: PLC0415
 
         return dynamodb_client()
 
     @cached_property
     def store(self) -> EventStore:
-        """The events table."""
+        """Return the events table."""
         return event_store(self.dynamodb, self._events_table)
 
     @cached_property
     def writer(self) -> EventWriter:
-        """The writer of events."""
+        """Return the writer of events."""
         from callhooks.events.event_writer import EventWriter  # noqa: PLC0415
         from callhooks.events.spill_queue import SpillQueue  # noqa: PLC0415
         from callhooks.runtime.aws_clients import queue_client  # noqa: PLC0415

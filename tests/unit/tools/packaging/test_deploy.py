@@ -194,24 +194,6 @@ def test_a_failed_build_is_not_deployed(clone: Clone) -> None:
     assert clone.commands == [["sam", "build"]]
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ([], ("callhooks", None, None)),
-        (["--config-env", "prod"], ("callhooks-prod", "eu-west-1", "operations")),
-        (["--config-env", "prod", "--stack-name", "mine", "--region", "us-east-2", "--profile", "own"],
-         ("mine", "us-east-2", "own")),
-        (["--stack-name=mine", "--no-confirm-changeset", "--tags", "a=b c=d"], ("mine", None, None)),
-        (["--config-env", "new"], (None, None, None)),
-    ],
-)  # fmt: skip
-def test_the_stack_is_the_one_that_sam_deploys(
-    clone: Clone, options: list[str], expected: tuple[str | None, ...]
-) -> None:
-    settings = SamSettings.of_deployment(options, clone.root)
-    assert (settings.stack_name, settings.region, settings.profile) == expected
-
-
 def stack_in(status: str) -> dict[str, Any]:
     parameters = [{"ParameterKey": "Architecture", "ParameterValue": "x86_64"}]
     stack = {"StackName": "callhooks", "StackStatus": status, "CreationTime": 0, "Parameters": parameters}

@@ -67,7 +67,7 @@ class BirdSubscription(Document):
 
     @property
     def filters(self) -> frozenset[tuple[str, str]]:
-        """The conditions as pairs of key and value, unordered."""
+        """Return the conditions as pairs of key and value, unordered."""
         return frozenset((condition.key or "", condition.value or "") for condition in self.event_filters or ())
 
 

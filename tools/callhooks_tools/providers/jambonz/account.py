@@ -26,7 +26,7 @@ class JambonzApplication(Document):
 
     @property
     def call_url(self) -> str:
-        """The URL that answers its calls; empty if there is no call hook."""
+        """Return the URL that answers its calls; empty if there is no call hook."""
         url = (self.call_hook or {}).get("url")
         return url if isinstance(url, str) else ""
 

@@ -63,7 +63,7 @@ class ActionHook:
 
     @property
     def initial_call_sid(self) -> str | None:
-        """The call SID of the first webhook; for a dialled leg, the call SID of its parent."""
+        """Return the call SID of the first webhook; for a dialled leg, the call SID of its parent."""
         return self.call.parent_call_sid or self.call.call_sid
 
 

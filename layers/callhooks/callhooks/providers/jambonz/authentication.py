@@ -42,7 +42,7 @@ class Signature(NamedTuple):
 
     @property
     def signed_at(self) -> datetime:
-        """The sender's clock at signing; retries repeat it."""
+        """Return the sender's clock at signing; retries repeat it."""
         return datetime.fromtimestamp(int(self.timestamp), UTC)
 
 

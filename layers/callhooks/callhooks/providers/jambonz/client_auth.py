@@ -92,7 +92,7 @@ class ClientAttempt(Document):
 
     @property
     def nonce_count(self) -> NonceCount | None:
-        """The nonce and count, which may be used once; `None` if the response does not cover a count."""
+        """Return the nonce and count, which may be used once; `None` if the response does not cover a count."""
         return NonceCount(self.username, self.realm, self.nonce, self.nc or "") if self.cnonce else None
 
     def header(self, name: str) -> str | None:

@@ -179,7 +179,7 @@ class EventHook(CallInfo):
 
     @property
     def defining_member(self) -> str | None:
-        """The member that determines the kind of a hook without a word."""
+        """Return the member that determines the kind of a hook without a word."""
         if self.call_sid is None:
             return None
         members = {**(self.model_extra or {}), **vars(self)}
@@ -187,7 +187,7 @@ class EventHook(CallInfo):
 
     @property
     def call(self) -> CallInfo:
-        """The call; empty for a vendor's event, whose members can have the same names."""
+        """Return the call; empty for a vendor's event, whose members can have the same names."""
         return CallInfo() if self.word and self.call_sid is None else self
 
 

@@ -43,7 +43,7 @@ class CallInfo(Document, defer_build=True):
 
     @property
     def shown_caller_name(self) -> str:
-        """The caller's name without SIP's quotes."""
+        """Return the caller's name without SIP's quotes."""
         return (self.caller_name or "").strip().strip('"')
 
 
