@@ -109,7 +109,8 @@ def main() -> None:
     """Print every finding, and fail if there are any."""
     patterns = (*CHECKED, *(f":!{path}" for path in SKIPPED))
     files = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=ROOT, text=True)
-    findings = [(name, one) for name in sorted(set(files.splitlines())) for one in find_in_file(ROOT / name)]
+    names = sorted({name for name in files.splitlines() if (ROOT / name).exists()})  # git also lists deleted files
+    findings = [(name, one) for name in names for one in find_in_file(ROOT / name)]
     for name, (line, phrase, suggestion) in findings:
         console.print(f'{name}:{line}: "{phrase}": write {suggestion}', soft_wrap=True, markup=False, highlight=False)
     raise typer.Exit(bool(findings))
