@@ -8,7 +8,7 @@ import boto3
 import pytest
 from callhooks_tools.cli import app
 from callhooks_tools.commands import upkeep as module
-from callhooks_tools.stack.stack import StackResource
+from callhooks_tools.stack.stack import StackResource, StackUnknown
 from callhooks_tools.stack.template import ALIAS
 from typer.testing import CliRunner, Result
 
@@ -80,3 +80,16 @@ def test_nothing_is_deleted_during_an_update(client: Any, monkeypatch: pytest.Mo
     ended = prune()
     assert (ended.exit_code, len(versions(client, "NewCall"))) == (1, 5)
     assert "The stack is UPDATE_IN_PROGRESS." in ended.output
+
+
+def test_a_stack_that_can_no_longer_be_read_ends_the_command_in_one_line(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> str:
+        raise StackUnknown("Cannot read the stack callhooks: Rate exceeded")
+
+    monkeypatch.setattr(module, "stack_status", unknown)
+    ended = prune()
+    assert (ended.exit_code, ended.output) == (1, "Cannot read the stack callhooks: Rate exceeded\n")
+    assert isinstance(ended.exception, SystemExit)
+    assert len(versions(client, "NewCall")) == 5
