@@ -24,6 +24,8 @@ from callhooks_tools.stack.stack import LocalStack
 from tests.support import EVENTS, ROOT
 
 START_SECONDS = 180
+# The engine extracts the layers for each container. After many of them, a slow disk needs half a minute to delete them.
+STOP_SECONDS = 180
 CALLHOOKS = Path(sys.prefix) / "bin" / "callhooks"
 
 
@@ -94,7 +96,7 @@ class RunningStack:
             cwd=ROOT,
         )
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = STOP_SECONDS) -> int:
         """Stop the process if it still runs, and return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(seconds)
