@@ -22,9 +22,11 @@ from tests.support import ROOT
 PAGE = load_page(ROOT / "functions" / "call_log" / "page")
 NOW = DAY + timedelta(hours=14, minutes=20)
 SCREENSHOTS = ROOT / ".local" / "screenshots"
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The headless shell has the same engine, and takes less than half the CPU time.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MISSING = (
-    "No Chromium found. Install it (`apt-get install chromium`), or set CHROMIUM to the path of Chromium or Chrome."
+    "No Chromium found. Install it (`apt-get install chromium-headless-shell`), or set CHROMIUM to the path of Chromium "
+    "or Chrome."
 )
 OTHER_HOST = "console.localhost"
 """Chromium resolves it to 127.0.0.1 and trusts it without TLS; for the page it is not the local stack's address."""
