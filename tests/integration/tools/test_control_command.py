@@ -144,8 +144,13 @@ class TestTransfer:
         assert message == "VoIPstudio rejected the request (422): dst: nobody is not valid for ...\n"
 
 
+def test_an_ended_call_of_jambonz_is_marked(command: Command, apis: Apis) -> None:
+    apis.jambonz.calls["another"] = jambonz.a_call("another", "busy")
+    assert [call["ended"] for call in read(command("calls", "jambonz"))] == [False, True]
+
+
 class TestHangup:
-    @pytest.mark.parametrize("call", [VOIPSTUDIO, WAVIX, JAMBONZ], ids=["voipstudio", "wavix", "jambonz"])
+    @pytest.mark.parametrize("call", [VOIPSTUDIO, WAVIX], ids=["voipstudio", "wavix"])
     def test_ends_a_call(self, call: tuple[str, str], command: Command, apis: Apis) -> None:
         provider, _ = call
         assert done(command("hangup", *call)).endswith(" accepted the request to end the call.\n")
@@ -153,6 +158,30 @@ class TestHangup:
         message = failed(command("hangup", *call))
         assert "has no active call with this id: the call is over, or the id is not one of this account" in message
         assert "(404)" in message
+
+    def test_of_jambonz_ends_an_unanswered_call(self, command: Command, apis: Apis) -> None:
+        apis.jambonz.placed("ringing", is_answered=False)
+        assert done(command("hangup", *JAMBONZ)) == "jambonz accepted the request to end the call.\n"
+        assert apis.jambonz.calls[jambonz.CALL_SID]["call_status"] == "no-answer"
+        assert failed(command("hangup", *JAMBONZ)) == (
+            "jambonz has no active call with this id: the call is over, or the id is not one of this account: "
+            "its status is no-answer\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("transfer", *JAMBONZ, HOOK), ("record", *JAMBONZ, "pause", "--cloud"), ("hangup", *JAMBONZ)],
+    ids=["transfer", "record", "hangup"],
+)
+def test_a_jambonz_call_without_a_session_is_reported_as_over(
+    arguments: tuple[str, ...], command: Command, apis: Apis
+) -> None:
+    apis.jambonz.sessions.clear()
+    assert failed(command(*arguments)) == (
+        "jambonz has no active call with this id: the call is over, or the id is not one of this account (422): "
+        f"call session is gone for call_sid {jambonz.CALL_SID}\n"
+    )
 
 
 class TestAnswer:
@@ -166,10 +195,21 @@ class TestAnswer:
 
 
 class TestRecord:
-    @pytest.mark.parametrize("action", ["stop", "pause", "resume"])
-    def test_of_jambonz_sends_the_action(self, action: str, command: Command, apis: Apis) -> None:
-        assert done(command("record", *JAMBONZ, action)) == f"jambonz accepted the request to {action} the recording.\n"
-        assert apis.jambonz.updates == [{"record": {"action": f"{action}CallRecording"}}]
+    @pytest.mark.parametrize("action", ["start", "stop", "pause", "resume"])
+    @pytest.mark.parametrize(
+        ("options", "members"),
+        [
+            (("--siprec", "sip:rec@a.example.com"), {"siprecServerURL": "sip:rec@a.example.com"}),
+            (("--cloud",), {"type": "cloud"}),
+        ],
+        ids=["siprec", "cloud"],
+    )
+    def test_of_jambonz_names_the_recording(
+        self, options: tuple[str, ...], members: dict[str, str], action: str, command: Command, apis: Apis
+    ) -> None:
+        output = done(command("record", *JAMBONZ, action, *options))
+        assert output == f"jambonz accepted the request to {action} the recording.\n"
+        assert apis.jambonz.updates == [{"record": {"action": f"{action}CallRecording", **members}}]
 
     def test_of_jambonz_starts_with_a_recording_server(self, command: Command, apis: Apis) -> None:
         done(command("record", *JAMBONZ, "start", "--siprec", "sip:rec@a.example.com", "--recording-id", "r-1"))
@@ -243,7 +283,10 @@ UNSUPPORTED: list[tuple[tuple[str, ...], str]] = [
     (("hangup", *BIRD), "Bird's API does not document how to end a call"),
     *((("answer", *call), "answer") for call in (VOIPSTUDIO, JAMBONZ)),
     *((("record", *call, "stop"), "record") for call in (VOIPSTUDIO, WAVIX, BIRD)),
-    (("record", *JAMBONZ, "start"), "--siprec"),
+    *((("record", *JAMBONZ, action), "--siprec") for action in ("start", "stop", "pause", "resume")),
+    (("record", *JAMBONZ, "stop", "--siprec", ""), "--cloud"),
+    (("record", *JAMBONZ, "stop", "--siprec", "sip:rec@a.example.com", "--cloud"), "--cloud"),
+    (("record", *JAMBONZ, "start", "--cloud", "--recording-id", "r-1"), "--recording-id only with --siprec"),
     *((("cdr", *call), "has no call detail records") for call in (BIRD, JAMBONZ)),
     *((("recordings", *call), "does not list recordings") for call in (BIRD, JAMBONZ)),
     (("show", *WAVIX, "--channel", "1"), "Only bird supports --channel.\n"),

@@ -122,6 +122,8 @@ class TestTemporaryFailure:
             client.get("/things/1")
         assert str(failed.value) == "Things is unavailable (503): Maintenance"
         assert (len(api.requests), pauses) == (4, list(PAUSES))
+        # A read changes nothing.
+        assert not failed.value.maybe_done
 
     def test_is_followed_by_a_pause_with_jitter(self, api: ThingsApi, pauses: list[float]) -> None:
         api.faults = [503, 503]
@@ -206,6 +208,17 @@ BAD_RESPONSES: list[tuple[Reply, type[ControlFailed], str]] = [
     ),
     (Reply(400, {"msg": "invalid mute_status"}), RequestRejected, "rejected the request (400): invalid mute_status"),
     (Reply(480, {"msg": "no servers"}), RequestRejected, "rejected the request (480): no servers"),
+    (
+        Reply(422, content=b"call session is gone", content_type="text/html; charset=utf-8"),
+        RequestRejected,
+        "rejected the request (422): call session is gone",
+    ),
+    (
+        Reply(400, content=b"No\xff \x1b[2J", content_type="text/plain"),
+        RequestRejected,
+        "rejected the request (400): No\ufffd  [2J",
+    ),
+    (Reply(409, content=b"no", content_type="application/pdf"), RequestRejected, "rejected the request (409)"),
     (Reply(409, content=b"<html>no</html>", content_type=HTML_TYPE), RequestRejected, "rejected the request (409)"),
     (Reply(200, {"success": False, "message": "No"}), RequestRejected, "rejected the request (200): No"),
     (Reply(500, {"message": "Oops"}), Unexpected, f"{UNEXPECTED} (500): Oops"),

@@ -17,6 +17,7 @@ from tests.support import PASSWORD, USERNAME
 
 CALL_URL = "https://hooks.example.com/webhooks/call#rc=2&rp=ct,5xx"
 STATUS_URL = "https://hooks.example.com/webhooks/call/events#rc=2&rp=ct,5xx"
+SID = "3bac2dca-0a1b-4b9e-8e1f-5d2c4b6a7e80"
 HOOKS = {
     "call_hook": {"url": CALL_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
     "call_status_hook": {"url": STATUS_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
@@ -36,15 +37,16 @@ def command(stack: CommandStack, api: JambonzApi) -> Command:
 
 class TestApplication:
     def test_is_created_with_both_hooks(self, command: Command, api: JambonzApi) -> None:
-        assert done(command("application", "--yes")) == (
-            "Created application callhooks (app-1). Now assign your phone numbers to it in jambonz's portal.\n"
+        output = done(command("application", "--yes"))
+        ((sid, created),) = api.applications.items()
+        assert output == (
+            f"Created application callhooks ({sid}). Now assign your phone numbers to it in jambonz's portal.\n"
         )
-        created = {"application_sid": "app-1", "name": "callhooks", "account_sid": ACCOUNT, **HOOKS}
-        assert api.applications == {"app-1": created}
+        assert created == {"application_sid": sid, "name": "callhooks", "account_sid": ACCOUNT, **HOOKS}
 
     def test_that_exists_keeps_its_other_settings(self, command: Command, api: JambonzApi) -> None:
-        api.applications["app-7"] = {
-            "application_sid": "app-7",
+        api.applications[SID] = {
+            "application_sid": SID,
             "name": "reception",
             "account_sid": ACCOUNT,
             "call_hook": {"webhook_sid": "hook-1", "url": "https://old.example.com", "method": "GET"},
@@ -56,11 +58,20 @@ class TestApplication:
         assert output.endswith(
             "Updated application reception. Its calls are now answered at https://hooks.example.com/webhooks/call\n"
         )
-        changed = api.applications["app-7"]
+        changed = api.applications[SID]
         assert changed["call_hook"] == {"webhook_sid": "hook-1", **HOOKS["call_hook"]}
         assert changed["call_status_hook"] == {"webhook_sid": "a-new-one", **HOOKS["call_status_hook"]}
         assert changed["messaging_hook"]["url"] == "https://sms.example.com"
         assert (changed["speech_synthesis_vendor"], changed["name"]) == ("google", "reception")
+        assert set(api.requests[-1].body) == {"name", "call_hook", "call_status_hook"}
+
+    def test_that_already_has_both_hooks_can_be_updated_again(self, command: Command, api: JambonzApi) -> None:
+        old = {"url": "https://old.example.com", "method": "POST"}
+        hooks = {name: {"webhook_sid": f"sid-of-{name}", **old} for name in HOOKS}
+        api.applications[SID] = {"application_sid": SID, "name": "callhooks", "account_sid": ACCOUNT, **hooks}
+        done(command("application", "--yes"))
+        changed = api.applications[SID]
+        assert {name: changed[name] for name in HOOKS} == {name: {**hooks[name], **HOOKS[name]} for name in HOOKS}
 
     def test_is_created_only_after_confirmation(self, command: Command, api: JambonzApi) -> None:
         message = failed(command("application"))
@@ -77,7 +88,7 @@ class TestApplication:
             ({"webhook_sid": "hook-1"}, "none"),
         ]
         for call_hook, old in hooks:
-            api.applications["app-7"] = {"application_sid": "app-7", "name": "callhooks", "call_hook": call_hook}
+            api.applications[SID] = {"application_sid": SID, "name": "callhooks", "call_hook": call_hook}
             message = failed(command("application"))
             assert message.startswith(f"Change its call hook from {old} to https://hooks.example.com/webhooks/call? ")
             assert "s3cret" not in message
@@ -101,7 +112,8 @@ class TestApplication:
     ) -> None:
         stack.move_to("http://127.0.0.1:8080")
         done(command("application", "--yes"))
-        assert api.applications["app-1"]["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
+        (application,) = api.applications.values()
+        assert application["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
 
     def test_is_not_created_if_jambonz_rejects_it(self, command: Command, api: JambonzApi) -> None:
         api.faults = [Reply(200, []), Reply(422, {"msg": f"{PASSWORD} is no good for {CALL_URL}"})]
@@ -124,7 +136,7 @@ class TestWebhookSecret:
         assert SenderSecrets.of("jambonz", boto3.session.Session(), OUTPUTS).read() == before
 
     def test_needs_a_key_with_permission(self, command: Command) -> None:
-        message = failed(command("webhook-secret", JAMBONZ_ACCOUNT_SID="another"))
+        message = failed(command("webhook-secret", JAMBONZ_ACCOUNT_SID=SID))
         assert message == (
             "jambonz rejected the API key for this request (403): insufficient permissions. "
             "Check the key and its permissions: docs/control.md#keys\n"

@@ -120,16 +120,18 @@ def answer(
 @control_app.command(
     "record", help=f"Start, stop, pause or resume the recording of a call in progress ({_providers_with('record')})."
 )
-def record(
+def record(  # noqa: PLR0913, PLR0917 - one parameter for each option
     provider: ProviderName,
     call_id: CallId,
     action: Annotated[RecordingAction, typer.Argument(help="What to do with the recording.")],
     siprec: Annotated[str | None, typer.Option("--siprec", metavar="URI", help=_option_help("--siprec"))] = None,
+    cloud: Annotated[bool, typer.Option("--cloud", help=_option_help("--cloud"))] = False,
     recording_id: Annotated[str | None, typer.Option("--recording-id", help=_option_help("--recording-id"))] = None,
 ) -> None:
     """Start, stop, pause or resume the recording of a call in progress."""
+    request = CallRequest(call_id, siprec=siprec, cloud=cloud, recording_id=recording_id)
     with provider_failures(maybe_done=_check_hint(provider, call_id)):
-        CONTROLS[provider].record(CallRequest(call_id, siprec=siprec, recording_id=recording_id), action)
+        CONTROLS[provider].record(request, action)
     console.print(f"{CONTROLS[provider].title} accepted the request to {action} the recording.")
 
 

@@ -38,6 +38,7 @@ class CallRequest:
     from_: str | None = None
     record: bool = False
     siprec: str | None = None
+    cloud: bool = False
     recording_id: str | None = None
     download: Path | None = None
     wait: float = 0

@@ -1,7 +1,8 @@
-"""Client for jambonz calls in progress.
+"""Client for the calls of a jambonz account.
 
-Written from the API server of 0.9 (`validateUpdateCall`) and jambonz-python-sdk 0.4. An update has one member. 202
-means that the update is accepted but not yet made.
+Written from the API server (`validateUpdateCall`) and the feature server (`updateCall`) of 0.9. An update has one
+member. 202 means that the update is accepted but not yet made. jambonz forgets a call an hour after its answer or end,
+whichever comes last, and then answers 404.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, Unpack
 
+import httpx
 from callhooks.providers.payload import Document, Identifier, JsonObject, OptionalInt, OptionalStr
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from callhooks_tools.providers.rest.client import ProviderClient, not_found_as_call_is_over
 from callhooks_tools.providers.rest.configuration import base_url, checked_id, required
-from callhooks_tools.providers.rest.errors import NotConfigured
+from callhooks_tools.providers.rest.errors import CallIsOver, NotConfigured, RequestRejected
 from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "jambonz"
@@ -29,6 +31,10 @@ API_URL_HINT = (
     "Set it to the address of jambonz's REST API, without /v1. "
     "Webhooks have it in api_base_url, if your platform sends it"
 )
+ENDED = frozenset({"completed", "failed", "busy", "no-answer"})
+UNANSWERED = frozenset({"trying", "ringing", "early-media"})
+INCOMPATIBLE = "call state is incompatible"
+"""Part of the feature server's message if a call is answered and should not be, or the other way round."""
 
 
 class RecordAction(StrEnum):
@@ -42,7 +48,11 @@ class RecordAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HookTarget:
-    """Webhook that supplies a call's next verbs. Without a user name, jambonz sends the application's credentials."""
+    """Webhook that supplies a call's next verbs.
+
+    jambonz 0.9 sends the credentials of the application's call hook to every http and https URL, and those given here
+    only to a WebSocket URL.
+    """
 
     url: str
     username: str | None = None
@@ -50,7 +60,7 @@ class HookTarget:
 
 
 class JambonzCall(Document):
-    """Call in progress. `duration` is in seconds."""
+    """Call in progress, or one that ended up to an hour ago. `duration` is in seconds."""
 
     call_sid: Identifier = None
     direction: OptionalStr = None
@@ -63,6 +73,16 @@ class JambonzCall(Document):
     parent_call_sid: OptionalStr = None
     application_sid: OptionalStr = None
     customer_data: JsonObject = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ended(self) -> bool:
+        """True if the call is over."""
+        return self.call_status in ENDED
+
+
+class _WrongState(RequestRejected):
+    """The call is answered and should not be, or the other way round."""
 
 
 class JambonzControl(ProviderClient):
@@ -89,9 +109,10 @@ class JambonzControl(ProviderClient):
         return self._rest.model(JambonzCall, document, needs="call_sid")
 
     def list_calls(self) -> list[JambonzCall]:
-        """Return the calls in progress."""
+        """Return the calls in progress, and those that ended up to an hour ago."""
         rows = self._rest.objects(self._rest.get(self._calls), "calls")
-        return [self._rest.model(JambonzCall, row, needs="call_sid") for row in rows]
+        # Until jambonz cleans up, an empty object takes the place of each call whose data has expired.
+        return [self._rest.model(JambonzCall, row, needs="call_sid") for row in rows if row]
 
     def transfer(self, call_sid: str, hook: HookTarget) -> None:
         """Transfer a call to a hook, which supplies its verbs from then on."""
@@ -102,8 +123,26 @@ class JambonzControl(ProviderClient):
         self._update(call_sid, {"call_hook": target})
 
     def hang_up(self, call_sid: str) -> None:
-        """End a call."""
-        self._update(call_sid, {"call_status": "completed"})
+        """End a call, whether it is answered or not. A dialled leg ends together with the call that dialled it.
+
+        Raises:
+            CallIsOver: the call is over.
+            RequestRejected: the call is neither answered nor ringing, for example because it is only being set up.
+        """
+        call = self.get(call_sid)
+        if call.ended:
+            raise CallIsOver(PROVIDER, message=f"its status is {call.call_status}")
+        statuses = ("no-answer", "completed") if call.call_status in UNANSWERED else ("completed", "no-answer")
+        # The call may have been answered since, or its status may be that of a transfer's new leg.
+        try:
+            self._update(call_sid, {"call_status": statuses[0]})
+        except _WrongState:
+            try:
+                self._update(call_sid, {"call_status": statuses[1]})
+            except _WrongState as rejected:
+                if self.get(call_sid).ended:
+                    raise CallIsOver(PROVIDER, status=rejected.status, message=rejected.message) from None
+                raise
 
     def mute(self, call_sid: str, *, muted: bool) -> None:
         """Mute or unmute the caller."""
@@ -114,17 +153,25 @@ class JambonzControl(ProviderClient):
         self._update(call_sid, {"whisper": dict(verb)})
 
     def record(
-        self, call_sid: str, action: RecordAction, *, siprec_url: str | None = None, recording_id: str | None = None
+        self,
+        call_sid: str,
+        action: RecordAction,
+        *,
+        siprec_url: str | None = None,
+        recording_id: str | None = None,
+        cloud: bool = False,
     ) -> None:
-        """Start, stop, pause or resume the recording of a call by SIPREC.
+        """Start, stop, pause or resume the recording of a call.
 
-        `siprec_url` is the SIP URI of the recording server. jambonz 0.9 requires it to start a recording.
+        `siprec_url` is the SIP URI of the recording server. jambonz 0.9 requires it for every action, unless the
+        recording is one of its own (`cloud`), in the storage of the account.
 
         Raises:
             CallIsOver: the call is over.
-            RequestRejected: for example, a start without `siprec_url`.
+            RequestRejected: for example, neither `siprec_url` nor `cloud`.
         """
-        options = {"siprecServerURL": siprec_url, "recordingID": recording_id}
+        kind = "cloud" if cloud else None
+        options = {"type": kind, "siprecServerURL": siprec_url, "recordingID": recording_id}
         given = {name: value for name, value in options.items() if value is not None}
         self._update(call_sid, {"record": {"action": action.value, **given}})
 
@@ -138,7 +185,14 @@ class JambonzControl(ProviderClient):
     def _update(self, call_sid: str, update: dict[str, object]) -> None:
         with not_found_as_call_is_over():
             # A retry would play a whisper twice.
-            self._rest.put(self._call(call_sid), update, idempotent=False)
+            try:
+                self._rest.put(self._call(call_sid), update, idempotent=False)
+            except RequestRejected as rejected:
+                if rejected.status != httpx.codes.UNPROCESSABLE_ENTITY:
+                    raise
+                # The feature server's only other 422 is for a call that it no longer has.
+                kind = _WrongState if INCOMPATIBLE in rejected.message else CallIsOver
+                raise kind(PROVIDER, status=rejected.status, message=rejected.message) from None
 
 
 def jambonz_rest(environ: Mapping[str, str], *, confidential: str = "", **options: Unpack[RestOptions]) -> RestClient:

@@ -18,10 +18,15 @@ class JambonzCalls(CallControlById):
     title = PROVIDER
     keys = "JAMBONZ_API_KEY, JAMBONZ_ACCOUNT_SID and JAMBONZ_API_URL"
     option_help: ClassVar = {
-        "--siprec": "the SIP URI of the recording server; required to start.",
-        "--recording-id": "your own id for the recording, when you start it.",
+        "--siprec": "the SIP URI of the recording server; required for every action, unless you pass --cloud.",
+        "--cloud": "a recording that jambonz makes itself, in the storage of the account.",
+        "--recording-id": "your own id for the recording, when you start it with --siprec.",
     }
-    command_help: ClassVar = {"transfer": "the URL of a webhook that supplies the next verbs", "record": "by SIPREC"}
+    command_help: ClassVar = {
+        "calls": "also the calls that ended in the last hour, with ended: true",
+        "transfer": "the URL of a webhook that supplies the next verbs",
+        "record": "by SIPREC or in the cloud",
+    }
     unsupported: ClassVar = {
         "answer": "jambonz's API cannot answer a call. The verbs of the webhook's response do; edit the call plan "
         "instead."
@@ -42,13 +47,19 @@ class JambonzCalls(CallControlById):
         return JambonzControl.from_environment(os.environ)
 
     def record(self, request: CallRequest, action: RecordingAction, /) -> None:
-        """Change the recording of a call by SIPREC."""
-        if action is RecordingAction.START and request.siprec is None:
-            fail("jambonz needs a recording server to start. Add --siprec sip:recorder@rec.example.com")
+        """Change the recording of a call: by SIPREC, or in the account's own storage."""
+        if bool(request.siprec) == request.cloud:
+            fail(
+                "jambonz needs to know which recording you mean, for every action. Add the recording server "
+                "(--siprec sip:recorder@rec.example.com), or --cloud for a recording by jambonz itself."
+            )
+        if request.recording_id and request.cloud:
+            fail("jambonz takes --recording-id only with --siprec.")
         with self.client() as jambonz:
             jambonz.record(
                 request.call_id,
                 RecordAction[action.name],
                 siprec_url=request.siprec,
                 recording_id=request.recording_id,
+                cloud=request.cloud,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import http.client
 from collections.abc import Mapping, Sequence
 
 from callhooks.providers.payload import json_value
@@ -17,6 +18,7 @@ from callhooks_tools.providers.rest.errors import (
     Unexpected,
     Unreachable,
     error_message,
+    redacted,
 )
 
 MAX_DEPTH = 40
@@ -36,12 +38,11 @@ def parse_response(
         ControlFailed: any other status, or a body that is not JSON.
     """
     document, problem = _document(content)
-    if headers.get("content-type", "").startswith("text/plain"):
-        # A string such as `Accepted` only repeats the status.
-        problem = ""
     if not 200 <= status < 300:
-        raise _failure(provider, status, headers, error_message(document, confidential))
-    if problem:
+        text = _plain_text(status, headers, content) if problem else ""
+        raise _failure(provider, status, headers, redacted(text, confidential) or error_message(document, confidential))
+    # A string such as `Accepted` only repeats the status.
+    if problem and not headers.get("content-type", "").startswith("text/plain"):
         raise Unexpected(provider, status=status, message=problem)
     if isinstance(document, dict) and document.get("success") is False:
         raise RequestRejected(provider, status=status, message=error_message(document, confidential))
@@ -59,6 +60,14 @@ def _document(content: bytes) -> tuple[object, str]:
     if _is_deeper(document, MAX_DEPTH):
         return None, "The body is nested too deeply."
     return document, ""
+
+
+def _plain_text(status: int, headers: Mapping[str, str], content: bytes) -> str:
+    """Return the text of an error that is not JSON; empty for a web page, and for text that only names the status."""
+    text = content.decode("utf-8", "replace").strip()
+    # Express sends a string as text/html.
+    is_text = headers.get("content-type", "").startswith(("text/plain", "text/html")) and "<" not in text
+    return text if is_text and text != http.client.responses.get(status) else ""
 
 
 def _failure(provider: str, status: int, headers: Mapping[str, str], message: str) -> ControlFailed:

@@ -79,7 +79,12 @@ class RestClient:
 
     def get(self, path: str, query: Query | None = None) -> object:
         """Return the JSON at a path."""
-        return self._send(self._request("GET", path, query=query), idempotent=True)
+        try:
+            return self._send(self._request("GET", path, query=query), idempotent=True)
+        except RetryableError as error:
+            # A read changes nothing, even if the provider received it.
+            error.not_sent = True
+            raise
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> object:
         """Post a JSON object or an empty body. Return the JSON of the response, `None` if it is empty."""
