@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from callhooks_tools.providers.bird import command as bird_command
+from callhooks_tools.providers.bird.subscriptions import StackUrl
 from callhooks_tools.stack.secrets import SenderSecrets
 
 from tests.commands import done, failed
@@ -16,7 +19,8 @@ from tests.provider_apis.bird import ACCESS_KEY, CHANNEL, ORGANIZATION, WORKSPAC
 from tests.provider_apis.server import Drop, Reply
 from tests.senders import SIGNING_KEY
 
-URL = "https://hooks.example.com/webhooks/bird"
+BASE = "https://hooks.example.com"
+URL = f"{BASE}/webhooks/bird"
 PATH = f"/workspaces/{WORKSPACE}/webhook-subscriptions"
 
 
@@ -27,7 +31,8 @@ def api() -> Iterator[BirdApi]:
 
 
 @pytest.fixture
-def command(stack: CommandStack, api: BirdApi) -> Command:
+def command(stack: CommandStack, api: BirdApi, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setattr(bird_command, "STACK_FILE", Path(__file__))
     return stack.command("bird", bird_command, api, BIRD_SIGNING_KEY="", BIRD_ORGANIZATION_ID="")
 
 
@@ -155,8 +160,256 @@ class TestSubscribe:
         assert {request.path for request in api.requests} == {f"/organizations/{ORGANIZATION}{PATH}"}
 
 
+FILTERS = [{"key": "channelId", "value": CHANNEL}, {"key": "status", "value": "busy"}]
+OTHER_CHANNEL = "0c1d2e3f-9789-4c2f-a4d5-b352175354f6"
+OTHER_FILTER = {"key": "channelId", "value": OTHER_CHANNEL}
+
+
+def status_filters(*statuses: str) -> list[dict[str, str]]:
+    return [{"key": "status", "value": status} for status in statuses]
+
+
+def path_of(filters: Any) -> str:
+    """Return the end of the URL that goes with these filters."""
+    return "".join(f"/{one['value']}" for one in filters or () if one["key"] == "channelId")
+
+
+def changes(api: BirdApi) -> list[Any]:
+    return [(request.method, request.body) for request in api.requests if request.method in ("POST", "PATCH")]
+
+
+class TestUpdate:
+    @pytest.mark.parametrize(
+        ("before", "options", "after"),
+        [
+            ([], "--status completed --status busy", status_filters("completed", "busy")),
+            (status_filters("busy"), "--status failed", status_filters("failed")),
+            (status_filters("busy", "failed"), "--all-statuses", []),
+            ([], f"--channel {CHANNEL}", FILTERS[:1]),
+            (FILTERS, f"--channel {OTHER_CHANNEL}", [OTHER_FILTER, FILTERS[1]]),
+            (FILTERS, "--status failed", [FILTERS[0], *status_filters("failed")]),
+            (FILTERS, "--all-channels", FILTERS[1:]),
+            (FILTERS, "--all-channels --all-statuses", []),
+            (FILTERS, f"--channel {OTHER_CHANNEL} --status failed", [OTHER_FILTER, *status_filters("failed")]),
+            (None, "--status ringing", status_filters("ringing")),
+        ],
+    )
+    def test_sets_only_the_filters_that_are_named(
+        self, before: Any, options: str, after: Any, command: Command, api: BirdApi
+    ) -> None:
+        url, new_url = (URL + path_of(filters) for filters in (before, after))
+        existing = api.subscribed("voice.inbound", url, eventFilters=before)
+        output = done(command("update", existing, *options.split(), "--yes"))
+        assert (api.subscriptions[existing]["eventFilters"], api.subscriptions[existing]["url"]) == (after, new_url)
+        # One request: no event is lost, and none comes twice.
+        wanted = {"eventFilters": after, **({} if url == new_url else {"url": new_url})}
+        assert changes(api) == [("PATCH", wanted)]
+        assert f"{existing} updated\n" in output
+
+    def test_shows_what_changes_and_asks_first(self, command: Command, api: BirdApi) -> None:
+        existing = api.subscribed("voice.inbound", f"{URL}/{CHANNEL}", eventFilters=FILTERS)
+        result = command("update", existing, "--all-channels", "--all-statuses")
+        assert failed(result) == "Change these filters? Not a terminal. Re-run with --yes.\n"
+        assert result.stdout == (
+            f"{existing}  active  voice.inbound  {URL}/{CHANNEL}  channelId={CHANNEL} status=busy  this stack\n"
+            f"  becomes  {URL}  no filters\n"
+        )
+        assert changes(api) == []
+
+    def test_updates_the_stack_by_default(self, command: Command, api: BirdApi) -> None:
+        inbound, outbound = api.subscribed("voice.inbound", URL), api.subscribed("voice.outbound", f"{URL}/{CHANNEL}")
+        others = [api.subscribed(), api.subscribed("sms.outbound", URL), api.subscribed(url=URL, service="numbers")]
+        done(command("update", "--status", "busy", "--status", "cancelled", "--yes"))
+        filters = {identifier: one["eventFilters"] for identifier, one in api.subscriptions.items()}
+        assert filters == {
+            inbound: status_filters("busy"),
+            outbound: status_filters("busy", "cancelled"),
+            **dict.fromkeys(others),
+        }
+        done(command("update", "--event", "voice.inbound", "--all-statuses", "--yes"))
+        assert api.subscriptions[inbound]["eventFilters"] == []
+        assert api.subscriptions[outbound]["eventFilters"] == status_filters("busy", "cancelled")
+
+    def test_skips_inbound_calls_if_no_status_matches(self, command: Command, api: BirdApi) -> None:
+        inbound, outbound = api.subscribed("voice.inbound", URL), api.subscribed("voice.outbound", URL)
+        output = done(command("update", "--status", "accepted", "--yes"))
+        assert output.startswith("voice.inbound  skipped: inbound calls never have the status accepted\n")
+        assert api.subscriptions[inbound]["eventFilters"] is None
+        assert api.subscriptions[outbound]["eventFilters"] == status_filters("accepted")
+
+    def test_changes_nothing_the_second_time(self, command: Command, api: BirdApi) -> None:
+        existing = api.subscribed("voice.inbound", URL, eventFilters=status_filters("busy", "failed"))
+        output = done(command("update", existing, "--status", "failed", "--status", "busy", "--status", "busy"))
+        assert output.startswith(f"{existing} already has these filters\n")
+        assert changes(api) == []
+
+    def test_keeps_a_paused_subscription_paused(self, command: Command, api: BirdApi) -> None:
+        existing = api.subscribed("voice.inbound", URL, status="inactive")
+        output = done(command("update", existing, "--status", "busy", "--yes"))
+        assert output.endswith(f"This subscription is paused. Resume it with: callhooks bird resume {existing}\n")
+        assert api.subscriptions[existing]["status"] == "inactive"
+
+    def test_needs_no_stack_for_an_id(
+        self, command: Command, api: BirdApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(bird_command, "STACK_FILE", tmp_path / "none.json")
+        monkeypatch.delattr(bird_command, "stack_in_aws")
+        existing = api.subscribed()
+        done(command("update", existing, "--status", "busy", "--yes"))
+        assert api.subscriptions[existing]["eventFilters"] == status_filters("busy")
+        done(command("update", existing, "--channel", CHANNEL, "--yes"))
+        assert api.subscriptions[existing]["url"] == f"https://a.example.com/b/{CHANNEL}"
+        done(command("update", existing, "--all-channels", "--yes"))
+        assert api.subscriptions[existing]["url"] == "https://a.example.com/b"
+
+
+@pytest.mark.parametrize("updates", ["refuses", "ignores"])
+class TestUpdateIfBirdDoesNotChangeFilters:
+    @pytest.mark.parametrize("status", ["active", "inactive"])
+    def test_creates_the_new_subscription_first(
+        self, status: str, updates: Any, command: Command, api: BirdApi
+    ) -> None:
+        api.filter_updates = updates
+        old = api.subscribed("voice.inbound", URL, status=status)
+        output = done(command("update", old, "--status", "busy", "--channel", CHANNEL, "--yes"))
+        ((new, subscription),) = api.subscriptions.items()
+        wanted = {
+            "url": f"{URL}/{CHANNEL}",
+            "eventFilters": [*FILTERS[:1], *status_filters("busy")],
+            "signingKey": SIGNING_KEY,
+            "event": "voice.inbound",
+            "status": status,
+        }
+        assert wanted.items() <= subscription.items()
+        assert f"{new} created in place of {old}\n{old} removed\n" in output
+        methods = [request.method for request in api.requests]
+        assert methods == ["GET", "PATCH", "POST", *["PATCH"] * (status == "inactive"), "DELETE"]
+
+    def test_says_that_both_send_events_if_the_old_one_stays(
+        self, updates: Any, command: Command, api: BirdApi
+    ) -> None:
+        api.filter_updates = updates
+        old = api.subscribed("voice.inbound", URL)
+        api.faults = [None, None, None, 403]
+        message = failed(command("update", old, "--status", "busy", "--yes"))
+        assert message.startswith("Bird rejected the API key for this request (403). Both subscriptions now send")
+        assert message.endswith(f"run: callhooks bird remove {old}\n")
+        assert len(api.subscriptions) == 2
+
+    def test_removes_nothing_if_there_is_no_new_one(self, updates: Any, command: Command, api: BirdApi) -> None:
+        api.filter_updates = updates
+        old = api.subscribed("voice.inbound", URL)
+        api.faults = [None, None, Reply(422, {"message": "Too many subscriptions"})]
+        message = failed(command("update", old, "--status", "busy", "--yes"))
+        assert message == "Bird rejected the request (422): Too many subscriptions\n"
+        assert list(api.subscriptions) == [old]
+
+    def test_never_replaces_a_subscription_of_another_stack(self, updates: Any, command: Command, api: BirdApi) -> None:
+        api.filter_updates = updates
+        old = api.subscribed()
+        assert failed(command("update", old, "--status", "busy", "--yes")).startswith("Bird ")
+        assert list(api.subscriptions) == [old]
+
+
+INVALID_UPDATES = [
+    ("unknown --status busy", "No subscription with the id unknown. List the ids with: callhooks bird list"),
+    ("{inbound} unknown --status busy", "No subscription with the id unknown."),
+    ("{sms} --status busy", "{sms} is a subscription to sms.outbound. Only those to voice.inbound and voice.outbound"),
+    ("{inbound} --status accepted --status busy", "inbound calls never have the status accepted."),
+    ("--event voice.outbound --status busy", "This stack has several subscriptions to voice.outbound. Pass the ids"),
+    ("--status busy", "to update: {outbound} {second}"),
+    ("--event voice.inbound --status cancelled", "inbound calls never have the status cancelled."),
+    ("{inbound} --event voice.inbound --status busy", "Leave it out if you pass ids."),
+    ("{inbound} --status busy --all-statuses", "Pass only one of them."),
+    ("{inbound} --channel 1 --all-channels", "Pass only one of them."),
+    ("{inbound}", "Nothing to change."),
+    ("{inbound} --channel ../1", "invalid id"),
+    ("{inbound} --channel=", "invalid id"),
+    ("{second} --all-channels", "{second} would then send the same events to the same URL as {outbound}."),
+    ("{outbound} {second} --channel 7", "would then send the same events to the same URL as "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), INVALID_UPDATES)
+def test_an_update_that_is_not_clear_changes_nothing(
+    arguments: str, message: str, command: Command, api: BirdApi
+) -> None:
+    ids = {
+        "inbound": api.subscribed("voice.inbound", URL),
+        "outbound": api.subscribed("voice.outbound", URL),
+        "second": api.subscribed("voice.outbound", f"{URL}/{CHANNEL}", eventFilters=FILTERS[:1]),
+        "sms": api.subscribed("sms.outbound", URL),
+    }
+    before = deepcopy(api.subscriptions)
+    assert message.format(**ids) in failed(command("update", *arguments.format(**ids).split(), "--yes"))
+    assert (api.subscriptions, changes(api)) == (before, [])
+
+
+def test_an_update_of_a_stack_without_subscriptions_says_how_to_subscribe(command: Command, api: BirdApi) -> None:
+    api.subscribed()
+    assert failed(command("update", "--status", "busy", "--stack", "s")) == (
+        "This stack has no subscription to voice.inbound or voice.outbound. To create one, run: "
+        "callhooks bird subscribe --stack s\n"
+    )
+
+
+def test_an_update_knows_only_the_documented_statuses(command: Command, api: BirdApi) -> None:
+    result = command("update", "1", "--status", "answered")
+    assert (result.exit_code, "'answered' is not one of 'accepted', 'starting'" in result.output) == (2, True)
+
+
+def test_an_update_that_may_have_happened_says_how_to_check(command: Command, api: BirdApi) -> None:
+    existing = api.subscribed("voice.inbound", URL)
+    api.faults = [None, Drop()]
+    message = failed(command("update", existing, "--status", "busy", "--yes"))
+    assert message.endswith("The change may have been made anyway. Check with: callhooks bird list\n")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "is_own"),
+    [
+        (BASE, URL, True),
+        (BASE, f"{URL}/", True),
+        (BASE, f"{URL}/{CHANNEL}", True),
+        (BASE, f"{URL}/{CHANNEL}/", True),
+        (BASE, "HTTPS://Hooks.Example.COM/webhooks/bird", True),
+        (BASE, "https://hooks.example.com:443/webhooks//bird", True),
+        (BASE, f"{URL}?source=bird#top", True),
+        (BASE, "https://hooks.example.com/webhooks/%62ird", True),
+        (f"{BASE}/proxy", f"{BASE}/proxy/webhooks/bird/{CHANNEL}", True),
+        ("https://Hooks.Example.com", URL, True),
+        (f"{BASE}/proxy", URL, False),
+        (BASE, f"{URL}/{CHANNEL}/more", False),
+        (BASE, f"{URL}s", False),
+        (BASE, "https://hooks.example.com/webhooks", False),
+        (BASE, "https://hooks.example.com/Webhooks/Bird", False),
+        (BASE, "https://hooks.example.com:8443/webhooks/bird", False),
+        (BASE, "http://hooks.example.com/webhooks/bird", False),
+        (BASE, "https://hooks.example.com.evil.example/webhooks/bird", False),
+        (BASE, "https://evil.example/https://hooks.example.com/webhooks/bird", False),
+        (BASE, "https://[::1/webhooks/bird", False),
+        (BASE, "https://hooks.example.com:x/webhooks/bird", False),
+        (BASE, "", False),
+    ],
+)
+def test_a_subscription_of_this_stack_is_found_in_every_spelling(base_url: str, url: str, is_own: bool) -> None:
+    assert StackUrl(f"{base_url}/webhooks/bird").covers(url) is is_own
+
+
 class TestList:
-    def test_shows_all_pages_without_keys(self, command: Command, api: BirdApi) -> None:
+    def test_marks_the_subscriptions_of_this_stack(self, command: Command, stack: CommandStack, api: BirdApi) -> None:
+        stack.move_to("https://calls.example.net/proxy")
+        own = api.subscribed("voice.inbound", f"https://CALLS.example.net/proxy/webhooks/bird/{CHANNEL}")
+        other = api.subscribed("voice.outbound", URL)
+        assert done(command("list", "--stack", "calls")) == (
+            f"{own}  active  voice.inbound  https://CALLS.example.net/proxy/webhooks/bird/{CHANNEL}  this stack\n"
+            f"{other}  active  voice.outbound  {URL}  not this stack\n"
+        )
+
+    def test_shows_all_pages_without_keys(
+        self, command: Command, api: BirdApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(bird_command, "STACK_FILE", tmp_path / "none.json")
         filters = [{"key": "status", "value": "busy"}, {"key": "channelId", "value": CHANNEL}]
         first = api.subscribed("voice.inbound", URL, eventFilters=filters)
         second = api.subscribed("sms.outbound", "https://a.example.com/\x1b[2J", status="inactive")
@@ -210,5 +463,12 @@ class TestRemove:
 
 def test_no_command_shows_the_access_key(command: Command, api: BirdApi) -> None:
     existing = api.subscribed()
-    for arguments in ("subscribe", "list", f"pause {existing}", f"resume {existing}", f"remove {existing} --yes"):
+    for arguments in (
+        "subscribe",
+        "list",
+        f"update {existing} --status busy --yes",
+        f"pause {existing}",
+        f"resume {existing}",
+        f"remove {existing} --yes",
+    ):
         assert ACCESS_KEY not in command(*arguments.split()).output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from callhooks_tools.providers.bird.api import ENDED, BirdControl
@@ -72,13 +73,16 @@ def test_a_call_is_bridged(control: BirdControl, api: BirdApi) -> None:
     ]
 
 
-def test_a_rejected_bridge_reports_that_the_call_is_over(control: BirdControl, api: BirdApi) -> None:
+def test_a_rejected_command_reports_that_the_call_is_over(control: BirdControl, api: BirdApi) -> None:
     for status in ENDED:
         api.calls[CALL_ID]["status"] = status
-        with pytest.raises(CallIsOver) as over:
-            control.transfer(CHANNEL, CALL_ID, "+14155550199")
-        assert over.value.status == 400
-        assert api.lines[-1] == f"GET {BASE}/{CHANNEL}/calls/{CALL_ID}"
+        for act in (control.answer, partial(control.transfer, destination="+14155550199")):
+            for answer in (None, Reply(422, {"code": "InvalidPayload", "message": "No"})):
+                api.faults = [answer]
+                with pytest.raises(CallIsOver) as over:
+                    act(CHANNEL, CALL_ID)
+                assert over.value.status == (422 if answer else 400)
+                assert api.lines[-1] == f"GET {BASE}/{CHANNEL}/calls/{CALL_ID}"
 
 
 def test_a_rejected_bridge_gives_the_reason(control: BirdControl) -> None:

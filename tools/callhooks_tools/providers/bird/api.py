@@ -27,6 +27,8 @@ API_KEY_HINT = "Create an access key in Bird's settings (docs/control.md#keys)"
 WORKSPACE_ID_HINT = "Copy the workspace's id from Bird's settings, or from the address of their pages"
 
 ENDED = frozenset({"completed", "no-answer", "busy", "failed", "cancelled"})
+REJECTED = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY})
+"""Statuses with which Bird rejects a request that is not valid."""
 ROWS = 100
 MAX_PAGES = 100
 
@@ -106,8 +108,7 @@ class BirdControl(ProviderClient):
 
     def answer(self, channel_id: str, call_id: str) -> None:
         """Answer an incoming call."""
-        with not_found_as_call_is_over():
-            self._rest.post(f"{self._call(channel_id, call_id)}/answer")
+        self._command(channel_id, call_id, "answer")
 
     def transfer(  # noqa: PLR0913 - three are options
         self,
@@ -122,9 +123,6 @@ class BirdControl(ProviderClient):
         """Bridge a call to a number or a SIP URI. The channel must be the one on which the call came in.
 
         `ring_seconds` is 3 to 120; Bird's default is 30.
-
-        Raises:
-            CallIsOver: the call is over. Bird answers 400 to this and to an invalid request, so the call is read again.
         """
         body: dict[str, object] = {"to": destination}
         if from_ is not None:
@@ -133,11 +131,15 @@ class BirdControl(ProviderClient):
             body["ringTimeout"] = ring_seconds
         if record:
             body["record"] = True
+        self._command(channel_id, call_id, "bridge", body)
+
+    def _command(self, channel_id: str, call_id: str, command: str, body: dict[str, object] | None = None) -> None:
         try:
             with not_found_as_call_is_over():
-                self._rest.post(f"{self._call(channel_id, call_id)}/bridge", body)
+                self._rest.post(f"{self._call(channel_id, call_id)}/{command}", body)
         except RequestRejected as rejected:
-            if rejected.status == httpx.codes.BAD_REQUEST and self._is_over(channel_id, call_id):
+            # Bird's answer is the same for an invalid request and for a call that is over.
+            if rejected.status in REJECTED and self._is_over(channel_id, call_id):
                 raise CallIsOver(PROVIDER, status=rejected.status, message=rejected.message) from None
             raise
 
@@ -147,7 +149,7 @@ class BirdControl(ProviderClient):
         except CallIsOver:
             return True
         except ControlFailed:
-            # Report Bird's response to the bridge request rather than this failure.
+            # Report Bird's response to the command rather than this failure.
             return False
 
     def _call(self, channel_id: str, call_id: str) -> str:
