@@ -81,13 +81,15 @@ class VoipstudioApi(Api):
     def environment(self) -> dict[str, str]:
         return {"VOIPSTUDIO_API_KEY": TOKEN, "VOIPSTUDIO_API_URL": f"{self.url}/v1.2/voipstudio"}
 
-    def respond(self, request: Request) -> Reply:
+    def respond(self, request: Request) -> Reply:  # noqa: PLR0911 - one for each route
         if request.headers.get("x-auth-token") != TOKEN:
             return Reply(401, {"message": f"Invalid token {request.headers.get('x-auth-token')}"})
         assert request.path.startswith("/v1.2/voipstudio/")
         resource, _, identifier = request.path.removeprefix("/v1.2/voipstudio/").partition("/")
         if resource == "calls" and identifier:
             return self._call(request, identifier)
+        if request.method != "GET" or resource not in ("calls", *self.rows):
+            return Reply(404, {"errors": [{"message": "Not found"}]})
         if resource == "calls":
             return self._page(list(self.calls.values()), request)
         if resource == "monitors" and identifier:
@@ -104,10 +106,12 @@ class VoipstudioApi(Api):
             del self.calls[identifier]
             return Reply(204)
         if request.method == "PATCH":
-            destination = request.body["dst"]
-            if not destination.lstrip("+").isdigit():
+            destination = request.body.get("dst", "")
+            if set(request.body) != {"dst"} or not destination.lstrip("+").isdigit():
                 return Reply(422, {"errors": [{"message": f"dst: {destination} is not valid for +447854740947"}]})
             self.calls[identifier]["dst"] = destination
+        elif request.method != "GET":
+            return Reply(404, {"errors": [{"message": "Not found"}]})
         return Reply(200, {"data": self.calls[identifier], "links": {}})
 
     def _filtered(self, request: Request, resource: str) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from tests.provider_apis.server import Api, Reply, Request
@@ -10,6 +11,17 @@ from tests.provider_apis.server import Api, Reply, Request
 API_KEY = "wavix-key-0815-abcdef"
 CALL_ID = "3c1bb1a4-6f0e-4a4d-8c7e-1f2a3b4c5d6e"
 SUCCESS = {"success": True}
+NOT_FOUND = Reply(404, {"success": False, "message": "Not found"})
+EVENT_TYPES = ("on-call", "post-call")
+MEMBERS: dict[str, dict[str, type]] = {
+    "GET": {},
+    "DELETE": {},
+    "PATCH": {"tag": str},
+    "POST answer": {"call_recording": bool, "call_transcription": bool},
+    "POST play": {"audio_file": str},
+    "DELETE audio": {},
+}
+"""The requests for a call that callhooks makes, with the members of their bodies."""
 
 
 def a_call(call_id: str = CALL_ID) -> dict[str, Any]:
@@ -63,38 +75,56 @@ class WavixApi(Api):
         if request.path == "/v1/calls/webhooks":
             return self._webhooks(request)
         match request.path.strip("/").split("/"):
-            case ["v1", "calls"]:
+            case ["v1", "calls"] if request.method == "GET":
                 return Reply(200, {"calls": list(self.calls.values()), **SUCCESS})
             case ["v1", "calls", call_id, *rest] if call_id in self.calls:
                 return self._call(request, call_id, "/".join(rest))
-            case ["v1", "cdrs", call_id] if call_id in self.records:
+            case ["v1", "cdrs", call_id] if request.method == "GET" and call_id in self.records:
                 return Reply(200, self.records[call_id])
-        return Reply(404, {"success": False, "message": "Not found"})
+        return NOT_FOUND
 
     def _call(self, request: Request, call_id: str, rest: str) -> Reply:
-        match request.method, rest:
-            case "GET", "":
+        action, body = f"{request.method} {rest}".strip(), request.body if request.content else None
+        if (members := MEMBERS.get(action)) is None:
+            return NOT_FOUND
+        if errors := _errors(members, body):
+            return Reply(400, {"success": False, "message": "Validation error", "errors": errors})
+        match action:
+            case "GET":
                 return Reply(200, {"call": self.calls[call_id], **SUCCESS})
-            case "DELETE", "":
+            case "DELETE":
                 del self.calls[call_id]
-            case "PATCH", "":
+            case "PATCH":
                 self.calls[call_id]["tag"] = request.body["tag"]
-            case "POST", "play" if not request.body["audio_file"].startswith("https://"):
-                errors = {"audio_file": "must be an https URL"}
-                return Reply(400, {"success": False, "message": "Validation error", "errors": errors})
             case _:
-                self.done.append((f"{request.method} {rest}", request.body if request.content else None))
+                self.done.append((action, body))
         return Reply(200, SUCCESS)
 
-    def _webhooks(self, request: Request) -> Reply:
+    def _webhooks(self, request: Request) -> Reply:  # noqa: PLR0911 - one for each route
         match request.method:
             case "GET":
                 return Reply(200, [{"event_type": kind, "url": url} for kind, url in self.webhooks.items()])
+            case "POST" if set(request.body) != {"event_type", "url"} or request.body["event_type"] not in EVENT_TYPES:
+                return Reply(400, {"success": False, "message": "Missing or invalid parameter event_type"})
             case "POST":
                 self.webhooks[request.body["event_type"]] = request.body["url"]
                 return Reply(201, {**request.body, **SUCCESS})
-            case _ if request.query["event_type"] not in ("on-call", "post-call"):
+            case "DELETE" if "event_type" not in request.query:
+                return Reply(400, {"success": False, "message": "Missing or invalid parameter event_type"})
+            case "DELETE" if request.query["event_type"] not in EVENT_TYPES:
                 return Reply(422, {"success": False, "message": "event_type is invalid"})
-            case _:
+            case "DELETE":
                 self.webhooks.pop(request.query["event_type"], None)
                 return Reply(200, SUCCESS)
+        return NOT_FOUND
+
+
+def _errors(members: dict[str, type], body: Any) -> dict[str, str]:
+    """Return the problem with each member of a body. All members are allowed, those of type `str` are required."""
+    if not isinstance(body, dict):
+        return {name: "required" for name, kind in members.items() if kind is str}
+    wrong = {name: "invalid" for name, value in body.items() if not isinstance(value, members.get(name, NoneType))}
+    missing = {name: "required" for name, kind in members.items() if kind is str and name not in body}
+    if not str(body.get("audio_file", "https://")).startswith("https://"):
+        wrong["audio_file"] = "must be an https URL"
+    return wrong | missing

@@ -78,8 +78,7 @@ class BirdSubscription(Document):
     @property
     def topic(self) -> BirdTopic | None:
         """Return the event that it sends; `None` if callhooks does not accept it."""
-        is_known = self.service == SERVICE and self.event in set(BirdTopic)
-        return BirdTopic(self.event) if is_known else None
+        return next((topic for topic in BirdTopic if (self.service, self.event) == (SERVICE, topic)), None)
 
     @property
     def channel_id(self) -> str:
