@@ -109,7 +109,7 @@ class JambonzControl(ProviderClient):
         return self._rest.model(JambonzCall, document, needs="call_sid")
 
     def list_calls(self) -> list[JambonzCall]:
-        """Return the calls in progress, and those that ended up to an hour ago."""
+        """Return the calls in progress, and the calls that ended up to an hour ago."""
         rows = self._rest.objects(self._rest.get(self._calls), "calls")
         # Until jambonz cleans up, an empty object takes the place of each call whose data has expired.
         return [self._rest.model(JambonzCall, row, needs="call_sid") for row in rows if row]
