@@ -123,7 +123,7 @@ def bird_update(  # noqa: PLR0913 - one parameter for each option
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="Subscription ids, as shown by callhooks bird list. Without them: this stack's."
+            metavar="ID", help="Subscription ids, as shown by callhooks bird list. Without them: this stack's."
         ),
     ] = None,
     event: Annotated[
