@@ -62,8 +62,8 @@ class PlanDocument:
         written = self._written_place(place)
         for end in range(len(written), 0, -1):
             nearest = written[:end]
-            if nearest not in self._lines and str(nearest[-1]).endswith("Hook"):
-                nearest = (*nearest[:-1], NEXT)
+            if nearest not in self._lines:
+                nearest = tuple(NEXT if str(part).endswith("Hook") else part for part in nearest)
             if nearest in self._lines:
                 return self._lines[nearest]
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, KNOWN_FACTS
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
-from callhooks.providers.jambonz.plan.patterns import parse_digits, spoken_words
+from callhooks.providers.jambonz.plan.patterns import Phrase, parse_digits
 from callhooks.providers.jambonz.plan.placeholders import (
     HEADERS,
     OWN_DATA,
@@ -23,6 +23,7 @@ from callhooks.providers.jambonz.plan.placeholders import (
     stray_braces,
 )
 from callhooks.providers.jambonz.plan.plan import HOOK
+from callhooks.providers.jambonz.plan.speech import parse_phrase
 from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_mean
@@ -157,7 +158,10 @@ class FlowReader:
             return {"routes": routes}, tuple(str(route["flow"]) for route in routes if isinstance(route, dict))
         if isinstance(written, dict) and "repeat" in written:
             return self._repeat(written, place)
-        self.report(place, "must be the name of a flow, end, continue, {repeat: 2, then: ...} or a list of routes")
+        hint = "; put yes, no, on and off in quotes" if isinstance(written, bool) else ""
+        self.report(
+            place, f"must be the name of a flow, end, continue, {{repeat: 2, then: ...}} or a list of routes{hint}"
+        )
         return "continue", ()
 
     def _repeat(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
@@ -331,9 +335,10 @@ class _HookReader:
         for key, written in value.items():
             location = (*place, key)
             word = key.lower().replace("_", "-").replace(" ", "-")
-            if word in ("digits", "speech") and isinstance(written, dict) and "repeat" not in written:
-                pairs, leads = self._pairs(word, written, location)
-                prepared["digits" if word == "digits" else "phrases"] = pairs
+            if word == "digits" and isinstance(written, dict) and "repeat" not in written:
+                prepared["digits"], leads = self._digits(written, location)
+            elif word == "speech" and isinstance(written, dict) and "repeat" not in written:
+                prepared["phrases"], leads = self._phrases(written, location)
             else:
                 target, leads = self._target(written, location)
                 if word == "otherwise":
@@ -346,20 +351,41 @@ class _HookReader:
                 self._report(location, f"{name} has no outcome {key!r}{suggestion}")
         return {**prepared, "outcomes": outcomes}, tuple(all_flows)
 
-    def _pairs(self, sort: str, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
+    def _digits(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
         pairs: list[JsonValue] = []
         flows: list[str] = []
-        for key, value in written.items():
-            target, leads = self._target(value, (*place, key))
+        for keys, value in written.items():
+            target, leads = self._target(value, (*place, keys))
             flows += leads
-            pairs.append([key if sort == "digits" else spoken_words(key), target])
-            if sort == "digits" and not _is_keys(key):
+            pairs.append([keys, target])
+            if not _is_keys(keys):
                 self._report(
-                    (*place, key), f"{key!r}: write keys of a phone, such as 1 or 12#, or a dial pattern such as _2XX"
+                    (*place, keys), f"{keys!r}: write keys of a phone, such as 1 or 12#, or a dial pattern such as _2XX"
                 )
-            if sort == "speech" and not spoken_words(key):
-                self._report((*place, key), "is not a phrase: write at least one word")
         return pairs, tuple(flows)
+
+    def _phrases(self, written: Mapping[str, JsonValue], place: PlanPath) -> tuple[JsonValue, tuple[str, ...]]:
+        earlier: list[tuple[Phrase, JsonValue]] = []
+        flows: list[str] = []
+        for text, value in written.items():
+            target, leads = self._target(value, (*place, text))
+            flows += leads
+            phrase = parse_phrase(text)
+            if not phrase.words:
+                self._report((*place, text), f"{text!r} never matches: it has no letter and no digit")
+                continue
+            shadow = next(((one, its) for one, its in earlier if one.is_in(phrase.words)), None)
+            if shadow is not None and shadow[1] != target:
+                is_same = shadow[0].words == phrase.words
+                relation, remedy = (
+                    ("is the same phrase", "remove one") if is_same else ("is part of it", "move the longer phrase up")
+                )
+                self._report(
+                    (*place, text),
+                    f"{text!r} never matches: {shadow[0].text!r} comes first and {relation}; {remedy}",
+                )
+            earlier.append((phrase, target))
+        return [[phrase.text, target, phrase.words] for phrase, target in earlier], tuple(flows)
 
 
 def _holds(following: JsonValue, word: str) -> bool:

@@ -1,4 +1,4 @@
-"""Notes on a valid plan: unreachable flows, endless loops for a silent caller, phone numbers that are public."""
+"""Notes on a valid plan: unreachable flows, endless silent loops, needless phrases, phone numbers that are public."""
 
 from __future__ import annotations
 
@@ -48,6 +48,19 @@ def public_numbers(plan: Plan) -> Iterator[PlanProblem]:
                 "be public and set the number in jambonz, or write the number in the flow",
                 ("variables", name, member),
             )
+
+
+def needless_phrases(plan: Plan) -> Iterator[PlanProblem]:
+    """Yield a note for each phrase of speech that an earlier one with the same target makes unnecessary."""
+    for name, flow in plan.flows.items():
+        for step in flow.steps.values():
+            for hook, following in step.hooks.items():
+                phrases = [phrase for phrase, _ in following.phrases]
+                for number, phrase in enumerate(phrases):
+                    earlier = next((one for one in phrases[:number] if one.is_in(phrase.words)), None)
+                    if earlier is not None:
+                        place = ("flows", name, step.index, *hook.split(".")[1:], "speech", phrase.text)
+                        yield PlanProblem(f"not needed: {earlier.text!r} comes first and has the same target", place)
 
 
 def is_phone_number(value: object) -> bool:

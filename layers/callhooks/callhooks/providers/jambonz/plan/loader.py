@@ -11,7 +11,7 @@ from typing import TypedDict
 from aws_lambda_powertools import Logger
 
 from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
-from callhooks.providers.jambonz.plan.patterns import parse_digits, parse_pattern, parse_text_pattern
+from callhooks.providers.jambonz.plan.patterns import Phrase, parse_digits, parse_pattern, parse_text_pattern
 from callhooks.providers.jambonz.plan.plan import (
     BUILTIN_VERBS,
     Choose,
@@ -141,9 +141,14 @@ def _read_next(following: object) -> Next:
     return Next(
         outcomes={name: _read_target(target) for name, target in following.get("outcomes", {}).items()},
         digits=tuple((parse_digits(keys), _read_target(target)) for keys, target in following.get("digits", [])),
-        phrases=tuple((phrase, _read_target(target)) for phrase, target in following.get("phrases", [])),
+        phrases=tuple(_read_phrase(*phrase) for phrase in following.get("phrases", [])),
         otherwise=_read_target(following.get("otherwise", "continue")),
     )
+
+
+def _read_phrase(text: str, target: object, words: str | None = None) -> tuple[Phrase, Target]:
+    # A plan that was built earlier has no text as written, only the words.
+    return Phrase(text, text if words is None else words), _read_target(target)
 
 
 def _read_target(target: object) -> Target:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
@@ -49,6 +48,17 @@ class TextPattern(NamedTuple):
         return rest.endswith(others[-1])
 
 
+class Phrase(NamedTuple):
+    """Phrase to look for in speech: `text` as written, and its words as `speech.parse_phrase` normalises them."""
+
+    text: str
+    words: str
+
+    def is_in(self, spoken: str) -> bool:
+        """Return whether the phrase is part of normalised speech (see `speech.spoken_words`)."""
+        return f" {self.words} " in f" {spoken} "
+
+
 def parse_pattern(pattern: str) -> PartyPattern:
     """Parse a pattern for a party: `+14155551234`, `+1415*` (a prefix), `_1415555[2-5]XX` (a dial pattern), `*` (any).
 
@@ -78,12 +88,6 @@ def parse_digits(keys: str) -> PartyPattern:
 def parse_text_pattern(text: str) -> TextPattern:
     """Parse a pattern for a trunk, an application or a header: a string in which `*` matches anything."""
     return TextPattern(tuple(text.strip().casefold().split("*")))
-
-
-def spoken_words(text: str) -> str:
-    """Normalise text for the search for phrases: its words in lower case, without punctuation."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\u2019", "")
-    return " ".join("".join(letter if letter.isalnum() else " " for letter in folded).split())
 
 
 _DIAL_CLASSES = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]"}

@@ -16,7 +16,7 @@ from callhooks.events.call_event import canonical_party, direction_of
 from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
 from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
-from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern, spoken_words
+from callhooks.providers.jambonz.plan.patterns import PartyPattern, Phrase, TextPattern
 from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, context_of, fill_in
 
 Verb: TypeAlias = Mapping[str, object]
@@ -110,7 +110,7 @@ class Next(NamedTuple):
 
     outcomes: Mapping[str, Target] = MappingProxyType({})
     digits: tuple[tuple[PartyPattern, Target], ...] = ()
-    phrases: tuple[tuple[str, Target], ...] = ()
+    phrases: tuple[tuple[Phrase, Target], ...] = ()
     otherwise: Target = Continue()
 
     def after(self, outcome: VerbOutcome) -> Target:
@@ -121,18 +121,21 @@ class Next(NamedTuple):
             for pattern, target in self.digits:
                 if pattern.matches(outcome.digits):
                     return target
-        for transcript in outcome.speech:
-            spoken = f" {spoken_words(transcript)} "
-            for phrase, target in self.phrases:
-                if f" {phrase} " in spoken:
-                    return target
+        if outcome.speech and self.phrases:
+            from callhooks.providers.jambonz.plan.speech import spoken_words  # noqa: PLC0415 - few calls need it
+
+            for transcript in outcome.speech:
+                spoken = spoken_words(transcript)
+                for phrase, target in self.phrases:
+                    if phrase.is_in(spoken):
+                        return target
         return next((self.outcomes[name] for name in outcome.names if name in self.outcomes), self.otherwise)
 
     @property
     def targets(self) -> Iterator[tuple[str, Target]]:
         """Yield every target with the word that selects it, in the order of the plan."""
         yield from ((pattern.text, target) for pattern, target in self.digits)
-        yield from self.phrases
+        yield from ((phrase.text, target) for phrase, target in self.phrases)
         yield from self.outcomes.items()
         if self.otherwise != Continue():
             yield "otherwise", self.otherwise
