@@ -40,6 +40,7 @@ NEVER = (
     "callhooks.calls.call",
     "callhooks.call_log.app",
     "callhooks.calls.projector",
+    "callhooks.providers.jambonz.plan.speech",
 )
 NOT_FOR_A_REJECTION = (
     "boto3",

@@ -304,6 +304,17 @@ class TestTheNextVerbs:
         assert verbs_of(phone.post(hook, {"speech": {**speech, "is_final": True}}))[0]["verb"] == "dial"
         assert verbs_of(phone.post(hook, {"speech": {"is_final": True, "alternatives": []}})) == SORRY
 
+    @pytest.mark.parametrize(
+        ("transcript", "verb"),
+        [("जी हाँ", "dial"), ("नहीं है", "say"), ("我要找销售部", "dial"), ("그렇네요", "hangup")],
+    )
+    def test_a_phrase_can_be_in_any_script(self, tmp_path: Path, transcript: str, verb: str) -> None:
+        table = '{"हाँ": sales, "नहीं": sorry, "销售": sales, "네": sales}'
+        phone = Phone(
+            plan_with(f"{{verb: gather, input: [speech], next: {{speech: {table}, otherwise: end}}}}", tmp_path)
+        )
+        assert phone.post_to_hook(phone.call(), **said(transcript))[0]["verb"] == verb
+
     def test_a_bot_s_event_belongs_to_the_signed_call_in_its_url(self, tmp_path: Path) -> None:
         bot = "{verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: sales}}"
         phone = Phone(plan_with(bot, tmp_path))

@@ -159,6 +159,37 @@ def test_each_fault_is_reported_with_its_place(plan_file: Path, written: str, in
     assert_reported(plan_file, PLAN.replace(written, instead, 1), problem)
 
 
+@pytest.mark.parametrize(
+    ("phrases", "problem"),
+    [
+        ('{"…!": sorry}', "next.speech.…!: '…!' never matches: it has no letter and no digit"),
+        ('{"ــ": sorry}', "'ــ' never matches: it has no letter and no digit"),
+        ("{Sales: main, sales: sorry}", "speech.sales: 'sales' never matches: 'Sales' comes first and is the same"),
+        ('{"१": main, "1": sorry}', "'1' never matches: '१' comes first and is the same phrase; remove one"),
+        ("{order: main, new order: sorry}", "'order' comes first and is part of it; move the longer phrase up"),
+        ('{"要": main, "不要": sorry}', "'不要' never matches: '要' comes first and is part of it"),
+        ('{"고객": main, "고객센터": sorry}', "'고객센터' never matches: '고객' comes first and is part of it"),
+        ("{sales: yes}", "or a list of routes; put yes, no, on and off in quotes"),
+    ],
+)  # fmt: skip
+def test_a_phrase_that_never_matches_is_reported(plan_file: Path, phrases: str, problem: str) -> None:
+    text = flow(f"    - verb: gather\n      next:\n        speech: {phrases}")
+    (reported,) = problems_of(plan_file, text)
+    assert problem in str(reported)
+    assert reported.line == text.splitlines().index(f"        speech: {phrases}") + 1
+
+
+@pytest.mark.parametrize(
+    "phrases",
+    [
+        *("{new order: main, order: sorry}", "{order: main, orders: sorry}", '{"네": main, "네트": sorry}'),
+        '{"不要": main, "要": sorry}',
+    ],
+)
+def test_phrases_that_can_each_match_are_accepted(plan_file: Path, phrases: str) -> None:
+    assert prepared(plan_file, flow(f"    - {{verb: gather, input: [speech], next: {{speech: {phrases}}}}}"))
+
+
 def test_a_fault_is_reported_with_its_line(plan_file: Path) -> None:
     (problem,) = problems_of(plan_file, PLAN.replace("text: Sorry", "text: Sorry, loup: 2"))
     assert problem.line == PLAN.splitlines().index("  sorry: [{verb: say, text: Sorry}, {verb: hangup}]") + 1

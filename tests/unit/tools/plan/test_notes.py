@@ -96,6 +96,18 @@ def test_a_check_shows_the_line_of_a_phone_number_but_not_the_number(tmp_path: P
     assert "is a valid call plan" in last
 
 
+def test_a_phrase_that_is_not_needed_is_noted_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "routes: [{flow: main}]\nfallback: main\nflows:\n  main: [{verb: hangup}]\n  menu:\n    - verb: gather\n"
+        "      next:\n        speech:\n          销售: main\n          sales: main\n          销售部: main\n",
+        "utf-8",
+    )
+    first = CliRunner().invoke(app, ["plan", "check", str(file)]).output.splitlines()[0]
+    place = "flows.menu[0].actionHook.speech.销售部"
+    assert first == f"{file}:11: note: {place}: not needed: '销售' comes first and has the same target"
+
+
 def test_a_check_of_the_example_plan_notes_its_numbers_and_hosts() -> None:
     done = CliRunner().invoke(app, ["plan", "check"])
     assert done.exit_code == 0

@@ -11,8 +11,8 @@ import pytest
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.loader import PlanUnavailable, installed_plan, read_plan
-from callhooks.providers.jambonz.plan.patterns import parse_pattern
-from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS, Flow, Links, Plan, Route, Turn
+from callhooks.providers.jambonz.plan.patterns import Phrase, parse_pattern
+from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS, End, Flow, Go, Links, Plan, Route, Turn
 
 from tests.support import NOW
 
@@ -114,6 +114,16 @@ def test_a_broken_plan_is_rejected(broken: str | dict[str, object]) -> None:
     assert read_plan(json.dumps(PREPARED)).flow_for(call(), NOW) == "a"
     with pytest.raises(PlanUnavailable):
         read_plan(broken if isinstance(broken, str) else json.dumps({**PREPARED, **broken}))
+
+
+def test_phrases_of_a_plan_that_was_built_earlier_are_read() -> None:
+    hooks = {"gather.actionHook": {"phrases": [["new order", {"flow": "a"}], ["Sales!", "end", "sales"]]}}
+    flow = {"verbs": HANGUP, "steps": {"x": {"index": 0, "verb": "gather", "hooks": hooks}}}
+    plan = read_plan(json.dumps({**PREPARED, "flows": {"a": flow}}))
+    assert plan.flows["a"].steps["x"].hooks["gather.actionHook"].phrases == (
+        (Phrase("new order", "new order"), Go("a")),
+        (Phrase("Sales!", "sales"), End()),
+    )
 
 
 @pytest.mark.parametrize("text", [None, "{", b"\xff"])

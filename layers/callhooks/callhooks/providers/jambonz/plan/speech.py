@@ -14,7 +14,7 @@ from callhooks.providers.jambonz.plan.patterns import Phrase
 _MAX_MARKS = 30
 """Unicode's limit for the marks of one letter in a stream (UAX 15)."""
 
-_APOSTROPHES = frozenset("'\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u2032\u00b7\u05f3\u05f4\ua78b\ua78c")
+_APOSTROPHES = frozenset("'\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u2032\u00b7\u05f3\u05f4")
 """Signs inside words: apostrophes, the Hebrew geresh and gershayim, and the Catalan dot."""
 _TATWEEL, _ZERO_WIDTH_SPACE = "\u0640", "\u200b"
 _INVISIBLE = (
