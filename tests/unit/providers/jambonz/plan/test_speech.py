@@ -42,7 +42,7 @@ FOUND = {
     "Ukrainian": [("м\u2019ята", "м\u02bcята")],
     "Vietnamese": [
         ("tiếng Việt", unicodedata.normalize("NFD", "tôi nói TIẾNG VIỆT")),
-        ("Việt", "Vie\u0302\u0323t"),
+        ("Việt", "Vi\u00ea\u0323t"),
     ],
     "Hindi": [("हाँ", "जी हाँ"), ("नहीं", "नहीं है"), ("ज\u093cरूर", "\u095bरूर"), ("१", "नंबर 1"), ("1", "१")],
     "Bengali": [("শাখা", "বিক্রয় শাখা।"), ("ক্\u200dষ", "ক্ষ")],
@@ -171,13 +171,13 @@ def test_a_text_without_letters_and_digits_has_no_words(text: str) -> None:
 
 WITHOUT_SPACES = (
     *("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA LETTER", "KATAKANA LETTER", "BOPOMOFO LETTER", "THAI"),
-    *("LAO", "KHMER", "MYANMAR", "TIBETAN", "TAI LE", "NEW TAI LUE", "TAI THAM", "TAI VIET", "AHOM", "JAVANESE"),
+    *("LAO", "KHMER", "MYANMAR", "TIBETAN", "TAI ", "NEW TAI LUE", "AHOM", "JAVANESE"),
     *("BALINESE", "YI SYLLABLE"),
 )
 WITH_SPACES = (
     *("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "SYRIAC", "THAANA", "DEVANAGARI", "BENGALI"),
     *("GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA", "ETHIOPIC", "GEORGIAN"),
-    *("CHEROKEE", "MONGOLIAN", "NKO", "TIFINAGH", "ADLAM", "VAI"),
+    *("CHEROKEE", "MONGOLIAN", "NKO", "TIFINAGH", "ADLAM"),
 )
 
 
@@ -200,7 +200,7 @@ FORMS: tuple[Callable[[str], str], ...] = (
     str.upper,
     str.lower,
     str.title,
-    *(lambda text, form=form: unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD")),  # type: ignore[misc]
+    *(lambda text, form=form: unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD")),
 )
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs", "Co", "Cn")), max_size=10)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from callhooks.providers.jambonz.plan.plan import Choose, Go, Next, Plan, Repeat, Target
 
-from callhooks_tools.providers.jambonz.plan.document import PlanProblem
+from callhooks_tools.providers.jambonz.plan.document import PlanPath, PlanProblem
 
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
@@ -59,7 +59,7 @@ def needless_phrases(plan: Plan) -> Iterator[PlanProblem]:
                 for number, phrase in enumerate(phrases):
                     earlier = next((one for one in phrases[:number] if one.is_in(phrase.words)), None)
                     if earlier is not None:
-                        place = ("flows", name, step.index, *hook.split(".")[1:], "speech", phrase.text)
+                        place: PlanPath = ("flows", name, step.index, *hook.split(".")[1:], "speech", phrase.text)
                         yield PlanProblem(f"not needed: {earlier.text!r} comes first and has the same target", place)
 
 
