@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, position
 from callhooks.calls.repository import call_item, summary_of_item
-from callhooks.events.call_event import CallEvent, Detail, Kind
+from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 from callhooks.events.event_item import event_item, event_of_item
 from callhooks.runtime.http import Request, Response
 from hypothesis import given
@@ -215,6 +215,117 @@ CALLS: dict[str, tuple[str, list[Any], dict[str, object]]] = {
         "jambonz", [(Kind.INITIATED, 0), (Kind.VERB, 3, {}, "in-progress")],
         {"status": "initiated", "answered_at": None},
     ),
+    **{
+        f"progress after the answer moves nothing: {provider}": (
+            provider,
+            [
+                (Kind.INITIATED, 0), *([(Kind.RINGING, 2)] if rang else []), (Kind.ANSWERED, 5), (Kind.INITIATED, 99),
+                (Kind.RINGING, 100), (Kind.EARLY_MEDIA, 100.5), (Kind.ANSWERED, 101), (Kind.COMPLETED, 150),
+            ],
+            {
+                "status": "completed", "outcome": Outcome.ANSWERED, "started_at": at(0),
+                "ringing_at": at(2) if rang else None, "answered_at": at(5), "ended_at": at(150),
+                "ring_seconds": 3 if rang else 5, "talk_seconds": 145,
+            },
+        )
+        for provider, rang in [
+            ("jambonz", False), ("jambonz", True), ("wavix", True), ("bird", True), ("voipstudio", True),
+        ]
+    },
+    "a transferred call stays answered": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.ANSWERED, 5), (Kind.RINGING, 100)],
+        {"status": "answered", "ringing_at": None, "ring_seconds": 5},
+    ),
+    "call times that are reported again move nothing": (
+        "bird",
+        [
+            (Kind.RINGING, 1), (Kind.ANSWERED, 5),
+            (Kind.RINGING, 100, {"ringing_at": "2026-11-21T06:31:40.000Z"}),
+            (Kind.ANSWERED, 101, {"answered_at": "2026-11-21T06:31:41.000Z"}), (Kind.COMPLETED, 150),
+        ],
+        {"ringing_at": at(1), "answered_at": at(5), "talk_seconds": 145},
+    ),
+    "early media before ringing is the begin of ringing": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.EARLY_MEDIA, 1), (Kind.RINGING, 3), (Kind.ANSWERED, 5)],
+        {"ringing_at": at(1), "ring_seconds": 4},
+    ),
+    "a queue that rings several users before the answer rings from the first": (
+        "voipstudio",
+        [
+            (Kind.INITIATED, 0, {"context": "QUEUE"}), (Kind.RINGING, 1, {"context": "LOCAL_USER", "dst_id": "1"}),
+            (Kind.MISSED, 20, {"context": "LOCAL_USER", "dst_id": "1"}),
+            (Kind.RINGING, 21, {"context": "LOCAL_USER", "dst_id": "2"}),
+            (Kind.ANSWERED, 30, {"context": "LOCAL_USER", "dst_id": "2"}), (Kind.COMPLETED, 60),
+        ],
+        {"ringing_at": at(1), "answered_at": at(30), "ring_seconds": 29, "talk_seconds": 30},
+    ),
+    "ringing after the end of an unanswered call moves nothing": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.BUSY, 9), (Kind.RINGING, 12)],
+        {"status": "busy", "ringing_at": None, "ended_at": at(9), "ring_seconds": 9},
+    ),
+    "an answer that is reported again after the end moves nothing": (
+        "jambonz", [(Kind.INITIATED, 0), (Kind.ANSWERED, 5), (Kind.COMPLETED, 50), (Kind.ANSWERED, 53)],
+        {"answered_at": at(5), "ended_at": at(50), "talk_seconds": 45},
+    ),
+    **{
+        f"an end that is reported again moves nothing: {provider} {kind}": (
+            provider, [(Kind.INITIATED, 0), *answer, (kind, 50, {"reason": "first"}), (kind, 55, {"reason": "second"})],
+            {"ended_at": at(50), "cause": "first"},
+        )
+        for provider in ("wavix", "bird", "jambonz", "voipstudio")
+        for kind, answer in [
+            (Kind.COMPLETED, [(Kind.ANSWERED, 5)]), (Kind.COMPLETED, []), (Kind.BUSY, []), (Kind.MISSED, []),
+        ]
+    },
+    "a call ends with the last of its PBX objects": (
+        "voipstudio",
+        [
+            (Kind.ANSWERED, 5), (Kind.COMPLETED, 48, {"context": "LOCAL_USER", "dst_id": "10002"}),
+            (Kind.COMPLETED, 60, {"context": "QUEUE", "dst_id": "7"}),
+            (Kind.COMPLETED, 62, {"context": "LOCAL_USER", "dst_id": "10002"}),
+        ],
+        {"ended_at": at(60)},
+    ),
+    "a call that rings again before any answer ends later": (
+        "voipstudio", [(Kind.RINGING, 1), (Kind.COMPLETED, 10), (Kind.RINGING, 11), (Kind.COMPLETED, 40)],
+        {"ringing_at": at(1), "ended_at": at(40), "ring_seconds": 39},
+    ),
+    "a hold that is reported again starts once, and lasts through progress": (
+        "jambonz",
+        [
+            (Kind.ANSWERED, 0), (Kind.HELD, 5), (Kind.HELD, 7), (Kind.RINGING, 8), (Kind.ANSWERED, 9),
+            (Kind.RESUMED, 12), (Kind.RESUMED, 14), (Kind.COMPLETED, 20),
+        ],
+        {"hold_seconds": 7, "answered_at": at(0)},
+    ),
+    "progress does not end a hold": (
+        "jambonz", [(Kind.ANSWERED, 0), (Kind.HELD, 5), (Kind.ANSWERED, 9)], {"status": "held", "hold_seconds": 0},
+    ),
+    **{
+        f"a wrap-up lasts while its panel is open: {' '.join(f'{after} {state}' for after, state in panels)}": (
+            "voipstudio",
+            [
+                (Kind.ANSWERED, 0), (Kind.COMPLETED, 48),
+                *((Kind.QUEUE_WRAPUP, after, {}, state) for after, state in panels),
+            ],
+            {"wrapup_seconds": seconds, "ended_at": at(48), "talk_seconds": 48},
+        )
+        for panels, seconds in [
+            ([(49, "START"), (58, "END")], 9),
+            ([(49, "START"), (79, "TIMEOUT")], 30),
+            ([(49, "start"), (51, "START"), (58, "end"), (60, "END")], 9),
+            ([(49, "START"), (59, "END"), (70, "START"), (72, "END")], 12),
+            ([(49, "END"), (49, "START")], 0),
+            ([(49, "START")], None),
+            ([(49, "START"), (51, "EXTENDED")], None),
+            ([(58, "END")], None),
+            ([], None),
+        ]
+    },
+    "the reason of a playback is not the cause of the end": (
+        "wavix", [(Kind.RINGING, 1), (Kind.COMPLETED, 9, {"media": "collect", "reason": "max_digits"})],
+        {"cause": None, "outcome": Outcome.NO_ANSWER},
+    ),
     "without an answer time the reported duration is used": (
         "jambonz", [(Kind.INITIATED, 0), (Kind.COMPLETED, 70, {"duration_seconds": 64})],
         {"talk_seconds": 64, "ring_seconds": None},
@@ -301,6 +412,46 @@ class TestAnyOrder:
         assert [call.event_count for call in progress] == list(range(1, len(arrived) + 1))
 
 
+def without_counts(call: Call) -> dict[str, Any]:
+    return call.model_dump(exclude={"event_count", "last_event_at"})
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+class TestProgressReportedAgain:
+    """An event that is reported again has a new time and a new key, and sometimes new call times."""
+
+    def again(self, data: st.DataObject, event: CallEvent, since: datetime, until: datetime) -> CallEvent:
+        seconds = data.draw(st.integers(0, int((until - since).total_seconds())))
+        moment = since + timedelta(seconds=seconds)
+        names = data.draw(st.sets(st.sampled_from(["started_at", "ringing_at", "answered_at", "ended_at"])))
+        times = dict.fromkeys(names & event.details.keys(), utc_text(moment))
+        key = data.draw(st.text("0123456789abcdef", min_size=12, max_size=12))
+        return replace(event, dedupe_key=key, sent_at=moment, details={**event.details, **times})
+
+    @given(data=st.data())
+    def test_changes_only_the_number_of_events(self, sequence: str, data: st.DataObject) -> None:
+        events = DELIVERED[sequence]
+        call = fold(events)
+        assert call.answered_at is not None
+        assert call.ended_at is not None
+        hours_later = call.ended_at + timedelta(hours=3)
+        spans = {
+            Kind.INITIATED: (call.answered_at, hours_later),
+            Kind.RINGING: (call.answered_at + timedelta(seconds=1), hours_later),
+            Kind.EARLY_MEDIA: (call.answered_at + timedelta(seconds=1), hours_later),
+            # An answer after the end means that the call went on, if it ends again.
+            Kind.ANSWERED: (call.answered_at, call.ended_at),
+            Kind.COMPLETED: (call.ended_at, hours_later),
+        }
+        # Some calls are only reported as ringing when they are transferred.
+        ringing = [replace(events[0], kind=kind, name=kind) for kind in (Kind.RINGING, Kind.EARLY_MEDIA)]
+        progress = st.sampled_from([*(event for event in events if event.kind in spans), *ringing])
+        repeated = data.draw(st.lists(progress, min_size=1, max_size=6))
+        reported_again = [self.again(data, event, *spans[event.kind]) for event in repeated]
+        arrived = data.draw(st.permutations([*events, *reported_again, *reported_again]))
+        assert without_counts(fold(arrived)) == without_counts(call)
+
+
 LAST_MILLISECOND = int((datetime(9999, 12, 30, tzinfo=UTC) - START).total_seconds()) * 1000
 moments = st.integers(-(10**12), LAST_MILLISECOND).map(
     lambda milliseconds: START + timedelta(milliseconds=milliseconds)
@@ -358,11 +509,11 @@ class TestAnyEvents:
     @given(any_events)
     def test_the_times_of_a_call_are_in_order_and_match_its_outcome(self, events: list[CallEvent]) -> None:
         call = fold(events)
-        moments = [call.started_at, call.answered_at, call.ended_at]
+        moments = [call.started_at, call.ringing_at, call.answered_at, call.ended_at]
         known = [moment for moment in moments if moment]
         assert known == sorted(known)
         assert all(seconds is None or seconds >= 0 for seconds in (call.ring_seconds, call.talk_seconds))
-        assert call.hold_seconds is None or call.hold_seconds >= 0
+        assert all(seconds is None or seconds >= 0 for seconds in (call.hold_seconds, call.wrapup_seconds))
         assert (call.ended_at is None) or (call.outcome is not None)
         if call.outcome not in (None, Outcome.ANSWERED):
             assert (call.answered_at, call.talk_seconds) == (None, None)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Increase this with every change to the fold, so that call items are written again."""
 
 MAX_TEXT = 500
@@ -104,6 +104,9 @@ class Call(CallSummary):
 
     ringing_at: Moment | None = None
     hold_seconds: Seconds | None = Field(None, description="Time on hold; null if no hold was reported")
+    wrapup_seconds: Seconds | None = Field(
+        None, description="Time that a queue's wrap-up panel was open after the call; null if no panel was closed"
+    )
     cause_code: int | None = Field(None, description="Why the call ended: the Q.850 cause")
     sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
     ended_by: str | None = Field(None, description="Who ended the call, in the provider's words")
@@ -143,6 +146,7 @@ class FoldHints:
     `kind_of_bill` maps the status of a bill to a kind, for a call whose end is known only from its bill.
     `outcome_of_cause` maps parts of a cause, in lower case, to the outcome of a call that ended before it was answered.
     `currency` is the currency of `charge`. `queue_context` is the `context` of queue events, in lower case.
+    `wrapup_opened` and `wrapup_closed` are statuses of a queue's wrap-up panel, in lower case.
     `tag_separator` separates several tags in one text.
     """
 
@@ -151,6 +155,8 @@ class FoldHints:
     outcome_of_cause: Mapping[str, Outcome] = field(default_factory=dict)
     currency: str | None = None
     queue_context: str | None = None
+    wrapup_opened: str | None = None
+    wrapup_closed: tuple[str, ...] = ()
     tag_separator: str | None = None
 
 
@@ -221,6 +227,7 @@ _ENDS = {
     Kind.BUSY: (CallStatus.BUSY, Outcome.BUSY),
     Kind.COMPLETED: (CallStatus.COMPLETED, Outcome.ANSWERED),
 }
+_IN_TALK = (Kind.ANSWERED, Kind.HELD, Kind.RESUMED)
 _OUTCOME_OF_SIP_STATUS = {
     408: Outcome.NO_ANSWER,
     480: Outcome.NO_ANSWER,
@@ -247,20 +254,15 @@ class _Fold:
         self._kinds = {event.kind for event in events}
         self._live = [event for event in events if event.kind is not Kind.BILLED] or events
         self._bills = [event for event in events if event.kind is Kind.BILLED]
-        self._is_answered = bool(
-            self._kinds & {Kind.ANSWERED, Kind.HELD, Kind.RESUMED} or self._earliest_reported("answered_at")
-        )
-        self._ends = [event for event in events if self._weight(event)]
+        self._is_answered = bool(self._kinds.intersection(_IN_TALK) or self._earliest_reported("answered_at"))
+        self._ends = self._first_ends()
 
     def call(self) -> Call:
         call_id = _short(self._events[0].call_id or "")
         end = max(self._ends, key=lambda event: (self._weight(event), position(event)), default=None)
         status, outcome = self._status_and_outcome(end)
         started_at = self._started_at()
-        ringing_at = self._earliest_reported("ringing_at") or self._first(Kind.RINGING) or self._first(Kind.EARLY_MEDIA)
-        answered_at = self._earliest_reported("answered_at") or self._first(Kind.ANSWERED)
-        if answered_at:
-            answered_at = max(started_at, answered_at)
+        answered_at = self._earliest("answered_at", Kind.ANSWERED)
         ended_at = self._ended_at(end, answered_at)
         if ended_at:
             ended_at = max(started_at, ended_at)
@@ -268,6 +270,7 @@ class _Fold:
             # The answer was reported late: its time is the time of arrival, or the hook had to wait.
             talked = min(_number(end, "duration_seconds") or 0, _DAY.total_seconds())
             answered_at = max(started_at, ended_at - timedelta(milliseconds=round(1000 * talked)))
+        ringing_at = self._ringing_at(answered_at or ended_at)
         is_answered = outcome is Outcome.ANSWERED
         ring_end = answered_at or (None if is_answered else ended_at)
         charge = self._bills[-1].details.get("charge") if self._bills else None
@@ -291,6 +294,7 @@ class _Fold:
             if answered_at or not is_answered
             else self._reported_duration(end),
             hold_seconds=self._hold_seconds(ended_at),
+            wrapup_seconds=self._wrapup_seconds(),
             cause=self._cause(end, outcome),
             cause_code=_integer(end, "cause_code"),
             sip_status=_integer(end, "sip_status"),
@@ -318,6 +322,24 @@ class _Fold:
         """Return how specifically an event describes the end of the call; 0 if it does not end the call."""
         return (_WEIGHT_OF_ANSWERED if self._is_answered else _WEIGHT).get(event.kind, 0)
 
+    def _first_ends(self) -> Sequence[CallEvent]:
+        """Return the events that end the call, without an end that is reported again.
+
+        The same end of the same PBX object counts again only if the call went on in between: it was answered or held,
+        or rang before any answer.
+        """
+        ends, reported, is_answered = [], set(), False
+        for event in self._events:
+            if self._weight(event):
+                end = event.kind, event.details.get("context"), event.details.get("dst_id")
+                if event.kind is Kind.BILLED or end not in reported:
+                    ends.append(event)
+                    reported.add(end)
+            elif event.kind in _IN_TALK or (event.kind in _PROGRESS and not is_answered):
+                is_answered |= event.kind in _IN_TALK
+                reported.clear()
+        return ends
+
     def _status_and_outcome(self, end: CallEvent | None) -> tuple[CallStatus, Outcome | None]:
         if end is None:
             return self._progress(), None
@@ -340,7 +362,7 @@ class _Fold:
             return _ENDS[self._billed_as(self._bills[-1])][1]
         if not self._hints.repeats_answer_time:
             return Outcome.ANSWERED
-        cause = (_text(end, "reason") or "").lower()
+        cause = (_reason(end) or "").lower()
         if not cause:
             return Outcome.NO_ANSWER
         known = self._hints.outcome_of_cause.items()
@@ -384,20 +406,30 @@ class _Fold:
         durations = (_number(event, "duration_seconds") for event in (*self._bills, end))
         return next((_rounded(duration) for duration in durations if duration is not None), None)
 
+    def _ringing_at(self, until: datetime | None) -> datetime | None:
+        """Return when it first rang; `None` if ringing was reported only after the answer or the end."""
+        ringing_at = self._earliest("ringing_at", Kind.RINGING, Kind.EARLY_MEDIA)
+        return ringing_at if ringing_at and (until is None or ringing_at <= until) else None
+
     def _hold_seconds(self, ended_at: datetime | None) -> Seconds | None:
-        held, since, was_held = timedelta(), None, False
-        for event in self._events:
-            now = min(event.occurred_at, ended_at or event.occurred_at)
-            if event.kind is Kind.HELD and since is None:
-                since, was_held = now, True
-            elif event.kind is Kind.RESUMED and since is not None:
-                held, since = held + (now - since), None
-        if since is not None and ended_at is not None:
-            held += ended_at - since
-        return _rounded(held.total_seconds()) if was_held else None
+        holds = _spans(self._events, lambda event: event.kind is Kind.HELD, lambda event: event.kind is Kind.RESUMED)
+        latest = ended_at or self._live[-1].occurred_at
+        return _total((min(begin, latest), min(end or ended_at or begin, latest)) for begin, end in holds)
+
+    def _wrapup_seconds(self) -> Seconds | None:
+        def is_opened(event: CallEvent) -> bool:
+            return (event.status or "").lower() == self._hints.wrapup_opened
+
+        def is_closed(event: CallEvent) -> bool:
+            return (event.status or "").lower() in self._hints.wrapup_closed
+
+        panels = [event for event in self._events if event.kind is Kind.QUEUE_WRAPUP]
+        # A panel can open and close within a second, the resolution of some clocks.
+        in_order = sorted(panels, key=lambda event: (event.occurred_at, not is_opened(event)))
+        return _total((begin, end) for begin, end in _spans(in_order, is_opened, is_closed) if end)
 
     def _cause(self, end: CallEvent | None, outcome: Outcome | None) -> str | None:
-        reason = _text(end, "reason")
+        reason = _reason(end)
         # The SIP reason of an answered call is always OK.
         return reason or (None if outcome is Outcome.ANSWERED else _text(end, "sip_reason"))
 
@@ -466,8 +498,10 @@ class _Fold:
                     tagged[_short(name.removeprefix(_CUSTOMER_DATA), MAX_ENTRY)] = _plain(value)
         return dict(islice(tagged.items(), MAX_CUSTOMER_DATA))
 
-    def _first(self, kind: Kind) -> datetime | None:
-        return min((event.occurred_at for event in self._events if event.kind is kind), default=None)
+    def _earliest(self, name: str, *kinds: Kind) -> datetime | None:
+        """Return the earliest time of these kinds of events, each as the event reports it or else when it occurred."""
+        times = (_moment(event, name) or (event.occurred_at if event.kind in kinds else None) for event in self._events)
+        return min((time for time in times if time), default=None)
 
     def _earliest_reported(self, name: str) -> datetime | None:
         return min((moment for event in self._events if (moment := _moment(event, name))), default=None)
@@ -482,6 +516,32 @@ class _Fold:
 def _text(event: CallEvent | None, name: str) -> str | None:
     value = event.details.get(name) if event else None
     return _short(value) if isinstance(value, str) else None
+
+
+def _reason(end: CallEvent | None) -> str | None:
+    """Return why a call ended, in the provider's words. In an event with media, the reason is about the media."""
+    return None if end is None or "media" in end.details else _text(end, "reason")
+
+
+def _spans(
+    events: Iterable[CallEvent], opens: Callable[[CallEvent], bool], closes: Callable[[CallEvent], bool]
+) -> list[tuple[datetime, datetime | None]]:
+    """Return the times between events that open and close something. What is open is not opened again."""
+    spans: list[tuple[datetime, datetime | None]] = []
+    begin = None
+    for event in events:
+        if begin is None and opens(event):
+            begin = event.occurred_at
+        elif begin is not None and closes(event):
+            spans.append((begin, event.occurred_at))
+            begin = None
+    return [*spans, (begin, None)] if begin else spans
+
+
+def _total(spans: Iterable[tuple[datetime, datetime]]) -> Seconds | None:
+    """Return the total length of these times; `None` if there are none."""
+    lengths = [end - begin for begin, end in spans]
+    return _rounded(sum(lengths, timedelta()).total_seconds()) if lengths else None
 
 
 def _number(event: CallEvent | None, name: str) -> float | None:

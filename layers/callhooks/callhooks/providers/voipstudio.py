@@ -191,6 +191,8 @@ def describe() -> Provider:
                 "normal clearing": Outcome.NO_ANSWER,
             },
             queue_context="queue",
+            wrapup_opened="start",
+            wrapup_closed=("end", "timeout"),
         ),
     )
 
