@@ -902,6 +902,7 @@ function summaryOf(event) {
   const machine = isDetection(event) && (details.machine_detected ? "a machine" : "a person");
   const media = details.media && [details.media, details.media_status].filter(Boolean).join(" ");
   const byKind = {
+    "call.initiated": [details.click_to_call && "click to call accepted"],
     "call.dtmf": [keys, details.dtmf_target && `to ${details.dtmf_target}`],
     "call.media": [media ?? event.name, machine, said, keys, details.reason],
     "call.verb": [event.status !== "in-progress" && event.status, keys, said, details.dial_call_status, details.queue_position && `position ${details.queue_position}`],
@@ -911,7 +912,7 @@ function summaryOf(event) {
     "queue.left": [details.queue, details.reason],
     "queue.wrapup": [event.status],
   };
-  const ofEnd = [details.reason, details.cause_code !== undefined && `Q.850 ${details.cause_code}`, details.sip_status !== undefined && `SIP ${details.sip_status}`, details.call_termination_by ?? details.hangup_source];
+  const ofEnd = [details.media ? media : details.reason, details.cause_code !== undefined && `Q.850 ${details.cause_code}`, details.sip_status !== undefined && `SIP ${details.sip_status}`, details.call_termination_by ?? details.hangup_source];
   const words = byKind[event.kind] ?? (ENDS.includes(event.kind) ? ofEnd : []);
   return [...new Set(words.filter(Boolean).map(String))].join(" · ");
 }
@@ -1113,7 +1114,7 @@ function namesOf(call) {
 
 function gistOfCall(call) {
   const { ring, talk } = spans(call);
-  const parts = [["rang", ring], ["talked", talk], ["on hold", call.hold_seconds ?? null]].filter(([, seconds]) => seconds !== null);
+  const parts = [["rang", ring], ["talked", talk], ["on hold", call.hold_seconds ?? null], ["wrap-up", call.wrapup_seconds ?? null]].filter(([, seconds]) => seconds !== null);
   return [
     outcomeLabel(call),
     h("span", {}, ...directionText(call.direction)),

@@ -88,7 +88,13 @@ class TestACallEvent:
         }
         stored = wavix().stored(document)
         assert (stored["kind"], stored["occurred_at"]) == ("call.initiated", "2025-09-22T12:56:38.547Z")
-        assert "media" not in stored.details
+        assert stored.details == {
+            "started_at": "2025-09-22T12:56:38.547Z",
+            "answered_at": "2023-11-07T05:31:56.000Z",
+            "media": "audio",
+            "media_status": "completed",
+            "playback_id": "3fa85f64",
+        }
 
 
 class TestOtherGenerations:

@@ -38,6 +38,9 @@ KIND_OF_EVENT_NAME = {
 }
 """By `event_name`. `state` is ambiguous: in a `queue.wrapup` it is the state of the panel."""
 
+CLICK_TO_CALL = "accepted"
+"""The `state` of a call that VoIPstudio sets up for a user who clicked a number, in lower case."""
+
 
 class VoipstudioEvent(Document):
     """Any event. `duration` is in seconds. Ids are integers in the documentation and strings in its sample."""
@@ -123,6 +126,7 @@ def _details(event: VoipstudioEvent) -> Details:
     return known_details(
         {
             "context": event.context,
+            "click_to_call": (event.state or "").lower() == CLICK_TO_CALL or None,
             "started_at": event.start_time,
             "answered_at": event.connected_at,
             "duration_seconds": event.duration,

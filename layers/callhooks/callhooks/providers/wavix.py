@@ -150,8 +150,8 @@ def normalise(event: WavixEvent, request: Request, now: datetime) -> CallEvent:
         direction=direction_of(event.direction),
         from_=cleaned(event.from_),
         to=cleaned(event.to),
-        # The example in Wavix's documentation has a media payload in a call_setup.
-        details={**_call_details(event), **(_media_details(event) if kind is Kind.MEDIA else {})},
+        # Any event type can have a media payload, as in the example in Wavix's documentation.
+        details={**_call_details(event), **_media_details(event)},
     )
 
 

@@ -19,7 +19,8 @@ from callhooks_tools.providers.rest.errors import RequestRejected, Unexpected
 from callhooks_tools.providers.rest.session import RestClient, RestOptions
 
 PROVIDER = "VoIPstudio"
-API_URL = "https://l7api.com/v1.2/voipstudio"
+API_URL = "https://l7api.com/v1.1/voipstudio"
+"""Version 1.1 is the one on the page on webhooks; the command line client uses 1.2."""
 KEY = "VOIPSTUDIO_API_KEY"
 API_KEY_HINT = (
     "Create an API key in VoIPstudio's dashboard, or request one with POST /login and POST /apitokens "
