@@ -39,10 +39,11 @@ SEQUENCES: dict[str, tuple[str, ...]] = {
     ),
     "jambonz leg": (
         "call_status_dial_leg_trying", "call_status_dial_leg_ringing", "call_status_dial_leg_early_media",
-        "call_status_dial_leg_in_progress", "session_adulting", "call_status_dial_leg_completed",
+        "call_status_dial_leg_in_progress", "call_status_dial_leg_ringing", "call_status_dial_leg_in_progress",
+        "session_adulting", "call_status_dial_leg_completed",
     ),
 }  # fmt: skip
-"""The recorded deliveries of one call from each provider, in the order sent."""
+"""The recorded deliveries of one call from each provider, in the order sent. jambonz's leg is also transferred."""
 
 _KEYS = count()
 

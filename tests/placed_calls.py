@@ -25,23 +25,32 @@ SEQUENCES: dict[str, list[list[str]]] = {
          "call_status_inbound_completed"],
         ["new_call", "call_status_inbound_trying", "call_status_inbound_no_answer"],
         ["call_status_dial_leg_trying", "call_status_dial_leg_ringing", "call_status_dial_leg_busy"],
+        ["call_status_dial_leg_trying", "call_status_dial_leg_ringing", "call_status_dial_leg_in_progress",
+         "call_status_dial_leg_ringing", "call_status_dial_leg_in_progress", "call_status_dial_leg_completed"],
     ],
     "wavix": [
         ["call_setup", "ringing", "early_media", "answered", "on_call_event_collect_completed", "completed",
          "post_call_answered"],
         ["call_setup", "ringing", "cancelled", "post_call_noanswer"],
         ["call_setup", "busy"],
+        ["call_setup", "ringing", "answered", "ringing", "answered", "completed"],
     ],
     "bird": [
         ["voice_inbound_starting", "voice_inbound_ringing", "voice_inbound_ongoing", "voice_inbound_completed"],
         ["voice_outbound_accepted", "voice_outbound_starting", "voice_outbound_ringing", "voice_outbound_cancelled"],
+        ["voice_inbound_starting", "voice_inbound_ringing", "voice_inbound_ongoing", "voice_inbound_ringing",
+         "voice_inbound_ongoing", "voice_inbound_completed"],
     ],
     "voipstudio": [
         ["call_initial", "call_ringing", "call_connected", "call_hold", "call_dtmf", "call_unhold", "call_hangup",
          "queue_wrapup_start"],
         ["call_initial", "call_ringing", "call_missed_queue"],
+        ["call_initial", "call_ringing", "call_connected", "call_ringing", "call_connected", "call_hangup"],
     ],
 }  # fmt: skip
+"""The last one of each provider reports progress again, as after a transfer."""
+
+_REPORTED_AGAIN_AFTER = timedelta(seconds=20)
 _MOMENT = TypeAdapter(datetime)
 
 recorded_delivery = cache(read_delivery)
@@ -79,17 +88,19 @@ def place(
     """Return a call made from recorded deliveries, moved to another time and authenticated for the stack.
 
     `pace` multiplies the times between its events in the recordings, and the two seconds between its deliveries.
+    A repeated name is progress that is reported again, with later times.
     """
     call_id = call_id or new_call_id(provider, uuid.uuid4().int)
     access = running.stack.credentials.of(provider)
     deliveries = []
     for step, name in enumerate(names):
         recorded = recorded_delivery(EVENTS / provider / f"{name}.json")
-        document = shifted(json.loads(recorded.request.body), began, pace)
+        repetitions = names[:step].count(name)
+        document = shifted(json.loads(recorded.request.body), began + pace * repetitions * _REPORTED_AGAIN_AFTER, pace)
         assert isinstance(document, dict)
         call = document["payload"] if provider == "bird" else document
         assert isinstance(call, dict)
-        call.update(call_id_members(provider, call, call_id))
+        call.update(call_id_members(provider, call, call_id, step))
         call["from"] = call.get("from") and f"+1212555{number:04}"
         delivery = Delivery({**recorded.event, "body": json.dumps(document)})
         sent_at = began + timedelta(seconds=2 * step * pace)
@@ -97,12 +108,12 @@ def place(
     return PlacedCall(provider, call_id, deliveries)
 
 
-def call_id_members(provider: str, call: Mapping[str, JsonValue], call_id: str) -> dict[str, JsonValue]:
-    """Return the members of a delivery's body that hold the call id."""
+def call_id_members(provider: str, call: Mapping[str, JsonValue], call_id: str, step: int) -> dict[str, JsonValue]:
+    """Return the members of a delivery's body that hold the call id or the event's id."""
     if provider == "jambonz":
         return {"call_sid": call_id}
     if provider == "voipstudio":
-        return {"call_id": call_id, "id": f"{call_id}-{call['id']}"}
+        return {"call_id": call_id, "id": f"{call_id}-{step}"}
     return {name: call_id for name in ("id", "uuid") if name in call}
 
 

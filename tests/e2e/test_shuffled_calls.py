@@ -91,5 +91,8 @@ def test_shuffled_and_duplicated_deliveries_result_in_the_same_calls(running: Ru
         time.sleep(0.5)
     assert {pk: int(items[pk]["event_count"]["N"]) for pk in expected} == expected
     assert [record_of(items[first.pk]) for first, _ in pairs] == [record_of(items[second.pk]) for _, second in pairs]
+    for item in (items[pk] for pk in expected):
+        times = [item[name]["S"] for name in ("started_at", "ringing_at", "answered_at", "ended_at") if name in item]
+        assert times == sorted(times)
     outcomes = {items[first.pk]["outcome"]["S"] for first, _ in pairs}
     assert outcomes == {"answered", "busy", "cancelled", "missed"}

@@ -79,13 +79,13 @@ class VoipstudioApi(Api):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"VOIPSTUDIO_API_KEY": TOKEN, "VOIPSTUDIO_API_URL": f"{self.url}/v1.2/voipstudio"}
+        return {"VOIPSTUDIO_API_KEY": TOKEN, "VOIPSTUDIO_API_URL": f"{self.url}/v1.1/voipstudio"}
 
     def respond(self, request: Request) -> Reply:  # noqa: PLR0911 - one for each route
         if request.headers.get("x-auth-token") != TOKEN:
             return Reply(401, {"message": f"Invalid token {request.headers.get('x-auth-token')}"})
-        assert request.path.startswith("/v1.2/voipstudio/")
-        resource, _, identifier = request.path.removeprefix("/v1.2/voipstudio/").partition("/")
+        assert request.path.startswith("/v1.1/voipstudio/")
+        resource, _, identifier = request.path.removeprefix("/v1.1/voipstudio/").partition("/")
         if resource == "calls" and identifier:
             return self._call(request, identifier)
         if request.method != "GET" or resource not in ("calls", *self.rows):

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from callhooks.calls.call import FOLD_VERSION
 from callhooks.calls.repository import CallStore, call_item
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import Item, event_of_item
@@ -210,6 +211,21 @@ class TestRebuilding:
             projection.store({name: value for name, value in {**right, **damage}.items() if value is not None})
             assert (damage, rebuild_call(calls, PK)) == (damage, Rebuilt(PK, Result.CHANGED))
             assert projection.call() == right
+
+    def test_is_needed_after_a_rollback_because_the_projector_keeps_a_newer_call(
+        self, projection: Projection, calls: CallStore, right: Item
+    ) -> None:
+        of_newer_version = {**right, "fold_version": {"N": str(FOLD_VERSION + 1)}, "status": {"S": "busy"}}
+        projection.store(of_newer_version)
+        late = make_event(Kind.DTMF, 6, {"digits": "7"})
+        projection.store(stored_item(late))
+        projection.project([stored_item(late)])
+        assert projection.call() == of_newer_version
+        assert len(projection.published()) == 1
+        assert rebuild_call(calls, PK).result is Result.CHANGED
+        rebuilt = projection.call()
+        assert rebuilt is not None
+        assert (rebuilt["fold_version"], rebuilt["status"]) == ({"N": str(FOLD_VERSION)}, {"S": "completed"})
 
     def test_retries_if_the_projector_writes_a_newer_call(
         self, projection: Projection, calls: CallStore, right: Item

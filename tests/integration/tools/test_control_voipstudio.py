@@ -75,7 +75,7 @@ class TestCallInProgress:
     def test_is_transferred_as_documented(self, control: VoipstudioControl, api: VoipstudioApi) -> None:
         control.transfer(CALL_ID, "2002")
         (request,) = api.requests
-        assert (request.line, request.content) == (f"PATCH /v1.2/voipstudio/calls/{CALL_ID}", b'{"dst": "2002"}')
+        assert (request.line, request.content) == (f"PATCH /v1.1/voipstudio/calls/{CALL_ID}", b'{"dst": "2002"}')
         assert request.headers["x-auth-token"] == TOKEN
         assert api.calls[CALL_ID]["dst"] == "2002"
 
@@ -175,7 +175,7 @@ class TestRecording:
         assert (recording.type, recording.duration, recording.size) == ("I", 11, size)
         assert control.download(recording, tmp_path / "a.mp3") == len(AUDIO)
         assert (tmp_path / "a.mp3").read_bytes() == AUDIO
-        assert api.lines[-1] == "GET /v1.2/voipstudio/monitors/77.mp3"
+        assert api.lines[-1] == "GET /v1.1/voipstudio/monitors/77.mp3"
 
     def test_that_is_cut_off_is_not_saved(self, control: VoipstudioControl, api: VoipstudioApi, tmp_path: Path) -> None:
         api.rows["monitors"], api.audio = [a_recording(77)], AUDIO[:-1]

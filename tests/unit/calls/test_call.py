@@ -52,7 +52,8 @@ ANSWERED = {"status": "completed", "outcome": Outcome.ANSWERED, "direction": "in
             "voipstudio",
             {
                 "started_at": at(0), "answered_at": at(6), "ended_at": at(48), "talk_seconds": 42, "hold_seconds": 10,
-                "cause": "Normal Clearing", "called_name": "John Smith", "dtmf": ("*",), "queue": None,
+                "wrapup_seconds": 9, "cause": "Normal Clearing", "called_name": "John Smith", "dtmf": ("*",),
+                "queue": None,
                 "conversation_id": "9a3f5cefbc82fc4e924bdaa21342a49c18c5dd90",
             },
         ),
@@ -67,7 +68,7 @@ ANSWERED = {"status": "completed", "outcome": Outcome.ANSWERED, "direction": "in
         (
             "jambonz leg",
             {
-                "direction": "outbound", "ring_seconds": 4, "talk_seconds": 4, "parent_call_id": A_CALL,
+                "direction": "outbound", "ring_seconds": 4, "talk_seconds": 8, "parent_call_id": A_CALL,
                 "conversation_id": A_CALL,
             },
         ),
