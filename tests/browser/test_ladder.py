@@ -300,6 +300,14 @@ def test_the_heading_shows_the_known_facts_of_the_call(visitor: Visitor) -> None
     page = open_call(visitor, a_call("wavix"))
     expect(page.locator(".facts")).to_contain_text("0.0095 USD")
     expect(page.locator(".facts")).to_contain_text("1234")
+    page = open_call(visitor, a_call("voipstudio"))
+    expect(page.locator(".call-head")).to_contain_text("wrap-up 0:09")
+
+
+def test_a_call_set_up_by_click_to_call_says_so(visitor: Visitor) -> None:
+    clicked = event(Kind.INITIATED, START, {"click_to_call": True}, provider="voipstudio", call_id="clicked")
+    page = open_call(visitor, call_of([StoredEvent(clicked, answer=[])]))
+    expect(page.locator('.event[data-kind="call.initiated"]')).to_contain_text("click to call accepted")
 
 
 def test_related_legs_are_links_to_their_ladders(double: CallLogDouble, visitor: Visitor) -> None:

@@ -499,7 +499,7 @@ class _Fold:
         return dict(islice(tagged.items(), MAX_CUSTOMER_DATA))
 
     def _earliest(self, name: str, *kinds: Kind) -> datetime | None:
-        """Return the earliest time of these kinds of events, each as the event reports it or else when it occurred."""
+        """Return the earliest time of these kinds of events, each as the event reports it, otherwise when it occurred."""
         times = (_moment(event, name) or (event.occurred_at if event.kind in kinds else None) for event in self._events)
         return min((time for time in times if time), default=None)
 
