@@ -291,6 +291,14 @@ CALLS: dict[str, tuple[str, list[Any], dict[str, object]]] = {
         "voipstudio", [(Kind.RINGING, 1), (Kind.COMPLETED, 10), (Kind.RINGING, 11), (Kind.COMPLETED, 40)],
         {"ringing_at": at(1), "ended_at": at(40), "ring_seconds": 39},
     ),
+    "a call that rings after its reported answer does not end later": (
+        "voipstudio",
+        [
+            (Kind.RINGING, 1), (Kind.COMPLETED, 48, {"answered_at": "2026-11-21T06:30:06.000Z"}), (Kind.RINGING, 50),
+            (Kind.COMPLETED, 55),
+        ],
+        {"answered_at": at(6), "ended_at": at(48), "talk_seconds": 42},
+    ),
     "a hold that is reported again starts once, and lasts through progress": (
         "jambonz",
         [

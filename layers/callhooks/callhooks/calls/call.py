@@ -328,15 +328,17 @@ class _Fold:
         The same end of the same PBX object counts again only if the call went on in between: it was answered or held,
         or rang before any answer.
         """
-        ends, reported, is_answered = [], set(), False
+        answered_at = self._earliest("answered_at", *_IN_TALK)
+        ends, reported = [], set()
         for event in self._events:
             if self._weight(event):
                 end = event.kind, event.details.get("context"), event.details.get("dst_id")
                 if event.kind is Kind.BILLED or end not in reported:
                     ends.append(event)
                     reported.add(end)
-            elif event.kind in _IN_TALK or (event.kind in _PROGRESS and not is_answered):
-                is_answered |= event.kind in _IN_TALK
+            elif event.kind in _IN_TALK or (
+                event.kind in _PROGRESS and (answered_at is None or event.occurred_at < answered_at)
+            ):
                 reported.clear()
         return ends
 
@@ -499,7 +501,7 @@ class _Fold:
         return dict(islice(tagged.items(), MAX_CUSTOMER_DATA))
 
     def _earliest(self, name: str, *kinds: Kind) -> datetime | None:
-        """Return the earliest time of these kinds of events, each as the event reports it, otherwise when it occurred."""
+        """Return the earliest time of these kinds of events: as an event reports it, otherwise when it occurred."""
         times = (_moment(event, name) or (event.occurred_at if event.kind in kinds else None) for event in self._events)
         return min((time for time in times if time), default=None)
 
