@@ -102,8 +102,8 @@ MUTATIONS = (
     Mutation(
         "a SIP digest is accepted once",
         "providers/jambonz/client_auth.py",
-        "if used and not clients.claim_nonce",
-        "if False and not clients.claim_nonce",
+        "if used and not clients.claim_digest",
+        "if False and not clients.claim_digest",
         (CLIENTS,),
     ),
     Mutation(

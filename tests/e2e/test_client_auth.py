@@ -40,17 +40,19 @@ def events_of(running: RunningStack, username: str) -> list[tuple[str, str | Non
     return [(item["kind"]["S"], detail_attributes(item).get("reason", {}).get("S")) for item in items]
 
 
-def test_a_client_registers_once_per_nonce_count_and_only_with_its_password(
+def test_a_client_registers_once_per_digest_and_only_with_its_password(
     running: RunningStack, username: str
 ) -> None:
     register = attempt(username=username)
     assert answer(running, register) == {"status": "ok", "expires": 1800}
     assert answer(running, register) == {"status": "fail"}
+    assert answer(running, attempt(username=username, cnonce="another", expires=60)) == {"status": "ok", "expires": 60}
     assert answer(running, attempt(username=username, nc="00000002", method="INVITE")) == {"status": "ok"}
     assert answer(running, attempt(username=username, nc="00000003", password="wrong")) == {"status": "fail"}
     assert events_of(running, username) == [
         ("client.registered", None),
         ("client.refused", "replayed"),
+        ("client.registered", None),
         ("client.registered", None),
         ("client.refused", "wrong password"),
     ]

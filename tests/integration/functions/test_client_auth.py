@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from callhooks.providers.jambonz.sip_clients import ClientStore, NonceCount
+from callhooks.providers.jambonz.sip_clients import ClientStore, UsedDigest
 from callhooks_tools.cli import app
 from callhooks_tools.providers.jambonz.commands import clients as clients_command
 from callhooks_tools.providers.jambonz.commands.clients import ClientTable
@@ -76,12 +76,12 @@ def test_a_replay_is_rejected_in_any_container_but_a_retry_is_not(
     assert [item["kind"]["S"] for item in aws.items()].count("client.refused") == 2
 
 
-def test_failures_are_counted_and_a_nonce_count_is_claimed_once(aws: Aws, table: ClientTable) -> None:
+def test_failures_are_counted_and_a_digest_is_claimed_once(aws: Aws, table: ClientTable) -> None:
     store = ClientStore(aws.dynamodb, CLIENTS_TABLE)
     assert [store.count_failure(ADDRESS, NOW) for _ in range(3)] == [1, 2, 3]
     assert store.count_failure("192.0.2.45", NOW) == 1
-    used = NonceCount("jane", "sip.example.com", "n\ud800", "00000001")
-    assert [store.claim_nonce(used, request_id=one, now=NOW) for one in "112"] == [True, True, False]
+    used = UsedDigest("jane", "sip.example\ud800.com", "0" * 32)
+    assert [store.claim_digest(used, request_id=one, now=NOW) for one in "112"] == [True, True, False]
 
 
 def test_without_its_table_clients_are_rejected_and_events_are_stored(aws: Aws, handler: Handler) -> None:

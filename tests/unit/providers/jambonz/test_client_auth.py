@@ -75,6 +75,32 @@ class TestAClientWithTheRightPassword:
         assert ClientContainer().result(attempt(method=method, qop=qop)) == OK
         assert ClientContainer().result(attempt(method=method, qop=qop, nc=None, cnonce=None)) == OK
 
+    @pytest.mark.parametrize(
+        ("requested", "granted"),
+        [
+            (3600, 1800),
+            (1800, 1800),
+            (60, 60),
+            ("60", 60),
+            (" 60 ", 60),
+            (0, 0),
+            ("0", 0),
+            (-1, 0),
+            (None, 1800),
+            ("", 1800),
+            ("never", 1800),
+            (True, 1800),
+            ([60], 1800),
+            (10**30, 1800),
+        ],
+    )
+    def test_is_not_registered_for_longer_than_it_requests(self, requested: object, granted: int) -> None:
+        container = ClientContainer()
+        container.add(client(expires=1800))
+        assert container.result(attempt(expires=requested)) == {**OK, "expires": granted}
+        assert container.result(attempt(expires=requested, method="INVITE")) == OK
+        assert ClientContainer().result(attempt(expires=requested)) == OK, "without a limit, jambonz decides"
+
     def test_gets_its_expiry_when_it_registers_and_its_application_always(self) -> None:
         container = ClientContainer()
         container.add(client(expires=1800, application_sid="72c5c38f"))
@@ -180,15 +206,37 @@ class TestAReplay:
         assert container.kinds == ["client.registered", "client.refused"]
         assert [item.get("request_id") for item in container.database.items.values()][1] == {"S": "another"}
 
-    def test_is_not_assumed_for_another_count_nonce_or_client_or_after_a_failure(self) -> None:
+    def test_is_not_assumed_if_any_part_differs_or_after_a_failure(self) -> None:
         container = ClientContainer()
         container.add(client(username="john"))
         assert container.result(attempt(password="wrong")) == FAIL
-        for changes in ({}, {"nc": "00000002"}, {"nc": "0000000a"}, {"nonce": "another"}, {"username": "john"}):
-            assert container.result(attempt(**changes)) == OK
+        accepted: list[dict[str, Any]] = [
+            {},
+            {"cnonce": "another"},
+            {"cnonce": "03D8D2AAFD5A975F"},
+            {"method": "INVITE"},
+            {"nc": "00000002"},
+            {"nc": "0000000a"},
+            {"nc": "00000002", "cnonce": "another"},
+            {"nc": "1"},
+            {"nc": None},
+            {"nonce": "another"},
+            {"qop": None},
+            {"username": "john"},
+        ]
+        for changes in accepted:
+            assert container.result(attempt(**changes)) == OK, changes
+        for changes in accepted:
+            assert container.result(attempt(**changes)) == FAIL, changes
         assert ClientContainer(clients=FakeClientsTable(lose_reply=True)).result(attempt()) == OK
 
-    def test_is_not_detected_without_a_count(self) -> None:
+    def test_is_recognised_by_its_digest_whatever_else_changes(self) -> None:
+        container = ClientContainer()
+        assert container.result(attempt()) == OK
+        for changes in ({"expires": 0}, {"source_address": "192.0.2.45"}, {"opaque": "x"}, {"algorithm": "md5"}):
+            assert container.result({**attempt(), **changes}) == FAIL, changes
+
+    def test_is_not_detected_without_a_cnonce(self) -> None:
         container = ClientContainer()
         for _ in range(2):
             assert container.result(attempt(nc=None, cnonce=None, qop=None)) == OK

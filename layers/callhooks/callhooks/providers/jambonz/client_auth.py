@@ -22,7 +22,7 @@ from callhooks.events.call_event import CallEvent, Kind, cleaned, known_details
 from callhooks.providers.jambonz.authentication import JambonzCredentials, verify_or_accept_get
 from callhooks.providers.jambonz.digest import Challenge, digest_response
 from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook
-from callhooks.providers.jambonz.sip_clients import Client, ClientStore, ClientsUnavailable, NonceCount
+from callhooks.providers.jambonz.sip_clients import Client, ClientStore, ClientsUnavailable, UsedDigest
 from callhooks.providers.payload import (
     Document,
     Identifier,
@@ -91,9 +91,20 @@ class ClientAttempt(Document):
         )
 
     @property
-    def nonce_count(self) -> NonceCount | None:
-        """Return the nonce and count, which may be used once; `None` if the response does not cover a count."""
-        return NonceCount(self.username, self.realm, self.nonce, self.nc or "") if self.cnonce else None
+    def digest_to_claim(self) -> UsedDigest | None:
+        """Return the response, which may be used once; `None` if the client may repeat it.
+
+        The response covers nonce, count, `cnonce`, method and URI: a client that changes any of them knows the
+        password. Without a `cnonce`, clients repeat the same response until they get another nonce.
+        """
+        return UsedDigest(self.username, self.realm, self.response) if self.cnonce else None
+
+    def granted_expires(self, limit: int) -> int:
+        """Return the smaller of the limit and the duration that the client requests.
+
+        jambonz registers the client for the granted duration, even if the client requests a shorter one.
+        """
+        return limit if self.expires is None else min(limit, max(self.expires, 0))
 
     def header(self, name: str) -> str | None:
         """Return a header's value; its name is case-insensitive."""
@@ -173,7 +184,7 @@ def auth_response(auth: ClientAuth) -> Response:
         return refused()
     members: dict[str, str | int] = {"status": "ok"}
     if client.expires is not None and auth.attempt.method == REGISTER:
-        members["expires"] = client.expires
+        members["expires"] = auth.attempt.granted_expires(client.expires)
     if client.application_sid is not None:
         members["application_sid"] = client.application_sid
     return _answer(members)
@@ -264,8 +275,8 @@ def _outcome(clients: ClientStore, attempt: ClientAttempt, request: Request, now
         return ClientRefusal.UNKNOWN_CLIENT
     if not authenticated:
         return ClientRefusal.WRONG_PASSWORD
-    used = attempt.nonce_count
-    if used and not clients.claim_nonce(used, request_id=request.request_id, now=now):
+    used = attempt.digest_to_claim
+    if used and not clients.claim_digest(used, request_id=request.request_id, now=now):
         return ClientRefusal.REPLAYED
     return client
 

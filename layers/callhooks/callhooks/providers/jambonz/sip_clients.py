@@ -1,4 +1,4 @@
-"""Store of SIP clients, used nonce counts and failures by address, in one table.
+"""Store of SIP clients, used digests and failures by address, in one table.
 
 A client is stored with its HA1 (MD5(username:realm:password), RFC 2617), never with its password. Within the realm an
 HA1 is equivalent to the password, so the table has no stream and only one function may read it.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 CLIENT_PREFIX = "client#"
-NONCE_RETENTION = timedelta(days=1)
+DIGEST_RETENTION = timedelta(days=1)
 FAILURE_RETENTION = timedelta(hours=2)
 
 
@@ -48,13 +48,12 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class NonceCount:
-    """Nonce and count (`nc`) that a client has used. They are exact strings, because the digest covers them."""
+class UsedDigest:
+    """Digest response that a client has used."""
 
     username: str
     realm: str
-    nonce: str
-    nc: str
+    response: str
 
 
 def client_key(username: str, realm: str) -> Item:
@@ -103,19 +102,19 @@ class ClientStore:
             )
         return client_of(reply["Item"]) if "Item" in reply else None
 
-    def claim_nonce(self, used: NonceCount, *, request_id: str, now: datetime) -> bool:
-        """Mark a nonce count as used; return `False` if another request has used it within a day.
+    def claim_digest(self, used: UsedDigest, *, request_id: str, now: datetime) -> bool:
+        """Mark a digest as used; return `False` if another request has used it within a day.
 
         The same request may claim it again, because the SDK repeats a write if the reply was lost.
 
         Raises:
             ClientsUnavailable: the table could not be written.
         """
-        parts = [used.realm, used.username, used.nonce, used.nc]
+        parts = [used.realm, used.username, used.response]
         item: Item = {
             "pk": {"S": f"nonce#{_hash(json.dumps(parts))}"},
             "request_id": {"S": request_id},
-            "expires_at": _second(now + NONCE_RETENTION),
+            "expires_at": _second(now + DIGEST_RETENTION),
         }
         with _raising_clients_unavailable():
             try:
