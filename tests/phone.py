@@ -245,5 +245,6 @@ def ids() -> Callable[[], str]:
     return lambda: str(uuid.uuid5(uuid.NAMESPACE_OID, str(next(numbers))))
 
 
-REFUSED_CONNECTION = ConnectFailed("refused")
+REFUSED_CONNECTION = ConnectFailed("refused", is_ct=True)
+CLOSED_CONNECTION = ConnectFailed("closed", is_ct=False)
 TIMED_OUT = TimedOut()

@@ -161,6 +161,7 @@ def test_http_requests_have_the_headers_of_jambonz_and_no_others() -> None:
     ],
 )
 def test_http_errors_become_the_errors_that_jambonz_distinguishes(error: Exception, expected: type[Exception]) -> None:
+    # tests/integration/tools/test_phone_retries.py shows which of them `ct` covers.
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.phone import (
     BASE,
     CALL_HOOK,
+    CLOSED_CONNECTION,
     REFUSED_CONNECTION,
     STATUS_HOOK,
     TIMED_OUT,
@@ -181,6 +182,39 @@ class TestTheOutcomeMatrix:
         assert heard(made) == []
 
 
+FRAGMENTS = {
+    "#": 1,
+    "#rp=all&rc=2": 3,
+    "#rc=9&rp=all": 6,
+    "#rc=x&rp=all": 1,
+    "#rc=2x&rp=all": 3,
+    "#rc=-2&rp=all": 3,
+    "#rc=%202&rp=all": 3,
+    "#rc=+2&rp=all": 3,
+    "#rc=2.9&rp=all": 3,
+    "#rc=0x3&rp=all": 4,
+    "#rc=1e3&rp=all": 2,
+    "#rc=&rp=all": 1,
+    "#rc=1&rc=&rp=all": 1,
+    "#rc=1&rc=2&rp=all": 3,
+    "#rc=2&rp=": 1,
+    "#rc=2&rp=ALL": 1,
+    "#rc=2&rp=ct, 5xx": 3,
+    "#rc=2&rp=5xx;all": 1,
+    "#RC=2&rp=all": 1,
+    "#rc=2&rp=all#x": 1,
+    "#?rc=2&rp=all": 3,
+    "#rc=2&amp;rp=all": 1,
+    "#rc=%32&rp=all": 3,
+    "#rc=\u0662&rp=all": 1,
+    "#rc=2&rp=a%6cl": 3,
+    "#rc=2&&rp=all&": 3,
+    "#rc=2&rp=all/": 1,
+    "#/rc=2&rp=all": 1,
+    f"#rc={'9' * 5000}&rp=all": 6,
+}
+
+
 class TestRequests:
     @pytest.mark.parametrize(
         ("fragment", "given", "tries"),
@@ -188,6 +222,15 @@ class TestRequests:
             ("", Reply(500, {}, b""), 1),
             ("#rc=2", Reply(500, {}, b""), 1),
             ("#rc=2", REFUSED_CONNECTION, 3),
+            ("#rc=2&rp=ct,5xx", REFUSED_CONNECTION, 3),
+            ("#rc=2&rp=4xx,5xx", REFUSED_CONNECTION, 1),
+            ("#rc=2&rp=ct,5xx", CLOSED_CONNECTION, 1),
+            ("#rc=2&rp=rt,4xx,5xx", CLOSED_CONNECTION, 1),
+            ("#rc=2&rp=all", CLOSED_CONNECTION, 3),
+            ("#rc=2&rp=ct,5xx", Reply(200, JSON, b"[1,"), 1),
+            ("#rc=2&rp=all", Reply(200, JSON, b"[1,"), 3),
+            ("#rc=2&rp=all", Reply(401, {}, b""), 3),
+            ("#rc=2&rp=ct,5xx", Reply(401, {}, b""), 1),
             ("#rc=2&rp=5xx", Reply(503, {}, b""), 3),
             ("#rc=1&rp=4xx,5xx", Reply(404, {}, b""), 2),
             ("#rc=1&rp=5xx", Reply(404, {}, b""), 1),
@@ -195,8 +238,8 @@ class TestRequests:
             ("#rc=1&rp=ct,5xx", TIMED_OUT, 1),
             ("#rc=1&rp=all", TIMED_OUT, 2),
             ("#rc=1&rp=all", Reply(302, {}, b""), 2),
-            ("#rc=9&rp=all", Reply(500, {}, b""), 6),
-            ("#rc=x&rp=all", Reply(500, {}, b""), 1),
+            # How jambonz reads a fragment: the real requestor made this many tries.
+            *((fragment, Reply(500, {}, b""), tries) for fragment, tries in FRAGMENTS.items()),
         ],
     )
     def test_are_retried_as_the_fragment_says(self, fragment: str, given: Answer, tries: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import time
@@ -71,6 +72,8 @@ from callhooks_tools.stack.selection import SelectedStack, running_stack, stack_
 from callhooks_tools.stack.terminal import console, fail
 
 HEADERS_TIMEOUT_SECONDS = 10
+CT_ERRORS = frozenset({errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED})
+"""System errors that jambonz's retry policy `ct` covers."""
 MAX_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
 CALL_STATUS = "call status"
@@ -101,6 +104,15 @@ Variables = Annotated[
 ]
 
 
+def _errno_of(error: BaseException | None) -> int | None:
+    """Return the error number of the system error that caused an exception; `None` if there is none."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
+
+
 class HttpTransport:
     """HTTP transport that behaves like jambonz's client: no redirects, no proxy, no extra headers."""
 
@@ -121,11 +133,13 @@ class HttpTransport:
         try:
             response = self._client.request(method, url, headers=dict(headers), content=body)
         except httpx.ConnectTimeout:
-            raise ConnectFailed("the connection timed out") from None
+            raise ConnectFailed("the connection timed out", is_ct=False) from None
         except httpx.TimeoutException:
             raise TimedOut from None
+        except httpx.RemoteProtocolError:
+            raise ConnectFailed("it was closed without a complete answer", is_ct=False) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise ConnectFailed(type(error).__name__) from None
+            raise ConnectFailed(type(error).__name__, is_ct=_errno_of(error) in CT_ERRORS) from None
         return Reply(response.status_code, response.headers, response.content)
 
 

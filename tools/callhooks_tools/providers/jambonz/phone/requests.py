@@ -26,6 +26,8 @@ from callhooks_tools.providers.jambonz.phone.steps import Caller, Noted, Sent, W
 ACCEPTED = frozenset({200, 202, 204})
 BACKOFF_SECONDS = (0.5, 1, 2, 4, 6)
 MAX_RETRIES = 5
+MAX_DIGITS = 20
+_INTEGER = re.compile(r"\s*[+-]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<digits>[0-9]+))")
 _ABSOLUTE = re.compile(r"https?://", re.ASCII)
 _SECRET_NAME = re.compile(r"token|secret|key|pass|pwd|sig|auth|code", re.IGNORECASE)
 # Characters that JavaScript's encodeURIComponent does not encode, in addition to letters, digits and _.-~
@@ -49,7 +51,15 @@ class Reply:
 
 
 class ConnectFailed(Exception):
-    """There is no connection, or it broke, for the stated reason."""
+    """There is no connection, or it broke, for the stated reason.
+
+    `is_ct` is true for the few reasons that jambonz's retry policy `ct` covers, such as a connection that is refused or
+    reset. It does not cover one that is closed without an answer, an unknown host or an invalid certificate.
+    """
+
+    def __init__(self, reason: str, *, is_ct: bool) -> None:
+        super().__init__(reason)
+        self.is_ct = is_ct
 
 
 class TimedOut(Exception):
@@ -63,7 +73,7 @@ class Transport(Protocol):
         """Send a request once, and do not follow redirects.
 
         Raises:
-            ConnectFailed: there is no connection.
+            ConnectFailed: there is no connection, or it broke.
             TimedOut: no response within 10 seconds.
         """
 
@@ -163,20 +173,19 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class _Retries:
-    """Retry policy in the fragment of a hook's URL: `#rc=2&rp=ct,5xx`."""
+    """Retry policy in the fragment of a hook's URL: `#rc=2&rp=all`."""
 
     count: int = 0
     policies: frozenset[str] = frozenset({"ct"})
 
     @classmethod
     def read(cls, fragment: str) -> _Retries:
-        members = dict(parse_qsl(fragment))
-        count = members.get("rc", "")
-        policies = {policy.strip() for policy in members.get("rp", "ct").split(",")}
-        return cls(min(int(count), MAX_RETRIES) if count.isdecimal() else 0, frozenset(policies))
+        members = dict(parse_qsl(fragment.removeprefix("?"), keep_blank_values=True))
+        policies = {policy.strip() for policy in (members.get("rp") or "ct").split(",")}
+        return cls(min(_parsed_int(members.get("rc", "")), MAX_RETRIES), frozenset(policies))
 
     def cover(self, failure: str | int) -> bool:
-        """Return whether the policy retries a kind of failure or a status.
+        """Return whether the policy retries a kind of failure or a status; only `all` covers every failure.
 
         `rt` is meant for timeouts, but never matches in 0.9.8.
         """
@@ -275,7 +284,7 @@ class Requestor:
         }
 
     def _try(self, request: _Request, attempt: int) -> tuple[Sent, JsonValue, str | int]:
-        """Send the request once; return the step, the JSON, and what decides on retries: the status, `ct` or `rt`."""
+        """Send the request once; return the step, the JSON, and the status or `ct`, on which retries depend."""
         started = self._clock.monotonic()
         status: int | None = None
         failure: str | None = None
@@ -288,9 +297,9 @@ class Requestor:
             status, kind, text = reply.status, reply.status, reply.body.decode("utf-8-sig", "replace")
             answer = _json_of(reply, text)
         except ConnectFailed as error:
-            failure, kind = f"connection failed: {error}", "ct"
+            failure, kind = f"connection failed: {error}", "ct" if error.is_ct else ""
         except TimedOut:
-            failure, kind = "Headers Timeout Error", "rt"
+            failure = "Headers Timeout Error"
         except RequestFailed as error:
             failure = str(error)
         sent = Sent(
@@ -321,6 +330,14 @@ def shown_url(url: str) -> str:
 def span_id(new_id: Callable[[], str]) -> str:
     """Return the id of a span: 16 hexadecimal digits."""
     return new_id().replace("-", "")[:16]
+
+
+def _parsed_int(text: str) -> int:
+    """Return the absolute value of the number at the start of a text, as JavaScript reads it; 0 without a number."""
+    found = _INTEGER.match(text)
+    if found is None:
+        return 0
+    return int(found["hex"], 16) if found["hex"] else int(found["digits"][:MAX_DIGITS])
 
 
 def _base_of(url: str) -> str:
