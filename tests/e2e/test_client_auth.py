@@ -40,9 +40,7 @@ def events_of(running: RunningStack, username: str) -> list[tuple[str, str | Non
     return [(item["kind"]["S"], detail_attributes(item).get("reason", {}).get("S")) for item in items]
 
 
-def test_a_client_registers_once_per_digest_and_only_with_its_password(
-    running: RunningStack, username: str
-) -> None:
+def test_a_client_registers_once_per_digest_and_only_with_its_password(running: RunningStack, username: str) -> None:
     register = attempt(username=username)
     assert answer(running, register) == {"status": "ok", "expires": 1800}
     assert answer(running, register) == {"status": "fail"}

@@ -68,8 +68,25 @@ def test_an_invalid_new_call_gets_an_error(running: RunningStack) -> None:
         assert (response.status_code, response.json()["status"]) == (status, status)
 
 
+def test_a_slash_at_the_end_of_the_url_is_the_same_hook(running: RunningStack) -> None:
+    delivery = running.new_call()
+    with_slash = Delivery({**delivery.event, "rawPath": "/webhooks/call/"})
+    first, again = running.post(with_slash), running.post(delivery)
+    assert (first.status_code, again.text) == (200, first.text)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(items_of(running, delivery)) == 1
+    for method, path, status in (
+        ("OPTIONS", "/webhooks/call", 200),
+        ("GET", "/webhooks/call", 401),
+        ("POST", "/webhooks/call/events", 401),
+        ("POST", "/webhooks/client-auth", 401),
+    ):
+        plain, slash = (httpx.request(method, f"{running.stack.base_url}{path}{end}") for end in ("", "/"))
+        assert (plain.status_code, slash.status_code, slash.text) == (status, status, plain.text), path
+
+
 def test_other_paths_and_methods_are_not_found(running: RunningStack) -> None:
-    for method, path in (("POST", "/nothing"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call/")):
+    for method, path in (("POST", "/nothing"), ("DELETE", "/webhooks/call"), ("POST", "/webhooks/call//")):
         assert httpx.request(method, f"{running.stack.base_url}{path}").status_code == 404
 
 

@@ -15,8 +15,8 @@ from tests.provider_apis.jambonz import ACCOUNT, WEBHOOK_SECRET, JambonzApi
 from tests.provider_apis.server import Reply
 from tests.support import PASSWORD, USERNAME
 
-CALL_URL = "https://hooks.example.com/webhooks/call#rc=2&rp=ct,5xx"
-STATUS_URL = "https://hooks.example.com/webhooks/call/events#rc=2&rp=ct,5xx"
+CALL_URL = "https://hooks.example.com/webhooks/call#rc=2&rp=all"
+STATUS_URL = "https://hooks.example.com/webhooks/call/events#rc=2&rp=all"
 SID = "3bac2dca-0a1b-4b9e-8e1f-5d2c4b6a7e80"
 HOOKS = {
     "call_hook": {"url": CALL_URL, "method": "POST", "username": USERNAME, "password": PASSWORD},
@@ -113,7 +113,7 @@ class TestApplication:
         stack.move_to("http://127.0.0.1:8080")
         done(command("application", "--yes"))
         (application,) = api.applications.values()
-        assert application["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=ct,5xx"
+        assert application["call_hook"]["url"] == "http://127.0.0.1:8080/webhooks/call#rc=2&rp=all"
 
     def test_is_not_created_if_jambonz_rejects_it(self, command: Command, api: JambonzApi) -> None:
         api.faults = [Reply(200, []), Reply(422, {"msg": f"{PASSWORD} is no good for {CALL_URL}"})]

@@ -106,7 +106,7 @@ def test_the_base_url_is_the_public_url_then_the_domain_then_the_api() -> None:
 
 def test_jambonz_urls_request_retries_after_timeouts_and_errors() -> None:
     for output in ("NewCallUrl", "CallStatusUrl"):
-        assert processed_template()["Outputs"][output]["Value"]["Fn::Sub"][0].endswith("#rc=2&rp=ct,5xx")
+        assert processed_template()["Outputs"][output]["Value"]["Fn::Sub"][0].endswith("#rc=2&rp=all")
 
 
 def test_no_output_contains_a_secret() -> None:

@@ -370,7 +370,7 @@ class TestHooks:
     def test_are_absolute_urls_with_retries_turned_on(self, phone: Phone) -> None:
         url = urlsplit(hook_of(phone.call()))
         assert f"{url.scheme}://{url.netloc}{url.path}" == f"{PUBLIC_URL}/webhooks/call/flows/menu/choice"
-        assert url.fragment == "rc=2&rp=ct,5xx"
+        assert url.fragment == "rc=2&rp=all"
         assert parse_qs(url.query) == {"hook": ["gather.actionHook"], "hop": ["1"]}
 
     def test_use_the_request_s_host_without_a_public_url(self, plan: Plan) -> None:

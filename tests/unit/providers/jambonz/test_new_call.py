@@ -144,6 +144,16 @@ class TestDuplicatesAndLaterRequests:
         kinds = [item["kind"]["S"] for item in container.database.items.values()]
         assert kinds == ["call.initiated", *["call.verb"] * 3, kinds[4]]
 
+    @pytest.mark.parametrize("paths", [("/webhooks/call", "/webhooks/call/"), ("/webhooks/call/", "/webhooks/call")])
+    @pytest.mark.parametrize("later", [False, True], ids=["first webhook", "later request"])
+    def test_a_slash_at_the_end_of_the_url_is_the_same_hook(self, paths: tuple[str, str], later: bool) -> None:
+        container = Container()
+        body = body_of("redirect_to_call_hook") if later else CALL
+        answers = [container.receive(signed_event(body, path=path)) for path in paths]
+        assert [answer.replayed for answer in answers] == [False, True]
+        assert answers[0].body == answers[1].body
+        assert len(container.database.items) == 1
+
     def test_a_lost_reply_does_not_make_a_call_a_duplicate(self) -> None:
         container = Container(FakeDynamoDB(lose_reply=True))
         answer = container.receive_call(CALL)

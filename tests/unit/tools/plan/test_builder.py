@@ -421,10 +421,10 @@ class TestHooks:
         links = Links("https://hooks.example.com", "a b", 4)
         conference, gather, llm = plan.verbs_of(Turn("main"), CallFacts({}), links)
         assert conference["statusHook"] == (
-            "https://hooks.example.com/webhooks/call/events?call=a+b&hook=conference.statusHook#rc=2&rp=ct,5xx"
+            "https://hooks.example.com/webhooks/call/events?call=a+b&hook=conference.statusHook#rc=2&rp=all"
         )
         assert "hook=gather.partialResultHook#" in str(gather["partialResultHook"])
-        assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=ct,5xx"
+        assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=all"
         assert "hook=llm.eventHook#" in str(llm["eventHook"])
 
     def test_sign_the_call_if_their_body_does_not_identify_it(self, plan_file: Path) -> None:

@@ -56,14 +56,14 @@ def test_jambonz_hooks_use_post_basic_authentication_and_retries() -> None:
     basic = [Setting("  Method", "POST"), Setting("  Username", "jambonz"), Setting("  Password", "jambonz-password")]
     assert application.location == "Portal: Applications > your application"
     assert application.fields == [
-        Setting("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=ct,5xx"),
+        Setting("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=all"),
         *basic,
-        Setting("Call status webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
+        Setting("Call status webhook", f"{BASE}/webhooks/call/events#rc=2&rp=all"),
         *basic,
     ]
     assert account.location == "Portal: Accounts > your account"
     assert account.fields == [
-        Setting("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=ct,5xx"),
+        Setting("Queue event webhook", f"{BASE}/webhooks/call/events#rc=2&rp=all"),
         *basic,
         # jambonz never retries this one.
         Setting("Registration webhook", f"{BASE}/webhooks/client-auth"),

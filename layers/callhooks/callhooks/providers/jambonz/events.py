@@ -246,7 +246,7 @@ def _kind_and_name(hook: EventHook, verb_hook: str | None, request: Request) -> 
         return (Kind.VERB if status else Kind.OTHER), verb_hook
     if status:
         return KIND_OF_STATUS.get(status.lower(), Kind.OTHER), status
-    return Kind.OTHER, cleaned(request.path.rpartition("/")[2]) or ""
+    return Kind.OTHER, cleaned(request.path.rstrip("/").rpartition("/")[2]) or ""
 
 
 def _kind_of_word(hook: EventHook, word: str, verb_hook: str) -> Kind:

@@ -34,11 +34,11 @@ def hook_key(request: Request) -> str:
     """Return the dedupe key of a jambonz hook.
 
     The key contains method, path and query in addition to the sender's mark: the signature does not cover the URL, and
-    different hooks of a call can have the same signature. Without a mark the body replaces it; without a body, the
-    request id.
+    different hooks of a call can have the same signature. A slash at the end of the path is the same hook. Without a
+    mark the body replaces it; without a body, the request id.
     """
     query = urlencode(sorted(request.query), errors="surrogatepass")
-    return _hashed(request.method, request.path, query, _mark(request))
+    return _hashed(request.method, request.path.rstrip("/"), query, _mark(request))
 
 
 def tool_key(request: Request) -> str:

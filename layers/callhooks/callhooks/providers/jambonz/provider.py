@@ -34,7 +34,7 @@ from callhooks.runtime.http import Request
 PROVIDER = "jambonz"
 RECORDING_SECRET = "wh_secret_cJqgtMDPzDhhnjmaJH6Mtk"
 """Signing secret for a stack without a webhook secret, which does not check signatures."""
-RETRIES = "#rc=2&rp=ct,5xx"
+RETRIES = "#rc=2&rp=all"
 """URL fragment that turns on jambonz's retries, as in the outputs of template.yaml."""
 CALL_HOOK = "/webhooks/call"
 CLIENT_AUTH_PATH = "/webhooks/client-auth"
@@ -71,12 +71,15 @@ def describe() -> Provider:
         ),
         routes=(
             Route(CALL_HOOK, "JambonzNewCallFunction", _normalise_quarantined),
+            Route(f"{CALL_HOOK}/", "JambonzNewCallFunction", _normalise_quarantined),
             Route(f"{CALL_HOOK}/flows/{{flow}}/{{step}}", "JambonzActionFunction", _normalise_quarantined),
             Route(f"{CALL_HOOK}/events", event, _normalise_quarantined),
+            Route(f"{CALL_HOOK}/events/", event, _normalise_quarantined),
             Route("/adulting", event, _normalise_quarantined),
             Route("/streaming-event", event, _normalise_quarantined, names_call=False),
             Route("/tokens-result", event, _normalise_quarantined, names_call=False),
             Route(CLIENT_AUTH_PATH, "JambonzClientAuthFunction", _normalise_quarantined, names_call=False),
+            Route(f"{CLIENT_AUTH_PATH}/", "JambonzClientAuthFunction", _normalise_quarantined, names_call=False),
             Route("/webhooks/tool/{vendor}", "JambonzToolFunction", _normalise_quarantined),
         ),
         call_ids=("call_sid", "parent_call_sid"),
@@ -147,6 +150,12 @@ def _samples(call_id: str, _now: datetime, _parameters: Parameters) -> Sequence[
     }
     return [
         Sample("new call", json_delivery(CALL_HOOK, new_call), _check_verbs, has_fallback=True),
+        Sample(
+            "new call, URL with a slash at the end",
+            json_delivery(f"{CALL_HOOK}/", new_call),
+            _check_verbs,
+            has_fallback=True,
+        ),
         Sample("call status", json_delivery(f"{CALL_HOOK}/events", ended_call), _check_array),
         *(
             Sample(title, json_delivery(path, call), _check_array, only_unauthenticated=True)

@@ -24,7 +24,7 @@ Verbs: TypeAlias = Sequence[Verb]
 
 HOOK = "@hook"
 """The only member of an object that marks the position of a hook's URL in a prepared verb."""
-RETRY_FRAGMENT = "#rc=2&rp=ct,5xx"
+RETRY_FRAGMENT = "#rc=2&rp=all"
 
 HANGUP: Verbs = ({"verb": "hangup"},)
 LEAVE: Verbs = ({"verb": "leave"},)
