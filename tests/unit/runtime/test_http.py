@@ -25,6 +25,40 @@ def test_the_url_is_the_public_address_with_the_path_as_sent(public_url: str, pa
 
 
 @pytest.mark.parametrize(
+    ("route", "path", "public_url", "base_url"),
+    [
+        ("POST /webhooks/call", "/webhooks/call", "", "https://api.example.com"),
+        ("POST /webhooks/call/", "/webhooks/call/", "", "https://api.example.com"),
+        ("POST /webhooks/call", "/prod/webhooks/call", "", "https://api.example.com/prod"),
+        ("POST /webhooks/call", "/webhooks/webhooks/call", "", "https://api.example.com/webhooks"),
+        ("POST /webhooks/call/flows/{flow}/{step}", "/webhooks/call/flows/a/b/c", "", "https://api.example.com"),
+        (
+            "POST /webhooks/call/flows/{flow}/{step}",
+            "/v1/x/webhooks/call/flows/a/b",
+            "",
+            "https://api.example.com/v1/x",
+        ),
+        ("$default", "/webhooks/call", "", "https://api.example.com"),
+        ("", "/prod/webhooks/call", "", "https://api.example.com"),
+        # CloudFront may add a stage that callers do not send.
+        ("POST /webhooks/call", "/prod/webhooks/call", "https://hooks.example.com", "https://hooks.example.com"),
+        (
+            "POST /webhooks/call",
+            "/webhooks/call",
+            "https://hooks.example.com/voice/",
+            "https://hooks.example.com/voice",
+        ),
+    ],
+)
+def test_the_base_url_is_the_public_url_or_the_address_that_was_called(
+    route: str, path: str, public_url: str, base_url: str
+) -> None:
+    request = Request("POST", path, route=route, host="api.example.com")
+    assert request.base_url(public_url) == base_url
+    assert public_url or request.url() == f"https://api.example.com{path}"
+
+
+@pytest.mark.parametrize(
     ("context", "host"), [({"domainName": "api.example.com"}, "api.example.com"), ({}, "localhost:3000")]
 )
 def test_the_host_comes_from_api_gateway_if_there_is_one(context: dict[str, str], host: str) -> None:

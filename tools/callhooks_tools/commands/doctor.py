@@ -40,7 +40,7 @@ from callhooks_tools.doctor.resources import (
 )
 from callhooks_tools.doctor.roles import role_findings
 from callhooks_tools.doctor.secrets import KnownSecrets, secret_findings
-from callhooks_tools.providers.registry import sender_findings
+from callhooks_tools.providers.registry import account_findings, sender_findings
 from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.selection import SelectedStack, session_of, with_stack_options
@@ -90,6 +90,7 @@ def doctor(
         ("API", api_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
         ("recent deliveries", sender_findings(deployment, datetime.now(UTC))),
+        ("accounts at the providers", account_findings(session, deployment.outputs, datetime.now(UTC))),
     ):
         flagged_checks |= _show(findings, subject, tally)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from callhooks.providers.description import Setting
 
+from callhooks_tools.providers.registry import account_findings
 from callhooks_tools.stack.connection_guide import Guide, Section
 from callhooks_tools.stack.secrets import masked, read_credentials
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console
+from callhooks_tools.stack.terminal import console, shown
 
 NAME_WIDTH = 21
 FIELD_INDENT = "    "
@@ -25,7 +27,10 @@ def urls(
     *,
     selected: SelectedStack,
 ) -> None:
-    """Show the URLs and settings to enter at each provider, and the address of the console."""
+    """Show the URLs and settings to enter at each provider, and the address of the console.
+
+    If the environment has jambonz's API key, it also reports call hooks with another address.
+    """
     session, outputs = stack_in_aws(selected)
     credentials = read_credentials(session, outputs) if show_credentials else None
     show(
@@ -35,6 +40,9 @@ def urls(
     )
     if not show_credentials:
         console.print(f"\nValues in < > are secret. To show them, run: callhooks urls --credentials{selected.options}")
+    for finding in account_findings(session, outputs, datetime.now(UTC)):
+        console.print(f"\nWARNING  {shown(finding.message)}", style="yellow")
+        console.print(shown(finding.remedy))
 
 
 def show(sections: Sequence[Section]) -> None:

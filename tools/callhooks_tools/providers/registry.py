@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 from callhooks_tools import providers as package
 
 if TYPE_CHECKING:
+    from boto3.session import Session
+
     from callhooks_tools.providers.call_control import CallControl
     from callhooks_tools.stack.deployment import Deployment
     from callhooks_tools.stack.findings import Finding
-    from callhooks_tools.stack.stack import LocalStack
+    from callhooks_tools.stack.stack import LocalStack, StackOutputs
 
 
 def _packages() -> Iterator[str]:
@@ -63,6 +65,12 @@ def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     """Check the deliveries that providers have sent to the stack."""
     for module in _extensions_with("sender_findings"):
         yield from module.sender_findings(deployment, now)
+
+
+def account_findings(session: Session, outputs: StackOutputs, now: datetime) -> Iterator[Finding]:
+    """Check the providers' accounts whose API keys are in the environment."""
+    for module in _extensions_with("account_findings"):
+        yield from module.account_findings(session, outputs, now)
 
 
 def first_deliveries(stack: LocalStack, folder: Path) -> Iterator[str]:

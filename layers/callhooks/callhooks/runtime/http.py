@@ -116,8 +116,8 @@ class Request(NamedTuple):
         return hashlib.sha256(self.body).hexdigest()
 
     def base_url(self, public_url: str = "") -> str:
-        """Return `public_url`, or the request's own host, without a slash at the end."""
-        return (public_url or f"https://{self.host}").rstrip("/")
+        """Return `public_url`, or the address at which the sender called the API, without a slash at the end."""
+        return (public_url or f"https://{self.host}{self._path_before_route}").rstrip("/")
 
     def url(self, public_url: str = "") -> str:
         """Return the URL that the sender called.
@@ -126,9 +126,16 @@ class Request(NamedTuple):
         An API mapping may have added the path of the public address to the request's path.
         """
         base = self.base_url(public_url)
-        mapped = urlsplit(public_url).path.rstrip("/")
+        mapped = urlsplit(base).path
         path = self.path.removeprefix(mapped) if self.path.startswith(f"{mapped}/") else self.path
         return f"{base}{path}{'?' if self.raw_query else ''}{self.raw_query}"
+
+    @property
+    def _path_before_route(self) -> str:
+        """Return the start of the path that is not in the template: a stage or an API mapping."""
+        fixed = self.route.partition(" ")[2].partition("{")[0]
+        before, found, _ = self.path.partition(fixed) if fixed else ("", "", "")
+        return before if found else ""
 
 
 class Response(NamedTuple):

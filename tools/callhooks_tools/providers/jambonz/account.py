@@ -65,14 +65,15 @@ class JambonzAccount(ProviderClient):
         """
         return cls(jambonz_rest(environ, confidential=password, **options), account_of(environ))
 
+    def applications(self) -> list[JambonzApplication]:
+        """Return the applications of the account."""
+        path = f"/v1/Accounts/{self._account_sid}/Applications"
+        rows = self._rest.objects(self._rest.get(path), "applications")
+        return [self._rest.model(JambonzApplication, row, needs="application_sid") for row in rows]
+
     def application(self, name: str) -> JambonzApplication | None:
         """Return the application with this name; `None` if there is none."""
-        path = f"/v1/Accounts/{self._account_sid}/Applications"
-        for row in self._rest.objects(self._rest.get(path), "applications"):
-            application = self._rest.model(JambonzApplication, row, needs="application_sid")
-            if application.name == name:
-                return application
-        return None
+        return next((application for application in self.applications() if application.name == name), None)
 
     def create(self, name: str, hooks: Hooks) -> str:
         """Create an application and return its SID."""

@@ -206,6 +206,11 @@ def jambonz_rest(environ: Mapping[str, str], *, confidential: str = "", **option
     return RestClient(PROVIDER, api_url_of(environ), headers, confidential=[key, confidential], **options)
 
 
+def is_configured(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment has all variables for the REST API."""
+    return all(environ.get(name, "").strip() for name in (KEY, ACCOUNT, URL))
+
+
 def account_of(environ: Mapping[str, str]) -> str:
     """Return the SID of the account.
 

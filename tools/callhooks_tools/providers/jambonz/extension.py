@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from boto3.session import Session
 from callhooks.providers.jambonz.provider import PROVIDER
 
 from callhooks_tools.providers.call_control import CallControl
@@ -17,7 +18,7 @@ from callhooks_tools.providers.jambonz.control import JambonzCalls
 from callhooks_tools.stack.deployment import Deployment
 from callhooks_tools.stack.findings import Finding
 from callhooks_tools.stack.recordings import read_delivery
-from callhooks_tools.stack.stack import ROOT, LocalStack
+from callhooks_tools.stack.stack import ROOT, LocalStack, StackOutputs
 
 FIRST_DELIVERY = ROOT / "events" / "jambonz" / "new_call.json"
 
@@ -36,6 +37,11 @@ def check_before_run() -> None:
 def sender_findings(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     """Check the deliveries that jambonz sent within the last day."""
     return checks.sender_findings(deployment, now)
+
+
+def account_findings(session: Session, outputs: StackOutputs, now: datetime) -> Iterator[Finding]:
+    """Check the call hooks in jambonz's account, if the environment has its API key."""
+    return checks.account_findings(session, outputs, now)
 
 
 def show_first_delivery(stack: LocalStack, folder: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from callhooks.events.call_event import canonical_party, direction_of
 from callhooks.providers.jambonz.plan.call_signature import call_signature
@@ -28,6 +28,7 @@ RETRY_FRAGMENT = "#rc=2&rp=all"
 
 HANGUP: Verbs = ({"verb": "hangup"},)
 LEAVE: Verbs = ({"verb": "leave"},)
+_REDIRECT = "redirect."
 BUILTIN_VERBS: Verbs = (
     {"verb": "say", "text": "We are sorry, we cannot take your call right now. Please try again later."},
     {"verb": "hangup"},
@@ -387,7 +388,12 @@ class _Filling:
             path, query = "/webhooks/call/events", {**links.call, "hook": where[0]}
         else:
             path, query = f"/webhooks/tool/{quote(where[0], safe='')}", links.call
-        return f"{links.base_url}{path}?{urlencode(query, errors='surrogatepass')}{RETRY_FRAGMENT}"
+        url = f"{path}?{urlencode(query, errors='surrogatepass')}"
+        if where[-1].startswith(_REDIRECT):
+            # jambonz sends no credentials to a redirect's URL on another origin than the call hook's, which may differ
+            # from ours. It resolves a path against that origin, but sends a fragment to the server.
+            return f"{urlsplit(links.base_url).path}{url}"
+        return f"{links.base_url}{url}{RETRY_FRAGMENT}"
 
 
 class _InboundCall:
