@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -102,6 +102,14 @@ FIRST = {
     "sip": {"headers": {"X-Account": "42"}},
     "env_vars": {"SALES": "+14155550177", "RING_SECONDS": "30"},
 }
+ROUTE = "POST /webhooks/call"
+REDIRECT = """
+routes: [{flow: main}]
+fallback: sorry
+flows:
+  main: [{verb: redirect, next: sorry, statusHook: events}]
+  sorry: [{verb: say, text: Sorry}]
+"""
 INJECTION = """
 variables: {SALES: {type: string, description: Sales, default: "+14155550100"}}
 routes: [{flow: first}]
@@ -197,7 +205,7 @@ class Phone:
         return self.receive(self.event(url, {**base, **members}))
 
     def event(self, url: str, body: object) -> Event:
-        parts = urlsplit(url)
+        parts = urlsplit(urljoin(PUBLIC_URL, url))
         assert f"{parts.scheme}://{parts.netloc}" == PUBLIC_URL
         *_, flow, step = parts.path.split("/")
         request_id = f"hook-{next(REQUESTS)}"
@@ -373,11 +381,42 @@ class TestHooks:
         assert url.fragment == "rc=2&rp=all"
         assert parse_qs(url.query) == {"hook": ["gather.actionHook"], "hop": ["1"]}
 
-    def test_use_the_request_s_host_without_a_public_url(self, plan: Plan) -> None:
-        event = signed_event(FIRST)
-        event["requestContext"]["domainName"] = "abc.execute-api.eu-west-1.amazonaws.com"
+    @pytest.mark.parametrize("stage", ["", "/prod"])
+    def test_use_the_request_s_address_without_a_public_url(self, plan: Plan, stage: str) -> None:
+        event = signed_event(FIRST, path=f"{stage}/webhooks/call")
+        event["requestContext"] |= {"domainName": "abc.execute-api.eu-west-1.amazonaws.com", "routeKey": ROUTE}
         hook = hook_of(verbs_of(Container(plan=plan, public_url="").receive(event)))
-        assert hook.startswith("https://abc.execute-api.eu-west-1.amazonaws.com/webhooks/call/flows/menu/choice?")
+        base = f"https://abc.execute-api.eu-west-1.amazonaws.com{stage}"
+        assert hook.startswith(f"{base}/webhooks/call/flows/menu/choice?")
+
+    @pytest.mark.parametrize(
+        ("public_url", "path", "before"),
+        [
+            ("https://hooks.example.com", "/webhooks/call", ""),
+            ("https://hooks.example.com", "/prod/webhooks/call", ""),
+            ("https://hooks.example.com/voice", "/webhooks/call", "/voice"),
+            ("https://hooks.example.com/voice/", "/voice/webhooks/call", "/voice"),
+            ("", "/webhooks/call", ""),
+            ("", "/prod/webhooks/call", "/prod"),
+        ],
+    )
+    def test_of_a_redirect_are_paths_without_a_fragment(
+        self, public_url: str, path: str, before: str, tmp_path: Path
+    ) -> None:
+        plan = plan_of(REDIRECT, tmp_path)
+        event = signed_event(FIRST, path=path)
+        event["requestContext"]["routeKey"] = ROUTE
+        (redirect,) = verbs_of(Container(plan=plan, public_url=public_url).receive(event))
+        action, status = redirect["actionHook"], redirect["statusHook"]
+        assert action.startswith(f"{before}/webhooks/call/flows/main/")
+        assert action.endswith("?hook=redirect.actionHook&hop=1")
+        assert status.startswith(f"{before}/webhooks/call/events?call={FIRST['call_sid']}&sig=")
+        assert status.endswith("&hook=redirect.statusHook")
+
+    def test_of_a_redirect_lead_to_its_flow(self, tmp_path: Path) -> None:
+        phone = Phone(plan_of(REDIRECT, tmp_path))
+        (redirect,) = phone.call()
+        assert verbs_of(phone.post(redirect["actionHook"], {})) == [{"verb": "say", "text": "Sorry"}]
 
     def test_a_key_pressed_again_in_a_loop_is_a_new_event(self, phone: Phone) -> None:
         verbs = phone.call()
