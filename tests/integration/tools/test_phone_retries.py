@@ -1,6 +1,6 @@
 """The simulated phone retries failures of a real server as jambonz does.
 
-The numbers of tries are those of feature-server 0.9.8's own requestor against the same faults.
+The requestor of feature-server 0.9.8 made the same numbers of tries against the same faults.
 """
 
 from __future__ import annotations

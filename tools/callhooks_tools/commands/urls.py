@@ -29,7 +29,7 @@ def urls(
 ) -> None:
     """Show the URLs and settings to enter at each provider, and the address of the console.
 
-    If the environment has jambonz's API key, it also reports call hooks with another address.
+    It also reports webhooks with another address in accounts whose API keys are in the environment.
     """
     session, outputs = stack_in_aws(selected)
     credentials = read_credentials(session, outputs) if show_credentials else None

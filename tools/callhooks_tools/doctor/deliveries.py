@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -259,6 +260,10 @@ def _acceptance_check(probe: Probe, delivery: TestDelivery) -> Iterator[Finding]
     if problem:
         yield failure(name, problem, f"{SEE_CHECKS} {probe.deployment.log_of(delivery.function)}")
         return
+    problem = _other_path_problem(probe, delivery, answer)
+    if problem:
+        yield failure(name, problem, _check_url(probe.deployment))
+        return
     milliseconds = 1000 * answer.seconds
     yield ok(name, f"Answered in {milliseconds:.0f} ms and stored. A duplicate was recognised and got the same answer.")
 
@@ -277,6 +282,21 @@ def _duplicate_problem(probe: Probe, delivery: TestDelivery, first: Answer) -> s
             f"The duplicate was not recognised: {CANNOT_WRITE.format(function=delivery.function)} ({CHECK_WRITING}), "
             "or something in front of the API removes the header idempotent-replayed."
         )
+    return ""
+
+
+def _other_path_problem(probe: Probe, delivery: TestDelivery, first: Answer) -> str:
+    """Send a delivery to the other spelling of its path, and return what is wrong; empty if it is the same webhook."""
+    path = delivery.sample.other_path
+    if not path:
+        return ""
+    other = replace(delivery, request=delivery.request._replace(path=path))
+    try:
+        answer = probe.send(other)
+    except NoAnswer as no_answer:
+        return f"A delivery to {path} was not answered. {no_answer.message}"
+    if answer.status != first.status or answer.text != first.text:
+        return f"A delivery to {path} was answered {answer.status}, and not as one to {delivery.request.path}."
     return ""
 
 

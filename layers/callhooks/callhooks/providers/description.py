@@ -120,6 +120,7 @@ class Sample:
         check_answer: returns the problem in the JSON of a 200 response (`None` if it is not JSON) or an empty string.
         has_fallback: whether the response is 200 even while no sender can be authenticated.
         only_unauthenticated: whether the delivery is sent only with wrong credentials.
+        other_path: another spelling of the path, which must get the same response; empty if there is none.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Sample:
     check_answer: Callable[[object], str]
     has_fallback: bool = False
     only_unauthenticated: bool = False
+    other_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ class Api:
             self.project(pk)
         answer: Any = {"status": "stored"}
         if path.startswith("/webhooks/call"):
-            answer = VERBS if path == "/webhooks/call" else []
+            answer = VERBS if path.rstrip("/") == "/webhooks/call" else []
         return httpx.Response(200, json=answer, headers=headers)
 
     def project(self, pk: str) -> None:
@@ -201,7 +201,7 @@ def key_of(request: httpx.Request) -> tuple[str, str]:
     segment = request.url.path.split("/")[2]
     provider = segment if segment in ("wavix", "bird", "voipstudio") else "jambonz"
     call_id = call.get("call_sid") or call.get("call_id") or call.get("id")
-    return f"{provider}#{call_id}", f"event#{request.url.path.rpartition('/')[2]}"
+    return f"{provider}#{call_id}", f"event#{request.url.path.rstrip('/').rpartition('/')[2]}"
 
 
 def problem(status: int, detail: str) -> httpx.Response:
@@ -541,6 +541,14 @@ class TestAnAnswer:
 
         finding = only(case.deliver_with("/webhooks/call", answer))
         assert "The answer took 10.5 s. Providers wait at most 10 s." in finding
+
+    def test_to_the_path_with_a_slash_at_the_end_is_the_first_one(self, case: Case) -> None:
+        case.api.answers["/webhooks/call/"] = answered(404)
+        case.api.answers["/webhooks/call/events/"] = answered(200, [], server="a proxy")
+        (finding,) = [finding for finding in case.deliver() if finding.level is FindingLevel.FAILURE]
+        assert finding.check == "jambonz new call"
+        assert finding.message == "A delivery to /webhooks/call/ was answered 404, and not as one to /webhooks/call."
+        assert "Check the parameter PublicUrl" in finding.remedy
 
     @pytest.mark.parametrize(
         ("second", "expected"),
