@@ -5,11 +5,15 @@ Sources: jambonz's reference (New Call), Graine's (CallHook schema), and the req
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
 
+from callhooks.providers.jambonz.plan.parties import decoded_party
 from callhooks.providers.payload import Document, Identifier, JsonObject, Number, OptionalInt, OptionalStr, not_blank
+
+Party: TypeAlias = Annotated[str, AfterValidator(decoded_party)] | None
+"""Number, SIP user or SIP URI. jambonz sends users as they are on the wire; many phones escape the characters of a number."""
 
 
 class CallInfo(Document, defer_build=True):
@@ -27,8 +31,9 @@ class CallInfo(Document, defer_build=True):
     application_sid: OptionalStr = None
     parent_call_sid: OptionalStr = None
     direction: OptionalStr = None
-    from_: OptionalStr = Field(default=None, alias="from")
-    to: OptionalStr = None
+    from_: Party = Field(default=None, alias="from")
+    to: Party = None
+    caller_id: Party = None
     caller_name: OptionalStr = None
     call_status: OptionalStr = None
     sip_status: OptionalInt = None

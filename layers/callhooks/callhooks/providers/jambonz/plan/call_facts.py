@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from callhooks.providers.jambonz.plan.outcomes import transcripts
+from callhooks.providers.jambonz.plan.parties import decoded_party
 
 INITIAL_WEBHOOK_MEMBERS = frozenset(
     {
@@ -52,6 +53,7 @@ HOOK_MEMBERS = frozenset(
 )
 """Members that belong to a single hook."""
 
+PARTIES = frozenset({"caller_id", "from", "to"})
 SPEECH = "speech"
 KNOWN_FACTS = INITIAL_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
 """Names that a placeholder may use, in addition to `sip.<header>` and `customerData.<key>`."""
@@ -60,7 +62,8 @@ CUSTOMER_PREFIX = "customerData."
 
 Document = Mapping[str, object]
 
-_WORD = re.compile(r"[A-Z][^A-Z\W_]*|[^A-Z\W_]+")
+_JS_SPACE = re.compile("[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
+_SEPARATED = re.compile(r"[\W_]+(.|\Z)", re.ASCII)
 
 
 class CallFacts:
@@ -85,6 +88,9 @@ class CallFacts:
             return self._customer(name.removeprefix(CUSTOMER_PREFIX))
         if name == SPEECH:
             return next(iter(transcripts(self._document)), None)
+        if name in PARTIES:
+            party = _text(self._member(name) if name in INITIAL_WEBHOOK_MEMBERS else self._document.get(name))
+            return decoded_party(party) if party else party
         if name in INITIAL_WEBHOOK_MEMBERS:
             return _unquoted(name, _text(self._member(name)))
         return _text(self._document.get(name)) if name in HOOK_MEMBERS else None
@@ -112,11 +118,10 @@ class CallFacts:
         return value if value is not None or self._initial is None else self._initial.get(name)
 
     def _customer(self, key: str) -> str | None:
-        for member, name in (("customerData", key), ("customerdata", key), ("customerdata", _snake_case(key))):
-            data = self._document.get(member)
-            if isinstance(data, dict) and name in data:
-                return _text(data[name])
-        return None
+        # Some hooks have the keys as they were tagged, others have them in snake case, and lists as objects.
+        tagged = [self._document.get(member) for member in ("customerData", "customerdata")]
+        found = (_tagged(data, key, is_name) for is_name in (str.__eq__, _is_name_in_any_case) for data in tagged)
+        return next((text for value in found if (text := _text(value)) is not None), None)
 
 
 def _unquoted(name: str, value: str | None) -> str | None:
@@ -132,6 +137,40 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _snake_case(key: str) -> str:
-    """Convert a key to snake case as jambonz does: `orderId`, `Order-Id` and `order.id` become `order_id`."""
-    return "_".join(_WORD.findall(key)).lower()
+def _tagged(data: object, path: str, is_name: Callable[[str, str], bool]) -> object:
+    """Return the value of a tag at a key, or at a path such as `order.items.0`; `None` if there is none."""
+    if isinstance(data, list):
+        data = {str(index): value for index, value in enumerate(data)}
+    if not isinstance(data, dict):
+        return None
+    for name, value in data.items():
+        if is_name(name, path):
+            return value
+    for dot in re.finditer(r"\.", path):
+        for name, value in data.items():
+            found = _tagged(value, path[dot.end() :], is_name) if is_name(name, path[: dot.start()]) else None
+            if found is not None:
+                return found
+    return None
+
+
+def _is_name_in_any_case(name: str, key: str) -> bool:
+    return snake_case(name) == snake_case(key)
+
+
+def snake_case(key: str) -> str:
+    """Return a key as jambonz writes it, by the rule of npm's `to-snake-case`.
+
+    `orderId`, `Order-Id` and `order.id` become `order_id`, `ORDER` becomes `order`, `orderId-x` becomes `orderid_x`.
+    """
+    words = key
+    if not _JS_SPACE.search(key):
+        if re.search(r"[_.:-]", key):
+            words = _SEPARATED.sub(_spaced, key) or key
+        elif re.search(r"[a-z][A-Z]|[A-Z][a-z]", key):
+            words = re.sub(r"(.)([A-Z]+)", lambda found: f"{found[1]} {' '.join(found[2])}", key)
+    return _SEPARATED.sub(_spaced, words.lower()).strip(" ").replace(" ", "_")
+
+
+def _spaced(found: re.Match[str]) -> str:
+    return f" {found[1]}" if found[1] else ""

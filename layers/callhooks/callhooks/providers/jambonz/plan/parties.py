@@ -1,0 +1,88 @@
+"""Parties as SIP and people write them: escaped SIP users, and the number that a text stands for."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_PARTY = 64
+"""A longer text is neither dialled nor the name of a user."""
+
+# The characters around an escape must not be a part of another, broken one: decoding twice then changes nothing.
+_NOT_IN_AN_ESCAPE = r"(?<!%)(?<!%[0-9A-Fa-f])"
+_DIALLED_ESCAPE = re.compile(rf"{_NOT_IN_AN_ESCAPE}%(2[3ABab]|3[0-9])")
+_SEPARATOR_ESCAPE = re.compile(rf"{_NOT_IN_AN_ESCAPE}%(2[089DEde])")
+
+_URI = re.compile(
+    r'(?:(?:"(?:[^"\\]|\\.)*"|[^<"]*)\s*<\s*)?(?:sips?|tel):(?:(?P<user>[^@<>]*)@|(?P<all>[^@<>;?]*))',
+    re.IGNORECASE | re.DOTALL,
+)
+_PARAMETERS = re.compile(r";[A-Za-z].*", re.DOTALL)
+
+_KEYS = re.compile(r"(?:[*#](?:[0-9*#]*[*#])?)?\+?[0-9][0-9*#]*", re.ASCII)
+"""An extension, a number or a star code, also before an international number: `*31#+14155550150`."""
+_WRITTEN = re.compile(r"\(?\+? ?\(?[0-9]+(?:[ ().\-/]{1,3}[0-9]+)+\)?", re.ASCII)
+_SEPARATORS = re.compile(r"[ ().\-/]+")
+_TRUNK_ZERO = re.compile(r"(\+.*?)\( ?0 ?\)")
+_NO_NUMBER = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,4}([-./ ])[0-9]{1,2}\1[0-9]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
+"""Fractions, dates and IP addresses."""
+_WRITTEN_DIGITS = range(7, 16)
+"""Separators are common in phone numbers only. E.164 allows 15 digits."""
+_TYPED = str.maketrans("\uff0b\uff08\uff09\uff0a\uff03\uff0e\uff0f\u2212", "+()*#./-")
+_TYPED_FOR = {"Cf": "", "Pd": "-", "Zs": " "}
+"""Invisible characters, dashes and spaces by their Unicode category."""
+
+
+def decoded_party(party: str) -> str:
+    """Return a party with the escapes in its user decoded that stand for characters of a number.
+
+    `%2B14155550150` and `21%23` become `+14155550150` and `21#`; `x%40evil.net` stays. A space or another separator is
+    decoded only if the user is then a number. A second decoding changes nothing.
+    """
+    if "%" not in party:
+        return party
+    user, at, host = party.partition("@")
+    user = _DIALLED_ESCAPE.sub(_character, user)
+    written = _SEPARATOR_ESCAPE.sub(_character, user)
+    return f"{user if dialled_number(written) is None else written}{at}{host}"
+
+
+def party_user(text: str) -> str:
+    """Return the user of a SIP or tel URI, also in angle brackets after a name; any other text as it is."""
+    found = _URI.match(text.strip())
+    if found is None:
+        return text.strip()
+    user = found["all"] if found["user"] is None else _PARAMETERS.sub("", found["user"].partition(":")[0])
+    return decoded_party(user)
+
+
+def dialled_number(text: str) -> str | None:
+    """Return the number that a text stands for, as it is dialled; `None` if it stands for none.
+
+    The text is a number in any usual notation, an extension, a star code, or a SIP or tel URI with one of them as its
+    user. Nothing but separators, typographic variants and invisible characters is left out.
+    """
+    if len(text) > 4 * MAX_PARTY:
+        return None
+    typed = "".join(map(_typed, party_user(text))).strip(" ")
+    if len(typed) > MAX_PARTY:
+        return None
+    if _KEYS.fullmatch(typed):
+        return typed
+    if _NO_NUMBER.fullmatch(typed) or not _WRITTEN.fullmatch(_TRUNK_ZERO.sub(r"\1 ", typed)):
+        return None
+    number = _SEPARATORS.sub("", _TRUNK_ZERO.sub(r"\1", typed))
+    return number if len(number.removeprefix("+")) in _WRITTEN_DIGITS else None
+
+
+def _character(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))
+
+
+def _typed(letter: str) -> str:
+    """Return the character that a key of a phone or an ASCII keyboard types."""
+    if letter.isascii():
+        return letter
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    return _TYPED_FOR.get(unicodedata.category(letter), letter.translate(_TYPED))
