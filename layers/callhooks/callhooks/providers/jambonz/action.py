@@ -167,4 +167,4 @@ class ActionWebhook(JambonzWebhook[ActionHook]):
         links = Links(
             request.base_url(self._public_url), message.call.call_sid or "", message.hop, request.sender.url_key
         )
-        return verbs_response(self._plan.verbs_of(turn, facts, links))
+        return verbs_response(self._plan.verbs_of(turn, facts, links, now))

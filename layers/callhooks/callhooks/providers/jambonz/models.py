@@ -13,7 +13,7 @@ from callhooks.providers.jambonz.plan.parties import decoded_party
 from callhooks.providers.payload import Document, Identifier, JsonObject, Number, OptionalInt, OptionalStr, not_blank
 
 Party: TypeAlias = Annotated[str, AfterValidator(decoded_party)] | None
-"""Number, SIP user or SIP URI. jambonz sends users as they are on the wire; many phones escape the characters of a number."""
+"""Number, SIP user or SIP URI. jambonz does not decode users, and many phones escape the characters of a number."""
 
 
 class CallInfo(Document, defer_build=True):

@@ -136,7 +136,7 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
         )
         # A bare GET has no data about the call, not even the callee.
         flow = self._plan.flow_for(facts, now) if message else self._plan.routes[-1].flow
-        return verbs_response(self._plan.verbs_of(Turn(flow), facts, links))
+        return verbs_response(self._plan.verbs_of(Turn(flow), facts, links, now))
 
     def too_large_response(self, _reason: str, _request: Request) -> None:
         """Return `None`: no call has such a large body, so it is rejected."""

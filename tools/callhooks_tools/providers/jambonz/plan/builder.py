@@ -11,7 +11,7 @@ import importlib.util
 import json
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -31,7 +31,14 @@ from callhooks_tools.providers.jambonz.plan.document import (
     did_you_mean,
     read_document,
 )
-from callhooks_tools.providers.jambonz.plan.flows import FlowReader, PreparedFlow, lead_problems, texts_in
+from callhooks_tools.providers.jambonz.plan.flows import (
+    EXAMPLE_NUMBER,
+    AnyNumber,
+    FlowReader,
+    PreparedFlow,
+    lead_problems,
+    texts_in,
+)
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 
 MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
@@ -334,9 +341,7 @@ class _Builder:
         """Check the verbs of every flow as jambonz would receive them, with an example value for each placeholder."""
         declared = {name: _example_of(schema) for name, schema in variables.items() if isinstance(schema, dict)}
         for name, flow in flows.items():
-            plan = Plan(routes=(), flows={name: Flow(flow.verbs)}, fallback=(), variables=declared)
-            answered = plan.verbs_of(Turn(name), _ExampleCall(), Links("https://hooks.example.com", "example"))
-            for number, verb in enumerate(answered):
+            for number, verb in _examples_of(flow, declared):
                 place: PlanPath = ("flows", name, number)
                 for fault in verb_faults(_as_json(verb), self._profile):
                     self._report((*place, *fault.location), f"{fault.message}{self._in_verb(verb, fault.location)}")
@@ -347,18 +352,20 @@ class _Builder:
 
 def _static(flow: PreparedFlow) -> list[JsonValue]:
     """Return the verbs of a flow that has no placeholders and no hooks."""
-    plan = Plan(routes=(), flows={"": Flow(flow.verbs)}, fallback=())
-    return [_as_json(verb) for verb in plan.verbs_of(Turn(""), _ExampleCall(), Links("", ""))]
+    return [_as_json(verb) for _, verb in _examples_of(flow, {})]
 
 
-class _ExampleCall:
-    """A call in which every fact has the same value."""
-
-    def fact(self, name: str) -> str | None:  # noqa: ARG002
-        return "1"
-
-    def env_vars(self) -> Mapping[str, object]:
-        return {}
+def _examples_of(flow: PreparedFlow, variables: Mapping[str, Variable]) -> Iterator[tuple[int, Verb]]:
+    """Yield the verbs of a flow with their index as jambonz would receive them."""
+    links = Links("https://hooks.example.com", "example")
+    for number, verb in enumerate(flow.verbs):
+        # A default that is no number leaves out the verb that needs one.
+        for declared in (variables, dict.fromkeys(variables, Variable("string", EXAMPLE_NUMBER, {}))):
+            plan = Plan(routes=(), flows={"": Flow([verb])}, fallback=(), variables=declared)
+            ((_, filled),) = plan.filled_verbs(Turn(""), AnyNumber(), links)
+            if filled is not None:
+                yield number, filled
+                break
 
 
 def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:

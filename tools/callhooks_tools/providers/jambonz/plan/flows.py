@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, KNOWN_FACTS
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
+from callhooks.providers.jambonz.plan.parties import dialled_number
 from callhooks.providers.jambonz.plan.patterns import Phrase, parse_digits
 from callhooks.providers.jambonz.plan.placeholders import (
     HEADERS,
@@ -18,7 +19,9 @@ from callhooks.providers.jambonz.plan.placeholders import (
     SPELLED,
     Placeholder,
     TextContext,
+    Value,
     context_of,
+    fill_in,
     placeholders_in,
     stray_braces,
 )
@@ -31,6 +34,7 @@ from callhooks_tools.providers.jambonz.plan.verb_profiles import long_form
 
 RESERVED = ("end", "continue", "events", "tools")
 MAX_REPEATS = 20
+EXAMPLE_NUMBER = "4155550150"
 STEP_ID_LENGTH = 12
 
 ALIASES = {"stream": "listen", "s2s": "llm", "room": "conference"}
@@ -106,12 +110,28 @@ class PreparedFlow:
         return {"verbs": list(self.verbs), "steps": self.steps}
 
 
+class AnyNumber:
+    """A call and variables in which every value is the same number."""
+
+    def fact(self, name: str) -> str | None:  # noqa: ARG002
+        """Return the number."""
+        return EXAMPLE_NUMBER
+
+    def variable(self, name: str) -> Value | None:  # noqa: ARG002
+        """Return `None`: a fact serves as well."""
+        return None
+
+    def env_vars(self) -> Mapping[str, object]:
+        """Return no variables."""
+        return {}
+
+
 class FlowReader:
     """Reader of flows.
 
     Args:
         flows: names of all flows.
-        variables: names of all variables.
+        variables: the declarations of all variables, by name.
         read_routes: prepares a list of routes, as at the top of the plan.
         report: receives the place and the message of each problem.
     """
@@ -119,7 +139,7 @@ class FlowReader:
     def __init__(
         self,
         flows: Collection[str],
-        variables: Collection[str],
+        variables: Mapping[str, JsonValue],
         read_routes: Callable[[JsonValue, PlanPath], list[JsonValue]],
         report: Report,
     ) -> None:
@@ -217,6 +237,7 @@ class FlowReader:
         return str(own)
 
     def _placeholders(self, text: str, place: TextContext, location: PlanPath) -> None:
+        self._check_number(text, place, location)
         for slip in stray_braces(text):
             self.report(location, f"{slip!r} is not a valid placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):
@@ -234,6 +255,14 @@ class FlowReader:
                 )
             elif not is_variable and place is TextContext.SPEECH and one.before.rfind("<") > one.before.rfind(">"):
                 self.report(location, f"{{{one.name}}} comes from the caller and must not be inside a tag")
+
+    def _check_number(self, text: str, place: TextContext, location: PlanPath) -> None:
+        if fill_in(text, place, AnyNumber()) is None:
+            self.report(location, f"{text!r} is never a number, so jambonz would never get it")
+        for one in placeholders_in(text) if place is TextContext.NUMBER else ():
+            for value in _declared_values(self._variables.get(one.name)) if one.is_all else ():
+                if value != "" and dialled_number(str(value)) is None:
+                    self.report(location, f"must be a number, but {{{one.name}}} can be {value!r}")
 
     def _no_flow(self, name: str) -> str:
         return f"there is no flow {name!r}{did_you_mean(name, [*self._flows, *RESERVED[:2]])}"
@@ -392,6 +421,15 @@ def _holds(following: JsonValue, word: str) -> bool:
     if isinstance(following, dict):
         return word in following or any(_holds(member, word) for member in following.values())
     return any(_holds(member, word) for member in following) if isinstance(following, list) else following == word
+
+
+def _declared_values(schema: JsonValue) -> Iterator[JsonValue]:
+    """Yield the default of a variable and the values that it may have."""
+    if isinstance(schema, dict):
+        choices = schema.get("enum")
+        default = schema.get("default", "")
+        yield default
+        yield from (choice for choice in (choices if isinstance(choices, list) else ()) if choice != default)
 
 
 def canonical_verb(verb: str) -> str:

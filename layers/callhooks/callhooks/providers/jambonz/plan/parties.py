@@ -24,7 +24,9 @@ _KEYS = re.compile(r"(?:[*#](?:[0-9*#]*[*#])?)?\+?[0-9][0-9*#]*", re.ASCII)
 _WRITTEN = re.compile(r"\(?\+? ?\(?[0-9]+(?:[ ().\-/]{1,3}[0-9]+)+\)?", re.ASCII)
 _SEPARATORS = re.compile(r"[ ().\-/]+")
 _TRUNK_ZERO = re.compile(r"(\+.*?)\( ?0 ?\)")
-_NO_NUMBER = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,4}([-./ ])[0-9]{1,2}\1[0-9]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
+_NO_NUMBER = re.compile(
+    r"[0-9]+\.[0-9]+|[0-9]{1,4}([-./ ])[0-9]{1,2}\1[0-9]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII
+)
 """Fractions, dates and IP addresses."""
 _WRITTEN_DIGITS = range(7, 16)
 """Separators are common in phone numbers only. E.164 allows 15 digits."""

@@ -17,7 +17,15 @@ from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
 from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
 from callhooks.providers.jambonz.plan.patterns import PartyPattern, Phrase, TextPattern
-from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, Value, context_of, fill_in
+from callhooks.providers.jambonz.plan.placeholders import (
+    HEADERS,
+    OWN_DATA,
+    PARTIES,
+    Value,
+    context_of,
+    fill_in,
+    is_required,
+)
 
 Verb: TypeAlias = Mapping[str, object]
 Verbs: TypeAlias = Sequence[Verb]
@@ -249,13 +257,47 @@ class Plan(NamedTuple):
             return ()
         return self._turn(following.after(outcome), step, place, call, now)
 
-    def verbs_of(self, turn: Turn, call: CallFacts, links: Links) -> Verbs:
-        """Return the verbs of a turn, with placeholders and hooks filled in."""
+    def verbs_of(self, turn: Turn, call: CallFacts, links: Links, now: datetime) -> Verbs:
+        """Return the verbs of a turn, with placeholders and hooks filled in.
+
+        A verb that needs a number and has none is not sent. The target of its action hook's `otherwise` follows, as if
+        it had failed; without one, the next verb does.
+        """
+        verbs: list[Verb] = []
+        seen: set[str] = set()
+        after: Turn | Verbs = turn
+        while isinstance(after, Turn) and after.flow not in seen:
+            seen.add(after.flow)
+            turn, after = after, ()
+            for index, verb in self.filled_verbs(turn, call, links):
+                if verb is not None:
+                    verbs.append(verb)
+                elif after := self._after_no_number(turn.flow, index, call, now):
+                    break
+        # A turn that is left would lead in a circle.
+        return [*verbs, *(HANGUP if isinstance(after, Turn) else after)] or HANGUP
+
+    def filled_verbs(self, turn: Turn, call: CallFacts, links: Links) -> Iterator[tuple[int, Verb | None]]:
+        """Yield the verbs of a turn with their index, filled in; `None` for a verb that lacks a number it needs."""
         flow = self.flows[turn.flow]
         repeated = next((step_id for step_id, step in flow.steps.items() if step.index == turn.index), None)
         filling = _Filling(self, call, links, repeated if turn.repeated else None, turn.repeated)
-        verbs = [*([{"verb": "say", "text": turn.say}] if turn.say else []), *flow.verbs[turn.index :]]
-        return [filling.verb(verb) for verb in verbs]
+        if turn.say:
+            yield turn.index, filling.verb({"verb": "say", "text": turn.say})
+        for index, verb in enumerate(flow.verbs[turn.index :], turn.index):
+            yield index, filling.verb(verb)
+
+    def _after_no_number(self, flow: str, index: int, call: CallFacts, now: datetime) -> Turn | Verbs:
+        step = next((step for step in self.flows[flow].steps.values() if step.index == index), None)
+        hook = f"{step.verb}.actionHook" if step else ""
+        following = step.hooks.get(hook) if step else None
+        if step is None or following is None:
+            return ()
+        target = following.otherwise
+        while isinstance(target, Repeat):
+            # The verb would lack its number again.
+            target = target.then
+        return self._turn(target, step, HookPlace(flow, "", hook), call, now)
 
     def variables_schema(self) -> Mapping[str, Mapping[str, object]]:
         """Return the declaration of the variables that jambonz's portal requests by `OPTIONS`."""
@@ -309,7 +351,8 @@ class Plan(NamedTuple):
                 continue
             seen.add(name)
             flow = self.flows[name]
-            yield from _rung_by(self.verbs_of(Turn(name), call, Links("", "")))
+            filled = self.filled_verbs(Turn(name), call, Links("", ""))
+            yield from _rung_by([verb for _, verb in filled if verb is not None])
             for step in flow.steps.values():
                 for following in step.hooks.values():
                     for _, target in following.targets:
@@ -345,9 +388,9 @@ class _Filling:
         self._repeated = repeated
         self._env_vars: Mapping[str, object] | None = None
 
-    def verb(self, verb: Verb) -> Verb:
-        name = str(verb["verb"])
-        return {key: self._filled(value, key, name) for key, value in verb.items()}
+    def verb(self, verb: Verb) -> Verb | None:
+        """Return the verb, without the members that have no valid value; `None` if one of them is required."""
+        return self._members(verb, str(verb["verb"]))
 
     def variable(self, name: str) -> Value | None:
         variable = self._plan.variables.get(name)
@@ -360,16 +403,26 @@ class _Filling:
     def fact(self, name: str) -> str | None:
         return self._call.fact(name)
 
+    def _members(self, members: Mapping[str, object], within: str) -> dict[str, object] | None:
+        filled = {key: self._filled(value, key, within) for key, value in members.items()}
+        left = {key: value for key, value in filled.items() if value is not None or members[key] is None}
+        is_useless = any(is_required(key, members) for key in filled.keys() - left.keys())
+        return None if is_useless or (members and not left) else left
+
     def _filled(self, value: object, key: str, within: str) -> object:
         if isinstance(value, str):
             return fill_in(value, context_of(key, within, value), self)
         if isinstance(value, list):
-            return [self._filled(member, key, within) for member in value]
+            filled = [self._filled(member, key, within) for member in value]
+            left = [
+                member for member, written in zip(filled, value, strict=True) if member is not None or written is None
+            ]
+            return left if left or not value else None
         if isinstance(value, dict):
             if HOOK in value:
                 return self._url(value[HOOK])
             inner = key if key in OWN_DATA | HEADERS | PARTIES and within not in OWN_DATA else within
-            return {name: self._filled(member, name, inner) for name, member in value.items()}
+            return self._members(value, inner)
         return value
 
     def _url(self, hook: Sequence[str]) -> str:
