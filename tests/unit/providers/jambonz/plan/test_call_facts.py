@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from unittest.mock import Mock
 
 import pytest
-from callhooks.providers.jambonz.plan.call_facts import CallFacts
+from callhooks.providers.jambonz.plan.call_facts import CallFacts, snake_case
 from callhooks.providers.jambonz.plan.plan import Variable
 
 FIRST: Mapping[str, object] = {
@@ -45,13 +45,66 @@ def test_header_names_are_case_insensitive(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "sent"),
-    [("orderId", "order_id"), ("Order-Id", "order_id"), ("order.id", "order_id"), ("order id", "order_id"),
-     ("maskedITN", "masked_i_t_n"), ("order", "order")],
+    [
+        ("order", "order"), ("ORDER", "order"), ("Order", "order"), ("orderId", "order_id"), ("orderID", "order_i_d"),
+        ("OrderID", "order_i_d"), ("orderId-x", "orderid_x"), ("Order-Id", "order_id"), ("order_id", "order_id"),
+        ("ORDER_ID", "order_id"), ("_order", "order"), ("__x__", "x"), ("x--y", "x_y"), ("order.id", "order_id"),
+        ("camelCase.with.dots", "camelcase_with_dots"), ("maskedITN", "masked_i_t_n"), ("AB", "ab"), ("Ab", "ab"),
+        ("aB", "a_b"), ("XMLHttpRequest", "x_m_l_http_request"), ("order1Id", "order1_id"), ("1order", "1order"),
+        ("ordnungsNummer2Teil", "ordnungs_nummer2_teil"), ("X-Account-Id", "x_account_id"),
+        ("\u00fcber_Fall", "ber_fall"), ("\u00dcber", "ber"), ("Fall_\u00fcber", "fall_ber"),
+        ("stra\u00dfeNr", "stra_e_nr"),
+        ("\u00c9tatCivil", "tat_civil"), ("\u6ce8\u6587Id", "id"), ("\u05e9\u05dcId", "id"), ("\u65e5\u672c", ""),
+        ("\u0130d", "i_d"), ("Kelvin\u212a", "kelvink"),
+    ],
 )  # fmt: skip
-def test_customer_data_is_found_in_both_spellings(key: str, sent: str) -> None:
-    assert CallFacts({"customerData": {key: "7"}}).fact(f"customerData.{key}") == "7"
-    assert CallFacts({"customerdata": {key: "7"}}).fact(f"customerData.{key}") == "7"
-    assert CallFacts({"customerdata": {sent: "7"}}).fact(f"customerData.{key}") == "7"
+def test_customer_data_is_found_under_every_spelling_of_its_key(key: str, sent: str) -> None:
+    """The spellings are the results of npm's `to-snake-case` 1.0.0."""
+    for data in ({"customerData": {key: "7"}}, {"customerdata": {key: "7"}}, {"customerdata": {sent: "7"}}):
+        assert CallFacts(data).fact(f"customerData.{key}") == "7"
+    assert CallFacts({"customerData": {"other": "8", key: "7"}}).fact(f"customerData.{sent}") == "7"
+    assert CallFacts({"customerdata": {"other": "8"}}).fact(f"customerData.{key}") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("order id", "order_id"), ("Order Id", "order_id"), ("userName Id", "username_id"), ("order/Id", "order_id"),
+        ("order$Id", "order_id"), ("a\u00a0b", "a_b"), ("a\u200bB", "a_b"), ("\U0001f600Id", "id"),
+        ("ID\U0001f600x", "id_x"),
+        ("order\nid", "order_id"), ("a\x1cB", "a_b"), ("order:id", "order_id"), ("\u0391\u03a3", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_snake_case_is_that_of_npm_for_keys_that_no_placeholder_can_name(key: str, sent: str) -> None:
+    assert snake_case(key) == sent
+
+
+def test_a_key_of_customer_data_as_written_wins_over_other_spellings() -> None:
+    fact = CallFacts({"customerData": {"orderId": "7", "order_id": "8", "ORDER_ID": "9"}}).fact
+    assert [fact(f"customerData.{key}") for key in ("orderId", "order_id", "ORDER_ID")] == ["7", "8", "9"]
+
+
+def test_customer_data_can_be_nested_in_objects_and_lists() -> None:
+    tagged = {"Order": {"lineItems": [{"sku": "A"}, {"sku": 5}], "a.b": {"c": True}}, "order.id": "7", "order": "flat"}
+    fact = CallFacts({"customerData": tagged}).fact
+    assert [fact(f"customerData.{path}") for path in ("Order.lineItems.1.sku", "Order.a.b.c", "order.id", "order")] == [
+        "5", "true", "7", "flat",
+    ]  # fmt: skip
+    in_snake_case = {"order": {"line_items": [{"sku": "A"}, {"sku": 5}]}}
+    assert CallFacts({"customerdata": in_snake_case}).fact("customerData.Order.lineItems.1.sku") == "5"
+    older_server = {"order": {"line_items": {"0": {"sku": "A"}}}}
+    assert CallFacts({"customerdata": older_server}).fact("customerData.Order.lineItems.0.sku") == "A"
+    for path in ("Order", "Order.lineItems", "Order.lineItems.2.sku", "Order.lineItems.x", "Order.lineItems.0.sku.x"):
+        assert fact(f"customerData.{path}") is None
+
+
+@pytest.mark.parametrize("name", ["from", "to", "caller_id"])
+def test_a_party_is_decoded_in_every_hook(name: str) -> None:
+    assert CallFacts({name: "%2B14155550150"}).fact(name) == "+14155550150"
+    assert CallFacts({name: "x%40evil.example"}).fact(name) == "x%40evil.example"
+    assert CallFacts({name: 4155550150}).fact(name) == "4155550150"
+    if name != "caller_id":
+        assert CallFacts({}, lambda: {name: "21%23"}).fact(name) == "21#"
 
 
 @pytest.mark.parametrize(

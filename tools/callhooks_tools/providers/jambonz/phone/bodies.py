@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from callhooks.providers.jambonz.plan.call_facts import snake_case
 from pydantic import JsonValue
 
 Body = dict[str, JsonValue]
@@ -176,21 +177,10 @@ def speech_figures(started: float, seconds: float) -> Body:
 def snake_keys(value: JsonValue) -> JsonValue:
     """Convert all keys of a value to snake case, as jambonz does."""
     if isinstance(value, dict):
-        return {_snake(key): snake_keys(member) for key, member in value.items()}
+        return {snake_case(key): snake_keys(member) for key, member in value.items()}
     if isinstance(value, list):
         return [snake_keys(member) for member in value]
     return value
-
-
-def _snake(key: str) -> str:
-    if re.search(r"\s", key):
-        words = key
-    elif re.search(r"[_.:-]", key):
-        words = re.sub(r"[\W_]+(.|$)", r" \1", key)
-    else:
-        # Every capital except the first character begins a word: maskedITN becomes masked_i_t_n.
-        words = re.sub(r"(?<=.)([A-Z])", r" \1", key) if re.search(r"[a-z][A-Z]|[A-Z][a-z]", key) else key
-    return re.sub(r"[\W_]+", " ", words.lower()).strip().replace(" ", "_")
 
 
 def _copy(value: Mapping[str, JsonValue] | None) -> JsonValue:

@@ -518,7 +518,7 @@ def _with_next_apart(item: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 
 def texts_in(
-    value: JsonValue, place: PlanPath, within: str = "", key: str = ""
+    value: object, place: PlanPath, within: str = "", key: str = ""
 ) -> Iterator[tuple[str, str, str, PlanPath]]:
     """Yield every text of a verb: the text, the name of its member, the name around that, and its place."""
     if isinstance(value, str):

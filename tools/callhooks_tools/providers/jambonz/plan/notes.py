@@ -1,4 +1,5 @@
-"""Notes on a valid plan: unreachable flows, endless silent loops, needless phrases, phone numbers that are public."""
+"""Notes on a valid plan: unreachable flows, endless silent loops, needless phrases, public phone numbers, and values that
+cannot be dialled."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from callhooks.providers.jambonz.plan.plan import Choose, Go, Next, Plan, Repeat, Target
+from callhooks.providers.jambonz.plan.placeholders import TextContext, context_of, is_required, placeholders_in
+from callhooks.providers.jambonz.plan.plan import Choose, Continue, Flow, Go, Next, Plan, Repeat, Target
 
 from callhooks_tools.providers.jambonz.plan.document import PlanPath, PlanProblem
+from callhooks_tools.providers.jambonz.plan.flows import texts_in
 
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
@@ -16,6 +19,9 @@ PHONE_DIGITS = range(7, 16)
 """E.164 allows 15 digits; a number with fewer than 7 is an extension or a short code."""
 MIN_UNQUOTED_DIGITS = 10
 """A shorter value of the type number is usually a duration or an amount."""
+
+_KIND = {TextContext.NUMBER: "number", TextContext.USER: "number or SIP user", TextContext.KEYS: "keys of a phone"}
+_DIALS = ("name", "number")
 
 _SCHEME = re.compile(r"\s*(tel|callto|sips?):(//)?", re.IGNORECASE)
 _AFTER_A_NUMBER = re.compile(r"[@;].*|\s*(ext\.?|x|#)\s*[0-9]+\s*$", re.IGNORECASE | re.DOTALL)
@@ -61,6 +67,36 @@ def needless_phrases(plan: Plan) -> Iterator[PlanProblem]:
                     if earlier is not None:
                         place: PlanPath = ("flows", name, step.index, *hook.split(".")[1:], "speech", phrase.text)
                         yield PlanProblem(f"not needed: {earlier.text!r} comes first and has the same target", place)
+
+
+def undialled_values(plan: Plan) -> Iterator[PlanProblem]:
+    """Yield a note for each placeholder whose value may be unfit to be dialled, with what happens then."""
+    for name, flow in plan.flows.items():
+        for index, verb in enumerate(flow.verbs):
+            for text, key, within, place in texts_in(verb, ("flows", name, index), str(verb["verb"])):
+                kind = _KIND.get(context_of(key, within, text))
+                facts = [one for one in placeholders_in(text) if one.name not in plan.variables and not one.default]
+                if kind is not None and facts:
+                    then = _without_value(flow, index, key, within)
+                    yield PlanProblem(f"{{{facts[0].name}}} may be no {kind}: then {then}", place)
+
+
+def _without_value(flow: Flow, index: int, key: str, within: str) -> str:
+    verb = flow.verbs[index]
+    step = next((step for step in flow.steps.values() if step.index == index), None)
+    following = step.hooks.get(f"{step.verb}.actionHook") if step else None
+    after = "the next verb follows; write otherwise in next to choose a flow"
+    if following is not None and following.otherwise != Continue():
+        after = f"the target of otherwise{_named(following.otherwise)} follows"
+    if within == "target" and key in _DIALS:
+        return f"jambonz does not ring this target, and if there is no other, {after}"
+    return after if is_required(key, verb) else f"{key} is left out"
+
+
+def _named(target: Target) -> str:
+    while isinstance(target, Repeat):
+        target = target.then
+    return f" ({target.flow})" if isinstance(target, Go) else ""
 
 
 def is_phone_number(value: object) -> bool:

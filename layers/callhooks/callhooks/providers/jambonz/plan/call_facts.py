@@ -118,7 +118,7 @@ class CallFacts:
         return value if value is not None or self._initial is None else self._initial.get(name)
 
     def _customer(self, key: str) -> str | None:
-        # Some hooks have the keys as they were tagged, others have them in snake case, and lists as objects.
+        # Some hooks have the keys as they were tagged, others have them in snake case.
         tagged = [self._document.get(member) for member in ("customerData", "customerdata")]
         found = (_tagged(data, key, is_name) for is_name in (str.__eq__, _is_name_in_any_case) for data in tagged)
         return next((text for value in found if (text := _text(value)) is not None), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 MAX_PARTY = 64
 """A longer text is neither dialled nor the name of a user."""
@@ -85,6 +84,9 @@ def _typed(letter: str) -> str:
     """Return the character that a key of a phone or an ASCII keyboard types."""
     if letter.isascii():
         return letter
+    # Most numbers are ASCII, so a cold start does not load the Unicode database for them.
+    import unicodedata  # noqa: PLC0415
+
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
     return _TYPED_FOR.get(unicodedata.category(letter), letter.translate(_TYPED))
