@@ -18,14 +18,16 @@ from callhooks.events.event_table import EventStore
 from callhooks.providers.jambonz.action import ActionWebhook
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER
 from callhooks.providers.jambonz.initial_webhook import initial_webhook_loader
+from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.loader import read_plan
-from callhooks.providers.jambonz.plan.plan import Plan
+from callhooks.providers.jambonz.plan.plan import Links, Plan, Turn
 from callhooks.webhooks.pipeline import Receiver
 from callhooks_tools.providers.jambonz.plan.builder import read_plan_file
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import (
+    NOW,
     PUBLIC_URL,
     Answer,
     Clock,
@@ -247,6 +249,91 @@ def phone(plan: Plan) -> Phone:
 
 def said(transcript: str, reason: str = "speechDetected") -> dict[str, object]:
     return {"reason": reason, "speech": {"is_final": True, "alternatives": [{"transcript": transcript}]}}
+
+
+UNDIALLED = """
+routes: [{flow: ask}]
+variables:
+  SALES: {type: string, description: Sales, default: ""}
+  COUNTRY: {type: string, description: Country code, default: ""}
+calendars: {never: {timezone: UTC, open: {}}}
+fallback: sorry
+flows:
+  ask:
+    - {verb: gather, input: [digits], next: {otherwise: FLOW}}
+  one:
+    - {verb: say, text: Please wait}
+    - {verb: dial, target: [{type: phone, number: "+1{digits}"}], next: {completed: end, otherwise: sorry}}
+  two:
+    - verb: dial
+      callerId: "{from}"
+      target: [{type: phone, number: "{SALES}"}, {type: phone, number: "{COUNTRY}{digits}", overrideTo: "{from}"}]
+      next: {otherwise: {repeat: 2, say: Again, then: [{during: never, flow: ask}, {flow: sorry}]}}
+  last:
+    - {verb: dial, target: [{type: user, name: "{digits}"}]}
+  next_verb:
+    - {verb: message, to: "{digits}", from: "{to}", text: Hello, next: {success: end}}
+    - {verb: dtmf, dtmf: "{digits}"}
+    - {verb: say, text: Bye}
+  leave: [{verb: dial, target: [{type: phone, number: "{digits}"}], next: {otherwise: end}}]
+  circle: [{verb: dial, target: [{type: phone, number: "{digits}"}], next: {otherwise: back}}]
+  back:
+    - {verb: say, text: Back}
+    - {verb: redirect, next: circle}
+    - {verb: dial, target: [{type: phone, number: "{digits}"}], next: circle}
+  sorry: [{verb: say, text: Sorry}, {verb: hangup}]
+"""
+
+
+class TestAVerbThatDials:
+    @pytest.fixture
+    def answer(self, tmp_path: Path) -> Callable[..., list[Any]]:
+        def press(flow: str, digits: str, **members: str) -> list[Any]:
+            plan = plan_of(UNDIALLED.replace("FLOW", flow), tmp_path)
+            facts = CallFacts({**FIRST, "digits": digits, "env_vars": {}, **members})
+            return list(plan.verbs_of(Turn(flow), facts, Links(PUBLIC_URL, "a"), NOW))
+
+        return press
+
+    def test_dials_what_its_values_stand_for(self, answer: Callable[..., list[Any]]) -> None:
+        (target,) = answer("one", "4155550150")[1]["target"]
+        assert target == {"type": "phone", "number": "+14155550150"}
+        (dial,) = answer("two", "201", **{"from": "%2B12125550187"})
+        assert dial["callerId"] == "+12125550187"
+        assert dial["target"] == [{"type": "phone", "number": "201", "overrideTo": "+12125550187"}]
+        assert answer("last", "jane")[0]["target"] == [{"type": "user", "name": "jane"}]
+
+    @pytest.mark.parametrize("caller", ["jane@host", "anonymous", "jane", "x%40evil.example", ""])
+    def test_leaves_out_a_caller_id_that_is_no_number(self, answer: Callable[..., list[Any]], caller: str) -> None:
+        (dial,) = answer("two", "201", **{"from": caller})
+        assert "callerId" not in dial
+        assert dial["target"][0].get("overrideTo") in (None, caller)
+
+    @pytest.mark.parametrize(
+        ("flow", "verbs"),
+        [
+            ("one", [{"verb": "say", "text": "Please wait"}, *SORRY]),
+            ("two", SORRY),
+            ("last", [{"verb": "hangup"}]),
+            ("next_verb", [{"verb": "say", "text": "Bye"}]),
+            ("leave", [{"verb": "hangup"}]),
+        ],
+    )
+    def test_without_a_number_leads_to_otherwise_or_the_next_verb(
+        self, answer: Callable[..., list[Any]], flow: str, verbs: list[Any]
+    ) -> None:
+        for digits in ("jane@host", "", "4155550150@evil.example", "@"):
+            assert answer(flow, digits) == verbs
+
+    def test_without_a_number_never_leads_in_a_circle(self, answer: Callable[..., list[Any]]) -> None:
+        said, redirect, hangup = answer("circle", "")
+        assert (said["text"], redirect["verb"], hangup) == ("Back", "redirect", {"verb": "hangup"})
+
+    def test_without_a_number_has_the_hooks_of_the_flow_that_follows(self, tmp_path: Path) -> None:
+        phone = Phone(plan_of(UNDIALLED.replace("FLOW", "one").replace("otherwise: sorry", "otherwise: ask"), tmp_path))
+        said, gather = phone.press(phone.call(), "*")
+        assert said == {"verb": "say", "text": "Please wait"}
+        assert phone.press([gather], "4155550150")[1]["target"][0]["number"] == "+14155550150"
 
 
 class TestTheNextVerbs:

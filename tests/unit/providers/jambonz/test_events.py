@@ -229,6 +229,14 @@ class TestACallStatus:
         }
 
 
+@pytest.mark.parametrize("name", ["call_status_dial_leg_ringing", "queue_event_leave_dequeued", "session_adulting"])
+def test_the_parties_of_every_hook_are_decoded_and_its_body_is_kept(name: str) -> None:
+    body = {**document_of("jambonz", name), "from": "%2B12125550187", "to": "*31%23%2b4930123456"}
+    stored = jambonz_event().stored(body)
+    assert (stored["from"], stored["to"]) == ("+12125550187", "*31#+4930123456")
+    assert json.loads(body_of_item(stored.item)) == body
+
+
 class TestTags:
     def test_may_be_numbers_and_flags(self) -> None:
         tags = {"n": 7, "big": 10**50, "part": 1.5, "vip": False, "none": None, "blank": " ", "list": [1]}

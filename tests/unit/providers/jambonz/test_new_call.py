@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
-from callhooks.events.event_item import body_of_item
+from callhooks.events.event_item import body_of_item, party_key
 from callhooks.providers.jambonz.authentication import basic_header_value
 from callhooks.providers.jambonz.plan.plan import Flow, Plan, Route
 
@@ -94,6 +94,15 @@ class TestANewCall:
         assert container.receive(event).verbs == RECEPTION
         assert container.database.item["body"]["B"] == json.dumps(CALL).encode()
         assert container.database.item["body_encoding"] == {"S": "identity"}
+
+    @pytest.mark.parametrize("to", ["%2B14155550123", "%2b14155550123", "sip:%2B14155550123@203.0.113.5;user=phone"])
+    def test_with_an_escaped_number_is_routed_and_found_by_the_number(self, to: str) -> None:
+        container = Container()
+        body = {**CALL, "to": to, "from": "x%40evil.example"}
+        assert container.receive_call(body).verbs == RECEPTION
+        item = container.database.item
+        assert item["body"]["B"] == json.dumps(body).encode(), "the raw body is kept"
+        assert (party_key(item["to"]["S"]), item["from"]["S"]) == ("14155550123", "x%40evil.example")
 
     def test_created_by_rest_is_an_answered_outbound_call(self) -> None:
         container = Container()

@@ -252,6 +252,7 @@ class TestPlaceholders:
     VARIABLES = (
         "variables:\n  MUSIC: {type: string, description: Music, default: 'https://media.example.com/a.mp3'}\n"
         "  SECONDS: {type: number, description: Seconds, default: 5}\n"
+        "  NOBODY: {type: string, description: A number, default: ''}\n"
     )
 
     @pytest.mark.parametrize(
@@ -265,6 +266,9 @@ class TestPlaceholders:
             "{verb: dial, target: [{type: sip, sipUri: 'sip:{digits}@pbx.example.com'}]}",
             "{verb: say, text: '<speak><say-as interpret-as=\"telephone\">{from}</say-as></speak>'}",
             "{verb: say, text: 'A brace: {{x}}'}",
+            "{verb: say, text: '{customerData.\u00fcber_Fall} {customerData.order.items.0}'}",
+            "{verb: dial, callerId: '{from}', target: [{type: phone, number: '+1 {digits}'}]}",
+            "{verb: dial, target: [{type: phone, number: '{NOBODY}'}, {type: user, name: '{to}@pbx.example.com'}]}",
         ],
     )
     def test_may_use_variables_facts_headers_and_tags(self, plan_file: Path, verb: str) -> None:
@@ -289,6 +293,11 @@ class TestPlaceholders:
             ("{verb: gather, input: [digits], timeout: '{digits}'}", "flows.main[0].timeout: "),
             ("{verb: gather, input: [digits], next: {timeout: {repeat: 1, say: '{x}', then: end}}}",
              "unknown placeholder {x}"),
+            ("{verb: dial, target: [{type: phone, number: '{digits}x'}]}",
+             "target[0].number: '{digits}x' is never a number"),
+            ("{verb: dial, callerId: '{MUSIC}', target: [{type: phone, number: '+14155550100'}]}",
+             "callerId: must be a number, but {MUSIC} can be 'https://media.example.com/a.mp3'"),
+            ("{verb: dial, target: [{type: phone, number: '{NOBODY}', colour: red}]}", "colour: unknown member"),
         ],
     )  # fmt: skip
     def test_with_faults_are_reported(self, plan_file: Path, verb: str, problem: str) -> None:

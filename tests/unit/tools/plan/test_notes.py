@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from callhooks.providers.jambonz.plan.plan import Plan, Variable
 from callhooks_tools.cli import app
-from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers
+from callhooks_tools.providers.jambonz.plan.notes import notes_on, public_numbers, undialled_values
 from typer.testing import CliRunner
 
 from tests.unit.providers.jambonz.test_action import plan_of
@@ -115,7 +115,44 @@ def test_a_check_of_the_example_plan_notes_its_numbers_and_hosts() -> None:
         ("note", "variables.SALES_NUMBER.default"),
         ("note", "variables.SALES_NUMBER_2.default"),
         ("note", "variables.EMERGENCY_NUMBER.default"),
+        ("note", "flows.sales[1].callerId"),
         ("warning", "flows.sales[1].dialMusic"),
         ("warning", "flows.waiting[1].url"),
         ("warning", "flows.voicemail[1].url"),
     ]
+
+
+DIAL = "{verb: dial, target: [{type: %s}], next: %s}"
+NOT_RUNG = "jambonz does not ring this target, and if there is no other,"
+NEXT_VERB = "the next verb follows; write otherwise in next to choose a flow"
+
+
+@pytest.mark.parametrize(
+    ("verb", "notes"),
+    [
+        (DIAL % ("phone, number: '{digits}'", "{otherwise: sorry}"),
+         [f"target.0.number: {{digits}} may be no number: then {NOT_RUNG} the target of otherwise (sorry) follows"]),
+        (DIAL % ("phone, number: '+1{digits}'", "{otherwise: {repeat: 2, then: sorry}}"),
+         [f"target.0.number: {{digits}} may be no number: then {NOT_RUNG} the target of otherwise (sorry) follows"]),
+        (DIAL % ("user, name: '{to}@a.example'", "{busy: sorry}"),
+         [f"target.0.name: {{to}} may be no number or SIP user: then {NOT_RUNG} {NEXT_VERB}"]),
+        ("{verb: dial, callerId: '{from}', target: [{type: phone, number: '+14155550100', overrideTo: '{to}'}]}",
+         ["callerId: {from} may be no number: then callerId is left out",
+          "target.0.overrideTo: {to} may be no number or SIP user: then overrideTo is left out"]),
+        ("{verb: message, to: '{from}', from: '{SENDER}', text: '{digits}', next: {otherwise: end}}",
+         ["to: {from} may be no number: then the target of otherwise follows"]),
+        ("{verb: dtmf, dtmf: '{customerData.pin}'}",
+         [f"dtmf: {{customerData.pin}} may be no keys of a phone: then {NEXT_VERB}"]),
+        ("{verb: dial, callerId: '{from|+14155550100}', target: [{type: phone, number: '{SENDER}'}]}", []),
+        ("{verb: dial, target: [{type: sip, sipUri: 'sip:{to}@pbx.example'}]}", []),
+        ("{verb: tag, data: {number: '{digits}', to: '{from}'}}", []),
+    ],
+)  # fmt: skip
+def test_a_value_that_may_not_be_dialled_is_noted(tmp_path: Path, verb: str, notes: list[str]) -> None:
+    plan = plan_of(
+        "variables: {SENDER: {type: string, description: Sender, default: '+14155550100'}}\n"
+        f"routes: [{{flow: main}}]\nfallback: sorry\nflows:\n  main: [{verb}]\n  sorry: [{{verb: hangup}}]\n",
+        tmp_path,
+    )
+    found = [str(note).replace("[0]", ".0") for note in undialled_values(plan)]
+    assert found == [f"flows.main.0.{note}" for note in notes]

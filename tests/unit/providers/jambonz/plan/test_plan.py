@@ -79,6 +79,16 @@ def test_the_first_matching_route_takes_the_call() -> None:
     assert plan.flow_for(call(), NOW) == "rest"
 
 
+@pytest.mark.parametrize("sent", ["%2B14155551234", "%2b1%3415%35551234", "sip:%2B14155551234@203.0.113.5;user=phone"])
+def test_a_route_takes_a_number_however_it_is_escaped(sent: str) -> None:
+    patterns = [parse_pattern(text) for text in ("+14155551234", "+1415*", "_1415555XXXX")]
+    for pattern in patterns:
+        plan = plan_of(Route("sales", to=(pattern,)), Route("back", from_=(pattern,)), Route("rest"))
+        assert plan.flow_for(call(to=sent), NOW) == "sales"
+        assert plan.flow_for(call(from_=sent), NOW) == "back"
+        assert plan.flow_for(call(to="%252B14155551234", from_="x%404155551234"), NOW) == "rest"
+
+
 PREPARED = {
     "format": 2,
     "variables": {},
