@@ -75,7 +75,7 @@ def test_customer_data_is_found_under_every_spelling_of_its_key(key: str, sent: 
         ("order\nid", "order_id"), ("a\x1cB", "a_b"), ("order:id", "order_id"), ("\u0391\u03a3", ""), ("", ""),
     ],
 )  # fmt: skip
-def test_snake_case_is_that_of_npm_for_keys_that_no_placeholder_can_name(key: str, sent: str) -> None:
+def test_snake_case_follows_npm_for_keys_that_no_placeholder_can_name(key: str, sent: str) -> None:
     assert snake_case(key) == sent
 
 

@@ -4,7 +4,7 @@ Each placeholder is replaced once by a value that is safe in its position; place
 So nothing that a caller says, dials or sends in a header can become markup, an address or a placeholder. The operator's
 variables go in unchanged, except for control characters. `{{` and `}}` stand for braces.
 
-Where jambonz dials, a string is filled in as it stands or not at all: it must not become another valid number.
+Where jambonz dials, a value is put in whole or not at all: no dropped character must make it another valid number.
 """
 
 from __future__ import annotations
