@@ -55,8 +55,9 @@ class CallEvent:
 
     `call_id` is the provider's own id of the call, as sent; `None` if the delivery names no call. An SMS event has an
     `sms_id` instead. `name` and `status` are the provider's own words for the event and for the state of the call.
-    `from_` and `to` are as sent, but trimmed and without the wire's escapes. `sent_at` is the provider's clock, `None` if it sends no time; both times
-    are aware UTC. `details` holds everything else that was parsed: trimmed strings, flags and numbers, but no floats.
+    `from_` and `to` are as sent, but trimmed and decoded. `sent_at` is the provider's clock, `None` if it sends no
+    time; both times are aware UTC. `details` holds everything else that was parsed: trimmed strings, flags and numbers,
+    but no floats.
     `once` marks an event that occurs once per call, the first one: a later delivery with its `dedupe_key` is a
     duplicate even if the body differs. The key is then one of `ONCE_KEYS`.
     """

@@ -81,7 +81,9 @@ def test_the_first_matching_route_takes_the_call() -> None:
 
 @pytest.mark.parametrize("sent", ["%2B14155551234", "%2b1%3415%35551234", "sip:%2B14155551234@203.0.113.5;user=phone"])
 def test_a_route_takes_a_number_however_it_is_escaped(sent: str) -> None:
-    patterns = [parse_pattern(text) for text in ("+14155551234", "+1415*", "_1415555XXXX")]
+    patterns = [
+        parse_pattern(text) for text in ("+14155551234", "+1415*", "_1415555XXXX", "%2B14155551234", "%2b1415*")
+    ]
     for pattern in patterns:
         plan = plan_of(Route("sales", to=(pattern,)), Route("back", from_=(pattern,)), Route("rest"))
         assert plan.flow_for(call(to=sent), NOW) == "sales"

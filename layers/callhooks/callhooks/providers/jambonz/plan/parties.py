@@ -17,6 +17,8 @@ _URI = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PARAMETERS = re.compile(r";[A-Za-z].*", re.DOTALL)
+_SUBSCRIBER = re.compile(r"(\+?[0-9().\-]{7,})(?:;[A-Za-z][A-Za-z0-9-]*(?:=[^;@\s]*)?)+", re.ASCII)
+"""A number with parameters, as carriers send it in the user: `+14155550150;verstat=TN-Validation-Passed`."""
 
 _KEYS = re.compile(r"(?:[*#](?:[0-9*#]*[*#])?)?\+?[0-9][0-9*#]*", re.ASCII)
 """An extension, a number or a star code, also before an international number: `*31#+14155550150`."""
@@ -49,10 +51,15 @@ def decoded_party(party: str) -> str:
 
 
 def party_user(text: str) -> str:
-    """Return the user of a SIP or tel URI, also in angle brackets after a name; any other text as it is."""
-    found = _URI.match(text.strip())
+    """Return the user of a SIP or tel URI, also in angle brackets after a name; any other text unchanged.
+
+    The parameters of a number are no part of it.
+    """
+    text = text.strip()
+    found = _URI.match(text)
     if found is None:
-        return text.strip()
+        number = _SUBSCRIBER.fullmatch(text)
+        return number[1] if number else text
     user = found["all"] if found["user"] is None else _PARAMETERS.sub("", found["user"].partition(":")[0])
     return decoded_party(user)
 

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
+from callhooks.providers.jambonz.plan.parties import decoded_party
 
 MAX_DIALLED = 64
 
@@ -71,7 +72,7 @@ def parse_pattern(pattern: str) -> PartyPattern:
     if pattern.startswith("_"):
         return PartyPattern(pattern, pattern=_dial_pattern(pattern[1:].removeprefix("+")))
     text = pattern.removesuffix("*")
-    return PartyPattern(canonical_party(text), prefix=text != pattern)
+    return PartyPattern(canonical_party(decoded_party(text)), prefix=text != pattern)
 
 
 def parse_digits(keys: str) -> PartyPattern:
