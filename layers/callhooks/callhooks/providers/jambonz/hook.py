@@ -80,6 +80,8 @@ def call_details(call: CallInfo) -> Details:
             "application_sid": call.application_sid,
             "trunk": call.originating_sip_trunk_name,
             "originating_sip_ip": call.originating_sip_ip,
+            "local_sip_address": call.local_sip_address,
+            "service_provider_sid": call.service_provider_sid,
             "trace_id": call.trace_id,
             "call_termination_by": call.call_termination_by,
             **dict(islice(tagged, MAX_CUSTOMER_DATA)),

@@ -44,6 +44,8 @@ class CallInfo(Document, defer_build=True):
     originating_sip_ip: OptionalStr = None
     originating_sip_trunk_name: OptionalStr = None
     fs_sip_address: OptionalStr = None
+    local_sip_address: OptionalStr = None
+    service_provider_sid: OptionalStr = None
     customer_data: JsonObject = Field(default=None, validation_alias=AliasChoices("customerData", "customerdata"))
 
     @property

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from unittest.mock import Mock
 
 import pytest
+from callhooks.providers.jambonz.models import CallHook
+from callhooks.providers.jambonz.new_call import facts_of, normalise
 from callhooks.providers.jambonz.plan.call_facts import CallFacts, snake_case
 from callhooks.providers.jambonz.plan.plan import Variable
+from callhooks.runtime.http import Request
+
+from tests.support import NOW
 
 FIRST: Mapping[str, object] = {
     "from": "+12125550187",
@@ -34,6 +40,87 @@ def test_a_missing_first_webhook_is_requested_only_once() -> None:
     facts = CallFacts({}, load)
     assert (facts.fact("from"), facts.fact("caller_name"), facts.env_vars()) == (None, None, {})
     load.assert_called_once()
+
+
+CALL_HOOK = {
+    "call_sid": "d2515c3b",
+    "call_id": "6f0b1b0e",
+    "application_sid": "72c5c38f",
+    "account_sid": "bad98250",
+    "direction": "inbound",
+    "from": "+12125551212",
+    "to": "+14155551234",
+    "caller_name": "Jane Doe",
+    "sip_status": 100,
+    "sip_reason": "Trying",
+    "call_status": "trying",
+    "sbc_callid": "2b9d2f0a",
+    "originating_sip_ip": "198.51.100.10",
+    "originating_sip_trunk_name": "example-carrier",
+    "local_sip_address": "10.0.21.7:5060",
+    "service_provider_sid": "2708b1b3",
+    "trace_id": "18228daa",
+    "sip": {
+        "raw": "INVITE sip:+14155551234@10.0.21.7 SIP/2.0",
+        "headers": {"X-Account": "42", "Method": "of a header"},
+        "body": "v=0",
+        "method": "INVITE",
+        "version": "2.0",
+        "uri": "sip:+14155551234@10.0.21.7:5060",
+        "payload": [{"type": "application/sdp", "content": "v=0"}],
+    },
+    "env_vars": {"SALES": "+14155550177", "RETRIES": 3, "DEBUG": False},
+    "defaults": {"recognizer": {"vendor": "google", "language": "en-US"}},
+}
+"""The documented members (CallHook, New Call) and the members that 0.9.8 adds, with a value for each."""
+PARTS = {
+    "sip.method": "INVITE",
+    "sip.version": "2.0",
+    "sip.uri": "sip:+14155551234@10.0.21.7:5060",
+    "sip.body": "v=0",
+    "sip.raw": "INVITE sip:+14155551234@10.0.21.7 SIP/2.0",
+    "sip.payload.0.type": "application/sdp",
+    "sip.payload.0.content": "v=0",
+    "sip.payload": '[{"type":"application/sdp","content":"v=0"}]',
+    "sip.headers": '{"X-Account":"42","Method":"of a header"}',
+    "sip.headers.x-account": "42",
+    "sip.X-Account": "42",
+    "sip.headers.Method": "of a header",
+    "env_vars.SALES": "+14155550177",
+    "env_vars.RETRIES": "3",
+    "env_vars.DEBUG": "false",
+    "defaults.recognizer.language": "en-US",
+    "sip.payload.1.type": None,
+    "sip.payload.type": None,
+    "sip.uri.host": None,
+    "env_vars.OTHER": None,
+}
+
+
+def as_placeholder(value: object) -> str:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [*((name, as_placeholder(one)) for name, one in CALL_HOOK.items()), *PARTS.items()]
+)
+def test_every_member_of_the_call_hook_is_a_fact_of_the_new_call(name: str, value: str | None) -> None:
+    assert facts_of(CallHook.model_validate(CALL_HOOK)).fact(name) == value
+
+
+OF_ONE_HOOK = {"call_sid", "sip_status", "sip_reason", "call_status"}
+
+
+@pytest.mark.parametrize("name", [*(CALL_HOOK.keys() - OF_ONE_HOOK), *PARTS])
+def test_what_only_the_first_webhook_has_is_known_in_every_later_hook(name: str) -> None:
+    later = CallFacts({"call_sid": "d2515c3b"}, lambda: CALL_HOOK)
+    assert later.fact(name) == facts_of(CallHook.model_validate(CALL_HOOK)).fact(name)
+
+
+def test_every_member_of_the_call_hook_is_in_the_event_or_in_an_object_of_its_body() -> None:
+    event = normalise(CallHook.model_validate(CALL_HOOK), Request("POST", "/webhooks/call"), NOW)
+    shown = {event.call_id, event.direction, event.from_, event.to, event.status, *event.details.values()}
+    assert {name for name, value in CALL_HOOK.items() if not isinstance(value, dict) and value not in shown} == set()
 
 
 @pytest.mark.parametrize("name", ["sip.X-Account", "sip.x-account", "sip.X-ACCOUNT"])

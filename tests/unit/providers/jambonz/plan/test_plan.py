@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.loader import PlanUnavailable, installed_plan, read_plan
-from callhooks.providers.jambonz.plan.patterns import Phrase, parse_pattern
+from callhooks.providers.jambonz.plan.patterns import TEXT_CONDITIONS, Phrase, elements_of, parse_pattern
 from callhooks.providers.jambonz.plan.plan import BUILTIN_VERBS, End, Flow, Go, Links, Plan, Route, Turn
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.support import NOW
 
 HANGUP = [{"verb": "hangup"}]
@@ -79,6 +83,100 @@ def test_the_first_matching_route_takes_the_call() -> None:
     assert plan.flow_for(call(), NOW) == "rest"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sent", "matches"),
+    [
+        ("support", "support", True),
+        ("support", "sales,support", True),
+        ("support", "support,sales", True),
+        ("support", " sales ,\tSupport ", True),
+        ("support", "sales,support-2", False),
+        ("supp*", "sales,support-2,billing", True),
+        ("*-2", "support-2,billing", True),
+        ("s*t", "sales,support", True),
+        ("s*g", "sales,support", False),
+        ("sales,support", "sales,support", True),
+        ("sales*", "billing,sales,support", True),
+        ('"sales, emea"', 'billing,"sales, emea"', True),
+        ("emea", 'billing,"sales, emea"', False),
+        ('emea"', 'billing,"sales, emea"', False),
+        (r'"a \"b\", c"', r'billing,"a \"b\", c"', True),
+        (r"c", r'billing,"a \"b\", c"', False),
+        ("<sip:a,b@c.example>*", "<sip:x@c.example>;reason=busy,<sip:a,b@c.example>;reason=no", True),
+        ("b@c.example>", "<sip:a,b@c.example>", False),
+        ("support", 'say "hi,support', True),
+        ("support", "a<b,support", True),
+        ("support", r"a\,support", True),
+        ("support", "", False),
+        ("support", None, False),
+    ],
+)
+def test_a_header_matches_as_a_whole_or_by_one_of_its_repeats(pattern: str, sent: str | None, matches: bool) -> None:
+    headers = {} if sent is None else {"x-dept": sent}
+    route = {"flow": "a", "header": {"X-Dept": [pattern]}}
+    plan = read_plan(json.dumps({**PREPARED, "routes": [route, {"flow": "b"}]}))
+    assert (plan.flow_for(CallFacts({"sip": {"headers": headers}}), NOW) == "a") is matches
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters=',"<>\\'), max_size=8)
+        | st.text(st.characters(exclude_characters='"\\'), max_size=8).map(lambda text: f'"{text}"'),
+        min_size=1,
+        max_size=6,
+    )
+)
+@examples(200)
+def test_repeated_headers_are_split_where_they_were_joined(values: list[str]) -> None:
+    assert elements_of(",".join(values)) == tuple(value.strip() if len(values) > 1 else value for value in values)
+
+
+@pytest.mark.parametrize("text", ['"' * 100_001 + ",", '\\"' * 50_000 + ",a", "<," * 50_000, ",<\\" * 30_000])
+def test_splitting_a_header_takes_time_in_proportion_to_its_length(text: str) -> None:
+    start = time.process_time()
+    assert elements_of(text)
+    assert time.process_time() - start < 1
+
+
+CONDITIONS = {
+    "trunk": "example-carrier",
+    "application": "72c5c38f",
+    "account_sid": "bad98250",
+    "application_sid": "72c5c38f",
+    "caller_name": "Jane Doe",
+    "local_sip_address": "10.0.21.7:5060",
+    "originating_sip_ip": "198.51.100.10",
+    "originating_sip_trunk_name": "example-carrier",
+    "sbc_callid": "2b9d2f0a",
+    "service_provider_sid": "2708b1b3",
+    "sip.method": "INVITE",
+    "sip.uri": "sip:+14155551234@10.0.21.7:5060",
+}
+
+
+def test_every_text_condition_has_a_case() -> None:
+    assert CONDITIONS.keys() == TEXT_CONDITIONS.keys()
+
+
+@pytest.mark.parametrize(("name", "value"), CONDITIONS.items())
+def test_a_route_can_have_a_condition_on_a_member_of_the_call(name: str, value: str) -> None:
+    sip = {"method": value, "uri": value}
+    members = {"sip": sip} if name.startswith("sip.") else {TEXT_CONDITIONS[name]: value, "sip": {}}
+    for patterns, flow in (([value.upper()], "a"), (["x", f"{value[:4]}*"], "a"), (["x"], "b"), (["*"], "a")):
+        plan = read_plan(json.dumps({**PREPARED, "routes": [{"flow": "a", name: patterns}, {"flow": "b"}]}))
+        assert plan.flow_for(CallFacts(members), NOW) == flow
+        assert plan.flow_for(CallFacts({"sip": {}}), NOW) == "b", "a member that the call lacks does not match"
+
+
+@pytest.mark.parametrize(
+    ("sent", "matches"), [("10.0.21.7:5060", True), ("10.0.21.7", True), ("10.0.21.70:5060", False)]
+)
+def test_an_address_matches_with_or_without_its_port(sent: str, matches: bool) -> None:
+    route = {"flow": "a", "local_sip_address": ["10.0.21.7"]}
+    plan = read_plan(json.dumps({**PREPARED, "routes": [route, {"flow": "b"}]}))
+    assert (plan.flow_for(CallFacts({"local_sip_address": sent, "sip": {}}), NOW) == "a") is matches
+
+
 @pytest.mark.parametrize("sent", ["%2B14155551234", "%2b1%3415%35551234", "sip:%2B14155551234@203.0.113.5;user=phone"])
 def test_a_route_takes_a_number_however_it_is_escaped(sent: str) -> None:
     patterns = [
@@ -96,7 +194,7 @@ PREPARED = {
     "variables": {},
     "calendars": {},
     "routes": [{"flow": "a"}],
-    "flows": {"a": {"verbs": [{"verb": "hangup"}], "steps": {}}},
+    "flows": {name: {"verbs": [{"verb": "hangup"}], "steps": {}} for name in "ab"},
     "fallback": [{"verb": "hangup"}],
 }
 
@@ -108,7 +206,7 @@ PREPARED = {
         {"format": 1},
         {"routes": []},
         {"routes": [5]},
-        {"routes": [{"flow": "b"}]},
+        {"routes": [{"flow": "c"}]},
         {"routes": [{"flow": "a", "to": "+1"}]},
         {"routes": [{"flow": "a", "to": ["_oops"]}]},
         {"routes": [{"flow": "a", "during": ["office"]}]},

@@ -35,6 +35,7 @@ from callhooks_tools.providers.jambonz.plan import builder as plan_builder
 from callhooks_tools.providers.jambonz.plan.document import PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import needless_phrases, notes_on, public_numbers, undialled_values
+from callhooks_tools.providers.jambonz.plan.numbers import notes_on_numbers
 from callhooks_tools.providers.jambonz.plan.phone import APPLICATION, PlanTransport
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
 from callhooks_tools.providers.jambonz.plan_picture.graph import graph_of
@@ -64,7 +65,13 @@ def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> 
     size = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
     document = read_document(file)
     remarks = [("warning: ", warning) for warning in warnings_on(plan)] + [
-        ("note: ", note) for note in (*public_numbers(plan), *needless_phrases(plan), *undialled_values(plan))
+        ("note: ", note)
+        for note in (
+            *public_numbers(plan),
+            *needless_phrases(plan),
+            *undialled_values(plan),
+            *notes_on_numbers(plan, document),
+        )
     ]
     located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
     for word, remark in sorted(located, key=lambda labelled: labelled[1].line or 0):

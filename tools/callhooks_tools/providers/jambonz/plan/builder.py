@@ -11,13 +11,14 @@ import importlib.util
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.loader import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
-from callhooks.providers.jambonz.plan.patterns import parse_pattern
+from callhooks.providers.jambonz.plan.numbers import plain_characters, read_pasted, visible
+from callhooks.providers.jambonz.plan.patterns import ADDRESSES, TEXT_CONDITIONS, parse_pattern
 from callhooks.providers.jambonz.plan.placeholders import placeholders_in
 from callhooks.providers.jambonz.plan.plan import HOOK, Flow, Links, Plan, Turn, Variable, Verb
 from pydantic import JsonValue
@@ -39,10 +40,11 @@ from callhooks_tools.providers.jambonz.plan.flows import (
     lead_problems,
     texts_in,
 )
+from callhooks_tools.providers.jambonz.plan.numbers import number_fault, pattern_fault, plain_pattern
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 
 MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
-ROUTE_MEMBERS = ("flow", "to", "from", "direction", "trunk", "application", "header", "during", "outside")
+ROUTE_MEMBERS = ("flow", "to", "from", "direction", *TEXT_CONDITIONS, "header", "during", "outside")
 VARIABLE_MEMBERS = ("type", "description", "default", "required", "enum", "obscure", "uiHint", "jambonzResource")
 DIRECTIONS = ("inbound", "outbound")
 TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
@@ -104,6 +106,7 @@ class _Builder:
         self._flow_names = tuple(written)
         reader = FlowReader(written, variables, self._routes, self._report)
         flows = {name: reader.read(name, flow, ("flows", name)) for name, flow in written.items()}
+        variables = self._with_plain_numbers(variables, reader.numbers.placeholders)
         routes = self._top_routes()
         fallback = self._fallback(flows)
         self._problems += (PlanProblem(text, place, self._line(place)) for place, text in lead_problems(flows))
@@ -115,6 +118,7 @@ class _Builder:
                 "format": PLAN_FORMAT,
                 "jambonz": self._profile.value,
                 "variables": variables,
+                "numbers": [name for name in sorted(variables) if name in reader.numbers.placeholders],
                 "calendars": self._calendars,
                 "routes": routes,
                 "flows": {name: flow.document for name, flow in flows.items()},
@@ -185,6 +189,27 @@ class _Builder:
             self._report((*place, "enum"), f"must be a list of {kind} values")
         elif default is not None and default not in choices:
             self._report((*place, "default"), "must be one of the values in enum")
+
+    def _with_plain_numbers(self, variables: Mapping[str, JsonValue], used: Collection[str]) -> dict[str, JsonValue]:
+        """Return the variables, with plain numbers in each variable that is used as a number."""
+        prepared = dict(variables)
+        for name in variables.keys() & used:
+            schema = variables[name]
+            if isinstance(schema, dict):
+                prepared[name] = {
+                    member: self._plain(value, ("variables", name, member)) if member in ("default", "enum") else value
+                    for member, value in schema.items()
+                }
+        return prepared
+
+    def _plain(self, value: JsonValue, place: PlanPath) -> JsonValue:
+        if isinstance(value, list):
+            return [self._plain(one, (*place, number)) for number, one in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        if fault := number_fault(value):
+            self._report(place, fault)
+        return read_pasted(value).text
 
     def _flows(self) -> dict[str, JsonValue]:
         written = dict(self._mapping("flows"))
@@ -257,8 +282,7 @@ class _Builder:
             "direction": lambda written, _: written,
             "to": self._parties,
             "from": self._parties,
-            "trunk": self._texts,
-            "application": self._texts,
+            **dict.fromkeys(TEXT_CONDITIONS, self._texts),
             "during": self._calendar_names,
             "outside": self._calendar_names,
             "header": self._headers,
@@ -269,30 +293,31 @@ class _Builder:
         patterns = written if isinstance(written, list) else [written]
         if not patterns:
             self._report(place, "is empty: write a number, a pattern or a list of them")
-        for pattern in patterns:
+        prepared: list[JsonValue] = []
+        for number, pattern in enumerate(patterns):
+            location = (*place, number) if isinstance(written, list) else place
             # YAML reads an unquoted 0301234567 as an octal number.
             if not isinstance(pattern, str):
-                self._report(place, 'must be a number in quotes, a pattern such as "+1415*", or a list of them')
-            elif pattern.startswith("_"):
-                try:
-                    parse_pattern(pattern)
-                except ValueError:
-                    self._report(
-                        place,
-                        f"{pattern!r} is not a dial pattern: write _, then digits, X, Z, N or [2-5]; . or ! at the end",
-                    )
-            elif _LIKE_A_DIAL_PATTERN.fullmatch(pattern):
-                self._report(place, f"{pattern!r} looks like a dial pattern: begin it with _")
-            elif "*" in pattern[:-1]:
-                self._report(place, f"{pattern!r}: * is allowed only at the end")
-            elif pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
-                self._report(place, f'{pattern!r} matches no number; write "*" to match every number')
-        return [pattern for pattern in patterns if isinstance(pattern, str)]
+                self._report(location, 'must be a number in quotes, a pattern such as "+1415*", or a list of them')
+                continue
+            plain = plain_pattern(pattern)
+            form = _form_fault(plain_characters(pattern).strip())
+            if fault := (form or pattern_fault(pattern)) if plain.isascii() else (pattern_fault(pattern) or form):
+                self._report(location, fault)
+            prepared.append(plain)
+        return prepared
 
     def _texts(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
-        texts = written if isinstance(written, list) else [written]
-        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        texts = [
+            visible(text) if isinstance(text, str) else text
+            for text in (written if isinstance(written, list) else [written])
+        ]
+        if not texts or not all(isinstance(text, str) and text for text in texts):
             self._report(place, "must be a string (* matches anything) or a list of strings")
+        if place[-1] in ADDRESSES and any("/" in str(text) for text in texts):
+            self._report(
+                place, 'must be an address or its beginning, such as "198.51.100.*": networks are not compared'
+            )
         return [text for text in texts if isinstance(text, str)]
 
     def _calendar_names(self, written: JsonValue, place: PlanPath) -> list[JsonValue]:
@@ -348,6 +373,21 @@ class _Builder:
 
     def _in_verb(self, verb: Verb, location: Sequence[int | str]) -> str:
         return f" ({verb['verb']}, jambonz {self._profile.value})" if location else ""
+
+
+def _form_fault(pattern: str) -> str:
+    if pattern.startswith("_"):
+        try:
+            parse_pattern(plain_pattern(pattern))
+        except ValueError:
+            return f"{pattern!r} is not a dial pattern: write _, then digits, X, Z, N or [2-5]; . or ! at the end"
+    elif _LIKE_A_DIAL_PATTERN.fullmatch(pattern):
+        return f"{pattern!r} looks like a dial pattern: begin it with _"
+    elif "*" in pattern[:-1]:
+        return f"{pattern!r}: * is allowed only at the end"
+    elif pattern != "*" and canonical_party(pattern.removesuffix("*")) in ("", "+"):
+        return f'{pattern!r} matches no number; write "*" to match every number'
+    return ""
 
 
 def _static(flow: PreparedFlow) -> list[JsonValue]:

@@ -93,9 +93,14 @@ def read_document(path: Path) -> PlanDocument:
         OSError: the file cannot be read.
     """
     try:
-        root = yaml.compose(path.read_text("utf-8"), Loader=_Loader)
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, Loader=_Loader)
     except UnicodeDecodeError as error:
         raise PlanProblems([PlanProblem("not UTF-8: save the file as UTF-8")]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        code = f"U+{ord(text[error.position]):04X}"
+        raise PlanProblems([PlanProblem(f"not YAML: contains {code}, which YAML does not allow", line=line)]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from callhooks.providers.jambonz.plan.call_facts import CUSTOMER_PREFIX, HEADER_PREFIX, KNOWN_FACTS
+from callhooks.providers.jambonz.plan.call_facts import FACT_PREFIXES, KNOWN_FACTS
 from callhooks.providers.jambonz.plan.outcomes import OUTCOMES
 from callhooks.providers.jambonz.plan.parties import dialled_number
 from callhooks.providers.jambonz.plan.patterns import Phrase, parse_digits
@@ -30,6 +30,7 @@ from callhooks.providers.jambonz.plan.speech import parse_phrase
 from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_mean
+from callhooks_tools.providers.jambonz.plan.numbers import NumberReader
 from callhooks_tools.providers.jambonz.plan.verb_profiles import long_form
 
 RESERVED = ("end", "continue", "events", "tools")
@@ -134,6 +135,8 @@ class FlowReader:
         variables: the declarations of all variables, by name.
         read_routes: prepares a list of routes, as at the top of the plan.
         report: receives the place and the message of each problem.
+
+    `numbers` reads the numbers in the verbs.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class FlowReader:
         self._variables = variables
         self._read_routes = read_routes
         self.report = report
+        self.numbers = NumberReader(report)
 
     def read(self, name: str, written: JsonValue, place: PlanPath) -> PreparedFlow:
         """Prepare one flow."""
@@ -216,7 +220,7 @@ class FlowReader:
         verb = str(written["verb"])
         step_id = self._step_id(written, place)
         reader = _HookReader(self, (flow_name, step_id), written)
-        prepared = reader.members(written, (), place)
+        prepared = self.numbers.verb(reader.members(written, (), place), place)
         for text, key, within, location in texts_in(prepared, place, verb):
             self._placeholders(text, context_of(key, within, text), location)
         if reader.hooks:
@@ -243,7 +247,7 @@ class FlowReader:
         for one in placeholders_in(text):
             known = {*self._variables, *KNOWN_FACTS}
             is_variable = one.name in self._variables
-            if one.name not in known and not one.name.startswith((HEADER_PREFIX, CUSTOMER_PREFIX)):
+            if one.name not in known and not one.name.startswith(FACT_PREFIXES):
                 hint = did_you_mean(one.name, known) or "; write {{ for a brace"
                 self.report(location, f"unknown placeholder {{{one.name}}}{hint}")
             elif one.form not in (None, SPELLED):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextPattern
+from callhooks.providers.jambonz.plan.call_facts import HEADER_PREFIX
+from callhooks.providers.jambonz.plan.patterns import PartyPattern, TextCondition
 from callhooks.providers.jambonz.plan.plan import Choose, Continue, End, Go, Plan, Repeat, Route, Target, Verb
 
 from callhooks_tools.providers.jambonz.plan_picture.picture import Edge, Graph, Node, Shape
@@ -109,9 +110,7 @@ def _calls_of(route: Route, otherwise: str = "every other call") -> str:
         *(["outbound"] if route.direction == "outbound" else ["inbound"] if route.direction else []),
         *_parties("to", route.to),
         *_parties("from", route.from_),
-        *_patterns("trunk", route.trunk),
-        *_patterns("application", route.application),
-        *(f"{name}: {text}" for name, patterns in route.headers for text in _patterns("", patterns)),
+        *(_text_condition(condition) for condition in route.texts),
         *([f"during {' or '.join(route.during)}"] if route.during else []),
         *([f"outside {' and '.join(route.outside)}"] if route.outside else []),
     ]
@@ -124,6 +123,6 @@ def _parties(word: str, patterns: tuple[PartyPattern, ...]) -> Iterator[str]:
         yield f"{word} {' or '.join(parts)}"
 
 
-def _patterns(word: str, patterns: tuple[TextPattern, ...]) -> Iterator[str]:
-    if patterns:
-        yield f"{word} {' or '.join('*'.join(pattern.parts) for pattern in patterns)}".strip()
+def _text_condition(condition: TextCondition) -> str:
+    mark = ":" if condition.member.startswith(HEADER_PREFIX) else ""
+    return f"{condition.name}{mark} {' or '.join('*'.join(pattern.parts) for pattern in condition.patterns)}"

@@ -6,6 +6,7 @@ Most hooks carry less than the first webhook: no caller name, no SIP headers, no
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -20,9 +21,13 @@ INITIAL_WEBHOOK_MEMBERS = frozenset(
         "caller_name",
         "direction",
         "from",
+        "local_sip_address",
         "originating_sip_ip",
         "originating_sip_trunk_name",
+        "sbc_callid",
+        "service_provider_sid",
         "to",
+        "trace_id",
     }
 )
 """Members that stay the same for the whole call, so the value of the first webhook is valid."""
@@ -31,6 +36,7 @@ HOOK_MEMBERS = frozenset(
     {
         "call_sid",
         "call_status",
+        "call_termination_by",
         "caller_id",
         "dial_call_duration",
         "dial_call_sid",
@@ -39,6 +45,7 @@ HOOK_MEMBERS = frozenset(
         "digits",
         "dtmf",
         "duration",
+        "fs_sip_address",
         "parent_call_sid",
         "queue_position",
         "queue_result",
@@ -48,17 +55,21 @@ HOOK_MEMBERS = frozenset(
         "reason",
         "sip_reason",
         "sip_status",
-        "trace_id",
     }
 )
 """Members that belong to a single hook."""
 
 PARTIES = frozenset({"caller_id", "from", "to"})
 SPEECH = "speech"
-KNOWN_FACTS = INITIAL_WEBHOOK_MEMBERS | HOOK_MEMBERS | {SPEECH}
-"""Names that a placeholder may use, in addition to `sip.<header>` and `customerData.<key>`."""
-HEADER_PREFIX = "sip."
+OBJECT_MEMBERS = frozenset({"defaults", "env_vars", "sip"})
+"""Objects of the first webhook: `{env_vars.NAME}` is a member of one, `{env_vars}` is the whole object as JSON."""
+SIP_MEMBERS = frozenset({"body", "headers", "method", "payload", "raw", "uri", "version"})
+"""Members of `sip`. Any other name after `sip.` is a header, as after `sip.headers.`."""
+KNOWN_FACTS = INITIAL_WEBHOOK_MEMBERS | HOOK_MEMBERS | OBJECT_MEMBERS | {SPEECH}
+"""Names that a placeholder may use, in addition to names that begin with one of `FACT_PREFIXES`."""
+HEADER_PREFIX = "sip.headers."
 CUSTOMER_PREFIX = "customerData."
+FACT_PREFIXES = (CUSTOMER_PREFIX, *(f"{name}." for name in sorted(OBJECT_MEMBERS)))
 
 Document = Mapping[str, object]
 
@@ -82,8 +93,6 @@ class CallFacts:
 
     def fact(self, name: str) -> str | None:
         """Return the value of a placeholder that is not a variable, or `None` if it is unknown."""
-        if name.startswith(HEADER_PREFIX):
-            return self.header(name.removeprefix(HEADER_PREFIX))
         if name.startswith(CUSTOMER_PREFIX):
             return self._customer(name.removeprefix(CUSTOMER_PREFIX))
         if name == SPEECH:
@@ -93,7 +102,7 @@ class CallFacts:
             return decoded_party(party) if party else party
         if name in INITIAL_WEBHOOK_MEMBERS:
             return _unquoted(name, _text(self._member(name)))
-        return _text(self._document.get(name)) if name in HOOK_MEMBERS else None
+        return _text(self._document.get(name)) if name in HOOK_MEMBERS else self._part(name)
 
     def header(self, name: str) -> str | None:
         """Return a header of the INVITE; the name is case-insensitive."""
@@ -117,6 +126,16 @@ class CallFacts:
             self._initial = self._load_initial()
         return value if value is not None or self._initial is None else self._initial.get(name)
 
+    def _part(self, name: str) -> str | None:
+        """Return an object of the first webhook, or a part of one; `sip.<name>` is a header unless `sip` has it."""
+        member, _, path = name.partition(".")
+        if member == "sip" and path:
+            if name.startswith(HEADER_PREFIX):
+                return self.header(name.removeprefix(HEADER_PREFIX))
+            if path.partition(".")[0] not in SIP_MEMBERS:
+                return self.header(path)
+        return _text_of_part(self._member(member), path) if member in OBJECT_MEMBERS else None
+
     def _customer(self, key: str) -> str | None:
         # Some hooks have the keys as they were tagged, others have them in snake case.
         tagged = [self._document.get(member) for member in ("customerData", "customerdata")]
@@ -135,6 +154,20 @@ def _text(value: object) -> str | None:
     if isinstance(value, int):
         return str(value)
     return value if isinstance(value, str) else None
+
+
+def _text_of_part(value: object, path: str) -> str | None:
+    """Return the part of a value at a path such as `payload.0.type`; an object or a list as JSON."""
+    for key in path.split(".") if path else ():
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _text(value)
 
 
 def _tagged(data: object, path: str, is_name: Callable[[str, str], bool]) -> object:

@@ -10,8 +10,16 @@ from typing import TypedDict
 
 from aws_lambda_powertools import Logger
 
+from callhooks.providers.jambonz.plan.call_facts import HEADER_PREFIX
 from callhooks.providers.jambonz.plan.opening_hours import Calendar, ClosedDays, Hours, read_zone
-from callhooks.providers.jambonz.plan.patterns import Phrase, parse_digits, parse_pattern, parse_text_pattern
+from callhooks.providers.jambonz.plan.patterns import (
+    TEXT_CONDITIONS,
+    Phrase,
+    TextCondition,
+    parse_digits,
+    parse_pattern,
+    parse_text_pattern,
+)
 from callhooks.providers.jambonz.plan.plan import (
     BUILTIN_VERBS,
     Choose,
@@ -69,7 +77,10 @@ def read_plan(text: str) -> Plan:
             flows={name: _read_flow(flow) for name, flow in document["flows"].items()},
             fallback=document["fallback"],
             calendars={name: _read_calendar(calendar) for name, calendar in document["calendars"].items()},
-            variables={name: _read_variable(schema) for name, schema in document["variables"].items()},
+            variables={
+                name: _read_variable(schema, is_number=name in document.get("numbers", ()))
+                for name, schema in document["variables"].items()
+            },
         )
         answers = [plan.fallback, *(plan.flows[route.flow].verbs for route in plan.routes)]
         used_calendars = {name for route in plan.routes for name in (*route.during, *route.outside)}
@@ -113,14 +124,17 @@ def _read_route(route: Mapping[str, object]) -> Route:
         to=tuple(parse_pattern(text) for text in _texts(route.get("to"))),
         from_=tuple(parse_pattern(text) for text in _texts(route.get("from"))),
         direction=None if route.get("direction") is None else str(route["direction"]),
-        trunk=tuple(parse_text_pattern(text) for text in _texts(route.get("trunk"))),
-        application=tuple(parse_text_pattern(text) for text in _texts(route.get("application"))),
-        headers=tuple(
-            (name, tuple(parse_text_pattern(text) for text in _texts(value))) for name, value in header.items()
+        texts=(
+            *(_text_condition(name, TEXT_CONDITIONS[name], route[name]) for name in TEXT_CONDITIONS if route.get(name)),
+            *(_text_condition(name, f"{HEADER_PREFIX}{name}", texts) for name, texts in header.items()),
         ),
         during=_texts(route.get("during")),
         outside=_texts(route.get("outside")),
     )
+
+
+def _text_condition(name: str, member: str, texts: object) -> TextCondition:
+    return TextCondition(name, member, tuple(parse_text_pattern(text) for text in _texts(texts)))
 
 
 def _read_flow(flow: _PreparedFlow) -> Flow:
@@ -179,12 +193,12 @@ def _read_calendar(calendar: Mapping[str, object]) -> Calendar:
     )
 
 
-def _read_variable(schema: Mapping[str, object]) -> Variable:
+def _read_variable(schema: Mapping[str, object], *, is_number: bool) -> Variable:
     kind = str(schema["type"])
     default = schema.get("default", "")
     if not isinstance(default, str | int | float):
         raise TypeError("a default must be a string, a number or a boolean")
-    return Variable(kind, default, schema)
+    return Variable(kind, default, schema, is_number)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from callhooks.providers.jambonz.plan.numbers import plain_characters, without_trunk_zero
+
 MAX_PARTY = 64
 """A longer text is neither dialled nor the name of a user."""
 
@@ -24,16 +26,12 @@ _KEYS = re.compile(r"(?:[*#](?:[0-9*#]*[*#])?)?\+?[0-9][0-9*#]*", re.ASCII)
 """An extension, a number or a star code, also before an international number: `*31#+14155550150`."""
 _WRITTEN = re.compile(r"\(?\+? ?\(?[0-9]+(?:[ ().\-/]{1,3}[0-9]+)+\)?", re.ASCII)
 _SEPARATORS = re.compile(r"[ ().\-/]+")
-_TRUNK_ZERO = re.compile(r"(\+.*?)\( ?0 ?\)")
 _NO_NUMBER = re.compile(
     r"[0-9]+\.[0-9]+|[0-9]{1,4}([-./ ])[0-9]{1,2}\1[0-9]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII
 )
 """Fractions, dates and IP addresses."""
 _WRITTEN_DIGITS = range(7, 16)
 """Separators are common in phone numbers only. E.164 allows 15 digits."""
-_TYPED = str.maketrans("\uff0b\uff08\uff09\uff0a\uff03\uff0e\uff0f\u2212", "+()*#./-")
-_TYPED_FOR = {"Cf": "", "Pd": "-", "Zs": " "}
-"""Invisible characters, dashes and spaces by their Unicode category."""
 
 
 def decoded_party(party: str) -> str:
@@ -72,28 +70,16 @@ def dialled_number(text: str) -> str | None:
     """
     if len(text) > 4 * MAX_PARTY:
         return None
-    typed = "".join(map(_typed, party_user(text))).strip(" ")
+    typed = without_trunk_zero(plain_characters(party_user(text)).strip(" "))
     if len(typed) > MAX_PARTY:
         return None
     if _KEYS.fullmatch(typed):
         return typed
-    if _NO_NUMBER.fullmatch(typed) or not _WRITTEN.fullmatch(_TRUNK_ZERO.sub(r"\1 ", typed)):
+    if _NO_NUMBER.fullmatch(typed) or not _WRITTEN.fullmatch(typed):
         return None
-    number = _SEPARATORS.sub("", _TRUNK_ZERO.sub(r"\1", typed))
+    number = _SEPARATORS.sub("", typed)
     return number if len(number.removeprefix("+")) in _WRITTEN_DIGITS else None
 
 
 def _character(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16))
-
-
-def _typed(letter: str) -> str:
-    """Return the character that a key of a phone or an ASCII keyboard types."""
-    if letter.isascii():
-        return letter
-    # Most numbers are ASCII, so a cold start does not load the Unicode database for them.
-    import unicodedata  # noqa: PLC0415
-
-    if letter.isdecimal():
-        return str(unicodedata.decimal(letter))
-    return _TYPED_FOR.get(unicodedata.category(letter), letter.translate(_TYPED))

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
+from callhooks.providers.jambonz.plan.call_facts import HEADER_PREFIX
 from callhooks.providers.jambonz.plan.parties import decoded_party
 
 MAX_DIALLED = 64
+
+TEXT_CONDITIONS: Mapping[str, str] = {
+    "trunk": "originating_sip_trunk_name",
+    "application": "application_sid",
+    **{
+        member: member
+        for member in (
+            "account_sid",
+            "application_sid",
+            "caller_name",
+            "local_sip_address",
+            "originating_sip_ip",
+            "originating_sip_trunk_name",
+            "sbc_callid",
+            "service_provider_sid",
+            "sip.method",
+            "sip.uri",
+        )
+    },
+}
+"""Conditions of a route on a text, by their name in the plan: the member of the call that each one compares."""
+ADDRESSES = frozenset({"local_sip_address", "originating_sip_ip"})
 
 
 class PartyPattern(NamedTuple):
@@ -60,6 +84,30 @@ class Phrase(NamedTuple):
         return f" {self.words} " in f" {spoken} "
 
 
+def elements_of(value: str) -> tuple[str, ...]:
+    """Return the elements of a header's value: SIP headers that are repeated arrive joined by commas.
+
+    A comma in quotes or in angle brackets is part of an element. A quote or bracket that is never closed has no
+    meaning, so it hides no comma.
+    """
+    if "," not in value:
+        return (value,)
+    ends = [-1]
+    closing = ""
+    for found in _DELIMITER.finditer(value):
+        # A backslash escapes only in quotes.
+        mark = found.group() if closing == '"' else found.group()[-1]
+        if closing:
+            closing = "" if mark == closing else closing
+        elif mark == ",":
+            ends.append(found.end() - 1)
+        else:
+            closing = _CLOSING.get(mark, "")
+    if closing:
+        return tuple(part.strip() for part in value.split(","))
+    return tuple(value[start + 1 : end].strip() for start, end in zip(ends, [*ends[1:], len(value)], strict=True))
+
+
 def parse_pattern(pattern: str) -> PartyPattern:
     """Parse a pattern for a party: `+14155551234`, `+1415*` (a prefix), `_1415555[2-5]XX` (a dial pattern), `*` (any).
 
@@ -73,6 +121,23 @@ def parse_pattern(pattern: str) -> PartyPattern:
         return PartyPattern(pattern, pattern=_dial_pattern(pattern[1:].removeprefix("+")))
     text = pattern.removesuffix("*")
     return PartyPattern(canonical_party(decoded_party(text)), prefix=text != pattern)
+
+
+class TextCondition(NamedTuple):
+    """Condition of a route on a text of the call: its name in the plan, the member, and patterns for its value."""
+
+    name: str
+    member: str
+    patterns: tuple[TextPattern, ...]
+
+    def matches(self, value: str) -> bool:
+        """Return whether a pattern matches the value, an element of a header, or an address without its port."""
+        values = [value]
+        if self.member.startswith(HEADER_PREFIX):
+            values += elements_of(value)
+        elif self.member in ADDRESSES:
+            values.append(value.rpartition(":")[0])
+        return any(pattern.matches(one) for pattern in self.patterns for one in values)
 
 
 def parse_digits(keys: str) -> PartyPattern:
@@ -91,6 +156,8 @@ def parse_text_pattern(text: str) -> TextPattern:
     return TextPattern(tuple(text.strip().casefold().split("*")))
 
 
+_DELIMITER = re.compile(r'\\.|[,"<>]', re.DOTALL)
+_CLOSING = {'"': '"', "<": ">"}
 _DIAL_CLASSES = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]"}
 _DIAL_TOKEN = re.compile(r"\[(?:[0-9](?:-[0-9])?)+\]|[0-9A-D*#]|[XZN]|[.!]", re.ASCII)
 

@@ -14,9 +14,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from callhooks.events.call_event import canonical_party, direction_of
 from callhooks.providers.jambonz.plan.call_signature import call_signature
+from callhooks.providers.jambonz.plan.numbers import read_pasted
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
 from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
-from callhooks.providers.jambonz.plan.patterns import PartyPattern, Phrase, TextPattern
+from callhooks.providers.jambonz.plan.patterns import PartyPattern, Phrase, TextCondition
 from callhooks.providers.jambonz.plan.placeholders import (
     HEADERS,
     OWN_DATA,
@@ -48,7 +49,7 @@ class CallFacts(Protocol):
     """Data of a call, for the conditions of routes and for placeholders."""
 
     def fact(self, name: str) -> str | None:
-        """Return a fact by jambonz's name of the member, `sip.<header>` or `customerData.<key>`; `None` if unknown."""
+        """Return a fact by jambonz's name of the member, `sip.<header>` or similar; `None` if unknown."""
 
     def env_vars(self) -> Mapping[str, object]:
         """Return the application's variables as set in jambonz."""
@@ -61,9 +62,7 @@ class Route(NamedTuple):
     to: tuple[PartyPattern, ...] = ()
     from_: tuple[PartyPattern, ...] = ()
     direction: str | None = None
-    trunk: tuple[TextPattern, ...] = ()
-    application: tuple[TextPattern, ...] = ()
-    headers: tuple[tuple[str, tuple[TextPattern, ...]], ...] = ()
+    texts: tuple[TextCondition, ...] = ()
     during: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
 
@@ -75,9 +74,7 @@ class Route(NamedTuple):
             and (self.direction is None or self.direction == direction_of(call.fact("direction")))
             and _party_matches(self.to, call, "to")
             and _party_matches(self.from_, call, "from")
-            and _text_matches(self.trunk, call, "originating_sip_trunk_name")
-            and _text_matches(self.application, call, "application_sid")
-            and all(_text_matches(patterns, call, f"sip.{name}") for name, patterns in self.headers)
+            and all(_text_matches(condition, call) for condition in self.texts)
         )
 
 
@@ -167,15 +164,21 @@ class Flow(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """A variable of the application; `schema` is its declaration for jambonz (`AppEnv`)."""
+    """A variable of the application; `schema` is its declaration for jambonz (`AppEnv`).
+
+    `is_number` says that the plan dials it, or uses it as a caller id.
+    """
 
     type: str
     default: Value
     schema: Mapping[str, object]
+    is_number: bool = False
 
     def value_of(self, configured: object) -> Value:
         """Return the value set in jambonz if it has, or converts to, the declared type; otherwise the default."""
         value = self._read(configured)
+        if self.is_number and isinstance(value, str):
+            value = read_pasted(value).text
         choices = self.schema.get("enum")
         return value if not isinstance(choices, list) or value in choices else self.default
 
@@ -469,11 +472,9 @@ def _party_matches(patterns: tuple[PartyPattern, ...], call: CallFacts, member: 
     return party is not None and any(pattern.matches(canonical_party(party)) for pattern in patterns)
 
 
-def _text_matches(patterns: tuple[TextPattern, ...], call: CallFacts, member: str) -> bool:
-    if not patterns:
-        return True
-    text = call.fact(member)
-    return text is not None and any(pattern.matches(text) for pattern in patterns)
+def _text_matches(condition: TextCondition, call: CallFacts) -> bool:
+    text = call.fact(condition.member)
+    return text is not None and condition.matches(text)
 
 
 def _rung_by(verbs: Verbs) -> Iterator[str]:
