@@ -25,8 +25,8 @@ SCREENSHOTS = ROOT / ".local" / "screenshots"
 # The headless shell has the same engine, and takes less than half the CPU time.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MISSING = (
-    "No Chromium found. Install it (`apt-get install chromium-headless-shell`), or set CHROMIUM to the path of Chromium "
-    "or Chrome."
+    "No Chromium found. Install it (`apt-get install chromium-headless-shell`), or set CHROMIUM to the path of a "
+    "Chromium or Chrome."
 )
 OTHER_HOST = "console.localhost"
 """Chromium resolves it to 127.0.0.1 and trusts it without TLS; for the page it is not the local stack's address."""

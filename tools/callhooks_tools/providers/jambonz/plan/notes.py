@@ -1,5 +1,5 @@
-"""Notes on a valid plan: unreachable flows, endless silent loops, needless phrases, public phone numbers, and values that
-cannot be dialled."""
+"""Notes on a valid plan: unreachable flows, endless silent loops, needless phrases, public phone numbers, and values
+that cannot be dialled."""
 
 from __future__ import annotations
 
