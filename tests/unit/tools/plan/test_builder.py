@@ -150,7 +150,7 @@ def test_the_prepared_verbs_are_as_written_without_defaults(plan_file: Path) -> 
          "flows.sales[0].dtmfHook: jambonz ignores the response to this hook"),
         ("next: {busy: sorry}", "confirmHook: sales", "leads to 'sales', but jambonz does not accept dial here"),
         ("next: {busy: sorry}", "id: 'a b', next: end", "flows.sales[0].id: must consist of letters"),
-        ("fallback: sorry", "fallback: sorry\njambonz: 0.8", "jambonz: must be one of '0.9', '10'"),
+        ("fallback: sorry", "fallback: sorry\njambonz: 0.8", "jambonz: must be one of '0.9', '11'"),
         ("fallback: sorry", "fallback: sorry\npython: flows.py", "python: flows.py: FileNotFoundError"),
     ],
 )  # fmt: skip
@@ -224,10 +224,10 @@ class TestVerbs:
     def test_are_checked_for_the_version_that_the_plan_names(self, plan_file: Path) -> None:
         room = flow("    - {verb: room, name: lobby}")
         assert messages(plan_file, room)
-        assert prepared(plan_file, f"jambonz: 10\n{room}")["jambonz"] == "10"
-        assert prepared(plan_file, f'jambonz: "10"\n{room}')["jambonz"] == "10"
-        assert prepared(plan_file, room, Profile.V10)["jambonz"] == "10"
-        assert problems_of(plan_file, f"jambonz: 10\n{room}", Profile.OSS)
+        for written in ("11", '"11"', "10", '"10"'):
+            assert prepared(plan_file, f"jambonz: {written}\n{room}")["jambonz"] == "11"
+        assert prepared(plan_file, room, Profile.V11)["jambonz"] == "11"
+        assert problems_of(plan_file, f"jambonz: 11\n{room}", Profile.OSS)
 
     def test_that_report_back_are_identified_by_id_or_content(self, plan_file: Path) -> None:
         text = flow(
@@ -395,8 +395,10 @@ class TestHooks:
             ("{verb: config, sipRequestWithinDialogHook: {info: end}}", "sipRequestWithinDialogHook",
              "config.sipRequestWithinDialogHook"),
             ("{verb: config, referHook: music}", "referHook", "config.referHook"),
-            ("{verb: llm, vendor: openai, llmOptions: {}, next: {server_error: end}}", "actionHook", "llm.actionHook"),
-            ("{verb: openai_s2s, llmOptions: {}, next: {completed: end}}", "actionHook", "llm.actionHook"),
+            ("{verb: llm, vendor: openai, auth: {apiKey: k}, llmOptions: {response_create: {}}, next: {failed: end}}",
+             "actionHook", "llm.actionHook"),
+            ("{verb: ultravox_s2s, auth: {apiKey: k}, llmOptions: {}, next: {completed: end}}", "actionHook",
+             "llm.actionHook"),
             ("{verb: dial, target: [{type: user, name: a}], onHoldHook: music}", "onHoldHook", "dial.onHoldHook"),
         ],
     )  # fmt: skip
@@ -424,7 +426,7 @@ class TestHooks:
         text = flow(
             "    - {verb: conference, name: c, statusEvents: [join], statusHook: events}\n"
             "    - {verb: gather, input: [speech], partialResultHook: events, next: end}\n"
-            "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}"
+            "    - {verb: ultravox_s2s, auth: {apiKey: k}, llmOptions: {}, toolHook: tools, eventHook: events}"
         )
         plan = read_plan(json.dumps(prepared(plan_file, text)))
         links = Links("https://hooks.example.com", "a b", 4)
@@ -433,13 +435,13 @@ class TestHooks:
             "https://hooks.example.com/webhooks/call/events?call=a+b&hook=conference.statusHook#rc=2&rp=all"
         )
         assert "hook=gather.partialResultHook#" in str(gather["partialResultHook"])
-        assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/google?call=a+b#rc=2&rp=all"
+        assert llm["toolHook"] == "https://hooks.example.com/webhooks/tool/ultravox?call=a+b#rc=2&rp=all"
         assert "hook=llm.eventHook#" in str(llm["eventHook"])
 
     def test_sign_the_call_if_their_body_does_not_identify_it(self, plan_file: Path) -> None:
         text = flow(
             "    - {verb: gather, input: [digits], next: end}\n"
-            "    - {verb: llm, vendor: google, llmOptions: {}, toolHook: tools, eventHook: events}\n"
+            "    - {verb: ultravox_s2s, auth: {apiKey: k}, llmOptions: {}, toolHook: tools, eventHook: events}\n"
             "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: end}}"
         )
         plan = read_plan(json.dumps(prepared(plan_file, text)))

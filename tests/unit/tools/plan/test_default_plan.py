@@ -104,7 +104,7 @@ def test_jambonz_accepts_every_response(now: datetime) -> None:
         for verb in answer:
             assert schemas.validate_verb(verb) == []
             assert verb_faults(verb, Profile.OSS) == []
-            assert verb_faults(verb, Profile.V10) == []
+            assert verb_faults(verb, Profile.V11) == []
 
 
 @pytest.mark.parametrize("verbs", [PLAN.fallback, BUILTIN_VERBS])

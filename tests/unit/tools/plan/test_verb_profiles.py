@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 import yaml
-from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, VerbFault, long_form, verb_faults, verbs_of
+from callhooks_tools.providers.jambonz.plan.verb_profiles import (
+    Profile,
+    VerbFault,
+    check_verb,
+    long_form,
+    verb_faults,
+    verbs_of,
+)
 
 Verb = dict[str, Any]
 
-LLM_OPTIONS = {"messages": [{"role": "system", "content": "You take messages for Acme."}], "temperature": 0.7}
+OPENAI = {"auth": {"apiKey": "key"}, "llmOptions": {"response_create": {"instructions": "You take messages."}}}
+GOOGLE = {"auth": {"apiKey": "key"}, "llmOptions": {"setup": {}}}
+DEEPGRAM = {
+    "auth": {"apiKey": "key"},
+    "llmOptions": {"Settings": {"agent": {"think": {"provider": {"type": "open_ai", "model": "gpt-4o-mini"}}}}},
+}
 TARGET = {"type": "phone", "number": "+14155550100"}
 SESSION_UPDATE = {"instructions": "You take messages for Acme."}
 MINIMAL: dict[str, Verb] = {
@@ -20,7 +32,7 @@ MINIMAL: dict[str, Verb] = {
     "answer": {},
     "conference": {"name": "sales"},
     "config": {},
-    "deepgram_s2s": {"llmOptions": LLM_OPTIONS},
+    "deepgram_s2s": DEEPGRAM,
     "dequeue": {"name": "sales"},
     "dial": {"target": [TARGET]},
     "dialogflow": {"project": "acme", "credentials": {"type": "service_account"}, "lang": "en-US"},
@@ -29,24 +41,24 @@ MINIMAL: dict[str, Verb] = {
     "elevenlabs_s2s": {"auth": {"agent_id": "agent-1"}, "llmOptions": {}},
     "enqueue": {"name": "sales"},
     "gather": {},
-    "google_s2s": {"llmOptions": LLM_OPTIONS},
+    "google_s2s": GOOGLE,
     "gptlive_s2s": {"auth": {"apiKey": "key"}, "llmOptions": {"session_update": SESSION_UPDATE}},
     "hangup": {},
     "leave": {},
     "lex": {"botId": "1", "botAlias": "prod", "region": "us-east-1", "credentials": {}},
     "listen": {"url": "wss://example.com/audio"},
-    "llm": {"vendor": "openai", "llmOptions": LLM_OPTIONS},
+    "llm": {"vendor": "openai", **OPENAI},
     "message": {"to": "+14155550100", "from": "+14155550101"},
-    "microsoft_s2s": {"llmOptions": LLM_OPTIONS},
+    "microsoft_s2s": OPENAI | {"connectOptions": {"host": "example.com"}},
     "nova_s2s": {"auth": {"accessKeyId": "id", "secretAccessKey": "key"}},
-    "openai_s2s": {"llmOptions": LLM_OPTIONS},
+    "openai_s2s": OPENAI,
     "pause": {"length": 1.5},
     "play": {"url": "https://example.com/hello.wav"},
-    "qwen_s2s": {"llmOptions": LLM_OPTIONS},
+    "qwen_s2s": OPENAI,
     "rasa": {"url": "https://example.com/rasa"},
     "redirect": {"actionHook": "https://example.com/next"},
     "room": {"name": "sales"},
-    "s2s": {"vendor": "google", "llmOptions": LLM_OPTIONS},
+    "s2s": {"vendor": "google", **GOOGLE},
     "say": {"text": "Hello"},
     "sip:decline": {"status": 486},
     "sip:refer": {"referTo": "sip:alice@example.com"},
@@ -55,18 +67,18 @@ MINIMAL: dict[str, Verb] = {
     "tag": {"data": {"customer": 5}},
     "transcribe": {},
     "transfer": {"mode": "blind", "target": [TARGET]},
-    "ultravox_s2s": {"llmOptions": LLM_OPTIONS},
-    "voiceagent_s2s": {"llmOptions": LLM_OPTIONS},
+    "ultravox_s2s": {"auth": {"apiKey": "key"}, "llmOptions": {}},
+    "voiceagent_s2s": DEEPGRAM,
     "voicelive_s2s": {
         "auth": {"apiKey": "key"},
         "connectOptions": {"host": "example.com"},
         "llmOptions": {"session_update": SESSION_UPDATE, "response_create": {}},
     },
 }
-ONLY_IN_10 = {"agent", "gptlive_s2s", "nova_s2s", "qwen_s2s", "room", "transfer", "voicelive_s2s"}
+ONLY_IN_11 = {"agent", "gptlive_s2s", "nova_s2s", "qwen_s2s", "room", "transfer", "voicelive_s2s"}
 ONLY_IN_0_9 = {"lex", "rasa"}
 VERBS = [(profile, name) for profile in Profile for name in verbs_of(profile)]
-SHARED = sorted(verbs_of(Profile.OSS).keys() & verbs_of(Profile.V10).keys())
+SHARED = sorted(verbs_of(Profile.OSS).keys() & verbs_of(Profile.V11).keys())
 
 
 def minimal(name: str, **members: Any) -> Verb:
@@ -81,11 +93,17 @@ def faults_of(verb: Verb, profile: Profile) -> dict[str, str]:
     return by_place
 
 
+def warnings_of(verb: Verb, profile: Profile) -> dict[str, str]:
+    """Return the message of each warning by its dotted place, for a verb without faults."""
+    assert verb_faults(verb, profile) == []
+    return {".".join(map(str, warning.location)): warning.message for warning in check_verb(verb, profile)}
+
+
 # Verbs that jambonz accepts
 
 
 @pytest.mark.parametrize(
-    ("profile", "missing"), [(Profile.OSS, ONLY_IN_10), (Profile.V10, ONLY_IN_0_9)], ids=["0.9", "10"]
+    ("profile", "missing"), [(Profile.OSS, ONLY_IN_11), (Profile.V11, ONLY_IN_0_9)], ids=["0.9", "11"]
 )
 def test_a_profile_has_the_verbs_of_its_version(profile: Profile, missing: set[str]) -> None:
     assert verbs_of(profile).keys() == MINIMAL.keys() - missing
@@ -99,15 +117,17 @@ def test_a_verb_is_accepted_with_its_required_members_and_not_without(profile: P
 
 @pytest.mark.parametrize(
     "example",
-    [example for schema in verbs_of(Profile.V10).values() for example in schema.get("examples", ())],
+    [example for schema in verbs_of(Profile.V11).values() for example in schema.get("examples", ())],
     ids=lambda example: example["verb"],
 )
 def test_the_examples_of_jambonz_are_accepted(example: Verb) -> None:
-    assert faults_of(example, Profile.V10) == {}
-    if example["verb"] not in ONLY_IN_10:
+    assert check_verb(example, Profile.V11) == []
+    is_for_a_model = example["verb"] in ("llm", "s2s") or example["verb"].endswith("_s2s")
+    if example["verb"] not in ONLY_IN_11 and not is_for_a_model:
         assert faults_of(example, Profile.OSS) == {}
 
 
+RECOGNIZER = {"vendor": "default"}
 SYNTHESIZER = {"vendor": "google", "language": "en-US", "voice": {"name": "x"}, "fallbackVendor": "aws"}
 LISTEN = {"url": "wss://example.com/a"}
 RICH: list[Verb] = [
@@ -150,7 +170,7 @@ RICH: list[Verb] = [
     minimal("dub", action="playOnTrack", play="/music.mp3", loop=True, gain=-5),
     minimal("message", text="Hello", media=["https://example.com/a.png"], actionHook="/sent"),
     minimal("llm", mcpServers=[{"url": "https://example.com"}], events=["a.*"], auth={"apiKey": "k", "more": 1}),
-    minimal("dialogflow", credentials="{}", model="cx", queryInput={"event": "x"}, tts={"vendor": "default"}),
+    minimal("dialogflow", credentials="{}", model="cx", agent="a", queryInput={"event": "x"}, tts=RECOGNIZER),
     {"verb": "say", "stream": True, "closeStreamOnEmpty": False},
     minimal("pause", length=0),
 ]  # fmt: skip
@@ -176,14 +196,12 @@ def test_the_table_resolves_to_json_types() -> None:
 
 # Verbs that only one version accepts
 
-RECOGNIZER = {"vendor": "default"}
-
 
 def hearing(**options: object) -> Verb:
     return minimal("gather", recognizer=RECOGNIZER | options)
 
 
-ONLY_10: list[tuple[str, Verb]] = [
+ONLY_11: list[tuple[str, Verb]] = [
     ("stream", minimal("conference", stream={"url": "wss://example.com/a"})),
     ("codecs", minimal("dial", codecs=["PCMU"])),
     ("deployment", minimal("dialogflow", deployment="x")),
@@ -236,28 +254,76 @@ ONLY_0_9: list[tuple[str, Verb]] = [
 ]
 
 
+@pytest.mark.parametrize(("place", "verb"), ONLY_11, ids=str)
+def test_0_9_rejects_a_member_that_only_11_accepts_with_a_hint(place: str, verb: Verb) -> None:
+    assert check_verb(verb, Profile.V11) == []
+    assert faults_of(verb, Profile.OSS) == {place: "unknown member; only jambonz 11 accepts it"}
+
+
+@pytest.mark.parametrize(("place", "verb"), ONLY_0_9, ids=str)
+def test_a_member_that_only_0_9_accepts_is_a_warning_in_11(place: str, verb: Verb) -> None:
+    assert check_verb(verb, Profile.OSS) == []
+    assert warnings_of(verb, Profile.V11) == {place: "unknown member; only jambonz 0.9 accepts it"}
+
+
 @pytest.mark.parametrize(
-    ("accepted_by", "rejected_by", "place", "verb"),
-    [(Profile.V10, Profile.OSS, *row) for row in ONLY_10] + [(Profile.OSS, Profile.V10, *row) for row in ONLY_0_9],
+    ("verb", "warnings"),
+    [
+        (minimal("say", txt="Hi"), {"txt": "unknown member; did you mean 'text'?"}),
+        (minimal("agent", turnDetectoin="krisp"), {"turnDetectoin": "unknown member; did you mean 'turnDetection'?"}),
+        (minimal("agent", llm={"llmOptions": {"vendorParam": {}}}),
+         {"llm.llmOptions.vendorParam": "unknown member; did you mean 'vendorParams'?"}),
+        (minimal("agent", noiseIsolation={"mode": "krisp", "level_": 5}),
+         {"noiseIsolation.level_": "unknown member; did you mean 'level'?"}),
+        (minimal("dial", target=[TARGET | {"number_": "1"}]),
+         {"target.0.number_": "unknown member; did you mean 'number'?"}),
+        (minimal("play", actionHook={"url": "/x", "metod": "POST"}),
+         {"actionHook.metod": "unknown member; did you mean 'method'?"}),
+        (minimal("play", actionHook={"url": "/x", "username": "u", "password": "p"}),
+         dict.fromkeys(("actionHook.username", "actionHook.password"),
+                       "unknown member; write basicAuth: {username: ..., password: ...}")),
+        (minimal("gather", say={"text": "Hi", "xyz": 1}), {"say.xyz": "unknown member"}),
+        (minimal("agent", turnDetection="jambonz"), {}),
+        (minimal("agent", turnDetection={"mode": "jambonz", "threshold": 0.9}), {}),
+        (minimal("agent", greeting="Welcome to Acme."), {}),
+        (minimal("agent", greeting=False), {}),
+        (minimal("agent", noiseIsolation="aicoustics"), {}),
+        (minimal("agent", llm={"llmOptions": {"vendorParams": {"provider": {"order": ["a"]}}}}), {}),
+        (minimal("agent", llm={"vendorParams": {"a": 1}}), {}),
+    ],
     ids=str,
+)  # fmt: skip
+def test_11_accepts_members_that_its_schemas_lack(verb: Verb, warnings: dict[str, str]) -> None:
+    assert warnings_of(verb, Profile.V11) == warnings
+
+
+@pytest.mark.parametrize(
+    ("place", "verb"),
+    [
+        ("turnDetection", minimal("agent", turnDetection="jambon")),
+        ("greeting", minimal("agent", greeting=5)),
+        ("timeout", minimal("dial", timeout="5", timout=5)),
+        ("target.0.type", minimal("dial", target=[{"type": "fax", "xyz": 1}])),
+    ],
 )
-def test_a_member_of_one_version_is_rejected_by_the_other_with_a_hint(
-    accepted_by: Profile, rejected_by: Profile, place: str, verb: Verb
-) -> None:
-    assert faults_of(verb, accepted_by) == {}
-    assert faults_of(verb, rejected_by) == {place: f"unknown member; only jambonz {accepted_by} accepts it"}
+def test_11_still_rejects_a_wrong_value_of_a_known_member(place: str, verb: Verb) -> None:
+    assert set(faults_of(verb, Profile.V11)) == {place}
 
 
-@pytest.mark.parametrize("name", sorted(ONLY_IN_10 | ONLY_IN_0_9))
+def test_10_is_another_name_of_11() -> None:
+    assert Profile("10") is Profile("11") is Profile.V11
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_IN_11 | ONLY_IN_0_9))
 def test_a_verb_only_in_the_other_version_is_rejected_with_a_hint(name: str) -> None:
-    profile, other = (Profile.OSS, Profile.V10) if name in ONLY_IN_10 else (Profile.V10, Profile.OSS)
+    profile, other = (Profile.OSS, Profile.V11) if name in ONLY_IN_11 else (Profile.V11, Profile.OSS)
     assert faults_of(minimal(name), profile) == {"": f"unknown verb {name!r}; only jambonz {other} has it"}
 
 
-def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
+def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_11() -> None:
     verb = minimal("dial", target=[TARGET | {"confirmHook": "/confirm"}])
     assert faults_of(verb, Profile.OSS) == {}
-    assert faults_of(verb, Profile.V10)["target.0.confirmHook"].startswith("must be a mapping")
+    assert faults_of(verb, Profile.V11)["target.0.confirmHook"].startswith("must be a mapping")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +335,7 @@ def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
         ({"transcribe": {}}, {"transcribe.enable": "field required"}),
         ({"ttsStream": {}}, {"ttsStream.enable": "field required"}),
         ({"record": {}}, {"record.action": "field required"}),
-        ({"listen": {"enable": True, "finishOnKey": "#"}}, {"listen.finishOnKey": "unknown member"}),
+        ({"listen": {"enable": False, "finishOnKey": "#"}}, {"listen.finishOnKey": "unknown member"}),
         ({"transcribe": {"enable": True, "channel": 1}}, {"transcribe.channel": "unknown member"}),
         ({"record": {"action": "start"}}, {"record.action": "must be 'startCallRecording', 'stopCallRecording', "
                                                             "'pauseCallRecording' or 'resumeCallRecording'"}),
@@ -278,7 +344,7 @@ def test_text_as_the_confirm_hook_of_a_target_is_ambiguous_only_to_10() -> None:
 )  # fmt: skip
 def test_the_members_of_config_are_strict_only_in_0_9(members: Verb, faults: dict[str, str]) -> None:
     assert faults_of({"verb": "config", **members}, Profile.OSS) == faults
-    assert faults_of({"verb": "config", **members}, Profile.V10) == {}
+    assert faults_of({"verb": "config", **members}, Profile.V11) == {}
 
 
 @pytest.mark.parametrize(
@@ -291,7 +357,7 @@ def test_the_members_of_config_are_strict_only_in_0_9(members: Verb, faults: dic
 )
 def test_a_hook_with_get_is_rejected_in_0_9_with_the_reason(place: str, verb: Verb) -> None:
     assert faults_of(verb, Profile.OSS) == {place: "must be 'POST'; with GET jambonz 0.9 sends nothing"}
-    assert faults_of(verb, Profile.V10) == {}
+    assert faults_of(verb, Profile.V11) == {}
 
 
 # Messages
@@ -397,7 +463,9 @@ BOTH: list[tuple[str, str, Verb]] = [
 @pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize(("place", "message", "verb"), BOTH)
 def test_a_fault_is_reported_at_its_place(place: str, message: str, verb: Verb, profile: Profile) -> None:
-    assert faults_of(verb, profile)[place] == message
+    found = {".".join(map(str, fault.location)): fault for fault in check_verb(verb, profile)}[place]
+    assert found.message == message
+    assert found.is_warning == (profile is Profile.V11 and message.startswith("unknown member"))
 
 
 def test_faults_are_in_the_order_of_the_members() -> None:

@@ -90,6 +90,8 @@ QUESTION_STYLE = "cyan"
 KEYS = re.compile(r"[0-9*#]+", re.ASCII)
 SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
 
+PROFILES = "0.9|11"
+
 To = Annotated[str, typer.Option(help="Called number or SIP user.")]
 From = Annotated[str, typer.Option("--from", help="Calling number or SIP user.")]
 Direction = Annotated[
@@ -111,6 +113,14 @@ def _errno_of(error: BaseException | None) -> int | None:
             return error.errno
         error = error.__cause__ or error.__context__
     return None
+
+
+def parse_profile(text: str) -> Profile:
+    """Return the version of jambonz that an option names. `10` is another name of 11."""
+    try:
+        return Profile(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(repr(one.value) for one in Profile)}") from None
 
 
 class HttpTransport:
@@ -345,7 +355,13 @@ def call(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--real-time", help="Wait in real time for ringing, talking and pauses.")
     ] = False,
     jambonz: Annotated[
-        Profile, typer.Option("--jambonz", help="Version of jambonz whose rules apply to the verbs.")
+        Profile,
+        typer.Option(
+            "--jambonz",
+            parser=parse_profile,
+            metavar=PROFILES,
+            help="Version of jambonz whose rules apply to the verbs.",
+        ),
     ] = Profile.OSS,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Save every step to this file, with bodies and responses.")

@@ -15,6 +15,7 @@ from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import Plan
 
 from callhooks_tools.providers.jambonz.commands.call import (
+    PROFILES,
     CallerName,
     Direction,
     From,
@@ -25,13 +26,14 @@ from callhooks_tools.providers.jambonz.commands.call import (
     check_for,
     env_vars_of,
     headers_of,
+    parse_profile,
     scripted_caller,
     shown,
 )
 from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedCall, SimulatedClock
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
-from callhooks_tools.providers.jambonz.plan import builder as plan_builder
+from callhooks_tools.providers.jambonz.plan.builder import CheckedPlan, check_plan_file
 from callhooks_tools.providers.jambonz.plan.document import PlanProblems, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import needless_phrases, notes_on, public_numbers, undialled_values
@@ -50,7 +52,12 @@ plan_app = typer.Typer(help="Check the call plan, draw it, or try a call on it."
 PlanFile = Annotated[Path, typer.Argument(help="Call plan file.", show_default="layers/call_plan/call_plan.yaml")]
 ServerProfile = Annotated[
     Profile | None,
-    typer.Option("--jambonz", help="Check for this version of jambonz instead of the one named in the plan."),
+    typer.Option(
+        "--jambonz",
+        parser=parse_profile,
+        metavar=PROFILES,
+        help="Check for this version of jambonz instead of the one named in the plan.",
+    ),
 ]
 
 
@@ -58,13 +65,15 @@ ServerProfile = Annotated[
 def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> None:
     """Check a call plan and list its errors.
 
-    Also warns about data that is sent to other hosts. A warning does not fail the check.
+    Also warns about data that is sent to other hosts and about members that jambonz ignores. A warning does not fail
+    the check.
     """
-    plan = _plan(file, profile)
+    checked = _checked(file, profile)
+    plan = read_plan(checked.prepared)
     verbs = sum(len(flow.verbs) for flow in plan.flows.values())
     size = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
     document = read_document(file)
-    remarks = [("warning: ", warning) for warning in warnings_on(plan)] + [
+    remarks = [("warning: ", warning) for warning in (*checked.warnings, *warnings_on(plan))] + [
         ("note: ", note)
         for note in (
             *public_numbers(plan),
@@ -193,8 +202,12 @@ def _plan(file: Path, profile: Profile | None = None) -> Plan:
 
 def checked_plan(file: Path, profile: Profile | None = None) -> str:
     """Return a plan prepared for the Lambda functions. Ends the command with its errors, if it has any."""
+    return _checked(file, profile).prepared
+
+
+def _checked(file: Path, profile: Profile | None) -> CheckedPlan:
     try:
-        return plan_builder.read_plan_file(file, profile)
+        return check_plan_file(file, profile)
     except OSError as error:
         fail(f"{file}: {error.strerror}")
     except PlanProblems as error:

@@ -14,8 +14,10 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
+from callhooks.providers.jambonz.plan.call_facts import FACT_PREFIXES
 from callhooks.providers.jambonz.plan.loader import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
 from callhooks.providers.jambonz.plan.numbers import plain_characters, read_pasted, visible
 from callhooks.providers.jambonz.plan.patterns import ADDRESSES, TEXT_CONDITIONS, parse_pattern
@@ -41,7 +43,9 @@ from callhooks_tools.providers.jambonz.plan.flows import (
     texts_in,
 )
 from callhooks_tools.providers.jambonz.plan.numbers import number_fault, pattern_fault, plain_pattern
-from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
+from callhooks_tools.providers.jambonz.plan.schema_errors import EMPTY
+from callhooks_tools.providers.jambonz.plan.server_rules import markup_fault
+from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, check_verb, verb_faults
 
 MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
 ROUTE_MEMBERS = ("flow", "to", "from", "direction", *TEXT_CONDITIONS, "header", "during", "outside")
@@ -56,6 +60,13 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+", re.ASCII)
 
 
+class CheckedPlan(NamedTuple):
+    """A plan without faults, prepared for the functions, and warnings about verbs that jambonz may treat otherwise."""
+
+    prepared: str
+    warnings: tuple[PlanProblem, ...]
+
+
 def read_plan_file(path: Path, profile: Profile | None = None) -> str:
     """Read and check a call plan, and return it prepared for the functions (`plan.loader.read_plan` of the layer).
 
@@ -65,8 +76,13 @@ def read_plan_file(path: Path, profile: Profile | None = None) -> str:
         PlanProblems: the plan has faults; the exception holds all of them.
         OSError: the file cannot be read.
     """
+    return check_plan_file(path, profile).prepared
+
+
+def check_plan_file(path: Path, profile: Profile | None = None) -> CheckedPlan:
+    """Read and check a call plan as `read_plan_file` does, and return the warnings, too."""
     builder = _Builder(read_document(path), path.parent, profile)
-    return builder.prepared()
+    return CheckedPlan(builder.prepared(), tuple(builder.warnings))
 
 
 def write_package(prepared: str, folder: Path) -> Path:
@@ -90,6 +106,7 @@ class _Builder:
         self._members = document.members
         self._folder = folder
         self._problems: list[PlanProblem] = []
+        self.warnings: list[PlanProblem] = []
         self._profile = profile or self._written_profile()
         self._calendars: dict[str, JsonValue] = {}
         self._flow_names: tuple[str, ...] = ()
@@ -183,6 +200,9 @@ class _Builder:
             self._report(place, f"a {kind} needs a default, for calls without a value")
         if "default" in schema and not _is_of_type(default, kind):
             self._report((*place, "default"), f"must be a {kind}, because type is {kind}")
+        for member, text in (("default", default), *(("enum", one) for one in _listed(choices))):
+            if isinstance(text, str) and (fault := markup_fault(text)):
+                self._report((*place, member), fault)
         if "enum" not in schema:
             return
         if not (isinstance(choices, list) and choices and all(_is_of_type(one, kind) for one in choices)):
@@ -366,10 +386,25 @@ class _Builder:
         """Check the verbs of every flow as jambonz would receive them, with an example value for each placeholder."""
         declared = {name: _example_of(schema) for name, schema in variables.items() if isinstance(schema, dict)}
         for name, flow in flows.items():
-            for number, verb in _examples_of(flow, declared):
+            for number, verb in _examples_of(flow, declared, AnyNumber()):
                 place: PlanPath = ("flows", name, number)
+                for fault in check_verb(_as_json(verb), self._profile):
+                    add = self._warn if fault.is_warning else self._report
+                    add((*place, *fault.location), f"{fault.message}{self._in_verb(verb, fault.location)}")
+            for number, verb in _examples_of(flow, declared, _CallWithoutData()):
                 for fault in verb_faults(_as_json(verb), self._profile):
-                    self._report((*place, *fault.location), f"{fault.message}{self._in_verb(verb, fault.location)}")
+                    self._warn_if_empty(("flows", name, number, *fault.location), fault.message)
+
+    def _warn(self, place: PlanPath, message: str) -> None:
+        self.warnings.append(PlanProblem(message, place, self._line(place)))
+
+    def _warn_if_empty(self, place: PlanPath, message: str) -> None:
+        if message == EMPTY and all(problem.place != place for problem in self._problems):
+            self._warn(
+                place,
+                "is empty in a call without this header or data, and jambonz then rejects the whole response: "
+                "write a default, such as {sip.X-Room|lobby}",
+            )
 
     def _in_verb(self, verb: Verb, location: Sequence[int | str]) -> str:
         return f" ({verb['verb']}, jambonz {self._profile.value})" if location else ""
@@ -392,20 +427,29 @@ def _form_fault(pattern: str) -> str:
 
 def _static(flow: PreparedFlow) -> list[JsonValue]:
     """Return the verbs of a flow that has no placeholders and no hooks."""
-    return [_as_json(verb) for _, verb in _examples_of(flow, {})]
+    return [_as_json(verb) for _, verb in _examples_of(flow, {}, AnyNumber())]
 
 
-def _examples_of(flow: PreparedFlow, variables: Mapping[str, Variable]) -> Iterator[tuple[int, Verb]]:
-    """Yield the verbs of a flow with their index as jambonz would receive them."""
+def _examples_of(
+    flow: PreparedFlow, variables: Mapping[str, Variable], call: AnyNumber
+) -> Iterator[tuple[int, Verb]]:
+    """Yield the verbs of a flow with their index as jambonz would receive them in a call."""
     links = Links("https://hooks.example.com", "example")
     for number, verb in enumerate(flow.verbs):
         # A default that is no number leaves out the verb that needs one.
         for declared in (variables, dict.fromkeys(variables, Variable("string", EXAMPLE_NUMBER, {}))):
             plan = Plan(routes=(), flows={"": Flow([verb])}, fallback=(), variables=declared)
-            ((_, filled),) = plan.filled_verbs(Turn(""), AnyNumber(), links)
+            ((_, filled),) = plan.filled_verbs(Turn(""), call, links)
             if filled is not None:
                 yield number, filled
                 break
+
+
+class _CallWithoutData(AnyNumber):
+    """A call without SIP headers and without `customerData`."""
+
+    def fact(self, name: str) -> str | None:
+        return None if name.startswith(FACT_PREFIXES) else super().fact(name)
 
 
 def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
@@ -452,6 +496,10 @@ def _example_of(schema: Mapping[str, JsonValue]) -> Variable:
     if default is None:
         default = choices[0] if isinstance(choices, list) and choices else "1"
     return Variable(kind, default if isinstance(default, str | int | float) else "1", schema)
+
+
+def _listed(value: JsonValue) -> Sequence[JsonValue]:
+    return value if isinstance(value, list) else ()
 
 
 def _is_of_type(value: JsonValue, kind: str) -> bool:

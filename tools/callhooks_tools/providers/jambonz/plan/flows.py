@@ -31,6 +31,7 @@ from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.plan.document import PlanPath, did_you_mean
 from callhooks_tools.providers.jambonz.plan.numbers import NumberReader
+from callhooks_tools.providers.jambonz.plan.server_rules import HOOK_NAME, WITHOUT_HOOKS, markup_fault
 from callhooks_tools.providers.jambonz.plan.verb_profiles import long_form
 
 RESERVED = ("end", "continue", "events", "tools")
@@ -47,7 +48,6 @@ WITHOUT_ACTION_HOOK = frozenset(
 """Verbs without an action hook."""
 NESTED_WITH_NEXT = frozenset({"amd", "bargeIn"})
 """Members of a verb with a separate `next`."""
-WITHOUT_HOOKS = frozenset({"llmOptions", "headers", "metadata", "data", "options"})
 
 EVENTS_ONLY = frozenset(
     {
@@ -76,7 +76,6 @@ REPLACING_IN_CONFIRM = frozenset({"config", "gather", "say", "tag"})
 
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^/\s]", re.IGNORECASE)
-HOOK_NAME = re.compile(r"[a-z][A-Za-z]*Hook")
 _HOST_IS_COMPLETE = re.compile(r"(?:(?:https?|wss?)://[^/?#\\\s]+[/?#]|\{[A-Za-z][A-Za-z0-9_]*\}/)", re.IGNORECASE)
 _KEYS = re.compile(r"[0-9A-D*#]{0,64}", re.ASCII)
 
@@ -242,6 +241,8 @@ class FlowReader:
 
     def _placeholders(self, text: str, place: TextContext, location: PlanPath) -> None:
         self._check_number(text, place, location)
+        if place is TextContext.SPEECH and (fault := markup_fault(str(fill_in(text, place, AnyNumber())))):
+            self.report(location, fault)
         for slip in stray_braces(text):
             self.report(location, f"{slip!r} is not a valid placeholder; write {{{{ and }}}} for braces")
         for one in placeholders_in(text):

@@ -22,7 +22,8 @@ from callhooks.providers.jambonz.plan.placeholders import (
 from callhooks.providers.jambonz.plan.plan import HOOK, Plan, Variable
 
 from callhooks_tools.providers.jambonz.plan.document import PlanPath, PlanProblem
-from callhooks_tools.providers.jambonz.plan.flows import HOOK_NAME, WITHOUT_HOOKS, chooses_the_host
+from callhooks_tools.providers.jambonz.plan.flows import chooses_the_host
+from callhooks_tools.providers.jambonz.plan.server_rules import HOOK_NAME, WITHOUT_HOOKS
 
 _WITHOUT = "without your call hook's user name and password"
 

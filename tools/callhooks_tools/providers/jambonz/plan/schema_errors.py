@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Location = tuple[int | str, ...]
-Description = tuple[Location, str]
 
 UnknownMember = Callable[[Location, Collection[str]], str]
 """Returns the message for an unknown member, from its place and the members known there."""
@@ -30,6 +29,17 @@ LIMITS = {
     "pattern": "must match {}",
     "not": "must be left out",
 }
+
+
+EMPTY = "is empty"
+
+
+class Description(NamedTuple):
+    """A fault: its place, a message, and whether it is a member that the schema does not know."""
+
+    location: Location
+    message: str
+    is_unknown_member: bool = False
 
 
 class SchemaError(Protocol):
@@ -57,17 +67,21 @@ def _describe_error(error: SchemaError, location: Location, unknown: UnknownMemb
             known = error.schema["properties"]
             for member in error.instance:
                 if member not in known:
-                    yield (*location, member), unknown((*location, member), known)
+                    place = (*location, member)
+                    yield Description(place, unknown(place, known), is_unknown_member=True)
         case "required":
             for member in error.validator_value:
                 if member not in error.instance:
-                    yield (*location, member), "field required"
+                    yield Description((*location, member), "field required")
         case "anyOf" | "oneOf":
             yield from _describe_union(error, location, unknown)
         case "type" | "enum" | "const":
-            yield location, _misfit(error)
+            yield Description(location, _misfit(error))
+        case "minLength" if error.validator_value == 1:
+            yield Description(location, EMPTY)
         case keyword:
-            yield location, LIMITS.get(keyword, "does not match jambonz's schema").format(error.validator_value)
+            message = LIMITS.get(keyword, "does not match jambonz's schema")
+            yield Description(location, message.format(error.validator_value))
 
 
 def _describe_union(error: SchemaError, location: Location, unknown: UnknownMember) -> Iterator[Description]:
@@ -76,16 +90,20 @@ def _describe_union(error: SchemaError, location: Location, unknown: UnknownMemb
     for inner in error.context:
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
     meant = [errors for errors in branches.values() if not any(map(_is_of_another_kind, errors))]
+    described = [list(describe_errors(errors, unknown)) for errors in meant]
+    only_unknown = [faults for faults in described if all(fault.is_unknown_member for fault in faults)]
     missing = [inner.validator_value for inner in error.context if inner.validator == "required"]
     if len(meant) == 1:
-        yield from describe_errors(meant[0], unknown)
+        yield from described[0]
+    elif only_unknown:
+        yield from min(only_unknown, key=len)
     elif not branches:
         # `oneOf` rejects a value that matches two branches, such as text as the confirmHook of a target in the SDK.
-        yield location, "must be a mapping; text is ambiguous in jambonz's own schema"
+        yield Description(location, "must be a mapping; text is ambiguous in jambonz's own schema")
     elif len(missing) == len(error.context):
-        yield location, f"must have {_listed([name for names in missing for name in names])}"
+        yield Description(location, f"must have {_listed([name for names in missing for name in names])}")
     else:
-        yield location, _misfit(error)
+        yield Description(location, _misfit(error))
 
 
 def _is_of_another_kind(error: SchemaError) -> bool:

@@ -29,8 +29,8 @@ PLACE = {
     Vendor.GOOGLE: "llmOptions.setup.tools",
     Vendor.ULTRAVOX: "llmOptions.selectedTools",
     Vendor.ELEVENLABS: "the tools of your agent at ElevenLabs, one by one; the verb only names the agent",
-    Vendor.DEEPGRAM: "llmOptions.settingsConfiguration.agent.think.functions",
-    Vendor.VOICEAGENT: "llmOptions.settingsConfiguration.agent.think.functions",
+    Vendor.DEEPGRAM: "llmOptions.Settings.agent.think.functions",
+    Vendor.VOICEAGENT: "llmOptions.Settings.agent.think.functions",
 }
 """Place of the declarations in the verb."""
 

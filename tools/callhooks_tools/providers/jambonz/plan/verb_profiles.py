@@ -1,15 +1,15 @@
-"""Faults in verbs for which jambonz would reject them, for the open-source 0.9 and for jambonz 10.
+"""Faults in verbs for which jambonz would reject them, for the open-source 0.9 and for the commercial 11.
 
-For 0.9, the table `verbs_0_9.yaml` decides: its validator rejects a whole list of verbs for one unknown member. For 10,
-the schemas of jambonz's Python SDK decide, closed to unknown members. Both accept some verbs on which the server then
-fails, or which it ignores; these are faults here too.
+For 0.9, the table `verbs_0_9.yaml` decides: the server rejects a whole list of verbs for one unknown member. For 11,
+the schemas of jambonz's Python SDK decide. That server is newer than its schemas and accepts other members, so these
+are warnings. Both accept some verbs on which the server then fails, or which it ignores; these are faults here too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, partial
 from typing import Any
@@ -18,12 +18,10 @@ from pydantic import JsonValue
 
 from callhooks_tools.providers.jambonz.plan.document import did_you_mean
 from callhooks_tools.providers.jambonz.plan.schema_errors import Location, describe_errors
+from callhooks_tools.providers.jambonz.plan.server_rules import ignored_members, server_faults, task_faults
 from callhooks_tools.providers.jambonz.plan.verb_schemas import Schema, verbs_of_0_9, verbs_of_the_sdk
 
 NO_VERB = "has no verb; write it as jambonz does: {verb: say, text: Hello}"
-MAX_TARGETS = 10
-"""jambonz rings this many targets at once and drops the others."""
-REQUIRED_BY_TARGET = {"phone": "number", "sip": "sipUri", "user": "name", "teams": "number"}
 NESTED_VERBS = ("say", "play", "listen", "stream", "transcribe")
 """Members that hold the verb of the same name, except in `config`."""
 
@@ -32,15 +30,21 @@ class Profile(StrEnum):
     """Version of jambonz that a verb is for."""
 
     OSS = "0.9"
-    V10 = "10"
+    V11 = "11"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Profile | None:
+        """Accept `10`, the version before 11, which has the same schemas."""
+        return cls.V11 if value == "10" else None
 
 
 @dataclass(frozen=True, slots=True)
 class VerbFault:
-    """A fault at a place in a verb; `()` is the verb itself."""
+    """A fault at a place in a verb; `()` is the verb itself. jambonz accepts a verb with a warning."""
 
     location: Location
     message: str
+    is_warning: bool = False
 
 
 def verbs_of(profile: Profile) -> Mapping[str, Schema]:
@@ -67,12 +71,17 @@ def long_form(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def verb_faults(verb: Mapping[str, JsonValue], profile: Profile) -> list[VerbFault]:
-    """Return the faults of a verb in its long form, in the order of its members.
+    """Return the faults of a verb in its long form, in the order of its members, without warnings.
 
     jambonz rejects a whole list of verbs if one of them has a fault.
     """
+    return [fault for fault in check_verb(verb, profile) if not fault.is_warning]
+
+
+def check_verb(verb: Mapping[str, JsonValue], profile: Profile) -> list[VerbFault]:
+    """Return the faults of a verb in its long form, and warnings, in the order of its members."""
     faults: dict[Location, VerbFault] = {}
-    for fault in _faults(dict(verb), profile):
+    for fault in sorted(_faults(dict(verb), profile), key=lambda fault: fault.is_warning):
         faults.setdefault(fault.location, fault)
     return sorted(faults.values(), key=lambda fault: _position(verb, fault.location))
 
@@ -88,11 +97,23 @@ def _faults(verb: dict[str, Any], profile: Profile) -> Iterator[VerbFault]:
     if no_json := list(_no_json(verb, ())):
         yield from no_json
         return
-    yield from _server_faults(verb)
+    yield from (VerbFault(*fault) for fault in server_faults(verb))
+    if profile is Profile.OSS:
+        yield from (VerbFault(*fault) for fault in task_faults(verb))
+        yield from (VerbFault(*fault, is_warning=True) for fault in ignored_members(verb))
+    ruled = _with_rules_of_its_vendor(verb, profile)
     unknown = partial(_unknown_member, verb=name, profile=profile)
-    for location, message in describe_errors(_validator(name, profile).iter_errors(verb), unknown):
-        yield VerbFault(location, message)
+    for fault in describe_errors(_validator(ruled["verb"], profile).iter_errors(ruled), unknown):
+        is_warning = fault.is_unknown_member and profile is Profile.V11
+        yield VerbFault(fault.location, fault.message, is_warning)
     yield from _faults_of_nested(verb, profile)
+
+
+def _with_rules_of_its_vendor(verb: dict[str, Any], profile: Profile) -> dict[str, Any]:
+    """Return a verb of any vendor as the verb of its vendor, which has more rules: in 0.9, both are the same task."""
+    own = f"{verb.get('vendor')}_s2s"
+    is_of_any = profile is Profile.OSS and verb["verb"] in ("llm", "s2s") and own in verbs_of(profile)
+    return {**verb, "verb": own} if is_of_any else verb
 
 
 @cache
@@ -119,55 +140,10 @@ def _no_json(value: object, location: Location) -> Iterator[VerbFault]:
         yield VerbFault(location, "must be text; put it in quotes")
 
 
-def _server_faults(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
-    """Yield faults that pass validation, but on which the server fails or which it silently ignores."""
-    match verb["verb"]:
-        case "say" if "text" not in verb and verb.get("stream") is not True:
-            yield VerbFault(("text",), "field required, unless stream is true")
-        case "gather":
-            yield from _gather_faults(verb)
-        case "dial" | "transfer":
-            yield from _target_faults(verb.get("target"), ("target",))
-        case "sip:decline":
-            status = verb.get("status")
-            if isinstance(status, (int, float)) and status not in range(400, 700):
-                yield VerbFault(("status",), "must be a SIP status from 400 to 699")
-        case "dub":
-            required = {"playOnTrack": "play", "sayOnTrack": "say"}.get(str(verb.get("action")))
-            if required and required not in verb:
-                yield VerbFault((required,), f"field required for {verb['action']}")
-    if isinstance(handoff := verb.get("handoff"), dict):
-        yield from _target_faults(handoff.get("target"), ("handoff", "target"))
-
-
-def _gather_faults(verb: Mapping[str, Any]) -> Iterator[VerbFault]:
-    if verb.get("input") == []:
-        yield VerbFault(("input",), "is empty; write digits, speech or both")
-    minimum, maximum = verb.get("minDigits"), verb.get("maxDigits")
-    if "numDigits" in verb and ("minDigits" in verb or "maxDigits" in verb):
-        yield VerbFault(("numDigits",), "cannot be combined with minDigits or maxDigits")
-    if isinstance(minimum, (int, float)) and isinstance(maximum, (int, float)) and minimum > maximum:
-        yield VerbFault(("minDigits",), "must not be more than maxDigits")
-
-
-def _target_faults(targets: object, location: Location) -> Iterator[VerbFault]:
-    if not isinstance(targets, list):
-        return
-    if not targets:
-        yield VerbFault(location, "is empty; write at least one target")
-    if len(targets) > MAX_TARGETS:
-        yield VerbFault(location, f"has {len(targets)} targets; jambonz calls {MAX_TARGETS} at most")
-    for number, target in enumerate(targets):
-        kind = target.get("type") if isinstance(target, dict) else None
-        required = REQUIRED_BY_TARGET.get(kind) if isinstance(kind, str) else None
-        if required and target.get(required, "") == "":
-            yield VerbFault((*location, number, required), f"field required for the type {kind!r}")
-
-
 def _faults_of_nested(verb: Mapping[str, Any], profile: Profile) -> Iterator[VerbFault]:
     for location, nested in _nested_verbs(verb):
         for fault in _faults(nested, profile):
-            yield VerbFault((*location, *fault.location), fault.message)
+            yield replace(fault, location=(*location, *fault.location))
     delay = verb.get("actionHookDelayAction")
     for member in ("actions", "giveUpActions"):
         items = delay.get(member) if isinstance(delay, dict) else None
@@ -180,7 +156,7 @@ def _faults_of_nested(verb: Mapping[str, Any], profile: Profile) -> Iterator[Ver
                 continue
             inside = place if "verb" in item else (*place, str(action["verb"]))
             for fault in _faults(action, profile):
-                yield VerbFault((*inside, *fault.location), fault.message)
+                yield replace(fault, location=(*inside, *fault.location))
             if member == "actions" and action["verb"] not in ("say", "play"):
                 yield VerbFault(inside, "must be a say or a play")
 
@@ -204,13 +180,15 @@ def _unknown_verb(name: str, profile: Profile) -> str:
 
 def _unknown_member(place: Location, known: Collection[str], verb: str, profile: Profile) -> str:
     other = _other(profile)
+    if place[-1] in ("username", "password") and "basicAuth" in known:
+        return "unknown member; write basicAuth: {username: ..., password: ...}"
     if tuple(part for part in place if isinstance(part, str)) in _places(verb, other):
         return f"unknown member; only jambonz {other} accepts it"
     return f"unknown member{did_you_mean(str(place[-1]), known)}"
 
 
 def _other(profile: Profile) -> Profile:
-    return Profile.V10 if profile is Profile.OSS else Profile.OSS
+    return Profile.V11 if profile is Profile.OSS else Profile.OSS
 
 
 @cache

@@ -28,7 +28,7 @@ def verbs_of_0_9() -> dict[str, Schema]:
 
 @cache
 def verbs_of_the_sdk() -> dict[str, Schema]:
-    """Return the verbs of jambonz 10 by name, from the schemas in jambonz's Python SDK."""
+    """Return the verbs of jambonz 11 by name, from the schemas in jambonz's Python SDK."""
     package = find_spec("jambonz_sdk")  # importing the package would take a second
     if package is None or package.origin is None:
         raise ModuleNotFoundError("jambonz_sdk is not installed: run make setup")
@@ -37,6 +37,7 @@ def verbs_of_the_sdk() -> dict[str, Schema]:
     files = {document["$id"]: document for document in (json.loads(path.read_text("utf-8")) for path in paths)}
     verbs = {url.rpartition("/")[2]: _closed(files[url], url, files) for url in files if "/verbs/" in url}
     del verbs[NOT_IN_ANSWERS]
+    _add_what_is_newer(verbs["agent"]["properties"])
     # Both versions accept these aliases, but the SDK has no schema for them.
     for vendor in ("microsoft", "voiceagent"):
         name = f"{vendor}_s2s"
@@ -47,6 +48,17 @@ def verbs_of_the_sdk() -> dict[str, Schema]:
             "required": ["llmOptions"],
         }
     return verbs
+
+
+def _add_what_is_newer(agent: dict[str, Schema]) -> None:
+    """Add what jambonz 11.1.16 accepts in an agent, and no published schema has."""
+    by_name, by_mode = agent["turnDetection"]["oneOf"]
+    by_name["enum"] = [*by_name["enum"], "jambonz"]
+    by_mode["properties"]["mode"]["enum"] = [*by_mode["properties"]["mode"]["enum"], "jambonz"]
+    agent["noiseIsolation"]["oneOf"][0] = {"type": "string"}
+    agent["greeting"] = {"type": ["boolean", "string"]}
+    for place in (agent["llm"], agent["llm"]["properties"]["llmOptions"]):
+        place["properties"]["vendorParams"] = {"type": "object"}
 
 
 class _Table:

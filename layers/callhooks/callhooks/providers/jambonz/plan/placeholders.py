@@ -29,7 +29,7 @@ _PLACEHOLDER = re.compile(
     r"\{\{|\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[\w.-]+)?)(?::(?P<form>[a-z]+))?(?:\|(?P<default>[^{}|]*))?\}"
 )
 _LOOKS_LIKE_A_PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_][A-Za-z0-9_.: |-]{0,40}\}?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _NOT_SPOKEN = re.compile(r"[<>{}\\]+")
 _USER = re.compile(r"[0-9A-Za-z+*#._-]+", re.ASCII)
 _KEYS = re.compile(r"[0-9A-DW*#+,]+", re.ASCII | re.IGNORECASE)
@@ -37,7 +37,7 @@ _KEYS = re.compile(r"[0-9A-DW*#+,]+", re.ASCII | re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?:[2-6A-Fa-f][0-9A-Fa-f]|7[0-9A-Ea-e])")
 """An escape in a SIP user, which is not escaped again. Control characters are."""
 _NOT_IN_A_HEADER = re.compile(r'[<>"\\;]+')
-_SSML = re.compile(r"\s*(<\?xml[^>]*\?>\s*)?<speak\b", re.IGNORECASE)
+MARKUP = re.compile(r"\s*(<\?xml[^>]*\?>\s*)?<speak\b", re.IGNORECASE)
 _SIP_URI = re.compile(r"\s*<?\s*(sips?|tel):", re.IGNORECASE)
 _JSON = re.compile(r"\s*[\[{]\s*[\"\[{}\]]")
 _ADDRESS = re.compile(r"\s*<?\s*([a-z][a-z0-9+.-]*://|(sips?|tel|mailto):)", re.IGNORECASE)
@@ -164,7 +164,7 @@ def fill_in(text: str, place: TextContext, values: Values) -> Value | None:
         variable = values.variable(only.name)
         if variable is not None and not isinstance(variable, str):
             return variable
-    in_markup = place is TextContext.SPEECH and _SSML.match(text) is not None
+    in_markup = place is TextContext.SPEECH and MARKUP.match(text) is not None
     is_dialled = place in _ARE_DIALLED or (place is TextContext.ADDRESS and _SIP_URI.match(text) is not None)
     missing: list[str] = []
 
