@@ -51,7 +51,8 @@ def run(
         ) as stack:
             _print_summary(stack, time.monotonic() - started)
             while True:
-                signal.pause()
+                # A signal that another thread receives would not end signal.pause().
+                time.sleep(1)
     except (LocalStackFailed, EngineFailed) as error:
         fail(str(error))
     except KeyboardInterrupt:

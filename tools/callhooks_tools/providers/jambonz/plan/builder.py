@@ -430,9 +430,7 @@ def _static(flow: PreparedFlow) -> list[JsonValue]:
     return [_as_json(verb) for _, verb in _examples_of(flow, {}, AnyNumber())]
 
 
-def _examples_of(
-    flow: PreparedFlow, variables: Mapping[str, Variable], call: AnyNumber
-) -> Iterator[tuple[int, Verb]]:
+def _examples_of(flow: PreparedFlow, variables: Mapping[str, Variable], call: AnyNumber) -> Iterator[tuple[int, Verb]]:
     """Yield the verbs of a flow with their index as jambonz would receive them in a call."""
     links = Links("https://hooks.example.com", "example")
     for number, verb in enumerate(flow.verbs):
