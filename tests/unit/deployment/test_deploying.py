@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from callhooks_tools.packaging.remove import remove
 
 from tests.commands import environment_of_make
 from tests.processed_template import processed_template, resources
@@ -46,7 +48,7 @@ class TestSamConfig:
         assert "s3_bucket" not in str(SETTINGS)
 
 
-def make_remove(folder: Path, *variables: str, check_status: int = 0) -> tuple[list[str], str]:
+def make_remove(folder: Path, *variables: str) -> tuple[list[str], str]:
     """Run `make remove` with programs that record how they are called. Return the calls, and what make reports."""
     log, programs = folder / "log", folder / "bin"
     programs.mkdir()
@@ -54,9 +56,9 @@ def make_remove(folder: Path, *variables: str, check_status: int = 0) -> tuple[l
     python = programs / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    for name, status in (("callhooks", check_status), ("sam", 0)):
+    for name in ("callhooks", "sam"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\nexit {status}\n')
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n')
         program.chmod(0o755)
     (folder / ".complete").touch()
     make = ["make", "--old-file", str(folder / ".complete"), "remove", f"VENV={folder}", *variables]
@@ -67,16 +69,26 @@ def make_remove(folder: Path, *variables: str, check_status: int = 0) -> tuple[l
 
 
 @pytest.mark.parametrize("environment", ["default", "prod"])
-@pytest.mark.parametrize("options", ["", " --profile ops --region eu-west-1"])
-def test_a_stack_is_removed_only_after_a_check_for_subscribers(environment: str, options: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--profile", "ops", "--region", "eu-west-1"]])
+@pytest.mark.parametrize("check_status", [0, 1])
+def test_a_stack_is_removed_only_after_a_check(environment: str, options: list[str], check_status: int) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: Sequence[str], _environment: Mapping[str, str]) -> int:
+        ran.append(list(command))
+        return check_status
+
+    assert remove(["--config-env", environment, *options], run) == check_status
     stack = SETTINGS[environment]["delete"]["parameters"]["stack_name"]
-    check = f"callhooks check-removal --stack {stack}{options}"
-    deletion = f"sam delete --stack-name {stack}{options} --config-env {environment}{options}"
-    variables = (f"CONFIG={environment}", f"SAM_OPTIONS={options}")
-    for status, ran in ((1, [check]), (0, [check, deletion])):
-        folder = tmp_path / str(status)
-        folder.mkdir()
-        assert make_remove(folder, *variables, check_status=status)[0] == ran
+    check = ["callhooks", "check-removal", "--stack", stack, *options]
+    deletion = ["sam", "delete", "--stack-name", stack, *options, "--config-env", environment, *options]
+    assert ran == ([check] if check_status else [check, deletion])
+
+
+def test_make_remove_runs_the_check_and_the_deletion(tmp_path: Path) -> None:
+    ran, _ = make_remove(tmp_path, "CONFIG=prod", "SAM_OPTIONS=--profile ops")
+    assert [line.split()[:2] for line in ran] == [["callhooks", "check-removal"], ["sam", "delete"]]
+    assert all(line.endswith("--profile ops") for line in ran)
 
 
 # The environment of the local stack has no stack to remove.
