@@ -254,7 +254,8 @@ class _Fold:
         self._kinds = {event.kind for event in events}
         self._live = [event for event in events if event.kind is not Kind.BILLED] or events
         self._bills = [event for event in events if event.kind is Kind.BILLED]
-        self._is_answered = bool(self._kinds.intersection(_IN_TALK) or self._earliest_reported("answered_at"))
+        self._in_talk_at = self._earliest("answered_at", *_IN_TALK)
+        self._is_answered = self._in_talk_at is not None
         self._ends = self._first_ends()
 
     def call(self) -> Call:
@@ -328,7 +329,6 @@ class _Fold:
         The same end of the same PBX object counts again only if the call went on in between: it was answered or held,
         or rang before any answer.
         """
-        answered_at = self._earliest("answered_at", *_IN_TALK)
         ends, reported = [], set()
         for event in self._events:
             if self._weight(event):
@@ -337,7 +337,7 @@ class _Fold:
                     ends.append(event)
                     reported.add(end)
             elif event.kind in _IN_TALK or (
-                event.kind in _PROGRESS and (answered_at is None or event.occurred_at < answered_at)
+                event.kind in _PROGRESS and (self._in_talk_at is None or event.occurred_at < self._in_talk_at)
             ):
                 reported.clear()
         return ends
@@ -389,7 +389,7 @@ class _Fold:
         return _PROGRESS[furthest]
 
     def _started_at(self) -> datetime:
-        reported = (self._earliest_reported(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
+        reported = (self._earliest(name) for name in ("started_at", "created_at", "ringing_at", "answered_at"))
         return min([*(event.occurred_at for event in self._live), *(moment for moment in reported if moment)])
 
     def _ended_at(self, end: CallEvent | None, answered_at: datetime | None) -> datetime | None:
@@ -399,7 +399,7 @@ class _Fold:
             live = [event for event in self._ends if event.kind is not Kind.BILLED]
             return max(_moment(event, "ended_at") or event.occurred_at for event in live)
         talked = _number(end, "duration_seconds")
-        reported = self._earliest_reported("ended_at")
+        reported = self._earliest("ended_at")
         if reported or answered_at is None or talked is None:
             return reported
         return _later(answered_at, talked)
@@ -501,12 +501,12 @@ class _Fold:
         return dict(islice(tagged.items(), MAX_CUSTOMER_DATA))
 
     def _earliest(self, name: str, *kinds: Kind) -> datetime | None:
-        """Return the earliest time of these kinds of events: as an event reports it, otherwise when it occurred."""
+        """Return the earliest time with this name that an event reports, or at which an event of these kinds occurred.
+
+        The time that an event reports replaces the time at which it occurred.
+        """
         times = (_moment(event, name) or (event.occurred_at if event.kind in kinds else None) for event in self._events)
         return min((time for time in times if time), default=None)
-
-    def _earliest_reported(self, name: str) -> datetime | None:
-        return min((moment for event in self._events if (moment := _moment(event, name))), default=None)
 
     def _first_known(self, read: Callable[[CallEvent], str | None]) -> str | None:
         return next((_short(text) for event in self._events if (text := read(event))), None)
