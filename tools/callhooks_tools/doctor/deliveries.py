@@ -262,7 +262,9 @@ def _acceptance_check(probe: Probe, delivery: TestDelivery) -> Iterator[Finding]
         return
     problem = _other_path_problem(probe, delivery, answer)
     if problem:
-        yield failure(name, problem, _check_url(probe.deployment))
+        yield warning(
+            name, problem, f"Enter the URL as {probe.deployment.callhooks('urls')} shows it, without the slash."
+        )
         return
     milliseconds = 1000 * answer.seconds
     yield ok(name, f"Answered in {milliseconds:.0f} ms and stored. A duplicate was recognised and got the same answer.")
