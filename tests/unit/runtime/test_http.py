@@ -28,7 +28,7 @@ def test_the_url_is_the_public_address_with_the_path_as_sent(public_url: str, pa
     ("route", "path", "public_url", "base_url"),
     [
         ("POST /webhooks/call", "/webhooks/call", "", "https://api.example.com"),
-        ("POST /webhooks/call/", "/webhooks/call/", "", "https://api.example.com"),
+        ("POST /webhooks/call/{rest+}", "/webhooks/call/", "", "https://api.example.com"),
         ("POST /webhooks/call", "/prod/webhooks/call", "", "https://api.example.com/prod"),
         ("POST /webhooks/call", "/webhooks/webhooks/call", "", "https://api.example.com/webhooks"),
         ("POST /webhooks/call/flows/{flow}/{step}", "/webhooks/call/flows/a/b/c", "", "https://api.example.com"),

@@ -63,16 +63,16 @@ class ApiRoute:
         return f"{self.method} {self.path}"
 
     @property
-    def precedence(self) -> tuple[int, int, bool]:
-        """Return the sort key: fewer parameters first, greedy parameters last, a method before ANY."""
-        return self.path.count("{"), self.path.count("+}"), self.method == "ANY"
+    def precedence(self) -> tuple[bool, int, int, bool]:
+        """Return the sort key: greedy parameters last, fewer parameters and longer paths first, a method before ANY."""
+        return "+}" in self.path, self.path.count("{"), -self.path.count("/"), self.method == "ANY"
 
     @property
     def _pattern(self) -> str:
         parts = _PARAMETER.split(self.path)
         pattern = re.escape(parts[0])
         for name, greedy, literal in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-            pattern += f"(?P<{name}>{'.+' if greedy else '[^/]+'}){re.escape(literal)}"
+            pattern += f"(?P<{name}>{'.*' if greedy else '[^/]+'}){re.escape(literal)}"
         return pattern
 
 

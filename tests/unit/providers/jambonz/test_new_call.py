@@ -163,6 +163,14 @@ class TestDuplicatesAndLaterRequests:
         assert answers[0].body == answers[1].body
         assert len(container.database.items) == 1
 
+    @pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+    def test_a_path_that_continues_after_the_slash_is_not_found(self, method: str) -> None:
+        container = Container()
+        event = signed_event(CALL, method=method, path="/webhooks/call/event")
+        assert container.receive({**event, "pathParameters": {"rest": "event"}}).statusCode == 404
+        assert container.receive({**event, "pathParameters": {"rest": ""}}).statusCode in (200, 204)
+        assert len(container.database.items) == (method == "POST")
+
     def test_a_lost_reply_does_not_make_a_call_a_duplicate(self) -> None:
         container = Container(FakeDynamoDB(lose_reply=True))
         answer = container.receive_call(CALL)

@@ -31,6 +31,9 @@ TEMPLATE: dict[str, JsonValue] = {
                         "/": {"get": operation("Home.Arn")},
                         "/webhooks/wavix/{token}": {"post": operation("Wavix.Arn")},
                         "/webhooks/call": {"post": operation("CallAliaslive"), "options": operation("CallAliaslive")},
+                        "/webhooks/call/{rest+}": {"post": operation("CallAliaslive")},
+                        "/webhooks/call/flows/{flow}/{step}": {"post": operation("Flow.Arn")},
+                        "/webhooks/call/events/{rest+}": {"post": operation("Event.Arn")},
                         "/webhooks/voipstudio/{token}": {"x-amazon-apigateway-any-method": operation("Voip.Arn")},
                     }
                 }
@@ -38,7 +41,7 @@ TEMPLATE: dict[str, JsonValue] = {
         },
     }
 }
-NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Voip")} | {
+NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Voip", "Flow", "Event")} | {
     "CallAliaslive": "arn:aws:lambda:us-east-1:000000000000:function:stack-Call:live"
 }
 
@@ -48,6 +51,9 @@ NAMES = {name: f"stack-{name}" for name in ("Rest", "Home", "Wavix", "Call", "Vo
     [
         ("POST", "/webhooks/call", NAMES["CallAliaslive"], {}),
         ("OPTIONS", "/webhooks/call", NAMES["CallAliaslive"], {}),
+        ("POST", "/webhooks/call/", NAMES["CallAliaslive"], {"rest": ""}),
+        ("POST", "/webhooks/call/flows/sales/1", "stack-Flow", {"flow": "sales", "step": "1"}),
+        ("POST", "/webhooks/call/events/", "stack-Event", {"rest": ""}),
         ("GET", "/webhooks/call", "stack-Rest", {"rest": "webhooks/call"}),
         ("POST", "/webhooks/wavix/abc", "stack-Wavix", {"token": "abc"}),
         ("POST", "/webhooks/wavix/abc/def", None, None),

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from callhooks.events.call_event import Details, Kind, clean_text, known_details
 from callhooks.providers.jambonz.authentication import JambonzCredentials, decode_basic, verify
 from callhooks.providers.jambonz.models import CallInfo
-from callhooks.runtime.http import Request, Sender
+from callhooks.runtime.errors import HttpProblem
+from callhooks.runtime.http import Request, Response, Sender, problem_response
 from callhooks.webhooks.webhook import MessageT, Webhook
 
 PROVIDER = "jambonz"
@@ -100,6 +101,11 @@ class JambonzWebhook(Webhook[JambonzCredentials, MessageT]):
 
     def __init__(self, *, signature_header: str) -> None:
         self.signature_header = signature_header
+
+    def unauthenticated_response(self, request: Request) -> Response | None:
+        """Reject a path that continues after the slash, which the route of a slash at the end also matches."""
+        is_longer = bool(request.path_parameters.get("rest"))
+        return problem_response(HttpProblem(404, "Not found", "No such path.")) if is_longer else None
 
     def precheck_credentials(self, request: Request, _now: datetime) -> None:
         """Check that the request has well-formed Basic credentials."""

@@ -104,7 +104,8 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
 
     def unauthenticated_response(self, request: Request) -> Response | None:
         """Return the declaration of the plan's variables for `OPTIONS`."""
-        return variables_response(self._plan) if request.method == "OPTIONS" else None
+        response = super().unauthenticated_response(request)
+        return variables_response(self._plan) if response is None and request.method == "OPTIONS" else response
 
     def authenticate(self, request: Request, credentials: JambonzCredentials, now: datetime) -> Sender:
         """Check the sender. Reject an unsigned `GET` that names a call.
