@@ -357,7 +357,9 @@ def test_every_filter_narrows_the_list(query: str, ids: str) -> None:
     assert sorted(call["call_id"] for call in json.loads(answer.body)["calls"]) == list(ids)
 
 
-@pytest.mark.parametrize("query", [f"number={CALLER}", "number=%2B14155550100", "number=1+(415)+555-0100"])
+@pytest.mark.parametrize(
+    "query", [f"number={CALLER}", "number=%2B14155550100", "number=%252B14155550100", "number=1+(415)+555-0100"]
+)
 def test_a_number_is_found_in_any_notation_and_encoding(query: str) -> None:
     console = Console(table_of([a_call("one"), a_call("other", from_=CALLED), a_call("back", from_=CALLED, to=CALLER)]))
     answer = console.answer(api_event("/calls", raw_query=query, headers=WITH_BASIC))

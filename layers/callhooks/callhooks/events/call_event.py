@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -139,9 +140,9 @@ def canonical_party(party: str) -> str:
     """Return the canonical form used to compare numbers, SIP users and SIP URIs.
 
     A phone number becomes its digits only, because carriers differ in the `+` and in separators. Anything else becomes
-    its user part in lower case.
+    its user part in lower case. SIP may escape `+`, `*`, `#` and digits.
     """
-    user = party.strip().lower()
+    user = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), party.strip().lower())
     for scheme in ("sips:", "sip:", "tel:"):
         user = user.removeprefix(scheme)
     user = user.partition("@")[0].partition(";")[0]
@@ -149,6 +150,7 @@ def canonical_party(party: str) -> str:
     return digits if digits.isascii() and digits.isdigit() else user
 
 
+_ESCAPE = re.compile("%(2[3ab]|3[0-9])")
 _SEPARATORS = str.maketrans("", "", " -.()/\u00a0")
 
 

@@ -164,6 +164,7 @@ def test_each_fault_is_reported_with_its_place(plan_file: Path, written: str, in
     [
         ('{"…!": sorry}', "next.speech.…!: '…!' never matches: it has no letter and no digit"),
         ('{"ــ": sorry}', "'ــ' never matches: it has no letter and no digit"),
+        ('{"{caller_name}": sorry}', "'{caller_name}' is compared as written: a phrase has no placeholders"),
         ("{Sales: main, sales: sorry}", "speech.sales: 'sales' never matches: 'Sales' comes first and is the same"),
         ('{"१": main, "1": sorry}', "'1' never matches: '१' comes first and is the same phrase; remove one"),
         ("{order: main, new order: sorry}", "'order' comes first and is part of it; move the longer phrase up"),

@@ -75,6 +75,8 @@ def check(file: Path) -> tuple[int, list[str]]:
         ("anonymous\u200b", "anonymous", "anon"),
         ("%2B14155551234", "+14155551234", "1415"),
         ("%2B1415*", "%2B14155551234", "+1416"),
+        ("%2B1%20415%20555%201234", "+14155551234", "1415"),
+        ('"Sales" <sip:%2B14155551234@carrier.example>', "+14155551234", "1415"),
         ("sip:\u202a+1 415 555 1234\u202c@carrier.example", "+14155551234", "1415"),
     ],
 )
@@ -134,6 +136,8 @@ def json_text(text: str) -> str:
         ("_1415\u0425\u0425", "U+0425 CYRILLIC CAPITAL LETTER HA"),
         ("_+32 (0)470XXXXXX", "a zero in brackets"),
         ("+1415\u2042", "U+2042 ASTERISM"),
+        ("{SALES}", "U+007B LEFT CURLY BRACKET"),
+        ("<jane", "U+003C LESS-THAN SIGN"),
     ],
 )
 def test_a_pattern_that_matches_no_number_is_reported(plan_file: Path, pattern: str, found: str) -> None:
@@ -145,6 +149,9 @@ def test_a_pattern_that_matches_no_number_is_reported(plan_file: Path, pattern: 
     ("member", "pasted", "sent"),
     [
         ("callerId", "\u202a+1 (415) 555-0177\u202c", "+14155550177"),
+        ("callerId", "\u202a%2B1\u2011415\u202c", "+1415"),
+        ("callerId", "*31%23%2B1 415", "*31#+1415"),
+        ("callerId", "{SALES|%2B1\u2011415}", "{SALES|+1415}"),
         ("callerId", "{SALES|+1\u2011415}", "{SALES|+1415}"),
         ("callerId", "\u200b+{digits} ", "+{digits}"),
         ("callerId", "anonymous\ufeff", "anonymous"),

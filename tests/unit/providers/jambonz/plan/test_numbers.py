@@ -7,7 +7,8 @@ import unicodedata
 
 import pytest
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
-from callhooks.providers.jambonz.plan.numbers import INVISIBLE, plain_characters, read_pasted, visible
+from callhooks.providers.jambonz.plan.numbers import INVISIBLE, plain_characters, visible
+from callhooks.providers.jambonz.plan.parties import read_pasted
 from callhooks.providers.jambonz.plan.plan import Flow, Links, Plan, Turn, Variable, Verbs
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -40,6 +41,8 @@ HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"
         ("tel:+1-415-555-1234", "+14155551234"),
         ("sip:+1 (415) 555-1234@carrier.example", "sip:+14155551234@carrier.example"),
         ("*31#0470 55 50 10", "*31#0470555010"),
+        ("*31%23%2B32 470 55 50 10", "*31#+32470555010"),
+        ("%2B1%20(415)%20555-1234", "+14155551234"),
         ("(0)470 55 50 10", "0470555010"),
         ("[1234]", "1234"),
     ],
@@ -81,6 +84,8 @@ def test_a_trunk_zero_in_brackets_is_left_out_where_it_is_not_dialled(
         (" anonymous\u200b ", "anonymous"),
         ("jane.doe@sip.example.com", "jane.doe@sip.example.com"),
         ("10.01@pbx.example.com", "10.01@pbx.example.com"),
+        ("sip:21%23@pbx.example.com", "sip:21%23@pbx.example.com"),
+        ("x%40evil.example", "x%40evil.example"),
         ("1-800-FLOWERS", "1-800-FLOWERS"),
         ("+1415555O100", "+1415555O100"),
         ("", ""),
@@ -127,6 +132,7 @@ def test_every_digit_space_and_hyphen_of_unicode_has_a_plain_form() -> None:
     ("configured", "dialled"),
     [
         ("\u202a+1 415 555 0177\u202c", "+14155550177"),
+        ("\u202a%2B14155550177\u202c", "+14155550177"),
         ("+32 (0)470 55 50 10", "+32470555010"),
         ("\u0660\u0664\u0667\u0660", "0470"),
         (470555010, "470555010"),

@@ -90,6 +90,8 @@ class TestACallersInput:
             ("21#", "21%23"),
             ("jane", "jane"),
             ("jane doe", "jane%20doe"),
+            ("\u202a+1 415\u2011555 0150\u202c", "+14155550150"),
+            ("%2B1%20415%20555%200150", "+14155550150"),
             ("sip:+14155550123@carrier.example;user=phone", "+14155550123"),
             ("sip:%2B14155550123@carrier.example", "+14155550123"),
             ("+14155550123;verstat=No-TN-Validation", "+14155550123"),

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import FACT_PREFIXES
 from callhooks.providers.jambonz.plan.loader import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
-from callhooks.providers.jambonz.plan.numbers import plain_characters, read_pasted, visible
+from callhooks.providers.jambonz.plan.numbers import plain_characters, visible
+from callhooks.providers.jambonz.plan.parties import read_pasted
 from callhooks.providers.jambonz.plan.patterns import ADDRESSES, TEXT_CONDITIONS, parse_pattern
 from callhooks.providers.jambonz.plan.placeholders import placeholders_in
 from callhooks.providers.jambonz.plan.plan import HOOK, Flow, Links, Plan, Turn, Variable, Verb

@@ -405,6 +405,8 @@ class _HookReader:
             target, leads = self._target(value, (*place, text))
             flows += leads
             phrase = parse_phrase(text)
+            if any(placeholders_in(text)):
+                self._report((*place, text), f"{text!r} is compared as written: a phrase has no placeholders")
             if not phrase.words:
                 self._report((*place, text), f"{text!r} never matches: it has no letter and no digit")
                 continue

@@ -4,9 +4,10 @@ that cannot be dialled."""
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
+from callhooks.providers.jambonz.plan.numbers import PHONE_DIGITS, plain_characters
+from callhooks.providers.jambonz.plan.parties import dialled_number
 from callhooks.providers.jambonz.plan.placeholders import TextContext, context_of, is_required, placeholders_in
 from callhooks.providers.jambonz.plan.plan import Choose, Continue, Flow, Go, Next, Plan, Repeat, Target
 
@@ -15,8 +16,6 @@ from callhooks_tools.providers.jambonz.plan.flows import texts_in
 
 SILENCE = "timeout"
 GATHER = "gather.actionHook"
-PHONE_DIGITS = range(7, 16)
-"""E.164 allows 15 digits; a number with fewer than 7 is an extension or a short code."""
 MIN_UNQUOTED_DIGITS = 10
 """A shorter value of the type number is usually a duration or an amount."""
 
@@ -25,11 +24,7 @@ _DIALS = ("name", "number")
 
 _SCHEME = re.compile(r"\s*(tel|callto|sips?):(//)?", re.IGNORECASE)
 _AFTER_A_NUMBER = re.compile(r"[@;].*|\s*(ext\.?|x|#)\s*[0-9]+\s*$", re.IGNORECASE | re.DOTALL)
-_SEPARATORS = re.compile(r"[\s\-.()/\u00ad\u2010-\u2015\u200b-\u200f\u202a-\u202e\u2060-\u2069\u2212]+")
-_NUMBER = re.compile(r"\+?([0-9]+)", re.ASCII)
 _NUMBER_IN_A_TEXT = re.compile(r"(?<![0-9A-Za-z])(?:\+|00)[1-9](?:[\s\-.()/]*[0-9]){6,14}(?![0-9])", re.ASCII)
-_NO_NUMBER = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\..*)?|([0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
-"""Dates and IP addresses."""
 
 
 def notes_on(plan: Plan) -> Iterator[str]:
@@ -105,17 +100,13 @@ def is_phone_number(value: object) -> bool:
         return False
     if isinstance(value, int):
         return MIN_UNQUOTED_DIGITS <= len(str(value)) <= PHONE_DIGITS[-1]
-    text = unicodedata.normalize("NFKC", value)
-    text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+    text = plain_characters(value)
     return _NUMBER_IN_A_TEXT.search(text) is not None or any(map(_is_number, re.split(r"[,|\n]|;(?!\w+=)", text)))
 
 
 def _is_number(text: str) -> bool:
-    user = _AFTER_A_NUMBER.sub("", _SCHEME.sub("", text, count=1))
-    if _NO_NUMBER.fullmatch(user.strip()):
-        return False
-    found = _NUMBER.fullmatch(_SEPARATORS.sub("", user))
-    return found is not None and len(found[1]) in PHONE_DIGITS
+    number = dialled_number(_AFTER_A_NUMBER.sub("", _SCHEME.sub("", text, count=1)))
+    return number is not None and len(number.removeprefix("+")) in PHONE_DIGITS
 
 
 def _reached(plan: Plan) -> set[str]:

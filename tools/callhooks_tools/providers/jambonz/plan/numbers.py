@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from callhooks.providers.jambonz.plan.numbers import (
     INVISIBLE,
-    MIN_PHONE_DIGITS,
+    PHONE_DIGITS,
     SEPARATORS,
     ZERO_IS_DIALLED,
     plain_characters,
-    read_pasted,
     visible,
 )
+from callhooks.providers.jambonz.plan.parties import party_user, read_pasted
 from callhooks.providers.jambonz.plan.placeholders import HEADERS, OWN_DATA, PARTIES, placeholders_in
 from callhooks.providers.jambonz.plan.plan import HOOK, Plan, Verb
 from pydantic import JsonValue
@@ -37,6 +37,7 @@ _NUMBER_CHARACTERS = re.compile(f"[{_CHARACTERS_OF_NUMBERS}]*", re.ASCII)
 _NOT_IN_A_NUMBER = re.compile(f"[^{_CHARACTERS_OF_NUMBERS}]", re.ASCII)
 _USER = re.compile(r"(?:(?:sips?|tel|callto):(?://)?)?\s*([^@;]*)", re.ASCII | re.IGNORECASE)
 _ZERO_AFTER_A_COUNTRY_CODE = re.compile(r"\(?\+\s*\(?([0-9]{1,3})\)?[\s\-./]+0(?=[0-9\s\-./()]*[0-9])", re.ASCII)
+_NOT_IN_A_USER = frozenset('<>{}"|\\^`')
 _DIAL_CLASS = re.compile(r"(\[[^\]]*\])")
 
 
@@ -48,7 +49,7 @@ def plain_pattern(pattern: str) -> str:
         parts = enumerate(_DIAL_CLASS.split(written))
         return "".join(part if number % 2 else re.sub(r"[\s()/-]", "", part) for number, part in parts)
     if written == "*" or not written.endswith("*"):
-        return written if written == "*" else read_pasted(pattern).text
+        return written if written == "*" else read_pasted(party_user(pattern)).text
     return f"{read_pasted(visible(pattern)[:-1]).text}*"
 
 
@@ -56,10 +57,11 @@ def pattern_fault(pattern: str) -> str:
     """Return what is wrong with the characters of a pattern of a party; empty if nothing is."""
     written = plain_characters(pattern).strip()
     if written.startswith("_"):
-        if odd := [char for char in written if not char.isascii()]:
-            return _contains(odd)
+        if odd := _contains(char for char in written if not char.isascii()):
+            return odd
         return TRUNK_ZERO if read_pasted(re.sub("[XZN]", "1", written[1:])).lost_zero else ""
-    return number_fault(visible(pattern)[:-1] if written.endswith("*") else pattern)
+    user = visible(pattern)[:-1] if written.endswith("*") else party_user(pattern)
+    return number_fault(user) or _contains(char for char in user if char in _NOT_IN_A_USER)
 
 
 def number_fault(text: str) -> str:
@@ -72,12 +74,11 @@ def number_fault(text: str) -> str:
     letters = [char for char in user if char.isalpha()]
     is_name = any(char.isascii() for char in letters) or len(letters) >= digits
     if user.startswith("+") or not is_name:
-        if odd := _NOT_IN_A_NUMBER.findall(user):
-            return _contains(odd)
+        if odd := _contains(_NOT_IN_A_NUMBER.findall(user)):
+            return odd
         if user.startswith("+"):
             return "is not a number: a + stands only at the beginning, before digits"
-    odd = _odd_characters(visible(text))
-    return _contains(odd) if odd else ""
+    return _contains(_odd_characters(visible(text)))
 
 
 class NumberReader:
@@ -104,8 +105,8 @@ class NumberReader:
         parts = _PLACEHOLDER.split(text)
         written = "".join(parts[::2])
         is_number = _NUMBER_CHARACTERS.fullmatch(plain_characters(written)) is not None
-        if odd := [] if is_number else _odd_characters(visible(written)):
-            self._report(place, _contains(odd))
+        if odd := "" if is_number else _contains(_odd_characters(visible(written))):
+            self._report(place, odd)
         if read_pasted(_PLACEHOLDER.sub("1", text)).lost_zero:
             self._report(place, TRUNK_ZERO)
         for position, part in enumerate(parts):
@@ -119,8 +120,8 @@ class NumberReader:
 
     def _name(self, text: str, place: PlanPath) -> str:
         plain = plain_characters(text).strip()
-        if odd := _odd_characters(plain):
-            self._report(place, _contains(odd))
+        if odd := _contains(_odd_characters(plain)):
+            self._report(place, odd)
         return plain
 
     def _placeholder(self, written: str, place: PlanPath) -> str:
@@ -173,7 +174,10 @@ def _odd_characters(text: str) -> list[str]:
 
 
 def _contains(characters: Iterable[str]) -> str:
+    """Return the report of characters that must not be there; empty without any."""
     named = [f"U+{ord(char):04X} {_name_of(char)}" for char in dict.fromkeys(characters)]
+    if not named:
+        return ""
     more = ", ..." if len(named) > MAX_SHOWN_CHARACTERS else ""
     return f"contains {', '.join(named[:MAX_SHOWN_CHARACTERS])}{more}, which is not allowed in a number or SIP user"
 
@@ -230,4 +234,4 @@ def _dialled_by(verb: Verb) -> Iterator[tuple[int, str]]:
 def _is_national(number: str) -> bool:
     if not (number.isascii() and number.isdigit()) or number.startswith("00"):
         return False
-    return len(number) >= MIN_PHONE_DIGITS and (number.startswith("0") or len(number) <= MAX_NATIONAL_DIGITS)
+    return len(number) >= PHONE_DIGITS[0] and (number.startswith("0") or len(number) <= MAX_NATIONAL_DIGITS)

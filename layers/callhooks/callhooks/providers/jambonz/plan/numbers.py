@@ -1,22 +1,16 @@
-"""Numbers as people paste them into a plan or into jambonz's portal: `+32 (0)470 55-50`, with invisible characters.
-
-It imports nothing besides `re`, because functions read the values of variables with it while a caller waits.
-"""
+"""Characters of phone numbers: variants in other scripts, invisible characters, and trunk zeros in brackets."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-MAX_LENGTH = 200
 MAX_COUNTRY_CODE = 3
-MIN_PHONE_DIGITS = 7
-"""A shorter number is an extension or a short code."""
+PHONE_DIGITS = range(7, 16)
+"""E.164 allows 15 digits; a number with fewer than 7 is an extension or a short code."""
 ZERO_IS_DIALLED = frozenset({"39", "378", "225", "229", "241", "242"})
 """Country codes after which a zero is part of the number: Italy, San Marino, Ivory Coast, Benin, Gabon, Congo."""
 
 SEPARATORS = str.maketrans("", "", " \t\r\n-.()/[]")
-_KEYS = str.maketrans("", "", "*#")
 INVISIBLE = dict.fromkeys(
     (0xAD, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070))
 )
@@ -35,43 +29,8 @@ _ALIKE = {
 }
 """Characters that people type, or that programs substitute, for a character of a number."""
 
-# Compiled when they are first used: most numbers are plain, and compiling them takes longer than the other imports.
-_URI = r"(?is)(?P<scheme>(?:(?:sips?|tel|callto):(?://)?)?)\s*(?P<user>[^@;]*)(?P<rest>.*)"
+# Compiled when it is first used: most numbers are plain.
 _TRUNK_ZERO = r"(?as)(?<=[0-9])([^0-9]*)[(\[]\s*0([0-9\s]*)[)\]](?=.*[0-9]|\s*\Z)"
-
-
-class PastedNumber(NamedTuple):
-    """A number as pasted, and `text`, as it is dialled or compared.
-
-    A number has only digits, `*`, `#` and a leading `+`; in a SIP URI, that is its user. If the text is not a number,
-    but a name or an address, `text` lacks only the invisible characters. `lost_zero`: a trunk zero in brackets was left
-    out.
-    """
-
-    text: str
-    is_number: bool
-    lost_zero: bool = False
-
-
-def read_pasted(text: str) -> PastedNumber:
-    """Return the number in a text without the characters that only separate, decorate or hide."""
-    if _is_number(text):
-        return PastedNumber(text, is_number=True)
-    uri = re.fullmatch(_URI, plain_characters(text).strip()) if len(text) <= MAX_LENGTH else None
-    if uri is not None:
-        without_zero = without_trunk_zero(uri["user"])
-        number = without_zero.translate(SEPARATORS)
-        # A short user of an address, such as 10.01@pbx.example.com, may really have these characters.
-        is_user = uri["rest"].startswith("@") and not number.startswith("+") and len(number) < MIN_PHONE_DIGITS
-        if _is_number(number) and not is_user:
-            scheme = uri["scheme"] if uri["rest"] or uri["scheme"].lower().startswith("sip") else ""
-            return PastedNumber(f"{scheme}{number}{uri['rest']}", is_number=True, lost_zero=without_zero != uri["user"])
-    return PastedNumber(visible(text), is_number=False)
-
-
-def _is_number(text: str) -> bool:
-    digits = text.removeprefix("+").translate(_KEYS)
-    return digits.isascii() and digits.isdigit()
 
 
 def plain_characters(text: str) -> str:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import HEADER_PREFIX
-from callhooks.providers.jambonz.plan.parties import decoded_party
 
 MAX_DIALLED = 64
 
@@ -120,7 +119,7 @@ def parse_pattern(pattern: str) -> PartyPattern:
     if pattern.startswith("_"):
         return PartyPattern(pattern, pattern=_dial_pattern(pattern[1:].removeprefix("+")))
     text = pattern.removesuffix("*")
-    return PartyPattern(canonical_party(decoded_party(text)), prefix=text != pattern)
+    return PartyPattern(canonical_party(text), prefix=text != pattern)
 
 
 class TextCondition(NamedTuple):

@@ -209,8 +209,11 @@ def _dialled(value: str, place: TextContext) -> str | None:
     if place is TextContext.KEYS:
         return value.strip() if _KEYS.fullmatch(value.strip()) else number
     user = party_user(value)
+    is_plain = _USER.fullmatch(user) is not None and len(user) <= MAX_PARTY
     if place is TextContext.USER:
-        return user if _USER.fullmatch(user) and len(user) <= MAX_PARTY else number
+        return user if is_plain else number
+    if number is not None and not is_plain:
+        user = number
     if _CONTROL.search(user):
         return None
     ends = [0, *(end for found in _ESCAPE.finditer(user) for end in found.span()), len(user)]

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from callhooks.events.call_event import canonical_party, direction_of
 from callhooks.providers.jambonz.plan.call_signature import call_signature
-from callhooks.providers.jambonz.plan.numbers import read_pasted
 from callhooks.providers.jambonz.plan.opening_hours import Calendar
 from callhooks.providers.jambonz.plan.outcomes import VerbOutcome
+from callhooks.providers.jambonz.plan.parties import read_pasted
 from callhooks.providers.jambonz.plan.patterns import PartyPattern, Phrase, TextCondition
 from callhooks.providers.jambonz.plan.placeholders import (
     HEADERS,
