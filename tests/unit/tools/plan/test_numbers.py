@@ -102,14 +102,13 @@ def test_a_route_matches_a_number_however_it_is_written(
         ("+14155551234,,5", "U+002C COMMA"),
         ("+1415\x07555", "U+0007 (Cc)"),
         ("+1415\ufffd555", "U+FFFD REPLACEMENT CHARACTER"),
-        ("jane\u2764doe", "U+2764 BLACK HEART"),
+        ("jane\u2764doe", "U+2764 HEAVY BLACK HEART"),
         ("++14155551234", "is not a number"),
     ],
 )
 def test_any_other_character_in_a_number_is_reported_with_line_and_code_point(
     plan_file: Path, number: str, found: str
 ) -> None:
-    shown = found.replace("U+2764 BLACK HEART", "U+2764 HEAVY BLACK HEART")
     plans = [
         with_route(plan_file.with_name("1"), to=["+49301234567", number]),
         with_route(plan_file.with_name("2"), **{"from": f"{number}*"}),
@@ -123,7 +122,7 @@ def test_any_other_character_in_a_number_is_reported_with_line_and_code_point(
         line = next(
             place for place, text in enumerate(file.read_text("utf-8").splitlines(), 1) if json_text(number) in text
         )
-        assert [problem.line for problem in problems if shown in problem.message] == [line], file.name
+        assert [problem.line for problem in problems if found in problem.message] == [line], file.name
 
 
 def json_text(text: str) -> str:

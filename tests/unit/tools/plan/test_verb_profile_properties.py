@@ -25,6 +25,9 @@ NEWER_THAN_THE_MODELS = {"mistralOptions", "noResponseMaxPrompts", "noiseIsolati
 
 VENDORS = ("openai", "microsoft", "google", "elevenlabs", "deepgram", "voiceagent", "ultravox")
 SCALARS = st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2)
+ANY_JSON = st.recursive(
+    st.none() | SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner), max_leaves=5
+)
 # Values for members where the schemas are looser than the check.
 SOUND: dict[str, st.SearchStrategy[Any]] = {
     "say": st.just({"text": "Hello"}),
@@ -235,10 +238,7 @@ def test_an_unknown_member_is_rejected_at_any_depth_in_0_9(data: st.DataObject, 
 @given(verb=verbs(Profile.OSS) | verbs(Profile.V11), profile=st.sampled_from(Profile), data=st.data())
 def test_the_check_never_raises_or_changes_the_verb(verb: Verb, profile: Profile, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(list(places(verb))))
-    any_json = st.recursive(
-        st.none() | SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner), max_leaves=5
-    )
-    at(verb, place[:-1])[place[-1]] = data.draw(any_json)
+    at(verb, place[:-1])[place[-1]] = data.draw(ANY_JSON)
     before = copy.deepcopy(verb)
     locations = [fault.location for fault in check_verb(verb, profile)]
     assert len(locations) == len(set(locations))

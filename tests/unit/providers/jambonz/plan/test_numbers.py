@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import unicodedata
 
 import pytest
@@ -13,12 +13,11 @@ from callhooks.providers.jambonz.plan.plan import Flow, Links, Plan, Turn, Varia
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.properties import examples
 from tests.support import NOW
 
-CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
-ZEROS = [char for char in CHARACTERS if char.isdecimal() and int(char) == 0]
-SPACES = [char for char in CHARACTERS if unicodedata.category(char) == "Zs"]
+CHARACTERS = "".join(map(chr, range(0x20000)))
+ZEROS = [digit for digit in re.findall(r"\d", CHARACTERS) if int(digit) == 0]
+SPACES = [space for space in re.findall(r"\s", CHARACTERS) if unicodedata.category(space) == "Zs"]
 BIDI_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 DECORATION = st.sampled_from([*SPACES, *BIDI_MARKS, "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", *"-./"])
 HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"
@@ -103,7 +102,6 @@ def test_what_is_no_number_keeps_its_visible_characters(pasted: str, text: str) 
     plus=st.sampled_from(["", "+", "\uff0b", "\ufe62"]),
     decoration=st.lists(DECORATION | st.sampled_from(HYPHENS), min_size=17, max_size=17),
 )
-@examples(200)
 def test_a_number_is_the_same_in_every_script_and_decoration(
     digits: str, zero: str, plus: str, decoration: list[str]
 ) -> None:
@@ -114,7 +112,6 @@ def test_a_number_is_the_same_in_every_script_and_decoration(
 
 @given(st.text(st.characters() | DECORATION | st.sampled_from("+0123456789()[]@;*#"), max_size=60))
 @example("(" * 100 + "0" * 99)
-@examples(300)
 def test_reading_twice_changes_nothing_and_never_adds_a_digit(text: str) -> None:
     once = read_pasted(text)
     assert read_pasted(once.text).text == once.text
