@@ -295,7 +295,7 @@ class TestPlaceholders:
             ("{verb: gather, input: [digits], next: {timeout: {repeat: 1, say: '{x}', then: end}}}",
              "unknown placeholder {x}"),
             ("{verb: dial, target: [{type: phone, number: '{digits}x'}]}",
-             "target[0].number: '{digits}x' is never a number"),
+             "target[0].number: '{digits}x' can never be a number"),
             ("{verb: dial, callerId: '{MUSIC}', target: [{type: phone, number: '+14155550100'}]}",
              "callerId: must be a number, but {MUSIC} can be 'https://media.example.com/a.mp3'"),
             ("{verb: dial, target: [{type: phone, number: '{NOBODY}', colour: red}]}", "colour: unknown member"),

@@ -123,7 +123,8 @@ def test_a_check_of_the_example_plan_notes_its_numbers_and_hosts() -> None:
 
 
 DIAL = "{verb: dial, target: [{type: %s}], next: %s}"
-NOT_RUNG = "jambonz does not ring this target, and if there is no other,"
+NOT_RUNG = "jambonz does not ring this target, and without another target"
+OTHERWISE = "the target of otherwise"
 NEXT_VERB = "the next verb follows; write otherwise in next to choose a flow"
 
 
@@ -131,18 +132,18 @@ NEXT_VERB = "the next verb follows; write otherwise in next to choose a flow"
     ("verb", "notes"),
     [
         (DIAL % ("phone, number: '{digits}'", "{otherwise: sorry}"),
-         [f"target.0.number: {{digits}} may be no number: then {NOT_RUNG} the target of otherwise (sorry) follows"]),
+         [f"target.0.number: {{digits}} might not be a number: then {NOT_RUNG} {OTHERWISE} (sorry) follows"]),
         (DIAL % ("phone, number: '+1{digits}'", "{otherwise: {repeat: 2, then: sorry}}"),
-         [f"target.0.number: {{digits}} may be no number: then {NOT_RUNG} the target of otherwise (sorry) follows"]),
+         [f"target.0.number: {{digits}} might not be a number: then {NOT_RUNG} {OTHERWISE} (sorry) follows"]),
         (DIAL % ("user, name: '{to}@a.example'", "{busy: sorry}"),
-         [f"target.0.name: {{to}} may be no number or SIP user: then {NOT_RUNG} {NEXT_VERB}"]),
+         [f"target.0.name: {{to}} might not be a number or SIP user: then {NOT_RUNG} {NEXT_VERB}"]),
         ("{verb: dial, callerId: '{from}', target: [{type: phone, number: '+14155550100', overrideTo: '{to}'}]}",
-         ["callerId: {from} may be no number: then callerId is left out",
-          "target.0.overrideTo: {to} may be no number or SIP user: then overrideTo is left out"]),
+         ["callerId: {from} might not be a number: then callerId is left out",
+          "target.0.overrideTo: {to} might not be a number or SIP user: then overrideTo is left out"]),
         ("{verb: message, to: '{from}', from: '{SENDER}', text: '{digits}', next: {otherwise: end}}",
-         ["to: {from} may be no number: then the target of otherwise follows"]),
+         [f"to: {{from}} might not be a number: then {OTHERWISE} follows"]),
         ("{verb: dtmf, dtmf: '{customerData.pin}'}",
-         [f"dtmf: {{customerData.pin}} may be no keys of a phone: then {NEXT_VERB}"]),
+         [f"dtmf: {{customerData.pin}} might not be phone keys: then {NEXT_VERB}"]),
         ("{verb: dial, callerId: '{from|+14155550100}', target: [{type: phone, number: '{SENDER}'}]}", []),
         ("{verb: dial, target: [{type: sip, sipUri: 'sip:{to}@pbx.example'}]}", []),
         ("{verb: tag, data: {number: '{digits}', to: '{from}'}}", []),

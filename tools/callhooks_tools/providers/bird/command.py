@@ -240,7 +240,7 @@ def _update(subscriptions: BirdSubscriptions, change: FilterChange, signing_key:
         except ControlFailed as error:
             fail(
                 shown(
-                    f"{error}. Both subscriptions now send events; callhooks stores an event that comes twice once. "
+                    f"{error}. Both subscriptions now send the same events; callhooks stores each event once. "
                     f"To remove the old one, run: callhooks bird remove {old_id}"
                 )
             )

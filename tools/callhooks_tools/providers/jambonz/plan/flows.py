@@ -263,7 +263,7 @@ class FlowReader:
 
     def _check_number(self, text: str, place: TextContext, location: PlanPath) -> None:
         if fill_in(text, place, AnyNumber()) is None:
-            self.report(location, f"{text!r} is never a number, so jambonz would never get it")
+            self.report(location, f"{text!r} can never be a number, so jambonz would never receive it")
         for one in placeholders_in(text) if place is TextContext.NUMBER else ():
             for value in _declared_values(self._variables.get(one.name)) if one.is_all else ():
                 if value != "" and dialled_number(str(value)) is None:

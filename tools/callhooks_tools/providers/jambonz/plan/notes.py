@@ -19,7 +19,7 @@ GATHER = "gather.actionHook"
 MIN_UNQUOTED_DIGITS = 10
 """A shorter value of the type number is usually a duration or an amount."""
 
-_KIND = {TextContext.NUMBER: "number", TextContext.USER: "number or SIP user", TextContext.KEYS: "keys of a phone"}
+_KIND = {TextContext.NUMBER: "a number", TextContext.USER: "a number or SIP user", TextContext.KEYS: "phone keys"}
 _DIALS = ("name", "number")
 
 _SCHEME = re.compile(r"\s*(tel|callto|sips?):(//)?", re.IGNORECASE)
@@ -73,7 +73,7 @@ def undialled_values(plan: Plan) -> Iterator[PlanProblem]:
                 facts = [one for one in placeholders_in(text) if one.name not in plan.variables and not one.default]
                 if kind is not None and facts:
                     then = _without_value(flow, index, key, within)
-                    yield PlanProblem(f"{{{facts[0].name}}} may be no {kind}: then {then}", place)
+                    yield PlanProblem(f"{{{facts[0].name}}} might not be {kind}: then {then}", place)
 
 
 def _without_value(flow: Flow, index: int, key: str, within: str) -> str:
@@ -84,7 +84,7 @@ def _without_value(flow: Flow, index: int, key: str, within: str) -> str:
     if following is not None and following.otherwise != Continue():
         after = f"the target of otherwise{_named(following.otherwise)} follows"
     if within == "target" and key in _DIALS:
-        return f"jambonz does not ring this target, and if there is no other, {after}"
+        return f"jambonz does not ring this target, and without another target {after}"
     return after if is_required(key, verb) else f"{key} is left out"
 
 
