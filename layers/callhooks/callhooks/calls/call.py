@@ -86,7 +86,8 @@ class CallSummary(BaseModel):
     answered_at: Moment | None = None
     ended_at: Moment | None = None
     ring_seconds: Seconds | None = Field(
-        None, description="From ringing, or from the start if ringing is unknown, to the answer or the end"
+        None,
+        description="From ringing or early media, or from the start if neither was reported, to the answer or the end",
     )
     talk_seconds: Seconds | None = Field(None, description="From the answer to the end, including time on hold")
     caller_name: str | None = None
