@@ -31,7 +31,9 @@ def normalise_quarantined(delivery: Quarantined) -> CallEvent | Ignored:
         raise BadRequest("An earlier version of callhooks stored this delivery without its path and signature.")
     header = delivery.parameters.get("JambonzSignatureHeader") or DEFAULT_SIGNATURE_HEADER
     request = _with_sender(delivery.request, delivery.received_at, header)
-    return _READERS[request.route.rpartition(" ")[2].removesuffix("{rest+}").rstrip("/")](replace(delivery, request=request))
+    return _READERS[request.route.rpartition(" ")[2].removesuffix("{rest+}").rstrip("/")](
+        replace(delivery, request=request)
+    )
 
 
 def _with_sender(request: Request, received_at: datetime, signature_header: str) -> Request:
