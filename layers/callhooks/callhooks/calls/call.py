@@ -19,7 +19,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from callhooks.events.call_event import CallEvent, Detail, Kind, utc_text
+from callhooks.events.call_event import OUTBOUND, CallEvent, Detail, Kind, utc_text
 
 FOLD_VERSION = 2
 """Increase this with every change to the fold, so that call items are written again."""
@@ -63,6 +63,20 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class Result(StrEnum):
+    """What came of a call for the people involved, in the same words for all providers.
+
+    The members are in order of precedence: a call has the first result that applies.
+    """
+
+    REACHED = "reached"
+    VOICEMAIL = "voicemail"
+    SELF_SERVICE = "self_service"
+    ABANDONED = "abandoned"
+    NOT_ANSWERED = "not_answered"
+    IN_PROGRESS = "in_progress"
+
+
 Moment = Annotated[
     datetime, PlainSerializer(utc_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -93,11 +107,15 @@ class CallSummary(BaseModel):
     caller_name: str | None = None
     cause: str | None = Field(None, description="Why the call ended, in the provider's words")
     parent_call_id: str | None = Field(None, description="The call that this call is a leg of")
-    bridged: bool | None = Field(
-        None, description="Whether the call was connected to another party by a dial or a queue; null if unknown"
+    result: Result = Field(
+        Result.IN_PROGRESS, description="Whether a person had the call, and what came of it otherwise"
     )
-    flow: str | None = Field(None, description="The last flow of the call plan that the call was in")
-    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and was not answered there")
+    flows: tuple[str, ...] = Field(
+        (), description="The flows of the call plan that the call went through, in order, without repeats in a row"
+    )
+    context: str | None = Field(None, description="VoIPstudio: the PBX object that the call started with")
+    queue: str | None = Field(None, description="The queue that the call was in")
+    trunk: str | None = None
 
 
 class Call(CallSummary):
@@ -112,12 +130,14 @@ class Call(CallSummary):
     sip_status: int | None = Field(None, description="Why the call ended: the SIP status")
     ended_by: str | None = Field(None, description="Who ended the call, in the provider's words")
     called_name: str | None = None
-    trunk: str | None = None
     cost: Decimal | None = Field(None, description="The price of the call, a decimal number")
     currency: str | None = None
     dtmf: tuple[str, ...] = Field((), description="Pressed keys in order; digits collected together are one entry")
     machine_detected: bool | None = Field(None, description="Whether a machine answered; null if unknown")
-    queue: str | None = None
+    bridged: bool | None = Field(
+        None, description="Whether the call was connected to another party by a dial or a queue; null if unknown"
+    )
+    missed_in_queue: bool = Field(False, description="Whether the call was in a queue and was not answered there")
     conversation_id: str = Field(
         description="Shared by all legs of a conversation: the parent's id, src_hash, or the call's own id"
     )
@@ -130,13 +150,21 @@ class Call(CallSummary):
     fold_version: int = FOLD_VERSION
 
 
-def position(event: CallEvent) -> tuple[bool, datetime, int, str]:
+def position(event: CallEvent) -> tuple[bool, datetime, int, int, str]:
     """Return the sort key of an event within its call: by time, then by the order in which kinds can occur.
 
-    Several events may have the same time, because some clocks have a resolution of one second. A bill sorts last,
-    because it may carry the time of the call's start.
+    Several events may have the same time, because some clocks have a resolution of one second: hooks of a call plan are
+    then sorted by the response that they belong to. A bill sorts last, because it may carry the time of the call's
+    start.
     """
-    return event.kind is Kind.BILLED, event.occurred_at, _RANK.get(event.kind, _AMID), event.dedupe_key
+    hop = event.details.get("hop")
+    return (
+        event.kind is Kind.BILLED,
+        event.occurred_at,
+        _RANK.get(event.kind, _AMID),
+        hop if isinstance(hop, int) else 0,
+        event.dedupe_key,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +176,8 @@ class FoldHints:
     `outcome_of_cause` maps parts of a cause, in lower case, to the outcome of a call that ended before it was answered.
     `currency` is the currency of `charge`. `queue_context` is the `context` of queue events, in lower case.
     `wrapup_opened` and `wrapup_closed` are statuses of a queue's wrap-up panel, in lower case.
-    `tag_separator` separates several tags in one text.
+    `tag_separator` separates several tags in one text. `ended_by_application` is the word for a call that its
+    application ended, not one of its parties.
     """
 
     repeats_answer_time: bool = False
@@ -159,6 +188,7 @@ class FoldHints:
     wrapup_opened: str | None = None
     wrapup_closed: tuple[str, ...] = ()
     tag_separator: str | None = None
+    ended_by_application: str | None = None
 
 
 HintsLookup: TypeAlias = Callable[[str], FoldHints]
@@ -240,7 +270,7 @@ _OUTCOME_OF_SIP_STATUS = {
 """Outcomes of `failed` calls by RFC 3261. 603 may also arrive as `busy`."""
 _DAY = timedelta(days=1)
 _MAX_SECONDS = 10**9
-_ENQUEUE_HOOK = "enqueue.actionHook"
+_WORD_OF_QUEUE_HOOK = {"enqueue.actionHook": "bridged", "dequeue.actionHook": "complete"}
 _NUMBER = re.compile(r"\+?[0-9]+", re.ASCII)
 _SIP_DISPLAY_NAME = re.compile(r'\A\s*"([^"]*)"\s*(?:<[^>]*>)?\s*\Z')
 _CUSTOMER_DATA = "customer_data."
@@ -275,13 +305,15 @@ class _Fold:
         ringing_at = self._ringing_at(answered_at or ended_at)
         is_answered = outcome is Outcome.ANSWERED
         ring_end = answered_at or (None if is_answered else ended_at)
+        ended_by = _text(end, "call_termination_by") or _text(end, "hangup_source")
+        direction = self._first_known(lambda event: event.direction)
         charge = self._bills[-1].details.get("charge") if self._bills else None
         return Call(
             provider=self._events[0].provider,
             call_id=call_id,
             status=status,
             outcome=outcome,
-            direction=self._first_known(lambda event: event.direction),
+            direction=direction,
             from_=self._first_known(lambda event: event.from_),
             to=self._first_known(lambda event: event.to),
             caller_name=self._name("caller_name"),
@@ -300,7 +332,7 @@ class _Fold:
             cause=self._cause(end, outcome),
             cause_code=_integer(end, "cause_code"),
             sip_status=_integer(end, "sip_status"),
-            ended_by=_text(end, "call_termination_by") or _text(end, "hangup_source"),
+            ended_by=ended_by,
             cost=charge if isinstance(charge, Decimal) else Decimal(charge) if type(charge) is int else None,
             currency=self._hints.currency if isinstance(charge, Decimal | int) else None,
             dtmf=self._dtmf(),
@@ -308,8 +340,10 @@ class _Fold:
             queue=self._queue(),
             missed_in_queue=self._missed_in_queue(),
             parent_call_id=self._first_text("parent_call_sid") or self._first_text("parent_call_id"),
+            result=self._result(outcome, direction, ended_by),
+            flows=self._flows(),
+            context=self._first_text("context"),
             bridged=self._bridged(),
-            flow=next((flow for event in reversed(self._events) if (flow := _text(event, "flow"))), None),
             conversation_id=self._first_text("parent_call_sid")
             or self._first_text("src_hash")
             or self._first_text("parent_call_id")
@@ -358,6 +392,46 @@ class _Fold:
         if kind is Kind.FAILED or sip_status == 603:
             return status, _OUTCOME_OF_SIP_STATUS.get(sip_status or 0, outcome)
         return status, outcome
+
+    def _result(self, outcome: Outcome | None, direction: str | None, ended_by: str | None) -> Result:
+        # Only a missed call can go on after its end, and then it was answered: its result stays a final one.
+        if outcome is None and Kind.MISSED not in self._kinds:
+            return Result.IN_PROGRESS
+        is_answered = self._is_answered or outcome is Outcome.ANSWERED
+        marks = [mark for event in self._events if (mark := _text(event, "counts_as"))]
+        # What a flow counts as also holds for its dial, which may ring a mailbox.
+        is_connected = _any_connects(event for event in self._events if "counts_as" not in event.details)
+        is_machine = self._detections() == {True}
+        # Without a plan, the provider or another application connects the call. Whoever answers an outbound call is the
+        # person that it is for.
+        is_for_whoever_answers = not self._flows() or direction == OUTBOUND
+        is_with_a_party = is_connected or (is_answered and is_for_whoever_answers and is_connected is None)
+        if Result.REACHED in marks or (is_with_a_party and not is_machine):
+            return Result.REACHED
+        if Result.VOICEMAIL in marks or (is_with_a_party and is_machine):
+            return Result.VOICEMAIL
+        if Result.SELF_SERVICE in marks and (is_answered or Kind.EARLY_MEDIA in self._kinds):
+            return Result.SELF_SERVICE
+        if outcome is Outcome.CANCELLED:
+            return Result.ABANDONED
+        if marks and marks[-1] in (Result.ABANDONED, Result.NOT_ANSWERED):
+            return Result(marks[-1])
+        if not is_answered:
+            return Result.NOT_ANSWERED
+        if ended_by is None or ended_by != self._hints.ended_by_application:
+            return Result.ABANDONED
+        return Result.SELF_SERVICE if is_connected is None else Result.NOT_ANSWERED
+
+    def _flows(self) -> tuple[str, ...]:
+        flows: list[str] = []
+        for event in self._events:
+            own, entered = event.details.get("flow"), event.details.get("next_flows")
+            if isinstance(own, str) and own not in flows:
+                flows.append(own)
+            for flow in entered.split() if isinstance(entered, str) else ():
+                if flows[-1:] != [flow]:
+                    flows.append(flow)
+        return tuple(_short(flow, MAX_ENTRY) for flow in flows[:MAX_ENTRIES])
 
     def _outcome_of_hangup(self, end: CallEvent) -> Outcome:
         """Return the outcome of a call of which only the end is known."""
@@ -446,6 +520,10 @@ class _Fold:
         return tuple(islice((_short(key, MAX_ENTRY) for key in keys if key), MAX_ENTRIES))
 
     def _machine_detected(self) -> bool | None:
+        flags = self._detections()
+        return True in flags if flags else None
+
+    def _detections(self) -> set[bool]:
         flags: set[bool] = set()
         for event in self._events:
             flag = event.details.get("machine_detected")
@@ -454,7 +532,7 @@ class _Fold:
             for name in ("answered_by", "amd_result"):
                 word = (_text(event, name) or "").lower()
                 flags |= {True} if "machine" in word else {False} if "human" in word else set()
-        return True in flags if flags else None
+        return flags
 
     def _queue(self) -> str | None:
         # In a wrap-up event, the called party is the agent, not the queue.
@@ -466,12 +544,7 @@ class _Fold:
         return self._first_text("queue") or next((_short(name) for name in called if name), None)
 
     def _bridged(self) -> bool | None:
-        dialled = {_text(event, "dial_call_status") for event in self._events} - {None}
-        queued = {event.status for event in self._events if event.name == _ENQUEUE_HOOK}
-        left = {_text(event, "reason") for event in self._events if event.kind is Kind.QUEUE_LEFT}
-        if "completed" in dialled or "bridged" in queued or "dequeued" in left:
-            return True
-        return False if dialled or queued or left else None
+        return _any_connects(self._events)
 
     def _name(self, member: str) -> str | None:
         """Return a name without SIP header syntax; `None` if it is only a number."""
@@ -524,6 +597,28 @@ def _text(event: CallEvent | None, name: str) -> str | None:
 def _reason(end: CallEvent | None) -> str | None:
     """Return why a call ended, in the provider's words. In an event with media, the reason is about the media."""
     return None if end is None or "media" in end.details else _text(end, "reason")
+
+
+def _any_connects(events: Iterable[CallEvent]) -> bool | None:
+    """Return whether one of these events connected the call to somebody; `None` if none tried to."""
+    attempts = {_connects(event) for event in events} - {None}
+    return True in attempts if attempts else None
+
+
+def _connects(event: CallEvent) -> bool | None:
+    """Return whether a dial, a queue, a transfer or a conference connected the call; `None` if the event is of none."""
+    if dialled := _text(event, "dial_call_status"):
+        return dialled == "completed"
+    if event.name in _WORD_OF_QUEUE_HOOK:
+        return event.status == _WORD_OF_QUEUE_HOOK[event.name]
+    if event.kind is Kind.QUEUE_LEFT:
+        return _text(event, "reason") == "dequeued"
+    if (members := _integer(event, "members")) is not None:
+        return members > 1 or None
+    for name in ("transfer_status", "final_referred_call_status", "refer_status"):
+        if (sip_status := _integer(event, name)) is not None:
+            return sip_status // 100 == 2 if sip_status >= 200 else None
+    return None
 
 
 def _spans(

@@ -291,7 +291,7 @@ class TestAVerbThatDials:
         def press(flow: str, digits: str, **members: str) -> list[Any]:
             plan = plan_of(UNDIALLED.replace("FLOW", flow), tmp_path)
             facts = CallFacts({**FIRST, "digits": digits, "env_vars": {}, **members})
-            return list(plan.verbs_of(Turn(flow), facts, Links(PUBLIC_URL, "a"), NOW))
+            return list(plan.answer(Turn(flow), facts, Links(PUBLIC_URL, "a"), NOW).verbs)
 
         return press
 

@@ -431,7 +431,7 @@ class TestHooks:
         )
         plan = read_plan(json.dumps(prepared(plan_file, text)))
         links = Links("https://hooks.example.com", "a b", 4)
-        conference, gather, llm = plan.verbs_of(Turn("main"), CallFacts({}), links, NOW)
+        conference, gather, llm = plan.answer(Turn("main"), CallFacts({}), links, NOW).verbs
         assert conference["statusHook"] == (
             "https://hooks.example.com/webhooks/call/events?call=a+b&hook=conference.statusHook#rc=2&rp=all"
         )
@@ -446,7 +446,7 @@ class TestHooks:
             "    - {verb: lex, botId: a, botAlias: b, credentials: {}, region: us-east-1, eventHook: {intent: end}}"
         )
         plan = read_plan(json.dumps(prepared(plan_file, text)))
-        verbs = plan.verbs_of(Turn("main"), CallFacts({}), Links("https://hooks.example.com", "a b", key="s3cr3t"), NOW)
+        verbs = plan.answer(Turn("main"), CallFacts({}), Links("https://hooks.example.com", "a b", key="s3cr3t"), NOW).verbs
         urls = [str(verb[hook]) for verb in verbs for hook in ("actionHook", "toolHook", "eventHook") if hook in verb]
         signed = f"call=a+b&sig={call_signature('s3cr3t', 'a b')}"
         assert [signed in url for url in urls] == [False, True, True, True]

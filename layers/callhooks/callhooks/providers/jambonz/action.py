@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from callhooks.events.call_event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.providers.jambonz.events import EventHook, event_details
-from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook, call_details, hook_key
-from callhooks.providers.jambonz.new_call import verbs_response
+from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
+from callhooks.providers.jambonz.new_call import answer_details, verbs_response
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.outcomes import outcome_of
-from callhooks.providers.jambonz.plan.plan import HookPlace, Links, Plan, Turn
+from callhooks.providers.jambonz.plan.plan import HookPlace, Links, Plan, PlanAnswer
 from callhooks.providers.payload import json_object
 from callhooks.runtime.http import Request, Response
 
@@ -20,6 +20,7 @@ ACTION = "actionHook"
 MAX_HOPS = 1_000_000
 CONTINUE = verbs_response(())
 
+_ENDS = (Kind.COMPLETED, Kind.BUSY, Kind.NO_ANSWER, Kind.FAILED)
 _WORDS = (
     "reason",
     "dial_call_status",
@@ -50,7 +51,7 @@ class ActionHook:
     """Body of an action hook, and its step in the plan according to the hook's URL.
 
     `hook` is the verb and the name of the hook (`gather.actionHook`). `hop` counts the responses of the call, and
-    `repeated` the repetitions of the step.
+    `repeated` the repetitions of the step. `answer` is the response, once it is known.
     """
 
     call: EventHook
@@ -60,6 +61,7 @@ class ActionHook:
     hook: str
     hop: int
     repeated: int
+    answer: PlanAnswer = PlanAnswer(())
 
     @property
     def initial_call_sid(self) -> str | None:
@@ -94,7 +96,7 @@ def normalise(hook: ActionHook, request: Request, now: datetime) -> CallEvent:
     call = hook.call
     words = (hook.document.get(member) for member in _WORDS)
     details: dict[str, Detail | datetime | None] = {name: _scalar(hook.document.get(name)) for name in _DETAILS}
-    details |= {"flow": hook.flow, "step": hook.step}
+    details |= {"flow": hook.flow, "step": hook.step, "hop": hook.hop, **answer_details(hook.answer)}
     return CallEvent(
         provider=PROVIDER,
         call_id=call.call_sid,
@@ -150,21 +152,25 @@ class ActionWebhook(JambonzWebhook[ActionHook]):
         """Parse the hook."""
         return parse_action_hook(request)
 
-    def normalise(self, message: ActionHook, request: Request, now: datetime) -> CallEvent:
-        """Return the event of the hook."""
-        return normalise(message, request, now)
-
-    def answer(self, message: ActionHook, request: Request, now: datetime) -> Response:
-        """Return the next verbs."""
+    def decide(self, message: ActionHook, request: Request, now: datetime) -> ActionHook:
+        """Return the hook with the next verbs."""
         call_sid = message.initial_call_sid
         facts = CallFacts(
             message.document, (lambda: self._load_initial_webhook(call_sid)) if call_sid else (lambda: None)
         )
         place = HookPlace(message.flow, message.step, message.hook, message.repeated)
-        turn = self._plan.turn_after(place, outcome_of(message.hook, message.document), facts, now)
-        if not isinstance(turn, Turn):
-            return verbs_response(turn)
+        outcome = outcome_of(message.hook, message.document)
         links = Links(
             request.base_url(self._public_url), message.call.call_sid or "", message.hop, request.sender.url_key
         )
-        return verbs_response(self._plan.verbs_of(turn, facts, links, now))
+        has_ended = KIND_OF_STATUS.get((message.call.call_status or "").lower()) in _ENDS
+        answer = self._plan.answer_after(place, outcome, facts, links, now, has_ended=has_ended)
+        return replace(message, answer=answer)
+
+    def normalise(self, message: ActionHook, request: Request, now: datetime) -> CallEvent:
+        """Return the event of the hook."""
+        return normalise(message, request, now)
+
+    def answer(self, message: ActionHook, _request: Request, _now: datetime) -> Response:
+        """Return the next verbs."""
+        return verbs_response(message.answer.verbs)

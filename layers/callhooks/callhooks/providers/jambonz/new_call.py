@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from aws_lambda_powertools.utilities.parser import ValidationError, parse
 
-from callhooks.events.call_event import CallEvent, Kind, cleaned, direction_of
+from callhooks.events.call_event import CallEvent, Details, Kind, cleaned, direction_of, known_details
 from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredentials, verify_or_accept_get
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
-from callhooks.providers.jambonz.plan.plan import Links, Plan, Turn, Verbs
+from callhooks.providers.jambonz.plan.plan import Links, Plan, PlanAnswer, Turn, Verbs
 from callhooks.providers.payload import json_object
 from callhooks.runtime.errors import BadRequest, Unauthorized
 from callhooks.runtime.http import Request, Response, Sender
@@ -83,7 +85,14 @@ def _with_plus(value: str) -> str:
     return f"+{value[1:]}" if value[:1] == " " and value[1:2].isdigit() else value
 
 
-class NewCallWebhook(JambonzWebhook[CallHook | None]):
+class NewCall(NamedTuple):
+    """A request for verbs at the call hook, and the response once it is known; a bare `GET` has no call."""
+
+    call: CallHook | None
+    answer: PlanAnswer = PlanAnswer(())
+
+
+class NewCallWebhook(JambonzWebhook[NewCall]):
     """Webhook that answers new calls, and declares the plan's variables to jambonz's portal.
 
     Args:
@@ -117,27 +126,31 @@ class NewCallWebhook(JambonzWebhook[CallHook | None]):
             raise Unauthorized("a GET that names a call, which nothing signs", challenge=CHALLENGE)
         return sender
 
-    def parse(self, request: Request) -> CallHook | None:
+    def parse(self, request: Request) -> NewCall:
         """Parse the call."""
-        return parse_call_hook(request)
+        return NewCall(parse_call_hook(request))
 
-    def is_new_call(self, message: CallHook | None) -> bool:
+    def is_new_call(self, message: NewCall) -> bool:
         """Return whether this is the first webhook of a call; a bare `GET` is one."""
-        return message is None or message.is_first_webhook
+        return message.call is None or message.call.is_first_webhook
 
-    def normalise(self, message: CallHook | None, request: Request, now: datetime) -> CallEvent:
-        """Return the event of a new call."""
-        return normalise(message, request, now)
-
-    def answer(self, message: CallHook | None, request: Request, now: datetime) -> Response:
-        """Return the verbs of the flow for the call."""
-        facts = facts_of(message)
-        links = Links(
-            request.base_url(self._public_url), message.call_sid if message else "", key=request.sender.url_key
-        )
+    def decide(self, message: NewCall, request: Request, now: datetime) -> NewCall:
+        """Return the call with the verbs of its flow."""
+        call = message.call
+        facts = facts_of(call)
+        links = Links(request.base_url(self._public_url), call.call_sid if call else "", key=request.sender.url_key)
         # A bare GET has no data about the call, not even the callee.
-        flow = self._plan.flow_for(facts, now) if message else self._plan.routes[-1].flow
-        return verbs_response(self._plan.verbs_of(Turn(flow), facts, links, now))
+        flow = self._plan.flow_for(facts, now) if call else self._plan.routes[-1].flow
+        return NewCall(call, self._plan.answer(Turn(flow), facts, links, now))
+
+    def normalise(self, message: NewCall, request: Request, now: datetime) -> CallEvent:
+        """Return the event of a new call."""
+        event = normalise(message.call, request, now)
+        return replace(event, details={**event.details, **answer_details(message.answer)})
+
+    def answer(self, message: NewCall, _request: Request, _now: datetime) -> Response:
+        """Return the verbs of the flow for the call."""
+        return verbs_response(message.answer.verbs)
 
     def too_large_response(self, _reason: str, _request: Request) -> None:
         """Return `None`: no call has such a large body, so it is rejected."""
@@ -148,6 +161,11 @@ def facts_of(call: CallHook | None) -> CallFacts:
     if call is None:
         return CallFacts({})
     return CallFacts({**call.model_dump(by_alias=True, exclude_none=True), "customerData": call.customer_data})
+
+
+def answer_details(answer: PlanAnswer) -> Details:
+    """Return the flows that a call enters with a response, and the result that it has with it, for an event."""
+    return known_details({"next_flows": " ".join(answer.flows), "counts_as": answer.counts_as})
 
 
 def verbs_response(verbs: Verbs) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
+from callhooks.calls.call import FoldHints
 from callhooks.events.call_event import CallEvent, Ignored
 from callhooks.providers.description import (
     TEST_NUMBER,
@@ -84,6 +85,7 @@ def describe() -> Provider:
         sign=_sign_now,
         samples=_samples,
         settings=_settings,
+        fold_hints=FoldHints(ended_by_application="jambonz"),
         without_credentials="new calls get the plan's fallback, and all other jambonz requests are rejected",
     )
 

@@ -147,7 +147,7 @@ def test_the_value_of_a_variable_is_read_as_pasted_if_it_is_dialled(configured: 
     }
     plan = Plan(routes=(), flows={"main": Flow(verbs)}, fallback=(), variables=variables)
     facts = CallFacts({"env_vars": {"SALES": configured, "TEXT": "1 (2)"}})
-    dial, say = plan.verbs_of(Turn("main"), facts, Links("", ""), NOW)
+    dial, say = plan.answer(Turn("main"), facts, Links("", ""), NOW).verbs
     assert dial["target"] == [{"type": "phone", "number": dialled}]
     assert say["text"] == "1 (2)"
 

@@ -235,6 +235,6 @@ def test_without_a_plan_every_call_gets_the_built_in_message(
     monkeypatch.syspath_prepend(tmp_path)
     plan = installed_plan()
     sys.modules.pop("callhooks_plan", None)
-    verbs = plan.verbs_of(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""), NOW)
+    verbs = plan.answer(Turn(plan.flow_for(call(), NOW)), call(), Links("", ""), NOW).verbs
     assert verbs == list(plan.fallback) == list(BUILTIN_VERBS)
     assert json.loads(log.getvalue())["level"] == "ERROR"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from aws_lambda_powertools import Logger
 
@@ -22,6 +22,7 @@ from callhooks.providers.jambonz.plan.patterns import (
 )
 from callhooks.providers.jambonz.plan.plan import (
     BUILTIN_VERBS,
+    NOT_ANSWERED,
     Choose,
     Continue,
     End,
@@ -54,6 +55,7 @@ class _PreparedStep(TypedDict):
 class _PreparedFlow(TypedDict):
     verbs: Verbs
     steps: dict[str, _PreparedStep]
+    counts_as: NotRequired[str]
 
 
 class PlanUnavailable(CallhooksError):
@@ -105,7 +107,7 @@ def installed_plan() -> Plan:
         logger.error("the call plan cannot be read: every call gets the built-in message", extra={"reason": str(error)})
         return Plan(
             routes=(Route("builtin"),),
-            flows={"builtin": Flow(BUILTIN_VERBS)},
+            flows={"builtin": Flow(BUILTIN_VERBS, counts_as=NOT_ANSWERED)},
             fallback=BUILTIN_VERBS,
             uses_builtin_plan=True,
         )
@@ -146,7 +148,7 @@ def _read_flow(flow: _PreparedFlow) -> Flow:
         )
         for step_id, step in flow["steps"].items()
     }
-    return Flow(flow["verbs"], steps)
+    return Flow(flow["verbs"], steps, flow.get("counts_as"))
 
 
 def _read_next(following: object) -> Next:

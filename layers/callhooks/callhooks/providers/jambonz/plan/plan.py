@@ -35,6 +35,25 @@ HOOK = "@hook"
 """The only member of an object that marks the position of a hook's URL in a prepared verb."""
 RETRY_FRAGMENT = "#rc=2&rp=all"
 
+VOICEMAIL, SELF_SERVICE, NOT_ANSWERED = "voicemail", "self_service", "not_answered"
+"""Results of calls, as in `callhooks.calls.call.Result`, which the functions that answer calls do not import."""
+_OUTCOMES_WITH_RESULT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    VOICEMAIL: {
+        "listen.actionHook": ("completed",),
+        "transcribe.transcriptionHook": ("speech",),
+        "gather.actionHook": ("speech",),
+        "dial.actionHook": ("completed",),
+    },
+    SELF_SERVICE: {"llm.actionHook": ("completed", "disconnected", "tool-error")},
+}
+"""A message was left if it was recorded, recognised, or taken by a mailbox that was dialled."""
+_WITH_A_PARTY = {
+    "dial.actionHook": "completed",
+    "enqueue.actionHook": "bridged",
+    "dequeue.actionHook": "complete",
+    "sip:refer.actionHook": "completed",
+}
+
 HANGUP: Verbs = ({"verb": "hangup"},)
 LEAVE: Verbs = ({"verb": "leave"},)
 _REDIRECT = "redirect."
@@ -157,10 +176,25 @@ class Step:
 
 
 class Flow(NamedTuple):
-    """Verbs with placeholders and hooks to fill in; `steps` are the verbs that report back, by id."""
+    """Verbs with placeholders and hooks to fill in; `steps` are the verbs that report back, by id.
+
+    `counts_as` is the result that a call has through this flow, `None` if the flow says nothing about it.
+    """
 
     verbs: Verbs
     steps: Mapping[str, Step] = MappingProxyType({})
+    counts_as: str | None = None
+
+    @property
+    def counts_when_entered(self) -> bool:
+        """Return whether the flow counts as soon as a call enters it, because none of its hooks reports the result."""
+        return not any(self.reports_on(step, hook) for step in self.steps.values() for hook in step.hooks)
+
+    def reports_on(self, step: Step, hook: str) -> tuple[str, ...]:
+        """Return the outcomes of a hook with which the flow has its result; none for any other hook."""
+        if hook == "gather.actionHook" and "speech" not in str(self.verbs[step.index].get("input")):
+            return ()
+        return _OUTCOMES_WITH_RESULT.get(self.counts_as or "", {}).get(hook, ())
 
 
 class Variable(NamedTuple):
@@ -227,6 +261,14 @@ class Links(NamedTuple):
         return {"call": self.call_sid, **signature}
 
 
+class PlanAnswer(NamedTuple):
+    """Response to a hook: the verbs, the flows that they are from, and the result that the call has with them."""
+
+    verbs: Verbs
+    flows: tuple[str, ...] = ()
+    counts_as: str | None = None
+
+
 class Answering(NamedTuple):
     """The flow that takes the calls to a number, and the parties that it may ring."""
 
@@ -260,17 +302,17 @@ class Plan(NamedTuple):
             return ()
         return self._turn(following.after(outcome), step, place, call, now)
 
-    def verbs_of(self, turn: Turn, call: CallFacts, links: Links, now: datetime) -> Verbs:
-        """Return the verbs of a turn, with placeholders and hooks filled in.
+    def answer(self, turn: Turn, call: CallFacts, links: Links, now: datetime) -> PlanAnswer:
+        """Return the verbs of a turn, with placeholders and hooks filled in, and the flows that the call enters.
 
         A verb that needs a number and has none is not sent. The target of its action hook's `otherwise` follows, as if
         it had failed; without one, the next verb does.
         """
         verbs: list[Verb] = []
-        seen: set[str] = set()
+        entered: list[str] = []
         after: Turn | Verbs = turn
-        while isinstance(after, Turn) and after.flow not in seen:
-            seen.add(after.flow)
+        while isinstance(after, Turn) and after.flow not in entered:
+            entered.append(after.flow)
             turn, after = after, ()
             for index, verb in self.filled_verbs(turn, call, links):
                 if verb is not None:
@@ -278,7 +320,33 @@ class Plan(NamedTuple):
                 elif after := self._after_no_number(turn.flow, index, call, now):
                     break
         # A turn that is left would lead in a circle.
-        return [*verbs, *(HANGUP if isinstance(after, Turn) else after)] or HANGUP
+        verbs += HANGUP if isinstance(after, Turn) else after
+        flows = [self.flows[name] for name in entered]
+        marks = [flow.counts_as for flow in flows if flow.counts_as and flow.counts_when_entered]
+        return PlanAnswer(verbs or HANGUP, tuple(entered), marks[-1] if marks else None)
+
+    def answer_after(
+        self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, links: Links, now: datetime, *, has_ended: bool
+    ) -> PlanAnswer:
+        """Return the response to a hook; without verbs, jambonz continues with those that it has.
+
+        A call that `has_ended` enters no flow: jambonz requests the verbs, but nobody hears them.
+
+        The result of the flow that reports comes before that of the next flows. A hook that reports a party has no
+        result: the party had the call, whatever follows.
+        """
+        turn = self.turn_after(place, outcome, call, now)
+        answer = self.answer(turn, call, links, now) if isinstance(turn, Turn) else PlanAnswer(turn)
+        if has_ended:
+            answer = PlanAnswer(answer.verbs)
+        flow = self.flows.get(place.flow)
+        step = flow.steps.get(place.step) if flow else None
+        if flow and step and not outcome.is_interim:
+            if any(name in flow.reports_on(step, place.hook) for name in outcome.names):
+                return answer._replace(counts_as=flow.counts_as)
+            if _WITH_A_PARTY.get(place.hook) in outcome.names:
+                return answer._replace(counts_as=None)
+        return answer
 
     def filled_verbs(self, turn: Turn, call: CallFacts, links: Links) -> Iterator[tuple[int, Verb | None]]:
         """Yield the verbs of a turn with their index, filled in; `None` for a verb that lacks a number it needs."""
