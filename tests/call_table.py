@@ -75,7 +75,7 @@ class FakeTable:
         if len(page) < len(entries):
             reply["LastEvaluatedKey"] = {name: page[-1][name] for name in ("pk", "sk", partition_of, "started_at")}
         if "ProjectionExpression" in query:
-            names = query["ProjectionExpression"].split(", ")
+            names = [query["ExpressionAttributeNames"][name] for name in query["ProjectionExpression"].split(", ")]
             reply["Items"] = [{name: entry[name] for name in names if name in entry} for entry in page]
         return reply
 

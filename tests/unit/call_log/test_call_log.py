@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from callhooks.call_log.routes import METHODS, PUBLIC_ROUTES
-from callhooks.calls.call import CallStatus, Outcome
+from callhooks.calls.call import CallStatus, Outcome, Result
 from callhooks.events.call_event import Kind
 from callhooks.events.event_item import event_item, partition_key
 from callhooks.runtime.http import Request, Response
@@ -26,7 +26,7 @@ from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, api_event,
 from tests.support import NOW, Answer
 
 CALLER, CALLED = "+14155550100", "+14155550123"
-ALLOWED = "Allowed: cursor, day, direction, legs, limit, number, outcome, provider, status."
+ALLOWED = "Allowed: context, cursor, day, direction, flow, legs, limit, number, outcome, provider, queue, result, status."
 DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
 WITH_BASIC = {"authorization": basic()}
 every_data_path = pytest.mark.parametrize("path", DATA)
@@ -316,24 +316,24 @@ def test_a_listed_call_has_all_members_even_if_they_are_unknown() -> None:
     (call,) = Console(table_of([a_call("one")])).json("/calls")["calls"]
     unknown = (
         "outcome", "answered_at", "ended_at", "ring_seconds", "talk_seconds", "caller_name", "cause", "parent_call_id",
-        "bridged", "flow",
+        "context", "queue", "trunk",
     )  # fmt: skip
     assert call == {
         **dict.fromkeys(unknown),
         "provider": "jambonz", "call_id": "one", "status": "initiated", "direction": "inbound",
-        "from": CALLER, "to": CALLED, "started_at": "2026-11-21T06:30:00.000Z", "missed_in_queue": False,
+        "from": CALLER, "to": CALLED, "started_at": "2026-11-21T06:30:00.000Z", "result": "in_progress", "flows": [],
         "path": "/calls/jambonz/one",
     }  # fmt: skip
 
 
 def test_legs_can_be_left_out_of_lists_and_counts() -> None:
-    calls = [a_call("parent"), a_call("leg", milliseconds=5, parent_call_id="parent", bridged=True, flow="sales")]
+    calls = [a_call("parent"), a_call("leg", milliseconds=5, parent_call_id="parent", flows=("sales",))]
     console = Console(table_of(calls))
     for query, ids in (({}, ["leg", "parent"]), ({"legs": "true"}, ["leg", "parent"]), ({"legs": "false"}, ["parent"])):
         assert [call["call_id"] for call in console.json("/calls", **query)["calls"]] == ids
         assert [count["calls"] for count in console.json("/stats", **query)["counts"]] == [len(ids)]
     (leg, _) = console.json("/calls")["calls"]
-    assert (leg["parent_call_id"], leg["bridged"], leg["flow"]) == ("parent", True, "sales")
+    assert (leg["parent_call_id"], leg["flows"]) == ("parent", ["sales"])
     assert console.problem("/calls", legs="some") == (400, "legs must be true or false.")
     cursor = console.json("/calls", limit="1")["cursor"]
     assert console.problem("/calls", limit="1", legs="false", cursor=cursor)[0] == 400
@@ -344,14 +344,17 @@ def test_legs_can_be_left_out_of_lists_and_counts() -> None:
     [
         ("provider=wavix", "b"), ("status=completed", "a"), ("outcome=busy", "b"), ("outcome=under_way", "c"),
         ("direction=inbound", "ac"), ("direction=inbound&provider=jambonz&outcome=answered", "a"),
+        ("result=voicemail", "a"), ("result=in_progress", "bc"), ("flow=sales", "a"), ("flow=sale", ""),
+        ("context=queue", "c"), ("queue=SUPPORT", "c"), ("queue=support&result=voicemail", ""),
         ("day=2026-11-20", ""),
     ],
 )  # fmt: skip
 def test_every_filter_narrows_the_list(query: str, ids: str) -> None:
     calls = [
-        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED),
+        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, result=Result.VOICEMAIL,
+               flows=("sales", "voicemail")),
         a_call("b", provider="wavix", status=CallStatus.BUSY, outcome=Outcome.BUSY, direction="outbound"),
-        a_call("c", provider="bird"),
+        a_call("c", provider="bird", context="QUEUE", queue="Support"),
     ]
     answer = Console(table_of(calls)).answer(api_event("/calls", raw_query=query, headers=WITH_BASIC))
     assert sorted(call["call_id"] for call in json.loads(answer.body)["calls"]) == list(ids)
@@ -390,20 +393,23 @@ def test_the_cursor_of_another_list_is_rejected() -> None:
     assert console.problem("/stats", cursor="x") == wrong
 
 
-def test_the_calls_of_a_day_are_counted_by_hour_provider_and_outcome() -> None:
+def test_the_calls_of_a_day_are_counted_by_hour_provider_outcome_and_result() -> None:
     hour = 3_600_000
     calls = [
-        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=7.5),
-        a_call("b", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=4.5),
+        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=7.5, result=Result.REACHED),
+        a_call("b", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=4.5, result=Result.REACHED),
+        a_call("v", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, talk_seconds=9, result=Result.VOICEMAIL),
         a_call("c", provider="wavix", milliseconds=hour),
-        a_call("d", provider="wavix", milliseconds=hour, outcome=Outcome.BUSY),
+        a_call("d", provider="wavix", milliseconds=hour, outcome=Outcome.BUSY, result=Result.NOT_ANSWERED),
     ]
+    jambonz, wavix = {"hour": 6, "provider": "jambonz", "outcome": "answered"}, {"hour": 7, "provider": "wavix"}
     assert Console(table_of(calls)).json("/stats", day="2026-11-21") == {
         "day": "2026-11-21",
         "counts": [
-            {"hour": 6, "provider": "jambonz", "outcome": "answered", "calls": 2, "talk_seconds": 12},
-            {"hour": 7, "provider": "wavix", "outcome": "busy", "calls": 1, "talk_seconds": 0},
-            {"hour": 7, "provider": "wavix", "outcome": "under_way", "calls": 1, "talk_seconds": 0},
+            {**jambonz, "result": "reached", "calls": 2, "talk_seconds": 12},
+            {**jambonz, "result": "voicemail", "calls": 1, "talk_seconds": 9},
+            {**wavix, "outcome": "busy", "result": "not_answered", "calls": 1, "talk_seconds": 0},
+            {**wavix, "outcome": "under_way", "result": "in_progress", "calls": 1, "talk_seconds": 0},
         ],
         "cursor": None,
     }
@@ -420,6 +426,10 @@ def test_the_calls_of_a_day_are_counted_by_hour_provider_and_outcome() -> None:
         ("status", ["lost"], f"status must be one of {', '.join(CallStatus)}."),
         ("outcome", ["lost"], f"outcome must be one of {', '.join(Outcome)}, under_way."),
         ("direction", ["sideways"], "direction must be inbound or outbound."),
+        ("result", ["lost", "answered"], f"result must be one of {', '.join(Result)}."),
+        ("flow", ["a b", "x" * 65, "sales\n"], "flow must be the name of a flow: letters, digits, - and _."),
+        ("context", [" "], "context must not be blank."),
+        ("queue", [" "], "queue must not be blank."),
         ("limit", ["0", "201", "many", "1e1"], "limit must be a number from 1 to 200."),
         ("colour", ["red"], f"Unknown parameter 'colour'. {ALLOWED}"),
         *((odd, ["red"], f"Unknown parameter. {ALLOWED}") for odd in ("Colour", CALLER, "<b>", "x" * 21)),

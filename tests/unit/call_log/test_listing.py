@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from callhooks.call_log import listing as call_list
 from callhooks.call_log.listing import MAX_LISTED, UNDER_WAY, CallList, CallQuery, Cursor, InvalidCursor
-from callhooks.calls.call import Call, CallStatus, Outcome
+from callhooks.calls.call import Call, CallStatus, Outcome, Result
 from callhooks.calls.repository import DAY_SHARDS, MAX_BATCH_KEYS, ReadsThrottled, shard_of
 from callhooks.events.event_item import partition_key
 from hypothesis import given
@@ -54,6 +54,10 @@ calls_of_a_day = st.lists(
         status=st.sampled_from(CallStatus),
         outcome=st.none() | st.sampled_from(Outcome),
         direction=st.sampled_from(["inbound", "outbound", None]),
+        result=st.sampled_from(Result),
+        flows=st.sampled_from([(), ("sales",), ("reception", "sales", "voicemail")]),
+        context=st.sampled_from(["QUEUE", "LOCAL_USER", None]),
+        queue=st.sampled_from(["Support", "sales", None]),
         from_=st.sampled_from([CALLER, CALLED, "jane", None]),
         to=st.sampled_from([CALLER, CALLED, None]),
         talk_seconds=st.none() | st.integers(0, 4000) | st.integers(0, 4_000_000).map(lambda number: number / 1000),
@@ -67,6 +71,10 @@ narrowings = st.fixed_dictionaries(
         "status": st.sampled_from(CallStatus),
         "outcome": st.sampled_from([UNDER_WAY, *Outcome]),
         "direction": st.sampled_from(["inbound", "outbound"]),
+        "result": st.sampled_from(Result),
+        "flow": st.sampled_from(["sales", "voicemail", "sale"]),
+        "context": st.sampled_from(["queue", "LOCAL_USER"]),
+        "queue": st.sampled_from(["support", "Sales", "Supp"]),
     },
 )
 
@@ -75,11 +83,19 @@ def narrowed(calls: Iterable[Call], narrowing: dict[str, Any]) -> list[Call]:
     return [
         call
         for call in calls
-        if all(
-            (call.outcome or UNDER_WAY if name == "outcome" else getattr(call, name)) == value
-            for name, value in narrowing.items()
-        )
+        if all(fits(call, name, value) for name, value in narrowing.items())
     ]
+
+
+def fits(call: Call, name: str, value: str) -> bool:
+    match name:
+        case "outcome":
+            return (call.outcome or UNDER_WAY) == value
+        case "flow":
+            return value in call.flows
+        case "context" | "queue":
+            return (getattr(call, name) or "").lower() == value.lower()
+    return bool(getattr(call, name) == value)
 
 
 @given(calls=calls_of_a_day, narrowing=narrowings, limit=st.integers(1, 20), reply=st.integers(1, 30))
@@ -156,8 +172,8 @@ def test_the_calls_of_a_day_are_spread_over_all_shards() -> None:
 @given(calls=calls_of_a_day, max_counted=st.integers(1, 30))
 def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], max_counted: int) -> None:
     table = table_of([*calls, a_call("yesterday", milliseconds=-86_400_000)])
-    counted: Counter[tuple[int, str, str]] = Counter()
-    talked: Counter[tuple[int, str, str]] = Counter()
+    counted: Counter[tuple[int, str, str, str]] = Counter()
+    talked: Counter[tuple[int, str, str, str]] = Counter()
     text: str | None = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(call_list, "MAX_COUNTED", max_counted)
@@ -166,12 +182,15 @@ def test_the_counts_of_a_day_add_up_to_its_calls(calls: list[Call], max_counted:
             counts = list_of(table).counts(TODAY, after=after)
             assert sum(count.calls for count in counts.counts) <= max_counted
             for count in counts.counts:
-                counted[count.hour, count.provider, count.outcome] += count.calls
-                talked[count.hour, count.provider, count.outcome] += round(1000 * count.talk_seconds)
+                key = (count.hour, count.provider, count.outcome, count.result)
+                counted[key] += count.calls
+                talked[key] += round(1000 * count.talk_seconds)
             text = counts.cursor
             if text is None:
                 break
-    assert counted == Counter((call.started_at.hour, call.provider, call.outcome or UNDER_WAY) for call in calls)
+    assert counted == Counter(
+        (call.started_at.hour, call.provider, call.outcome or UNDER_WAY, call.result) for call in calls
+    )
     assert talked.total() == sum(round(1000 * (call.talk_seconds or 0)) for call in calls)
 
 
@@ -187,7 +206,8 @@ def test_a_cursor_is_accepted_for_its_own_query() -> None:
 @pytest.mark.parametrize(
     "other",
     [{"day": "2026-11-22"}, {"day": None, "number": CALLER}, {"number": CALLER}, {"provider": "jambonz"},
-     {"status": CallStatus.BUSY}, {"outcome": Outcome.BUSY}, {"direction": "inbound"}],
+     {"status": CallStatus.BUSY}, {"outcome": Outcome.BUSY}, {"direction": "inbound"},
+     {"result": Result.REACHED}, {"flow": "sales"}, {"context": "QUEUE"}, {"queue": "sales"}],
 )  # fmt: skip
 def test_the_cursor_of_another_query_is_rejected(other: dict[str, Any]) -> None:
     with pytest.raises(InvalidCursor):

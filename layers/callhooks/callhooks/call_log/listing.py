@@ -29,7 +29,7 @@ from unicodedata import category
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, Seconds
+from callhooks.calls.call import Call, CallStatus, CallSummary, Outcome, Result, Seconds
 from callhooks.calls.repository import DAY_SHARDS, MAX_BATCH_KEYS, calls_at, day_shard, summary_of_item
 from callhooks.events.event_item import Item, partition_key, party_key
 from callhooks.runtime.errors import CallhooksError
@@ -48,7 +48,7 @@ _COUNT_BATCH = 80_000
 _MAX_CURSOR_LENGTH = 4_096
 _BEFORE_ALL, _AFTER_ALL = "0", "~"
 _STARTED_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
-_COUNTED_ATTRIBUTES = ("pk", "started_at", "provider", "outcome", "talk_seconds", "parent_call_id")
+_COUNTED_ATTRIBUTES = ("pk", "started_at", "provider", "outcome", "result", "talk_seconds", "parent_call_id")
 
 IndexEntry: TypeAlias = 'Mapping[str, "AttributeValueTypeDef"]'
 OutcomeOrUnderWay: TypeAlias = Outcome | Literal["under_way"]
@@ -78,6 +78,10 @@ class CallQuery:
     status: CallStatus | None = None
     outcome: OutcomeOrUnderWay | None = None
     direction: str | None = None
+    result: Result | None = None
+    flow: str | None = None
+    context: str | None = None
+    queue: str | None = None
     legs: bool = True
 
     def matches(self, entry: IndexEntry) -> bool:
@@ -87,6 +91,10 @@ class CallQuery:
             and self.status in (None, _text(entry, "status"))
             and self.outcome in (None, _outcome(entry))
             and self.direction in (None, _text(entry, "direction"))
+            and self.result in (None, _result(entry))
+            and (self.flow is None or any(flow["S"] == self.flow for flow in entry.get("flows", {}).get("L", ())))
+            and _is_named(self.context, _text(entry, "context"))
+            and _is_named(self.queue, _text(entry, "queue"))
             and (self.legs or "parent_call_id" not in entry)
         )
 
@@ -157,13 +165,14 @@ class CallPage(BaseModel):
 
 
 class CallCount(BaseModel):
-    """Number of calls of a provider that started in the same hour and had the same outcome."""
+    """Number of calls of a provider that started in the same hour and had the same outcome and result."""
 
     model_config = ConfigDict(frozen=True)
 
     hour: int = Field(ge=0, le=23, description="UTC")
     provider: str
     outcome: OutcomeOrUnderWay
+    result: Result
     calls: int
     talk_seconds: Seconds
 
@@ -204,10 +213,10 @@ class CallList:
         return CallPage(calls=tuple(calls), cursor=None)
 
     def counts(self, day: str, *, legs: bool = True, after: Position | None = None) -> DayCounts:
-        """Count the calls of a day by hour, provider and outcome; read at most `MAX_COUNTED` entries."""
+        """Count the calls of a day by hour, provider, outcome and result; read at most `MAX_COUNTED` entries."""
         query = CallQuery(day=day, legs=legs)
-        calls: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
-        talk_milliseconds: Counter[tuple[int, str, OutcomeOrUnderWay]] = Counter()
+        calls: Counter[tuple[int, str, OutcomeOrUnderWay, Result]] = Counter()
+        talk_milliseconds: Counter[tuple[int, str, OutcomeOrUnderWay, Result]] = Counter()
         last, counted, cursor = after, 0, None
         for entry in self._newest_first(query, after, batch_size=_COUNT_BATCH, attributes=_COUNTED_ATTRIBUTES):
             if last is not None and counted == MAX_COUNTED:
@@ -216,7 +225,7 @@ class CallList:
             last, counted = _position(entry), counted + 1
             if not query.matches(entry):
                 continue
-            key = (int(last.started_at[11:13]), entry["provider"]["S"], _outcome(entry))
+            key = (int(last.started_at[11:13]), entry["provider"]["S"], _outcome(entry), _result(entry))
             calls[key] += 1
             talk_milliseconds[key] += _milliseconds(entry)
         counts = tuple(
@@ -224,6 +233,7 @@ class CallList:
                 hour=key[0],
                 provider=key[1],
                 outcome=key[2],
+                result=key[3],
                 calls=calls[key],
                 talk_seconds=talk_milliseconds[key] / 1000
                 if talk_milliseconds[key] % 1000
@@ -302,7 +312,9 @@ class CallList:
             "ScanIndexForward": False,
         }
         if attributes:
-            query["ProjectionExpression"] = ", ".join(attributes)
+            # `result` is a reserved word.
+            names = {f"#{number}": name for number, name in enumerate(attributes)}
+            query |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         for _, same_start in groupby(self._query_pages(query, batch_size), key=lambda entry: entry["started_at"]["S"]):
             yield from sorted(same_start, key=_position, reverse=True)
 
@@ -349,7 +361,8 @@ def _clean_number(number: str) -> str:
 def _checksum(position: Position, query: CallQuery) -> str:
     """Return a checksum over position and query. It detects mistakes, not attacks: every user may read all calls."""
     number = query.number and party_key(_clean_number(query.number))
-    narrowed = [query.provider, query.status, query.outcome, query.direction, query.legs]
+    names = [name and name.casefold() for name in (query.context, query.queue)]
+    narrowed = [query.provider, query.status, query.outcome, query.direction, query.legs, query.result, query.flow, *names]
     members = json.dumps([*position, query.day, number, *narrowed])
     return hashlib.sha256(members.encode("ascii")).hexdigest()[:16]
 
@@ -360,6 +373,14 @@ def _position(entry: IndexEntry) -> Position:
 
 def _outcome(entry: IndexEntry) -> OutcomeOrUnderWay:
     return Outcome(entry["outcome"]["S"]) if "outcome" in entry else UNDER_WAY
+
+
+def _result(entry: IndexEntry) -> Result:
+    return Result(entry["result"]["S"]) if "result" in entry else Result.IN_PROGRESS
+
+
+def _is_named(wanted: str | None, name: str | None) -> bool:
+    return wanted is None or (name is not None and name.casefold() == wanted.casefold())
 
 
 def _milliseconds(entry: IndexEntry) -> int:

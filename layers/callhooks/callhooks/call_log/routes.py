@@ -35,7 +35,7 @@ from callhooks.call_log.listing import (
 )
 from callhooks.call_log.session import COOKIE, SECURE_COOKIE
 from callhooks.call_log.timeline import CallAnswer, call_answer, call_from_items
-from callhooks.calls.call import CallStatus, HintsLookup, Outcome
+from callhooks.calls.call import CallStatus, HintsLookup, Outcome, Result
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import INBOUND, OUTBOUND
 from callhooks.events.event_item import is_call_partition, partition_key
@@ -126,6 +126,18 @@ ProviderParameter: TypeAlias = Annotated[
     Annotated[str, StringConstraints(pattern=f"^{PROVIDER}$")] | None,
     Query(description="Name of a provider, as in `provider` of its calls"),
 ]
+FlowParameter: TypeAlias = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None,
+    Query(description="A flow of the call plan that the calls went through"),
+]
+ContextParameter: TypeAlias = Annotated[
+    Annotated[str, AfterValidator(_not_blank)] | None,
+    Query(description="VoIPstudio: kind of PBX object, such as QUEUE. Case does not matter"),
+]
+QueueParameter: TypeAlias = Annotated[
+    Annotated[str, AfterValidator(_not_blank)] | None,
+    Query(description="The queue that the calls were in. Case does not matter"),
+]
 LegsParameter: TypeAlias = Annotated[bool, Query(description="false leaves out call legs")]
 
 PARAMETER_ERRORS = {
@@ -135,6 +147,10 @@ PARAMETER_ERRORS = {
     "status": f"status must be one of {', '.join(CallStatus)}.",
     "outcome": f"outcome must be one of {', '.join(Outcome)}, {UNDER_WAY}.",
     "direction": f"direction must be {INBOUND} or {OUTBOUND}.",
+    "result": f"result must be one of {', '.join(Result)}.",
+    "flow": "flow must be the name of a flow: letters, digits, - and _.",
+    "context": "context must not be blank.",
+    "queue": "queue must not be blank.",
     "legs": "legs must be true or false.",
     "limit": f"limit must be a number from 1 to {MAX_LIMIT}.",
     "body": "The body must be a JSON object or a form with username and password.",
@@ -185,6 +201,10 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
     status: Annotated[CallStatus | None, Query()] = None,
     outcome: Annotated[OutcomeOrUnderWay | None, Query()] = None,
     direction: Annotated[Literal["inbound", "outbound"] | None, Query()] = None,
+    result: Annotated[Result | None, Query()] = None,
+    flow: FlowParameter = None,
+    context: ContextParameter = None,
+    queue: QueueParameter = None,
     legs: LegsParameter = True,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
     cursor: CursorParameter = None,
@@ -198,6 +218,10 @@ def list_calls(  # noqa: PLR0913, PLR0917 - these are the parameters of the URL
         status=status,
         outcome=outcome,
         direction=direction,
+        result=result,
+        flow=flow,
+        context=context,
+        queue=queue,
         legs=legs,
     )
     return _context().calls.page(query, limit=limit, after=start.position_for(query) if start else None)
@@ -230,13 +254,13 @@ def read_call(
 @app.get(
     STATS,
     summary="Count the calls of a day",
-    description="By hour, provider and outcome. A very busy day has several pages: follow `cursor` until it is null "
+    description="By hour, provider, outcome and result. A very busy day has several pages: follow `cursor` until it is null "
     "and add up their counts.",
     operation_id="countCalls",
     responses=_responses("The counts", 400, 401, 503),
 )
 def count_calls(day: DayParameter = None, legs: LegsParameter = True, cursor: CursorParameter = None) -> DayCounts:
-    """Return the number of calls of a day by hour, provider and outcome."""
+    """Return the number of calls of a day by hour, provider, outcome and result."""
     start = Cursor.parse(cursor) if cursor is not None else None
     counted_day = day.isoformat() if day else _default_day(start)
     after = start.position_for(CallQuery(day=counted_day, legs=legs)) if start else None

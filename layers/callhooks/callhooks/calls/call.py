@@ -113,7 +113,7 @@ class CallSummary(BaseModel):
     flows: tuple[str, ...] = Field(
         (), description="The flows of the call plan that the call went through, in order, without repeats in a row"
     )
-    context: str | None = Field(None, description="VoIPstudio: the PBX object that the call started with")
+    context: str | None = Field(None, description="VoIPstudio: the kind of PBX object; QUEUE if one of them was a queue")
     queue: str | None = Field(None, description="The queue that the call was in")
     trunk: str | None = None
 
@@ -342,7 +342,7 @@ class _Fold:
             parent_call_id=self._first_text("parent_call_sid") or self._first_text("parent_call_id"),
             result=self._result(outcome, direction, ended_by),
             flows=self._flows(),
-            context=self._first_text("context"),
+            context=self._context(),
             bridged=self._bridged(),
             conversation_id=self._first_text("parent_call_sid")
             or self._first_text("src_hash")
@@ -533,6 +533,10 @@ class _Fold:
                 word = (_text(event, name) or "").lower()
                 flags |= {True} if "machine" in word else {False} if "human" in word else set()
         return flags
+
+    def _context(self) -> str | None:
+        about_a_queue = (_text(event, "context") for event in self._events if self._is_about_a_queue(event))
+        return next(about_a_queue, None) or self._first_text("context")
 
     def _queue(self) -> str | None:
         # In a wrap-up event, the called party is the agent, not the queue.

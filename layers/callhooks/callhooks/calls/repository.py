@@ -247,7 +247,9 @@ def shard_of(pk: str) -> int:
 _SUMMARY_MEMBERS = [field.alias or name for name, field in CallSummary.model_fields.items()]
 
 
-def _plain(value: AttributeValueTypeDef) -> str | bool | int | float:
+def _plain(value: AttributeValueTypeDef) -> str | bool | int | float | list[str]:
+    if "L" in value:
+        return [text["S"] for text in value["L"]]
     if "N" not in value:
         return value["BOOL"] if "BOOL" in value else value["S"]
     number = float(value["N"])

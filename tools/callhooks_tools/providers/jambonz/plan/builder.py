@@ -16,6 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+from callhooks.calls.call import Result
 from callhooks.events.call_event import canonical_party
 from callhooks.providers.jambonz.plan.call_facts import FACT_PREFIXES
 from callhooks.providers.jambonz.plan.loader import PLAN_FILE, PLAN_FORMAT, PLAN_PACKAGE, PlanUnavailable, read_plan
@@ -40,6 +41,7 @@ from callhooks_tools.providers.jambonz.plan.flows import (
     AnyNumber,
     FlowReader,
     PreparedFlow,
+    canonical_verb,
     lead_problems,
     texts_in,
 )
@@ -49,6 +51,10 @@ from callhooks_tools.providers.jambonz.plan.server_rules import markup_fault
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, check_verb, verb_faults
 
 MEMBERS = ("jambonz", "variables", "calendars", "routes", "fallback", "flows", "python")
+FLOW_MEMBERS = ("counts_as", "verbs")
+RESULTS = tuple(result.value for result in Result if result is not Result.IN_PROGRESS)
+MODEL_VERBS = frozenset({"agent", "dialogflow", "lex", "llm", "rasa"})
+"""Verbs that let a model serve the call."""
 ROUTE_MEMBERS = ("flow", "to", "from", "direction", *TEXT_CONDITIONS, "header", "during", "outside")
 VARIABLE_MEMBERS = ("type", "description", "default", "required", "enum", "obscure", "uiHint", "jambonzResource")
 DIRECTIONS = ("inbound", "outbound")
@@ -111,6 +117,7 @@ class _Builder:
         self._profile = profile or self._written_profile()
         self._calendars: dict[str, JsonValue] = {}
         self._flow_names: tuple[str, ...] = ()
+        self._counts_as: dict[str, str] = {}
 
     def prepared(self) -> str:
         for name in self._members.keys() - set(MEMBERS):
@@ -124,6 +131,8 @@ class _Builder:
         self._flow_names = tuple(written)
         reader = FlowReader(written, variables, self._routes, self._report)
         flows = {name: reader.read(name, flow, ("flows", name)) for name, flow in written.items()}
+        for name, flow in flows.items():
+            flow.counts_as = self._counts_as.get(name) or _default_result(flow)
         variables = self._with_plain_numbers(variables, reader.numbers.placeholders)
         routes = self._top_routes()
         fallback = self._fallback(flows)
@@ -242,7 +251,22 @@ class _Builder:
                     ("flows", name), "is defined in the plan and in its Python file: rename or remove one of them"
                 )
             written[name] = flow
-        return written
+        return {name: self._verbs(flow, ("flows", name)) for name, flow in written.items()}
+
+    def _verbs(self, flow: JsonValue, place: PlanPath) -> JsonValue:
+        """Return the verbs of a flow; in its long form, they are a member beside what the flow counts as."""
+        if not isinstance(flow, dict):
+            return flow
+        for member in flow.keys() - set(FLOW_MEMBERS):
+            self._report((*place, member), f"unknown member{did_you_mean(member, FLOW_MEMBERS)}")
+        if "counts_as" in flow:
+            result = str(flow["counts_as"])
+            if result not in RESULTS:
+                self._report(
+                    (*place, "counts_as"), f"must be one of {', '.join(RESULTS)}{did_you_mean(result, RESULTS)}"
+                )
+            self._counts_as[str(place[-1])] = result
+        return flow.get("verbs")
 
     def _python_flows(self) -> Mapping[str, JsonValue]:
         """Return the flows that `flows()` builds in the Python file that the plan names."""
@@ -411,6 +435,11 @@ class _Builder:
         return f" ({verb['verb']}, jambonz {self._profile.value})" if location else ""
 
 
+def _default_result(flow: PreparedFlow) -> str | None:
+    has_model = any(canonical_verb(str(verb["verb"])) in MODEL_VERBS for verb in flow.verbs)
+    return Result.SELF_SERVICE.value if has_model else None
+
+
 def _form_fault(pattern: str) -> str:
     if pattern.startswith("_"):
         try:
@@ -463,7 +492,10 @@ def _flows_of_module(path: Path) -> Mapping[str, JsonValue]:
     built = build()
     if not isinstance(built, dict):
         raise TypeError("flows() must return a dictionary of flows by name")
-    return {str(name): _as_list(verbs) for name, verbs in built.items()}
+    return {
+        str(name): {**flow, "verbs": _as_list(flow.get("verbs"))} if isinstance(flow, dict) else _as_list(flow)
+        for name, flow in built.items()
+    }
 
 
 def _as_list(verbs: object) -> JsonValue:

@@ -69,19 +69,22 @@ class PlanDocument:
         return None
 
     def _written_place(self, place: PlanPath) -> PlanPath:
-        """Return the place as written, for a verb that may be in the short form: `{say: {text: Hello}}`."""
+        """Return the place as written, for a flow in the long form or a verb in the short form, `{say: {text: Hi}}`."""
         flows = self.members.get("flows")
         match place:
             case ("flows", str(name), *_) if "python" in self.members and not (
                 isinstance(flows, dict) and name in flows
             ):
                 return ("python",)
-            case ("flows", str(name), int(number), str(member), *rest):
+            case ("flows", str(name), int(number), *rest):
                 flow = flows.get(name) if isinstance(flows, dict) else None
-                item = flow[number] if isinstance(flow, list) and number < len(flow) else None
-                if isinstance(item, dict) and "verb" not in item and member not in item:
-                    outer = next((key for key in item if key != NEXT), member)
-                    return ("flows", name, number, outer, member, *rest)
+                verbs: PlanPath = ("flows", name, "verbs") if isinstance(flow, dict) else ("flows", name)
+                written = flow.get("verbs") if isinstance(flow, dict) else flow
+                item = written[number] if isinstance(written, list) and number < len(written) else None
+                if isinstance(item, dict) and "verb" not in item and rest and rest[0] not in item:
+                    outer = next((key for key in item if key != NEXT), str(rest[0]))
+                    return (*verbs, number, outer, *rest)
+                return (*verbs, number, *rest)
         return place
 
 

@@ -103,11 +103,13 @@ class PreparedFlow:
     verbs: list[dict[str, JsonValue]] = field(default_factory=list)
     steps: dict[str, JsonValue] = field(default_factory=dict)
     leads: list[Lead] = field(default_factory=list)
+    counts_as: str | None = None
 
     @property
     def document(self) -> dict[str, JsonValue]:
         """Return the flow as it is in the prepared plan."""
-        return {"verbs": list(self.verbs), "steps": self.steps}
+        counts_as: dict[str, JsonValue] = {"counts_as": self.counts_as} if self.counts_as else {}
+        return {"verbs": list(self.verbs), "steps": self.steps, **counts_as}
 
 
 class AnyNumber:
@@ -160,7 +162,7 @@ class FlowReader:
                 place, f"{name!r} is not a valid flow name: use letters, digits, - and _ (reserved: {reserved})"
             )
         if not isinstance(written, list):
-            self.report(place, "must be a list of verbs")
+            self.report(place, "must be a list of verbs, or a mapping with counts_as and verbs")
             return flow
         if not written:
             self.report(place, "has no verbs: jambonz rejects a call if the response is empty")

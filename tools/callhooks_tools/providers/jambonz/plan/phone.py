@@ -63,10 +63,12 @@ class PlanTransport:
     def _answer(self, request: Request) -> Response:
         now = self._clock.now()
         if "flow" in request.path_parameters:
-            return self._action.answer(self._action.parse(request), request, now)
+            hook = self._action.decide(self._action.parse(request), request, now)
+            return self._action.answer(hook, request, now)
         if request.path == "/webhooks/call":
             self._first = self._first or json_object(request.body)
-            return self._new_call.answer(self._new_call.parse(request), request, now)
+            call = self._new_call.decide(self._new_call.parse(request), request, now)
+            return self._new_call.answer(call, request, now)
         if request.path.startswith("/webhooks/tool/"):
             return error_response("Tools are not run here.", request)
         return verbs_response(())
