@@ -193,15 +193,16 @@ function outcomeText(call) {
 
 /** Return how an answered call went on: an application answers every call, so "Answered" alone says little. */
 function resultOf(call) {
-  if (call.missed_in_queue) return outcomeOf(call) === "answered" ? "left the queue" : "missed in queue";
-  if (!call.answered_at) return "";
-  return call.bridged ? "bridged" : call.flow ?? "";
+  const isLost = call.result === "abandoned" || call.result === "not_answered";
+  if (call.queue && isLost) return outcomeOf(call) === "answered" ? "left the queue" : "missed in queue";
+  if (!call.answered_at || !call.flows.length) return "";
+  return call.result === "reached" ? "bridged" : call.flows.at(-1);
 }
 
 function outcomeLabel(call) {
   const outcome = outcomeOf(call);
   const result = resultOf(call);
-  const notConnected = result && call.bridged === false && "not connected to anyone";
+  const notConnected = result && !["reached", "in_progress"].includes(call.result) && "not connected to anyone";
   const tip = [notConnected, causeOf(call)].filter(Boolean).join("; ");
   return h("span", { class: `outcome o-${outcome}`, title: tip || null }, icon(outcome), h("span", {}, outcomeText(call)),
     result ? h("small", { class: "result" }, result) : "");
