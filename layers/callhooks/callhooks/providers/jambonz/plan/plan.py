@@ -342,7 +342,8 @@ class Plan(NamedTuple):
         flow = self.flows.get(place.flow)
         step = flow.steps.get(place.step) if flow else None
         if flow and step and not outcome.is_interim:
-            if any(name in flow.reports_on(step, place.hook) for name in outcome.names):
+            reported = flow.reports_on(step, place.hook)
+            if any(name in reported for name in outcome.names) and not _is_empty(place.hook, outcome, call):
                 return answer._replace(counts_as=flow.counts_as)
             if _WITH_A_PARTY.get(place.hook) in outcome.names:
                 return answer._replace(counts_as=None)
@@ -531,6 +532,13 @@ class _InboundCall:
 
     def env_vars(self) -> Mapping[str, object]:
         return {}
+
+
+def _is_empty(hook: str, outcome: VerbOutcome, call: CallFacts) -> bool:
+    """Return whether a hook reports a recording of no length, or speech without words."""
+    if hook == "listen.actionHook":
+        return call.fact("dial_call_duration") == "0"
+    return "speech" in outcome.names and not outcome.speech
 
 
 def _party_matches(patterns: tuple[PartyPattern, ...], call: CallFacts, member: str) -> bool:
