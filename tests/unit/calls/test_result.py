@@ -1,4 +1,4 @@
-"""What came of a call: its result and its flows, for calls of a simulated phone and for events of each provider."""
+"""Results and flows of calls: calls of a simulated phone, and events of each provider."""
 
 from __future__ import annotations
 

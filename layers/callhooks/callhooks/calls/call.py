@@ -64,7 +64,7 @@ class Outcome(StrEnum):
 
 
 class Result(StrEnum):
-    """What came of a call for the people involved, in the same words for all providers.
+    """Result of a call for the people involved, in the same words for all providers.
 
     The members are in order of precedence: a call has the first result that applies.
     """
@@ -108,7 +108,7 @@ class CallSummary(BaseModel):
     cause: str | None = Field(None, description="Why the call ended, in the provider's words")
     parent_call_id: str | None = Field(None, description="The call that this call is a leg of")
     result: Result = Field(
-        Result.IN_PROGRESS, description="Whether a person had the call, and what came of it otherwise"
+        Result.IN_PROGRESS, description="Whether the call reached a person, and the result otherwise"
     )
     flows: tuple[str, ...] = Field(
         (), description="The flows of the call plan that the call went through, in order, without repeats in a row"
@@ -402,8 +402,8 @@ class _Fold:
         # What a flow counts as also holds for its dial, which may ring a mailbox.
         is_connected = _any_connects(event for event in self._events if "counts_as" not in event.details)
         is_machine = self._detections() == {True}
-        # Without a plan, the provider or another application connects the call. Whoever answers an outbound call is the
-        # person that it is for.
+        # Without a plan, the provider or another application connects the call. The person who answers an outbound
+        # call is the one that it is for.
         is_for_whoever_answers = not self._flows() or direction == OUTBOUND
         is_with_a_party = is_connected or (is_answered and is_for_whoever_answers and is_connected is None)
         if Result.REACHED in marks or (is_with_a_party and not is_machine):

@@ -254,7 +254,7 @@ class _Builder:
         return {name: self._verbs(flow, ("flows", name)) for name, flow in written.items()}
 
     def _verbs(self, flow: JsonValue, place: PlanPath) -> JsonValue:
-        """Return the verbs of a flow; in its long form, they are a member beside what the flow counts as."""
+        """Return the verbs of a flow; its long form also says what the flow counts as."""
         if not isinstance(flow, dict):
             return flow
         for member in flow.keys() - set(FLOW_MEMBERS):

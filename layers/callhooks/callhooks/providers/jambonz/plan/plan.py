@@ -328,7 +328,7 @@ class Plan(NamedTuple):
     def answer_after(
         self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, links: Links, now: datetime, *, has_ended: bool
     ) -> PlanAnswer:
-        """Return the response to a hook; without verbs, jambonz continues with those that it has.
+        """Return the response to a hook; without verbs, jambonz continues with the ones that it has.
 
         A call that `has_ended` enters no flow: jambonz requests the verbs, but nobody hears them.
 
