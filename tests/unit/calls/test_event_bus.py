@@ -313,7 +313,7 @@ class TestSubscribing:
     )
     def test_to_kinds_of_events(self, heading: str, kinds: set[Kind]) -> None:
         assert chosen(PATTERNS[heading], EACH_KIND) == kinds
-        assert len(PATTERNS) == 6
+        assert len(PATTERNS) == 7
 
     def test_to_ended_calls_without_their_legs(self) -> None:
         legs = [replace(event, details={"parent_call_sid": "parent"}) for event in EACH_KIND]
@@ -326,6 +326,15 @@ class TestSubscribing:
         over = make_event(Kind.COMPLETED, 20)
         assert chosen(pattern, [rang, over], known=2) == {Kind.COMPLETED}
         assert chosen(pattern, [rang, accepted, over], known=3) == set()
+
+    def test_to_ended_calls_that_reached_nobody(self) -> None:
+        pattern = PATTERNS["ended calls that reached nobody"]
+        answered, over = make_event(Kind.ANSWERED, 5), make_event(Kind.COMPLETED, 20)
+        message = make_event(Kind.VERB, 9, {"flow": "mailbox", "counts_as": "voicemail"})
+        assert chosen(pattern, [answered, message], known=2) == set()
+        assert chosen(pattern, [answered, message, over], known=3) == {Kind.ANSWERED, Kind.VERB, Kind.COMPLETED}
+        assert chosen(pattern, [answered, over], known=2) == set()
+        assert chosen(pattern, ENDED_CALL, known=3) == {event.kind for event in ENDED_CALL}
 
     def test_to_unanswered_calls(self) -> None:
         pattern = PATTERNS["unanswered calls"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from callhooks.call_log.routes import CALL, METHODS
+from callhooks.calls.call import CallSummary
 from callhooks.calls.projector import RESERVED_SECONDS
 from callhooks.events.event_item import EVENT_PREFIX
 from callhooks.events.event_writer import SPILL_SECONDS, STORE_SECONDS
@@ -82,6 +83,19 @@ def test_an_event_is_not_written_to_an_index() -> None:
     assert partition_keys.isdisjoint(container.database.item)
 
 
+def test_the_index_of_days_holds_what_a_list_shows_and_filters_by() -> None:
+    (members,) = (
+        index["Projection"]["NonKeyAttributes"]
+        for index in resource("EventsTable")["GlobalSecondaryIndexes"]
+        if index["IndexName"] == "by_day"
+    )
+    shown = {field.alias or name for name, field in CallSummary.model_fields.items()}
+    assert set(members) >= shown - {"started_at"}
+    assert len(members) <= MAX_INDEX_ATTRIBUTES
+
+
+MAX_INDEX_ATTRIBUTES = 20
+"""The limit of DynamoDB for one index."""
 DRAINER = "SpillDrainerFunction"
 PROJECTOR = "CallProjectorFunction"
 CALL_LOG = "CallLogFunction"

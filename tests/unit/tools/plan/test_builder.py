@@ -112,6 +112,22 @@ def test_the_prepared_verbs_are_as_written_without_defaults(plan_file: Path) -> 
         ('to: "+14155551234"', "direction: sideways", "routes[0].direction: must be inbound or outbound"),
         ("[{verb: say, text: Sorry}, {verb: hangup}]", "[]", "flows.sorry: has no verbs"),
         ("[{verb: say, text: Sorry}, {verb: hangup}]", "5", "flows.sorry: must be a list of verbs"),
+        *(
+            ("[{verb: say, text: Sorry}, {verb: hangup}]", f"{{{instead}}}", f"flows.sorry{problem}")
+            for instead, problem in (
+                ("counts_as: voicemial, verbs: [{verb: hangup}]",
+                 ".counts_as: must be one of reached, voicemail, self_service, abandoned, not_answered; did you mean "
+                 "'voicemail'?"),
+                ("counts_as: in_progress, verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
+                ("counts_as: [voicemail], verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
+                ("counts_as:, verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
+                ("count_as: voicemail, verbs: [{verb: hangup}]",
+                 ".count_as: unknown member; did you mean 'counts_as'?"),
+                ("counts_as: voicemail", ": must be a list of verbs, or a mapping with counts_as and verbs"),
+                ("verbs: []", ": has no verbs"),
+                ("verbs: [{verb: hangup}, {verb: sya}]", "[1]: unknown verb 'sya'"),
+            )
+        ),
         ("{verb: say, text: Sorry}", "say", "flows.sorry[0]: must be a verb"),
         ("  sorry:", "  sales: [{verb: hangup}]\n  sorry:", "flows: duplicate key 'sales'"),
         ("  sorry:", "  end: [{verb: hangup}]\n  sorry:", "flows.end: 'end' is not a valid flow name"),
@@ -359,6 +375,35 @@ class TestAPlanMayHave:
         assert "verb" not in verb["say"]
 
 
+@pytest.mark.parametrize(
+    ("written", "counts_as"),
+    [
+        ("{counts_as: voicemail, verbs: [{verb: hangup}]}", "voicemail"),
+        ("{verbs: [{verb: hangup}]}", None),
+        ("[{verb: hangup}]", None),
+        ("[{verb: dialogflow, project: p, lang: en, credentials: c}]", "self_service"),
+        ("{counts_as: voicemail, verbs: [{verb: dialogflow, project: p, lang: en, credentials: c}]}", "voicemail"),
+    ],
+)
+def test_a_flow_says_what_it_counts_as(plan_file: Path, written: str, counts_as: str | None) -> None:
+    text = PLAN.replace("[{verb: say, text: Sorry}, {verb: hangup}]", written).replace("fallback: sorry", "fallback: f")
+    document = prepared(plan_file, f"{text}\n  f: [{{verb: hangup}}]")
+    assert document["flows"]["sorry"].get("counts_as") == counts_as
+    assert read_plan(json.dumps(document)).flows["sorry"].counts_as == counts_as
+
+
+def test_a_fault_in_the_long_form_of_a_flow_is_reported_with_its_line(plan_file: Path) -> None:
+    text = flow(
+        "    counts_as: voice\n    verbs:\n      - verb: gather\n        numDigts: 1\n"
+        "      - say:\n          txt: Hello\n"
+    )
+    lines = {problem.place[-1]: problem.line for problem in problems_of(plan_file, text)}
+    written = text.splitlines()
+    for name, line in (("counts_as", "    counts_as: voice"), ("numDigts", "        numDigts: 1"),
+                       ("txt", "          txt: Hello")):  # fmt: skip
+        assert lines[name] == written.index(line) + 1
+
+
 def test_a_fault_in_the_short_form_is_reported_with_its_line(plan_file: Path) -> None:
     text = flow("    - gather:\n        input: [digits]\n        numDigts: 1\n      next: {timeot: end}")
     lines = {problem.place[-1]: problem.line for problem in problems_of(plan_file, text)}
@@ -484,7 +529,7 @@ class TestFlowsInPython:
         "from jambonz_sdk.verb_builder import VerbBuilder\n\n"
         "def flows():\n"
         "    greeting = VerbBuilder().say(text='Hello').gather(input=['digits'], actionHook='sorry')\n"
-        "    return {'main': greeting, 'other': [{'verb': 'hangup'}]}\n"
+        "    return {'main': {'counts_as': 'voicemail', 'verbs': greeting}, 'other': [{'verb': 'hangup'}]}\n"
     )
     TEXT = "python: flows.py\nroutes: [{flow: main}]\nfallback: sorry\nflows: {sorry: [{verb: hangup}]}\n"
 
@@ -493,6 +538,7 @@ class TestFlowsInPython:
         flows = prepared(plan_file, self.TEXT)["flows"]
         assert [verb["verb"] for verb in flows["main"]["verbs"]] == ["say", "gather"]
         assert flows["main"]["steps"]
+        assert flows["main"]["counts_as"] == "voicemail"
         assert set(flows) == {"sorry", "main", "other"}
 
     @pytest.mark.parametrize(
