@@ -26,7 +26,9 @@ from tests.console import PASSWORD, USERNAME, Console, ConsoleSecret, api_event,
 from tests.support import NOW, Answer
 
 CALLER, CALLED = "+14155550100", "+14155550123"
-ALLOWED = "Allowed: context, cursor, day, direction, flow, legs, limit, number, outcome, provider, queue, result, status."
+ALLOWED = (
+    "Allowed: context, cursor, day, direction, flow, legs, limit, number, outcome, provider, queue, result, status."
+)
 DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
 WITH_BASIC = {"authorization": basic()}
 every_data_path = pytest.mark.parametrize("path", DATA)
@@ -351,8 +353,13 @@ def test_legs_can_be_left_out_of_lists_and_counts() -> None:
 )  # fmt: skip
 def test_every_filter_narrows_the_list(query: str, ids: str) -> None:
     calls = [
-        a_call("a", status=CallStatus.COMPLETED, outcome=Outcome.ANSWERED, result=Result.VOICEMAIL,
-               flows=("sales", "voicemail")),
+        a_call(
+            "a",
+            status=CallStatus.COMPLETED,
+            outcome=Outcome.ANSWERED,
+            result=Result.VOICEMAIL,
+            flows=("sales", "voicemail"),
+        ),
         a_call("b", provider="wavix", status=CallStatus.BUSY, outcome=Outcome.BUSY, direction="outbound"),
         a_call("c", provider="bird", context="QUEUE", queue="Support"),
     ]

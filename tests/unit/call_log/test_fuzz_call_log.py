@@ -20,7 +20,21 @@ from tests.support import EVENTS, Answer, Event
 
 DOCUMENTED = (200, 204, 400, 401, 404, 405, 413, 415)
 RECORDED = [json.loads(path.read_text("utf-8")) for path in sorted((EVENTS / "call_log").glob("*.json"))]
-PARAMETERS = ("day", "number", "provider", "status", "outcome", "direction", "result", "flow", "context", "queue", "legs", "limit", "cursor")
+PARAMETERS = (
+    "day",
+    "number",
+    "provider",
+    "status",
+    "outcome",
+    "direction",
+    "result",
+    "flow",
+    "context",
+    "queue",
+    "legs",
+    "limit",
+    "cursor",
+)
 COOKIE = cookie_in(Console().sign_in())
 
 _some = st.sampled_from(

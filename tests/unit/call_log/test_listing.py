@@ -80,11 +80,7 @@ narrowings = st.fixed_dictionaries(
 
 
 def narrowed(calls: Iterable[Call], narrowing: dict[str, Any]) -> list[Call]:
-    return [
-        call
-        for call in calls
-        if all(fits(call, name, value) for name, value in narrowing.items())
-    ]
+    return [call for call in calls if all(fits(call, name, value) for name, value in narrowing.items())]
 
 
 def fits(call: Call, name: str, value: str) -> bool:

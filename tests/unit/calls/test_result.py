@@ -232,8 +232,9 @@ BY_APPLICATION: dict[str, Detail] = {"call_termination_by": "jambonz"}
 BY_CALLER: dict[str, Detail] = {"call_termination_by": "caller"}
 MACHINE: dict[str, Detail] = {"machine_detected": True}
 PLAN: dict[str, Detail] = {"next_flows": "menu"}
-BUSY, CANCELLED, MISSED = (Kind.BUSY, {}), (Kind.CANCELLED, {}), (Kind.MISSED, {})
-ANSWERED, ENDED = (Kind.ANSWERED, {}), (Kind.COMPLETED, {})
+NOTHING: dict[str, Detail] = {}
+BUSY, CANCELLED, MISSED = (Kind.BUSY, NOTHING), (Kind.CANCELLED, NOTHING), (Kind.MISSED, NOTHING)
+ANSWERED, ENDED = (Kind.ANSWERED, NOTHING), (Kind.COMPLETED, NOTHING)
 STARTED = (Kind.INITIATED, PLAN)
 
 

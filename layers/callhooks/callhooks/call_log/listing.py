@@ -362,7 +362,16 @@ def _checksum(position: Position, query: CallQuery) -> str:
     """Return a checksum over position and query. It detects mistakes, not attacks: every user may read all calls."""
     number = query.number and party_key(_clean_number(query.number))
     names = [name and name.casefold() for name in (query.context, query.queue)]
-    narrowed = [query.provider, query.status, query.outcome, query.direction, query.legs, query.result, query.flow, *names]
+    narrowed = [
+        query.provider,
+        query.status,
+        query.outcome,
+        query.direction,
+        query.legs,
+        query.result,
+        query.flow,
+        *names,
+    ]
     members = json.dumps([*position, query.day, number, *narrowed])
     return hashlib.sha256(members.encode("ascii")).hexdigest()[:16]
 

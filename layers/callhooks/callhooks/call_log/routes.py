@@ -254,8 +254,8 @@ def read_call(
 @app.get(
     STATS,
     summary="Count the calls of a day",
-    description="By hour, provider, outcome and result. A very busy day has several pages: follow `cursor` until it is null "
-    "and add up their counts.",
+    description="By hour, provider, outcome and result. A very busy day has several pages: follow `cursor` until it is "
+    "null and add up their counts.",
     operation_id="countCalls",
     responses=_responses("The counts", 400, 401, 503),
 )

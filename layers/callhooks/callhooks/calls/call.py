@@ -113,7 +113,9 @@ class CallSummary(BaseModel):
     flows: tuple[str, ...] = Field(
         (), description="The flows of the call plan that the call went through, in order, without repeats in a row"
     )
-    context: str | None = Field(None, description="VoIPstudio: the kind of PBX object; QUEUE if one of them was a queue")
+    context: str | None = Field(
+        None, description="VoIPstudio: the kind of PBX object; QUEUE if one of them was a queue"
+    )
     queue: str | None = Field(None, description="The queue that the call was in")
     trunk: str | None = None
 
@@ -406,21 +408,20 @@ class _Fold:
         # call is the one that it is for.
         is_for_whoever_answers = not self._flows() or direction == OUTBOUND
         is_with_a_party = is_connected or (is_answered and is_for_whoever_answers and is_connected is None)
-        if Result.REACHED in marks or (is_with_a_party and not is_machine):
-            return Result.REACHED
-        if Result.VOICEMAIL in marks or (is_with_a_party and is_machine):
-            return Result.VOICEMAIL
-        if Result.SELF_SERVICE in marks and (is_answered or Kind.EARLY_MEDIA in self._kinds):
-            return Result.SELF_SERVICE
-        if outcome is Outcome.CANCELLED:
-            return Result.ABANDONED
-        if marks and marks[-1] in (Result.ABANDONED, Result.NOT_ANSWERED):
-            return Result(marks[-1])
-        if not is_answered:
-            return Result.NOT_ANSWERED
-        if ended_by is None or ended_by != self._hints.ended_by_application:
-            return Result.ABANDONED
-        return Result.SELF_SERVICE if is_connected is None else Result.NOT_ANSWERED
+        is_heard = is_answered or Kind.EARLY_MEDIA in self._kinds
+        is_cancelled = outcome is Outcome.CANCELLED
+        by_application = ended_by is not None and ended_by == self._hints.ended_by_application
+        rules = (
+            (Result.REACHED, Result.REACHED in marks or (is_with_a_party and not is_machine)),
+            (Result.VOICEMAIL, Result.VOICEMAIL in marks or (is_with_a_party and is_machine)),
+            (Result.SELF_SERVICE, Result.SELF_SERVICE in marks and is_heard),
+            (Result.ABANDONED, is_cancelled or marks[-1:] == [Result.ABANDONED]),
+            (Result.NOT_ANSWERED, not is_answered or marks[-1:] == [Result.NOT_ANSWERED]),
+            (Result.ABANDONED, not by_application),
+            (Result.NOT_ANSWERED, is_connected is not None),
+            (Result.SELF_SERVICE, True),
+        )
+        return next(result for result, applies in rules if applies)
 
     def _flows(self) -> tuple[str, ...]:
         flows: list[str] = []

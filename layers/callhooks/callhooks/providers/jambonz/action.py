@@ -8,11 +8,11 @@ from datetime import datetime
 
 from callhooks.events.call_event import CallEvent, Detail, Kind, cleaned, direction_of, known_details
 from callhooks.providers.jambonz.events import EventHook, event_details
-from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
+from callhooks.providers.jambonz.hook import PROVIDER, JambonzWebhook, call_details, hook_key
 from callhooks.providers.jambonz.new_call import answer_details, verbs_response
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.outcomes import outcome_of
-from callhooks.providers.jambonz.plan.plan import HookPlace, Links, Plan, PlanAnswer
+from callhooks.providers.jambonz.plan.plan import NO_ANSWER, HookPlace, Links, Plan, PlanAnswer
 from callhooks.providers.payload import json_object
 from callhooks.runtime.http import Request, Response
 
@@ -20,7 +20,6 @@ ACTION = "actionHook"
 MAX_HOPS = 1_000_000
 CONTINUE = verbs_response(())
 
-_ENDS = (Kind.COMPLETED, Kind.BUSY, Kind.NO_ANSWER, Kind.FAILED)
 _WORDS = (
     "reason",
     "dial_call_status",
@@ -61,7 +60,7 @@ class ActionHook:
     hook: str
     hop: int
     repeated: int
-    answer: PlanAnswer = PlanAnswer(())
+    answer: PlanAnswer = NO_ANSWER
 
     @property
     def initial_call_sid(self) -> str | None:
@@ -163,9 +162,7 @@ class ActionWebhook(JambonzWebhook[ActionHook]):
         links = Links(
             request.base_url(self._public_url), message.call.call_sid or "", message.hop, request.sender.url_key
         )
-        has_ended = KIND_OF_STATUS.get((message.call.call_status or "").lower()) in _ENDS
-        answer = self._plan.answer_after(place, outcome, facts, links, now, has_ended=has_ended)
-        return replace(message, answer=answer)
+        return replace(message, answer=self._plan.answer_after(place, outcome, facts, links, now))
 
     def normalise(self, message: ActionHook, request: Request, now: datetime) -> CallEvent:
         """Return the event of the hook."""

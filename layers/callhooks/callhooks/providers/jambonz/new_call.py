@@ -14,7 +14,7 @@ from callhooks.providers.jambonz.authentication import CHALLENGE, JambonzCredent
 from callhooks.providers.jambonz.hook import KIND_OF_STATUS, PROVIDER, JambonzWebhook, call_details, hook_key
 from callhooks.providers.jambonz.models import CallHook
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
-from callhooks.providers.jambonz.plan.plan import Links, Plan, PlanAnswer, Turn, Verbs
+from callhooks.providers.jambonz.plan.plan import NO_ANSWER, Links, Plan, PlanAnswer, Turn, Verbs
 from callhooks.providers.payload import json_object
 from callhooks.runtime.errors import BadRequest, Unauthorized
 from callhooks.runtime.http import Request, Response, Sender
@@ -89,7 +89,7 @@ class NewCall(NamedTuple):
     """A request for verbs at the call hook, and the response once it is known; a bare `GET` has no call."""
 
     call: CallHook | None
-    answer: PlanAnswer = PlanAnswer(())
+    answer: PlanAnswer = NO_ANSWER
 
 
 class NewCallWebhook(JambonzWebhook[NewCall]):

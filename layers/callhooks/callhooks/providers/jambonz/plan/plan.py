@@ -47,6 +47,7 @@ _OUTCOMES_WITH_RESULT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     SELF_SERVICE: {"llm.actionHook": ("completed", "disconnected", "tool-error")},
 }
 """A message was left if it was recorded, recognised, or taken by a mailbox that was dialled."""
+_ENDS = frozenset({"completed", "busy", "no-answer", "failed"})
 _WITH_A_PARTY = {
     "dial.actionHook": "completed",
     "enqueue.actionHook": "bridged",
@@ -269,6 +270,9 @@ class PlanAnswer(NamedTuple):
     counts_as: str | None = None
 
 
+NO_ANSWER = PlanAnswer(())
+
+
 class Answering(NamedTuple):
     """The flow that takes the calls to a number, and the parties that it may ring."""
 
@@ -326,18 +330,18 @@ class Plan(NamedTuple):
         return PlanAnswer(verbs or HANGUP, tuple(entered), marks[-1] if marks else None)
 
     def answer_after(
-        self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, links: Links, now: datetime, *, has_ended: bool
+        self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, links: Links, now: datetime
     ) -> PlanAnswer:
         """Return the response to a hook; without verbs, jambonz continues with the ones that it has.
 
-        A call that `has_ended` enters no flow: jambonz requests the verbs, but nobody hears them.
+        A call that has ended enters no flow: jambonz requests the verbs, but nobody hears them.
 
         The result of the flow that reports comes before that of the next flows. A hook that reports a party has no
         result: the party had the call, whatever follows.
         """
         turn = self.turn_after(place, outcome, call, now)
         answer = self.answer(turn, call, links, now) if isinstance(turn, Turn) else PlanAnswer(turn)
-        if has_ended:
+        if (call.fact("call_status") or "").lower() in _ENDS:
             answer = PlanAnswer(answer.verbs)
         flow = self.flows.get(place.flow)
         step = flow.steps.get(place.step) if flow else None
