@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.plan.call_facts import CallFacts
 from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.loader import read_plan
 from callhooks.providers.jambonz.plan.plan import HOOK, Links, Turn
-from callhooks_tools.providers.jambonz.plan.builder import read_plan_file, write_package
+from callhooks_tools.providers.jambonz.plan.builder import RESULTS, read_plan_file, write_package
 from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
 
@@ -116,7 +116,7 @@ def test_the_prepared_verbs_are_as_written_without_defaults(plan_file: Path) -> 
             ("[{verb: say, text: Sorry}, {verb: hangup}]", f"{{{instead}}}", f"flows.sorry{problem}")
             for instead, problem in (
                 ("counts_as: voicemial, verbs: [{verb: hangup}]",
-                 ".counts_as: must be one of reached, voicemail, self_service, abandoned, not_answered"),
+                 f".counts_as: must be one of {', '.join(RESULTS)}; did you mean 'voicemail'?"),
                 ("counts_as: in_progress, verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
                 ("counts_as: [voicemail], verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
                 ("counts_as:, verbs: [{verb: hangup}]", ".counts_as: must be one of reached, voicemail, "),
