@@ -13,7 +13,7 @@ from callhooks.call_log.app import CallLog
 from callhooks.call_log.listing import CallList
 from callhooks.call_log.session import read_console_credentials
 from callhooks.calls.repository import CallStore
-from callhooks.providers.registry import hints_for
+from callhooks.providers.registry import hints_for, providers
 from callhooks.runtime.http import Response
 from callhooks.webhooks.credentials import CredentialStore
 
@@ -64,6 +64,7 @@ class Console:
             clock=self.clock,
             public_url=self.public_url,
             hints_for=hints_for,
+            providers=providers,
         )
 
     def answer(self, event: Event) -> Answer:

@@ -8,7 +8,7 @@ from callhooks.call_log.listing import CallList
 from callhooks.call_log.page import load_page
 from callhooks.call_log.session import read_console_credentials
 from callhooks.calls.repository import CallStore
-from callhooks.providers.registry import hints_for
+from callhooks.providers.registry import hints_for, providers
 from callhooks.runtime import cold_start
 from callhooks.runtime.aws_clients import reader_dynamodb_client, secret_reader
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Response
@@ -27,6 +27,7 @@ call_log = CallLog(
     clock=utc_now,
     public_url=settings.public_url,
     hints_for=hints_for,
+    providers=providers,
 )
 cold_start.freeze_gc()
 

@@ -96,6 +96,10 @@ def test_a_call_is_listed_by_day_and_by_number_and_is_counted(running: RunningSt
         assert listed.items() <= call.items()
     assert is_complete(list_calls(console, day=day, provider="wavix", outcome="answered"))
     assert not is_complete(list_calls(console, day=day, provider="bird"))
+    assert [one["path"] for one in list_calls(console, q=call_id)] == [call["path"]]
+    exported = console.get("/calls", params={"since": day, "tz": "Asia/Tokyo"}, headers={"accept": "text/csv"})
+    assert exported.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert f"{call['from']},{call['to']}" in exported.text
     counts = console.get("/stats", params={"day": day}).json()["counts"]
     assert sum(count["calls"] for count in counts) == len(list_calls(console, day=day, limit=200))
 

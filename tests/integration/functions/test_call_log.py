@@ -92,10 +92,38 @@ def test_filters_use_the_attributes_of_the_indexes(aws: Aws, call_log: Callable[
 def test_stats_count_the_calls_of_a_day(aws: Aws, call_log: Callable[..., Any]) -> None:
     ended: dict[str, Any] = {"status": CallStatus.COMPLETED, "outcome": Outcome.ANSWERED, "talk_seconds": 2.25}
     store_calls(aws, *(a_call(f"call-{number}", **ended) for number in range(30)), a_call("running", provider="bird"))
+    start = {"start": "2026-11-21T06:00:00+00:00", "hour": 6, "number": None, "trunk": None}
     assert call_log("/stats", day=TODAY)["counts"] == [
-        {"hour": 6, "provider": "bird", "outcome": "under_way", "calls": 1, "talk_seconds": 0},
-        {"hour": 6, "provider": "jambonz", "outcome": "answered", "calls": 30, "talk_seconds": 67.5},
+        {**start, "provider": "bird", "outcome": "under_way", "result": "in_progress", "calls": 1, "talk_seconds": 0},
+        {
+            **start,
+            "provider": "jambonz",
+            "outcome": "answered",
+            "result": "in_progress",
+            "calls": 30,
+            "talk_seconds": 67.5,
+        },
     ]
+
+
+def test_a_week_of_a_zone_is_listed_counted_and_searched(aws: Aws, call_log: Callable[..., Any]) -> None:
+    day = 86_400_000
+    calls = [
+        a_call(f"call-{number}", milliseconds=-number * day, trunk="carrier", caller_name="Jane Doe")
+        for number in range(9)
+    ]
+    store_calls(aws, *calls)
+    week: dict[str, Any] = {"since": "2026-11-16", "until": "2026-11-23", "tz": "America/New_York"}
+    assert walk(call_log, limit=2, **week) == newest_first(calls[:6])
+    assert walk(call_log, q="jane", **week) == newest_first(calls[:6])
+    # A number is found on all days, an id with one request.
+    assert walk(call_log, q="+1 415 555 0123", limit=4, **week) == newest_first(calls)
+    aws.calls.clear()
+    assert walk(call_log, q="call-8", **week) == [path_of(calls[8])]
+    assert aws.calls == ["BatchGetItem"]
+    for per, value in (("number", "+14155550123"), ("trunk", "carrier")):
+        (count,) = call_log("/stats", by="week", per=per, **week)["counts"]
+        assert (count["start"], count[per], count["calls"]) == ("2026-11-16T00:00:00-05:00", value, 6)
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)

@@ -36,9 +36,12 @@ def test_builds_in_two_time_zones_are_identical_and_report_their_size(layer: Pat
     assert str(size_of(tmp_path / "python")) in output
 
 
-def test_it_contains_only_packages_bytecode_and_licences(layer: Path) -> None:
+def test_it_contains_only_packages_bytecode_zones_and_licences(layer: Path) -> None:
     python = layer / "python"
-    assert {path.suffix for path in python.rglob("*") if path.is_file() and "licenses" not in path.parts} <= {
+    zones = python / "tzdata"
+    assert (zones / "zoneinfo" / "Europe" / "Berlin").is_file()
+    files = [path for path in python.rglob("*") if path.is_file() and "licenses" not in path.parts]
+    assert {path.suffix for path in files if path.suffix or zones not in path.parents} <= {
         ".py",
         ".pyc",
         ".so",

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import ANY
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -27,7 +28,8 @@ from tests.support import NOW, Answer
 
 CALLER, CALLED = "+14155550100", "+14155550123"
 ALLOWED = (
-    "Allowed: context, cursor, day, direction, flow, legs, limit, number, outcome, provider, queue, result, status."
+    "Allowed: context, cursor, day, direction, flow, format, legs, limit, number, outcome, provider, q, queue, result, "
+    "since, status, tz, until."
 )
 DATA = ["/calls", "/calls/jambonz/one-call", "/stats"]
 WITH_BASIC = {"authorization": basic()}
@@ -409,34 +411,126 @@ def test_the_calls_of_a_day_are_counted_by_hour_provider_outcome_and_result() ->
         a_call("c", provider="wavix", milliseconds=hour),
         a_call("d", provider="wavix", milliseconds=hour, outcome=Outcome.BUSY, result=Result.NOT_ANSWERED),
     ]
-    jambonz, wavix = {"hour": 6, "provider": "jambonz", "outcome": "answered"}, {"hour": 7, "provider": "wavix"}
+    span = {"day": "2026-11-21", "since": "2026-11-21T00:00:00.000Z", "until": "2026-11-22T00:00:00.000Z"}
+    rest = {"cursor": None, "read_to": "2026-11-21T00:00:00.000Z"}
+    six, seven = ({"start": f"2026-11-21T0{hour}:00:00+00:00", "hour": hour, **NO_PARTS} for hour in (6, 7))
+    jambonz, wavix = {**six, "provider": "jambonz", "outcome": "answered"}, {**seven, "provider": "wavix"}
     assert Console(table_of(calls)).json("/stats", day="2026-11-21") == {
-        "day": "2026-11-21",
+        **span, **rest,
         "counts": [
             {**jambonz, "result": "reached", "calls": 2, "talk_seconds": 12},
             {**jambonz, "result": "voicemail", "calls": 1, "talk_seconds": 9},
             {**wavix, "outcome": "busy", "result": "not_answered", "calls": 1, "talk_seconds": 0},
             {**wavix, "outcome": "under_way", "result": "in_progress", "calls": 1, "talk_seconds": 0},
         ],
-        "cursor": None,
-    }
-    assert Console().json("/stats") == {"day": "2026-11-21", "counts": [], "cursor": None}
+    }  # fmt: skip
+    assert Console().json("/stats") == {**span, **rest, "counts": []}
+
+
+NO_PARTS = {"number": None, "trunk": None}
+
+
+def test_calls_are_counted_by_month_per_number_and_per_trunk() -> None:
+    month = 31 * 86_400_000
+    calls = [
+        a_call("in", trunk="carrier"),
+        a_call("out", direction="outbound", from_=CALLED, to=CALLER),
+        a_call("before", milliseconds=-month, to=CALLER),
+    ]
+    console = Console(table_of(calls))
+
+    def counts(per: str) -> list[tuple[str, str | None, int]]:
+        answer = console.json("/stats", since="2026-10-01", until="2026-12-01", tz="Europe/Berlin", by="month", per=per)
+        assert (answer["day"], answer["read_to"]) == (None, answer["since"] if not answer["cursor"] else ANY)
+        rest = console.json(
+            "/stats", since="2026-10-01", until="2026-12-01", tz="Europe/Berlin", by="month", per=per,
+            cursor=answer["cursor"],
+        )  # fmt: skip
+        assert rest["cursor"] is None
+        return [(one["start"], one[per], one["calls"]) for one in (*answer["counts"], *rest["counts"])]
+
+    october, november = "2026-10-01T00:00:00+02:00", "2026-11-01T00:00:00+01:00"
+    assert counts("number") == [(november, CALLED, 2), (october, CALLER, 1)]
+    assert counts("trunk") == [(november, None, 1), (november, "carrier", 1), (october, None, 1)]
+
+
+# Spans, zones and search.
+
+
+def test_today_a_day_and_a_span_follow_the_zone() -> None:
+    hour = 3_600_000
+    # START is 06:30 UTC on the 21st: still the 20th in Honolulu.
+    calls = [a_call("now"), a_call("before", milliseconds=-21 * hour), a_call("later", milliseconds=4 * hour)]
+    console = Console(table_of(calls))
+    for query, expected in (
+        ({}, ["later", "now"]),
+        ({"tz": "Pacific/Honolulu"}, ["now"]),
+        ({"tz": "Pacific/Honolulu", "day": "2026-11-21"}, ["later"]),
+        ({"tz": "Europe/Berlin", "day": "2026-11-20"}, ["before"]),
+        ({"since": "2026-11-20T09:30:00Z", "until": "2026-11-21T07:30:00+01:00"}, ["before"]),
+        ({"since": "2026-11-20T10:30:00 01:00", "until": "2026-11-21T06:30:00.001Z"}, ["now", "before"]),
+        ({"since": "2026-11-20", "until": "2026-11-21", "tz": "Pacific/Honolulu"}, ["now"]),
+        ({"since": "2026-11-21t06:30:00z"}, ["later", "now"]),
+        ({"until": "2026-11-21"}, ["before"]),
+        ({"since": "2026-11-21", "number": CALLER}, ["later", "now"]),
+        ({"since": "2026-11-01", "until": "8999-12-31"}, ["later", "now", "before"]),
+        ({"since": "2027-01-01"}, []),
+    ):
+        assert [call["call_id"] for call in console.json("/calls", **query)["calls"]] == expected, query
+
+
+def test_a_search_finds_a_call_of_any_provider_by_its_id() -> None:
+    console = Console(table_of([a_call("a b", provider="wavix", milliseconds=-86_400_000), a_call("other")]))
+    (call,) = console.json("/calls", q=" a b ")["calls"]
+    assert call["path"] == path_of(a_call("a b", provider="wavix"))
+    assert console.table.queries == 0
+    assert console.json("/calls", q="a b", provider="jambonz")["calls"] == []
+
+
+def test_a_list_names_the_time_back_to_which_it_has_read() -> None:
+    console = Console(table_of([a_call("rare", milliseconds=-40 * 86_400_000, caller_name="Jane Doe")]))
+    answer = console.get("/calls", since="2026-10-01", q="jane")
+    page = json.loads(answer.body)
+    assert (page["calls"], page["read_to"]) == ([], "2026-10-21T00:00:00.000Z")
+    assert answer.headers["callhooks-read-to"] == page["read_to"]
+    rest = console.json("/calls", since="2026-10-01", q="jane", cursor=page["cursor"])
+    assert [call["call_id"] for call in rest["calls"]] == ["rare"]
+    assert (rest["cursor"], rest["read_to"]) == (None, "2026-10-01T00:00:00.000Z")
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ({"day": "2026-11-21", "since": "2026-11-21"}, "Give day, or since and until, not both."),
+        ({"since": "2026-11-21", "until": "2026-11-21"}, "until must be later than since."),
+        ({"q": "Jane", "number": CALLER}, "Give q or number, not both."),
+    ],
+)
+def test_contradicting_parameters_are_rejected(query: dict[str, str], detail: str) -> None:
+    assert Console().problem("/calls", **query) == (400, detail)
 
 
 @pytest.mark.parametrize(
     ("name", "values", "detail"),
     [
-        ("day", ["21.11.2026", "2026-02-30", "1795240200", "2026-11-21T00:00:00", "٢٠٢٦-11-21"],
+        ("day", ["", "21.11.2026", "2026-02-30", "1969-12-31", "1795240200", "2026-11-21T00:00:00", "٢٠٢٦-11-21"],
          "day must be a date such as 2026-11-21."),
-        ("number", ["  "], "number must not be blank."),
+        ("number", ["", "  ", "1" * 201], "number must have 1 to 200 characters."),
+        *((end, ["yesterday", "2026-11-21T06:30", "20261121", "0001-01-01", "9999-12-31T00:00:00Z"],
+           f"{end} must be a time with a zone such as 2026-11-21T06:30:00Z, or a date.") for end in ("since", "until")),
+        ("tz", ["", "Berlin", "europe/berlin", "../UTC", "/etc/passwd", "Europe", "Europe/", "tzdata.zi"],
+         "tz must be the name of a time zone such as Europe/Berlin."),
+        ("q", ["", " ", "123", "+1 (2)", "x" * 201],
+         "q must have at least 4 digits of a number, or 1 to 200 other characters."),
+        ("format", ["xml"], "format must be json or csv."),
         ("provider", ["Wavix", "wavix\n"], "provider must consist of lower-case letters."),
         ("status", ["lost"], f"status must be one of {', '.join(CallStatus)}."),
         ("outcome", ["lost"], f"outcome must be one of {', '.join(Outcome)}, under_way."),
         ("direction", ["sideways"], "direction must be inbound or outbound."),
         ("result", ["lost", "answered"], f"result must be one of {', '.join(Result)}."),
         ("flow", ["a b", "x" * 65, "sales\n"], "flow must be the name of a flow: letters, digits, - and _."),
-        ("context", [" "], "context must not be blank."),
-        ("queue", [" "], "queue must not be blank."),
+        ("context", [" "], "context must have 1 to 200 characters."),
+        ("queue", [" "], "queue must have 1 to 200 characters."),
         ("limit", ["0", "201", "many", "1e1"], "limit must be a number from 1 to 200."),
         ("colour", ["red"], f"Unknown parameter 'colour'. {ALLOWED}"),
         *((odd, ["red"], f"Unknown parameter. {ALLOWED}") for odd in ("Colour", CALLER, "<b>", "x" * 21)),
@@ -446,9 +540,8 @@ def test_an_invalid_parameter_is_rejected_with_an_explanation(name: str, values:
     assert [Console().problem("/calls", **{name: value}) for value in values] == [(400, detail)] * len(values)
 
 
-def test_an_empty_parameter_is_ignored_and_a_repeated_one_is_rejected() -> None:
+def test_a_repeated_parameter_is_rejected() -> None:
     console = Console()
-    assert console.json("/calls", day="", number="", provider="", cursor="") == console.json("/calls")
     answer = console.answer(api_event("/calls", raw_query="provider=wavix&provider=bird", headers=WITH_BASIC))
     assert (answer.statusCode, answer.problem["detail"]) == (400, "Give each parameter only once.")
 
@@ -459,7 +552,7 @@ def test_paths_without_parameters_reject_them() -> None:
         400, "Unknown parameter 'day'. This path takes no parameters.",
     )  # fmt: skip
     assert console.problem("/stats", provider="wavix") == (
-        400, "Unknown parameter 'provider'. Allowed: cursor, day, legs.",
+        400, "Unknown parameter 'provider'. Allowed: by, cursor, day, legs, per, since, tz, until.",
     )  # fmt: skip
     assert console.answer(api_event("/", raw_query="utm_source=mail")).statusCode == 200
 

@@ -21,25 +21,16 @@ from tests.support import EVENTS, Answer, Event
 DOCUMENTED = (200, 204, 400, 401, 404, 405, 413, 415)
 RECORDED = [json.loads(path.read_text("utf-8")) for path in sorted((EVENTS / "call_log").glob("*.json"))]
 PARAMETERS = (
-    "day",
-    "number",
-    "provider",
-    "status",
-    "outcome",
-    "direction",
-    "result",
-    "flow",
-    "context",
-    "queue",
-    "legs",
-    "limit",
-    "cursor",
-)
+    "day", "since", "until", "tz", "number", "q", "provider", "status", "outcome", "direction", "result", "flow",
+    "context", "queue", "legs", "limit",
+    "format", "by", "per", "cursor",
+)  # fmt: skip
 COOKIE = cookie_in(Console().sign_in())
 
 _some = st.sampled_from(
     ["2026-11-21", "+14155550100", "jambonz", "answered", "inbound", "true", "200", "0", "", "-1", "1e3", "9" * 5000,
-     "2026-02-30", "0001-01-01", "9999-12-31", "+292277026596-12-04"]
+     "2026-02-30", "0001-01-01", "9999-12-31", "+292277026596-12-04",
+     "8999-12-31T23:59:59.999999-23:59", "1970-01-01", "Asia/Kolkata", "Jane", "csv", "week", "trunk"]
 )  # fmt: skip
 _parts = st.tuples(st.none() | texts, texts, texts, texts).map(list)
 cursors = (values | _parts).map(lambda value: base64.urlsafe_b64encode(as_json(value)).decode())

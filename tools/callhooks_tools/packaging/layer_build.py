@@ -20,7 +20,8 @@ HOST = "host"
 FIXED_TIME = 315_619_200
 """1980-01-02 in UTC. A ZIP file stores local times from 1980-01-01 on, so this one is valid in every time zone."""
 
-_UNUSED_SUFFIXES = (".pyi", ".pth", ".dist-info", ".egg-info")
+# zoneinfo reads one file for each zone; .tab and .zi are lists and sources of zones.
+_UNUSED_SUFFIXES = (".pyi", ".pth", ".dist-info", ".egg-info", ".tab", ".zi")
 _UNUSED_NAMES = {"__pycache__", "tests", "py.typed", ".lock"}
 _LICENCES = ("LICENSE", "LICENCE", "NOTICE", "COPYING", "AUTHORS")
 

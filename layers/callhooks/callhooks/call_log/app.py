@@ -6,7 +6,7 @@ segments. The local front passes the path undecoded. A call is looked up both wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -33,7 +33,6 @@ from callhooks.call_log.session import (
 )
 from callhooks.calls.call import HintsLookup
 from callhooks.calls.repository import CallStore, ReadsThrottled
-from callhooks.events.call_event import utc_text
 from callhooks.runtime.errors import CredentialsUnavailable, HttpProblem, Unauthorized, describe_exception
 from callhooks.runtime.http import HttpApiEvent, HttpPayload, Request, Response, problem_response
 from callhooks.runtime.metrics import count
@@ -57,9 +56,10 @@ logger = Logger(child=True)
 class CallLog:
     """Application that answers the requests of the call log.
 
-    `page` is the response for `/`, `clock` returns the current time with a time zone, and `hints_for` returns a
-    provider's hints for the fold. `public_url` is the public address of the API, or empty if clients use the API's own
-    address. If it is http, as on the local stack, the session cookie is not `Secure` and responses have no HSTS header.
+    `page` is the response for `/`, and `clock` returns the current time with a time zone. `hints_for` returns a
+    provider's hints for the fold, and `providers` the names of all providers. `public_url` is the public address of the
+    API, or empty if clients use the API's own address. If it is http, as on the local stack, the session cookie is not
+    `Secure` and responses have no HSTS header.
     """
 
     page: Response
@@ -69,6 +69,7 @@ class CallLog:
     clock: Callable[[], datetime]
     public_url: str
     hints_for: HintsLookup
+    providers: Callable[[], Iterable[str]]
 
     def answer(self, event: HttpApiEvent) -> HttpPayload:
         """Answer one event of the HTTP API. Errors become problem responses; nothing is raised."""
@@ -111,7 +112,10 @@ class CallLog:
             self.calls,
             self.store,
             self.hints_for,
-            utc_text(now)[:10],
+            self.providers,
+            request,
+            now,
+            self.public_url,
             self._sign_in,
             expired_cookie(secure=self._needs_tls),
             log_fields,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from boto3.session import Session
 from callhooks.call_log.listing import CallList, CallQuery
+from callhooks.call_log.spans import Span
 from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import EVENT_PREFIX, Item, details_of_item, partition_key
 from callhooks.providers.description import TEST_SENDER
@@ -83,8 +84,8 @@ def _recent_events(session: Session, outputs: StackOutputs, now: datetime) -> Se
     """Return the events of jambonz's latest calls, except the doctor's test calls."""
     client, table = session.client("dynamodb", config=IMPATIENT), outputs.events_table
     calls = CallList(client, table)
-    days = [utc_text(now - ago)[:10] for ago in (timedelta(0), LOOKBACK)]
-    listed = (call for day in days for call in calls.page(CallQuery(day=day, provider=PROVIDER), limit=MAX_CALLS).calls)
+    days = [Span.of_day((now - ago).date()) for ago in (timedelta(0), LOOKBACK)]
+    listed = (call for day in days for call in calls.page(CallQuery(day, provider=PROVIDER), limit=MAX_CALLS).calls)
     latest = islice((call for call in listed if not call.call_id.startswith(TEST_SENDER)), MAX_CALLS)
     return [
         item
