@@ -272,6 +272,8 @@ STARTED = (Kind.INITIATED, PLAN)
         ("jambonz", "outbound", [STARTED, ANSWERED, (Kind.COMPLETED, BY_APPLICATION)], Result.REACHED),
         ("jambonz", "outbound", [STARTED, ANSWERED, (Kind.MEDIA, MACHINE), ENDED], Result.VOICEMAIL),
         ("jambonz", "outbound", [STARTED, BUSY], Result.NOT_ANSWERED),
+        ("jambonz", "outbound", [STARTED, ANSWERED, (Kind.VERB, {"dial_call_status": "busy"}),
+                                 (Kind.COMPLETED, BY_APPLICATION)], Result.NOT_ANSWERED),
         ("jambonz", "inbound", [STARTED, (Kind.VERB, {"counts_as": "self_service"}), CANCELLED], Result.ABANDONED),
         ("jambonz", "inbound", [STARTED, (Kind.EARLY_MEDIA, {"counts_as": "self_service"}), BUSY],
          Result.SELF_SERVICE),
