@@ -41,9 +41,9 @@ def _extensions_with(function: str) -> Iterator[ModuleType]:
     return (module for module in _extensions() if hasattr(module, function))
 
 
-def commands() -> Mapping[str, str]:
+def commands() -> Mapping[str, tuple[str, str]]:
     """Return the commands of all providers, without importing them."""
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for name in _packages():
         found |= getattr(import_module(name), "COMMANDS", {})
     return found

@@ -4,5 +4,5 @@ Imports `providers.rest` and `stack`.
 """
 
 COMMANDS = {
-    "bird": "callhooks_tools.providers.bird.command:bird_app",
+    "bird": ("callhooks_tools.providers.bird.command:bird_app", "Manage Bird's webhook subscriptions."),
 }

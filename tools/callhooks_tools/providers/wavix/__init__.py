@@ -4,5 +4,5 @@ Imports `providers.rest` and `stack`.
 """
 
 COMMANDS = {
-    "wavix": "callhooks_tools.providers.wavix.command:wavix_app",
+    "wavix": ("callhooks_tools.providers.wavix.command:wavix_app", "Manage Wavix's webhook subscriptions."),
 }
