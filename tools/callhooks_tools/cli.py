@@ -99,7 +99,11 @@ class _Group(TyperGroup):
             _hide_type_of_flag(parameter)
         return parameters
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - defined by Typer
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - defined by Typer
         """Return a command for the list of commands, without importing its module; `None` if there is none."""
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 

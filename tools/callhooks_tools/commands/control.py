@@ -11,7 +11,7 @@ from callhooks_tools.providers.call_control import CallControl, CallRequest, Rec
 from callhooks_tools.providers.registry import call_controls
 from callhooks_tools.providers.rest.errors import CallIsOver
 from callhooks_tools.providers.rest.provider_apis import print_document, print_documents, provider_failures
-from callhooks_tools.stack.terminal import console, fail, shown
+from callhooks_tools.stack.terminal import JsonOutput, callhooks, console, fail, misuse, shown
 
 CONTROLS = call_controls()
 TRANSFERRING = ", ".join(control.title for control in CONTROLS.values() if "transfer" in control.command_help)
@@ -51,6 +51,7 @@ CallId = Annotated[
     str, typer.Argument(metavar="CALL_ID", help="The provider's id of the call, as shown in events and the call log.")
 ]
 Channel = Annotated[str | None, typer.Option("--channel", metavar="ID", help=_option_help("--channel"))]
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Print JSON, which is also the default.")]
 Wait = Annotated[
     float,
     typer.Option("--wait", min=0, max=600, metavar="SECONDS", help="Wait up to this long if there is none yet."),
@@ -58,7 +59,7 @@ Wait = Annotated[
 
 
 @control_app.command("show")
-def show(provider: ProviderName, call_id: CallId, channel: Channel = None) -> None:
+def show(provider: ProviderName, call_id: CallId, channel: Channel = None, _json: AlwaysJson = False) -> None:
     """Show the current state of a call."""
     control = _control_of(provider, {"--channel": channel})
     with provider_failures():
@@ -66,13 +67,13 @@ def show(provider: ProviderName, call_id: CallId, channel: Channel = None) -> No
             call = control.show(CallRequest(call_id, channel=channel))
         except CallIsOver as over:
             has_records = "cdr" in control.command_help
-            hint = f". To see its call detail records, run: callhooks control cdr {provider} {call_id}"
+            hint = f". To see its call detail records, run: {callhooks(f'control cdr {provider} {call_id}')}"
             fail(shown(f"{over}{hint if has_records else ''}"))
         print_document(call)
 
 
 @control_app.command("calls", help=f"List the calls in progress, with their ids ({_providers_with('calls')}).")
-def calls(provider: ProviderName) -> None:
+def calls(provider: ProviderName, _json: AlwaysJson = False) -> None:
     """List the calls in progress, with their ids."""
     with provider_failures():
         print_documents(CONTROLS[provider].calls())
@@ -136,7 +137,7 @@ def record(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 @control_app.command("cdr", help=f"Show the call detail records of a finished call ({_providers_with('cdr')}).")
-def cdr(provider: ProviderName, call_id: CallId, wait: Wait = 0) -> None:
+def cdr(provider: ProviderName, call_id: CallId, wait: Wait = 0, _json: AlwaysJson = False) -> None:
     """Show the call detail records of a finished call."""
     request = CallRequest(call_id, wait=wait)
     with provider_failures():
@@ -157,15 +158,16 @@ def recordings(
         typer.Option("--download", metavar="FOLDER", file_okay=False, help=_option_help("--download")),
     ] = None,
     wait: Wait = 0,
+    as_json: JsonOutput = False,
 ) -> None:
     """List or download the recordings of a finished call."""
     control = _control_of(provider, {"--download": download})
     with provider_failures():
-        control.recordings(CallRequest(call_id, download=download, wait=wait))
+        control.recordings(CallRequest(call_id, download=download, wait=wait, as_json=as_json))
 
 
 def _check_hint(provider: str, call_id: str) -> str:
-    return f"The request may have taken effect anyway. Check with: callhooks control show {provider} {call_id}"
+    return f"The request may have taken effect anyway. Check with: {callhooks(f'control show {provider} {call_id}')}"
 
 
 def _control_of(provider: str, options: dict[str, object]) -> CallControl:
@@ -174,5 +176,5 @@ def _control_of(provider: str, options: dict[str, object]) -> CallControl:
     given = [option for option, value in options.items() if value and option not in control.option_help]
     if given:
         owners = [other.name for other in CONTROLS.values() if given[0] in other.option_help]
-        fail(f"Only {' and '.join(owners)} supports {' and '.join(given)}.")
+        misuse(f"Only {' and '.join(owners)} supports {' and '.join(given)}.")
     return control

@@ -7,8 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import httpx
 import typer
@@ -27,6 +28,7 @@ from callhooks_tools.doctor.deliveries import (
     spill_findings,
     url_findings,
 )
+from callhooks_tools.doctor.last_day import last_day_findings
 from callhooks_tools.doctor.layers import layer_findings
 from callhooks_tools.doctor.probe import Probe
 from callhooks_tools.doctor.resources import (
@@ -45,7 +47,7 @@ from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.selection import SelectedStack, session_of, with_stack_options
 from callhooks_tools.stack.stack import StackUnknown
-from callhooks_tools.stack.terminal import console, errors, fail
+from callhooks_tools.stack.terminal import FAILED, JsonOutput, console, errors, fail, note, print_json
 from callhooks_tools.stack.terminal import shown as escaped
 
 INTERRUPTED = 130
@@ -67,15 +69,16 @@ def doctor(
         bool, typer.Option("--no-deliveries", help="Only inspect the stack; do not send test events.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Do not remove the test events.")] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
     """Check a stack: its resources, its secrets, and a test event from each provider through the public URL."""
     session, name, endpoint_url = session_of(selected)
-    tally: dict[FindingLevel, int] = dict.fromkeys(FindingLevel, 0)
-    _show(stack_findings(session, name, selected.account_options), "stack", tally)
-    if tally[FindingLevel.FAILURE]:
-        _end(tally)
+    report = _Report(as_json=as_json)
+    report.show(stack_findings(session, name, selected.account_options), "stack")
+    if report.failed:
+        report.end()
     deployment = _read(session, name, endpoint_url, selected.account_options)
     known = KnownSecrets()
     flagged_checks: set[str] = set()
@@ -89,12 +92,13 @@ def doctor(
         ("event bus", bus_findings(deployment)),
         ("API", api_findings(deployment)),
         ("alarms", alarm_findings(deployment)),
+        ("the last day", last_day_findings(deployment, datetime.now(UTC))),
         ("recent deliveries", sender_findings(deployment, datetime.now(UTC))),
         ("accounts at the providers", account_findings(session, deployment.outputs, datetime.now(UTC))),
     ):
-        flagged_checks |= _show(findings, subject, tally)
+        flagged_checks |= report.show(findings, subject)
     with httpx.Client(timeout=HTTP_TIMEOUT, trust_env=not deployment.is_local) as client:
-        flagged_checks |= _show(layer_findings(deployment, client), "layers", tally)
+        flagged_checks |= report.show(layer_findings(deployment, client), "layers")
         probe = Probe(
             deployment,
             known,
@@ -105,14 +109,14 @@ def doctor(
             run_id=secrets.token_hex(RUN_ID_BYTES),
             flagged_checks=frozenset(flagged_checks),
         )
-        _show(url_findings(probe), "public URL", tally)
+        report.show(url_findings(probe), "public URL")
         if probe.is_reachable and not no_deliveries:
             with _stopped_by_signals():
-                _run_probe(probe, tally, keep=keep)
-    _end(tally)
+                _run_probe(probe, report, keep=keep)
+    report.end()
 
 
-def _run_probe(probe: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> None:
+def _run_probe(probe: Probe, report: _Report, *, keep: bool) -> None:
     """Send test deliveries, and always remove them afterwards unless `keep` is set."""
     try:
         for subject, findings in (
@@ -123,18 +127,17 @@ def _run_probe(probe: Probe, tally: dict[FindingLevel, int], *, keep: bool) -> N
             ("logs", spill_findings(probe)),
             ("retry queue", publishing_findings(probe)),
         ):
-            _show(findings, subject, tally)
+            report.show(findings, subject)
     except KeyboardInterrupt:
+        report.print_json()
         errors.print("Interrupted.", style="red")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         if keep:
             forget = probe.deployment.callhooks(f"forget {TEST_SENDER}")
-            console.print(
-                f"  The test events stay in the stack; their call id is {probe.call_id}. To remove them: {forget}"
-            )
+            note(f"  The test events stay in the stack; their call id is {probe.call_id}. To remove them: {forget}")
         else:
-            _show(cleanup_findings(probe), "cleanup", tally)
+            report.show(cleanup_findings(probe), "cleanup")
 
 
 @contextmanager
@@ -160,22 +163,54 @@ def _read(session: Session, stack_name: str, endpoint_url: str | None, account_o
         fail(f"The resources of the stack {stack_name} cannot be read: {error}")
 
 
-def _show(findings: Iterator[Finding], subject: str, tally: dict[FindingLevel, int]) -> set[str]:
-    """Print each finding as it arrives, and return the checks with a warning or a failure."""
-    flagged_checks: set[str] = set()
-    while True:
-        with _spinner(subject):
-            finding = next(findings, None)
-        if finding is None:
-            return flagged_checks
-        if finding.level is not FindingLevel.OK:
-            flagged_checks.add(finding.check)
-        tally[finding.level] += 1
-        label, style = LABELS[finding.level]
-        console.print(f"{label:<{LABEL_WIDTH}}", style=style, end="")
-        console.print(f"{finding.check}: {escaped(finding.message)}")
-        if finding.remedy:
-            console.print(f"{'':<{LABEL_WIDTH}}{escaped(finding.remedy)}")
+@dataclass(slots=True)
+class _Report:
+    """The findings of a run, printed as they arrive, or all at the end as JSON."""
+
+    as_json: bool
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """Return the number of checks that failed."""
+        return sum(finding.level is FindingLevel.FAILURE for finding in self.findings)
+
+    def show(self, findings: Iterator[Finding], subject: str) -> set[str]:
+        """Print each finding as it arrives, and return the checks with a warning or a failure."""
+        flagged_checks: set[str] = set()
+        while True:
+            with _spinner(subject):
+                finding = next(findings, None)
+            if finding is None:
+                return flagged_checks
+            if finding.level is not FindingLevel.OK:
+                flagged_checks.add(finding.check)
+            self.findings.append(finding)
+            if not self.as_json:
+                _print(finding)
+
+    def print_json(self) -> None:
+        """Print all findings, if JSON is wanted."""
+        if self.as_json:
+            print_json(self.findings)
+
+    def end(self) -> NoReturn:
+        """Print the verdict, and end the command with its exit code."""
+        warnings = _counted(sum(finding.level is FindingLevel.WARNING for finding in self.findings), "warning")
+        self.print_json()
+        if self.failed:
+            errors.print(f"\n{_counted(self.failed, 'check')} failed, {warnings}.", style="bold red")
+            raise typer.Exit(FAILED)
+        errors.print(f"\nAll checks passed, {warnings}.", style="bold green")
+        raise typer.Exit(0)
+
+
+def _print(finding: Finding) -> None:
+    label, style = LABELS[finding.level]
+    console.print(f"{label:<{LABEL_WIDTH}}", style=style, end="")
+    console.print(f"{finding.check}: {escaped(finding.message)}")
+    if finding.remedy:
+        console.print(f"{'':<{LABEL_WIDTH}}{escaped(finding.remedy)}")
 
 
 @contextmanager
@@ -184,15 +219,6 @@ def _spinner(subject: str) -> Iterator[None]:
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as spinner:
         spinner.add_task(subject, total=None)
         yield
-
-
-def _end(tally: dict[FindingLevel, int]) -> None:
-    failed, warned = tally[FindingLevel.FAILURE], tally[FindingLevel.WARNING]
-    if failed:
-        console.print(f"\n{_counted(failed, 'check')} failed, {_counted(warned, 'warning')}.", style="bold red")
-        raise typer.Exit(1)
-    console.print(f"\nAll checks passed, {_counted(warned, 'warning')}.", style="bold green")
-    raise typer.Exit(0)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -28,7 +28,7 @@ from callhooks_tools.recovery.forget import (
 from callhooks_tools.recovery.stored_events import scan, with_progress
 from callhooks_tools.recovery.workers import map_concurrently
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import agree, console, errors, fail, progress, shown
+from callhooks_tools.stack.terminal import agree, console, errors, fail, misuse, progress, shown
 
 if TYPE_CHECKING:
     from callhooks.events.event_item import Item
@@ -59,7 +59,7 @@ def forget(
     try:
         person = Person.of(sys.stdin.readline() if number == FROM_INPUT else number)
     except ValueError as error:
-        fail(str(error))
+        misuse(str(error))
     if console.is_terminal:
         # The canonical form differs from the argument. A file or a pipe may be stored, so it gets no number.
         console.print(f"Searching for {shown(person.canonical)}.")

@@ -33,7 +33,7 @@ from callhooks_tools.recovery.workers import map_concurrently, map_concurrently_
 from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import StackOutputs
-from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
 
 quarantine_app = typer.Typer(
     help="Inspect and retry authenticated deliveries that could not be processed.", no_args_is_help=True
@@ -132,12 +132,18 @@ class Retrier:
 
 @quarantine_app.command("list")
 @with_stack_options
-def quarantine_list(provider: OfProvider = None, days: Days = 30, *, selected: SelectedStack) -> None:
+def quarantine_list(
+    provider: OfProvider = None, days: Days = 30, as_json: JsonOutput = False, *, selected: SelectedStack
+) -> None:
     """List deliveries in quarantine, the newest first, and count them by reason."""
     with _quarantine(selected) as (quarantine, _):
         found = _found(quarantine, provider, days)
     if not found:
-        console.print("No deliveries in quarantine.")
+        note("No deliveries in quarantine.")
+    if as_json:
+        print_json([_listed(one) for one in found])
+        return
+    if not found:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("key", no_wrap=True)
@@ -155,20 +161,23 @@ def quarantine_list(provider: OfProvider = None, days: Days = 30, *, selected: S
 
 @quarantine_app.command("show")
 @with_stack_options
-def quarantine_show(key: Key, *, selected: SelectedStack) -> None:
+def quarantine_show(key: Key, as_json: JsonOutput = False, *, selected: SelectedStack) -> None:
     """Show a delivery in quarantine and its answer. The output contains numbers and names of people."""
     with _quarantine(selected) as (quarantine, _):
         delivery = _named(quarantine, key)
         item = quarantine.read(delivery)
     if item is None:
         fail(f"{key} is no longer in quarantine.")
+    if as_json:
+        print_json(_details(delivery, item))
+        return
     for line in _detail_lines(delivery, item):
         console.print(shown(line))
 
 
 @quarantine_app.command("retry")
 @with_stack_options
-def quarantine_retry(
+def quarantine_retry(  # noqa: PLR0913 - each one is an option
     keys: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY...", help="Keys, as shown by callhooks quarantine list. Required without --all."),
@@ -178,6 +187,7 @@ def quarantine_retry(
     ] = False,
     provider: OfProvider = None,
     days: Days = 30,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
@@ -186,9 +196,9 @@ def quarantine_retry(
     Pass keys, or --all (optionally with --provider).
     """
     if bool(keys) == retry_all:
-        fail("Give either the keys of deliveries or --all.")
+        misuse("Give either the keys of deliveries or --all.")
     if keys and provider:
-        fail("--provider can only be used with --all.")
+        misuse("--provider can only be used with --all.")
     counts: Counter[RetryOutcome] = Counter()
     try:
         with _quarantine(selected) as (quarantine, outputs):
@@ -205,12 +215,45 @@ def quarantine_retry(
                     advance()
     finally:
         summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RetryOutcome if counts[outcome])
-        if summary:
+        if as_json:
+            print_json({outcome.name.lower(): counts[outcome] for outcome in RetryOutcome})
+        elif summary:
             console.print(f"Deliveries: {summary}.")
     if not counts:
-        console.print("No deliveries in quarantine.")
+        note("No deliveries in quarantine.")
     if counts[RetryOutcome.NOT_PARSED]:
         raise typer.Exit(1)
+
+
+def _listed(delivery: QuarantinedDelivery) -> dict[str, object]:
+    """Return the members of a delivery in JSON."""
+    return {
+        "key": delivery.name,
+        "received_at": delivery.received_at,
+        "route": delivery.route,
+        "reason": delivery.reason,
+    }
+
+
+def _details(delivery: QuarantinedDelivery, item: Item) -> dict[str, object]:
+    """Return all stored members of a delivery in JSON. A byte of the body that is not UTF-8 is shown as `\\xNN`."""
+    answer = answer_of(item)
+    texts: dict[str, object] = {
+        name: item[name]["S"] for name in ("method", "path", "query", "request_id") if name in item
+    }
+    groups: dict[str, object] = {
+        group: {name: value["S"] for name, value in item[group]["M"].items()}
+        for group in ("path_parameters", "headers")
+        if group in item
+    }
+    return {
+        **_listed(delivery),
+        "key": f"{delivery.name.rpartition('/')[0]}/{delivery.sk}",
+        **texts,
+        **groups,
+        "body": body_of_item(item).decode("utf-8", "backslashreplace"),
+        "answer": {"status": answer.status, "body": answer.body},
+    }
 
 
 def readable(raw: bytes) -> list[str]:
@@ -274,7 +317,7 @@ def _found(quarantine: Quarantine, provider: str | None, days: int) -> list[Quar
 
 def _named(quarantine: Quarantine, key: str) -> QuarantinedDelivery:
     if not NAME.fullmatch(key):
-        fail(f"Invalid key {shown(key)}. Use PROVIDER/DAY/HASH, as shown by callhooks quarantine list.")
+        misuse(f"Invalid key {shown(key)}. Use PROVIDER/DAY/HASH, as shown by callhooks quarantine list.")
     found = quarantine.named(key)
     if not found:
         fail(f"{key} is not in quarantine.")

@@ -19,7 +19,7 @@ from callhooks.providers.registry import hints_for, providers
 
 from callhooks_tools.recovery.workers import map_concurrently
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,6 +59,7 @@ def rebuild(
             metavar="PROVIDER/CALL_ID", help="Only this call: its provider and id, or its path in the call log."
         ),
     ] = None,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
@@ -80,8 +81,12 @@ def rebuild(
         fail(f"The events table cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
         fail(f"No events found for {shown(str(call))}.")
-    summary = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    console.print(f"Calls: {summary}." if summary else "No calls found.")
+    if as_json:
+        print_json({result.name.lower(): counts[result] for result in Result})
+    elif summary := ", ".join(f"{counts[result]} {result}" for result in Result if counts[result]):
+        console.print(f"Calls: {summary}.")
+    else:
+        note("No calls found.")
     if counts[Result.FAILED]:
         raise typer.Exit(1)
 
@@ -130,6 +135,8 @@ def _plain(item: Item) -> object:
 def _partition_of(call: str) -> str:
     provider, slash, call_id = call.removeprefix("/calls/").partition("/")
     if provider not in providers() or not slash or not call_id:
-        fail(f"Invalid --call {shown(call)}. Use PROVIDER/CALL_ID, with one of the providers {', '.join(providers())}.")
+        misuse(
+            f"Invalid --call {shown(call)}. Use PROVIDER/CALL_ID, with one of the providers {', '.join(providers())}."
+        )
     # Logs name a call by its key, which is a hash if the id has unusual characters.
     return f"{provider}#{call_id}" if call_id.startswith(HASHED) else partition_key(provider, call_id)

@@ -25,7 +25,7 @@ from callhooks_tools.recovery.stored_events import parse_age
 from callhooks_tools.recovery.workers import map_concurrently_by_key
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import stack_resources
-from callhooks_tools.stack.terminal import console, errors, fail, progress, shown
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
 
 Since = Annotated[
     str | None,
@@ -118,7 +118,7 @@ class Joiner:
 
 
 @with_stack_options
-def recover(since: Since = None, *, selected: SelectedStack) -> None:
+def recover(since: Since = None, as_json: JsonOutput = False, *, selected: SelectedStack) -> None:
     """Store deliveries that are only in the logs, because both the database and the queue were down.
 
     Safe to run again.
@@ -142,14 +142,14 @@ def recover(since: Since = None, *, selected: SelectedStack) -> None:
                 counts[recovered.outcome] += 1
                 _report(recovered)
     except (BotoCoreError, ClientError) as error:
-        _show_summary(counts)
+        _show_summary(counts, as_json=as_json)
         fail(f"Not all deliveries were recovered. Run the command again. Cause: {error}")
     for recovered in (*joiner.unreadable, *joiner.incomplete):
         counts[recovered.outcome] += 1
         _report(recovered)
-    _show_summary(counts)
+    _show_summary(counts, as_json=as_json)
     if not counts:
-        console.print("No deliveries to recover in the logs.")
+        note("No deliveries to recover in the logs.")
     if counts[RecoveryOutcome.UNREADABLE]:
         raise typer.Exit(1)
 
@@ -239,7 +239,7 @@ def _begin(since: str) -> datetime:
     with suppress(OverflowError):
         begin = datetime.now(UTC) - age if (age := parse_age(since)) else None
     if begin is None:
-        fail(f"Invalid --since {shown(since)}. Use minutes, hours, days or weeks, for example 30m, 12h, 7d or 2w.")
+        misuse(f"Invalid --since {shown(since)}. Use minutes, hours, days or weeks, for example 30m, 12h, 7d or 2w.")
     return begin
 
 
@@ -248,7 +248,10 @@ def _report(recovered: Recovered) -> None:
         errors.print(shown(f"{recovered.event}: {recovered.problem}"), style="red")
 
 
-def _show_summary(counts: Counter[RecoveryOutcome]) -> None:
+def _show_summary(counts: Counter[RecoveryOutcome], *, as_json: bool) -> None:
+    if as_json:
+        print_json({outcome.name.lower(): counts[outcome] for outcome in RecoveryOutcome})
+        return
     summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RecoveryOutcome if counts[outcome])
     if summary:
         console.print(f"Deliveries: {summary}.")

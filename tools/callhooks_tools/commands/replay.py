@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.calls.repository import CallStore
 from callhooks.events.call_event import Kind, canonical_party
+from rich.console import Console
 
 from callhooks_tools.providers.rest.configuration import is_loopback
 from callhooks_tools.recovery.replay import (
@@ -38,7 +39,18 @@ from callhooks_tools.recovery.stored_events import Selection, parse_time, text_o
 from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
-from callhooks_tools.stack.terminal import agree, console, errors, fail, progress, shown
+from callhooks_tools.stack.terminal import (
+    JsonOutput,
+    agree,
+    callhooks,
+    console,
+    errors,
+    fail,
+    misuse,
+    print_json,
+    progress,
+    shown,
+)
 
 DEFAULT_RATE = 10.0
 MIN_RATE = 0.1
@@ -59,7 +71,7 @@ class _Stack:
 
     @property
     def resume(self) -> str:
-        return f"callhooks replay --resume{self.selected.options}"
+        return callhooks(f"replay --resume{self.selected.options}")
 
 
 @with_stack_options
@@ -100,13 +112,14 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted replay.")] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
     """Publish stored events again, in the order in which they happened, each with the current state of its call."""
     chosen = (since, until, received, provider, kind, number, url)
     if resume and (dry_run or any(chosen)):
-        fail(
+        misuse(
             "--resume continues an interrupted replay and can only be combined with --rate and the options that select "
             "the stack."
         )
@@ -118,18 +131,21 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         if resume:
             if unfinished is None:
                 fail("This stack has no replay to resume.")
-            _publish(state, unfinished, rate or unfinished.rate, stack)
+            _publish(state, unfinished, rate or unfinished.rate, stack, as_json=as_json)
             return
         if unfinished is not None and not dry_run:
             agree(f"An interrupted replay has {_events(state.left)} left ({stack.resume}). Discard it?", yes=yes)
         _collect(state, stack, selection)
-        _show_summary(state, stack, rate or DEFAULT_RATE, address)
+        if dry_run and as_json:
+            print_json([{"provider": one, "kind": kind, "events": events} for one, kind, events in state.kinds()])
+            return
+        _show_summary(state, stack, rate or DEFAULT_RATE, address, console if dry_run else errors)
         if dry_run:
             return
         if state.left > CONFIRM_ABOVE:
             agree("Publish these events?", yes=yes)
         order = state.order(url=None if address is None else str(address), rate=rate or DEFAULT_RATE)
-        _publish(state, order, order.rate, stack)
+        _publish(state, order, order.rate, stack, as_json=as_json)
 
 
 def _selection(
@@ -140,12 +156,12 @@ def _selection(
         first = None if since is None else parse_time(since, now)
         end = None if until is None else parse_time(until, now, end=True)
     except ValueError as error:
-        fail(str(error))
+        misuse(str(error))
     if first and end and first >= end:
-        fail(f"--to {until} is not after --from {since}.")
+        misuse(f"--to {until} is not after --from {since}.")
     canonical = None if number is None else canonical_party(number)
     if canonical == "":
-        fail("Invalid --number. Use a number with its country code, or a SIP user.")
+        misuse("Invalid --number. Use a number with its country code, or a SIP user.")
     return Selection(first, end, provider, tuple(map(_kind, kinds)), canonical)
 
 
@@ -154,8 +170,8 @@ def _kind(word: str) -> Kind:
         return Kind(word)
     except ValueError:
         if similar := get_close_matches(word, list(Kind), n=3):
-            fail(f"Unknown kind {shown(word)}. Did you mean {' or '.join(similar)}?")
-        fail(f"Unknown kind {shown(word)}. Allowed: {', '.join(Kind)}.")
+            misuse(f"Unknown kind {shown(word)}. Did you mean {' or '.join(similar)}?")
+        misuse(f"Unknown kind {shown(word)}. Allowed: {', '.join(Kind)}.")
 
 
 def _address(url: str) -> httpx.URL:
@@ -163,11 +179,13 @@ def _address(url: str) -> httpx.URL:
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL:
-        fail("Invalid --url. Use an address such as https://crm.example.com/calls.")
+        misuse("Invalid --url. Use an address such as https://crm.example.com/calls.")
     if address.scheme not in {"http", "https"} or not address.host:
-        fail("Invalid --url. Use an address that starts with https:// or http://.")
+        misuse("Invalid --url. Use an address that starts with https:// or http://.")
     if address.scheme == "http" and not is_loopback(address.host):
-        fail("--url allows http:// only on this machine. Use https://, so that numbers and the API key are encrypted.")
+        misuse(
+            "--url allows http:// only on this machine. Use https://, so that numbers and the API key are encrypted."
+        )
     return address
 
 
@@ -199,14 +217,14 @@ def _collect(state: ReplayState, stack: _Stack, selection: Selection) -> None:
         fail("No stored events match these options.")
 
 
-def _show_summary(state: ReplayState, stack: _Stack, rate: float, address: httpx.URL | None) -> None:
+def _show_summary(state: ReplayState, stack: _Stack, rate: float, address: httpx.URL | None, output: Console) -> None:
     first, last = state.span()
-    console.print(
+    output.print(
         f"{_events(state.left)} from {first} to {last}, "
         f"{timedelta(seconds=round(state.left / rate))} at {rate:g} per second, to {_target(stack, address)}:"
     )
     for provider, kind, events in state.kinds():
-        console.print(f"  {provider:<11} {kind:<18} {events:>9,}")
+        output.print(f"  {provider:<11} {kind:<18} {events:>9,}")
 
 
 def _events(number: int) -> str:
@@ -233,7 +251,7 @@ def _destination(stack: _Stack, address: httpx.URL | None) -> Iterator[Destinati
             runner.run(client.aclose())
 
 
-def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> None:
+def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack, *, as_json: bool) -> None:
     address = None if order.url is None else httpx.URL(order.url)
     calls = CallStore(stack.session.client("dynamodb"), stack.outputs.events_table)
 
@@ -263,7 +281,10 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack) -> No
         for outcome in (ReplayOutcome.GONE, ReplayOutcome.UNREADABLE)
         if run.outcomes[outcome]
     ]
-    console.print(f"{', '.join(summary)}.")
+    if as_json:
+        print_json({outcome.name.lower(): run.outcomes[outcome] for outcome in ReplayOutcome})
+    else:
+        console.print(f"{', '.join(summary)}.")
     if run.outcomes[ReplayOutcome.UNREADABLE]:
         raise typer.Exit(1)
 

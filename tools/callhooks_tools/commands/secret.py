@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets as generated_secrets
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -19,10 +20,11 @@ from callhooks_tools.stack.secrets import (
     secret_kinds,
 )
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import JsonOutput, callhooks, console, fail, misuse, note, print_json
 
 MIN_SECRET_LENGTH = 8
 GENERATED_SECRET_BYTES = 20
+MIN_START_LENGTH = 4
 
 secret_app = typer.Typer(
     help="Manage webhook secrets, signing keys, URL tokens and passwords. Several of a kind can be valid at once.",
@@ -56,15 +58,20 @@ KindName = Annotated[
 def secret_list(
     kind: KindName,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show full secrets.")] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
     """List the valid secrets, newest first. Shows only their last characters."""
     valid = _secrets_of(kind, selected).read()
+    listed = [secret if reveal else masked(secret) for secret in valid]
     if not valid:
-        console.print(_none_configured(kind))
-    for secret in valid:
-        console.print(secret if reveal else masked(secret))
+        note(_none_configured(kind))
+    if as_json:
+        print_json([{"kind": kind, "secret": secret} for secret in listed])
+        return
+    for secret in listed:
+        console.print(secret)
 
 
 @secret_app.command("add")
@@ -84,11 +91,11 @@ def secret_add(
     secret_kind = secret_kinds()[kind]
     words = secret_kind.secret.words
     if generate and secret_kind.secret.is_issued_by_provider:
-        fail(
+        misuse(
             f"{secret_kind.owner} issues the {words}, so it cannot be generated. "
             f"Copy it from the portal of {secret_kind.owner}, and run the command without --generate."
         )
-    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words)
+    secret = generated_secrets.token_hex(GENERATED_SECRET_BYTES) if generate else _ask_secret(words, words)
     _check_secret(secret_kind, secret)
     if not _secrets_of(kind, selected).add(secret):
         console.print(f"The {_named(kind)} {masked(secret)} is already valid.")
@@ -97,39 +104,66 @@ def secret_add(
     if not secret_kind.secret.is_issued_by_provider:
         options = selected.options
         users = "everyone who signs in" if kind == CONSOLE_PASSWORD else "the provider"
-        console.print(
+        note(
             "\nTo replace the old one:\n"
-            f"  1. Wait five minutes, then give the new one to {users}: callhooks urls --credentials{options}\n"
-            f"  2. Copy the old one: callhooks secret list {kind} --reveal{options}\n"
-            f"  3. Remove the old one: callhooks secret remove {kind}{options}"
+            f"  1. Wait five minutes, then give the new one to {users}: {callhooks(f'urls --credentials{options}')}\n"
+            f"  2. Show the old one: {callhooks(f'secret list {kind} --reveal{options}')}\n"
+            f"  3. Remove the old one by its first characters: {callhooks(f'secret remove {kind}{options}')}"
         )
 
 
 @secret_app.command("remove")
 @with_stack_options
-def secret_remove(kind: KindName, *, selected: SelectedStack) -> None:
-    """Remove a secret. It stops working within five minutes.
-
-    Prompts for the secret, or reads it from standard input.
-    """
+def secret_remove(
+    kind: KindName,
+    start: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"First characters of the secret, at least {MIN_START_LENGTH}. Without them: prompts, or reads "
+            "standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    selected: SelectedStack,
+) -> None:
+    """Remove a secret, named by its first characters or in full. It stops working within five minutes."""
     words = secret_kinds()[kind].secret.words
-    secret = _ask_secret(words)
+    given = _ask_secret(f"first characters of the {words}", words) if start is None else start.strip()
     valid = _secrets_of(kind, selected)
+    listing = callhooks(f"secret list {kind} --reveal{selected.options}")
+    secret = _secret_that_starts(valid.read(), given, words, listing)
     try:
-        removed = valid.remove(secret)
+        valid.remove(secret)
     except LastSecret:
         fail(
             f"Cannot remove the only usable {words}. "
-            f"Add another one first: callhooks secret add {kind}{selected.options}"
-        )
-    if not removed:
-        fail(
-            f"This {words} is not configured. "
-            f"To list the valid ones, run: callhooks secret list {kind}{selected.options}"
+            f"Add another one first: {callhooks(f'secret add {kind}{selected.options}')}"
         )
     console.print(f"The {_named(kind)} {masked(secret)} stops working within five minutes.")
     if not valid.read():
-        console.print(_none_configured(kind))
+        note(_none_configured(kind))
+
+
+def _secret_that_starts(valid: Sequence[str], given: str, words: str, listing: str) -> str:
+    """Return the secret that is given in full, or the only one that starts so. Ends the command if there is none.
+
+    Args:
+        listing: the command that shows all secrets.
+    """
+    if given in valid:
+        return given
+    if len(given) < MIN_START_LENGTH:
+        misuse(f"Too short: give at least the first {MIN_START_LENGTH} characters of the {words}. To see it: {listing}")
+    matches = [secret for secret in valid if secret.startswith(given)]
+    if not matches:
+        fail(f"This {words} is not configured. To list the valid ones, run: {listing}")
+    if len(matches) > 1:
+        fail(
+            f"Ambiguous: {len(matches)} of these secrets start so ({', '.join(map(masked, matches))}). Give more "
+            f"characters. To see them: {listing}"
+        )
+    return matches[0]
 
 
 def _secrets_of(kind: str, selected: SelectedStack) -> SenderSecrets:
@@ -146,8 +180,8 @@ def _none_configured(kind: str) -> str:
     return f"No {secret.words} is configured: {secret.unchecked or 'all requests are rejected'}."
 
 
-def _ask_secret(name: str) -> str:
-    text = typer.prompt(name.capitalize(), hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+def _ask_secret(prompt: str, name: str) -> str:
+    text = typer.prompt(prompt.capitalize(), hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     secret = str(text).strip()
     if not secret:
         fail(f"No {name} given. Enter it at the prompt, or pass it on standard input.")

@@ -6,18 +6,23 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
+from boto3.session import Session
+from callhooks.events.call_event import utc_text
+from callhooks.events.event_item import body_of_item
 
+from callhooks_tools.recovery.quarantine import Quarantine
 from callhooks_tools.stack import recordings as deliveries
 from callhooks_tools.stack.provider_names import checked_name
-from callhooks_tools.stack.selection import running_stack
-from callhooks_tools.stack.stack import ROOT, StackUnknown
-from callhooks_tools.stack.terminal import console, fail, pretty
+from callhooks_tools.stack.selection import SelectedStack, running_stack, stack_in_aws
+from callhooks_tools.stack.stack import ROOT, StackOutputs, StackUnknown
+from callhooks_tools.stack.terminal import FAILED, JsonOutput, callhooks, console, fail, note, pretty, print_json
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 
@@ -39,8 +44,12 @@ def send(
             help="The files contain only bodies. Send them as this provider would.",
         ),
     ] = None,
+    as_json: JsonOutput = False,
 ) -> None:
-    """Send recorded webhooks to the local stack, authenticated as their providers."""
+    """Send recorded webhooks to the local stack, authenticated as their providers.
+
+    Prints the responses. The exit code is 1 if one of them is an error, or if a delivery went to quarantine.
+    """
     stack, credentials = running_stack()
     new_ids = deliveries.NewCallIds()
     to_send = []
@@ -56,37 +65,116 @@ def send(
     if new_call:
         shifted = deliveries.starting_at(datetime.now(UTC), [delivery for _, _, delivery in to_send])
         to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, shifted, strict=True)]
-    failed = False
+    watch = QuarantineWatch(*stack_in_aws(SelectedStack()))
+    answers: list[_Answer] = []
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
         for file, provider, recorded in to_send:
             delivery = deliveries.as_sent_by(
                 provider, recorded, credentials.of(provider), datetime.now(UTC), base_url=stack.base_url
             )
-            request = delivery.request
-            started = time.monotonic()
-            try:
-                response = client.request(
-                    request.method,
-                    request.path,
-                    params=request.query,
-                    headers=delivery.headers_to_send,
-                    content=request.body,
-                )
-            except httpx.TransportError as error:
-                fail(
-                    f"No response from {stack.base_url} ({type(error).__name__}). "
-                    "If the local stack has stopped, start it with: make run"
-                )
-            replayed = "  (duplicate: got the first response)" if "idempotent-replayed" in response.headers else ""
-            console.print(
-                f"{request.method} {recorded.route}  {file.name}  "
-                f"{response.status_code}  {1000 * (time.monotonic() - started):.0f} ms{replayed}"
-            )
-            if response.text:
-                console.print(pretty(response.text))
-            failed = failed or not response.is_success
-    if failed:
-        raise typer.Exit(1)
+            answer = _send(client, watch, delivery, _Answer(str(file), delivery.request.method, recorded.route))
+            answers.append(answer)
+            note(str(answer))
+            if answer.is_quarantined:
+                note(f"Quarantined. To see why, run: {callhooks('quarantine list')}")
+            if answer.text and not as_json:
+                console.print(pretty(answer.text))
+    if as_json:
+        print_json([answer.members for answer in answers])
+    if not all(answer.is_accepted for answer in answers):
+        raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The response to a recorded delivery."""
+
+    file: str
+    method: str
+    route: str
+    status: int = 0
+    milliseconds: int = 0
+    text: str = ""
+    is_duplicate: bool = False
+    is_quarantined: bool = False
+
+    def __str__(self) -> str:
+        duplicate = "  (duplicate: got the first response)" if self.is_duplicate else ""
+        line = f"{self.method} {self.route}  {Path(self.file).name}  {self.status}"
+        return f"{line}  {self.milliseconds} ms{duplicate}"
+
+    @property
+    def is_accepted(self) -> bool:
+        """Return whether the delivery was accepted and processed."""
+        return 200 <= self.status < 300 and not self.is_quarantined
+
+    @property
+    def members(self) -> dict[str, object]:
+        """Return the members in JSON."""
+        members = asdict(self)
+        return {**members, "response": _json_or_text(members.pop("text"))}
+
+
+def _send(client: httpx.Client, watch: QuarantineWatch, delivery: deliveries.Delivery, unsent: _Answer) -> _Answer:
+    """Send a delivery and return its answer. Ends the command if there is no response."""
+    request, sent_at, started = delivery.request, datetime.now(UTC), time.monotonic()
+    try:
+        response = client.request(
+            request.method,
+            request.path,
+            params=request.query,
+            headers=delivery.headers_to_send,
+            content=request.body,
+        )
+    except httpx.TransportError as error:
+        fail(
+            f"No response from {str(client.base_url).rstrip('/')} ({type(error).__name__}). "
+            "If the local stack has stopped, start it with: make run"
+        )
+    milliseconds, is_duplicate = round(1000 * (time.monotonic() - started)), "idempotent-replayed" in response.headers
+    return replace(
+        unsent,
+        status=response.status_code,
+        milliseconds=milliseconds,
+        text=response.text,
+        is_duplicate=is_duplicate,
+        is_quarantined=response.is_success
+        and watch.has(delivery.provider, request.body, since=None if is_duplicate else sent_at),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineWatch:
+    """Finds deliveries that were just sent in the quarantine of a stack.
+
+    Some webhooks answer a delivery in quarantine as they answer any other, so the response does not show it.
+    """
+
+    session: Session
+    outputs: StackOutputs
+
+    def has(self, provider: str, body: bytes, *, since: datetime | None) -> bool:
+        """Return whether a body is in quarantine, received not before `since`.
+
+        Raises:
+            ClientError, BotoCoreError: the table cannot be read.
+        """
+        quarantine = Quarantine(self.session.client("dynamodb"), self.outputs.events_table)
+        # The day of a key is the day of the signature or of the receipt.
+        days = {f"{datetime.now(UTC) - timedelta(minutes=minutes):%Y-%m-%d}" for minutes in (0, 5)}
+        first = "" if since is None else utc_text(since)
+        for found in quarantine.find([provider], sorted(days)):
+            item = quarantine.read(found) if found.received_at >= first else None
+            if item is not None and body_of_item(item) == body:
+                return True
+        return False
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def event(

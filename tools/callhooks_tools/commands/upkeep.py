@@ -15,7 +15,7 @@ from callhooks_tools.stack.deployment import IMPATIENT
 from callhooks_tools.stack.findings import existing
 from callhooks_tools.stack.selection import SelectedStack, session_of, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import published_versions, stack_resources, stack_status
-from callhooks_tools.stack.terminal import console, errors, fail, shown
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, note, print_json, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -32,12 +32,13 @@ def prune(
             min=2, help="Newest versions of each function to keep: the current one, and those before it to go back to."
         ),
     ] = 3,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
     """Delete versions of the functions that updates leave behind. Versions in use stay."""
     session, outputs = stack_in_aws(selected)
-    client, number = session.client("lambda"), 0
+    client, deleted = session.client("lambda"), list[dict[str, str]]()
     try:
         status = stack_status(session, outputs.stack_name)
         if status.endswith("IN_PROGRESS"):
@@ -46,10 +47,15 @@ def prune(
         for name, version in published.items():
             for old in _versions_to_delete(client, name, version, keep):
                 client.delete_function(FunctionName=name, Qualifier=old)
-                number += 1
+                deleted.append({"function": name, "version": old})
     except (BotoCoreError, ClientError) as error:
-        fail(f"Deleted {number} old versions, then stopped: {explain_aws_error(error, session.profile_name)}")
-    console.print(f"Deleted {number} old versions of {len(published)} functions.")
+        if as_json:
+            print_json(deleted)
+        fail(f"Deleted {len(deleted)} old versions, then stopped: {explain_aws_error(error, session.profile_name)}")
+    if as_json:
+        print_json(deleted)
+    else:
+        console.print(f"Deleted {len(deleted)} old versions of {len(published)} functions.")
 
 
 def _versions_to_delete(client: LambdaClient, name: str, published: int, keep: int) -> Iterator[str]:
@@ -78,15 +84,17 @@ def _versions_to_delete(client: LambdaClient, name: str, published: int, keep: i
 
 
 @with_stack_options
-def check_removal(selected: SelectedStack) -> None:
+def check_removal(as_json: JsonOutput = False, *, selected: SelectedStack) -> None:
     """Check that no subscriber has a rule on the event bus. The exit code is 1 if there is one. `make remove` runs it.
 
     CloudFormation cannot delete a bus that has rules: it would delete half of the stack, and stop.
     """
     session, name, _ = session_of(selected)
     rules = {bus: found for bus in _buses(session, name) if (found := _rules(session, bus))}
+    if as_json:
+        print_json([{"bus": bus, "rule": rule} for bus, found in rules.items() for rule in found])
     if not rules:
-        console.print(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
+        note(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
         return
     for bus, found in rules.items():
         errors.print(f"The event bus {shown(bus)} has rules of subscribers, so it cannot be deleted:", style="red")

@@ -13,7 +13,7 @@ from callhooks_tools.providers.registry import account_findings
 from callhooks_tools.stack.connection_guide import Guide, Section
 from callhooks_tools.stack.secrets import masked, read_credentials
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console, shown
+from callhooks_tools.stack.terminal import JsonOutput, callhooks, console, errors, note, print_json, shown
 
 NAME_WIDTH = 21
 FIELD_INDENT = "    "
@@ -24,6 +24,7 @@ def urls(
     show_credentials: Annotated[
         bool, typer.Option("--credentials", help="Show passwords, tokens and keys instead of placeholders.")
     ] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
@@ -33,16 +34,18 @@ def urls(
     """
     session, outputs = stack_in_aws(selected)
     credentials = read_credentials(session, outputs) if show_credentials else None
-    show(
-        Guide(
-            outputs.base_url, outputs.call_bus, credentials, stack_options=selected.options, format_added=masked
-        ).sections()
-    )
+    sections = Guide(
+        outputs.base_url, outputs.call_bus, credentials, stack_options=selected.options, format_added=masked
+    ).sections()
+    if as_json:
+        print_json(sections)
+    else:
+        show(sections)
     if not show_credentials:
-        console.print(f"\nValues in < > are secret. To show them, run: callhooks urls --credentials{selected.options}")
+        note(f"\nValues in < > are secret. To show them, run: {callhooks(f'urls --credentials{selected.options}')}")
     for finding in account_findings(session, outputs, datetime.now(UTC)):
-        console.print(f"\nWARNING  {shown(finding.message)}", style="yellow")
-        console.print(shown(finding.remedy))
+        errors.print(f"\nWARNING  {shown(finding.message)}", style="yellow")
+        note(shown(finding.remedy))
 
 
 def show(sections: Sequence[Section]) -> None:
@@ -52,8 +55,8 @@ def show(sections: Sequence[Section]) -> None:
         for group in section.groups:
             console.print(f"  {group.location}")
             show_fields(group.fields)
-            for note in group.notes:
-                console.print(f"{FIELD_INDENT}{note}", style="dim")
+            for text in group.notes:
+                console.print(f"{FIELD_INDENT}{text}", style="dim")
 
 
 def show_fields(fields: Sequence[Setting]) -> None:

@@ -30,6 +30,7 @@ from callhooks_tools.stack.findings import (
     warning,
 )
 from callhooks_tools.stack.stack import ConsoleAccess
+from callhooks_tools.stack.terminal import callhooks
 
 URL, CLOCK, AUTHENTICATION, PROJECTOR, PUBLISHING, CALL_LOG, CLEANUP = (
     "public URL",
@@ -416,7 +417,7 @@ def _not_stored(probe: Probe, delivery: TestDelivery) -> Finding:
         return failure(
             name,
             "It got the plan's fallback and is in quarantine: the flow, a variable or the code is broken.",
-            f"{log}. To check the plan: callhooks plan check",
+            f"{log}. To check the plan: {callhooks('plan check')}",
         )
     probe.spilling_functions.add(delivery.function)
     until = probe.monotonic() + SPILL_TIMEOUT_SECONDS

@@ -226,7 +226,7 @@ def _warnings(
         yield warning(
             check,
             f"No {secret.words} of {shape.kind.owner} is configured: its {secret.unchecked}.",
-            f"Copy it from the portal (callhooks urls shows where), then add it: "
+            f"Copy it from the portal ({deployment.callhooks('urls')} shows where), then add it: "
             f"{deployment.callhooks(f'secret add {secret.kind}')}",
         )
     tokens = [value[secret.member], *_usable(added)] if secret.is_in_url and secret.member else []

@@ -12,7 +12,7 @@ from typing import ClassVar, NoReturn, Protocol
 
 from callhooks.providers.payload import Document
 
-from callhooks_tools.stack.terminal import fail, shown
+from callhooks_tools.stack.terminal import callhooks, fail, shown
 
 
 class RecordingAction(StrEnum):
@@ -31,6 +31,7 @@ class CallRequest:
     Attributes:
         call_id: the provider's id of the call, as in events and the call log.
         wait: seconds to wait for a record or recording to appear.
+        as_json: print JSON.
     """
 
     call_id: str
@@ -42,6 +43,7 @@ class CallRequest:
     recording_id: str | None = None
     download: Path | None = None
     wait: float = 0
+    as_json: bool = False
 
     def fail_not_found(self, noun: str) -> NoReturn:
         """End the command with the error that there is no record or recording."""
@@ -103,7 +105,7 @@ class CallControl(ABC):
         """Return the call detail records of a finished call; empty if there are none yet."""
         fail(
             f"{self.title}'s API has no call detail records by call id. To see the call itself, run: "
-            f"callhooks control show {self.name} {shown(request.call_id)}"
+            + callhooks(f"control show {self.name} {shown(request.call_id)}")
         )
 
     def recordings(self, _request: CallRequest, /) -> None:

@@ -9,6 +9,7 @@ from callhooks.providers.description import Credentials, Secret, Setting, Settin
 from callhooks.providers.registry import providers
 
 from callhooks_tools.stack.stack import ConsoleAccess, StackCredentials
+from callhooks_tools.stack.terminal import callhooks
 
 CONSOLE_PLACEHOLDERS = ConsoleAccess(username="<user name>", password="<password>")
 
@@ -44,7 +45,14 @@ class Guide:
             *(
                 Section(
                     provider.title,
-                    provider.settings(Setup(self.base_url, self._values(name, provider.secrets), self.stack_options)),
+                    provider.settings(
+                        Setup(
+                            self.base_url,
+                            self._values(name, provider.secrets),
+                            self.stack_options,
+                            callhooks("").strip(),
+                        )
+                    ),
                 )
                 for name, provider in providers().items()
             ),

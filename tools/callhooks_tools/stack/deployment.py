@@ -18,6 +18,7 @@ from callhooks_tools.stack.stack import (
     stack_resources,
     stack_status,
 )
+from callhooks_tools.stack.terminal import callhooks
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -79,7 +80,7 @@ class Deployment:
 
     def callhooks(self, command: str) -> str:
         """Return a `callhooks` command for this stack."""
-        return f"callhooks {command}" + ("" if self.is_local else f" --stack {self.stack_name}{self.account_options}")
+        return callhooks(command + ("" if self.is_local else f" --stack {self.stack_name}{self.account_options}"))
 
     def aws(self, command: str) -> str:
         """Return an AWS CLI command for this stack."""

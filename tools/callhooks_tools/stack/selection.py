@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
-from callhooks_tools.stack.terminal import fail
+from callhooks_tools.stack.terminal import fail, misuse
 
 STACK_VARIABLE = "CALLHOOKS_STACK"
 # boto3 reads the variables of profile and region itself: a given profile then takes precedence over keys in the
@@ -79,7 +79,7 @@ def with_stack_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*, stack_name: str | None, profile: str | None, region: str | None, **others: object) -> None:
         if not stack_name and (profile or region):
-            fail(
+            misuse(
                 "--profile and --region are for a stack in AWS. Add its name with --stack, or leave them out to use "
                 "the local stack."
             )

@@ -1,12 +1,17 @@
-"""Terminal output, shared by all commands."""
+"""Terminal output, shared by all commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn, Protocol
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol, TypeAlias
 
 import typer
 from rich.console import Console
@@ -21,9 +26,48 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+COMMAND = "callhooks"
+FAILED = 1
+USAGE = 2
+"""Exit codes: the command failed or refused, and the command line is wrong (docs/command.md#exit-codes)."""
+
+JsonOutput: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 # Markup and emoji are off because passwords and paths can look like either.
 console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def callhooks(command: str) -> str:
+    """Return a `callhooks` command that can be pasted: the name if it is on PATH, otherwise the path that was used."""
+    called = Path(sys.argv[0])
+    if called.name != COMMAND:
+        # A test, or `python -m`.
+        called = Path(sys.executable).with_name(COMMAND)
+    on_path = shutil.which(COMMAND)
+    is_on_path = on_path is not None and (not called.exists() or Path(on_path).samefile(called))
+    return f"{COMMAND if is_on_path or not called.exists() else shlex.quote(_shortest(called))} {command}"
+
+
+def _shortest(path: Path) -> str:
+    """Return a path relative to the current folder if it is inside."""
+    absolute, folder = Path(os.path.abspath(path)), Path.cwd()  # noqa: PTH100 - does not follow the links of .venv
+    return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else str(absolute)
+
+
+def print_json(value: object) -> None:
+    """Print the result of a command as one JSON document: an array if it lists, an object if it shows one thing."""
+    print(shown_lines(json.dumps(value, indent=2, ensure_ascii=False, default=_member)))
+
+
+def _member(value: object) -> object:
+    """Return a value that JSON does not know as one that it does."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def note(message: str) -> None:
+    """Print a remark or a hint on standard error."""
+    errors.print(message)
 
 
 def pretty(text: str) -> str:
@@ -78,7 +122,12 @@ def progress(noun: str, *, total: int | None = None, done: int = 0) -> Iterator[
         yield advance
 
 
-def fail(message: str) -> NoReturn:
+def fail(message: str, *, code: int = FAILED) -> NoReturn:
     """End the command with an error."""
     errors.print(message, style="red")
-    raise typer.Exit(1)
+    raise typer.Exit(code)
+
+
+def misuse(message: str) -> NoReturn:
+    """End the command because an option or an argument is wrong."""
+    fail(message, code=USAGE)

@@ -153,12 +153,13 @@ class Setup:
     """Input for listing the settings to enter in a provider's portal.
 
     `credentials` may hold placeholders instead of secrets. `stack_options` are the options that select the stack in
-    a command, such as ` --stack callhooks`.
+    a command, such as ` --stack callhooks`; `program` is how the user calls `callhooks`.
     """
 
     base_url: str
     credentials: Credentials
     stack_options: str = ""
+    program: str = "callhooks"
 
 
 def accept_any_url(_base_url: str) -> str:

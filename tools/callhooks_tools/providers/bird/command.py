@@ -27,10 +27,20 @@ from callhooks_tools.providers.rest.provider_apis import check_subscribable, pro
 from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
-from callhooks_tools.stack.terminal import agree, console, fail, shown
+from callhooks_tools.stack.terminal import (
+    JsonOutput,
+    agree,
+    callhooks,
+    console,
+    fail,
+    misuse,
+    note,
+    print_json,
+    shown,
+)
 
 SIGNING_KEY = "BIRD_SIGNING_KEY"
-CHECK_FIRST = "The change may have been made anyway. Check with: callhooks bird list"
+CHECK_FIRST = f"The change may have been made anyway. Check with: {callhooks('bird list')}"
 
 bird_app = typer.Typer(
     help="Manage Bird's webhook subscriptions. Set BIRD_ACCESS_KEY and BIRD_WORKSPACE_ID in the environment, "
@@ -106,13 +116,16 @@ def bird_subscribe(
 
 @bird_app.command("list")
 @with_stack_options
-def bird_list_subscriptions(*, selected: SelectedStack) -> None:
+def bird_list_subscriptions(as_json: JsonOutput = False, *, selected: SelectedStack) -> None:
     """List all subscriptions of the workspace, without their signing keys, and whether they belong to this stack."""
     stack = _url_of(stack_in_aws(selected)[1]) if _is_known(selected) else None
     with provider_failures(), BirdSubscriptions.from_environment(os.environ) as subscriptions:
         found = subscriptions.all()
     if not found:
-        console.print("No subscriptions.")
+        note("No subscriptions.")
+    if as_json:
+        print_json([_members(subscription, stack) for subscription in found])
+        return
     for subscription in found:
         console.print(_line(subscription, stack))
 
@@ -151,13 +164,15 @@ def bird_update(  # noqa: PLR0913 - one parameter for each option
     Filters that you do not name stay as they are. No event is lost in between.
     """
     if ids and event:
-        fail("--event selects among this stack's subscriptions. Leave it out if you pass ids.")
+        misuse("--event selects among this stack's subscriptions. Leave it out if you pass ids.")
     if (status and all_statuses) or (channel and all_channels):
-        fail("--status and --channel set a filter, --all-statuses and --all-channels remove it. Pass only one of them.")
+        misuse(
+            "--status and --channel set a filter, --all-statuses and --all-channels remove it. Pass only one of them."
+        )
     statuses = [] if all_statuses else status or None
     channel_id = "" if all_channels else _checked_channel(channel)
     if statuses is None and channel_id is None:
-        fail("Nothing to change. Pass at least one of --status, --all-statuses, --channel and --all-channels.")
+        misuse("Nothing to change. Pass at least one of --status, --all-statuses, --channel and --all-channels.")
     stack, signing_key = None, ""
     if not ids or _is_known(selected):
         session, outputs = stack_in_aws(selected)
@@ -241,7 +256,7 @@ def _update(subscriptions: BirdSubscriptions, change: FilterChange, signing_key:
             fail(
                 shown(
                     f"{error}. Both subscriptions now send the same events; callhooks stores each event once. "
-                    f"To remove the old one, run: callhooks bird remove {old_id}"
+                    f"To remove the old one, run: {callhooks(f'bird remove {old_id}')}"
                 )
             )
         console.print(shown(f"{old_id} removed"))
@@ -250,15 +265,15 @@ def _update(subscriptions: BirdSubscriptions, change: FilterChange, signing_key:
 
 
 def _print_paused(subscription: BirdSubscription) -> None:
-    console.print(shown(f"This subscription is paused. Resume it with: callhooks bird resume {subscription.id}"))
+    note(shown(f"This subscription is paused. Resume it with: {callhooks(f'bird resume {subscription.id}')}"))
 
 
 def _print_unclear(statuses: Sequence[BirdStatus]) -> None:
     if len(statuses) > 1:
-        console.print(
+        note(
             "Bird's documentation is unclear about subscriptions with more than one status. If no events arrive, "
-            "remove the status filters (callhooks bird update --all-statuses) and set the stack parameter BirdStatuses "
-            "instead."
+            f"remove the status filters ({callhooks('bird update --all-statuses')}), and use the stack parameter "
+            "BirdStatuses instead."
         )
 
 
@@ -271,6 +286,18 @@ def _line(subscription: BirdSubscription, stack: StackUrl | None = None) -> str:
     label = stack.label_for(subscription.url) if stack else ""
     parts = (subscription.id, subscription.status, subscription.event, _filtered_url(subscription), label)
     return shown("  ".join(part for part in parts if part))
+
+
+def _members(subscription: BirdSubscription, stack: StackUrl | None) -> dict[str, object]:
+    """Return the members of a subscription in JSON, without its signing key."""
+    return {
+        "id": subscription.id,
+        "status": subscription.status,
+        "event": subscription.event,
+        "url": subscription.url,
+        "filters": [{"key": key, "value": value} for key, value in sorted(subscription.filters)],
+        "owner": stack.label_for(subscription.url) if stack else None,
+    }
 
 
 def _filtered_url(subscription: BirdSubscription) -> str:

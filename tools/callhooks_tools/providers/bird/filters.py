@@ -12,7 +12,7 @@ from callhooks_tools.providers.bird.subscriptions import (
     StackUrl,
     statuses_of,
 )
-from callhooks_tools.stack.terminal import console, fail, shown
+from callhooks_tools.stack.terminal import callhooks, fail, note, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def with_ids(existing: Sequence[BirdSubscription], ids: Sequence[str]) -> list[B
     """Return the subscriptions with these ids; end the command if one does not exist."""
     by_id = {subscription.id: subscription for subscription in existing}
     if missing := [identifier for identifier in ids if identifier not in by_id]:
-        fail(shown(f"No subscription with the id {', '.join(missing)}. List the ids with: callhooks bird list"))
+        fail(shown(f"No subscription with the id {', '.join(missing)}. List the ids with: {callhooks('bird list')}"))
     return [by_id[identifier] for identifier in dict.fromkeys(ids)]
 
 
@@ -45,7 +45,7 @@ def of_stack(
             fail(shown(f"This stack has several subscriptions to {topic}. Pass the ids to update: {' '.join(same)}"))
     if not own:
         names = " or ".join(dict.fromkeys(events))
-        fail(f"This stack has no subscription to {names}. To create one, run: callhooks bird {hint}")
+        fail(f"This stack has no subscription to {names}. To create one, run: {callhooks(f'bird {hint}')}")
     return own
 
 
@@ -71,11 +71,11 @@ def changes_of(
             message = f"inbound calls never have the status {' or '.join(never)}"
             if is_strict or len(chosen) == 1:
                 fail(shown(f"{old.id} is a subscription to {old.topic}: {message}."))
-            console.print(f"{old.topic}  skipped: {message}")
+            note(f"{old.topic}  skipped: {message}")
             continue
         new = old.refiltered(statuses=possible, channel_id=channel_id)
         if new.effect == old.effect:
-            console.print(shown(f"{old.id} already has these filters"))
+            note(shown(f"{old.id} already has these filters"))
         else:
             yield FilterChange(old, new)
 
@@ -89,6 +89,6 @@ def check_distinct(existing: Sequence[BirdSubscription], changes: Sequence[Filte
             fail(
                 shown(
                     f"{new.id} would then send the same events to the same URL as {others[0]}. "
-                    f"Remove one of them instead: callhooks bird remove {new.id}"
+                    f"Remove one of them instead: {callhooks(f'bird remove {new.id}')}"
                 )
             )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from callhooks_tools.providers.call_control import CallControlById, CallRequest, RecordingAction
 from callhooks_tools.providers.jambonz.api import PROVIDER, HookTarget, JambonzControl, RecordAction
-from callhooks_tools.stack.terminal import fail
+from callhooks_tools.stack.terminal import misuse
 
 
 class JambonzCalls(CallControlById):
@@ -35,7 +35,7 @@ class JambonzCalls(CallControlById):
     def transfer(self, request: CallRequest, destination: str, /) -> None:
         """Transfer a call to a webhook, which supplies its next verbs."""
         if not re.match(r"(https?|wss?)://", destination):
-            fail(
+            misuse(
                 "jambonz transfers a call to a webhook, not to a number. Pass the URL of a webhook that responds with "
                 "verbs; to call a number, respond with the verb dial."
             )
@@ -49,12 +49,12 @@ class JambonzCalls(CallControlById):
     def record(self, request: CallRequest, action: RecordingAction, /) -> None:
         """Change the recording of a call: by SIPREC, or in the account's own storage."""
         if bool(request.siprec) == request.cloud:
-            fail(
+            misuse(
                 "jambonz needs to know which recording you mean, for every action. Add the recording server "
                 "(--siprec sip:recorder@rec.example.com), or --cloud for a recording by jambonz itself."
             )
         if request.recording_id and request.cloud:
-            fail("jambonz takes --recording-id only with --siprec.")
+            misuse("jambonz takes --recording-id only with --siprec.")
         with self.client() as jambonz:
             jambonz.record(
                 request.call_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from callhooks.providers.payload import Document
 
 from callhooks_tools.providers.rest.configuration import is_loopback
 from callhooks_tools.providers.rest.errors import ControlFailed, Unreachable
-from callhooks_tools.stack.terminal import console, fail, shown, shown_lines
+from callhooks_tools.stack.terminal import callhooks, fail, print_json, shown
 
 SUBSCRIBABLE = re.compile(r"https://([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,}(/[^\s]*)?", re.ASCII)
 """The URLs that Bird accepts, from its reference. Any provider can reach and trust such a URL."""
@@ -54,22 +53,18 @@ def check_callable(url: str, provider: str, api_url: str) -> None:
         fail(
             f"{provider} cannot call {shown(displayed_origin(url))}. It needs an https URL that it can reach. "
             "Use a stack in AWS (--stack NAME), or start the local stack behind a tunnel: "
-            "callhooks run --parameter PublicUrl=https://..."
+            + callhooks("run --parameter PublicUrl=https://...")
         )
 
 
 def print_documents(documents: Sequence[Document]) -> None:
     """Print objects from a provider as a JSON array."""
-    _print_json([document.model_dump(by_alias=True, exclude_none=True) for document in documents])
+    print_json([document.model_dump(by_alias=True, exclude_none=True) for document in documents])
 
 
 def print_document(document: Document) -> None:
     """Print an object from a provider as JSON."""
-    _print_json(document.model_dump(by_alias=True, exclude_none=True))
-
-
-def _print_json(value: object) -> None:
-    console.print(shown_lines(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    print_json(document.model_dump(by_alias=True, exclude_none=True))
 
 
 def displayed_address(url: str) -> str:

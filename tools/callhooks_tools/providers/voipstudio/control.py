@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from callhooks_tools.providers.call_control import CallControlById, CallRequest
 from callhooks_tools.providers.rest.configuration import checked_id
 from callhooks_tools.providers.rest.provider_apis import print_documents
 from callhooks_tools.providers.voipstudio.api import PROVIDER, VoipstudioControl, VoipstudioRecording
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import callhooks, console, fail, note, print_json
 
 
 class VoipstudioCalls(CallControlById):
@@ -31,7 +31,7 @@ class VoipstudioCalls(CallControlById):
     unsupported: ClassVar = {
         "answer": "VoIPstudio's API cannot answer a call. Its users and queues answer calls.",
         "record": "VoIPstudio's API cannot start or stop a recording. Turn on recording in VoIPstudio's dashboard. "
-        "To list existing recordings, run: callhooks control recordings voipstudio {call_id}",
+        f"To list existing recordings, run: {callhooks('control recordings voipstudio')} {{call_id}}",
     }
 
     def transfer(self, request: CallRequest, destination: str, /) -> None:
@@ -56,20 +56,27 @@ class VoipstudioCalls(CallControlById):
                 request.fail_not_found("recording")
             if request.download is None:
                 print_documents(found)
-            else:
-                _download(voipstudio, request.call_id, found, request.download)
+                return
+            files = list(_download(voipstudio, request.call_id, found, request.download))
+        if request.as_json:
+            print_json(files)
+            return
+        for file in files:
+            console.print(f"{file['file']}  {file['bytes']:,} bytes")
 
 
-def _download(voipstudio: VoipstudioControl, call_id: str, found: Sequence[VoipstudioRecording], folder: Path) -> None:
+def _download(
+    voipstudio: VoipstudioControl, call_id: str, found: Sequence[VoipstudioRecording], folder: Path
+) -> Iterator[Mapping[str, object]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for recording in found:
             # No phone numbers in the name: more people see file names than may hear the recording.
             target = folder / f"voipstudio-{call_id}-{checked_id(recording.id or '', PROVIDER)}.mp3"
             if recording.size and target.exists() and target.stat().st_size == recording.size:
-                console.print(f"{target}  already downloaded")
+                note(f"{target}  already downloaded")
+                yield {"file": str(target), "bytes": recording.size}
                 continue
-            length = voipstudio.download(recording, target)
-            console.print(f"{target}  {length:,} bytes")
+            yield {"file": str(target), "bytes": voipstudio.download(recording, target)}
     except OSError as error:
         fail(f"{folder}: {error.strerror}")

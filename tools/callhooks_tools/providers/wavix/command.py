@@ -15,10 +15,10 @@ from callhooks_tools.providers.wavix.subscriptions import WavixSubscription, Wav
 from callhooks_tools.stack.secrets import SenderSecrets
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE
-from callhooks_tools.stack.terminal import agree, console, shown
+from callhooks_tools.stack.terminal import JsonOutput, agree, callhooks, console, note, print_json, shown
 
 CALLBACK_PATH = "/webhooks/wavix"
-CHECK_FIRST = "The change may have been made anyway. Check with: callhooks wavix list"
+CHECK_FIRST = f"The change may have been made anyway. Check with: {callhooks('wavix list')}"
 
 wavix_app = typer.Typer(
     help="Manage Wavix's webhook subscriptions. Set WAVIX_API_KEY in the environment.", no_args_is_help=True
@@ -84,6 +84,7 @@ def wavix_subscribe(
 @with_stack_options
 def wavix_list(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show complete URLs, including the tokens.")] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
@@ -92,7 +93,10 @@ def wavix_list(
     with provider_failures(), WavixSubscriptions.from_environment(os.environ) as subscriptions:
         found = subscriptions.all()
     if not found:
-        console.print("No subscriptions.")
+        note("No subscriptions.")
+    if as_json:
+        print_json([_members(subscription, stack, reveal=reveal) for subscription in found])
+        return
     for subscription in found:
         console.print(_line(subscription, stack, reveal=reveal))
 
@@ -107,7 +111,7 @@ def wavix_remove(event: Events = None, yes: Yes = False) -> None:
         wanted = tuple(event or WavixTopic)
         found = [subscription for subscription in subscriptions.all() if subscription.event_type in wanted]
         if not found:
-            console.print(f"No subscriptions for {' or '.join(wanted)}.")
+            note(f"No subscriptions for {' or '.join(wanted)}.")
             return
         for subscription in found:
             console.print(_line(subscription, StackUrls(), reveal=False))
@@ -127,6 +131,16 @@ def _urls_of(selected: SelectedStack) -> StackUrls:
     session, outputs = stack_in_aws(selected)
     tokens = SenderSecrets.of(WAVIX, session, outputs).read()
     return StackUrls(tuple(f"{outputs.base_url}{CALLBACK_PATH}/{token}" for token in tokens))
+
+
+def _members(subscription: WavixSubscription, stack: StackUrls, *, reveal: bool) -> dict[str, object]:
+    """Return the members of a subscription in JSON."""
+    url = subscription.url or ""
+    return {
+        "event": subscription.event_type,
+        "url": url if reveal else masked_url(url),
+        "owner": stack.label_for(url) or None,
+    }
 
 
 def _line(subscription: WavixSubscription, stack: StackUrls, *, reveal: bool) -> str:

@@ -10,7 +10,7 @@ from callhooks.providers.payload import Document
 
 from callhooks_tools.providers.call_control import CallControlById, CallRequest
 from callhooks_tools.providers.wavix.api import PROVIDER, WavixControl
-from callhooks_tools.stack.terminal import console, shown
+from callhooks_tools.stack.terminal import callhooks, console, print_json, shown
 
 
 class WavixCalls(CallControlById):
@@ -24,8 +24,9 @@ class WavixCalls(CallControlById):
     unsupported: ClassVar = {
         "transfer": "Wavix's API cannot transfer a call in progress. Forward the number or the trunk in Wavix's portal "
         "instead.",
-        "record": "Wavix cannot start or stop a recording during a call. Record from the answer with: callhooks "
-        "control answer wavix {call_id} --record. Or turn on recording for the number or the trunk in Wavix.",
+        "record": "Wavix cannot start or stop a recording during a call. Record from the answer with: "
+        f"{callhooks('control answer wavix')} {{call_id}} --record. "
+        "Or turn on recording for the number or the trunk in Wavix.",
     }
 
     def client(self) -> WavixControl:
@@ -49,5 +50,8 @@ class WavixCalls(CallControlById):
         addresses = [record.recording_url for record in records if record.recording_url]
         if not addresses:
             request.fail_not_found("recording" if records else "call detail record")
+        if request.as_json:
+            print_json([{"recording_url": address} for address in addresses])
+            return
         for address in addresses:
             console.print(shown(address))

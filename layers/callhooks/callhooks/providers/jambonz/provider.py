@@ -228,7 +228,7 @@ def _settings(setup: Setup) -> Sequence[SettingGroup]:
         SettingGroup(
             "Copy from the portal: Accounts > your account > Webhook secret",
             [
-                Setting("Run", f"callhooks secret add jambonz{setup.stack_options}"),
+                Setting("Run", f"{setup.program} secret add jambonz{setup.stack_options}"),
                 *([Setting("Current", current)] if current is not None else []),
             ],
             ["Without it callhooks does not check jambonz's signatures."],

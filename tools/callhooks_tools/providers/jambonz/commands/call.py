@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from callhooks_tools.providers.jambonz.phone import (
 )
 from callhooks_tools.providers.jambonz.phone.script import ScriptedCaller, ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import (
+    CALL_STATUS,
     AgentEnded,
     AgentTalks,
     Answered,
@@ -69,15 +71,13 @@ from callhooks_tools.providers.jambonz.plan.document import place_text
 from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile, verb_faults
 from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.selection import SelectedStack, running_stack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, print_json
 
 HEADERS_TIMEOUT_SECONDS = 10
 CT_ERRORS = frozenset({errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED})
 """System errors that jambonz's retry policy `ct` covers."""
 MAX_AHEAD = timedelta(minutes=4)
 SLOW_MILLISECONDS = 2000
-CALL_STATUS = "call status"
-"""Hook whose response no caller waits for."""
 STYLES: Mapping[type[Step], str] = {
     Heard: "bold green",
     Played: "bold green",
@@ -366,9 +366,10 @@ def call(  # noqa: PLR0913 - one parameter for each option
     save: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Save every step to this file, with bodies and responses.")
     ] = None,
+    as_json: JsonOutput = False,
 ) -> None:
     """Simulate a call as jambonz 0.9.8 would make it, and report anything that jambonz would reject."""
-    caller = scripted_caller(script) if script else TerminalCaller(input)
+    caller = scripted_caller(script) if script else TerminalCaller(_read_line)
     simulated = SimulatedCall(
         NewCall(
             to=to,
@@ -385,24 +386,42 @@ def call(  # noqa: PLR0913 - one parameter for each option
         ),
     )
     verdict = Verdict()
-    console.print(f"call {simulated.call_sid}", style="bold")
+    output = errors if as_json else console
+    members: list[Mapping[str, object]] = []
+    output.print(f"call {simulated.call_sid}", style="bold")
     try:
         with _saved(save) as file:
             for step in simulated.run():
                 verdict.add(step)
-                console.print(shown(step))
+                output.print(shown(step))
+                members.append(members_of(step))
                 if file is not None:
-                    file.write(json.dumps({"step": type(step).__name__, **asdict(step)}, ensure_ascii=False) + "\n")
+                    file.write(json.dumps(members[-1], ensure_ascii=False) + "\n")
         if isinstance(caller, ScriptedCaller):
             caller.finish()
     except ScriptProblem as error:
         fail(f"{script}: {error}")
+    if as_json:
+        print_json(members)
     if verdict.slowest is not None:
-        console.print(
+        output.print(
             f"{verdict.hooks} requests; slowest response: {verdict.slowest.milliseconds} ms ({verdict.slowest.hook})"
         )
     if not verdict.is_good:
         fail("jambonz would reject a response in this call, or time out. See the errors above.")
+
+
+def _read_line(prompt: str) -> str:
+    """Read a line; the prompt goes to standard error if the output is not a terminal."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    errors.print(prompt, end="")
+    return input()
+
+
+def members_of(step: Step) -> Mapping[str, object]:
+    """Return the members of a step in JSON."""
+    return {"step": type(step).__name__, **asdict(step)}
 
 
 def shown(step: Step) -> Text:
@@ -468,7 +487,7 @@ def scripted_caller(path: Path | None, lines: Sequence[str] = ()) -> ScriptedCal
 def _pair(text: str, option: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        fail(f"Invalid value for {option}: {text}. Use the form NAME=VALUE")
+        misuse(f"Invalid value for {option}: {text}. Use the form NAME=VALUE")
     return name, value
 
 

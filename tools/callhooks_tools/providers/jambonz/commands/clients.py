@@ -14,7 +14,7 @@ from callhooks.providers.jambonz.digest import ha1_of
 from callhooks.providers.jambonz.sip_clients import CLIENT_PREFIX, Client, client_item, client_key, client_of
 
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import JsonOutput, callhooks, console, fail, misuse, note, print_json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -82,9 +82,9 @@ def clients_add(  # noqa: PLR0913 - each one is an option
     Prompts for its password, or reads it from standard input. Only a digest of the password is stored.
     """
     if not username.strip() or ":" in username:
-        fail("Invalid SIP user name. It must not be empty or contain a colon.")
+        misuse("Invalid SIP user name. It must not be empty or contain a colon.")
     if not realm.strip():
-        fail("--realm must not be empty.")
+        misuse("--realm must not be empty.")
     password = _read_password()
     client = Client(
         username, realm, ha1_of(username, realm, password), expires=expires, application_sid=application or None
@@ -98,13 +98,26 @@ def clients_add(  # noqa: PLR0913 - each one is an option
 
 @clients_app.command("list")
 @with_stack_options
-def clients_list(*, selected: SelectedStack) -> None:
+def clients_list(as_json: JsonOutput = False, *, selected: SelectedStack) -> None:
     """List the SIP clients, without their credentials."""
     with _table(selected) as table:
         clients = table.all()
     if not clients:
-        add = f"callhooks clients add USERNAME --realm REALM{selected.options}"
-        console.print(f"No SIP clients. Add one with: {add}")
+        add = callhooks(f"clients add USERNAME --realm REALM{selected.options}")
+        note(f"No SIP clients. Add one with: {add}")
+    if as_json:
+        print_json(
+            [
+                {
+                    "username": client.username,
+                    "realm": client.realm,
+                    "expires": client.expires,
+                    "application_sid": client.application_sid,
+                }
+                for client in clients
+            ]
+        )
+        return
     for client in clients:
         expires = "" if client.expires is None else f"  expires {client.expires} s"
         application = "" if client.application_sid is None else f"  application {client.application_sid}"
@@ -121,7 +134,7 @@ def clients_remove(username: Username, realm: Realm, *, selected: SelectedStack)
     with _table(selected) as table:
         removed = table.remove(username, realm)
     if not removed:
-        fail(f"No SIP client {username}@{realm}. List the clients with: callhooks clients list{selected.options}")
+        fail(f"No SIP client {username}@{realm}. List the clients with: {callhooks(f'clients list{selected.options}')}")
     console.print(f"Removed {username}@{realm}. It can no longer register.")
 
 
@@ -136,7 +149,7 @@ def _table(selected: SelectedStack) -> Iterator[ClientTable]:
 
 def _read_password() -> str:
     if sys.stdin.isatty():
-        password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        password = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:

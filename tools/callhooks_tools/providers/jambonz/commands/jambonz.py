@@ -14,7 +14,7 @@ from callhooks_tools.providers.jambonz.api import PROVIDER, api_url_of
 from callhooks_tools.providers.rest.provider_apis import check_callable, displayed_address, provider_failures
 from callhooks_tools.stack.secrets import SenderSecrets, read_credentials
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import agree, console, shown
+from callhooks_tools.stack.terminal import JsonOutput, agree, console, note, print_json, shown
 
 jambonz_app = typer.Typer(
     help="Connect a jambonz account to the stack through jambonz's REST API. Set JAMBONZ_API_KEY, JAMBONZ_ACCOUNT_SID "
@@ -28,6 +28,7 @@ jambonz_app = typer.Typer(
 def jambonz_application(
     name: Annotated[str, typer.Argument(help="Name of the application in jambonz.")] = "callhooks",
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
+    as_json: JsonOutput = False,
     *,
     selected: SelectedStack,
 ) -> None:
@@ -46,15 +47,18 @@ def jambonz_application(
         existing, address = account.application(name), displayed_address(hooks.call_url)
         if existing is None:
             agree(shown(f"Create the application {name} with the call hook {address}?"), yes=yes)
-            sid = account.create(name, hooks)
-            console.print(
-                shown(f"Created application {name} ({sid}). Now assign your phone numbers to it in jambonz's portal.")
-            )
+            sid: str | None = account.create(name, hooks)
+            done = f"Created application {name} ({sid}). Now assign your phone numbers to it in jambonz's portal."
         else:
-            console.print(shown(f"Application {name} ({existing.application_sid}) already exists."))
+            note(shown(f"Application {name} ({existing.application_sid}) already exists."))
             agree(shown(f"Change its call hook from {_current_hook(existing)} to {address}?"), yes=yes)
             account.update(existing, hooks)
-            console.print(shown(f"Updated application {name}. Its calls are now answered at {address}"))
+            sid = existing.application_sid
+            done = f"Updated application {name}. Its calls are now answered at {address}"
+    if as_json:
+        print_json({"name": name, "application_sid": sid, "call_hook": address, "is_new": existing is None})
+    else:
+        console.print(shown(done))
 
 
 @jambonz_app.command("webhook-secret")

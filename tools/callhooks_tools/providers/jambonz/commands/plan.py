@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from callhooks.providers.jambonz.plan.loader import read_plan
@@ -26,6 +26,7 @@ from callhooks_tools.providers.jambonz.commands.call import (
     check_for,
     env_vars_of,
     headers_of,
+    members_of,
     parse_profile,
     scripted_caller,
     shown,
@@ -34,7 +35,7 @@ from callhooks_tools.providers.jambonz.phone import NewCall, Outside, SimulatedC
 from callhooks_tools.providers.jambonz.phone.script import ScriptProblem
 from callhooks_tools.providers.jambonz.phone.steps import Refused, Sent
 from callhooks_tools.providers.jambonz.plan.builder import CheckedPlan, check_plan_file
-from callhooks_tools.providers.jambonz.plan.document import PlanProblems, read_document
+from callhooks_tools.providers.jambonz.plan.document import PlanProblem, PlanProblems, place_text, read_document
 from callhooks_tools.providers.jambonz.plan.hosts import warnings_on
 from callhooks_tools.providers.jambonz.plan.notes import needless_phrases, notes_on, public_numbers, undialled_values
 from callhooks_tools.providers.jambonz.plan.numbers import notes_on_numbers
@@ -43,7 +44,7 @@ from callhooks_tools.providers.jambonz.plan.verb_profiles import Profile
 from callhooks_tools.providers.jambonz.plan_picture.graph import graph_of
 from callhooks_tools.providers.jambonz.plan_picture.picture import Graph, to_mermaid, to_svg
 from callhooks_tools.stack.stack import ROOT
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json
 
 DEFAULT_PLAN = ROOT / "layers" / "call_plan" / "call_plan.yaml"
 
@@ -62,20 +63,29 @@ ServerProfile = Annotated[
 
 
 @plan_app.command("check")
-def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> None:
+def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None, as_json: JsonOutput = False) -> None:
     """Check a call plan and list its errors.
 
     Also warns about data that is sent to other hosts and about members that jambonz ignores. A warning does not fail
     the check.
     """
-    checked = _checked(file, profile)
+    try:
+        checked = check_plan_file(file, profile)
+    except PlanProblems as error:
+        if as_json:
+            print_json(
+                {"file": str(file), "is_valid": False, "remarks": [_remark("error", one) for one in error.problems]}
+            )
+        _fail_for(error, file)
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
     plan = read_plan(checked.prepared)
     verbs = sum(len(flow.verbs) for flow in plan.flows.values())
-    size = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
     document = read_document(file)
-    remarks = [("warning: ", warning) for warning in (*checked.warnings, *warnings_on(plan))] + [
-        ("note: ", note)
-        for note in (
+    size = f"{len(plan.routes)} routes, {len(plan.flows)} flows, {verbs} verbs"
+    remarks = [("warning", warning) for warning in (*checked.warnings, *warnings_on(plan))] + [
+        ("note", remark)
+        for remark in (
             *public_numbers(plan),
             *needless_phrases(plan),
             *undialled_values(plan),
@@ -83,10 +93,24 @@ def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None) -> 
         )
     ]
     located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
-    for word, remark in sorted(located, key=lambda labelled: labelled[1].line or 0):
-        console.print(remark.located(file, word), style="yellow")
-    for note in notes_on(plan):
-        console.print(f"note: {note}", style="yellow")
+    located.sort(key=lambda labelled: labelled[1].line or 0)
+    if as_json:
+        remarks_of_plan = [("note", PlanProblem(text)) for text in notes_on(plan)]
+        print_json(
+            {
+                "file": str(file),
+                "is_valid": True,
+                "routes": len(plan.routes),
+                "flows": len(plan.flows),
+                "verbs": verbs,
+                "remarks": [_remark(word, remark) for word, remark in (*located, *remarks_of_plan)],
+            }
+        )
+        return
+    for word, remark in located:
+        console.print(remark.located(file, f"{word}: "), style="yellow")
+    for text in notes_on(plan):
+        console.print(f"note: {text}", style="yellow")
     console.print(f"{file} is a valid call plan: {size}.")
 
 
@@ -96,9 +120,15 @@ def plan_show(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write, with the suffix .svg, .mmd or .md.")
     ] = None,
+    as_json: JsonOutput = False,
 ) -> None:
     """Draw a call plan as SVG or Mermaid. Without --output, print it as Mermaid."""
+    if output is not None and as_json:
+        misuse("--json prints the plan's routes and flows, and --output draws them. Pass only one of them.")
     graph = graph_of(_plan(file), file.stem.replace("_", " ").capitalize())
+    if as_json:
+        print_json(graph)
+        return
     if output is None:
         print(to_mermaid(graph))
         return
@@ -109,12 +139,12 @@ def plan_show(
     }
     draw = pictures.get(output.suffix.lower())
     if draw is None:
-        fail(f"{output}: unknown format. Use the suffix .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
+        misuse(f"{output}: unknown format. Use the suffix .svg, .mmd (Mermaid) or .md (Mermaid in Markdown)")
     try:
         output.write_text(draw(graph), "utf-8")
     except OSError as error:
         fail(f"{output}: {error.strerror}")
-    console.print(f"Wrote {output} with {len(graph.nodes) - 1} routes and flows.")
+    note(f"Wrote {output} with {len(graph.nodes) - 1} routes and flows.")
 
 
 @plan_app.command("try")
@@ -138,6 +168,7 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
     trunk: Trunk = "example-carrier",
     env: Variables = None,
     file: PlanFile = DEFAULT_PLAN,
+    as_json: JsonOutput = False,
 ) -> None:
     """Simulate a call on a plan, without a server, and print the verbs of every response."""
     prepared = checked_plan(file)
@@ -160,12 +191,17 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
         clock,
         lambda: str(uuid.uuid4()),
     )
-    console.print(f"at {clock.now().astimezone(_zone(plan)):%a %Y-%m-%d %H:%M %Z}", style="bold")
+    (errors if as_json else console).print(
+        f"at {clock.now().astimezone(_zone(plan)):%a %Y-%m-%d %H:%M %Z}", style="bold"
+    )
     is_rejected = False
+    members: list[Mapping[str, object]] = []
     try:
         for step in SimulatedCall(new_call, APPLICATION, outside).run():
             is_rejected = is_rejected or isinstance(step, Refused)
-            if isinstance(step, Sent):
+            if as_json:
+                members.append(members_of(step))
+            elif isinstance(step, Sent):
                 console.print(f"{step.hook}  {flow_of(step.url)}", style="bold")
                 console.print(json.dumps(step.answer, indent=2, ensure_ascii=False), style="dim")
             else:
@@ -173,6 +209,8 @@ def plan_try(  # noqa: PLR0913 - one parameter for each option
         caller.finish()
     except ScriptProblem as error:
         fail(str(error))
+    if as_json:
+        print_json(members)
     if is_rejected:
         fail("jambonz would reject this call. See the errors above.")
 
@@ -188,7 +226,7 @@ def _moment(text: str | None, plan: Plan) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        fail(f'Invalid time for --at: {text}. Use the form "2026-12-24 18:00"')
+        misuse(f'Invalid time for --at: {text}. Use the form "2026-12-24 18:00"')
     return moment if moment.tzinfo else moment.replace(tzinfo=_zone(plan))
 
 
@@ -211,4 +249,18 @@ def _checked(file: Path, profile: Profile | None) -> CheckedPlan:
     except OSError as error:
         fail(f"{file}: {error.strerror}")
     except PlanProblems as error:
-        fail("\n".join(problem.located(file) for problem in error.problems))
+        _fail_for(error, file)
+
+
+def _fail_for(error: PlanProblems, file: Path) -> NoReturn:
+    fail("\n".join(problem.located(file) for problem in error.problems))
+
+
+def _remark(level: str, problem: PlanProblem) -> dict[str, object]:
+    """Return the members of an error, a warning or a note in JSON."""
+    return {
+        "level": level,
+        "place": place_text(problem.place) or None,
+        "line": problem.line,
+        "message": problem.message,
+    }

@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER,
 from callhooks.providers.jambonz.provider import PROVIDER
 
 from callhooks_tools.stack.selection import running_stack
-from callhooks_tools.stack.terminal import fail
+from callhooks_tools.stack.terminal import callhooks, fail
 
 
 def sign(body: Annotated[Path, typer.Argument(help="File with the body to send.")]) -> None:
@@ -19,7 +19,7 @@ def sign(body: Annotated[Path, typer.Argument(help="File with the body to send."
     _, credentials = running_stack()
     secret = credentials.of(PROVIDER).get("webhook_secret")
     if secret is None:
-        fail("The stack has no webhook secret. Add one with: callhooks secret add jambonz")
+        fail(f"The stack has no webhook secret. Add one with: {callhooks('secret add jambonz')}")
     try:
         content = body.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.llm_tools.toolbox import Tool, Toolbox, load_to
 
 from callhooks_tools.providers.jambonz.plan.tool_declarations import PLACE, Vendor, declared
 from callhooks_tools.stack.stack import ROOT
-from callhooks_tools.stack.terminal import console, errors, fail
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, note, print_json
 
 TOOLS_FOLDER = ROOT / "functions" / "jambonz_tool" / "tools"
 
@@ -22,16 +22,21 @@ def tools(
         typer.Option(help="Print the declarations for this vendor as JSON, ready to paste into the verb."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check that all tools are valid.")] = False,
+    as_json: JsonOutput = False,
 ) -> None:
     """List the tools that language models can call, with their arguments."""
     toolbox = load_toolbox(TOOLS_FOLDER)
     _fail_for(toolbox)
     available = list(toolbox.tools.values())
     if check:
-        console.print(f"All {len(available)} tools in {TOOLS_FOLDER} are valid.")
+        note(f"All {len(available)} tools in {TOOLS_FOLDER} are valid.")
     elif vendor is not None:
         errors.print(f"Where to paste it: {PLACE[vendor]}")
         print(json.dumps(declared(available, vendor), indent=2, ensure_ascii=False))
+    elif as_json:
+        print_json(
+            [{"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in available]
+        )
     else:
         for tool in available:
             console.print(tool.name, style="bold")

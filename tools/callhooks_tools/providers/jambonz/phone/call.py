@@ -23,7 +23,7 @@ from callhooks_tools.providers.jambonz.phone.requests import (
     span_id,
 )
 from callhooks_tools.providers.jambonz.phone.session import Ends, Line, Malformed, Role, Session, Verb, read_verbs
-from callhooks_tools.providers.jambonz.phone.steps import Ended, Refused, Step, Walk
+from callhooks_tools.providers.jambonz.phone.steps import CALL_STATUS, Ended, Refused, Step, Walk
 
 MAX_HOOKS = 200
 _BYE_OF_CALLER: Body = {"reason": "Q.850;cause=16", "user_agent": "ExampleCarrier SBC 1.0"}
@@ -141,7 +141,7 @@ class SimulatedCall:
 
     def _status(self, leg: Leg, members: Body) -> Walk[None]:
         hook, body = Hook.read(self._application.call_status_hook), {**leg.call_info(), **members}
-        yield from self._line.notify("call status", hook, body, traced=leg.parent_call_sid is None)
+        yield from self._line.notify(CALL_STATUS, hook, body, traced=leg.parent_call_sid is None)
 
     def _ended(self, by: str, reason: str) -> Ended:
         return Ended(by, reason, self._leg.call_status, self._leg.sip_status, self._leg.duration or 0)

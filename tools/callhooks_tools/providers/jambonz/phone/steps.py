@@ -15,6 +15,10 @@ from pydantic import JsonValue
 ResultT = TypeVar("ResultT")
 
 
+CALL_STATUS = "call status"
+"""Hook whose response no caller waits for."""
+
+
 class Side(StrEnum):
     """Party at the other end of a leg."""
 
@@ -43,7 +47,15 @@ class Sent:
     def __str__(self) -> str:
         attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
         outcome = self.failure or self.status
-        return f"  {self.hook}{attempt}   {self.method} {self.url}  {outcome}  {self.milliseconds} ms"
+        return f"  {self.hook}{self._reported}{attempt}   {self.method} {self.url}  {outcome}  {self.milliseconds} ms"
+
+    @property
+    def _reported(self) -> str:
+        """Return the status that a call status event reports, and the leg; empty for other hooks."""
+        if self.hook != CALL_STATUS or not isinstance(self.body, dict):
+            return ""
+        leg = f"leg to {self.body.get('to')}" if self.body.get("parent_call_sid") else "first leg"
+        return f" {self.body.get('call_status')} ({leg})"
 
 
 @dataclass(frozen=True, slots=True)
