@@ -13,9 +13,21 @@ def done(result: Result) -> str:
     return result.stdout
 
 
+def notes(result: Result) -> str:
+    """Return what a command that succeeded printed apart from its result."""
+    assert result.exit_code == 0, result.output
+    return result.stderr
+
+
 def failed(result: Result) -> str:
     """Return the errors of a command, which must have failed."""
     assert result.exit_code == 1, result.output
+    return result.stderr
+
+
+def misused(result: Result) -> str:
+    """Return the errors of a command whose options or arguments are wrong."""
+    assert result.exit_code == 2, result.output
     return result.stderr
 
 

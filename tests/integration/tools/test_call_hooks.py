@@ -120,8 +120,8 @@ def test_a_local_stack_is_not_compared_with_an_account_elsewhere(
 def test_urls_shows_the_warning_after_the_settings(stack: CommandStack, api: JambonzApi) -> None:
     with_applications(api, "https://hooks.example.com:443/webhooks/call")
     stack.outputs = replace(stack.outputs, events_table=TABLE)
-    shown = done(stack.command("urls", urls_command, api)())
-    assert HERE in shown
-    warning = shown.partition("WARNING  ")[2]
+    shown = stack.command("urls", urls_command, api)()
+    assert HERE in done(shown)
+    warning = shown.stderr.partition("WARNING  ")[2]
     assert "The application number 0 calls https://hooks.example.com:443/webhooks/call" in warning
     assert "the same host and no port" in warning

@@ -90,7 +90,7 @@ class TestApplication:
         for call_hook, old in hooks:
             api.applications[SID] = {"application_sid": SID, "name": "callhooks", "call_hook": call_hook}
             message = failed(command("application"))
-            assert message.startswith(f"Change its call hook from {old} to https://hooks.example.com/webhooks/call? ")
+            assert f"\nChange its call hook from {old} to https://hooks.example.com/webhooks/call? " in message
             assert "s3cret" not in message
         assert api.lines == [f"GET /v1/Accounts/{ACCOUNT}/Applications"] * 3
 

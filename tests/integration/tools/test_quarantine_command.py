@@ -32,7 +32,7 @@ from callhooks_tools.stack.recordings import read_delivery
 from callhooks_tools.stack.stack import StackResource
 from typer.testing import CliRunner, Result
 
-from tests.commands import done, failed
+from tests.commands import done, failed, misused
 from tests.integration.conftest import TABLE, Aws, Handler
 from tests.integration.functions.test_event_functions import as_sent_now
 from tests.senders import SIGNING_KEY, document_of
@@ -166,7 +166,7 @@ class TestShow:
     def test_needs_the_key_of_a_delivery_in_quarantine(self, command: Command) -> None:
         for verb in ("show", "retry"):
             for name in ("wavix", "Telco/2026-11-21/aa", "wavix/2026-11-21/", "wavix/2026-11-21/xyz", "wavix//aa"):
-                assert "PROVIDER/DAY/HASH" in failed(command("quarantine", verb, name))
+                assert "PROVIDER/DAY/HASH" in misused(command("quarantine", verb, name))
             message = failed(command("quarantine", verb, "wavix/2026-11-21/aa"))
             assert message == "wavix/2026-11-21/aa is not in quarantine.\n"
         for arguments in ([], ["--all", "wavix/2026-11-21/aa"]):
@@ -404,6 +404,6 @@ class TestRecover:
 
     def test_rejects_an_invalid_age(self, command: Command) -> None:
         for since in ("yesterday", "7", "h", "-1h", "0h", "1y"):
-            assert failed(command("recover", f"--since={since}")) == (
+            assert misused(command("recover", f"--since={since}")) == (
                 f"Invalid --since {since}. Use minutes, hours, days or weeks, for example 30m, 12h, 7d or 2w.\n"
             )

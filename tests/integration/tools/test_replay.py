@@ -21,7 +21,7 @@ from callhooks_tools.recovery.stored_events import Selection
 from typer.testing import CliRunner, Result
 
 from tests.calls import START, fold, make_event
-from tests.commands import done, failed
+from tests.commands import done, failed, misused
 from tests.integration.conftest import CALL_BUS, TABLE, Aws, received, subscribe_to_all_events
 from tests.projection import bus_schema, stored_item
 from tests.stacks import stack_outputs
@@ -253,7 +253,7 @@ def test_invalid_options_are_rejected_with_the_reason(stack: Stack) -> None:
     stack.store(EVENTS)
     for arguments, message in INVALID:
         refused = stack.replay(*arguments)
-        assert message in failed(refused)
+        assert message in misused(refused)
         assert "s3cr3t" not in refused.output
     assert stack.ids() == []
 

@@ -11,7 +11,7 @@ from callhooks_tools.providers.wavix import command as wavix_command
 from callhooks_tools.providers.wavix.command import masked_url
 from callhooks_tools.stack.secrets import SenderSecrets
 
-from tests.commands import done, failed
+from tests.commands import done, failed, notes
 from tests.integration.tools.conftest import OUTPUTS, Command, CommandStack
 from tests.provider_apis.server import Drop, Reply
 from tests.provider_apis.wavix import WavixApi
@@ -99,7 +99,7 @@ class TestList:
     def test_shows_tokens_with_reveal_and_works_without_a_stack(
         self, command: Command, api: WavixApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        assert done(command("list")) == "No subscriptions.\n"
+        assert notes(command("list")) == "No subscriptions.\n"
         api.webhooks = {"on-call": URL}
         assert done(command("list", "--reveal")) == f"on-call  {URL}  this stack\n"
         monkeypatch.setattr(wavix_command, "STACK_FILE", tmp_path / "none.json")
@@ -117,7 +117,7 @@ class TestRemove:
         assert api.webhooks == {}
 
     def test_asks_for_confirmation_and_reports_that_there_are_none(self, command: Command, api: WavixApi) -> None:
-        assert done(command("remove")) == "No subscriptions for on-call or post-call.\n"
+        assert notes(command("remove")) == "No subscriptions for on-call or post-call.\n"
         assert api.lines == ["GET /v1/calls/webhooks"]
         api.webhooks = {"on-call": URL}
         assert failed(command("remove")).startswith("Remove? ")

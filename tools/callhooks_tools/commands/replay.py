@@ -139,7 +139,7 @@ def replay(  # noqa: PLR0913, PLR0917 - each one is an option
         if dry_run and as_json:
             print_json([{"provider": one, "kind": kind, "events": events} for one, kind, events in state.kinds()])
             return
-        _show_summary(state, stack, rate or DEFAULT_RATE, address, console if dry_run else errors)
+        _show_summary(state, stack, rate or DEFAULT_RATE, address, errors if as_json else console)
         if dry_run:
             return
         if state.left > CONFIRM_ABOVE:

@@ -20,7 +20,7 @@ from callhooks.events.event_item import body_of_item
 from callhooks_tools.recovery.quarantine import Quarantine
 from callhooks_tools.stack import recordings as deliveries
 from callhooks_tools.stack.provider_names import checked_name
-from callhooks_tools.stack.selection import SelectedStack, running_stack, stack_in_aws
+from callhooks_tools.stack.selection import local_stack_in_aws, running_stack
 from callhooks_tools.stack.stack import ROOT, StackOutputs, StackUnknown
 from callhooks_tools.stack.terminal import FAILED, JsonOutput, callhooks, console, fail, note, pretty, print_json
 
@@ -65,7 +65,7 @@ def send(
     if new_call:
         shifted = deliveries.starting_at(datetime.now(UTC), [delivery for _, _, delivery in to_send])
         to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, shifted, strict=True)]
-    watch = QuarantineWatch(*stack_in_aws(SelectedStack()))
+    watch = QuarantineWatch(*local_stack_in_aws())
     answers: list[_Answer] = []
     with httpx.Client(base_url=stack.base_url, timeout=15, trust_env=False) as client:
         for file, provider, recorded in to_send:

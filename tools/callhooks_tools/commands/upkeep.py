@@ -15,7 +15,7 @@ from callhooks_tools.stack.deployment import IMPATIENT
 from callhooks_tools.stack.findings import existing
 from callhooks_tools.stack.selection import SelectedStack, session_of, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import published_versions, stack_resources, stack_status
-from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, note, print_json, shown
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, print_json, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -94,7 +94,7 @@ def check_removal(as_json: JsonOutput = False, *, selected: SelectedStack) -> No
     if as_json:
         print_json([{"bus": bus, "rule": rule} for bus, found in rules.items() for rule in found])
     if not rules:
-        note(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
+        (errors if as_json else console).print(f"No rules on the event bus of {shown(name)}. The stack can be removed.")
         return
     for bus, found in rules.items():
         errors.print(f"The event bus {shown(bus)} has rules of subscribers, so it cannot be deleted:", style="red")

@@ -108,7 +108,12 @@ def local_stack() -> LocalStack:
 def running_stack() -> tuple[LocalStack, StackCredentials]:
     """Return the local stack with its current credentials, which may have changed after the start."""
     stack = local_stack()
-    return stack, read_credentials(*stack_in_aws(SelectedStack()))
+    return stack, read_credentials(*local_stack_in_aws())
+
+
+def local_stack_in_aws() -> tuple[Session, StackOutputs]:
+    """Return a session for the local stack, and its outputs; end the command if it cannot be read."""
+    return stack_in_aws(SelectedStack())
 
 
 def stack_in_aws(selected: SelectedStack) -> tuple[Session, StackOutputs]:

@@ -40,13 +40,10 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, mark
 
 def callhooks(command: str) -> str:
     """Return a `callhooks` command that can be pasted: the name if it is on PATH, otherwise the path that was used."""
-    called = Path(sys.argv[0])
-    if called.name != COMMAND:
-        # A test, or `python -m`.
-        called = Path(sys.executable).with_name(COMMAND)
-    on_path = shutil.which(COMMAND)
-    is_on_path = on_path is not None and (not called.exists() or Path(on_path).samefile(called))
-    return f"{COMMAND if is_on_path or not called.exists() else shlex.quote(_shortest(called))} {command}"
+    called, on_path = Path(sys.argv[0]), shutil.which(COMMAND)
+    if called.name != COMMAND or not called.exists() or (on_path and Path(on_path).samefile(called)):
+        return f"{COMMAND} {command}"
+    return f"{shlex.quote(_shortest(called))} {command}"
 
 
 def _shortest(path: Path) -> str:

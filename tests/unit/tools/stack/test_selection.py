@@ -23,7 +23,7 @@ from callhooks_tools.stack.selection import SelectedStack
 from callhooks_tools.stack.stack import StackOutputs, StackUnknown
 from typer.testing import CliRunner, Result
 
-from tests.commands import failed
+from tests.commands import failed, misused
 from tests.stacks import stack_outputs
 from tests.support import ROOT
 
@@ -256,13 +256,13 @@ def test_the_option_takes_precedence_over_the_variable(
     result = urls(*shlex.split(options), **({} if variable is None else {"CALLHOOKS_STACK": variable}))
     assert result.exit_code == 0
     assert seen == [used]
-    assert result.stdout.endswith(f"callhooks urls --credentials{f' --stack {used}' if used else ''}\n")
+    assert result.stderr.endswith(f"callhooks urls --credentials{f' --stack {used}' if used else ''}\n")
 
 
 @pytest.mark.parametrize("option", ["--profile", "--region"])
 def test_an_account_without_a_stack_is_rejected(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "STACK_FILE", tmp_path / "stack.json")
-    assert "Add its name with --stack, or leave them out" in failed(urls(option, "eu-west-1"))
+    assert "Add its name with --stack, or leave them out" in misused(urls(option, "eu-west-1"))
     # A profile of the environment does not keep anyone from using the local stack.
     assert "No local stack is running" in failed(urls(AWS_PROFILE="keys", AWS_REGION="eu-west-1"))
 

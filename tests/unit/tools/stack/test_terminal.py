@@ -34,7 +34,7 @@ def rebuild(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rebuild_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CliRunner().invoke(app, ["rebuild", "--call", f"nobody/{HOSTILE}"]).exit_code == 1
+    assert CliRunner().invoke(app, ["rebuild", "--call", f"nobody/{HOSTILE}"]).exit_code == 2
 
 
 def replay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from callhooks.providers.payload import Document
 
 from callhooks_tools.providers.bird.api import PROVIDER, BirdControl
 from callhooks_tools.providers.call_control import CallControl, CallRequest
-from callhooks_tools.stack.terminal import misuse
+from callhooks_tools.stack.terminal import fail
 
 
 class BirdCalls(CallControl):
@@ -61,5 +61,5 @@ def _client() -> BirdControl:
 def _channel_of(bird: BirdControl, request: CallRequest) -> str:
     channel = request.channel or bird.find(request.call_id).channel_id
     if channel is None:
-        misuse("Bird's log does not name the channel of this call. Add --channel ID.")
+        fail("Bird's log does not name the channel of this call. Add --channel ID.")
     return channel

@@ -11,7 +11,7 @@ from callhooks.providers.jambonz.llm_tools.toolbox import Tool, Toolbox, load_to
 
 from callhooks_tools.providers.jambonz.plan.tool_declarations import PLACE, Vendor, declared
 from callhooks_tools.stack.stack import ROOT
-from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, note, print_json
+from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, print_json
 
 TOOLS_FOLDER = ROOT / "functions" / "jambonz_tool" / "tools"
 
@@ -29,7 +29,7 @@ def tools(
     _fail_for(toolbox)
     available = list(toolbox.tools.values())
     if check:
-        note(f"All {len(available)} tools in {TOOLS_FOLDER} are valid.")
+        console.print(f"All {len(available)} tools in {TOOLS_FOLDER} are valid.")
     elif vendor is not None:
         errors.print(f"Where to paste it: {PLACE[vendor]}")
         print(json.dumps(declared(available, vendor), indent=2, ensure_ascii=False))
