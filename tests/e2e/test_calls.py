@@ -49,9 +49,11 @@ def make_call(running: RunningStack, folder: Path, script: str, *options: str) -
     """Make a call from beginning to end, and return the steps that jambonz would have taken."""
     file, saved = folder / "call.txt", folder / "call.jsonl"
     file.write_text(script, "utf-8")
-    done = running.command("call", "--to", MENU, "--script", str(file), "--save", str(saved), *options)
+    done = running.command("call", "--to", MENU, "--script", str(file), "--save", str(saved), "--json", *options)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return [json.loads(line) for line in saved.read_text("utf-8").splitlines()]
+    steps: list[dict[str, Any]] = json.loads(done.stdout)
+    assert steps == [json.loads(line) for line in saved.read_text("utf-8").splitlines()]
+    return steps
 
 
 def answers_of(steps: list[dict[str, Any]]) -> list[Any]:

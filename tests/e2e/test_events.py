@@ -163,14 +163,37 @@ def test_the_command_sends_the_deliveries_of_every_provider(running: RunningStac
     names += ["jambonz/new_call", "jambonz/tool_google"]
     sent = running.command("send", *(f"events/{name}.json" for name in names), "--new-call")
     assert sent.returncode == 0, sent.stderr
-    assert sent.stdout.count('"status": "stored"') == 3
+    assert json_documents(sent.stdout).count({"status": "stored"}) == 3
     for line in (
         "POST /webhooks/wavix/{token}  ringing.json  200",
         "POST /webhooks/call  new_call.json  200",
         "POST /webhooks/tool/{vendor}  tool_google.json  200",
     ):
-        assert line in sent.stdout
-    assert running.stack.credentials.of("wavix")["token"] not in sent.stdout
+        assert line in sent.stderr
+    assert running.stack.credentials.of("wavix")["token"] not in sent.stdout + sent.stderr
+
+
+def json_documents(text: str) -> list[Any]:
+    """Return the JSON documents in a text, as jq reads them."""
+    found, rest = [], text.lstrip()
+    while rest:
+        document, end = json.JSONDecoder().raw_decode(rest)
+        found.append(document)
+        rest = rest[end:].lstrip()
+    return found
+
+
+@pytest.mark.parametrize(("file", "status"), [("wavix/ringing", 202), ("jambonz/client_auth_register", 200)])
+def test_the_command_fails_for_a_delivery_that_goes_to_quarantine(
+    file: str, status: int, running: RunningStack, tmp_path: Path
+) -> None:
+    recording = tmp_path / "delivery.json"
+    recording.write_text(json.dumps(with_body(recorded(*file.split("/")), f"no JSON for {file}").event))
+    for _ in range(2):
+        sent = running.command("send", str(recording), "--json")
+        (answer,) = json.loads(sent.stdout)
+        assert (sent.returncode, answer["status"], answer["is_quarantined"]) == (1, status, True), sent.stderr
+        assert "Quarantined. To see why, run: " in sent.stderr
 
 
 @pytest.mark.parametrize("provider", ["wavix", "bird"])

@@ -322,7 +322,7 @@ def http_answer(answer: Answer) -> httpx.Response:
 
 class TestTheCommand:
     def test_sends_a_recorded_delivery_as_twilio_would(self, command: Command, aws: Aws) -> None:
-        assert "200" in command("send", str(RECORDING))
+        assert '"status": "stored"' in command("send", str(RECORDING))
         (item,) = aws.items()
         assert event_of_item(item).call_id == CALL["CallSid"]
         command("send", "--new-call", str(RECORDING))

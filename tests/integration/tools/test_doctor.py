@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from callhooks.events.event_item import QuarantinedDelivery, quarantine_item
 from callhooks.providers.registry import providers
+from callhooks.runtime.http import Request
+from callhooks.webhooks.webhook import quarantined
+from callhooks_tools.doctor.last_day import last_day_findings
 from callhooks_tools.doctor.resources import (
     ABANDONED_MESSAGES,
     EVENT_SOURCES,
@@ -280,6 +285,7 @@ def all_findings(deployment: Deployment) -> list[Finding]:
         *queue_findings(deployment),
         *bus_findings(deployment),
         *alarm_findings(deployment),
+        *last_day_findings(deployment, datetime.now(UTC)),
     ]
 
 
@@ -288,6 +294,7 @@ def test_a_stack_as_deployed_passes_every_check(account: Account) -> None:
     assert {one.level for one in findings} == {FindingLevel.OK}, findings
     assert [one.check for one in findings] == [
         "secrets", "functions", "event sources", "tables", "queues", "event bus", "alarms",
+        "quarantine", "problems of the last day",
     ]  # fmt: skip
 
 
@@ -669,6 +676,51 @@ class TestAlarms:
         assert reported(alarm_findings(account.local()), FindingLevel.WARNING) == []
 
 
+class TestTheLastDay:
+    def test_shows_what_is_in_quarantine_with_the_command_to_see_it(self, account: Account) -> None:
+        now = datetime.now(UTC)
+        for provider, age in (("wavix", 0), ("wavix", 3), ("bird", 23), ("bird", 25)):
+            delivery = QuarantinedDelivery(provider, "There was a fault.", now - timedelta(hours=age))
+            request = Request("POST", "/", body=f"{provider} {age}".encode(), route="POST /")
+            item = quarantine_item(delivery, request, quarantined("x"), retention_days=90)
+            account.client("dynamodb").put_item(TableName=TABLE, Item=item)
+        warned = only(last_day_findings(account.deployment, now), FindingLevel.WARNING)
+        assert warned == (
+            "quarantine: 3 deliveries were put into quarantine within the last day: 1 of bird, 2 of wavix. "
+            "To see why: callhooks quarantine list --days 1 --stack callhooks"
+        )
+
+    def test_shows_the_problems_that_the_metrics_count(self, account: Account) -> None:
+        now = datetime.now(UTC)
+        client = account.client("cloudwatch")
+        for name, stack, age, value in (
+            ("CallFellBack", "callhooks", 1, 2),
+            ("CallFellBack", "callhooks", 20, 1),
+            ("CallFellBack", "callhooks", 30, 5),
+            ("CallFellBack", "another", 1, 7),
+            ("EventUnstored", "callhooks", 2, 1),
+            ("WebhookRefused", "callhooks", 2, 1234),
+        ):
+            client.put_metric_data(
+                Namespace="callhooks",
+                MetricData=[
+                    {
+                        "MetricName": name,
+                        "Dimensions": [{"Name": "service", "Value": stack}],
+                        "Timestamp": now - timedelta(hours=age),
+                        "Value": value,
+                    }
+                ],
+            )
+        findings = [one for one in last_day_findings(account.deployment, now) if one.check != "quarantine"]
+        assert [(one.level, one.message) for one in findings] == [
+            (FindingLevel.WARNING, "3 new calls got the fallback within the last day."),
+            (FindingLevel.WARNING, "1 event was only written to the log within the last day."),
+            (FindingLevel.OK, "1,234 deliveries were rejected within the last day."),
+        ]
+        assert "callhooks recover --stack callhooks" in findings[1].remedy
+
+
 class TestTheApi:
     @pytest.fixture
     def stage(self, bare: Account) -> Iterator[tuple[Stubber, Deployment]]:
@@ -708,6 +760,7 @@ DENIED = [
     ("sqs", "GetQueueAttributes", "queue SpillQueue"),
     ("events", "DescribeEventBus", "event bus"),
     ("cloudwatch", "DescribeAlarms", "alarms"),
+    ("cloudwatch", "GetMetricData", "problems of the last day"),
     ("sns", "ListSubscriptionsByTopic", "alarms"),
 ]
 

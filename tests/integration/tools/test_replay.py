@@ -243,8 +243,10 @@ INVALID: list[tuple[list[str], str]] = [
     (["--url", "http://127.0.0.1.example.com/"], "--url allows http:// only on this machine."),
     (["--url", "http://10.0.0.1/"], "--url allows http:// only on this machine."),
     (["--url", "http://[2001:db8::1]/"], "--url allows http:// only on this machine."),
-    (["--provider", "bird"], "No stored events match these options."),
     (["--resume", "--provider", "bird"], "--resume continues an interrupted replay and can only be combined with"),
+]
+NOTHING_TO_REPLAY: list[tuple[list[str], str]] = [
+    (["--provider", "bird"], "No stored events match these options."),
     (["--resume"], "This stack has no replay to resume."),
 ]
 
@@ -255,6 +257,8 @@ def test_invalid_options_are_rejected_with_the_reason(stack: Stack) -> None:
         refused = stack.replay(*arguments)
         assert message in misused(refused)
         assert "s3cr3t" not in refused.output
+    for arguments, message in NOTHING_TO_REPLAY:
+        assert message in failed(stack.replay(*arguments))
     assert stack.ids() == []
 
 

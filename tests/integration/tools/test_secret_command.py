@@ -114,6 +114,45 @@ class TestSecrets:
         assert KINDS[kind].value() == before
 
 
+ALIKE, UNLIKE = "one-start-of-some-length-a", "one-start-of-some-length-b"
+
+
+@pytest.mark.parametrize(
+    ("start", "code", "left"),
+    [
+        (f"{ALIKE[:-1]}a", 0, [UNLIKE, THIRD]),
+        (THIRD[:4], 0, [ALIKE, UNLIKE]),
+        (THIRD[:12], 0, [ALIKE, UNLIKE]),
+        (THIRD[:3], 2, None),
+        ("", 2, None),
+        (ALIKE[:8], 1, None),
+        (f"{THIRD}-and-more", 1, None),
+        (THIRD[4:], 1, None),
+    ],
+)
+@pytest.mark.parametrize("from_stdin", [True, False])
+def test_a_secret_is_removed_by_its_unambiguous_first_characters(
+    start: str, code: int, left: list[str] | None, from_stdin: bool, command: Command
+) -> None:
+    stored = KINDS["jambonz"]
+    client = boto3.client("secretsmanager")
+    before = [ALIKE, UNLIKE, THIRD]
+    client.put_secret_value(SecretId=stored.secret, SecretString=json.dumps({stored.added: before}))
+    if from_stdin and not start:
+        pytest.skip("No secret given is another error.")
+    removed = command("remove", "jambonz", stdin=f"{start}\n") if from_stdin else command("remove", "jambonz", start)
+    assert (removed.exit_code, stored.valid()) == (code, left or before), removed.output
+    assert not any(secret in removed.output for secret in before)
+
+
+def test_a_secret_that_begins_like_another_is_removed_if_it_is_given_in_full(command: Command) -> None:
+    stored = KINDS["jambonz"]
+    value = {stored.added: [SECOND, f"{SECOND}-longer"]}
+    boto3.client("secretsmanager").put_secret_value(SecretId=stored.secret, SecretString=json.dumps(value))
+    done(command("remove", "jambonz", SECOND))
+    assert stored.valid() == [f"{SECOND}-longer"]
+
+
 @pytest.mark.parametrize("kind", [kind for kind, stored in KINDS.items() if stored.generated])
 def test_the_only_secret_can_be_replaced_by_a_random_one_but_not_removed(kind: str, command: Command) -> None:
     (first,) = KINDS[kind].valid()

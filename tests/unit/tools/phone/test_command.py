@@ -12,6 +12,7 @@ from callhooks.providers.jambonz.authentication import TOLERANCE_SECONDS
 from callhooks_tools.providers.jambonz.commands.call import CommandClock, HttpTransport, TerminalCaller, Verdict, shown
 from callhooks_tools.providers.jambonz.phone import ConnectFailed, NewCall, TimedOut
 from callhooks_tools.providers.jambonz.phone.steps import Noted, Refused, Sent, Step
+from pydantic import JsonValue
 
 from tests.phone import BASE, CALL_HOOK, Answers, MadeCall, Verbs, endlessly, make_call
 
@@ -85,6 +86,22 @@ def test_a_prompt_can_be_interrupted_while_barge_in_is_on(lines: list[str], hear
     answers: Answers = {CALL_HOOK: verbs, "/barged": [{"verb": "tag", "data": {}}]}
     made = make_call(answers, TerminalCaller(typed(*lines, "")))
     assert sum("hears" in str(step) for step in made.steps) == heard
+
+
+@pytest.mark.parametrize(
+    ("hook", "body", "shown"),
+    [
+        ("call status", {"call_status": "ringing"}, "  call status ringing (first leg)   POST u  200  5 ms"),
+        (
+            "call status",
+            {"call_status": "busy", "parent_call_sid": "1", "to": "+14155550100"},
+            "  call status busy (leg to +14155550100)   POST u  200  5 ms",
+        ),
+        ("gather.actionHook", {"call_status": "in-progress"}, "  gather.actionHook   POST u  200  5 ms"),
+    ],
+)
+def test_a_call_status_is_shown_with_its_status_and_leg(hook: str, body: dict[str, JsonValue], shown: str) -> None:
+    assert str(Sent(hook, "POST", "u", 1, 200, 5, None, body, None)) == shown
 
 
 def test_every_step_is_one_line() -> None:
