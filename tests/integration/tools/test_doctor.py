@@ -677,22 +677,22 @@ class TestAlarms:
 
 
 class TestTheLastDay:
-    def test_shows_what_is_in_quarantine_with_the_command_to_see_it(self, account: Account) -> None:
+    def test_shows_what_is_in_quarantine_with_the_command_to_see_it(self, bare: Account) -> None:
         now = datetime.now(UTC)
         for provider, age in (("wavix", 0), ("wavix", 3), ("bird", 23), ("bird", 25)):
             delivery = QuarantinedDelivery(provider, "There was a fault.", now - timedelta(hours=age))
             request = Request("POST", "/", body=f"{provider} {age}".encode(), route="POST /")
             item = quarantine_item(delivery, request, quarantined("x"), retention_days=90)
-            account.client("dynamodb").put_item(TableName=TABLE, Item=item)
-        warned = only(last_day_findings(account.deployment, now), FindingLevel.WARNING)
+            bare.client("dynamodb").put_item(TableName=TABLE, Item=item)
+        warned = only(last_day_findings(bare.deployment, now), FindingLevel.WARNING)
         assert warned == (
             "quarantine: 3 deliveries were put into quarantine within the last day: 1 of bird, 2 of wavix. "
             "To see why: callhooks quarantine list --days 1 --stack callhooks"
         )
 
-    def test_shows_the_problems_that_the_metrics_count(self, account: Account) -> None:
+    def test_shows_the_problems_that_the_metrics_count(self, bare: Account) -> None:
         now = datetime.now(UTC)
-        client = account.client("cloudwatch")
+        client = bare.client("cloudwatch")
         for name, stack, age, value in (
             ("CallFellBack", "callhooks", 1, 2),
             ("CallFellBack", "callhooks", 20, 1),
@@ -712,7 +712,7 @@ class TestTheLastDay:
                     }
                 ],
             )
-        findings = [one for one in last_day_findings(account.deployment, now) if one.check != "quarantine"]
+        findings = [one for one in last_day_findings(bare.deployment, now) if one.check != "quarantine"]
         assert [(one.level, one.message) for one in findings] == [
             (FindingLevel.WARNING, "3 new calls got the fallback within the last day."),
             (FindingLevel.WARNING, "1 event was only written to the log within the last day."),

@@ -15,9 +15,10 @@ from callhooks.providers.jambonz.sip_clients import Client, client_item
 from callhooks.runtime.http import Request
 from callhooks.webhooks.webhook import quarantined
 from callhooks_tools.cli import app
-from callhooks_tools.commands import recover, replay, upkeep
+from callhooks_tools.commands import doctor, recover, replay, upkeep
 from callhooks_tools.providers.bird import command as bird_command
 from callhooks_tools.providers.wavix import command as wavix_command
+from callhooks_tools.stack.findings import failure
 from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
@@ -103,8 +104,9 @@ def run(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[R
         yield run_command
 
 
-def test_the_doctor_shows_its_findings(aws: Aws) -> None:
-    # Here it ends at its first check, because there is no stack.
+def test_the_doctor_shows_its_findings(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It ends at its first check if there is no stack.
+    monkeypatch.setattr(doctor, "stack_findings", lambda *_: iter([failure("stack", "There is no stack.")]))
     shown = CliRunner().invoke(app, ["doctor", "--json", *STACK])
     (finding,) = json.loads(shown.stdout)
     assert (shown.exit_code, finding["check"], finding["level"]) == (1, "stack", "failure")

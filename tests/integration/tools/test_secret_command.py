@@ -124,7 +124,6 @@ ALIKE, UNLIKE = "one-start-of-some-length-a", "one-start-of-some-length-b"
         (THIRD[:4], 0, [ALIKE, UNLIKE]),
         (THIRD[:12], 0, [ALIKE, UNLIKE]),
         (THIRD[:3], 2, None),
-        ("", 2, None),
         (ALIKE[:8], 1, None),
         (f"{THIRD}-and-more", 1, None),
         (THIRD[4:], 1, None),
@@ -138,8 +137,6 @@ def test_a_secret_is_removed_by_its_unambiguous_first_characters(
     client = boto3.client("secretsmanager")
     before = [ALIKE, UNLIKE, THIRD]
     client.put_secret_value(SecretId=stored.secret, SecretString=json.dumps({stored.added: before}))
-    if from_stdin and not start:
-        pytest.skip("No secret given is another error.")
     removed = command("remove", "jambonz", stdin=f"{start}\n") if from_stdin else command("remove", "jambonz", start)
     assert (removed.exit_code, stored.valid()) == (code, left or before), removed.output
     assert not any(secret in removed.output for secret in before)
