@@ -83,10 +83,8 @@ def error_in(words: list[str]) -> str | None:
     """Return the error in a command, or `None` if it is valid."""
     command: Any = typer.main.get_command(app)
     rest = list(words)
-    while (known := getattr(command, "commands", None)) and rest and re.fullmatch("[a-z-]+", rest[0]):
+    while (known := getattr(command, "commands", None)) and rest and re.fullmatch("[a-z][a-z-]*", rest[0]):
         name = rest.pop(0)
-        if name == "--help":
-            break
         if name not in known:
             return f"no such command: {name}"
         command = known[name]
@@ -94,9 +92,9 @@ def error_in(words: list[str]) -> str | None:
     if command.context_settings.get("ignore_unknown_options"):
         # Further options go to the command of the same name of `sam local`.
         parameters += import_module(f"samcli.commands.local.{command.name.replace('-', '_')}.cli").cli.params
-    options = {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in parameters))
+    options = {"--help", "-h"}.union(*(parameter.opts + parameter.secondary_opts for parameter in parameters))
     unknown = [word for word in rest if re.match("--?[a-z]", word) and word.partition("=")[0] not in options]
-    return f"{command.name} has no option {', '.join(unknown)}" if unknown else None
+    return f"{command.name or 'callhooks'} has no option {', '.join(unknown)}" if unknown else None
 
 
 @every_page
@@ -110,6 +108,7 @@ def test_every_command_and_option_exists(page: Path) -> None:
     [
         ("    .venv/bin/callhooks frobnicate", "no such command: frobnicate"),
         ("    $ .venv/bin/callhooks send --never x", "send has no option --never"),
+        ("callhooks --no-such", "callhooks has no option --no-such"),
         ("callhooks plan twist", "no such command: twist"),
         ("callhooks secret add wavix --generate --stack callhooks   # one more", None),
         ("callhooks sam-local invoke F -e x.json --skip-pull-image", None),

@@ -1,4 +1,4 @@
-"""What happened to the deliveries of the last day: quarantine, and the problems that the metrics count."""
+"""Report of the last day: deliveries in quarantine, and the problems that the metrics count."""
 
 from __future__ import annotations
 
