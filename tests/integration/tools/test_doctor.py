@@ -18,7 +18,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
-from callhooks.events.event_item import QuarantinedDelivery, quarantine_item
+from callhooks.events.call_event import QuarantinedDelivery
+from callhooks.events.event_item import quarantine_item
 from callhooks.providers.registry import providers
 from callhooks.runtime.http import Request
 from callhooks.webhooks.webhook import quarantined

@@ -10,7 +10,8 @@ from typing import Any
 
 import boto3
 import pytest
-from callhooks.events.event_item import QuarantinedDelivery, quarantine_item
+from callhooks.events.call_event import QuarantinedDelivery
+from callhooks.events.event_item import quarantine_item
 from callhooks.providers.jambonz.sip_clients import Client, client_item
 from callhooks.runtime.http import Request
 from callhooks.webhooks.webhook import quarantined
@@ -23,7 +24,8 @@ from callhooks_tools.stack.stack import StackOutputs
 from typer.testing import CliRunner, Result
 
 from tests.integration.conftest import CLIENTS_TABLE, TABLE, Aws
-from tests.integration.tools.test_replay import EVENTS, stored_item
+from tests.integration.tools.test_replay import EVENTS
+from tests.projection import stored_item
 from tests.provider_apis import jambonz, wavix
 from tests.provider_apis.bird import BirdApi
 from tests.provider_apis.jambonz import JambonzApi
