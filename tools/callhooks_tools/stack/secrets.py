@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from boto3.session import Session
-from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS
-from callhooks.providers.description import Credentials, Secret
-from callhooks.providers.registry import providers
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from callhooks_tools.stack.stack import ConsoleAccess, StackCredentials, StackOutputs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from callhooks.providers.description import Credentials, Secret
 
 MIN_TOKEN_LENGTH = 20
 TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{MIN_TOKEN_LENGTH},}}", re.ASCII)
@@ -22,9 +22,6 @@ MIN_SHOWN_SECRET_LENGTH = 12
 
 
 CONSOLE_PASSWORD = "console-password"
-_CONSOLE_SECRET = Secret(
-    "ConsoleCredentials", CONSOLE_PASSWORD, "password", "password", "password", "further_passwords", fixed=("username",)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +38,32 @@ class SecretKind:
     min_length: int = 0
 
 
+@cache
+def _console_secret() -> Secret:
+    from callhooks.providers.description import Secret  # noqa: PLC0415 - help does not need it
+
+    return Secret(
+        "ConsoleCredentials",
+        CONSOLE_PASSWORD,
+        "password",
+        "password",
+        "password",
+        "further_passwords",
+        fixed=("username",),
+    )
+
+
 def secret_kinds() -> Mapping[str, SecretKind]:
     """Return all kinds, by their names in `callhooks secret`."""
+    from callhooks.call_log.session import MIN_PASSWORD_CHARACTERS  # noqa: PLC0415 - help does not need it
+    from callhooks.providers.registry import providers  # noqa: PLC0415 - help does not need it
+
     of_providers = {
         secret.kind: SecretKind(provider.title, secret)
         for provider in providers().values()
         for secret in provider.secrets
     }
-    return {**of_providers, CONSOLE_PASSWORD: SecretKind("the call log", _CONSOLE_SECRET, MIN_PASSWORD_CHARACTERS)}
+    return {**of_providers, CONSOLE_PASSWORD: SecretKind("the call log", _console_secret(), MIN_PASSWORD_CHARACTERS)}
 
 
 class LastSecret(Exception):
@@ -147,6 +162,8 @@ def read_credentials(session: Session, outputs: StackOutputs) -> StackCredential
 
     Omits providers whose secrets the stack does not have.
     """
+    from callhooks.providers.registry import providers  # noqa: PLC0415 - help does not need it
+
     client = session.client("secretsmanager")
 
     def value_of(secret_id: str) -> Mapping[str, Any]:
@@ -164,7 +181,7 @@ def read_credentials(session: Session, outputs: StackOutputs) -> StackCredential
         )
         for provider in known
     }
-    console = credentials_in([(_CONSOLE_SECRET, value_of(outputs.console_credentials))])
+    console = credentials_in([(_console_secret(), value_of(outputs.console_credentials))])
     return StackCredentials(providers=of_providers, console=ConsoleAccess.model_validate(console))
 
 

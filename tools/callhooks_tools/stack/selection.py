@@ -8,16 +8,17 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from callhooks_tools.stack.aws_errors import explain_aws_error
-from callhooks_tools.stack.secrets import read_credentials
 from callhooks_tools.stack.stack import LocalStack, StackCredentials, StackOutputs, StackUnknown, use_local_engine
 from callhooks_tools.stack.terminal import fail, misuse
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 STACK_VARIABLE = "CALLHOOKS_STACK"
 # boto3 reads the variables of profile and region itself: a given profile then takes precedence over keys in the
@@ -107,6 +108,8 @@ def local_stack() -> LocalStack:
 
 def running_stack() -> tuple[LocalStack, StackCredentials]:
     """Return the local stack with its current credentials, which may have changed after the start."""
+    from callhooks_tools.stack.secrets import read_credentials  # noqa: PLC0415 - help does not need it
+
     stack = local_stack()
     return stack, read_credentials(*local_stack_in_aws())
 
@@ -132,6 +135,8 @@ def session_of(selected: SelectedStack) -> tuple[Session, str, str | None]:
         ProfileNotFound: the profile does not exist.
     """
     if selected.name is not None:
+        from boto3.session import Session  # noqa: PLC0415 - help does not need it
+
         # boto3 reads only AWS_DEFAULT_REGION; Lambda and other SDKs use AWS_REGION.
         region = selected.region or os.environ.get("AWS_REGION")
         return Session(profile_name=selected.profile, region_name=region), selected.name, None

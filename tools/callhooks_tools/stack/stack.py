@@ -8,16 +8,16 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
-from callhooks.providers.description import Credentials
-from callhooks.providers.registry import providers
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 
 from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.private_files import make_private_folder
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCAL_FOLDER = ROOT / ".local"
@@ -59,10 +59,10 @@ class StackCredentials(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    providers: Mapping[str, Credentials]
+    providers: Mapping[str, Mapping[str, str]]
     console: ConsoleAccess
 
-    def of(self, provider: str) -> Credentials:
+    def of(self, provider: str) -> Mapping[str, str]:
         """Return the credentials of one provider.
 
         Raises:
@@ -215,6 +215,8 @@ def _ids_of_secrets(session: Session, stack_name: str, outputs: Mapping[str, str
     Raises:
         ClientError, BotoCoreError: the request to CloudFormation failed.
     """
+    from callhooks.providers.registry import providers  # noqa: PLC0415 - help does not need it
+
     wanted = [secret.logical_id for provider in providers().values() for secret in provider.secrets]
     found = {name: outputs[name] for name in wanted if name in outputs}
     if len(found) < len(wanted):
@@ -300,6 +302,8 @@ def local_aws_environment(engine: EngineAccess) -> dict[str, str]:
 
 def use_local_engine(engine: EngineAccess) -> Session:
     """Return a session for the local engine. Removes the AWS settings of the user from this process."""
+    from boto3.session import Session  # noqa: PLC0415 - help does not need it
+
     environment = local_aws_environment(engine)
     os.environ.clear()
     os.environ.update(environment)
