@@ -157,19 +157,19 @@ class TestTheCommand:
         )
 
     @pytest.mark.parametrize(
-        ("username", "realm", "password", "message"),
+        ("username", "realm", "password", "code", "message"),
         [
-            ("a:b", "sip.example.com", "s3cr3t", "Invalid SIP user name. It must not be empty or contain a colon."),
-            (" ", "sip.example.com", "s3cr3t", "Invalid SIP user name. It must not be empty or contain a colon."),
-            ("jane", "", "s3cr3t", "--realm must not be empty."),
-            ("jane", "sip.example.com", "", "The password is empty."),
+            ("a:b", "sip.example.com", "s3cr3t", 2, "Invalid SIP user name. It must not be empty or contain a colon."),
+            (" ", "sip.example.com", "s3cr3t", 2, "Invalid SIP user name. It must not be empty or contain a colon."),
+            ("jane", "", "s3cr3t", 2, "--realm must not be empty."),
+            ("jane", "sip.example.com", "", 1, "The password is empty."),
         ],
     )
     def test_reports_invalid_clients(
-        self, clients: Callable[..., Result], username: str, realm: str, password: str, message: str
+        self, clients: Callable[..., Result], username: str, realm: str, password: str, code: int, message: str
     ) -> None:
         refused = clients("add", username, "--realm", realm, stdin=f"{password}\n")
-        assert refused.exit_code == 1
+        assert refused.exit_code == code
         assert message in refused.output
 
     def test_reports_a_missing_table(self, aws: Aws, clients: Callable[..., Result]) -> None:
