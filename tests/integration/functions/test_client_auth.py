@@ -165,7 +165,7 @@ class TestTheCommand:
             ("jane", "sip.example.com", "", 1, "The password is empty."),
         ],
     )
-    def test_reports_invalid_clients(
+    def test_reports_invalid_clients(  # noqa: PLR0917 - one for each member of a case
         self, clients: Callable[..., Result], username: str, realm: str, password: str, code: int, message: str
     ) -> None:
         refused = clients("add", username, "--realm", realm, stdin=f"{password}\n")
