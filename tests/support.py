@@ -26,8 +26,7 @@ from callhooks.providers.jambonz.authentication import (
     read_credentials,
     signature_header_value,
 )
-from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import NewCallWebhook
+from callhooks.providers.jambonz.new_call import NewCall, NewCallWebhook
 from callhooks.providers.jambonz.plan.call_signature import call_signature
 from callhooks.providers.jambonz.plan.patterns import PartyPattern
 from callhooks.providers.jambonz.plan.plan import Flow, Plan, Route
@@ -244,7 +243,7 @@ class Container:
     public_url: str = PUBLIC_URL
 
     def __post_init__(self) -> None:
-        self.receiver: Receiver[JambonzCredentials, CallHook | None] = Receiver(
+        self.receiver: Receiver[JambonzCredentials, NewCall] = Receiver(
             NewCallWebhook(self.plan, signature_header=DEFAULT_SIGNATURE_HEADER, public_url=self.public_url),
             credentials=credential_store(self.secrets, self.clock),
             get_writer=get_writer_of(self.database, self.queue),

@@ -4,8 +4,7 @@ import os
 from functools import partial
 
 from callhooks.providers.jambonz.authentication import JambonzCredentials, read_credentials
-from callhooks.providers.jambonz.models import CallHook
-from callhooks.providers.jambonz.new_call import NewCallWebhook, verbs_response
+from callhooks.providers.jambonz.new_call import NewCall, NewCallWebhook, verbs_response
 from callhooks.providers.jambonz.plan.loader import installed_plan
 from callhooks.providers.jambonz.settings import JambonzSettings
 from callhooks.runtime import cold_start
@@ -17,7 +16,7 @@ from callhooks.webhooks.pipeline import Receiver
 plan = installed_plan()
 
 
-def new_receiver() -> Receiver[JambonzCredentials, CallHook | None]:
+def new_receiver() -> Receiver[JambonzCredentials, NewCall]:
     """Build the receiver of new calls.
 
     Raises:
