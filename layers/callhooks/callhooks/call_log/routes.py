@@ -185,7 +185,7 @@ FlowParameter: TypeAlias = Annotated[
 ]
 ContextParameter: TypeAlias = Annotated[
     ShortText | None,
-    Query(description="VoIPstudio: kind of PBX object, such as QUEUE. Case does not matter"),
+    Query(description="Kind of PBX object, such as QUEUE. Case does not matter"),
 ]
 QueueParameter: TypeAlias = Annotated[
     ShortText | None,

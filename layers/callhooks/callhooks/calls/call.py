@@ -114,7 +114,7 @@ class CallSummary(BaseModel):
         (), description="The flows of the call plan that the call went through, in order, without repeats in a row"
     )
     context: str | None = Field(
-        None, description="VoIPstudio: the kind of PBX object; QUEUE if one of them was a queue"
+        None, description="The kind of PBX object, if the provider reports it; QUEUE if one was a queue"
     )
     queue: str | None = Field(None, description="The queue that the call was in")
     trunk: str | None = None

@@ -9,6 +9,7 @@
     ├── OutOfTime                the invocation has too little time left
     ├── ReadsThrottled           DynamoDB is throttled and returned only some calls
     ├── InvalidCursor            a cursor is malformed or belongs to another list (also a ValueError)
+    ├── UnknownZone              a name is not in the time zone database (also a ValueError)
     ├── PlanUnavailable          the call plan cannot be read
     ├── ClientsUnavailable       SIP clients cannot be looked up
     ├── InvalidTool              a function cannot be a tool
