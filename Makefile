@@ -62,7 +62,7 @@ run: setup ## Start the local stack (PORT=8080)
 
 test: test-simulated test-deployed ## Run all tests
 
-# The first half computes all the time, the second often waits: .ci/run runs them at once.
+# The first half computes all the time, the second often waits: .ci/run runs both at once.
 test-simulated: test-unit test-integration test-browser
 
 test-deployed: test-e2e test-faults test-sam-local
