@@ -318,7 +318,9 @@ def test_a_retry_stores_the_same_event_as_the_function(
             # A retry does not check the client again.
             assert stored.pop("reason")["S"] in ("unknown client", "sent by GET, which is not signed")
             assert reparsed.pop("reason") == {"S": "not checked"}
-        assert reparsed == stored
+        # The plan did not answer a delivery in quarantine, so the call entered no flow.
+        answered = {"next_flows", "counts_as"} & stored.keys()
+        assert reparsed == {name: value for name, value in stored.items() if name not in answered}
         assert plain({**made, "details": {"NULL": True}}) == plain({**item, "details": {"NULL": True}})
 
 
