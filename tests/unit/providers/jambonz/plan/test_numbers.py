@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from time import process_time
 
 import pytest
 from callhooks.providers.jambonz.plan.call_facts import CallFacts
@@ -94,6 +95,13 @@ def test_a_trunk_zero_in_brackets_is_left_out_where_it_is_not_dialled(
 )
 def test_what_is_no_number_keeps_its_visible_characters(pasted: str, text: str) -> None:
     assert read_pasted(pasted) == (text, False, False)
+
+
+@pytest.mark.parametrize("text", ["*" + "1#" * 60_000, "*" * 120_000, "*1" * 60_000 + "+", "1 " * 60_000])
+def test_reading_takes_time_in_proportion_to_the_length(text: str) -> None:
+    start = process_time()
+    assert not read_pasted(f"{text}x").is_number
+    assert process_time() - start < 1
 
 
 @given(

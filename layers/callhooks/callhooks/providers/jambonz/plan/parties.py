@@ -33,7 +33,7 @@ _PARAMETERS = re.compile(r";[A-Za-z].*", re.DOTALL)
 _SUBSCRIBER = re.compile(r"(\+?[0-9().\-]{7,})(?:;[A-Za-z][A-Za-z0-9-]*(?:=[^;@\s]*)?)+", re.ASCII)
 """A number with parameters, as carriers send it in the user: `+14155550150;verstat=TN-Validation-Passed`."""
 
-_KEYS = re.compile(r"(?:[*#](?:[0-9*#]*[*#])?)?\+?[0-9][0-9*#]*", re.ASCII)
+_KEYS = re.compile(r"(?:[*#]*|(?:[*#](?:[0-9*#]*[*#])?)?\+)[0-9][0-9*#]*", re.ASCII)
 """An extension, a number or a star code, also before an international number: `*31#+14155550150`."""
 _WRITTEN = re.compile(r"\(?\+? ?\(?[0-9]+(?:[ ().\-/]{1,3}[0-9]+)+\)?", re.ASCII)
 _NO_NUMBER = re.compile(
