@@ -141,8 +141,6 @@ class Next(NamedTuple):
 
     def after(self, outcome: VerbOutcome) -> Target:
         """Return the target of an outcome; `otherwise` if it has none."""
-        if outcome.is_interim:
-            return Continue()
         if outcome.digits is not None:
             for pattern, target in self.digits:
                 if pattern.matches(outcome.digits):
@@ -192,7 +190,7 @@ class Flow(NamedTuple):
         return not any(self.reports_on(step, hook) for step in self.steps.values() for hook in step.hooks)
 
     def reports_on(self, step: Step, hook: str) -> tuple[str, ...]:
-        """Return the outcomes of a hook with which the flow has its result; none for any other hook."""
+        """Return the outcomes of a hook that give a call the result of this flow."""
         if hook == "gather.actionHook" and "speech" not in str(self.verbs[step.index].get("input")):
             return ()
         return _OUTCOMES_WITH_RESULT.get(self.counts_as or "", {}).get(hook, ())
@@ -263,7 +261,7 @@ class Links(NamedTuple):
 
 
 class PlanAnswer(NamedTuple):
-    """Response to a hook: the verbs, the flows that they are from, and the result that the call has with them."""
+    """Response to a hook: the verbs, the flows they come from, and the result that they give the call."""
 
     verbs: Verbs
     flows: tuple[str, ...] = ()
@@ -297,15 +295,6 @@ class Plan(NamedTuple):
         """Return the flow of the first matching route."""
         return self._first_match(self.routes, call, now)
 
-    def turn_after(self, place: HookPlace, outcome: VerbOutcome, call: CallFacts, now: datetime) -> Turn | Verbs:
-        """Return the response to a hook: a turn, or fixed verbs; no verbs let jambonz continue."""
-        flow = self.flows.get(place.flow)
-        step = flow.steps.get(place.step) if flow else None
-        following = step.hooks.get(place.hook) if step else None
-        if step is None or following is None:
-            return ()
-        return self._turn(following.after(outcome), step, place, call, now)
-
     def answer(self, turn: Turn, call: CallFacts, links: Links, now: datetime) -> PlanAnswer:
         """Return the verbs of a turn, with placeholders and hooks filled in, and the flows that the call enters.
 
@@ -323,7 +312,7 @@ class Plan(NamedTuple):
                     verbs.append(verb)
                 elif after := self._after_no_number(turn.flow, index, call, now):
                     break
-        # A turn that is left would lead in a circle.
+        # A remaining turn leads to a flow that the answer already contains.
         verbs += HANGUP if isinstance(after, Turn) else after
         flows = [self.flows[name] for name in entered]
         marks = [flow.counts_as for flow in flows if flow.counts_as and flow.counts_when_entered]
@@ -336,22 +325,23 @@ class Plan(NamedTuple):
 
         A call that has ended enters no flow: jambonz requests the verbs, but nobody hears them.
 
-        The result of the flow that reports comes before that of the next flows. A hook that reports a party has no
-        result: the party had the call, whatever follows.
+        If the hook reports the result of its own flow, such as a message, that result counts, and not the results of
+        the flows that follow. If it reports that a party took the call, none of them counts: the call has reached a
+        person.
         """
-        turn = self.turn_after(place, outcome, call, now)
+        flow = self.flows.get(place.flow)
+        step = flow.steps.get(place.step) if flow else None
+        following = step.hooks.get(place.hook) if step else None
+        if flow is None or step is None or following is None or outcome.is_interim:
+            return NO_ANSWER
+        turn = self._turn(following.after(outcome), step, place, call, now)
         answer = self.answer(turn, call, links, now) if isinstance(turn, Turn) else PlanAnswer(turn)
         if (call.fact("call_status") or "").lower() in _ENDS:
             answer = PlanAnswer(answer.verbs)
-        flow = self.flows.get(place.flow)
-        step = flow.steps.get(place.step) if flow else None
-        if flow and step and not outcome.is_interim:
-            reported = flow.reports_on(step, place.hook)
-            if any(name in reported for name in outcome.names) and not _is_empty(place.hook, outcome, call):
-                return answer._replace(counts_as=flow.counts_as)
-            if _WITH_A_PARTY.get(place.hook) in outcome.names:
-                return answer._replace(counts_as=None)
-        return answer
+        reported = flow.reports_on(step, place.hook)
+        if any(name in reported for name in outcome.names) and not _is_empty(place.hook, outcome, call):
+            return answer._replace(counts_as=flow.counts_as)
+        return answer._replace(counts_as=None) if _WITH_A_PARTY.get(place.hook) in outcome.names else answer
 
     def filled_verbs(self, turn: Turn, call: CallFacts, links: Links) -> Iterator[tuple[int, Verb | None]]:
         """Yield the verbs of a turn with their index, filled in; `None` for a verb that lacks a number it needs."""
