@@ -396,7 +396,7 @@ class _Fold:
         return status, outcome
 
     def _result(self, outcome: Outcome | None, direction: str | None, ended_by: str | None) -> Result:
-        # Only a missed call can go on after its end, and then it was answered: its result stays a final one.
+        # A missed call that is then answered has no outcome until it ends, but never becomes in progress again.
         if outcome is None and Kind.MISSED not in self._kinds:
             return Result.IN_PROGRESS
         is_answered = self._is_answered or outcome is Outcome.ANSWERED
@@ -404,10 +404,10 @@ class _Fold:
         # What a flow counts as also holds for its dial, which may ring a mailbox.
         is_connected = _any_connects(event for event in self._events if "counts_as" not in event.details)
         is_machine = self._detections() == {True}
-        # Without a plan, the provider or another application connects the call. The person who answers an outbound
-        # call is the one that it is for.
-        is_for_whoever_answers = not self._flows() or direction == OUTBOUND
-        is_with_a_party = is_connected or (is_answered and is_for_whoever_answers and is_connected is None)
+        # Without a plan, the provider or another application connects the call to a person. An outbound call is for
+        # the person who answers it.
+        answer_reaches_a_person = not self._flows() or direction == OUTBOUND
+        is_with_a_party = is_connected or (is_answered and answer_reaches_a_person and is_connected is None)
         is_heard = is_answered or Kind.EARLY_MEDIA in self._kinds
         is_cancelled = outcome is Outcome.CANCELLED
         by_application = ended_by is not None and ended_by == self._hints.ended_by_application

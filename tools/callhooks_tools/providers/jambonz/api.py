@@ -133,7 +133,8 @@ class JambonzControl(ProviderClient):
         if call.ended:
             raise CallIsOver(PROVIDER, message=f"its status is {call.call_status}")
         statuses = ("no-answer", "completed") if call.call_status in UNANSWERED else ("completed", "no-answer")
-        # The call may have been answered since, or its status may be that of a transfer's new leg.
+        # If jambonz rejects one status, try the other. The call may have been answered in the meantime, and after a
+        # transfer jambonz reports the status of the new leg.
         try:
             self._update(call_sid, {"call_status": statuses[0]})
         except _WrongState:

@@ -164,7 +164,7 @@ def facts_of(call: CallHook | None) -> CallFacts:
 
 
 def answer_details(answer: PlanAnswer) -> Details:
-    """Return the flows that a call enters with a response, and the result that it has with it, for an event."""
+    """Return the details of a response for its event: the flows that the call enters, and the result it gives."""
     return known_details({"next_flows": " ".join(answer.flows), "counts_as": answer.counts_as})
 
 
