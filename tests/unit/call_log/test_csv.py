@@ -77,6 +77,7 @@ def test_no_cell_starts_a_formula_and_apostrophes_are_all_that_is_added(name: st
         ('=HYPERLINK("http://example.com")', "'=HYPERLINK(\"http://example.com\")"), ("+1+1", "'+1+1"),
         ("-2", "'-2"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t'=1"), ("\rx", "'\rx"), (" =1", "' =1"),
         ("a;=1", "a;'=1"), ("Doe, Jane - sales", "Doe, Jane - sales"), ("a-b", "a-b"), ("\uff1d1", "'\uff1d1"),
+        *((f"{letter}=1", f"'{letter}=1") for letter in "\xad\u061c\u180e\u200b\u2060\u2066\u2069\ufeff"),
     ],
 )  # fmt: skip
 def test_a_number_stays_as_it_is_and_a_formula_becomes_text(text: str, cell: str) -> None:

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\+[0-9]{1,15}", re.ASCII)
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 # Some split a line at semicolons or tabs, too, and skip what is invisible.
 _SEPARATORS = ';,\t\r\n"'
-_SKIPPED = f"{_SEPARATORS}\\s\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
+_SKIPPED = f"{_SEPARATORS}\\s\x00-\x1f\x7f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _FORMULA = re.compile(f"(?<![{_SKIPPED}])([{_SKIPPED}]*)([{_SIGNS}])")
 
 
