@@ -121,17 +121,12 @@ def _checked_zone(name: str) -> str:
     return name
 
 
-def _checked_moment(text: str) -> str:
-    parse_moment(text)
-    return text
-
-
 _DAY_SCHEMA = {"type": "string", "format": "date", "pattern": YEARS}
 _TIME_SCHEMA = {"type": "string", "format": "date-time", "pattern": YEARS}
 Day: TypeAlias = Annotated[date, BeforeValidator(_day), WithJsonSchema(_DAY_SCHEMA)]
 MomentOrDay: TypeAlias = Annotated[
-    str,
-    AfterValidator(_checked_moment),
+    date | datetime,
+    BeforeValidator(parse_moment),
     WithJsonSchema({"anyOf": [_TIME_SCHEMA, _DAY_SCHEMA]}),
 ]
 DayParameter: TypeAlias = Annotated[
@@ -495,7 +490,7 @@ def _context() -> RequestContext:
     return context
 
 
-def _span(day: date | None, since: str | None, until: str | None, zone: tzinfo, start: Cursor | None) -> Span:
+def _span(day: date | None, since: date | None, until: date | None, zone: tzinfo, start: Cursor | None) -> Span:
     """Return the span of a query: a day, the time between two ends, or today.
 
     An end that is left out is the one of the first page: today ends while somebody follows the cursors.
@@ -522,8 +517,7 @@ def _span(day: date | None, since: str | None, until: str | None, zone: tzinfo, 
     return Span.between(first or last - _YEAR, last)
 
 
-def _moment(text: str, zone: tzinfo) -> datetime:
-    moment = parse_moment(text)
+def _moment(moment: date, zone: tzinfo) -> datetime:
     return moment if isinstance(moment, datetime) else start_of_day(moment, zone)
 
 
