@@ -27,6 +27,7 @@ from tests.calls import START
 from tests.properties import examples
 
 TODAY = Span.of_day(START.date())
+START_TEXT = utc_text(START)
 CALLER, CALLED = "+14155550100", "+14155550123"
 ALL_OF_TODAY = CallQuery(TODAY)
 
@@ -386,6 +387,7 @@ def searched_calls() -> list[Call]:
         ("call-1", ["call-1"], None),
         ("+12125554062", ["call-3", "call-4"], None),
         ("1 212 555 4062", ["call-3", "call-4"], None),
+        ("\uff0b\uff11\uff12\uff11\uff12\uff15\uff15\uff15\uff14\uff10\uff16\uff12", ["call-3", "call-4"], None),
         # What may be more than one of these.
         ("12345678", ["12345678"], TODAY.since),
         ("4062", ["call-3", "12345678", "call-4"], TODAY.since),
@@ -504,6 +506,21 @@ def encoded(value: object) -> str:
 def test_arbitrary_text_is_not_accepted_as_a_cursor(text: str) -> None:
     with pytest.raises(InvalidCursor):
         Cursor.parse(text).position_for(ALL_OF_TODAY)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "started_at"),
+    [
+        (TODAY.since, "2026-99-99T99:99:99.999Z", START_TEXT), (TODAY.since, TODAY.until, "2026-02-30T00:00:00.000Z"),
+        ("0001-01-01T00:00:00.000Z", TODAY.until, START_TEXT), (TODAY.since, TODAY.until, "0001-01-01T00:00:00.000Z"),
+        ("0001-01-01T00:00:00.000+05:00", TODAY.until, START_TEXT), (TODAY.since, TODAY.until, START_TEXT[:-1]),
+        (TODAY.since, "9999-12-31T23:59:59.999Z", START_TEXT), (TODAY.until, TODAY.since, START_TEXT),
+    ],
+)  # fmt: skip
+def test_a_cursor_with_times_that_no_list_has_is_rejected(since: str, until: str, started_at: str) -> None:
+    cursor = Cursor.at(call_list.Position(started_at, ""), CallQuery(Span(since, until)))
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(str(cursor))
 
 
 @pytest.mark.parametrize("text", ["A" * 5000, base64.b64encode(b"[" * 3000).decode(), "é", "\ud800"])

@@ -21,10 +21,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from heapq import merge
@@ -60,7 +59,6 @@ _MAX_QUERY_LIMIT = 1_000
 _COUNT_BATCH = 80_000
 MAX_CURSOR_LENGTH = 4_096
 _BEFORE_ALL = "0"
-_STARTED_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", re.ASCII)
 _COUNTED_ATTRIBUTES = ("pk", "started_at", "provider", "outcome", "result", "talk_seconds", "parent_call_id")
 
 DATE_TIME: dict[str, JsonValue] = {"format": "date-time"}
@@ -149,14 +147,17 @@ class Cursor:
             raise InvalidCursor
         try:
             since, until, started_at, pk, checksum = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        except (ValueError, TypeError, RecursionError):
+            span = None if since is None and until is None else Span(since, until)
+            times = (started_at, *(span or ()))
+            is_valid = all(utc_text(datetime.fromisoformat(time)) == time for time in times)
+        except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidCursor from None
-        times = (started_at,) if since is None and until is None else (since, until, started_at)
-        if not all(isinstance(time, str) and _STARTED_AT.fullmatch(time) for time in times):
+        # Reading computes the days before and after these times, in any zone.
+        if not is_valid or min(times) < "0002" or (span and not span.since <= span.until < "9999"):
             raise InvalidCursor
         if not isinstance(pk, str) or not isinstance(checksum, str):
             raise InvalidCursor
-        cursor = cls(Span(since, until) if since else None, Position(started_at, pk), checksum)
+        cursor = cls(span, Position(started_at, pk), checksum)
         # Several base64 strings can stand for the same bytes; accept only the one that `str` returns.
         if str(cursor) != text:
             raise InvalidCursor
@@ -376,7 +377,7 @@ class CallList:
     ) -> tuple[Iterator[Step], str | None]:
         with_id = sorted(self._calls(search.keys), key=_position, reverse=True)
         by_id = iter([(_position(call), call) for call in with_id if _position(call) < after])
-        # An id that is not a number is nothing else, and a whole number is no part of another.
+        # Only digits can be both an id and part of a number.
         if with_id and not search.digits:
             return by_id, None
         by_number = self._steps_of_number(search.party, None, after, batch_size)
@@ -492,20 +493,13 @@ def _merged(*sources: Iterator[Step]) -> Iterator[Step]:
 
 def _checksum(position: Position, query: CallQuery) -> str:
     """Return a checksum over position and query. It detects mistakes, not attacks: every user may read all calls."""
-    number = query.number and party_key(clean_number(query.number))
-    search = query.search and query.search.text
-    names = [name and name.casefold() for name in (query.context, query.queue)]
-    narrowed = [
-        query.provider,
-        query.status,
-        query.outcome,
-        query.direction,
-        query.legs,
-        query.result,
-        query.flow,
-        *names,
-    ]
-    members = json.dumps([*position, query.span, number, search, *narrowed])
+    compared = replace(
+        query,
+        number=query.number and party_key(clean_number(query.number)),
+        context=query.context and query.context.casefold(),
+        queue=query.queue and query.queue.casefold(),
+    )
+    members = json.dumps([*position, *astuple(compared)])
     return hashlib.sha256(members.encode("ascii")).hexdigest()[:16]
 
 

@@ -36,8 +36,8 @@ class Search:
 
     @cached_property
     def party(self) -> str:
-        """Return the key of the number or SIP user in the indexes of numbers; empty if it cannot be one."""
-        return party_key(clean_number(self.text))
+        """Return the key of the number or SIP user in the indexes of numbers."""
+        return party_key(self.digits or clean_number(self.text))
 
     @cached_property
     def digits(self) -> str:
