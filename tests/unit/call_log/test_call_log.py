@@ -749,6 +749,7 @@ def test_a_request_is_one_log_line_with_its_route_and_no_number(
         (console.get("/calls/jambonz/one-call"), (the_call, 200, "/calls/jambonz/one-call")),
         (console.get(f"/calls/jambonz/{odd_id}"), (the_call, 200, path_of(a_call(odd_id)))),
         (console.get(f"/calls/jambonz/{CALLER}"), (the_call, 404, None)),
+        (console.get("/calls", q=CALLER, limit=1, format="csv"), ("GET /calls", 200, None)),
         (console.get("/calls", number=CALLER, limit=0), ("GET /calls", 400, None)),
         (console.get("/stats", **{CALLER: CALLED}), ("GET /stats", 400, None)),
         (console.answer(api_event(f"/{CALLER}")), (None, 404, None)),
