@@ -54,7 +54,7 @@ class TestSubscribe:
 
     def test_sends_the_documented_body(self, command: Command, api: BirdApi) -> None:
         options = ("--event", "voice.inbound", "--status", "completed", "--status", "starting", "--channel", CHANNEL)
-        output = notes(command("subscribe", *options))
+        output = notes(command("subscribe", *options, "--stack", "callhooks"))
         assert bodies(api) == [
             {
                 "service": "channels",
@@ -69,6 +69,7 @@ class TestSubscribe:
             }
         ]
         assert "Bird's documentation is unclear about subscriptions with more than one status." in output
+        assert "(callhooks bird update --all-statuses --stack callhooks)" in output
 
     def test_omits_statuses_and_events_that_never_match(self, command: Command, api: BirdApi) -> None:
         done(command("subscribe", "--status", "cancelled", "--status", "busy"))

@@ -17,6 +17,7 @@ from callhooks.providers.description import Setting
 from callhooks_tools.commands import urls as urls_command
 from callhooks_tools.providers import registry
 from callhooks_tools.stack.connection_guide import Guide
+from callhooks_tools.stack.selection import local_option
 from callhooks_tools.stack.stack import STACK_FILE, LocalStack
 from callhooks_tools.stack.terminal import console, fail
 
@@ -77,16 +78,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 def _step(name: str) -> Iterator[None]:
     started = time.monotonic()
     console.print(f"{name} ... ", end="")
+    duration = ""
     try:
         yield
-    except BaseException:
-        console.print()
-        raise
-    console.print(f"{time.monotonic() - started:.1f} s")
+        duration = f"{time.monotonic() - started:.1f} s"
+    finally:
+        console.print(duration)
 
 
 def _print_summary(stack: LocalStack, seconds: float) -> None:
-    guide = Guide(stack.base_url, stack.stack_name, stack.credentials)
+    guide = Guide(stack.base_url, stack.stack_name, stack.credentials, stack_options=local_option())
 
     console.print(f"\nReady in {seconds:.0f} s", style="bold green")
     urls_command.show(guide.sections())

@@ -120,7 +120,7 @@ def secret_remove(
         str | None,
         typer.Argument(
             help=f"First characters of the secret, at least {MIN_START_LENGTH}. Without them: prompts, or reads "
-            "standard input.",
+            "standard input, which keeps them out of the shell's history.",
             show_default=False,
         ),
     ] = None,

@@ -14,19 +14,33 @@ from typing import Annotated
 import httpx
 import typer
 from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
 from callhooks.events.call_event import utc_text
 from callhooks.events.event_item import body_of_item
 
 from callhooks_tools.recovery.quarantine import Quarantine
 from callhooks_tools.stack import recordings as deliveries
+from callhooks_tools.stack.aws_errors import explain_aws_error
 from callhooks_tools.stack.provider_names import checked_name
-from callhooks_tools.stack.selection import local_stack_in_aws, running_stack
+from callhooks_tools.stack.selection import local_option, local_stack_in_aws, running_stack
 from callhooks_tools.stack.stack import ROOT, StackOutputs, StackUnknown
 from callhooks_tools.stack.terminal import FAILED, JsonOutput, callhooks, console, fail, note, pretty, print_json
 
 LOCAL_ENV_FILE = ROOT / "events" / "local-env.json"
 
 
+@contextmanager
+def delivery_errors() -> Iterator[None]:
+    """End the command with one line if a recorded delivery or the local stack cannot be used."""
+    try:
+        yield
+    except (deliveries.DeliveryUnusable, StackUnknown) as error:
+        fail(str(error))
+    except (BotoCoreError, ClientError) as error:
+        fail(explain_aws_error(error, None))
+
+
+@delivery_errors()
 def send(
     files: Annotated[list[Path], typer.Argument(help="Recorded deliveries, for example events/PROVIDER/CASE.json.")],
     new_call: Annotated[
@@ -53,15 +67,14 @@ def send(
     stack, credentials = running_stack()
     new_ids = deliveries.NewCallIds()
     to_send = []
-    with delivery_errors():
-        for file in files:
-            delivery = deliveries.delivery_of_body(file, body_of) if body_of else deliveries.read_delivery(file)
-            provider = delivery.provider
-            if new_call:
-                delivery = new_ids.renew(delivery, file)
-            to_send.append((file, provider, delivery))
-            # Fail before anything is sent.
-            credentials.of(provider)
+    for file in files:
+        delivery = deliveries.delivery_of_body(file, body_of) if body_of else deliveries.read_delivery(file)
+        provider = delivery.provider
+        if new_call:
+            delivery = new_ids.renew(delivery, file)
+        to_send.append((file, provider, delivery))
+        # Fail before anything is sent.
+        credentials.of(provider)
     if new_call:
         shifted = deliveries.starting_at(datetime.now(UTC), [delivery for _, _, delivery in to_send])
         to_send = [(file, provider, delivery) for (file, provider, _), delivery in zip(to_send, shifted, strict=True)]
@@ -76,7 +89,7 @@ def send(
             answers.append(answer)
             note(str(answer))
             if answer.is_quarantined:
-                note(f"Quarantined. To see why, run: {callhooks('quarantine list')}")
+                note(f"Quarantined. To see why, run: {callhooks(f'quarantine list{local_option()}')}")
             if answer.text and not as_json:
                 console.print(pretty(answer.text))
     if as_json:
@@ -177,6 +190,7 @@ def _json_or_text(text: str) -> object:
         return text
 
 
+@delivery_errors()
 def event(
     file: Annotated[Path, typer.Argument(help="Recorded delivery, for example events/PROVIDER/CASE.json.")],
     env_vars: Annotated[
@@ -191,22 +205,12 @@ def event(
 
     Pipe the output into sam local invoke FUNCTION -e -
     """
-    with delivery_errors():
-        delivery = deliveries.read_delivery(file)
-        provider = delivery.provider
-        if running:
-            stack, credentials = running_stack()
-            provider_credentials, base_url = credentials.of(provider), stack.base_url
-        else:
-            provider_credentials, base_url = deliveries.credentials_from_env_vars(env_vars, provider), ""
-        sent = deliveries.as_sent_by(provider, delivery, provider_credentials, datetime.now(UTC), base_url=base_url)
+    delivery = deliveries.read_delivery(file)
+    provider = delivery.provider
+    if running:
+        stack, credentials = running_stack()
+        provider_credentials, base_url = credentials.of(provider), stack.base_url
+    else:
+        provider_credentials, base_url = deliveries.credentials_from_env_vars(env_vars, provider), ""
+    sent = deliveries.as_sent_by(provider, delivery, provider_credentials, datetime.now(UTC), base_url=base_url)
     print(json.dumps(sent.event, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def delivery_errors() -> Iterator[None]:
-    """End the command with the error of an unusable recorded delivery."""
-    try:
-        yield
-    except (deliveries.DeliveryUnusable, StackUnknown) as error:
-        fail(str(error))

@@ -10,6 +10,7 @@ from boto3.session import Session
 from botocore.config import Config
 
 from callhooks_tools.stack.findings import Finding, failure, ok, warning
+from callhooks_tools.stack.selection import local_option
 from callhooks_tools.stack.stack import (
     STACK_FILE,
     StackOutputs,
@@ -80,7 +81,9 @@ class Deployment:
 
     def callhooks(self, command: str) -> str:
         """Return a `callhooks` command for this stack."""
-        return callhooks(command + ("" if self.is_local else f" --stack {self.stack_name}{self.account_options}"))
+        return callhooks(
+            command + (local_option() if self.is_local else f" --stack {self.stack_name}{self.account_options}")
+        )
 
     def aws(self, command: str) -> str:
         """Return an AWS CLI command for this stack."""

@@ -63,7 +63,9 @@ class SelectedStack:
     @property
     def options(self) -> str:
         """Return the options that select the stack in a `callhooks` command, each after a space."""
-        return "" if self.name is None else f" --stack {shlex.quote(self.name)}{self.account_options}"
+        if self.name is None:
+            return local_option()
+        return f" --stack {shlex.quote(self.name)}{self.account_options}"
 
 
 def with_stack_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,6 +98,11 @@ def with_stack_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     return run
+
+
+def local_option() -> str:
+    """Return the option that selects the local stack in a command, after a space; empty if nothing selects another."""
+    return " --stack ''" if os.environ.get(STACK_VARIABLE) else ""
 
 
 def local_stack() -> LocalStack:

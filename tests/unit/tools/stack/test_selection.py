@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -222,6 +223,19 @@ def test_an_error_that_a_command_does_not_handle_ends_it_with_one_line(monkeypat
     assert message.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["send", "event --running"])
+def test_an_error_of_the_local_engine_ends_a_command_with_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise client_error("InternalError", "the engine is broken")
+
+    monkeypatch.setattr("callhooks_tools.commands.send.running_stack", broken)
+    result = CliRunner().invoke(app, [*command.split(), str(ROOT / "events" / "wavix" / "busy.json")])
+    message = failed(result)
+    assert (message.count("\n"), "the engine is broken" in message, result.stdout) == (1, True, "")
+
+
 def test_a_stack_that_does_not_exist_is_named_with_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> None:
         raise client_error("ValidationError", "Stack with id callhooks does not exist")
@@ -233,18 +247,18 @@ def test_a_stack_that_does_not_exist_is_named_with_its_region(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("options", "variable", "used"),
+    ("options", "variable", "used", "repeated"),
     [
-        ("--stack prod", None, "prod"),
-        ("", "prod", "prod"),
-        ("--stack test", "prod", "test"),
-        ("--stack ''", "prod", None),
-        ("", "", None),
-        ("", None, None),
+        ("--stack prod", None, "prod", " --stack prod"),
+        ("", "prod", "prod", " --stack prod"),
+        ("--stack test", "prod", "test", " --stack test"),
+        ("--stack ''", "prod", None, " --stack ''"),
+        ("", "", None, ""),
+        ("", None, None, ""),
     ],
 )
-def test_the_option_takes_precedence_over_the_variable(
-    options: str, variable: str | None, used: str | None, monkeypatch: pytest.MonkeyPatch
+def test_the_option_takes_precedence_over_the_variable_also_in_suggested_commands(
+    options: str, variable: str | None, used: str | None, repeated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str | None] = []
 
@@ -256,7 +270,7 @@ def test_the_option_takes_precedence_over_the_variable(
     result = urls(*shlex.split(options), **({} if variable is None else {"CALLHOOKS_STACK": variable}))
     assert result.exit_code == 0
     assert seen == [used]
-    assert result.stderr.endswith(f"callhooks urls --credentials{f' --stack {used}' if used else ''}\n")
+    assert result.stderr.endswith(f"callhooks urls --credentials{repeated}\n")
 
 
 @pytest.mark.parametrize("option", ["--profile", "--region"])
@@ -305,10 +319,13 @@ def test_suggested_commands_repeat_the_options_of_the_user(monkeypatch: pytest.M
     selected = SelectedStack("callhooks", "my ops", "eu-west-1")
     assert selected.options == " --stack callhooks --profile 'my ops' --region eu-west-1"
     assert SelectedStack("callhooks").options == " --stack callhooks"
-    assert SelectedStack().options == ""
     outputs = stack_outputs(base_url="https://hooks.example.com")
     deployment = Deployment(Session(), "callhooks", None, outputs, [], selected.account_options)
     account = "--profile 'my ops' --region eu-west-1"
+    local = replace(deployment, endpoint_url="http://127.0.0.1:4566")
+    assert local.callhooks("rebuild") == "callhooks rebuild"
+    monkeypatch.setenv("CALLHOOKS_STACK", "prod")
+    assert local.callhooks("rebuild") == "callhooks rebuild --stack ''"
     assert deployment.callhooks("rebuild") == f"callhooks rebuild --stack callhooks {account}"
     assert deployment.aws("sqs list-queues") == f"aws sqs list-queues {account}"
     assert deployment.log_of("WavixCallFunction").endswith(

@@ -48,6 +48,10 @@ bird_app = typer.Typer(
     no_args_is_help=True,
 )
 
+Channel = Annotated[
+    str | None,
+    typer.Option("--channel", metavar="ID", help="Only send calls of this channel. Also added to the end of the URL."),
+]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Subscription ids, as shown by callhooks bird list.")]
 
 
@@ -61,12 +65,7 @@ def bird_subscribe(
         list[BirdStatus] | None,
         typer.Option("--status", help="Only send calls with this status; repeatable. All by default."),
     ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            "--channel", metavar="ID", help="Only send calls of this channel. Also added to the end of the URL."
-        ),
-    ] = None,
+    channel: Channel = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +110,7 @@ def bird_subscribe(
             )
             if not result.subscription.is_active:
                 _print_paused(result.subscription)
-    _print_unclear(statuses)
+    _print_unclear(statuses, selected)
 
 
 @bird_app.command("list")
@@ -147,12 +146,7 @@ def bird_update(  # noqa: PLR0913 - one parameter for each option
         list[BirdStatus] | None,
         typer.Option("--status", help="Only send calls with this status; repeatable. Replaces all status filters."),
     ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            "--channel", metavar="ID", help="Only send calls of this channel. Also added to the end of the URL."
-        ),
-    ] = None,
+    channel: Channel = None,
     *,
     all_statuses: Annotated[bool, typer.Option("--all-statuses", help="Remove the status filters.")] = False,
     all_channels: Annotated[bool, typer.Option("--all-channels", help="Remove the channel filter.")] = False,
@@ -197,7 +191,7 @@ def bird_update(  # noqa: PLR0913 - one parameter for each option
         for change in changes:
             is_own = stack is not None and stack.covers(change.old.url)
             _update(subscriptions, change, signing_key if is_own else None)
-    _print_unclear(statuses or [])
+    _print_unclear(statuses or [], selected)
 
 
 @bird_app.command("pause")
@@ -268,12 +262,12 @@ def _print_paused(subscription: BirdSubscription) -> None:
     note(shown(f"This subscription is paused. Resume it with: {callhooks(f'bird resume {subscription.id}')}"))
 
 
-def _print_unclear(statuses: Sequence[BirdStatus]) -> None:
+def _print_unclear(statuses: Sequence[BirdStatus], selected: SelectedStack) -> None:
     if len(statuses) > 1:
         note(
             "Bird's documentation is unclear about subscriptions with more than one status. If no events arrive, "
-            f"remove the status filters ({callhooks('bird update --all-statuses')}), and use the stack parameter "
-            "BirdStatuses instead."
+            f"remove the status filters ({callhooks(f'bird update --all-statuses{selected.options}')}), and use the "
+            "stack parameter BirdStatuses instead."
         )
 
 

@@ -10,7 +10,7 @@ import typer
 from callhooks.providers.jambonz.authentication import DEFAULT_SIGNATURE_HEADER, signature_header_value
 from callhooks.providers.jambonz.provider import PROVIDER
 
-from callhooks_tools.stack.selection import running_stack
+from callhooks_tools.stack.selection import local_option, running_stack
 from callhooks_tools.stack.terminal import callhooks, fail
 
 
@@ -19,7 +19,8 @@ def sign(body: Annotated[Path, typer.Argument(help="File with the body to send."
     _, credentials = running_stack()
     secret = credentials.of(PROVIDER).get("webhook_secret")
     if secret is None:
-        fail(f"The stack has no webhook secret. Add one with: {callhooks('secret add jambonz')}")
+        add = callhooks(f"secret add jambonz{local_option()}")
+        fail(f"The stack has no webhook secret. Add one with: {add}")
     try:
         content = body.read_bytes()
     except OSError as error:
