@@ -18,6 +18,8 @@ from callhooks_tools.stack.terminal import callhooks
 QUARANTINED = "quarantine"
 PROBLEMS = "problems of the last day"
 LOOKBACK = timedelta(days=1)
+LISTED_DAYS = 3
+"""The key has the day of the signature. A retry may be a day older than its receipt, and a clock may be fast."""
 EVENT_SPILLED = "EventSpilled"
 EVENT_UNSTORED = "EventUnstored"
 EVENT_NOT_PROJECTED = "EventNotProjected"
@@ -41,15 +43,14 @@ def _quarantine(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     yield warning(
         QUARANTINED,
         f"{_counted(total, 'delivery was', 'deliveries were')} put into quarantine within the last day: {by_provider}.",
-        f"To see why: {deployment.callhooks('quarantine list --days 1')}",
+        f"To see why: {deployment.callhooks(f'quarantine list --days {LISTED_DAYS}')}",
     )
 
 
 def _quarantined(deployment: Deployment, provider: str, now: datetime) -> int:
     """Return the number of a provider's deliveries in quarantine that were received within the last day."""
     pages = deployment.session.client("dynamodb", config=IMPATIENT).get_paginator("query")
-    # The key has the day of the signature, whose clock may differ.
-    days = {f"{now + timedelta(minutes=minutes):%Y-%m-%d}" for minutes in (-1445, -5, 5)}
+    days = [f"{now + timedelta(days=ahead):%Y-%m-%d}" for ahead in range(1 - LISTED_DAYS, 2)]
     return sum(
         page["Count"]
         for day in days
