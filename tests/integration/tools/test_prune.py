@@ -73,6 +73,8 @@ def test_a_failure_is_reported_with_what_was_deleted(client: Any) -> None:
     ended = prune()
     assert ended.exit_code == 1
     assert "Deleted 2 old versions, then stopped: " in ended.output
+    ended = prune("--json")
+    assert (ended.exit_code, ended.stdout) == (1, "")
 
 
 def test_nothing_is_deleted_during_an_update(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

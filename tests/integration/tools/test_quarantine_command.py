@@ -159,6 +159,12 @@ class TestShow:
             assert line in shown.splitlines()
         assert "secret" not in shown
 
+    def test_has_every_member_in_json(self, aws: Aws, command: Command) -> None:
+        shown = json.loads(command("quarantine", "show", quarantine(aws, wavix()), "--json").stdout)
+        members = ("key", "received_at", "route", "reason", "method", "path", "query", "request_id", "path_parameters")
+        assert tuple(shown) == (*members, "headers", "body", "answer")
+        assert (shown["method"], shown["query"], shown["path_parameters"], shown["headers"]) == ("POST", None, {}, {})
+
     def test_shows_a_binary_body_as_bytes(self, aws: Aws, command: Command) -> None:
         key = quarantine(aws, wavix()._replace(body=b"\x1f\x8b\x00{"))
         assert "body: 4 bytes, not UTF-8\n  \\x1f\\x8b\\x00{\n" in command("quarantine", "show", key).stdout
@@ -193,6 +199,10 @@ class TestRetry:
         quarantine(aws, wavix())
         assert command("quarantine", "retry", "--all").output == "Deliveries: 1 already stored.\n"
         assert aws.items() == [item]
+
+    def test_that_fails_at_once_prints_no_json(self, command: Command) -> None:
+        result = command("quarantine", "retry", "wavix/2026-11-21/aa", "--json")
+        assert (failed(result), result.stdout) == ("wavix/2026-11-21/aa is not in quarantine.\n", "")
 
     def test_of_several_bodies_with_one_id_the_first_gets_the_key(self, aws: Aws, command: Command) -> None:
         event = document_of("voipstudio", "call_connected")
@@ -400,9 +410,10 @@ class TestRecover:
             raise EndpointConnectionError(endpoint_url="http://database")
 
         boto3.DEFAULT_SESSION.events.register("before-call.dynamodb.PutItem", fail)  # type: ignore[union-attr]
-        recovered = command("recover")
-        assert (recovered.exit_code, recovered.stdout) == (1, "")
-        assert recovered.stderr.startswith("Not all deliveries were recovered. Run the command again. Cause: ")
+        for arguments in ((), ("--json",)):
+            recovered = command("recover", *arguments)
+            assert (recovered.exit_code, recovered.stdout) == (1, "")
+            assert recovered.stderr.startswith("Not all deliveries were recovered. Run the command again. Cause: ")
 
     def test_rejects_an_invalid_age(self, command: Command) -> None:
         for since in ("yesterday", "7", "h", "-1h", "0h", "1y"):

@@ -47,10 +47,9 @@ from callhooks_tools.stack.deployment import Deployment, stack_findings
 from callhooks_tools.stack.findings import Finding, FindingLevel
 from callhooks_tools.stack.selection import SelectedStack, session_of, with_stack_options
 from callhooks_tools.stack.stack import StackUnknown
-from callhooks_tools.stack.terminal import FAILED, JsonOutput, console, errors, fail, note, print_json
+from callhooks_tools.stack.terminal import FAILED, INTERRUPTED, JsonOutput, console, errors, fail, note, print_json
 from callhooks_tools.stack.terminal import shown as escaped
 
-INTERRUPTED = 130
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUN_ID_BYTES = 6
 HTTP_TIMEOUT = httpx.Timeout(30, connect=5)

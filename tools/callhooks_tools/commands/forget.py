@@ -28,7 +28,7 @@ from callhooks_tools.recovery.forget import (
 from callhooks_tools.recovery.stored_events import scan, with_progress
 from callhooks_tools.recovery.workers import map_concurrently
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import agree, console, errors, fail, misuse, progress, shown
+from callhooks_tools.stack.terminal import INTERRUPTED, agree, console, errors, fail, misuse, progress, shown
 
 if TYPE_CHECKING:
     from callhooks.events.event_item import Item
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 FROM_INPUT = "-"
-INTERRUPTED = 130
 RERUN_HINT = "Run the command again to remove the rest."
 
 

@@ -33,7 +33,19 @@ from callhooks_tools.recovery.workers import map_concurrently, map_concurrently_
 from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import StackOutputs
-from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
+from callhooks_tools.stack.terminal import (
+    FAILED,
+    JsonOutput,
+    console,
+    errors,
+    fail,
+    misuse,
+    note,
+    print_json,
+    progress,
+    show_counts,
+    shown,
+)
 
 quarantine_app = typer.Typer(
     help="Inspect and retry authenticated deliveries that could not be processed.", no_args_is_help=True
@@ -214,15 +226,13 @@ def quarantine_retry(  # noqa: PLR0913 - each one is an option
                     _report(result)
                     advance()
     finally:
-        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RetryOutcome if counts[outcome])
-        if as_json:
-            print_json({outcome.name.lower(): counts[outcome] for outcome in RetryOutcome})
-        elif summary:
-            console.print(f"Deliveries: {summary}.")
+        if counts:
+            show_counts("Deliveries", counts, RetryOutcome, as_json=as_json)
     if not counts:
         note("No deliveries in quarantine.")
+        show_counts("Deliveries", counts, RetryOutcome, as_json=as_json)
     if counts[RetryOutcome.NOT_PARSED]:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _listed(delivery: QuarantinedDelivery) -> dict[str, object]:
@@ -238,13 +248,10 @@ def _listed(delivery: QuarantinedDelivery) -> dict[str, object]:
 def _details(delivery: QuarantinedDelivery, item: Item) -> dict[str, object]:
     """Return all stored members of a delivery in JSON. A byte of the body that is not UTF-8 is shown as `\\xNN`."""
     answer = answer_of(item)
-    texts: dict[str, object] = {
-        name: item[name]["S"] for name in ("method", "path", "query", "request_id") if name in item
-    }
-    groups: dict[str, object] = {
-        group: {name: value["S"] for name, value in item[group]["M"].items()}
+    texts = {name: item.get(name, {}).get("S") for name in ("method", "path", "query", "request_id")}
+    groups = {
+        group: {name: value["S"] for name, value in item.get(group, {}).get("M", {}).items()}
         for group in ("path_parameters", "headers")
-        if group in item
     }
     return {
         **_listed(delivery),

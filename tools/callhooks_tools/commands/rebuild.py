@@ -19,7 +19,7 @@ from callhooks.providers.registry import hints_for, providers
 
 from callhooks_tools.recovery.workers import map_concurrently
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
-from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
+from callhooks_tools.stack.terminal import FAILED, JsonOutput, errors, fail, misuse, note, progress, show_counts, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -81,14 +81,11 @@ def rebuild(
         fail(f"The events table cannot be read: {error}")
     if only and counts[Result.WITHOUT_EVENTS]:
         fail(f"No events found for {shown(str(call))}.")
-    if as_json:
-        print_json({result.name.lower(): counts[result] for result in Result})
-    elif summary := ", ".join(f"{counts[result]} {result}" for result in Result if counts[result]):
-        console.print(f"Calls: {summary}.")
-    else:
+    show_counts("Calls", counts, Result, as_json=as_json)
+    if not counts:
         note("No calls found.")
     if counts[Result.FAILED]:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def partitions_of_calls(client: DynamoDBClient, table_name: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ from callhooks_tools.recovery.stored_events import parse_age
 from callhooks_tools.recovery.workers import map_concurrently_by_key
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import stack_resources
-from callhooks_tools.stack.terminal import JsonOutput, console, errors, fail, misuse, note, print_json, progress, shown
+from callhooks_tools.stack.terminal import FAILED, JsonOutput, errors, fail, misuse, note, progress, show_counts, shown
 
 Since = Annotated[
     str | None,
@@ -142,16 +142,17 @@ def recover(since: Since = None, as_json: JsonOutput = False, *, selected: Selec
                 counts[recovered.outcome] += 1
                 _report(recovered)
     except (BotoCoreError, ClientError) as error:
-        _show_summary(counts, as_json=as_json)
+        if counts:
+            show_counts("Deliveries", counts, RecoveryOutcome, as_json=as_json)
         fail(f"Not all deliveries were recovered. Run the command again. Cause: {error}")
     for recovered in (*joiner.unreadable, *joiner.incomplete):
         counts[recovered.outcome] += 1
         _report(recovered)
-    _show_summary(counts, as_json=as_json)
+    show_counts("Deliveries", counts, RecoveryOutcome, as_json=as_json)
     if not counts:
         note("No deliveries to recover in the logs.")
     if counts[RecoveryOutcome.UNREADABLE]:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def marked_lines(
@@ -246,12 +247,3 @@ def _begin(since: str) -> datetime:
 def _report(recovered: Recovered) -> None:
     if recovered.outcome is RecoveryOutcome.UNREADABLE:
         errors.print(shown(f"{recovered.event}: {recovered.problem}"), style="red")
-
-
-def _show_summary(counts: Counter[RecoveryOutcome], *, as_json: bool) -> None:
-    if as_json:
-        print_json({outcome.name.lower(): counts[outcome] for outcome in RecoveryOutcome})
-        return
-    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in RecoveryOutcome if counts[outcome])
-    if summary:
-        console.print(f"Deliveries: {summary}.")

@@ -40,6 +40,8 @@ from callhooks_tools.stack.provider_names import OfProvider
 from callhooks_tools.stack.selection import SelectedStack, stack_in_aws, with_stack_options
 from callhooks_tools.stack.stack import STACK_FILE, StackOutputs
 from callhooks_tools.stack.terminal import (
+    FAILED,
+    INTERRUPTED,
     JsonOutput,
     agree,
     callhooks,
@@ -56,7 +58,6 @@ DEFAULT_RATE = 10.0
 MIN_RATE = 0.1
 CONFIRM_ABOVE = 1000
 API_KEY_VARIABLE = "CALLHOOKS_REPLAY_API_KEY"
-INTERRUPTED = 130
 BUS_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1, "mode": "standard"})
 """The client of the bus does not retry, because `EventBus` does."""
 
@@ -255,7 +256,7 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack, *, as
     address = None if order.url is None else httpx.URL(order.url)
     calls = CallStore(stack.session.client("dynamodb"), stack.outputs.events_table)
 
-    def stopped(reason: str, status: int = 1) -> NoReturn:
+    def stopped(reason: str, status: int = FAILED) -> NoReturn:
         done = order.events - state.left
         errors.print(
             f"Stopped after {done:,} of {_events(order.events)}: {reason}. To continue: {stack.resume}", style="red"
@@ -286,7 +287,7 @@ def _publish(state: ReplayState, order: Order, rate: float, stack: _Stack, *, as
     else:
         console.print(f"{', '.join(summary)}.")
     if run.outcomes[ReplayOutcome.UNREADABLE]:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _report_problem(position: ReplayPosition, problem: str) -> None:

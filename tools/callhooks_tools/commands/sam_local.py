@@ -22,10 +22,9 @@ from callhooks_tools.local import sam_local
 from callhooks_tools.local.build import in_use
 from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for
 from callhooks_tools.stack.stack import STACK_FILE, local_aws_environment
-from callhooks_tools.stack.terminal import errors, fail
+from callhooks_tools.stack.terminal import INTERRUPTED, errors, fail
 
 STOP_SECONDS = 20
-INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 sam_local_app = typer.Typer(

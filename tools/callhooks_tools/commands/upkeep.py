@@ -49,7 +49,7 @@ def prune(
                 client.delete_function(FunctionName=name, Qualifier=old)
                 deleted.append({"function": name, "version": old})
     except (BotoCoreError, ClientError) as error:
-        if as_json:
+        if as_json and deleted:
             print_json(deleted)
         fail(f"Deleted {len(deleted)} old versions, then stopped: {explain_aws_error(error, session.profile_name)}")
     if as_json:

@@ -7,11 +7,12 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol, TypeAlias
+from typing import Annotated, NoReturn, Protocol, TypeAlias, TypeVar
 
 import typer
 from rich.console import Console
@@ -29,8 +30,10 @@ from rich.progress import (
 COMMAND = "callhooks"
 FAILED = 1
 USAGE = 2
-"""Exit codes: the command failed or refused, and the command line is wrong (docs/command.md#exit-codes)."""
+INTERRUPTED = 130
+"""Exit codes: the command failed or refused, the command line is wrong, Ctrl-C (docs/command.md#exit-codes)."""
 
+OutcomeT = TypeVar("OutcomeT", bound=StrEnum)
 JsonOutput: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Markup and emoji are off because passwords and paths can look like either.
@@ -55,6 +58,16 @@ def _shortest(path: Path) -> str:
 def print_json(value: object) -> None:
     """Print the result of a command as one JSON document: an array if it lists, an object if it shows one thing."""
     print(shown_lines(json.dumps(value, indent=2, ensure_ascii=False, default=_member)))
+
+
+def show_counts(noun: str, counts: Mapping[OutcomeT, int], outcomes: type[OutcomeT], *, as_json: bool) -> None:
+    """Print the number of each outcome. Without JSON, omit outcomes that did not occur."""
+    if as_json:
+        print_json({outcome.name.lower(): counts.get(outcome, 0) for outcome in outcomes})
+    elif counts:
+        console.print(
+            f"{noun}: {', '.join(f'{counts[outcome]} {outcome}' for outcome in outcomes if outcome in counts)}."
+        )
 
 
 def _member(value: object) -> object:
@@ -82,7 +95,7 @@ def agree(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         fail(f"{question} Not a terminal. Re-run with --yes.")
     if not typer.confirm(question, err=True):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def shown(text: str) -> str:
