@@ -123,7 +123,7 @@ def test_an_invalid_parameter_is_rejected(tmp_path: Path) -> None:
         ended = subprocess.run(
             [CALLHOOKS, "run", "--parameter", parameter], capture_output=True, text=True, check=False, cwd=tmp_path
         )
-        assert ended.returncode == 1
+        assert ended.returncode == 2
         assert f"Invalid --parameter {parameter!r}. Use NAME=VALUE" in ended.stderr
 
 

@@ -19,7 +19,7 @@ from callhooks_tools.providers import registry
 from callhooks_tools.stack.connection_guide import Guide
 from callhooks_tools.stack.selection import local_option
 from callhooks_tools.stack.stack import STACK_FILE, LocalStack
-from callhooks_tools.stack.terminal import console, fail
+from callhooks_tools.stack.terminal import console, fail, misuse
 
 
 def run(
@@ -63,7 +63,9 @@ def run(
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isalnum() or '"' in value:
-        fail(f"Invalid --parameter {text!r}. Use NAME=VALUE without quotes, for example --parameter RetentionDays=30.")
+        misuse(
+            f"Invalid --parameter {text!r}. Use NAME=VALUE without quotes, for example --parameter RetentionDays=30."
+        )
     return name, value
 
 

@@ -22,7 +22,7 @@ from callhooks_tools.local import sam_local
 from callhooks_tools.local.build import in_use
 from callhooks_tools.local.containers import Docker, Processor, SamLocalFailed, images_for
 from callhooks_tools.stack.stack import STACK_FILE, local_aws_environment
-from callhooks_tools.stack.terminal import INTERRUPTED, errors, fail
+from callhooks_tools.stack.terminal import INTERRUPTED, errors, fail, misuse
 
 STOP_SECONDS = 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -118,7 +118,7 @@ def _run(command: _Command) -> int:
         # Check everything that can be missing before the build, which can take a minute.
         functions = sam_local.function_names()
         if command.function is not None and command.function not in functions:
-            fail(f"Unknown function {command.function}. Use one of: {', '.join(functions)}")
+            misuse(f"Unknown function {command.function}. Use one of: {', '.join(functions)}")
         event = None if command.event is None else sam_local.with_new_request_id(command.event)
         own = sam_local.variables_of_file(command.env_vars)
         stack = sam_local.read_stack()

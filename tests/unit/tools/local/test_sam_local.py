@@ -23,7 +23,7 @@ from callhooks_tools.local.sam_local import (
 from callhooks_tools.stack.stack import ConsoleAccess, EngineAccess, LocalStack
 from typer.testing import CliRunner
 
-from tests.commands import failed
+from tests.commands import failed, misused
 from tests.console import PASSWORD, USERNAME
 from tests.stacks import stack_credentials
 from tests.support import EVENTS, template
@@ -190,7 +190,6 @@ def no_build(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("invoke NoSuchFunction", "Unknown function NoSuchFunction. Use one of: JambonzNewCallFunction, "),
         ("invoke WavixCallFunction -e events/wavix/none.json", "No such event: events/wavix/none.json. Use one of: "),
         ("invoke WavixCallFunction -e none.json", "No such event: none.json. Recorded ones are events/*/*.json."),
         ("invoke WavixCallFunction -e docs/pictures/console-list.png", "docs/pictures/console-list.png is not UTF-8."),
@@ -205,6 +204,12 @@ def test_every_mistake_is_reported_in_one_line(words: str, error: str, monkeypat
     reported = failed(CliRunner().invoke(app, ["sam-local", *words.split()]))
     assert error in reported
     assert len(reported.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("no_build")
+def test_an_unknown_function_is_a_usage_error() -> None:
+    reported = misused(CliRunner().invoke(app, ["sam-local", "invoke", "NoSuchFunction"]))
+    assert reported.startswith("Unknown function NoSuchFunction. Use one of: JambonzNewCallFunction, ")
 
 
 @pytest.mark.usefixtures("no_build")
