@@ -100,6 +100,12 @@ def test_the_version_is_the_one_of_the_package() -> None:
     assert done(CliRunner().invoke(app, ["--version"])) == f"callhooks {version('callhooks-tools')}\n"
 
 
+def test_each_paragraph_of_a_help_text_is_one_line() -> None:
+    # Typer keeps line breaks after the first paragraph, whatever the width of the terminal.
+    helps = {words: str(command.help).split("\n\n")[1:] for words, command in commands_that_run().items()}
+    assert [words for words, paragraphs in helps.items() if any("\n" in text.strip() for text in paragraphs)] == []
+
+
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
     return subprocess.run(

@@ -257,7 +257,7 @@ def test_a_check_with_warnings_names_their_lines_and_succeeds(tmp_path: Path) ->
         f"{file}:11: warning: flows.main[0].actionHook",
         f"{file}:15: warning: flows.main[1].amd.actionHook",
         f"{file}:20: warning: flows.main[1].target[0].confirmHook.url",
-        f"{file}:23: warning: flows.main[2].actionHook",
+        f"{file}:23: warning: flows.main[2].next",
     ]
     assert all("crm.example.net" in line for line in warned)
     assert "hidden" not in done.output

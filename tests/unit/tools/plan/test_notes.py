@@ -104,7 +104,7 @@ def test_a_phrase_that_is_not_needed_is_noted_with_its_line(tmp_path: Path) -> N
         "utf-8",
     )
     first = CliRunner().invoke(app, ["plan", "check", str(file)]).output.splitlines()[0]
-    place = "flows.menu[0].actionHook.speech.销售部"
+    place = "flows.menu[0].next.speech.销售部"
     assert first == f"{file}:11: note: {place}: not needed: '销售' comes first and has the same target"
 
 

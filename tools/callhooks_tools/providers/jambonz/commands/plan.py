@@ -66,8 +66,9 @@ ServerProfile = Annotated[
 def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None, as_json: JsonOutput = False) -> None:
     """Check a call plan and list its errors.
 
-    Also warns about data that is sent to other hosts and about members that jambonz ignores. A warning does not fail
-    the check.
+    Also warns about data that is sent to other hosts and about members that jambonz ignores.
+
+    A warning does not fail the check.
     """
     try:
         checked = check_plan_file(file, profile)
@@ -92,7 +93,10 @@ def plan_check(file: PlanFile = DEFAULT_PLAN, profile: ServerProfile = None, as_
             *notes_on_numbers(plan, document),
         )
     ]
-    located = [(word, replace(remark, line=document.line_of(remark.place))) for word, remark in remarks]
+    located = [
+        (word, replace(remark, place=document.named_as_written(remark.place), line=document.line_of(remark.place)))
+        for word, remark in remarks
+    ]
     located.sort(key=lambda labelled: labelled[1].line or 0)
     if as_json:
         remarks_of_plan = [("note", PlanProblem(text)) for text in notes_on(plan)]

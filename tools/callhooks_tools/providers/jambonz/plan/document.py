@@ -68,6 +68,12 @@ class PlanDocument:
                 return self._lines[nearest]
         return None
 
+    def named_as_written(self, place: PlanPath) -> PlanPath:
+        """Return a place of the prepared plan with `next` for a hook that the file calls `next`."""
+        named: PlanPath = tuple(NEXT if str(part).endswith("Hook") else part for part in place)
+        is_written = self._written_place(place) in self._lines
+        return named if not is_written and self._written_place(named) in self._lines else place
+
     def _written_place(self, place: PlanPath) -> PlanPath:
         """Return the place as written, for a flow in the long form or a verb in the short form, `{say: {text: Hi}}`."""
         flows = self.members.get("flows")
