@@ -16,6 +16,7 @@ from callhooks.providers.jambonz.provider import CLIENT_AUTH_PATH
 from callhooks.runtime.http import HttpApiEvent
 from callhooks_tools.stack.recordings import Delivery, NewCallIds, read_delivery
 
+from tests.integration.tools.test_json_output import documented_members
 from tests.running_stack import RunningStack
 from tests.senders import Stored
 from tests.support import EVENTS, JAMBONZ_EVENT_PATHS
@@ -193,6 +194,7 @@ def test_the_command_fails_for_a_delivery_that_goes_to_quarantine(
         sent = running.command("send", str(recording), "--json")
         (answer,) = json.loads(sent.stdout)
         assert (sent.returncode, answer["status"], answer["is_quarantined"]) == (1, status, True), sent.stderr
+        assert set(answer) == documented_members("send")
         assert "Quarantined. To see why, run: " in sent.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +33,10 @@ from tests.provider_apis.jambonz import JambonzApi
 from tests.provider_apis.voipstudio import VoipstudioApi
 from tests.provider_apis.wavix import WavixApi
 from tests.stacks import stack_outputs
+from tests.support import ROOT
 from tests.unit.tools.test_cli import WITHOUT_JSON, commands_that_run
 
-PLAN = str(Path(__file__).parents[3] / "layers" / "call_plan" / "call_plan.yaml")
+PLAN = str(ROOT / "layers" / "call_plan" / "call_plan.yaml")
 STACK = ("--stack", "callhooks")
 ELSEWHERE = {
     "doctor": "test_the_doctor_shows_its_findings",
@@ -69,6 +71,12 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "recover": STACK,
 }
 Run = Callable[..., Result]
+
+
+def documented_members(words: str) -> set[str]:
+    """Return the members of a command's JSON that docs/command.md names."""
+    (row,) = re.findall(rf"^\| `{words}` \| (.+) \|$", (ROOT / "docs" / "command.md").read_text("utf-8"), re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", row))
 
 
 @pytest.fixture
@@ -128,3 +136,15 @@ def test_a_list_is_an_array_of_objects_and_one_thing_is_an_object(run: Run) -> N
             if shape is list:
                 assert all(isinstance(member, dict) for member in document), words
             assert document or words in ("prune", "check-removal"), words
+
+
+def test_the_documentation_names_each_member(run: Run) -> None:
+    for words, arguments in (LISTS | OBJECTS).items():
+        if words.startswith("control ") or words in ("plan try", "tools", "check-removal", "prune"):
+            continue
+        document: Any = json.loads(run(words, arguments, "--json").stdout)
+        members = documented_members(words)
+        if words == "quarantine show":
+            members |= documented_members("quarantine list") - {"body", "status"}
+        shown = set(document if isinstance(document, dict) else document[0])
+        assert shown <= members, words

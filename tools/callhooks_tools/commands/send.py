@@ -125,7 +125,8 @@ class _Answer:
     def members(self) -> dict[str, object]:
         """Return the members in JSON."""
         members = asdict(self)
-        return {**members, "response": _json_or_text(members.pop("text"))}
+        response = _json_or_text(members.pop("text"))
+        return {**members, "response": response}
 
 
 def _send(client: httpx.Client, watch: QuarantineWatch, delivery: deliveries.Delivery, unsent: _Answer) -> _Answer:
