@@ -62,4 +62,5 @@ def show(sections: Sequence[Section]) -> None:
 def show_fields(fields: Sequence[Setting]) -> None:
     """Print settings, one on each line."""
     for field in fields:
-        console.print(f"{FIELD_INDENT}{field.name:<{NAME_WIDTH}} {field.value}")
+        name = f"  {field.name}" if field.is_nested else field.name
+        console.print(f"{FIELD_INDENT}{name:<{NAME_WIDTH}} {field.value}")

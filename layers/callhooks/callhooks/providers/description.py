@@ -137,6 +137,8 @@ class Setting:
 
     name: str
     value: str
+    is_nested: bool = False
+    """The setting belongs to the last one that is not nested."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ def test_each_provider_has_a_section() -> None:
 
 def test_jambonz_hooks_use_post_basic_authentication_and_retries() -> None:
     application, account, secret = groups("jambonz")
-    basic = [Setting("  Method", "POST"), Setting("  Username", "jambonz"), Setting("  Password", "jambonz-password")]
+    login = {"Method": "POST", "Username": "jambonz", "Password": "jambonz-password"}
+    basic = [Setting(name, value, is_nested=True) for name, value in login.items()]
     assert application.location == "Portal: Applications > your application"
     assert application.fields == [
         Setting("Calling webhook", f"{BASE}/webhooks/call#rc=2&rp=all"),

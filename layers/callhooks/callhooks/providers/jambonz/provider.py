@@ -193,9 +193,9 @@ def _check_verbs(document: object) -> str:
 def _settings(setup: Setup) -> Sequence[SettingGroup]:
     credentials: Mapping[str, str] = setup.credentials
     hook = [
-        Setting("  Method", "POST"),
-        Setting("  Username", credentials["username"]),
-        Setting("  Password", credentials["password"]),
+        Setting("Method", "POST", is_nested=True),
+        Setting("Username", credentials["username"], is_nested=True),
+        Setting("Password", credentials["password"], is_nested=True),
     ]
     current = credentials.get("webhook_secret")
     return [
