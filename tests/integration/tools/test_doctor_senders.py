@@ -146,7 +146,7 @@ class TestRegistrations:
             assert json.loads(handler(event).body) == {"status": "fail"}
         (finding,) = findings(deployment)
         assert (finding.level, finding.check) == (FindingLevel.FAILURE, "jambonz registration hook")
-        assert "GET, which jambonz does not sign: 2 SIP clients" in finding.message
+        assert finding.message.endswith("SIP clients rejected within the last day: 2.")
         assert "to POST" in finding.remedy
         assert findings(deployment, datetime.now(UTC) + timedelta(days=2)) == []
 

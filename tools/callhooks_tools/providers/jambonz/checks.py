@@ -129,8 +129,8 @@ def _registrations(deployment: Deployment, now: datetime) -> Iterator[Finding]:
     if by_get:
         yield failure(
             REGISTRATIONS,
-            f"The registration hook uses GET, which jambonz does not sign: {by_get} SIP clients were rejected within "
-            "the last day.",
+            "The registration hook uses GET, which jambonz does not sign. SIP clients rejected within the last day: "
+            f"{by_get}.",
             "In jambonz's portal, set the method of the registration hook to POST (account, Registration webhook).",
         )
 
